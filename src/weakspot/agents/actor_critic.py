@@ -1,0 +1,113 @@
+"""The actor-critic network of the pytorch-a2c-ppo-acktr line of repositories (I. Kostrikov), from a plain state dict.
+
+84x84x4 divided by 255, three convolutions without padding, one hidden layer, ReLU after each, a linear head for the
+action logits and one for the value.  Its policies are stochastic: actions are drawn from the softmax.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.atari import environment_id, game_of, minimal_actions
+from weakspot.agents.base import AgentSpec
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.weights import fill, unfilled
+from weakspot.errors import MismatchError, WeightsError
+
+FRAMES, HEIGHT, WIDTH = 4, 84, 84
+
+
+class ActorCriticNetwork(nn.Module):
+    """Maps observations (b, 4, 84, 84) in 0 to 255 to action logits (b, a) and values (b, 1)."""
+
+    def __init__(self, actions: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(FRAMES, 32, 8, stride=4)
+        self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
+        self.conv3 = nn.Conv2d(64, 32, 3, stride=1)
+        self.linear1 = nn.Linear(32 * 7 * 7, 512)
+        self.actor_linear = nn.Linear(512, actions)
+        self.critic_linear = nn.Linear(512, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        x = observation / 255.0
+        for convolution in (self.conv1, self.conv2, self.conv3):
+            x = self.relu(convolution(x))
+        x = self.relu(self.linear1(x.flatten(1)))
+        return self.actor_linear(x), self.critic_linear(x)
+
+
+def is_actor_critic(weights: Mapping[str, Tensor]) -> bool:
+    """Whether the tensors carry the names of this network."""
+    return {name.split(".")[0] for name in weights} >= {"conv1", "linear1", "actor_linear", "critic_linear"}
+
+
+def load_actor_critic(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    environment: str | None = None,
+    device: torch.device | str = "cpu",
+) -> ModuleAgent:
+    """The agent behind a plain state dict.
+
+    Args:
+        path: where the weights come from; ``acktr_PongNoFrameskip-v4.safetensors`` also names the environment.
+        weights: the tensors.
+        metadata: of the file; ``env`` names the environment, too.
+        environment: id of the environment, needed where neither the file nor its name tells it.
+        device: where to compute.
+
+    Raises:
+        WeightsError: another network's weights, or the environment is not known.
+        MismatchError: the environment has another number of actions, or the file was made for another environment.
+        UnknownGameError: no such game.
+    """
+    game = _game(path, metadata, environment)
+    actions = minimal_actions(game)
+    head = weights.get("actor_linear.bias")
+    if head is not None and head.dim() == 1 and len(head) != len(actions):
+        raise MismatchError(
+            f"the agent in {path} answers {len(head)} actions",
+            expected=f"{len(actions)} for {environment_id(game)}: {', '.join(actions)}",
+            todo="name the environment the agent was trained on",
+        )
+    with unfilled():
+        network = ActorCriticNetwork(len(actions))
+    fill(network, weights, str(path))
+    spec = AgentSpec(
+        name=path.stem,
+        environment=environment_id(game),
+        action_names=actions,
+        observation_shape=(FRAMES, HEIGHT, WIDTH),
+        scores_are="log-probabilities",
+        acts="sampled",
+        fingerprint=fingerprint(network),
+    )
+    return ModuleAgent(network, spec, torch.device(device))
+
+
+def _game(path: Path, metadata: Mapping[str, str], environment: str | None) -> str:
+    told = [word for word in (metadata.get("env"), *path.stem.split("_")) if word and "NoFrameskip-v" in word]
+    if told:
+        game = game_of(told[0])
+        if environment is not None and game_of(environment) != game:
+            raise MismatchError(
+                f"the agent in {path} was trained on {environment_id(game)}, not on {environment}",
+                expected=f"environment {environment_id(game)}, or none given",
+                todo="leave the environment out, or choose another agent",
+            )
+        return game
+    if environment is None:
+        raise WeightsError(
+            f"{path} does not tell which environment its agent was trained on",
+            expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or given explicitly",
+            todo="give the environment, such as PongNoFrameskip-v4",
+        )
+    return game_of(environment)

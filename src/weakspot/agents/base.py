@@ -1,0 +1,124 @@
+"""What weakspot needs of an agent, and nothing more.
+
+An :class:`Agent` maps a batch of observations to an :class:`AgentOutput`, differentiably.  A :class:`Perceiver` puts the
+environment's observation function in front of it, so that everything downstream (losses, targets, synthesis) talks about
+states alone: ``A(s)`` in the paper's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.errors import OutputError
+from weakspot.types import Actions, Observation, PerState, Scores, State
+
+
+@dataclass(frozen=True)
+class AgentOutput:
+    """The agent's answer A(s) to a batch of states.
+
+    Attributes:
+        scores: one number an action (b, a): Q-values, or action log-probabilities for policy agents.
+        value: the critic's value of each state (b,), or None where the agent has no critic.
+    """
+
+    scores: Scores
+    value: PerState | None = None
+
+    def __getitem__(self, index: slice | Tensor) -> AgentOutput:
+        """The answers to some of the states."""
+        return AgentOutput(self.scores[index], None if self.value is None else self.value[index])
+
+    def vector(self) -> Tensor:
+        """Everything the agent answered, one row a state: what the perception loss (eq. 3) compares."""
+        if self.value is None:
+            return self.scores
+        return torch.cat([self.scores, self.value[:, None]], dim=1)
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """What is known about an agent without asking it anything.
+
+    Attributes:
+        name: for people.
+        environment: id of the environment it was trained on, such as ``PongNoFrameskip-v4``.
+        action_names: what each score stands for.
+        observation_shape: (c, h, w) of what it sees.
+        scores_are: ``q-values`` or ``log-probabilities``.
+        acts: ``greedy`` takes the best score, ``sampled`` draws from the log-probabilities.
+        fingerprint: SHA-256 over its weights; ties stored states to the agent that saw them.
+    """
+
+    name: str
+    environment: str
+    action_names: tuple[str, ...]
+    observation_shape: tuple[int, int, int]
+    scores_are: Literal["q-values", "log-probabilities"]
+    acts: Literal["greedy", "sampled"]
+    fingerprint: str
+
+
+class Agent(Protocol):
+    """A trained agent with fixed weights."""
+
+    @property
+    def spec(self) -> AgentSpec: ...
+
+    @property
+    def module(self) -> nn.Module:
+        """The network, for saliency to look into."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __call__(self, observation: Observation) -> AgentOutput:
+        """Answers a batch of observations (b, c, h, w) in 0 to 255, differentiable in them."""
+        ...
+
+
+def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float = 0.0) -> Actions:
+    """The actions (b,) the agent takes: greedy or sampled as its spec says, a share ``epsilon`` of them at random.
+
+    Draws the same number of random numbers whatever the answers are, so that runs can be paired by seed.
+    """
+    scores = output.scores.detach().cpu()
+    if not torch.isfinite(scores).all():
+        raise OutputError(
+            f"agent {spec.name!r} answered {_first_bad(scores)} for an observation",
+            expected="finite numbers, one an action",
+            todo="check the agent's weights and the range of the observations it was trained on (0-255 or 0-1)",
+        )
+    batch, actions = scores.shape
+    noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
+    explore = torch.rand(batch, generator=generator) < epsilon
+    random = torch.randint(actions, (batch,), generator=generator)
+    if spec.acts == "sampled":
+        scores = scores - torch.log(-torch.log(noise))  # Gumbel: the argmax is a draw from the softmax
+    return torch.where(explore, random, scores.argmax(dim=1))
+
+
+def _first_bad(scores: Tensor) -> str:
+    return str(scores[~torch.isfinite(scores)][0].item())
+
+
+@dataclass(frozen=True)
+class Perceiver:
+    """A(s): the agent behind the environment's observation function, differentiable in the state.
+
+    Attributes:
+        agent: the agent.
+        observe: maps states (b, kc, h, w) in [0, 1] to observations (b, c, h, w) in the agent's range.
+    """
+
+    agent: Agent
+    observe: Callable[[State], Observation]
+
+    def __call__(self, state: State) -> AgentOutput:
+        return self.agent(self.observe(state))

@@ -1,0 +1,212 @@
+"""One way to name an agent: :func:`load_agent`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from weakspot.agents import dueling, zoo
+from weakspot.agents.actor_critic import is_actor_critic, load_actor_critic
+from weakspot.agents.atari import environment_id, game_of, minimal_actions
+from weakspot.agents.base import Agent, AgentSpec
+from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
+from weakspot.agents.weights import listed, read_weights
+from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
+
+ATARI_OBSERVATION = (4, 84, 84)
+
+_PICKLED = {".pt", ".pth", ".pkl", ".pickle", ".zip", ".ckpt", ".bin", ".tar", ".cleanrl_model"}
+
+
+def load_agent(reference: str, *, environment: str | None = None, device: torch.device | str = "cpu") -> Agent:
+    """The agent that ``reference`` names, checked on two made-up observations.
+
+    Args:
+        reference: one of
+
+            - the name of an agent that ships with the package, such as ``pong-double-dqn``;
+            - the path of a ``.safetensors`` file: one that weakspot exported, or a plain state dict of the actor-critic
+              network of the pytorch-a2c-ppo-acktr repositories;
+            - ``path.py:factory``: your own Python.  ``factory`` is called without arguments and returns an agent, or an
+              ``nn.Module`` that maps observations (b, 4, 84, 84) in 0 to 255 to Q-values (b, a), or to a pair of action
+              logits (b, a) and values (b,) or (b, 1).  The code is run: name only files that you trust.
+        environment: id of the environment, such as ``PongNoFrameskip-v4``, where the reference does not tell it.
+            Where it does, the two must agree.
+        device: where the agent computes.
+
+    Raises:
+        WeightsError: no such agent, or its weights are missing, truncated or another network's.
+        MismatchError: the agent was made for another environment.
+        OutputError: it answers something that is no answer.
+        AgentError: the factory cannot be found or fails.
+        UnknownGameError: ``environment`` is not known.
+    """
+    file, colon, factory = reference.rpartition(":")
+    if colon and file.endswith(".py"):
+        agent = _from_factory(Path(file), factory, environment, device)
+    else:
+        agent = _from_weights(reference, environment, device)
+    if environment is not None and not _same(environment, agent.spec.environment):
+        raise MismatchError(
+            f"the agent {reference} was trained on {agent.spec.environment}, not on {environment}",
+            expected=f"environment {agent.spec.environment}, or none given",
+            todo="leave the environment out, or choose another agent",
+        )
+    check_agent(agent)
+    return agent
+
+
+def _from_weights(reference: str, environment: str | None, device: torch.device | str) -> Agent:
+    path = Path(reference).expanduser()
+    if path.suffix.lower() in _PICKLED:
+        raise WeightsError(
+            f"{reference} is a pickle or holds one; loading it could run any code, so it is not read",
+            expected="a .safetensors file, or path.py:factory",
+            todo="convert its state dict once with safetensors.torch.save_file(state_dict, 'agent.safetensors'), "
+            "or write a factory that loads it: path.py:factory",
+        )
+    if path.suffix == ".py":
+        raise AgentError(
+            f"{reference} does not say which function makes the agent",
+            expected="path.py:factory",
+            todo=f"write {reference}:NAME with the name of a function in it",
+        )
+    if path.suffix != ".safetensors" and not path.exists():
+        path = zoo.path(reference)
+    weights, metadata = read_weights(path)
+    if dueling.METADATA_KEY in metadata:
+        return dueling.from_weights(path, weights, dueling.read_card(metadata, str(path)), device=device)
+    if is_actor_critic(weights):
+        return load_actor_critic(path, weights, metadata, environment=environment, device=device)
+    raise WeightsError(
+        f"{path} holds no agent that is known here; its tensors are {listed(weights)}",
+        expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
+        "(conv1, conv2, conv3, linear1, actor_linear, critic_linear)",
+        todo="write a function that builds your network and loads these weights, and name it as path.py:factory",
+    )
+
+
+def _from_factory(path: Path, factory: str, environment: str | None, device: torch.device | str) -> Agent:
+    if not path.is_file():
+        raise AgentError(f"no file {path}", expected="a Python file, as in path.py:factory", todo="check the path")
+    try:
+        with _importable(path.parent):
+            made = _function(_module(path), factory, path)()
+    except AgentError:
+        raise
+    except Exception as error:
+        raise AgentError(
+            f"{path}:{factory} failed with {type(error).__name__}: {error}",
+            expected="a function that returns an agent or an nn.Module when called without arguments",
+            todo="run it by itself to see where it fails",
+        ) from error
+    if isinstance(getattr(made, "spec", None), AgentSpec) and callable(made):
+        return cast(Agent, made)
+    if not isinstance(made, nn.Module):
+        raise AgentError(
+            f"{path}:{factory} returned a {type(made).__name__}",
+            expected="an nn.Module, or an agent (see weakspot.agents.base.Agent)",
+            todo="return the network itself",
+        )
+    if environment is None:
+        raise AgentError(
+            f"{path}:{factory} returned a bare network, which does not tell its environment",
+            expected="the environment it was trained on",
+            todo="give the environment, such as PongNoFrameskip-v4, or return a weakspot.agents.module.ModuleAgent",
+        )
+    return wrap(made, name=f"{path.stem}:{factory}", environment=environment, device=device)
+
+
+def wrap(network: nn.Module, *, name: str, environment: str, device: torch.device | str = "cpu") -> ModuleAgent:
+    """An Atari agent around a network.
+
+    A tensor is taken for Q-values and acted on greedily; a pair is taken for (logits, value), and actions are sampled.
+
+    Args:
+        network: maps observations (b, 4, 84, 84) in 0 to 255 to Q-values, or to logits and values.
+        name: for people.
+        environment: id of the environment it was trained on.
+        device: where to compute.
+
+    Raises:
+        UnknownGameError: no such game.
+        MismatchError: the network cannot take the environment's observations.
+    """
+    actions = minimal_actions(game_of(environment))
+    network = network.eval().to(device)
+    try:
+        with torch.no_grad():
+            answer: Any = network(torch.zeros(1, *ATARI_OBSERVATION, device=device))
+    except Exception as error:
+        raise MismatchError(
+            f"the network of {name} cannot take an observation of shape {(1, *ATARI_OBSERVATION)}: {error}",
+            expected="a network for stacks of 4 gray frames of 84x84 in 0 to 255, channels first",
+            todo="wrap it in a module that converts the observation to what it was trained on",
+        ) from error
+    policy = isinstance(answer, (tuple, list))
+    spec = AgentSpec(
+        name=name,
+        environment=environment_id(environment),
+        action_names=actions,
+        observation_shape=ATARI_OBSERVATION,
+        scores_are="log-probabilities" if policy else "q-values",
+        acts="sampled" if policy else "greedy",
+        fingerprint=fingerprint(network),
+    )
+    return ModuleAgent(network, spec, torch.device(device))
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Lets a user's file import its neighbours, for as long as it is being run."""
+    before = list(sys.path)
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _module(path: Path) -> ModuleType:
+    name = f"weakspot_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise AgentError(f"{path} cannot be imported", expected="a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and type hints in the file look themselves up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _function(module: ModuleType, name: str, path: Path) -> Any:
+    function = getattr(module, name, None)
+    if not callable(function):
+        defined = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise AgentError(
+            f"{path} has no function {name!r}; it has {listed(defined)}",
+            expected="the name of a function that takes no arguments",
+            todo=f"write {path}:NAME with one of these names",
+        )
+    return function
+
+
+def _same(environment: str, other: str) -> bool:
+    if environment == other:
+        return True
+    try:
+        return game_of(environment) == game_of(other)
+    except UnknownGameError:
+        return False

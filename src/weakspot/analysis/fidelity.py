@@ -1,0 +1,65 @@
+"""How much of what the agent looks at survives reconstruction, on held-out states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from weakspot.agents.base import Perceiver
+from weakspot.analysis.ball import BallRecall, ball_recall
+from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.state_model.batch import answers
+from weakspot.state_model.model import StateModel
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Reconstructions of some real states held against them.
+
+    Attributes:
+        mse: mean squared error a pixel, frames in [0, 1].
+        agreement: share of states at which the agent's best action is the same.
+        answer_error: squared error of the agent's answers over their variance.
+        ball: recall of the ball, in Pong.
+    """
+
+    mse: float
+    agreement: float
+    answer_error: float
+    ball: BallRecall | None
+
+    def line(self) -> dict[str, float | None]:
+        """As a line of ``metrics.jsonl``."""
+        recall = None if self.ball is None or not len(self.ball.found) else round(self.ball.recall, 4)
+        return {
+            "mse": self.mse,
+            "agreement": round(self.agreement, 4),
+            "answer_error": round(self.answer_error, 4),
+            "ball_recall": recall,
+        }
+
+
+def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indices: np.ndarray) -> Fidelity:
+    """Reconstructs the states ``indices`` of ``dataset`` and compares."""
+    answered = answers(dataset)[torch.from_numpy(indices)]
+    variance = answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
+    squared, agreed, wrong = 0.0, 0, 0.0
+    newest = []
+    actions = dataset.scores.shape[1]
+    with torch.no_grad():
+        for at in range(0, len(indices), 100):
+            state = as_state(dataset.stacks(indices[at : at + 100])).to(model.device)
+            reconstructed = model.reconstruct(state)
+            squared += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
+            again = perceive(reconstructed).vector().cpu()
+            before = answered[at : at + 100]
+            agreed += int((again[:, :actions].argmax(dim=1) == before[:, :actions].argmax(dim=1)).sum())
+            wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
+            newest.append(as_stacks(reconstructed.cpu())[:, -1])
+    ball = None
+    if dataset.environment.id.removeprefix("ALE/").startswith("Pong"):
+        ball = ball_recall(dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
+    n = len(indices)
+    return Fidelity(squared / n, agreed / n, wrong / n, ball)

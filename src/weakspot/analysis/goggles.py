@@ -1,0 +1,128 @@
+"""Goggles: the agent's score when it sees only reconstructions, against its own (paper, section 4.5, table 1).
+
+If the state model keeps all that matters to the agent, the score stays the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from weakspot.agents.base import Agent, Perceiver, choose
+from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.dataset import as_state
+from weakspot.envs.base import Environment
+from weakspot.envs.parallel import ParallelEnvironments
+from weakspot.errors import ConfigError
+from weakspot.state_model.model import StateModel
+
+
+@dataclass(frozen=True)
+class GogglesConfig:
+    """Settings of the goggles test."""
+
+    episodes: int = 8
+    """Episodes played with, and as many without."""
+    epsilon: float = 0.0
+    """Share of random actions."""
+    longest: int = 6_000
+    """Decisions after which an episode is scored as it stands."""
+    seed: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0 or self.longest < 1:
+            raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="0 or more of 1 or more")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the same episodes, by the same seeds.
+
+    Attributes:
+        agent: with the real observations (n,).
+        goggles: with reconstructions (n,).
+        cut: episodes, of both, that were scored before their end.
+    """
+
+    agent: np.ndarray
+    goggles: np.ndarray
+    cut: int
+
+    def record(self, seed: int) -> dict[str, Any]:
+        """Means and 95 % bootstrap intervals, of the difference pair by pair."""
+        generator = np.random.default_rng(seed)
+
+        def told(values: np.ndarray) -> dict[str, Any]:
+            mean, low, high = bootstrap_mean(values, generator)
+            return {"scores": [float(v) for v in values], "mean": mean, "low": low, "high": high}
+
+        difference = told(self.goggles - self.agent)
+        del difference["scores"]
+        note = f"{self.cut} episodes were scored before their end" if self.cut else ""
+        return {
+            "episodes": len(self.agent),
+            "agent": told(self.agent),
+            "goggles": told(self.goggles),
+            "difference": difference,
+            "note": note,
+        }
+
+
+def play(
+    agent: Agent,
+    factory: Callable[[], Environment],
+    config: GogglesConfig,
+    model: StateModel | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int | None = None,
+) -> tuple[np.ndarray, int]:
+    """Scores of ``config.episodes`` episodes side by side, seen through ``model`` if one is given, and how many were cut."""
+    probe = factory()
+    spec, observe = probe.spec, probe.observe
+    perceive = Perceiver(agent, observe)
+    generator = torch.Generator().manual_seed(config.seed)
+    count = config.episodes
+    scores, running = np.zeros(count), np.ones(count, dtype=bool)
+    stacks = np.zeros((count, spec.frames, spec.height, spec.width, spec.channels), np.uint8)
+    actions = torch.zeros(count, dtype=torch.long)
+    with ParallelEnvironments(factory, spec, count, workers) as environments, torch.no_grad():
+        environments.reset([config.seed + i for i in range(count)])
+        stacks[:, -1] = environments.pictures.frames
+        for _ in range(config.longest):
+            rows = torch.from_numpy(np.flatnonzero(running))
+            if model is None:
+                seen = torch.from_numpy(environments.pictures.observations[running]).to(agent.device, torch.float32)
+                output = agent(seen)
+            else:
+                output = perceive(model.reconstruct(as_state(stacks[running]).to(model.device)))
+            output_all = torch.zeros(count, output.scores.shape[1])
+            output_all[rows] = output.scores.float().cpu()
+            actions = choose(type(output)(output_all), agent.spec, generator, config.epsilon)
+            shown = environments.step(actions.tolist())
+            for i in np.flatnonzero(running):
+                scores[i] += shown[i].reward
+                running[i] = not (shown[i].terminated or shown[i].truncated)
+            progress(count - int(running.sum()), count)
+            if not running.any():
+                break
+            stacks[:, :-1] = stacks[:, 1:]
+            stacks[:, -1] = environments.pictures.frames
+    return scores, int(running.sum())
+
+
+def goggles(
+    model: StateModel,
+    agent: Agent,
+    factory: Callable[[], Environment],
+    config: GogglesConfig,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Scores:
+    """The same episodes twice: with real observations and with reconstructions."""
+    total = 2 * config.episodes
+    own, own_cut = play(agent, factory, config, None, lambda done, _: progress(done, total))
+    through, cut = play(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))
+    return Scores(own, through, own_cut + cut)

@@ -1,0 +1,123 @@
+"""The command line: one subcommand a stage, and ``run`` for all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from weakspot.agents import zoo
+from weakspot.config import RunConfig
+from weakspot.errors import WeakspotError
+from weakspot.progress import say
+
+Config = Annotated[RunConfig, tyro.conf.arg(name="")]
+
+
+def run(config: Config) -> None:
+    """Everything: collect, train, synthesize, analyse, report."""
+    _stages(config, None)
+
+
+def collect(config: Config) -> None:
+    """Only the first stage: plays the agent and stores the states it sees."""
+    _stages(config, "collect")
+
+
+def train(config: Config) -> None:
+    """Only the second stage: trains the state model on the stored states."""
+    _stages(config, "train")
+
+
+def synthesize(config: Config) -> None:
+    """Only the third stage: synthesises states for each target."""
+    _stages(config, "synthesize")
+
+
+def analyse(config: Config) -> None:
+    """Only the fourth stage: measures fidelity, goggles and novelty."""
+    _stages(config, "analyse")
+
+
+def report(config: Config) -> None:
+    """Only the last stage: builds the HTML file."""
+    _stages(config, "report")
+
+
+def agents() -> None:
+    """Lists the agents that ship with the package."""
+    for name in zoo.names():
+        card = zoo.card(name)
+        say(f"{name:<24} {card.get('environment', '')}   score {card.get('score_mean', float('nan')):.1f}")
+
+
+def _stages(config: RunConfig, only: str | None) -> None:
+    from weakspot.pipeline import STAGES, Pipeline  # torch takes a second to import; --help need not wait for it
+
+    pipeline = Pipeline(config, STAGES if only is None else (only,))
+    path = pipeline.run()
+    if only in (None, "report"):
+        say(f"report: {path.resolve()}")
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": run,
+    "collect": collect,
+    "train": train,
+    "synthesize": synthesize,
+    "analyse": analyse,
+    "report": report,
+    "agents": agents,
+}
+
+
+def keep_memory() -> None:
+    """Tells glibc to keep freed blocks: training frees and asks for the same large ones at every step.
+
+    Handing them back to the system each time costs a fifth of the time.  Does nothing with another C library.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    for option, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 1 << 26)):  # mmap threshold, trim threshold, top pad
+        mallopt(option, value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
+    keep_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    commands = dict(COMMANDS)
+    try:
+        from weakspot.training.command import train_agent
+    except ModuleNotFoundError:
+        pass  # stable-baselines3 is an extra
+    else:
+        commands["train-agent"] = train_agent
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="weakspot")
+    except WeakspotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; everything finished is kept, and the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

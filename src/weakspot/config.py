@@ -1,0 +1,51 @@
+"""The configuration of a run: help, command line and record at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from weakspot.analysis.goggles import GogglesConfig
+from weakspot.collect import CollectConfig
+from weakspot.state_model.train import TrainConfig
+from weakspot.synthesis import SynthesisConfig
+
+
+@dataclass(frozen=True)
+class AnalyseConfig:
+    """Settings of the analysis."""
+
+    goggles: GogglesConfig = field(default_factory=GogglesConfig)
+    reconstructions: int = 8
+    """Real states shown beside their reconstructions."""
+    held_out: int = 500
+    """Held-out states on which fidelity is measured."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Finds weak spots of one agent in one environment."""
+
+    agent: str = "pong-double-dqn"
+    """A name from ``weakspot agents``, a safetensors file, or path.py:factory for a module of your own."""
+    environment: str | None = None
+    """Atari game, such as pong or PongNoFrameskip-v4; not needed where the agent's file says it."""
+    output: Path = Path("runs/pong")
+    """The run folder."""
+    targets: tuple[str, ...] = ("T-", "T+", "T+-")
+    """T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, or path.py:function."""
+    sharpness: float = 10.0
+    """b of the soft maximum, over the mean spread of the agent's scores within a state."""
+    device: str = "cpu"
+    """Where agent and state model compute: cpu, cuda."""
+    collect: CollectConfig = field(default_factory=CollectConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
+    analyse: AnalyseConfig = field(default_factory=AnalyseConfig)
+
+    def record(self) -> dict[str, Any]:
+        """Everything that decides the results, as plain data."""
+        record = asdict(self)
+        del record["output"]
+        return record

@@ -1,0 +1,86 @@
+"""What weakspot needs of an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from weakspot.types import Observation, State
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """What is known about an environment without playing it.
+
+    Attributes:
+        id: such as ``PongNoFrameskip-v4``.
+        action_names: such as ``("NOOP", "FIRE", "RIGHT", ...)``.
+        frames: k, the number of frames in a state.
+        height, width: of a frame, in pixels.
+        channels: 3 for colour.
+        preprocessing: how observations come about, for the records.
+    """
+
+    id: str
+    action_names: tuple[str, ...]
+    frames: int
+    height: int
+    width: int
+    channels: int
+    preprocessing: dict[str, Any]
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of the agent's gray observation."""
+        return self.frames, self.height, self.width
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one environment shows after a reset or a decision.
+
+    Attributes:
+        observation: what the agent sees (k, h, w), uint8.
+        frame: the newest colour frame (h, w, 3), uint8.
+        reward: of the decision, unclipped.
+        terminated, truncated: the episode is over.
+        life_lost: a life ended with this decision.
+        ram: the emulator's memory (128,), uint8, or an empty array.
+    """
+
+    observation: np.ndarray
+    frame: np.ndarray
+    reward: float
+    terminated: bool
+    truncated: bool
+    life_lost: bool
+    ram: np.ndarray
+
+
+class Environment(Protocol):
+    """One copy of an environment that can be stored and restored at any decision."""
+
+    @property
+    def spec(self) -> EnvironmentSpec: ...
+
+    @property
+    def observe(self) -> Callable[[State], Observation]:
+        """The observation as a differentiable function of the state."""
+        ...
+
+    def reset(self, seed: int | None = None) -> Step:
+        """Starts an episode; with a seed, restarts the random state from it."""
+        ...
+
+    def step(self, action: int) -> Step: ...
+
+    def snapshot(self) -> bytes:
+        """Everything needed to go on bit for bit: emulator and its random state, frame stack, pixel maximum, counters."""
+        ...
+
+    def restore(self, snapshot: bytes) -> Step:
+        """Goes back to a snapshot and shows what it showed."""
+        ...

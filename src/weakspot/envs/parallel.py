@@ -1,0 +1,237 @@
+"""Many environments side by side, in a few processes; pictures come back through shared memory.
+
+Threads do not serve here: the emulator gives Python's lock away several times a decision, and on busy cores every
+taking back waits for the scheduler.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from weakspot.envs.base import Environment, EnvironmentSpec, Step
+from weakspot.errors import WeakspotError
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What came of one decision, and the memory now; after an episode's end that is the next one's start.
+
+    Attributes:
+        reward, terminated, truncated, life_lost: of the decision.
+        ram: what the emulator's memory holds now.
+    """
+
+    reward: float
+    terminated: bool
+    truncated: bool
+    life_lost: bool
+    ram: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What each of E environments shows, in memory that all processes share.
+
+    Attributes:
+        observations: (E, k, h, w) uint8.
+        frames: (E, h, w, 3) uint8, the newest colour frame.
+    """
+
+    observations: np.ndarray
+    frames: np.ndarray
+
+    @classmethod
+    def shared(cls, spec: EnvironmentSpec, count: int) -> Pictures:
+        """Black pictures of ``count`` environments."""
+        return cls(
+            observations=_shared((count, *spec.observation_shape)),
+            frames=_shared((count, spec.height, spec.width, spec.channels)),
+        )
+
+
+@dataclass
+class _Share:
+    """Some of the environments, in one process."""
+
+    numbers: Sequence[int]
+    factory: Callable[[], Environment]
+    pictures: Pictures
+    environments: list[Environment] = field(default_factory=list)
+
+    def make(self, _: None) -> list[None]:
+        self.environments = [self.factory() for _ in self.numbers]
+        return [None for _ in self.numbers]
+
+    def reset(self, seeds: Sequence[int]) -> list[Decision]:
+        return [self._start(i, self.environments[i].reset(seed)) for i, seed in enumerate(seeds)]
+
+    def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
+        return [self._start(i, self.environments[i].restore(snapshot)) for i, snapshot in enumerate(snapshots)]
+
+    def snapshot(self, _: None) -> list[bytes]:
+        return [environment.snapshot() for environment in self.environments]
+
+    def step(self, actions: Sequence[int]) -> list[Decision]:
+        return [self._decide(i, action) for i, action in enumerate(actions)]
+
+    def _decide(self, i: int, action: int) -> Decision:
+        done = self.environments[i].step(action)
+        shown = self.environments[i].reset() if done.terminated or done.truncated else done
+        self._show(i, shown)
+        return Decision(done.reward, done.terminated, done.truncated, done.life_lost, shown.ram)
+
+    def _start(self, i: int, shown: Step) -> Decision:
+        self._show(i, shown)
+        return Decision(0.0, False, False, False, shown.ram)
+
+    def _show(self, i: int, shown: Step) -> None:
+        self.pictures.observations[self.numbers[i]] = shown.observation
+        self.pictures.frames[self.numbers[i]] = shown.frame
+
+
+class ParallelEnvironments:
+    """``count`` environments in ``workers`` processes, this one among them.
+
+    The others are forked, so the factory may be any callable; what it makes must not compute with torch in several
+    threads.  They end when this object is closed, and also when this process dies.
+
+    Args:
+        factory: makes one environment; called in the processes.
+        spec: of such an environment.
+        count: E, how many.
+        workers: how many processes, one a core unless given; a system that cannot fork uses this one only.
+
+    Attributes:
+        pictures: what the environments show.
+    """
+
+    def __init__(
+        self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
+    ) -> None:
+        self.pictures = Pictures.shared(spec, count)
+        can_fork = "fork" in multiprocessing.get_all_start_methods()
+        workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
+        self._parts = [range(first, count, workers) for first in range(workers)]
+        self._count = count
+        self._connections: list[Connection] = []
+        self._processes: list[Any] = []
+        self._own, *others = [_Share(part, factory, self.pictures) for part in self._parts]
+        if others:
+            self._fork(others)
+        try:
+            self._ask("make", [None] * count)
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(self, seeds: Sequence[int]) -> list[Decision]:
+        """Starts an episode in every environment, each from its own seed."""
+        return self._ask("reset", seeds)
+
+    def step(self, actions: Sequence[int]) -> list[Decision]:
+        """One decision in every environment; where an episode ends, the next one is started."""
+        return self._ask("step", actions)
+
+    def snapshot(self) -> list[bytes]:
+        """A snapshot of every environment."""
+        return self._ask("snapshot", [None] * self._count)
+
+    def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
+        """Goes back to a snapshot in every environment.
+
+        Raises:
+            SnapshotError: a snapshot is damaged or of another environment.
+        """
+        return self._ask("restore", snapshots)
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join()
+        self._connections, self._processes = [], []
+
+    def __enter__(self) -> ParallelEnvironments:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _fork(self, shares: Iterable[_Share]) -> None:
+        context = multiprocessing.get_context("fork")
+        for share in shares:
+            ours, theirs = context.Pipe()
+            self._connections.append(ours)
+            process = context.Process(target=_serve, args=(share, theirs, list(self._connections)), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+
+    def _ask(self, what: str, arguments: Sequence[Any]) -> list[Any]:
+        parts = [[arguments[number] for number in part] for part in self._parts]
+        self._send(what, parts[1:])
+        answers = [getattr(self._own, what)(parts[0]), *self._receive()]
+        ordered = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
+        return [ordered[number] for number in range(self._count)]
+
+    def _send(self, what: str, parts: Sequence[Sequence[Any]]) -> None:
+        with _ended_processes():
+            for connection, part in zip(self._connections, parts, strict=True):
+                connection.send((what, part))
+
+    def _receive(self) -> list[list[Any]]:
+        with _ended_processes():
+            answers = [connection.recv() for connection in self._connections]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
+
+
+@contextmanager
+def _ended_processes() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError) as error:
+        raise WeakspotError(
+            "a process with environments ended unexpectedly",
+            expected="it to live as long as the collection",
+            todo="look whether memory ran out; a collection goes on where it stopped",
+        ) from error
+
+
+def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) -> None:
+    for other in others:
+        other.close()  # so that the end of the parent process is seen as the end of the connection
+    while True:
+        try:
+            what, part = connection.recv()
+        except (EOFError, ConnectionError, KeyboardInterrupt):
+            return
+        try:
+            answer = getattr(share, what)(part)
+        except Exception as error:
+            answer = error
+        try:
+            connection.send(answer)
+        except ConnectionError:
+            return
+
+
+def _shared(shape: tuple[int, ...]) -> np.ndarray:
+    memory = mmap.mmap(-1, max(int(np.prod(shape)), 1))
+    return np.frombuffer(memory, np.uint8, int(np.prod(shape))).reshape(shape)

@@ -1,0 +1,73 @@
+"""Writing files so that a kill at any moment leaves either the old content or the new, never half of either."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from weakspot.errors import StorageError
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns a full or read-only disk into a :class:`StorageError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
+            errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+            errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
+            errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
+            errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
+        }
+        if error.errno not in reasons:
+            raise
+        seen, todo = reasons[error.errno]
+        raise StorageError(
+            f"cannot write {path}: {seen}", expected="a folder with space that can be written to", todo=todo
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Makes ``path`` and its parents and returns it; raises :class:`StorageError` where that is not possible."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+    """Calls ``write`` with a path beside ``path``, flushes what it wrote to the disk, and renames it to ``path``."""
+    with storage_errors(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes ``content`` to ``path`` atomically."""
+    write_atomic(path, lambda temporary: temporary.write_bytes(content) and None)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes ``content`` to ``path`` atomically, as UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes ``content`` to ``path`` atomically, as indented JSON; refuses NaN, which is not JSON."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,22 @@
+"""The agent's gray observation as a differentiable function of the colour state (paper, section 4.1).
+
+Area resize and the weighted sum of colours are both linear, so gray(resize(colour)) equals resize(gray(colour)) up to
+rounding to uint8.  The pixel maximum over two emulator frames does not commute with the sum; the difference is small and
+held by a test against the real wrapper's observation.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from weakspot.types import Observation, State
+
+GRAY = (0.2989, 0.5870, 0.1140)
+"""Weights of red, green and blue in the emulator's own gray palette."""
+
+
+def gray_observation(state: State) -> Observation:
+    """Gray stacks (b, k, h, w) in 0 to 255 from colour stacks (b, 3k, h, w) in 0 to 1."""
+    weights = torch.tensor(GRAY, dtype=state.dtype, device=state.device)
+    colours = state.unflatten(1, (-1, 3))
+    return 255.0 * torch.einsum("bkchw,c->bkhw", colours, weights)

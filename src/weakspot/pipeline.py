@@ -1,0 +1,394 @@
+"""The stages one after another: collect, train, synthesize, analyse, report.
+
+Each stage reads the one before it and writes its artefacts into the run folder.  Every stage can be run alone, goes on
+after a kill, and is skipped when its artefacts stand and what it depends on is unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from weakspot.agents import zoo
+from weakspot.agents.base import Agent, AgentOutput, Perceiver
+from weakspot.agents.dueling import read_card
+from weakspot.agents.load import load_agent
+from weakspot.analysis.fidelity import fidelity
+from weakspot.analysis.goggles import goggles
+from weakspot.analysis.intervals import wilson
+from weakspot.analysis.novelty import closest
+from weakspot.collect import check_fit, collect
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import AgentError, RunError
+from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.progress import say, shown
+from weakspot.report.build import build_report
+from weakspot.run import RunFolder, StageRecord, digest, file_digest
+from weakspot.saliency import load_maps, saliency, saliency_maps
+from weakspot.state_model.model import StateModel, load
+from weakspot.state_model.precision import resolve
+from weakspot.state_model.train import train
+from weakspot.synthesis import Findings, starts, synthesize
+from weakspot.targets import Target, resolve_target
+
+STAGES = ("collect", "train", "synthesize", "analyse", "report")
+
+THREADS = {"collect": 1, "train": 1, "synthesize": 0, "analyse": 0, "report": 1}
+"""Threads of the tensor work; 0 is one a core.  Collecting and training keep the cores busy by other means, and threads
+that wait for each other would then cost more than they bring."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The agent under test and where it plays.
+
+    Attributes:
+        agent: the agent.
+        factory: makes environments it plays in.
+        perceive: A(s).
+    """
+
+    agent: Agent
+    factory: Callable[[], AtariEnvironment]
+    perceive: Perceiver
+
+
+def subject(config: RunConfig) -> Subject:
+    """Loads the agent and checks that it fits its environment, before anything takes long."""
+    agent = load_agent(config.agent, environment=config.environment, device=config.device)
+    atari = AtariConfig(game=config.environment or agent.spec.environment)
+    probe = AtariEnvironment(atari)
+    check_fit(agent.spec, probe.spec)
+    return Subject(agent, lambda: AtariEnvironment(atari), Perceiver(agent, probe.observe))
+
+
+class Pipeline:
+    """The stages of one run, in order.
+
+    Args:
+        config: of the run.
+        only: stages that may be run; the others must be done already.
+    """
+
+    def __init__(self, config: RunConfig, only: tuple[str, ...] = STAGES) -> None:
+        self.config, self.only = config, only
+        self.subject = subject(config)
+        self.folder = RunFolder(config.output, config.record() | {"agent_weights": self.subject.agent.spec.fingerprint})
+        self.targets = self._targets_checked()
+
+    def run(self) -> Path:
+        """Does what is to be done, and returns the path of the report."""
+        worked = False
+        with self.folder.locked():
+            for name in STAGES[: STAGES.index(self.only[-1]) + 1]:
+                _, new = self._stage(name)
+                worked = worked or new
+        report = self.config.output / "report.html"
+        if not worked:
+            say(f"nothing to do: all of {self.config.output} stands already")
+        return report
+
+    def _stage(self, name: str) -> tuple[StageRecord, bool]:
+        key, outputs, work = getattr(self, f"_{name}")()
+        record = self.folder.records().get(name)
+        done = record is not None and record.key == key and all(path.exists() for path in outputs)
+        if not done and name not in self.only:
+            raise RunError(
+                f"{self.config.output} has no finished {name} stage",
+                expected="every stage before this one to be done",
+                todo=f"run `weakspot {name}` with the same settings first, or `weakspot run` for all",
+            )
+        if done:
+            say(f"{name}: done already")
+        else:
+            say(f"{name} ...")
+        torch.set_num_threads(THREADS[name] or self.config.train.parts)
+        record, new = self.folder.stage(name, key, outputs, work)
+        if new:
+            say(f"{name}: done in {record.seconds:.0f} s")
+        return record, new
+
+    def _fingerprint(self, stage: str) -> str:
+        record = self.folder.records().get(stage)
+        return record.fingerprint if record else ""
+
+    def _collect(self) -> tuple[str, list[Path], Callable[[], str]]:
+        config, folder = self.config.collect, self.config.output / "collect"
+
+        def work() -> str:
+            with shown("collect") as tell:
+                dataset = collect(
+                    self.subject.agent, self.subject.factory, config, folder,
+                    progress=lambda done, total: tell(done / total, f"{done:,} of {total:,} states"),
+                )  # fmt: skip
+            scores = [float(score) for score in dataset.episode_scores()]
+            write_json(
+                folder / "summary.json",
+                {"frames": len(dataset), "epsilon": config.epsilon, "episode_scores": scores},
+            )
+            return dataset.fingerprint
+
+        return digest(asdict(config), self.subject.agent.spec.fingerprint), [folder / "summary.json"], work
+
+    def _dataset(self) -> StateDataset:
+        return StateDataset.open(self.config.output / "collect")
+
+    def _train(self) -> tuple[str, list[Path], Callable[[], str]]:
+        config, folder = self.config.train, self.config.output / "train"
+
+        def work() -> str:
+            dataset = self._dataset()
+            make_folder(folder)
+            with shown("saliency") as tell:
+                saliency_maps(
+                    self.subject.perceive, dataset, folder / "saliency.npy",
+                    progress=lambda done, total: tell(done / total, ""),
+                )  # fmt: skip
+            held = self._measured(dataset)
+            with shown("train") as tell:
+                train(
+                    self.subject.perceive, dataset, load_maps(folder / "saliency.npy", len(dataset)), config, folder,
+                    measures=lambda model: fidelity(model, self.subject.perceive, dataset, held).line(),
+                    progress=tell,
+                )  # fmt: skip
+            return file_digest(folder / "model.safetensors")
+
+        outputs = [folder / "model.safetensors", folder / "model.json"]
+        return digest(asdict(config), self._fingerprint("collect")), outputs, work
+
+    def _measured(self, dataset: StateDataset) -> np.ndarray:
+        _, held = dataset.split(self.config.train.held_out)
+        count = min(self.config.analyse.held_out, len(held))
+        return held[np.linspace(0, len(held) - 1, count).astype(int)]
+
+    def _model(self) -> StateModel:
+        precision = resolve(self.config.train.precision, self.subject.agent.device)
+        return load(self.config.output / "train" / "model.safetensors", self.subject.agent.device, precision)
+
+    def _targets_checked(self) -> list[str]:
+        for name in self.config.targets:
+            resolve_target(name, self.subject.agent.spec, 1.0)
+        return list(self.config.targets)
+
+    def _resolved(self, dataset: StateDataset) -> list[Target]:
+        spread = float(dataset.scores.std(axis=1).mean())
+        sharpness = self.config.sharpness / max(spread, 1e-9)
+        return [resolve_target(name, self.subject.agent.spec, sharpness) for name in self.targets]
+
+    def _synthesize(self) -> tuple[str, list[Path], Callable[[], str]]:
+        config, folder = self.config.synthesize, self.config.output / "synthesize"
+        key = digest(asdict(config), self.targets, self.config.sharpness, self._fingerprint("train"), _own(self.targets))
+
+        def work() -> str:
+            dataset, model = self._dataset(), self._model()
+            train_indices, _ = dataset.split(self.config.train.held_out)
+            start = starts(model, config, lambda indices: as_state(dataset.stacks(indices)), train_indices)
+            for target in self._resolved(dataset):
+                place = make_folder(folder / target.slug)
+                told = place / "findings.json"
+                if told.exists() and json.loads(told.read_text()).get("key") == key:
+                    continue
+                scale = float(target(real_answers(dataset, train_indices)).std())
+                with shown(target.name) as tell:
+                    found = synthesize(
+                        model, self.subject.perceive, target, start, config, scale=scale,
+                        progress=lambda done, total, tell=tell: tell(done / total, ""),
+                    )  # fmt: skip
+                write_findings(found, self.subject.perceive, place / "findings.npz")
+                write_json(told, {
+                    "key": key, "target": target.name, "title": target.title, "description": target.description,
+                    "energy_equation": f"E = ({target.equation}) / {scale:.3g} + {config.regulariser:g} KL",
+                    "seed": config.seed, "settings": asdict(config) | {"scale": scale},
+                })  # fmt: skip
+            return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])
+
+        slugs = [resolve_target(name, self.subject.agent.spec, 1.0).slug for name in self.targets]
+        return key, [folder / slug / "findings.json" for slug in slugs], work
+
+    def _analyse(self) -> tuple[str, list[Path], Callable[[], str]]:
+        config, folder = self.config.analyse, make_folder(self.config.output / "analyse")
+
+        def work() -> str:
+            dataset, model = self._dataset(), self._model()
+            train_indices, held = dataset.split(self.config.train.held_out)
+            measured = fidelity(model, self.subject.perceive, dataset, self._measured(dataset))
+            objects = []
+            if measured.ball is not None and len(measured.ball.found):
+                found = measured.ball.found
+                share, low, high = wilson(int(found.sum()), len(found))
+                objects.append({"name": "ball", "recall": share, "low": low, "high": high, "n": len(found)})
+            write_json(folder / "recall.json", {"objects": objects})
+            write_json(folder / "fidelity.json", measured.line())
+            self._write_reconstructions(dataset, model, held, folder / "reconstructions.npz")
+            self._write_novelty(dataset, train_indices, held, folder)
+            if config.goggles.episodes:
+                with shown("goggles") as tell:
+                    scores = goggles(
+                        model, self.subject.agent, self.subject.factory, config.goggles,
+                        progress=lambda done, total: tell(done / total, f"{done} of {total} episodes"),
+                    )  # fmt: skip
+                write_json(folder / "goggles.json", scores.record(config.goggles.seed))
+            return digest(measured.line())
+
+        key = digest(asdict(config), self._fingerprint("synthesize"))
+        return key, [folder / "fidelity.json"], work
+
+    def _write_reconstructions(self, dataset: StateDataset, model: StateModel, held: np.ndarray, path: Path) -> None:
+        chosen = np.sort(np.random.default_rng([0, 3]).choice(held, self.config.analyse.reconstructions, replace=False))
+        state = as_state(dataset.stacks(chosen)).to(model.device)
+        with torch.no_grad():
+            reconstructed = model.reconstruct(state)
+            before, after = self.subject.perceive(state), self.subject.perceive(reconstructed)
+        arrays = {
+            "real": dataset.stacks(chosen),
+            "reconstructed": as_stacks(reconstructed.cpu()),
+            "saliency": pictured(saliency(self.subject.perceive, state)),
+            "scores_real": before.scores.cpu().numpy(),
+            "scores_reconstructed": after.scores.cpu().numpy(),
+            "index": chosen,
+        }
+        write_arrays(path, arrays)
+
+    def _write_novelty(
+        self, dataset: StateDataset, train_indices: np.ndarray, held: np.ndarray, folder: Path, retrieved: int = 8
+    ) -> None:
+        targets = self._resolved(dataset)
+        states = []
+        for target in targets:
+            with np.load(self.config.output / "synthesize" / target.slug / "findings.npz") as found:
+                states.append(found["states"])
+        with shown("novelty") as tell:
+            near = closest(
+                np.concatenate(states), dataset, train_indices, lambda done, total: tell(done / total, "")
+            )
+        ends = np.cumsum([len(part) for part in states])
+        for target, stop, part in zip(targets, ends, states, strict=True):
+            rows = slice(stop - len(part), stop)
+            wanted = target(real_answers(dataset, train_indices)).numpy()
+            best = _apart(train_indices[np.argsort(wanted)], dataset, retrieved)
+            arrays = {
+                "closest": near.stacks[rows], "closest_index": near.index[rows], "mse": near.mse[rows],
+                "differing_share": near.differing_share[rows],
+                "real_target": target(real_answers(dataset, held)).numpy(),
+                "retrieved": dataset.stacks(best), "retrieved_target": target(real_answers(dataset, best)).numpy(),
+            }  # fmt: skip
+            write_arrays(make_folder(folder / target.slug) / "novelty.npz", arrays)
+
+    def _report(self) -> tuple[str, list[Path], Callable[[], str]]:
+        output = self.config.output / "report.html"
+
+        def work() -> str:
+            write_json(self.config.output / "report.json", self._overview())
+            build_report(self.config.output, output)
+            return file_digest(output)
+
+        return digest(self._fingerprint("analyse"), version("weakspot")), [output], work
+
+    def _overview(self) -> dict[str, Any]:
+        spec, environment = self.subject.agent.spec, self.subject.factory().spec
+        records = self.folder.records()
+        packages = ("weakspot", "torch", "ale-py", "numpy")
+        return {
+            "title": f"Weak spots of {spec.name}",
+            "command": command_line(self.config),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": {name: record.seconds for name, record in records.items() if name != "report"},
+            "notes": [],
+            "environment": asdict(environment),
+            "agent": asdict(replace(spec)) | {"card": self._card()},
+        }
+
+    def _card(self) -> dict[str, Any] | None:
+        """What is known of the agent's score, where it ships with the package or its file tells."""
+        path = zoo.path(self.config.agent) if self.config.agent in zoo.names() else Path(self.config.agent)
+        try:
+            return asdict(read_card(path)) if path.suffix == ".safetensors" else None
+        except AgentError:
+            return None  # weights of another origin come without a card
+
+
+def real_answers(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:
+    """What the agent answered to stored states."""
+    value = None if dataset.value is None else torch.from_numpy(np.asarray(dataset.value[indices], np.float32))
+    return AgentOutput(torch.from_numpy(np.asarray(dataset.scores[indices], np.float32)), value)
+
+
+def pictured(maps: torch.Tensor) -> np.ndarray:
+    """Saliency (n, k, h, w) as one picture a state, the largest over the stack, 0 to 255 (n, h, w)."""
+    largest = maps.amax(dim=1)
+    top = largest.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
+    return (255 * (largest / top).sqrt()).round().to(torch.uint8).cpu().numpy()
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes named arrays to a compressed npz file, atomically."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+
+    write_atomic(path, write)
+
+
+def write_findings(found: Findings, perceive: Perceiver, path: Path) -> None:
+    """Writes what a search found, with the agent's saliency at each state."""
+    arrays: dict[str, Any] = {
+        "states": as_stacks(found.state.cpu()),
+        "scores": found.output.scores.cpu().numpy(),
+        "energy": found.energy,
+        "target": found.target.cpu().numpy(),
+        "prior_kl": found.kl.cpu().numpy(),
+        "iterations": found.iterations,
+        "saliency": pictured(saliency(perceive, found.state)),
+        "latent_mean": found.distribution.mean.cpu().numpy(),
+        "latent_sigma": found.distribution.sigma.cpu().numpy(),
+    }
+    if found.output.value is not None:
+        arrays["value"] = found.output.value.cpu().numpy()
+    write_arrays(path, arrays)
+
+
+def command_line(config: RunConfig) -> str:
+    """The command that repeats a run, with the settings that are not the defaults."""
+    plain, default = asdict(config), asdict(RunConfig())
+    words = ["weakspot", "run"]
+
+    def walk(given: dict[str, Any], usual: dict[str, Any], prefix: str) -> None:
+        for name, value in given.items():
+            if isinstance(value, dict):
+                walk(value, usual[name], f"{prefix}{name}.")
+            elif value != usual[name]:
+                values = value if isinstance(value, (list, tuple)) else [value]
+                words.extend([f"--{prefix}{name.replace('_', '-')}", *(str(v) for v in values)])
+
+    walk(plain, default, "")
+    return " ".join(words)
+
+
+def _own(targets: list[str]) -> list[str]:
+    """Fingerprints of the user's own target files."""
+    return [file_digest(Path(name.rpartition(":")[0])) for name in targets if ".py:" in name]
+
+
+def _apart(ranked: np.ndarray, dataset: StateDataset, count: int, gap: int = 20) -> np.ndarray:
+    """The first ``count`` of ``ranked`` that are at least ``gap`` decisions apart within a stream."""
+    chosen: list[int] = []
+    for index in ranked:
+        same = [c for c in chosen if dataset.stream[c] == dataset.stream[index]]
+        if all(abs(int(dataset.time[c]) - int(dataset.time[index])) >= gap for c in same):
+            chosen.append(int(index))
+        if len(chosen) == count:
+            break
+    return np.array(chosen, dtype=np.int64)

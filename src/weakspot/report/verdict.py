@@ -1,0 +1,89 @@
+"""Can the state model be trusted?  One sentence, by a rule that the report prints beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.report.artifacts import Goggles, ObjectRecall, Run
+from weakspot.report.charts import number
+
+TOLERATED_LOSS = 0.15
+"""Share of the agent's score that may be lost on reconstructions."""
+ENOUGH_RECALL = 0.8
+"""Share of real states in which an object must be there in the reconstruction."""
+
+RULE = (
+    "“faithful” means that the 95\u00a0% interval rules out that the agent loses more than "
+    f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score on reconstructions, and that every object looked for is there in "
+    f"at least {100 * ENOUGH_RECALL:.0f}\u00a0% of them; “do not trust” means that it surely loses more than half of "
+    "its score, or that an object is missing in more than half of the reconstructions; between them is “with care”."
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far the pictures can be trusted.
+
+    Attributes:
+        level: ``good``, ``care``, ``poor`` or ``unknown``.
+        headline: in a few words.
+        sentence: with the numbers it rests on.
+    """
+
+    level: str
+    headline: str
+    sentence: str
+
+
+HEADLINES = {
+    "good": "The state model is faithful to this agent.",
+    "care": "Read the pictures with care.",
+    "poor": "Do not trust the pictures yet.",
+    "unknown": "The state model was not checked.",
+}
+
+
+def judge(run: Run) -> Verdict:
+    """The verdict by :data:`RULE`, from the goggles test and the recall of known objects, as far as they were made."""
+    parts = [_goggles(run.goggles)] if run.goggles else []
+    if run.recall:
+        parts.append(_recall(run.recall))
+    if not parts:
+        sentence = (
+            "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
+        )
+        return Verdict("unknown", HEADLINES["unknown"], sentence)
+    level = next(level for level in ("poor", "care", "good") if level in [part[0] for part in parts])
+    text = ", and ".join(part[1] for part in parts)
+    return Verdict(level, HEADLINES[level], f"{text[0].upper()}{text[1:]}.")
+
+
+def _goggles(goggles: Goggles) -> tuple[str, str]:
+    scale = max(abs(goggles.agent.mean), float(np.std(goggles.agent_scores)) if goggles.agent_scores else 0.0, 1e-9)
+    low, high = goggles.difference.low, goggles.difference.high
+    text = (
+        f"seeing only reconstructions the agent scores {number(goggles.goggles.mean)} instead of "
+        f"{number(goggles.agent.mean)} on real frames"
+    )
+    if low is None or high is None:
+        return "care", f"{text} (too few episodes for an interval)"
+    text += f", a difference of {number(goggles.difference.mean)} (95\u00a0% interval {number(low)} to {number(high)})"
+    if low >= -TOLERATED_LOSS * scale:
+        return "good", text
+    if high < -0.5 * scale:
+        return "poor", text
+    if high >= 0:
+        return "care", f"{text}, which too few episodes leave undecided"
+    return "care", text
+
+
+def _recall(objects: tuple[ObjectRecall, ...]) -> tuple[str, str]:
+    worst = min(objects, key=lambda item: item.recall.mean)
+    level = "good" if worst.recall.mean >= ENOUGH_RECALL else "care" if worst.recall.mean >= 0.5 else "poor"
+    least = "" if len(objects) == 1 else ", the object that is lost most often,"
+    return (
+        level,
+        f"the {worst.name}{least} is there in {100 * worst.recall.mean:.0f}\u00a0% of reconstructions",
+    )

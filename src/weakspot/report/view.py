@@ -1,0 +1,390 @@
+"""From artefacts to what the templates print: pictures as data URIs, bars in percent, numbers as words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from weakspot.report.artifacts import TARGET_ORDER, AgentRecord, Curve, Findings, Overview, Reconstructions, Run
+from weakspot.report.charts import Axis, Chart, distribution_chart, energy_chart, number, training_chart
+from weakspot.report.images import Film, saliency_uri, strip_uri
+
+LARGE_CARDS = 8
+"""How many synthesised states of a target are shown large."""
+RETRIEVED = 5
+"""How many real states are shown beside them."""
+RECONSTRUCTIONS = 8
+"""How many reconstructions are shown."""
+
+CURVES = {
+    "loss": ("Loss", "", False),
+    "reconstruction": ("Reconstruction Lₚ", "", False),
+    "perception": ("Perception Lₐ", "", False),
+    "prior": ("Prior KL", "nats", False),
+    "mse": ("Squared error", "mean over pixels", False),
+    "agreement": ("Same action as on the real state", "share of states", True),
+}
+"""Title, unit, and whether it is a share, of the quantities that the training of the state model logs."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much the pictures may cost: rounding of colours in levels, and how many small states follow."""
+
+    step: int
+    rest: int
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar from ``left`` over ``width`` percent of its row, ``text`` its value; ``chosen`` if the agent takes it."""
+
+    left: float
+    width: float
+    text: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class BarRow:
+    """The bars of one action: one, or two where real and reconstructed are compared."""
+
+    action: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The agent's answer to a state, one row an action; ``zero`` is where bars begin, in percent."""
+
+    rows: tuple[BarRow, ...]
+    zero: float
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A number and what it is."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class StateCard:
+    """A synthesised state shown large."""
+
+    film: Film
+    closest: Film | None
+    distance: tuple[Fact, ...]
+    answer: str
+    bars: Bars
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class SmallCard:
+    """A state shown small, with two words beneath it."""
+
+    film: Film
+    answer: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class TargetView:
+    """The section of one target."""
+
+    slug: str
+    symbol: str
+    title: str
+    description: str
+    equation: str
+    count: int
+    beyond: str
+    charts: tuple[Chart, ...]
+    bars_caption: str
+    cards: tuple[StateCard, ...]
+    rest: tuple[SmallCard, ...]
+    rest_left_out: int
+    retrieved: tuple[SmallCard, ...]
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class ReconstructionCard:
+    """A real state beside its reconstruction."""
+
+    real: Film
+    reconstructed: Film
+    bars: Bars
+    answer: str
+    agrees: bool
+
+
+def shown_symbol(symbol: str) -> str:
+    """``T−`` with a real minus sign for ``T-``; other symbols as they are."""
+    return symbol.replace("-", "−") if symbol in TARGET_ORDER else symbol
+
+
+def subscripts(text: str) -> tuple[tuple[str, str], ...]:
+    """An equation in plain text as pairs of what stands on the line and what is set below it: ``L_p`` is (L, p)."""
+    parts = re.split(r"(?<=\w)_([a-z0-9μσ]{1,3})\b", text)
+    return tuple(zip(parts[::2], [*parts[1::2], ""], strict=True))
+
+
+def shown_scores(scores: np.ndarray, agent: AgentRecord | None) -> np.ndarray:
+    """Q-values as they are, log-probabilities as probabilities (n, a)."""
+    if not _is_policy(agent):
+        return scores
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def scores_word(agent: AgentRecord | None) -> str:
+    """What the bars show."""
+    return "probability" if _is_policy(agent) else "Q-value" if agent else "score"
+
+
+def _is_policy(agent: AgentRecord | None) -> bool:
+    return agent is not None and agent.scores_are == "log-probabilities"
+
+
+def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
+    """Percent, or as many decimals for every score on the axis as show three digits of the largest."""
+    if _is_policy(agent):
+        return f"{100 * value:.0f}\u00a0%" if value >= 0.005 else "<1\u00a0%"
+    decimals = max(0, 2 - math.floor(math.log10(max(-axis.low, axis.high))))
+    text = f"{value:,.{decimals}f}"
+    return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
+
+
+def _bars_axis(scores: np.ndarray, agent: AgentRecord | None) -> Axis:
+    if _is_policy(agent):
+        return Axis(0.0, 1.0)
+    low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
+    return Axis(low, high if high > low else low + 1.0)
+
+
+def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axis: Axis, agent: AgentRecord | None) -> Bars:
+    zero = float(axis.place([0.0])[0])
+    rows = []
+    for index, action in enumerate(actions):
+        bars = []
+        for scores in answers:
+            place = float(axis.place([scores[index]])[0])
+            text = _score_text(float(scores[index]), axis, agent)
+            bars.append(
+                Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, index == int(scores.argmax()))
+            )
+        rows.append(BarRow(action, tuple(bars)))
+    return Bars(tuple(rows), round(zero, 2))
+
+
+def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -> str:
+    """What bars show, and from where to where."""
+    taken = "most likely" if agent is not None and agent.acts == "sampled" else "taken"
+    if _is_policy(agent):
+        return (
+            f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
+        )
+    axis = _bars_axis(scores, agent)
+    ends = f"from {number(axis.low)} to {number(axis.high)}, the same for every state here"
+    return f"Bars: {scores_word(agent)} of each action {of_state}, {ends}; the one that is {taken} is coloured."
+
+
+def target_view(findings: Findings, overview: Overview, detail: Detail) -> TargetView:
+    """The section of one target; pictures are encoded here."""
+    agent, actions = overview.agent, overview.environment.action_names
+    scores = shown_scores(findings.scores, agent)
+    axis = _bars_axis(scores, agent)
+    novelty = findings.novelty
+    count, frames = len(findings.states), overview.environment.frames
+
+    def answer(index: int) -> str:
+        best = int(scores[index].argmax())
+        return f"{actions[best]} {_score_text(float(scores[index, best]), axis, agent)}"
+
+    def film(index: int, saliency: str) -> Film:
+        symbol = shown_symbol(findings.symbol)
+        alt = f"Synthesised state {index + 1} of {count} for {symbol}, the newest of {frames} frames."
+        uri = strip_uri(findings.states[index], detail.step)
+        return Film(uri, f"{alt} The agent answers {answer(index)}.", "synthesised", "synthesised", saliency)
+
+    cards, rest = [], []
+    for index in range(min(LARGE_CARDS, count)):
+        closest, distance = None, ()
+        if novelty is not None:
+            alt = f"Closest training state to synthesised state {index + 1}."
+            closest = Film(strip_uri(novelty.closest[index], detail.step), alt, "closest real state", "real")
+            differs = f"{100 * novelty.differing_share[index]:.1f}\u00a0%"
+            distance = (Fact("pixels that differ", differs), Fact("squared error", number(novelty.mse[index], 2)))
+        facts = [Fact("target energy T", number(findings.target[index]))]
+        if findings.value is not None:
+            facts.insert(0, Fact("critic's value V", number(findings.value[index])))
+        facts.append(Fact("KL to prior", f"{number(findings.prior_kl[index])} nats"))
+        facts.append(Fact("steps", f"{int(findings.iterations[index]):,}"))
+        picture = film(index, saliency_uri(findings.saliency[index]))
+        bars = _bars(actions, [scores[index]], axis, agent)
+        cards.append(StateCard(picture, closest, distance, answer(index), bars, tuple(facts)))
+    for index in range(len(cards), min(count, len(cards) + detail.rest)):
+        rest.append(SmallCard(film(index, ""), answer(index), f"T = {number(findings.target[index])}"))
+    settings = flat(findings.settings)
+    return TargetView(
+        slug=findings.slug,
+        symbol=shown_symbol(findings.symbol),
+        title=findings.title,
+        description=findings.description,
+        equation=findings.energy_equation,
+        count=count,
+        beyond=_beyond(findings),
+        charts=_target_charts(findings),
+        bars_caption=bars_caption(scores, agent, "in a state"),
+        cards=tuple(cards),
+        rest=tuple(rest),
+        rest_left_out=count - len(cards) - len(rest),
+        retrieved=_retrieved(findings, detail),
+        facts=(*settings, Fact("seed", str(findings.seed)), Fact("time", duration(findings.seconds))),
+    )
+
+
+def _target_charts(findings: Findings) -> tuple[Chart, ...]:
+    charts = [energy_chart(findings.energy)] if findings.energy.shape[1] else []
+    if findings.novelty is not None and len(findings.novelty.real_target) and len(findings.target):
+        charts.append(distribution_chart(findings.novelty.real_target, findings.target))
+    return tuple(chart for chart in charts if chart is not None)
+
+
+def _beyond(findings: Findings) -> str:
+    if findings.novelty is None or not len(findings.novelty.real_target):
+        return ""
+    real = findings.novelty.real_target
+    further = int((findings.target < real.min()).sum())
+    return (
+        f"Dashed: the lowest of the {len(real):,} held-out real states; {further} of {len(findings.target)} "
+        f"synthesised states {'lies' if further == 1 else 'lie'} below it."
+    )
+
+
+def _retrieved(findings: Findings, detail: Detail) -> tuple[SmallCard, ...]:
+    novelty = findings.novelty
+    if novelty is None or novelty.retrieved is None or novelty.retrieved_target is None:
+        return ()
+    cards = []
+    pairs = zip(novelty.retrieved, novelty.retrieved_target, strict=True)
+    for place, (state, energy) in enumerate(list(pairs)[:RETRIEVED], start=1):
+        alt = f"Real state number {place} by the target energy of {shown_symbol(findings.symbol)}."
+        film = Film(strip_uri(state, detail.step), alt, "real", "real")
+        cards.append(SmallCard(film, "", f"T = {number(float(energy))}"))
+    return tuple(cards)
+
+
+def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Detail) -> tuple[ReconstructionCard, ...]:
+    """Real states beside their reconstructions, with the agent's answers to both."""
+    agent, actions = overview.agent, overview.environment.action_names
+    real, rebuilt = shown_scores(data.scores_real, agent), shown_scores(data.scores_reconstructed, agent)
+    axis = _bars_axis(np.concatenate([real, rebuilt]), agent)
+    cards = []
+    for index in range(min(RECONSTRUCTIONS, len(data.real))):
+        saliency = saliency_uri(data.saliency[index])
+        first, second = actions[int(real[index].argmax())], actions[int(rebuilt[index].argmax())]
+        film = Film(
+            strip_uri(data.real[index], detail.step),
+            f"Real state {index + 1}; {first}.",
+            "real",
+            "real",
+            saliency,
+        )
+        uri = strip_uri(data.reconstructed[index], detail.step)
+        other = Film(uri, f"Reconstruction of state {index + 1}; {second}.", "reconstruction", "reconstructed")
+        bars = _bars(actions, [real[index], rebuilt[index]], axis, agent)
+        answer = f"{first} on both" if first == second else f"{first} became {second}"
+        cards.append(ReconstructionCard(film, other, bars, answer, first == second))
+    return tuple(cards)
+
+
+def reconstruction_caption(data: Reconstructions, agent: AgentRecord | None) -> str:
+    """What the paired bars show."""
+    scores = shown_scores(np.concatenate([data.scores_real, data.scores_reconstructed]), agent)
+    return bars_caption(scores, agent, "on the real state (upper) and on its reconstruction (lower)")
+
+
+def training_charts(curves: tuple[Curve, ...]) -> tuple[Chart, ...]:
+    """One small chart for every quantity that is known, losses first, in a fixed order."""
+    by_name = {curve.name: curve for curve in curves}
+    known = [(by_name[name], *CURVES[name]) for name in CURVES if name in by_name]
+    recalls = [
+        (curve, f"{curve.name.removesuffix('_recall').capitalize()} recall, held-out", "share of states", True)
+        for curve in curves
+        if curve.name.endswith("_recall")
+    ]
+    return tuple(training_chart(*entry) for entry in known + recalls)
+
+
+def stage_bars(seconds: Mapping[str, float]) -> tuple[tuple[str, float, str], ...]:
+    """(stage, percent of the longest one, time) of every stage."""
+    longest = max([*seconds.values(), 1e-9])
+    return tuple((stage, round(100 * value / longest, 1), duration(value)) for stage, value in seconds.items())
+
+
+def duration(seconds: float) -> str:
+    """Such as ``12 s``, ``3 min 20 s`` or ``1 h 05 min``."""
+    if not math.isfinite(seconds):
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> tuple[Fact, ...]:
+    """Nested settings as one list of facts with dotted names."""
+    facts: list[Fact] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            facts.extend(flat(value, f"{prefix}{name}."))
+        else:
+            facts.append(Fact(f"{prefix}{name}", _plain(value)))
+    return tuple(facts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value, 6)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def key_figures(run: Run) -> tuple[Fact, ...]:
+    """The few numbers under the title."""
+    figures = []
+    card = run.overview.agent.card if run.overview.agent else None
+    if card is not None:
+        figures.append(
+            Fact(
+                f"score, mean ± s.d. of {card.episodes} episodes",
+                f"{number(card.score_mean)} ± {number(card.score_std, 2)}",
+            )
+        )
+    if run.goggles is not None:
+        name = f"score on reconstructions, against {number(run.goggles.agent.mean)} on real frames"
+        figures.append(Fact(name, number(run.goggles.goggles.mean)))
+    if run.recall:
+        worst = min(run.recall, key=lambda item: item.recall.mean)
+        figures.append(Fact(f"of reconstructions hold the {worst.name}", f"{100 * worst.recall.mean:.0f}\u00a0%"))
+    if run.findings:
+        targets = f"{len(run.findings)} target" + ("s" if len(run.findings) != 1 else "")
+        figures.append(Fact(f"synthesised states for {targets}", str(sum(len(f.states) for f in run.findings))))
+    return tuple(figures)

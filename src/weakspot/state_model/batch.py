@@ -1,0 +1,77 @@
+"""What a recipe is given: statistics of the data once, and one batch a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from weakspot.dataset import StateDataset
+from weakspot.types import Latent, State
+
+STATISTICS_FRAMES = 2_000
+"""Frames the pixel statistics are taken over; more change nothing that can be seen."""
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """What is known of the states before training.
+
+    Attributes:
+        median: each pixel's median over the frames, in [0, 1], (c, h, w).
+        variance: each pixel's variance over the frames (c, h, w).
+        answer_variance: the variance of everything the agent answered (n,), of one size within the scores.
+        frames: k, the frames in a state.
+    """
+
+    median: Float[Tensor, "c h w"]
+    variance: Float[Tensor, "c h w"]
+    answer_variance: Float[Tensor, n]
+    frames: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(kc, h, w) of a state."""
+        channels, height, width = self.median.shape
+        return self.frames * channels, height, width
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of real states.
+
+    Attributes:
+        state: (b, kc, h, w) in [0, 1].
+        saliency: the stored maps of these states (b, h/2, w/2), as :func:`weakspot.saliency.decode_maps` reads them.
+        answer: what the agent answered to them when they were collected (b, n).
+        noise: eps of the reparametrisation (b, z).
+    """
+
+    state: State
+    saliency: UInt8[Tensor, "b h2 w2"]
+    answer: Float[Tensor, "b n"]
+    noise: Latent
+
+
+def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
+    """Everything the agent answered at collection: scores, and the value where there is one."""
+    scores = torch.from_numpy(np.ascontiguousarray(dataset.scores)).float()
+    if dataset.value is None:
+        return scores
+    return torch.cat([scores, torch.from_numpy(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
+
+
+def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Generator) -> DataStatistics:
+    """The statistics over the training states ``train`` of ``dataset``."""
+    chosen = np.sort(generator.choice(train, min(STATISTICS_FRAMES, len(train)), replace=False))
+    frames = torch.from_numpy(dataset.newest(chosen)).permute(0, 3, 1, 2)
+    median = frames.median(dim=0).values.float() / 255
+    variance = torch.stack([(channel.float() / 255).var(dim=0, correction=0) for channel in frames.unbind(dim=1)])
+    answered = answers(dataset)[torch.from_numpy(train)]
+    answer_variance = answered.var(dim=0, correction=0)
+    actions = dataset.scores.shape[1]
+    answer_variance[:actions] = answer_variance[:actions].mean()
+    return DataStatistics(median, variance, answer_variance.clamp_min(1e-6), dataset.environment.frames)

@@ -1,0 +1,115 @@
+"""A trained state model: g and f in the space where N(0, I) is the distribution of the data's codes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from weakspot.errors import StateModelError
+from weakspot.files import write_atomic
+from weakspot.state_model.batch import DataStatistics
+from weakspot.state_model.recipes import recipe
+from weakspot.state_model.whitening import Whitening
+from weakspot.types import Latent, State
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StateModel:
+    """The generative model of the states (paper, section 2.1), trained.
+
+    Attributes:
+        network: encoder and decoder, in evaluation mode.
+        whitening: the Gaussian of the data's codes; the identity for the paper's recipe.
+        info: recipe, settings, steps, data and agent it was trained on.
+    """
+
+    network: Any
+    whitening: Whitening
+    info: dict[str, Any]
+
+    @property
+    def latent(self) -> int:
+        """z, the number of latent dimensions."""
+        return self.network.latent
+
+    @property
+    def device(self) -> torch.device:
+        return self.whitening.mean.device
+
+    def generate(self, noise: Latent) -> State:
+        """States in [0, 1] from points of the N(0, I) space, differentiable.
+
+        Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
+        of the range.
+        """
+        state = self.network.decode(self.whitening.to_latent(noise))
+        return state + (state.clamp(0.0, 1.0) - state).detach()
+
+    def encode(self, state: State) -> Latent:
+        """The points of the N(0, I) space at which the encoder's means lie."""
+        mean, _ = self.network.encode(state)
+        return self.whitening.to_noise(mean)
+
+    def reconstruct(self, state: State) -> State:
+        """g(f_mu(s)): states in [0, 1] through the bottleneck, without noise."""
+        mean, _ = self.network.encode(state)
+        return self.network.decode(mean).clamp(0.0, 1.0)
+
+
+def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
+    """Writes the model to a safetensors file, atomically; float32, since it is an intermediate result."""
+    tensors: dict[str, Tensor] = {
+        f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()
+    }
+    tensors["whitening.mean"] = model.whitening.mean.cpu().contiguous()
+    tensors["whitening.factor"] = model.whitening.factor.cpu().contiguous()
+    tensors["statistics.median"] = statistics.median.cpu().contiguous()
+    tensors["statistics.variance"] = statistics.variance.cpu().contiguous()
+    tensors["statistics.answer_variance"] = statistics.answer_variance.cpu().contiguous()
+    header = {"format": FORMAT, "frames": statistics.frames, **model.info}
+    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
+
+
+def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32) -> StateModel:
+    """Reads what :func:`save` wrote; raises :class:`StateModelError` for anything else."""
+    if not path.exists():
+        raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        header = json.loads(metadata["weakspot"])
+        if header["format"] != FORMAT:
+            raise StateModelError(
+                f"{path} is a state model of format {header['format']}",
+                expected=f"format {FORMAT}",
+                todo="train it again with this version",
+            )
+        statistics = DataStatistics(
+            tensors["statistics.median"],
+            tensors["statistics.variance"],
+            tensors["statistics.answer_variance"],
+            header["frames"],
+        )
+        network: nn.Module = recipe(header["recipe"]).network(statistics, precision)
+        network.load_state_dict(
+            {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+        )
+        whitening = Whitening(tensors["whitening.mean"], tensors["whitening.factor"])
+    except (SafetensorError, KeyError, json.JSONDecodeError, RuntimeError) as error:
+        raise StateModelError(
+            f"{path} is not a state model, or is damaged: {error}",
+            expected="a file written by the train stage",
+            todo="delete it and run the same command again",
+        ) from error
+    network.to(device).eval().requires_grad_(False)
+    return StateModel(network, whitening.to(device), header)

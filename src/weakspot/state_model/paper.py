@@ -1,0 +1,132 @@
+"""The recipe ``paper``: the state model of section 4.1, to the letter, and its two ablations (section 4.5).
+
+    L(s) = L_p(s) + eta L_a(s) + lambda KL(f(s), N(0, I)),        eta = 1e-3, lambda = 1e-4               (eq. 1)
+    L_p(s) = sum_i (g(z)_i - s_i)^2 |grad pi(s)_i| / sum_j |grad pi(s)_j|                                 (eq. 2)
+    L_a(s) = ||A(s) - A(g(z))||^2                                                                         (eq. 3)
+
+Four encoder stages of 3x3 convolution with stride 2, batch normalisation and ReLU, 32 filters doubling; linear layers to
+100 means and log-variances; the decoder is the mirror image with deconvolutions, halving the filters, its 128x128 output
+cropped to the middle.  Adam 1e-3, batch 16.
+
+What the paper leaves open, and is chosen here: the input is not padded (84 -> 42 -> 21 -> 11 -> 6), deconvolutions are
+4x4 so that each stage doubles exactly, the last stage has no batch normalisation and ends in a sigmoid, and the saliency,
+which is a map per gray frame, weighs the three colours of a pixel alike.  It is blurred by a 5x5 box (section 4.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import Perceiver
+from weakspot.saliency import loss_weights, saliency
+from weakspot.state_model import losses
+from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.types import Latent, State
+
+CANVAS = 128
+"""Side of the decoder's output before it is cropped."""
+
+
+@dataclass(frozen=True)
+class PaperConfig:
+    """Settings of section 4.1."""
+
+    loss: Literal["full", "attentive", "vae"] = "full"
+    """full: eq. 1.  attentive: without the perception term.  vae: uniform weights, too (the ablations of table 1)."""
+    latent: int = 100
+    filters: int = 32
+    perception: float = 1e-3
+    """eta."""
+    prior: float = 1e-4
+    """lambda."""
+    learning_rate: float = 1e-3
+    batch_size: int = 16
+
+
+class PaperNetwork(nn.Module):
+    """Encoder f and decoder g of section 4.1."""
+
+    def __init__(self, shape: tuple[int, int, int], latent: int = 100, filters: int = 32) -> None:
+        super().__init__()
+        channels, self.height, self.width = shape
+        widths = [filters * 2**i for i in range(4)]
+        encoder: list[nn.Module] = []
+        for before, after in zip([channels, *widths[:-1]], widths, strict=True):
+            encoder += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.encoder = nn.Sequential(*encoder, nn.Flatten())
+        with torch.no_grad():
+            features = self.encoder.eval()(torch.zeros(1, *shape)).shape[1]
+        self.encoder.train()
+        self.latent = latent
+        self.mean = nn.Linear(features, latent)
+        self.log_variance = nn.Linear(features, latent)
+        side = CANVAS // 16
+        self.expand = nn.Sequential(nn.Linear(latent, widths[-1] * side**2), nn.Unflatten(1, (widths[-1], side, side)))
+        decoder: list[nn.Module] = []
+        for before, after in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            decoder += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        self.decoder = nn.Sequential(*decoder, nn.ConvTranspose2d(widths[0], channels, 4, stride=2, padding=1))
+
+    def encode(self, state: State) -> tuple[Latent, Latent]:
+        """f(s): means and log-variances (b, z)."""
+        features = self.encoder(state)
+        return self.mean(features), self.log_variance(features).clamp(-20, 10)
+
+    def decode(self, latent: Latent) -> State:
+        """g(z): states in [0, 1]."""
+        canvas = self.decoder(self.expand(latent))
+        top, left = (CANVAS - self.height) // 2, (CANVAS - self.width) // 2
+        return torch.sigmoid(canvas[:, :, top : top + self.height, left : left + self.width])
+
+
+class PaperRecipe:
+    """Section 4.1 as a recipe."""
+
+    splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
+    whitens = False
+
+    def __init__(self, config: PaperConfig) -> None:
+        self.config = config
+        terms = {
+            "full": "L_p + 0.001 L_a + 0.0001 KL, L_p weighted by the agent's saliency",
+            "attentive": "L_p + 0.0001 KL, L_p weighted by the agent's saliency",
+            "vae": "L_p + 0.0001 KL, L_p unweighted",
+        }
+        self.equation = f"L = {terms[config.loss]}"
+
+    def network(self, statistics: DataStatistics, precision: torch.dtype) -> PaperNetwork:
+        """Always in float32, as published."""
+        return PaperNetwork(statistics.shape, self.config.latent, self.config.filters)
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, fused=True)
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        """Constant."""
+        return self.config.learning_rate
+
+    def loss(
+        self, network: PaperNetwork, batch: Batch, perceive: Perceiver, statistics: DataStatistics
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """L of eq. 1, averaged over the batch, and its terms."""
+        mean, log_variance = network.encode(batch.state)
+        reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
+        colours = batch.state.shape[1] // statistics.frames
+        if self.config.loss == "vae":
+            weights = torch.full_like(batch.state[:1], 1.0 / batch.state[0].numel())
+        else:
+            per_pixel = loss_weights(saliency(perceive, batch.state))
+            weights = per_pixel.repeat_interleave(colours, dim=1) / colours
+        terms = {
+            "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
+            "prior": losses.prior(mean, log_variance).mean(),
+        }
+        total = terms["reconstruction"] + self.config.prior * terms["prior"]
+        if self.config.loss == "full":
+            terms["perception"] = losses.perception(batch.answer, perceive(reconstructed).vector()).mean()
+            total = total + self.config.perception * terms["perception"]
+        return total, terms

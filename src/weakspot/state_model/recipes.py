@@ -1,0 +1,78 @@
+"""The recipes by name: a network, its loss and its optimiser each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import Perceiver
+from weakspot.errors import ConfigError
+from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.state_model.fast import FastConfig, FastRecipe
+from weakspot.state_model.paper import PaperConfig, PaperRecipe
+from weakspot.types import Latent, State
+
+
+class Network(Protocol):
+    """An encoder f and a decoder g."""
+
+    latent: int
+
+    def encode(self, state: State) -> tuple[Latent, Latent]: ...
+
+    def decode(self, latent: Latent) -> State: ...
+
+
+class Recipe(Protocol):
+    """How a state model is built and trained.
+
+    Attributes:
+        config: its settings; has ``batch_size``.
+        equation: its loss, for people.
+        splits_batches: a batch may be worked on in parts, side by side.
+        whitens: a Gaussian is fitted to the codes after training.
+    """
+
+    config: Any
+    equation: str
+    splits_batches: bool
+    whitens: bool
+
+    def network(self, statistics: DataStatistics, precision: torch.dtype) -> Any: ...
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer: ...
+
+    def learning_rate(self, progress: float, step: int) -> float: ...
+
+    def loss(
+        self, network: Any, batch: Batch, perceive: Perceiver, statistics: DataStatistics
+    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    "fast": lambda: FastRecipe(FastConfig()),
+    "paper": lambda: PaperRecipe(PaperConfig()),
+    "paper-attentive": lambda: PaperRecipe(PaperConfig(loss="attentive")),
+    "paper-vae": lambda: PaperRecipe(PaperConfig(loss="vae")),
+}
+"""``fast`` is the default; ``paper`` is section 4.1; the other two are its ablations (table 1: L_p only, VAE)."""
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name with its default settings; raises :class:`ConfigError` for an unknown one."""
+    if name not in RECIPES:
+        raise ConfigError(
+            f"there is no recipe {name!r}",
+            expected="one of " + ", ".join(RECIPES),
+            todo="choose one of them with --train.recipe",
+        )
+    return RECIPES[name]()
+
+
+def settings(chosen: Recipe) -> dict[str, Any]:
+    """The settings of a recipe as plain data."""
+    return dataclasses.asdict(chosen.config)

@@ -1,0 +1,349 @@
+"""Trains a state model on a data set, with checkpoints: the same call goes on after a kill.
+
+A batch is split over worker threads where the recipe allows (``splits_batches``), each with one thread of its own for
+the tensor work.  On two cores this is steadier than one step on two threads: nobody spins at a barrier while the other
+core is busy elsewhere.  The gradients of the parts are added in a fixed order, so the result does not depend on timing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import Perceiver
+from weakspot.dataset import StateDataset, as_state
+from weakspot.errors import ConfigError, OutputError, StateModelError
+from weakspot.files import make_folder, storage_errors, write_atomic, write_json
+from weakspot.state_model import whitening
+from weakspot.state_model.batch import Batch, DataStatistics, answers, measure
+from weakspot.state_model.model import StateModel, save
+from weakspot.state_model.precision import Precision, resolve
+from weakspot.state_model.recipes import Recipe, recipe, settings
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training of a state model."""
+
+    recipe: str = "fast"
+    """fast, paper, paper-attentive or paper-vae."""
+    minutes: float = 7.0
+    """Budget in minutes of wall time; the learning rate's schedule follows it.  Not used where ``steps`` is given."""
+    steps: int = 0
+    """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
+    seed: int = 0
+    held_out: float = 0.1
+    """Share of the states, the last of every stream, that is never trained on."""
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints."""
+    measure_every: float = 60.0
+    """Seconds between two measurements on held-out states."""
+    workers: int = 0
+    """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
+    precision: Precision = "auto"
+    """Number format of the fast recipe's convolutions; auto takes bfloat16 where the machine has units for it."""
+
+    def __post_init__(self) -> None:
+        if self.minutes <= 0 and self.steps <= 0:
+            raise ConfigError(
+                f"a training of {self.minutes} minutes and {self.steps} steps",
+                expected="a positive number of minutes or steps",
+                todo="set --train.minutes or --train.steps",
+            )
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
+
+    @property
+    def parts(self) -> int:
+        """Workers, with 0 resolved for this machine."""
+        return self.workers or min(2, len(os.sched_getaffinity(0)))
+
+
+Measure = Callable[[StateModel], dict[str, float | None]]
+"""Measures a model on held-out states; what it returns is written to ``metrics.jsonl``."""
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Tensor work of one thread for each thread of ours."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Feeder:
+    """Batches of a data set, drawn with replacement from the training states."""
+
+    def __init__(self, dataset: StateDataset, maps: np.ndarray, train: np.ndarray, latent: int, seed: int) -> None:
+        self.dataset, self.maps, self.train, self.latent = dataset, maps, train, latent
+        self.answers = answers(dataset)
+        self.order = np.random.default_rng([seed, 1])
+        self.noise = torch.Generator().manual_seed(seed)
+
+    def draw(self, size: int) -> tuple[np.ndarray, Tensor]:
+        """Indices of the next batch, and its reparametrisation noise."""
+        chosen = self.train[self.order.integers(len(self.train), size=size)]
+        return chosen, torch.randn(size, self.latent, generator=self.noise)
+
+    def batch(self, chosen: np.ndarray, noise: Tensor, device: torch.device | str) -> Batch:
+        """The states ``chosen`` as a batch on ``device``."""
+        return Batch(
+            as_state(self.dataset.stacks(chosen)).to(device),
+            torch.from_numpy(self.maps[chosen]).to(device),
+            self.answers[torch.from_numpy(chosen)].to(device),
+            noise.to(device),
+        )
+
+
+def gradients(
+    recipe: Recipe, network: nn.Module, batch: Batch, perceive: Perceiver, statistics: DataStatistics, share: float
+) -> tuple[tuple[Tensor, ...], dict[str, float]]:
+    """The gradients of ``share`` times the loss on one part of a batch, and that part's share of the terms."""
+    loss, terms = recipe.loss(network, batch, perceive, statistics)
+    found = torch.autograd.grad(loss * share, list(network.parameters()))
+    return found, {"loss": loss.item() * share, **{name: term.item() * share for name, term in terms.items()}}
+
+
+def train(
+    perceive: Perceiver,
+    dataset: StateDataset,
+    maps: np.ndarray,
+    config: TrainConfig,
+    folder: Path,
+    *,
+    chosen_recipe: Recipe | None = None,
+    measures: Measure | None = None,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> StateModel:
+    """Trains in ``folder`` until the budget is used up, and writes ``model.safetensors`` and ``model.json`` there.
+
+    Args:
+        perceive: A(s), the agent whose weaknesses are wanted.
+        dataset: the states it has seen.
+        maps: its stored saliency maps of all these states.
+        config: budget, seed and machine.
+        folder: holds ``checkpoint.pt`` (tensors and numbers only) and ``metrics.jsonl`` meanwhile.
+        chosen_recipe: a recipe with settings of its own; by default the one that ``config`` names.
+        measures: called now and then with the model as it stands.
+        progress: called with the share of the budget that is used, and a short text.
+
+    Raises:
+        OutputError: the agent answered NaN.
+        StateModelError: the loss is no longer finite.
+    """
+    make_folder(folder)
+    chosen_recipe = chosen_recipe or recipe(config.recipe)
+    device = perceive.agent.device
+    precision = resolve(config.precision, device)
+    indices, _ = dataset.split(config.held_out)
+    statistics = measure(dataset, indices, np.random.default_rng([config.seed, 0]))
+    statistics = DataStatistics(
+        statistics.median.to(device),
+        statistics.variance.to(device),
+        statistics.answer_variance.to(device),
+        statistics.frames,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # layers draw their first weights from the global generator
+        network: Any = chosen_recipe.network(statistics, precision).to(device)
+    optimizer = chosen_recipe.optimizer(network)
+    feeder = Feeder(dataset, maps, indices, network.latent, config.seed)
+    state = _State()
+    checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
+    if checkpoint.exists():
+        _restore(checkpoint, network, optimizer, feeder, state)
+    _forget_after(metrics, state.step)
+    parts = config.parts if chosen_recipe.splits_batches else 1
+    size = chosen_recipe.config.batch_size
+    pieces = [piece for piece in np.array_split(np.arange(size), parts) if len(piece)]
+    info = {
+        "recipe": config.recipe,
+        "equation": chosen_recipe.equation,
+        "settings": settings(chosen_recipe),
+        "train": asdict(config),
+        "precision": str(precision).removeprefix("torch."),
+        "data": dataset.fingerprint,
+        "agent": perceive.agent.spec.name,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "latent": network.latent,
+    }
+
+    def current() -> StateModel:
+        network.eval()
+        means, log_variances = _codes(network, dataset, indices, device) if chosen_recipe.whitens else (None, None)
+        fitted = (
+            whitening.fit(means, log_variances).to(device)
+            if means is not None and log_variances is not None
+            else whitening.identity(network.latent).to(device)
+        )
+        return StateModel(network, fitted, {**info, "steps": state.step, "seconds": round(state.seconds, 1)})
+
+    def note(measured: dict[str, float | None]) -> None:
+        line = {"step": state.step, "seconds": round(state.seconds, 2), **state.terms(), **measured}
+        with storage_errors(metrics), open(metrics, "a") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def store() -> None:
+        write_atomic(checkpoint, lambda path: torch.save(_stored(network, optimizer, feeder, state), path))
+
+    single = one_thread_each() if parts > 1 else _as_it_is()
+    with single, ThreadPoolExecutor(parts) as pool:
+        kept, measured_at, noted = state.seconds, state.seconds, state.seconds
+        network.train()
+        while (share := state.used(config)) < 1.0:
+            started = time.perf_counter()
+            for group in optimizer.param_groups:
+                group["lr"] = chosen_recipe.learning_rate(share, state.step)
+            chosen, noise = feeder.draw(size)
+
+            def part(piece: np.ndarray, chosen: np.ndarray = chosen, noise: Tensor = noise) -> Any:
+                batch = feeder.batch(chosen[piece], noise[torch.from_numpy(piece)], device)
+                return gradients(chosen_recipe, network, batch, perceive, statistics, len(piece) / size)
+
+            results = list(pool.map(part, pieces)) if parts > 1 else [part(pieces[0])]
+            for position, parameter in enumerate(network.parameters()):
+                parameter.grad = results[0][0][position]
+                for found, _ in results[1:]:
+                    parameter.grad += found[position]
+            if clip := getattr(chosen_recipe.config, "clip", None):
+                nn.utils.clip_grad_norm_(network.parameters(), clip)
+            optimizer.step()
+            state.step += 1
+            state.add([terms for _, terms in results])
+            state.seconds += time.perf_counter() - started
+            if not np.isfinite(state.last["loss"]):
+                raise _not_finite(perceive, state)
+            if state.seconds - noted >= 5.0:
+                noted = state.seconds
+                progress(share, f"step {state.step:,}, loss {state.last['loss']:,.4g}")
+                note({})
+            if measures is not None and state.seconds - measured_at >= config.measure_every:
+                measured_at = state.seconds
+                note(measures(current()))
+                network.train()
+            if state.seconds - kept >= config.checkpoint_every:
+                kept = state.seconds
+                store()
+        store()
+        network.requires_grad_(False)
+        model = current()
+        if measures is not None:
+            note(measures(model))
+    progress(1.0, f"step {state.step:,}")
+    save(model, statistics, folder / "model.safetensors")
+    write_json(folder / "model.json", model.info)
+    return model
+
+
+class _State:
+    """Where a training stands."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.seconds = 0.0
+        self.last: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def used(self, config: TrainConfig) -> float:
+        return self.step / config.steps if config.steps > 0 else self.seconds / (60.0 * config.minutes)
+
+    def add(self, parts: list[dict[str, float]]) -> None:
+        self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
+        for name, value in self.last.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def terms(self) -> dict[str, float]:
+        """Means of the terms since the last call."""
+        means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
+        self._sums, self._count = {}, 0
+        return means
+
+
+@contextmanager
+def _as_it_is() -> Iterator[None]:
+    yield
+
+
+def _codes(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    means, log_variances = [], []
+    with torch.no_grad():
+        for start in range(0, len(indices), 128):
+            mean, log_variance = network.encode(as_state(dataset.stacks(indices[start : start + 128])).to(device))
+            means.append(mean)
+            log_variances.append(log_variance)
+    return torch.cat(means), torch.cat(log_variances)
+
+
+def _not_finite(perceive: Perceiver, state: _State) -> Exception:
+    bad = [name for name, value in state.last.items() if not np.isfinite(value) and name != "loss"]
+    if bad == ["perception"]:
+        return OutputError(
+            f"agent {perceive.agent.spec.name!r} answered NaN or infinity to a reconstructed state "
+            f"in step {state.step:,}",
+            expected="finite numbers for any image",
+            todo="check the agent on noise images; divisions and logarithms without a floor are the usual cause",
+        )
+    return StateModelError(
+        f"the loss is no longer finite in step {state.step:,} ({', '.join(bad) or 'sum'})",
+        expected="a finite loss",
+        todo="lower the learning rate, or use --train.precision float32",
+    )
+
+
+def _stored(network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State) -> dict[str, Any]:
+    return {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+        "order": json.dumps(feeder.order.bit_generator.state),
+        "noise": feeder.noise.get_state(),
+    }
+
+
+def _restore(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State
+) -> None:
+    try:
+        stored = torch.load(path, weights_only=True)
+        network.load_state_dict(stored["network"])
+        optimizer.load_state_dict(stored["optimizer"])
+        feeder.order.bit_generator.state = json.loads(stored["order"])
+        feeder.noise.set_state(stored["noise"])
+        state.step, state.seconds = stored["step"], stored["seconds"]
+    except Exception as error:
+        raise StateModelError(
+            f"{path} cannot be read as a checkpoint of this training: {error}",
+            expected="a checkpoint written by the same command",
+            todo=f"delete {path} to start the training anew",
+        ) from error
+
+
+def _forget_after(metrics: Path, step: int) -> None:
+    """Drops lines of ``metrics`` that a resumed training is going to write again, and a half-written last line."""
+    if not metrics.exists():
+        return
+    kept = []
+    for line in metrics.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (json.JSONDecodeError, KeyError):
+            continue
+    write_atomic(metrics, lambda path: path.write_text("".join(f"{line}\n" for line in kept)) and None)

@@ -1,0 +1,241 @@
+"""Algorithm 1 of the paper, batched: descends in the state model's latent space until the agent sees a wanted state.
+
+For each state a search distribution x = (x_mu, x_sigma) over the N(0, I) space of the state model is optimised:
+
+    repeat:  eps ~ N(0, I),   u = x_mu + x_sigma * eps,   s = g(u),
+             descend  E(x) = T(A(s)) / tau + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
+
+with T the target, tau the standard deviation of T over the real states (so that one alpha serves every agent and target;
+the paper's T is not scaled), and Adam as the descent.  What is returned is the state at x_mu and its answers.
+
+Departures from the paper's listing: x_sigma is optimised through its logarithm, which keeps it positive; and where the
+paper starts every search at x_mu = 0, the default starts each at the code of a different real state, with a small
+x_sigma, since from one start all searches end in one optimum (``start="prior"`` is the paper's).
+
+Each state has random numbers of its own, so it comes out the same whatever else is optimised beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.errors import ConfigError, TargetError
+from weakspot.state_model.model import StateModel
+from weakspot.targets import Target
+from weakspot.types import Latent, PerState, State
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """Settings of Algorithm 1."""
+
+    states: int = 24
+    """States synthesised for each target."""
+    steps: int = 300
+    """Largest number of steps."""
+    learning_rate: float = 0.05
+    """lambda, Adam's step size."""
+    regulariser: float = 0.02
+    """alpha, the weight of the KL."""
+    start: Literal["data", "prior"] = "data"
+    """data: from the codes of random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
+    start_sigma: float = 0.1
+    """x_sigma at the start of a search from the data."""
+    patience: int = 40
+    """A state stops when its energy, averaged over this many steps, has not fallen by ``tolerance`` from the average
+    over as many steps before."""
+    tolerance: float = 0.01
+    """In units of the energy, that is of the target's standard deviation over real states."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("states", "steps", "learning_rate", "patience", "start_sigma"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
+        if self.regulariser < 0:
+            raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
+
+
+@dataclass(frozen=True)
+class SearchDistribution:
+    """x = (x_mu, x_sigma), one row a state."""
+
+    mean: Latent
+    sigma: Latent
+
+    def kl(self) -> PerState:
+        """KL(N(mean, sigma^2) || N(0, I)) in nats (eq. 5)."""
+        return 0.5 * (self.mean.square() + self.sigma.square() - 1.0 - 2.0 * self.sigma.log()).sum(dim=1)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one target's search found, one row a state.
+
+    Attributes:
+        state: g(x_mu) (n, kc, h, w) in [0, 1].
+        output: the agent's answers to them.
+        distribution: where the searches ended.
+        target: T(A(s)) of each state, unscaled.
+        kl: of each search distribution, in nats.
+        energy: E at each step (n, steps), NaN after a state has stopped.
+        iterations: steps each state took (n,).
+    """
+
+    state: State
+    output: AgentOutput
+    distribution: SearchDistribution
+    target: PerState
+    kl: PerState
+    energy: Float[np.ndarray, "n steps"]
+    iterations: Int[np.ndarray, n]
+
+
+def starts(
+    model: StateModel, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray, first: int = 0
+) -> SearchDistribution:
+    """Where the searches begin.
+
+    Args:
+        model: encodes the real states.
+        real: gives the states of indices.
+        pool: indices of the real states to start from, in any order.
+        first: number of the first state; state j starts alike whatever batch it is in.
+    """
+    shape = (config.states, model.latent)
+    if config.start == "prior":
+        return SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
+    order = np.random.default_rng([config.seed, 2]).permutation(len(pool))
+    chosen = pool[order[np.arange(first, first + config.states) % len(pool)]]
+    with torch.no_grad():
+        mean = torch.cat([model.encode(real(chosen[i : i + 32]).to(model.device)) for i in range(0, len(chosen), 32)])
+    return SearchDistribution(mean, torch.full(shape, config.start_sigma, device=model.device))
+
+
+def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n steps z"]:
+    """eps of every step, from a generator for each state."""
+    drawn = torch.empty(config.states, config.steps, latent)
+    for j in range(config.states):
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + first + j)
+        torch.randn(config.steps, latent, generator=generator, out=drawn[j])
+    return drawn
+
+
+def synthesize(
+    model: StateModel,
+    perceive: Perceiver,
+    target: Target,
+    start: SearchDistribution,
+    config: SynthesisConfig,
+    *,
+    scale: float = 1.0,
+    first: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Findings:
+    """Runs Algorithm 1 from ``start``, all states at once; a state that has converged leaves the batch.
+
+    Args:
+        model: g, in the space where the data's codes are N(0, I).
+        perceive: A(s).
+        target: T.
+        start: see :func:`starts`.
+        config: settings.
+        scale: tau, the standard deviation of T over real states.
+        first: number of the first state, for its random numbers.
+        progress: called with the steps done and their largest number.
+
+    Raises:
+        TargetError: the target is not finite, or does not depend on the state.
+    """
+    if not (np.isfinite(scale) and scale > 0):
+        raise TargetError(
+            f"target {target.name!r} has a spread of {scale} over the real states",
+            expected="a target that tells states apart",
+            todo="check that the target uses its argument",
+        )
+    count = len(start.mean)
+    mean = start.mean.detach().clone()
+    log_sigma = start.sigma.detach().log()
+    moments = [torch.zeros_like(mean) for _ in range(4)]
+    eps = noise(config, model.latent, first).to(model.device)
+    energies = np.full((count, config.steps), np.nan, dtype=np.float32)
+    iterations = np.full(count, config.steps)
+    active = torch.arange(count, device=model.device)
+    for step in range(config.steps):
+        x_mean = mean[active].requires_grad_()
+        x_log_sigma = log_sigma[active].requires_grad_()
+        sigma = x_log_sigma.exp()
+        state = model.generate(x_mean + sigma * eps[active, step])
+        wanted = target(perceive(state))
+        energy = wanted / scale + config.regulariser * SearchDistribution(x_mean, sigma).kl()
+        gradient = _gradients(energy, wanted, (x_mean, x_log_sigma), target, check=step == 0)
+        for parameter, slope, (first_moment, second_moment) in zip(
+            (mean, log_sigma), gradient, (moments[:2], moments[2:]), strict=True
+        ):
+            parameter[active] -= config.learning_rate * _adam(first_moment, second_moment, active, slope, step + 1)
+        energies[active.cpu().numpy(), step] = energy.detach().cpu().numpy()
+        progress(step + 1, config.steps)
+        stopped = _converged(energies[active.cpu().numpy(), : step + 1], config)
+        if stopped.any():
+            iterations[active.cpu().numpy()[stopped]] = step + 1
+            active = active[torch.from_numpy(~stopped).to(model.device)]
+            if not len(active):
+                break
+    progress(config.steps, config.steps)
+    found = SearchDistribution(mean, log_sigma.exp())
+    with torch.no_grad():
+        state = torch.cat([model.generate(mean[i : i + 64]) for i in range(0, count, 64)])
+        output = perceive(state)
+        return Findings(state, output, found, target(output), found.kl(), energies, iterations)
+
+
+def _gradients(
+    energy: PerState, wanted: PerState, inputs: tuple[Tensor, Tensor], target: Target, check: bool
+) -> tuple[Tensor, ...]:
+    """Gradients of the summed energies; refuses a target through which no gradient flows."""
+    if check:
+        flows = wanted.requires_grad
+        if flows:
+            (slope,) = torch.autograd.grad(wanted.sum(), inputs[0], retain_graph=True, allow_unused=True)
+            flows = slope is not None and bool((slope != 0).any())
+        if not flows:
+            raise TargetError(
+                f"target {target.name!r} does not depend on the state: no gradient comes back from it",
+                expected="a differentiable function of the agent's scores or value",
+                todo="avoid .item(), .detach(), argmax and comparisons in the target",
+            )
+    gradients = torch.autograd.grad(energy.sum(), inputs)
+    for gradient in gradients:
+        if not torch.isfinite(gradient).all():
+            raise TargetError(
+                f"the gradient of target {target.name!r} is not finite",
+                expected="a target with a finite slope",
+                todo="add a small constant under roots and logarithms of the target",
+            )
+    return gradients
+
+
+def _adam(first_moment: Tensor, second_moment: Tensor, active: Tensor, slope: Tensor, step: int) -> Tensor:
+    """Adam's direction for the active rows (Kingma and Ba 2015), beta = (0.9, 0.999); updates the moments in place."""
+    first_moment[active] = 0.9 * first_moment[active] + 0.1 * slope
+    second_moment[active] = 0.999 * second_moment[active] + 0.001 * slope.square()
+    m = first_moment[active] / (1 - 0.9**step)
+    v = second_moment[active] / (1 - 0.999**step)
+    return m / (v.sqrt() + 1e-8)
+
+
+def _converged(energies: np.ndarray, config: SynthesisConfig) -> np.ndarray:
+    """Which states' energies no longer fall: the mean over the last ``patience`` steps against that before."""
+    n, window = energies.shape[1], config.patience
+    if n < 2 * window:
+        return np.zeros(len(energies), dtype=bool)
+    late, early = energies[:, n - window :].mean(axis=1), energies[:, n - 2 * window : n - window].mean(axis=1)
+    return early - late < config.tolerance

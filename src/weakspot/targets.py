@@ -1,0 +1,225 @@
+"""Targets: what kind of state is wanted, as an energy over the agent's answer that is minimised (paper, section 2.3).
+
+With q the agent's scores (Q-values, or log-probabilities for policy agents) and
+
+    softmax_b(q) = sum_i q_i exp(b q_i) / sum_k exp(b q_k),        softmin_b(q) = -softmax_b(-q):
+
+    ======  =============================================  ====================================
+    T-      even the best action is worth little           softmax_b(q)                  (eq. 6)
+    T+      even the worst action is worth much            -softmin_b(q)
+    T+-     one action is worth much and another little    -(softmax_b(q) - softmin_b(q)) (eq. 7)
+    S+, S-  all in all good, bad                           -sum q, +sum q
+    ACTION  this action is wanted                          -q_action
+    V+, V-  the critic expects much, little                -V, +V
+    ======  =============================================  ====================================
+
+The paper prints T+(q) = -T-(-q) and T+- = T- - T+ without saying which are minimised; the table follows its words.
+Targets see answers, never the state model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from weakspot.agents.base import AgentOutput, AgentSpec
+from weakspot.errors import TargetError, UnknownTargetError
+from weakspot.types import PerState, Scores
+
+Energy = Callable[[AgentOutput], PerState]
+
+
+def softmax_value(q: Scores, sharpness: float) -> PerState:
+    """sum_i q_i exp(b q_i) / sum_k exp(b q_k): between the mean (b = 0) and the maximum of q (b to infinity)."""
+    return (torch.softmax(sharpness * q, dim=1) * q).sum(dim=1)
+
+
+def softmin_value(q: Scores, sharpness: float) -> PerState:
+    """-softmax_value(-q): between the mean and the minimum of q."""
+    return -softmax_value(-q, sharpness)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of state to look for.
+
+    Attributes:
+        name: as the user wrote it.
+        slug: the name as a folder.
+        title: for people, such as "states of little value".
+        description: a sentence for people.
+        equation: the energy, for people.
+        energy: maps the agent's answers to one number a state (b,); smaller is more wanted.
+    """
+
+    name: str
+    slug: str
+    title: str
+    description: str
+    equation: str
+    energy: Energy
+
+    def __call__(self, output: AgentOutput) -> PerState:
+        """The energies (b,); raises :class:`TargetError` for a wrong shape or a number that is not finite."""
+        energy = self.energy(output)
+        batch = output.scores.shape[0]
+        if not isinstance(energy, torch.Tensor) or energy.shape != (batch,):
+            seen = tuple(energy.shape) if isinstance(energy, torch.Tensor) else type(energy).__name__
+            raise TargetError(
+                f"target {self.name!r} returned {seen} for {batch} states",
+                expected=f"a tensor of shape ({batch},), one energy a state",
+                todo="sum over actions (dim=1) and return one number for each state",
+            )
+        if not torch.isfinite(energy).all():
+            raise TargetError(
+                f"target {self.name!r} returned {energy[~torch.isfinite(energy)][0].item()}",
+                expected="finite energies",
+                todo="check for divisions by zero and logarithms of zero in the target, and for NaN from the agent",
+            )
+        return energy
+
+
+def least(sharpness: float) -> Target:
+    """T-: even the best action is worth little."""
+    return Target(
+        "T-", "t-minus", "States of little value", "Even the best action is worth little to the agent.",
+        "softmax(q)", lambda output: softmax_value(output.scores, sharpness),
+    )  # fmt: skip
+
+
+def most(sharpness: float) -> Target:
+    """T+: even the worst action is worth much."""
+    return Target(
+        "T+", "t-plus", "States of great value", "Even the worst action is worth much to the agent.",
+        "-softmin(q)", lambda output: -softmin_value(output.scores, sharpness),
+    )  # fmt: skip
+
+
+def critical(sharpness: float) -> Target:
+    """T+-: one action is worth much and another little."""
+    return Target(
+        "T+-", "t-plus-minus", "Critical states",
+        "One action is worth much to the agent and another little: the choice matters.",
+        "-(softmax(q) - softmin(q))",
+        lambda output: softmin_value(output.scores, sharpness) - softmax_value(output.scores, sharpness),
+    )  # fmt: skip
+
+
+def good() -> Target:
+    """S+: all in all good."""
+    return Target(
+        "S+", "s-plus", "Good states all in all", "The sum over all actions is large: good even under random actions.",
+        "-sum q", lambda output: -output.scores.sum(dim=1),
+    )  # fmt: skip
+
+
+def bad() -> Target:
+    """S-: all in all bad."""
+    return Target(
+        "S-", "s-minus", "Bad states all in all", "The sum over all actions is small: bad whatever is done.",
+        "sum q", lambda output: output.scores.sum(dim=1),
+    )  # fmt: skip
+
+
+def action(name: str, position: int) -> Target:
+    """The action of that name is wanted."""
+    return Target(
+        name, f"action-{name.lower()}", f"States that call for {name}", f"The agent scores {name} as high as it can.",
+        f"-q[{name}]", lambda output: -output.scores[:, position],
+    )  # fmt: skip
+
+
+def _value(output: AgentOutput, name: str) -> PerState:
+    if output.value is None:
+        raise TargetError(
+            f"target {name} needs a critic, and this agent answers no value",
+            expected="an actor-critic",
+            todo="for agents with Q-values use T+ and T-, or S+ and S-",
+        )
+    return output.value
+
+
+def critic_high() -> Target:
+    """V+: the critic expects much."""
+    return Target(
+        "V+", "v-plus", "States the critic likes", "The critic expects much.", "-V", lambda o: -_value(o, "V+")
+    )
+
+
+def critic_low() -> Target:
+    """V-: the critic expects little."""
+    return Target(
+        "V-", "v-minus", "States the critic dreads", "The critic expects little.", "V", lambda o: _value(o, "V-")
+    )
+
+
+SHARP: dict[str, Callable[[float], Target]] = {"T-": least, "T+": most, "T+-": critical, "T±": critical}
+PLAIN: dict[str, Callable[[], Target]] = {"S+": good, "S-": bad, "V+": critic_high, "V-": critic_low}
+
+
+def from_file(reference: str) -> Target:
+    """The user's own target from ``path.py:function``: any differentiable function from AgentOutput to energies (b,)."""
+    path_text, _, name = reference.rpartition(":")
+    path = Path(path_text)
+    if not path.is_file():
+        raise UnknownTargetError(
+            f"there is no file {path_text!r} for target {reference!r}",
+            expected="path.py:function, with a path from the current folder",
+            todo="check the path",
+        )
+    spec = importlib.util.spec_from_file_location(f"weakspot_target_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UnknownTargetError(f"{path} is not a Python file", expected="path.py:function")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TargetError(
+            f"{path} raised {type(error).__name__} when it was read: {error}", todo="run the file by itself to see why"
+        ) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        there = [key for key, value in vars(module).items() if inspect.isfunction(value)]
+        raise UnknownTargetError(
+            f"{path} has no function {name!r}",
+            expected="one of " + ", ".join(there) if there else "a function from AgentOutput to energies",
+            todo="check the name after the colon",
+        )
+    description = (inspect.getdoc(function) or "A target of the user's own.").splitlines()[0]
+    slug = "own-" + "".join(c if c.isalnum() else "-" for c in name.lower())
+    return Target(reference, slug, name.replace("_", " "), description, f"{name}(A(s))", function)
+
+
+def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
+    """The target that ``name`` means for this agent.
+
+    Args:
+        name: a symbol of the table above, the name of an action, or ``path.py:function``.
+        agent: knows the names of its actions.
+        sharpness: b of the soft maximum, in units of one over the scores.
+
+    Raises:
+        UnknownTargetError: there is no such target; the message names those there are.
+    """
+    if ".py:" in name:
+        return from_file(name)
+    upper = name.upper()
+    if upper in SHARP:
+        return SHARP[upper](sharpness)
+    if upper in PLAIN:
+        return PLAIN[upper]()
+    if upper in agent.action_names:
+        return action(upper, agent.action_names.index(upper))
+    known = ["T-", "T+", "T+-", *PLAIN, *agent.action_names]
+    near = difflib.get_close_matches(upper, known, n=3)
+    raise UnknownTargetError(
+        f"there is no target {name!r} for agent {agent.name!r}",
+        expected="one of " + ", ".join(known) + ", or path.py:function",
+        todo=f"did you mean {' or '.join(near)}?" if near else "choose one of them",
+    )

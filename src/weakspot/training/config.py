@@ -1,0 +1,92 @@
+"""Settings of a dueling double DQN training."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+from weakspot.agents.atari import game_of
+from weakspot.agents.dueling import NetworkSize
+from weakspot.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DoubleDQNConfig:
+    """Settings of a training.  The defaults are what was cheapest on one CPU core; the paper's are in brackets."""
+
+    game: str = "pong"
+    """Atari game, as the ROM is called."""
+    steps: int = 600_000
+    """Decisions of the agent, four emulator frames each [2,000,000]."""
+    seed: int = 0
+    network: Literal["nature", "compact"] = "compact"
+    """Size of the network [nature]."""
+    gamma: float = 0.95
+    """Discount factor [0.95]."""
+    n_steps: int = 3
+    """Rewards summed before bootstrapping [1]."""
+    learning_rate: float = 2.5e-4
+    envs: int = 8
+    """Environments played side by side."""
+    updates: int = 2
+    """Gradient steps after each step of all environments."""
+    batch_size: int = 32
+    buffer_size: int = 100_000
+    """Transitions kept for replay; about 57 KB each."""
+    learning_starts: int = 10_000
+    target_interval: int = 2_000
+    """Decisions between two copies of the online network to the target network."""
+    exploration_steps: int = 80_000
+    """Decisions over which epsilon falls linearly from 1 to ``exploration_final``."""
+    exploration_final: float = 0.02
+    evaluate_every: int = 25_000
+    evaluation_episodes: int = 8
+    final_episodes: int = 20
+    """Episodes of each measurement after the training: choosing the policy, and its final score."""
+    episode_decisions: int = 27_000
+    """Games of an evaluation are cut after so many decisions; the default is the emulator's own 30 minutes of play."""
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
+        rom = game_of(self.game)
+        if rom != self.game:
+            raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
+        if self.network not in get_args(NetworkSize):
+            raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
+        for name in (
+            *("steps", "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval"),
+            *("exploration_steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions"),
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 1 up")
+        for name in ("seed", "learning_starts"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 0 up")
+        if not 0 < self.gamma <= 1:
+            raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
+        if not 0 <= self.exploration_final <= 1:
+            raise ConfigError(f"exploration_final is {self.exploration_final}", expected="a number from 0 to 1")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ConfigError(f"learning_rate is {self.learning_rate}", expected="a number above 0")
+        if self.learning_starts > self.buffer_size:
+            raise ConfigError(
+                f"learning starts after {self.learning_starts:,} transitions, but only {self.buffer_size:,} are kept",
+                expected="learning_starts at most buffer_size",
+                todo="raise buffer_size or lower learning_starts",
+            )
+        if self.buffer_size < self.envs:
+            raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least the {self.envs} of envs")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N") from error
+
+
+def command_of(config: DoubleDQNConfig, folder: str) -> str:
+    """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
+    settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in dataclasses.asdict(config).items())
+    return f"weakspot train-agent double-dqn {settings} --output {folder}"

@@ -1,0 +1,58 @@
+"""Scores of full games."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from ale_py.vector_env import AtariVectorEnv
+from torch import nn
+
+
+def evaluate(
+    act: Callable[[np.ndarray], np.ndarray],
+    game: str,
+    episodes: int,
+    seed: int,
+    epsilon: float = 0.0,
+    most_decisions: int = 27_000,
+) -> list[float]:
+    """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
+
+    Args:
+        act: maps observations (b, 4, 84, 84) uint8 to actions (b,).
+        game: as the ROM is called.
+        episodes: number of games.
+        seed: of the first game and of the random actions; the other games count up from it.
+        epsilon: share of random actions.
+        most_decisions: games are cut after so many decisions.
+    """
+    generator = np.random.default_rng(seed)
+    envs = AtariVectorEnv(game, episodes, num_threads=1, reward_clipping=False)
+    try:
+        observations, _ = envs.reset(seed=seed)
+        scores, running = np.zeros(episodes), np.ones(episodes, dtype=bool)
+        actions_in_game = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+        for _ in range(most_decisions):
+            if not running.any():
+                break
+            actions = act(observations)
+            explore = generator.random(episodes) < epsilon
+            actions = np.where(explore, generator.integers(0, actions_in_game, episodes), actions).astype(np.int64)
+            observations, rewards, terminated, truncated, _info = envs.step(actions)
+            scores += rewards * running
+            running &= ~(terminated | truncated)
+    finally:
+        envs.close()
+    return [float(score) for score in scores]
+
+
+def greedy(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
+    """The greedy policy of a Q-network that takes observations in 0 to 255."""
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return network(torch.from_numpy(observations).float()).argmax(dim=1).numpy()
+
+    return act

@@ -1,0 +1,197 @@
+"""The end of a training: which policy is kept, how good it is, and the file it ends up in.
+
+Scores of a DQN go up and down, so the last policy and the one with the best evaluation are candidates.  Both are
+played on seeds of their own, the better one is chosen, and the chosen one is then played on fresh seeds, which
+nothing was chosen by: that is the score on its card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakspot.agents.atari import environment_id, minimal_actions
+from weakspot.agents.dueling import Card, DuelingNetwork, export
+from weakspot.agents.weights import unfilled
+from weakspot.errors import RunError
+from weakspot.training.config import DoubleDQNConfig, command_of
+from weakspot.training.evaluate import evaluate, greedy
+
+EPSILON = 0.001
+"""Share of random actions in the measurements: enough that games from the same start do not all go the same way."""
+
+SELECTION_SEEDS, FINAL_SEEDS = 20_000_000, 10_000_000
+"""First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them."""
+
+PREPROCESSING: dict[str, Any] = {
+    "frameskip": 4,
+    "pixel_maximum_over_frames": 2,
+    "colour": "gray",
+    "size": [84, 84],
+    "resize": "area",
+    "stack": 4,
+    "stack_order": "oldest first, zeros at reset",
+    "range": "0 to 255, divided by 255 in the network",
+    "repeat_action_probability": 0.0,
+    "actions": "minimal set",
+    "noop_max": 30,
+    "fire_on_reset": True,
+}
+
+_PACKAGES = ("torch", "stable-baselines3", "ale-py", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A candidate.
+
+    Attributes:
+        which: ``last`` or ``best evaluation``.
+        steps: decisions it was trained for.
+        weights: of a :class:`DuelingNetwork`, as they come back from float16.
+    """
+
+    which: str
+    steps: int
+    weights: Mapping[str, Tensor]
+
+
+def dueling_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a :class:`DuelingNetwork` out of the state dict of a training's policy (its online network)."""
+    online = {name.removeprefix("q_net."): tensor for name, tensor in policy.items() if name.startswith("q_net.")}
+    return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in online.items()}
+
+
+def finish(
+    folder: Path,
+    *,
+    command: str | None = None,
+    name: str | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Chooses between the last policy and the best, measures it, and writes ``agent.safetensors`` with its card.
+
+    Args:
+        folder: of a training: ``config.json``, ``checkpoint.pt`` and, unless it is an old one, ``best.pt``.
+        command: how the training was started, for the card; None writes the command with all settings.
+        name: of the agent; None calls it after the game, such as ``pong-double-dqn``.
+        say: told each measurement.
+
+    Returns:
+        The agent file.
+
+    Raises:
+        RunError: the folder holds no training that has stored anything.
+    """
+    config = read_config(folder)
+    with unfilled():
+        network = DuelingNetwork(len(minimal_actions(config.game)), config.network)
+    candidates = _candidates(folder)
+
+    def measured(policy: Policy, seeds: int, epsilon: float) -> dict[str, Any]:
+        network.load_state_dict(dict(policy.weights))
+        first = seeds + 1_000 * config.seed
+        act, episodes = greedy(network), config.final_episodes
+        scores = evaluate(act, config.game, episodes, first, epsilon, config.episode_decisions)
+        return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
+
+    chosen, selection = candidates[0], {}
+    for policy in candidates if len(candidates) > 1 else []:
+        selection[policy.which] = {**measured(policy, SELECTION_SEEDS, EPSILON), "steps": policy.steps}
+        say(f"{policy.which} policy, after {policy.steps:,} decisions: {selection[policy.which]['mean']:.1f}")
+        if selection[policy.which]["mean"] > selection[chosen.which]["mean"]:
+            chosen = policy
+    final, unperturbed = measured(chosen, FINAL_SEEDS, EPSILON), measured(chosen, FINAL_SEEDS, 0.0)
+    say(f"{chosen.which} policy kept; on fresh seeds: {final['mean']:.1f} +- {final['std']:.1f}")
+    card = Card(
+        name=name or f"{config.game.replace('_', '-')}-double-dqn",
+        environment=environment_id(config.game),
+        network=config.network,
+        actions=minimal_actions(config.game),
+        observation_shape=(4, 84, 84),
+        preprocessing=PREPROCESSING,
+        training={
+            "algorithm": "dueling double DQN",
+            "command": command or command_of(config, str(folder)),
+            "steps": config.steps,
+            "seed": config.seed,
+            "policy": chosen.which,
+            "policy_steps": chosen.steps,
+            "settings": asdict(config),
+        },
+        score={
+            **final,
+            "episodes": config.final_episodes,
+            "greedy": unperturbed,
+            "selection": selection,
+            "protocol": "Unclipped scores of full games, weights rounded to float16.  The policy was chosen between "
+            "the last one and the one with the best evaluation by the games under 'selection'; the scores "
+            "here are from fresh seeds, which nothing was chosen by.",
+        },
+        versions={package: version(package) for package in _PACKAGES},
+    )
+    path = folder / "agent.safetensors"
+    export(chosen.weights, card, path)
+    return path
+
+
+def read_config(folder: Path) -> DoubleDQNConfig:
+    """The settings of the training in ``folder``; settings it does not know yet have their defaults.
+
+    Raises:
+        RunError: there are none, or they cannot be read.
+    """
+    path = folder / "config.json"
+    try:
+        return DoubleDQNConfig(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"cannot read the settings of a training from {path}: {error}",
+            expected="the folder of a double DQN training",
+            todo="check the folder",
+        ) from error
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """A checkpoint of a training, tensors and numbers only; no code is run.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many types for damaged files
+        raise RunError(
+            f"cannot read the checkpoint {path}: {type(error).__name__}: {error}",
+            expected="a checkpoint that a double DQN training wrote",
+            todo="if it is damaged, delete it; the training then starts anew",
+        ) from error
+    if not isinstance(content, dict) or not {"policy", "steps"} <= content.keys():
+        raise RunError(f"{path} is no checkpoint of a double DQN training", expected="a policy and its steps")
+    return content
+
+
+def _candidates(folder: Path) -> list[Policy]:
+    last = _policy("last", read_checkpoint(folder / "checkpoint.pt"))
+    if not (folder / "best.pt").exists():
+        return [last]
+    best = _policy("best evaluation", read_checkpoint(folder / "best.pt"))
+    return [last] if best.steps == last.steps else [last, best]
+
+
+def _policy(which: str, checkpoint: Mapping[str, Any]) -> Policy:
+    weights = {name: tensor.half().float() for name, tensor in dueling_weights(checkpoint["policy"]).items()}
+    return Policy(which, int(checkpoint["steps"]), weights)
+
+
+def _summary(scores: list[float]) -> dict[str, Any]:
+    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
+    return {"mean": float(np.mean(scores)), "std": spread, "scores": scores}

@@ -1,0 +1,88 @@
+"""ALE's own vector environment behind the interface that stable-baselines3 trains on.
+
+``ale_py.AtariVectorEnv`` does emulation, pixel maximum, resize and stacking in C++ threads, several times faster than
+stacked Python wrappers, with the same preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
+
+
+class AtariTrainingEnv(VecEnv):
+    """``num_envs`` copies of a game as stable-baselines3 expects them: 84x84 gray stacks of 4, same-step reset.
+
+    Args:
+        game: name of the ROM, such as ``pong``.
+        num_envs: number of environments.
+        seed: seed of the first environment; the others count up from it.
+        threads: emulator threads.
+    """
+
+    def __init__(self, game: str, num_envs: int, *, seed: int, threads: int = 1) -> None:
+        self.envs = AtariVectorEnv(
+            game,
+            num_envs,
+            num_threads=threads,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            episodic_life=True,
+            reward_clipping=True,
+        )
+        self._first_seed = seed
+        self._actions = np.zeros(num_envs, dtype=np.int64)
+        self._returns = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, dtype=np.int64)
+        super().__init__(num_envs, self.envs.single_observation_space, self.envs.single_action_space)
+
+    def reset(self) -> np.ndarray:
+        observations, _ = self.envs.reset(seed=self._first_seed)
+        self._returns[:] = 0
+        self._lengths[:] = 0
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = np.asarray(actions, dtype=np.int64)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
+        dones = terminated | truncated
+        self._returns += rewards
+        self._lengths += 1
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        for i in np.flatnonzero(dones):
+            infos[i] = {
+                "terminal_observation": info["final_obs"][i],
+                "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
+                "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
+            }
+            self._returns[i] = 0
+            self._lengths[i] = 0
+        return observations, rewards.astype(np.float32), dones, infos
+
+    def close(self) -> None:
+        self.envs.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        return [getattr(self.envs, attr_name, None) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        setattr(self.envs, attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        return [getattr(self.envs, method_name)(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        return [False for _ in self._get_indices(indices)]
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        if seed is not None:
+            self._first_seed = seed
+        return [self._first_seed + i for i in range(self.num_envs)]

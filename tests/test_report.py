@@ -1,0 +1,557 @@
+"""The report: what it says, that it opens from disk in a real Chromium without a network, and what it refuses."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from report_example import make_example, write_json
+
+from weakspot.errors import RunError
+from weakspot.report import build, view
+from weakspot.report.artifacts import Curve, Interval, ObjectRecall, load_run
+from weakspot.report.build import build_report
+from weakspot.report.charts import Axis, distribution_chart, energy_chart, number, training_chart
+from weakspot.report.images import saliency_uri, strip_uri
+from weakspot.report.verdict import judge
+
+DIRECTIONS = ("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
+SEAQUEST = ("NOOP", "FIRE", *DIRECTIONS, *(f"{direction}FIRE" for direction in DIRECTIONS))
+HOSTILE = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_example(tmp_path_factory.mktemp("example") / "run", states=11)
+
+
+@pytest.fixture(scope="module")
+def page(example: Path) -> Path:
+    return build_report(example, example.parent / "out/report.html")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_example(tmp_path_factory.mktemp("small") / "run", states=3, reconstructions=1)
+
+
+@pytest.fixture
+def run(small: Path, tmp_path: Path) -> Path:
+    """A copy of a small run of three states a target, which a test may break."""
+    return Path(shutil.copytree(small, tmp_path / "run"))
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> None:
+    data = json.loads(path.read_text())
+    write_json(path, change(data) or data)
+
+
+def edit_arrays(path: Path, **changes: np.ndarray) -> None:
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez_compressed(path, allow_pickle=False, **(arrays | changes))
+
+
+def html_of(run: Path) -> str:
+    return build_report(run, run.parent / "report.html").read_text()
+
+
+# what it says
+
+
+def test_the_page_needs_nothing_from_outside(page: Path) -> None:
+    html = page.read_text()
+    assert not re.findall(r"https?:|//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+|//.*?\n", "", html))
+    assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', html))
+    assert len(html) < 6_000_000
+
+
+def test_the_page_tells_the_story_in_order(page: Path) -> None:
+    html = page.read_text()
+    assert re.findall(r'<(?:section|header) id="([^"]+)"', html) == [
+        "top",
+        "looking",
+        "target-t-minus",
+        "target-action-right",
+        "trust",
+        "made",
+    ]
+    for text in (
+        "ACKTR, Pong",
+        "20.2 ± 0.87",
+        "LEFTFIRE",
+        "closest real state",
+        "L<sub>p</sub>",
+        "weakspot run --agent",
+    ):
+        assert text in html, text
+
+
+def decoded(uri: str) -> np.ndarray:
+    data = base64.b64decode(uri.partition(",")[2])
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
+def test_pictures_keep_single_pixels_and_their_colours() -> None:
+    stack = np.random.default_rng(0).integers(0, 256, (4, 84, 84, 3), dtype=np.uint8)
+    shown = np.stack(np.split(decoded(strip_uri(stack, 4))[..., ::-1], 4, axis=1))
+    assert np.abs(shown.astype(int) - stack).max() <= 2
+    overlay = decoded(saliency_uri(np.full((84, 84), 255, np.uint8)))
+    assert overlay[0, 0].tolist() == [149, 45, 255, 225]
+
+
+def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
+    run = load_run(example)
+    section = view.target_view(run.findings[0], run.overview, view.Detail(8, 0))
+    scores = run.findings[0].scores
+    for card, row in zip(section.cards, scores, strict=False):
+        bars = [bar.bars[0] for bar in card.bars.rows]
+        assert sum(bar.width for bar in bars) == pytest.approx(100, abs=0.1)
+        assert [bar.chosen for bar in bars].index(True) == row.argmax()
+        assert bars[row.argmax()].width == pytest.approx(100 * np.exp(row.max()), abs=0.02)
+
+
+def test_q_values_grow_from_zero_to_both_sides_on_one_axis(tmp_path: Path) -> None:
+    run = load_run(make_example(tmp_path, SEAQUEST, "q-values", states=3))
+    section = view.target_view(run.findings[0], run.overview, view.Detail(8, 0))
+    low, high = run.findings[0].scores.min(), run.findings[0].scores.max()
+    assert low < 0 < high
+    for card, scores in zip(section.cards, run.findings[0].scores, strict=True):
+        for row, score in zip(card.bars.rows, scores, strict=True):
+            bar = row.bars[0]
+            start = card.bars.zero if score > 0 else card.bars.zero - bar.width
+            assert bar.left == pytest.approx(start, abs=0.02)
+            assert bar.width == pytest.approx(100 * abs(score) / (high - low), abs=0.02)
+            assert float(bar.text.replace("−", "-")) == pytest.approx(score, abs=0.0051)
+
+
+def test_a_stopped_state_keeps_its_last_energy() -> None:
+    energy = np.full((3, 50), np.nan)
+    energy[0, :1], energy[1, :2], energy[2] = 1.0, [9.0, 2.0], np.linspace(9, 3, 50)
+    chart = energy_chart(energy)
+    assert chart is not None
+    assert "from 9 to 2 in 50 steps" in chart.alt
+
+
+def test_states_beyond_every_real_one_are_counted(run: Path) -> None:
+    target = np.array([-3.0, -0.5, 7.0], np.float32)
+    edit_arrays(run / "synthesize/t-minus/findings.npz", target=target)
+    edit_arrays(run / "analyse/t-minus/novelty.npz", real_target=np.array([-0.5, 0.0, 1.0], np.float32))
+    assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(
+        html_of(run).split()
+    )
+
+
+def test_histogram_is_on_the_axis_of_the_dots() -> None:
+    chart = distribution_chart(np.zeros(10), np.array([-1.0, 1.0]))
+    bar = re.findall(r"M([\d.]+) 74V[\d.]+H([\d.]+)", chart.marks[0].path)
+    dots = [float(x) for x in re.findall(r"M([\d.]+) ", chart.marks[2].path)]
+    assert len(bar) == 1
+    assert float(bar[0][0]) <= 50 <= float(bar[0][1]) + 1e-6
+    assert dots == pytest.approx([100 / 22, 100 - 100 / 22], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (20.166, "20.2"),
+        (-0.34, "−0.34"),
+        (3.7e-4, "3.7 × 10⁻⁴"),
+        (1e-4, "10⁻⁴"),
+        (12_345, "12,345"),
+        (100, "100"),
+    ],
+)
+def test_numbers_are_written_for_people(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_axes_say_what_they_are() -> None:
+    falling = np.geomspace(1000, 1, 30)
+    loss = training_chart(Curve("loss", np.arange(30), falling), "Loss", "", False)
+    assert "logarithmic" in loss.y_label
+    small = training_chart(Curve("mse", np.arange(5), np.linspace(5e-4, 1e-4, 5)), "Error", "mean", False)
+    assert small.y_label == "mean, × 10⁻⁴"
+    assert small.y_ticks[0].label == "0"
+    assert [tick.label for tick in Axis(0, 149).ticks()] == ["0", "50", "100"]
+
+
+# can it be trusted
+
+
+def with_goggles(run: Any, agent: float, goggles: float, low: float | None, high: float | None) -> Any:
+    difference = Interval(goggles - agent, low, high)
+    changed = replace(run.goggles, agent=Interval(agent, None, None), goggles=Interval(goggles, None, None))
+    return replace(run, goggles=replace(changed, difference=difference), recall=())
+
+
+@pytest.mark.parametrize(
+    ("agent", "goggles", "low", "high", "level"),
+    [
+        (20, 19.8, -1, 0.5, "good"),
+        (20, 16, -5, -3, "care"),
+        (20, 15, -12, 2, "care"),
+        (20, 4, -19, -13, "poor"),
+        (20, 19, None, None, "care"),
+        (-20, -20.5, -1, 0, "good"),
+    ],
+)
+def test_verdict_of_the_goggles(
+    example: Path, agent: float, goggles: float, low: float, high: float, level: str
+) -> None:
+    assert judge(with_goggles(load_run(example), agent, goggles, low, high)).level == level
+
+
+def test_the_worst_of_both_checks_decides(example: Path) -> None:
+    run = load_run(example)
+    assert judge(run).level == "good"
+    lost = ObjectRecall("ball", Interval(0.3, 0.2, 0.4), 100)
+    verdict = judge(replace(run, recall=(lost,)))
+    assert verdict.level == "poor"
+    assert "the ball is there in 30\u00a0%" in verdict.sentence
+    assert judge(replace(run, goggles=None, recall=())).level == "unknown"
+
+
+# what may be missing, and what may not
+
+
+@pytest.mark.parametrize(
+    ("missing", "gone", "kept"),
+    [
+        ("collect/summary.json", "Collected states", "How this was made"),
+        ("train/metrics.jsonl", "Training of the state model", "Goggles:"),
+        ("train/model.json", "latent size", "Training of the state model"),
+        ("analyse/reconstructions.npz", "Real states and their reconstructions", "Goggles:"),
+        ("analyse/goggles.json", "Goggles:", "Recall: are"),
+        ("analyse/recall.json", "Recall: are", "Goggles:"),
+        ("synthesize/t-minus", 'id="target-t-minus"', 'id="target-action-right"'),
+    ],
+)
+def test_missing_parts_drop_their_section(run: Path, missing: str, gone: str, kept: str) -> None:
+    path = run / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    html = html_of(run)
+    assert gone not in html
+    assert kept in html
+
+
+def test_without_novelty_the_states_stand_alone(run: Path) -> None:
+    (run / "analyse/t-minus/novelty.npz").unlink()
+    html = html_of(run)
+    assert html.count("closest real state</span>") == 3  # of the other target
+    assert html.count("Synthesised state") == 2 * 3
+    assert html.count("What searching instead") == 1
+
+
+def test_report_json_alone_is_a_report(run: Path) -> None:
+    for folder in ("collect", "train", "analyse", "synthesize"):
+        shutil.rmtree(run / folder)
+    edit(run / "report.json", lambda data: data | {"agent": None})
+    html = html_of(run)
+    assert "The state model was not checked." in html
+    assert 'href="#trust"' not in html
+
+
+def test_agents_without_card_or_critic(run: Path) -> None:
+    edit(run / "report.json", lambda data: data | {"agent": data["agent"] | {"card": None}})
+    path = run / "synthesize/t-minus/findings.npz"
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "value"}
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+    html = html_of(run)
+    assert "Its score was not measured" in html
+    assert html.count("<dt>critic&#39;s value V</dt>") == 3  # of the other target
+
+
+def test_a_log_whose_last_line_was_cut_off_is_read(run: Path) -> None:
+    path = run / "train/metrics.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[-1][:25]]))
+    assert len(load_run(run).curves[0].steps) == len(lines)
+    path.write_text("\n".join([lines[0], lines[1][:25], *lines[2:]]))
+    with pytest.raises(RunError, match=r"metrics\.jsonl is damaged"):
+        load_run(run)
+
+
+def _without(key: str) -> Callable[[Any], Any]:
+    return lambda data: {name: value for name, value in data.items() if name != key}
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "half a zip": ("findings.npz", lambda p: p.write_bytes(p.read_bytes()[:5000])),
+    "no zip": ("reconstructions.npz", lambda p: p.write_text("hello")),
+    "a pickle": ("novelty.npz", lambda p: np.savez(p, closest=np.array([{}], dtype=object), allow_pickle=True)),
+    "NaN scores": ("findings.npz", lambda p: edit_arrays(p, scores=np.full((3, 6), np.nan, np.float32))),
+    "scores of another game": ("findings.npz", lambda p: edit_arrays(p, scores=np.zeros((3, 4), np.float32))),
+    "another frame size": ("findings.npz", lambda p: edit_arrays(p, states=np.zeros((3, 4, 64, 64, 3), np.uint8))),
+    "float frames": ("findings.npz", lambda p: edit_arrays(p, states=np.zeros((3, 4, 84, 84, 3), np.float32))),
+    "fewer states": ("novelty.npz", lambda p: edit_arrays(p, closest=np.zeros((2, 4, 84, 84, 3), np.uint8))),
+    "half a JSON": ("goggles.json", lambda p: p.write_text(p.read_text()[:40])),
+    "no JSON object": ("model.json", lambda p: p.write_text("[]")),
+    "a missing field": ("model.json", lambda p: edit(p, _without("equation"))),
+    "a text for a number": ("summary.json", lambda p: edit(p, lambda d: d | {"epsilon": "0.1"})),
+    "NaN in JSON": ("summary.json", lambda p: edit(p, lambda d: d | {"epsilon": float("nan")})),
+    "a difference the wrong way round": (
+        "goggles.json",
+        lambda p: edit(p, lambda d: d | {"difference": {"mean": 0.34, "low": -0.1, "high": 0.9}}),
+    ),
+    "unknown scores": (
+        "report.json",
+        lambda p: edit(p, lambda d: d | {"agent": d["agent"] | {"scores_are": "logits"}}),
+    ),
+    "bytes that are no text": ("findings.json", lambda p: p.write_bytes(b"\xff\xfe\xff")),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_named_and_the_old_report_stays(run: Path, kind: str) -> None:
+    name, damage = DAMAGE[kind]
+    damage(next(run.rglob(name)))
+    output = run.parent / "report.html"
+    output.write_text("the old one")
+    with pytest.raises(RunError) as caught:
+        build_report(run, output)
+    assert name in str(caught.value)
+    assert caught.value.expected
+    assert "run the same command again" in caught.value.todo
+    assert output.read_text() == "the old one"
+    assert not list(run.parent.glob(".*tmp"))
+
+
+def test_half_a_target_and_no_run_folder_are_refused(run: Path, tmp_path: Path) -> None:
+    (run / "synthesize/t-minus/findings.json").unlink()
+    with pytest.raises(RunError, match=r"t-minus has no findings\.json"):
+        load_run(run)
+    with pytest.raises(RunError, match=r"has no report\.json"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_detail_is_given_up_before_size(
+    example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "MOST_BYTES", int(page.stat().st_size * 0.75))
+    smaller = build_report(example, tmp_path / "small.html")
+    assert smaller.stat().st_size <= page.stat().st_size * 0.75
+    monkeypatch.setattr(build, "MOST_BYTES", 1)
+    assert (
+        "3 more states are left out to keep the file small"
+        in build_report(example, tmp_path / "least.html").read_text()
+    )
+
+
+def test_text_has_enough_contrast_in_both_themes() -> None:
+    css = (files("weakspot.report") / "static/report.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6})", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.S)[:2]
+    )
+    for theme in (light, dark):
+        for ground in ("page", "panel"):
+            for text in ("ink", "soft", "real", "synthesised", "reconstructed", "poor"):
+                assert _contrast(theme[text], theme[ground]) >= 4.5, (text, ground, theme[text], theme[ground])
+
+
+def _contrast(one: str, two: str) -> float:
+    def luminance(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver_path = shutil.which("chromedriver")
+    if browser is None or driver_path is None:
+        pytest.skip("no chromium with a chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    flags += "disable-component-update disable-sync hide-scrollbars"
+    for flag in flags.split():
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    yield driver
+    driver.quit()
+
+
+def open_page(driver: Any, page: Path, width: int = 1280) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    driver.get("about:blank")
+    driver.get_log("browser")
+    driver.get(page.as_uri())
+
+
+def keys(driver: Any, *pressed: str) -> None:
+    from selenium.webdriver import ActionChains
+
+    for key in pressed:
+        ActionChains(driver).send_keys(key).perform()
+
+
+def distinct_positions(driver: Any, film: str) -> int:
+    """How many positions the strip of a film takes within a second."""
+    seen = set()
+    script = f"return getComputedStyle(document.querySelector('{film} .strip')).transform"
+    for _ in range(20):
+        seen.add(driver.execute_script(script))
+        time.sleep(0.05)
+    return len(seen)
+
+
+def test_browser_shows_everything_without_errors_or_requests(chromium: Any, page: Path) -> None:
+    open_page(chromium, page)
+    assert chromium.get_log("browser") == []
+    images = chromium.execute_script(
+        "document.querySelectorAll('details').forEach(d => { d.open = true; });"
+        "return [...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.className, i.hasAttribute('alt')])"
+    )
+    assert len(images) > 40
+    assert {(w, h) for w, h, kind, _ in images if kind == "strip"} == {(336, 84)}
+    assert {(w, h) for w, h, kind, _ in images if kind == "saliency"} == {(84, 84)}
+    assert all(alt for *_, alt in images)
+    loaded = chromium.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in loaded if not name.startswith("data:")] == []
+
+
+@pytest.fixture(scope="module")
+def page_of_many_actions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("many")
+    run = make_example(folder / "run", SEAQUEST, "q-values", states=9, reconstructions=1)
+    return build_report(run, folder / "report.html")
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1280])
+def test_nothing_overflows(chromium: Any, page: Path, page_of_many_actions: Path, width: int) -> None:
+    for path in (page, page_of_many_actions):
+        open_page(chromium, path, width)
+        chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        script = "return document.documentElement.scrollWidth"
+        assert chromium.execute_script(script) <= width
+
+
+def test_frames_are_enlarged_by_whole_numbers(chromium: Any, page: Path) -> None:
+    open_page(chromium, page)
+    script = """return [...document.querySelectorAll('main .film')].filter(f => f.offsetParent).map(f =>
+        [f.getBoundingClientRect().width / 84, getComputedStyle(f.querySelector('.strip')).imageRendering])"""
+    shown = chromium.execute_script(script)
+    assert {scale for scale, _ in shown} == {2, 3}
+    assert {rendering for _, rendering in shown} == {"pixelated"}
+
+
+def test_a_stack_plays_on_hover_and_on_focus(chromium: Any, page: Path) -> None:
+    from selenium.webdriver import ActionChains, Keys
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+
+    open_page(chromium, page)
+    film = ".gallery .film"
+    assert distinct_positions(chromium, film) == 1
+    element = chromium.find_element("css selector", film)
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    ActionChains(chromium).move_to_element(element).perform()
+    assert distinct_positions(chromium, film) == 4
+
+    open_page(chromium, page)
+    away = ActionBuilder(chromium)
+    away.pointer_action.move_to_location(2, 2)
+    away.perform()
+    for _ in range(40):
+        keys(chromium, Keys.TAB)
+        if chromium.execute_script(f"return document.activeElement === document.querySelector('{film}')"):
+            break
+    else:
+        pytest.fail("the tab key never reached a film")
+    assert distinct_positions(chromium, film) == 4
+
+
+@pytest.mark.parametrize("scripts", ["with JavaScript", "without JavaScript"])
+def test_saliency_is_switched_on_and_off(chromium: Any, page: Path, tmp_path: Path, scripts: str) -> None:
+    path = page
+    if scripts == "without JavaScript":
+        path = tmp_path / "plain.html"
+        path.write_text(re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.S))
+    open_page(chromium, path)
+    switch = chromium.find_element("css selector", ".target .show-saliency")
+    script = "return [...document.querySelectorAll('.saliency')].map(i => getComputedStyle(i).opacity)"
+    for expected in (True, False):
+        chromium.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", switch)
+        switch.click()
+        time.sleep(0.4)
+        opacities = chromium.execute_script(script)
+        assert (float(opacities[0]) > 0.5) is expected
+        assert float(opacities[-1]) == 0  # another section's
+
+
+def test_a_state_is_enlarged_compared_and_left_by_keyboard(chromium: Any, page: Path) -> None:
+    from selenium.webdriver import Keys
+
+    open_page(chromium, page)
+    chromium.execute_script("document.querySelector('.gallery .film').focus()")
+    keys(chromium, Keys.ENTER)
+    shown = "return document.querySelector('.screen .strip').src"
+    what = "return document.querySelector('.what').textContent"
+    source = "return document.querySelectorAll('.gallery .card')[{}].querySelectorAll('.strip')[{}].src"
+    assert chromium.execute_script("return document.getElementById('lightbox').open")
+    assert chromium.execute_script(shown) == chromium.execute_script(source.format(0, 0))
+    keys(chromium, "2")
+    assert chromium.execute_script("return document.querySelector('.screen').classList.contains('salient')")
+    keys(chromium, "3")
+    assert chromium.execute_script(shown) == chromium.execute_script(source.format(0, 1))
+    keys(chromium, "1", Keys.ARROW_RIGHT)
+    assert chromium.execute_script(what) == "T−, state 2 of 11"
+    assert chromium.execute_script(shown) == chromium.execute_script(source.format(1, 0))
+    assert distinct_positions(chromium, ".screen") == 4
+    keys(chromium, Keys.ESCAPE)
+    assert not chromium.execute_script("return document.getElementById('lightbox').open")
+    assert chromium.execute_script("return document.activeElement === document.querySelector('.gallery .film')")
+    assert chromium.get_log("browser") == []
+
+
+def test_hostile_names_are_only_text(chromium: Any, run: Path) -> None:
+    edit(run / "report.json", lambda d: d | {"notes": [HOSTILE], "agent": d["agent"] | {"name": HOSTILE}})
+    names = [HOSTILE, *"bcdef"]
+    edit(run / "report.json", lambda d: d | {"environment": d["environment"] | {"action_names": names}})
+    change = {"description": HOSTILE, "title": HOSTILE, "target": HOSTILE, "energy_equation": HOSTILE}
+    edit(run / "synthesize/t-minus/findings.json", lambda d: d | change)
+    page = build_report(run, run.parent / "hostile.html")
+    open_page(chromium, page)
+    assert chromium.title == "Where the ACKTR agent is weak in Pong"
+    assert chromium.execute_script("return document.querySelectorAll('script').length") == 1
+    assert chromium.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
+    assert chromium.find_element("css selector", ".notes li").text == HOSTILE
+    assert chromium.get_log("browser") == []
+
+
+def test_an_injected_script_would_not_run(chromium: Any, page: Path, tmp_path: Path) -> None:
+    path = tmp_path / "injected.html"
+    path.write_text(page.read_text().replace("</main>", "<script>document.title = 'broken'</script></main>"))
+    open_page(chromium, path)
+    assert chromium.title != "broken"

@@ -1,0 +1,319 @@
+"""The dueling double DQN training: its arithmetic, kill and resume, and the agent file in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from weakspot.agents import dueling
+from weakspot.agents.dueling import DuelingNetwork
+from weakspot.agents.load import load_agent
+from weakspot.agents.weights import read_weights
+from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError
+from weakspot.training.config import DoubleDQNConfig, command_of
+from weakspot.training.evaluate import evaluate, greedy
+from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
+from weakspot.training.train_double_dqn import build, learn, train
+
+torch.set_num_threads(1)
+
+TINY = DoubleDQNConfig(
+    game="ms_pacman",
+    steps=480,
+    envs=4,
+    buffer_size=800,
+    learning_starts=80,
+    batch_size=8,
+    updates=1,
+    target_interval=100,
+    exploration_steps=100,
+    evaluate_every=240,
+    evaluation_episodes=1,
+    final_episodes=2,
+    episode_decisions=150,
+    learning_rate=1e-3,
+)
+
+START = """
+import json, sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from weakspot.training.train_double_dqn import DoubleDQNConfig, learn
+learn(DoubleDQNConfig(**json.loads(sys.argv[1])), Path(sys.argv[2]), lambda line: print(line, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory) -> Path:
+    """A training that was killed outright, after its first checkpoint."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    process = subprocess.Popen([sys.executable, "-c", START, json.dumps(asdict(TINY)), str(folder)])
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(killed) -> tuple[Path, list[str]]:
+    """The same training, gone on with to its end, and what was said meanwhile."""
+    said: list[str] = []
+    before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[union-attr]
+    path = train(TINY, killed, said.append)
+    assert path == killed / "agent.safetensors"
+    assert random.getstate() == before[0]
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert torch.equal(torch.get_rng_state(), before[2])
+    return killed, said
+
+
+def test_a_killed_training_goes_on(finished):
+    folder, said = finished
+    assert said[0].startswith("going on from 2")  # the first checkpoint, at 240 decisions
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 480
+    assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
+    updates = [line["updates"] for line in lines]
+    assert updates == sorted(updates) and updates[-1] > updates[0]
+    assert not list(folder.glob(".*.tmp"))
+
+
+def test_going_on_restores_everything_that_is_stored(killed, finished):
+    stored = torch.load(killed / "checkpoint.pt", weights_only=True)
+    model = learn(TINY, killed, lambda line: None)
+    assert (model.num_timesteps, model._n_updates, model._n_calls) == (480, stored["updates"], stored["calls"])
+    for name, tensor in model.policy.state_dict().items():
+        assert torch.equal(tensor, stored["policy"][name]), name
+    kept = model.policy.optimizer.state_dict()["state"]
+    assert kept and all(torch.equal(kept[i]["exp_avg"], stored["optimizer"]["state"][i]["exp_avg"]) for i in kept)
+    online, target = model.q_net.state_dict(), model.q_net_target.state_dict()
+    assert any(not torch.equal(online[name], target[name]) for name in online)
+
+
+def test_a_finished_training_is_not_done_again(finished):
+    folder, _ = finished
+    before = (folder / "agent.safetensors").stat().st_mtime_ns
+    said: list[str] = []
+    train(TINY, folder, said.append)
+    assert said == [f"{folder / 'agent.safetensors'} stands already"]
+    assert (folder / "agent.safetensors").stat().st_mtime_ns == before
+
+
+def test_the_exported_agent_answers_what_the_trained_one_does(finished):
+    folder, _ = finished
+    model = learn(TINY, folder, lambda line: None)
+    path = folder / "last.safetensors"
+    _, metadata = read_weights(folder / "agent.safetensors")
+    card = dueling.read_card(metadata, "agent")
+    dueling.export(dueling_weights(model.policy.state_dict()), card, path)
+    observations = torch.randint(256, (32, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    agent = load_agent(str(path))
+    with torch.no_grad():
+        theirs = model.q_net(observations)
+    ours = agent(observations).scores
+    assert torch.allclose(ours, theirs, atol=2e-3 * float(theirs.abs().max()))  # float16 keeps 11 bits
+    exact = DuelingNetwork(9, "compact")
+    exact.load_state_dict(dueling_weights(model.policy.state_dict()))
+    assert torch.allclose(exact(observations.float()), theirs, atol=1e-6)
+    assert theirs.std() > 0 and path.stat().st_size < 3_000_000
+
+
+def test_the_card_says_what_was_done(finished):
+    folder, said = finished
+    card = dueling.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
+    assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
+    assert card.training["settings"] == asdict(TINY)
+    assert card.training["command"] == command_of(TINY, str(folder))
+    assert card.score["mean"] == pytest.approx(np.mean(card.score["scores"])) and len(card.score["scores"]) == 2
+    policies = card.score["selection"]
+    if policies:  # else the last policy is also the best one
+        assert card.training["policy"] == max(policies, key=lambda which: policies[which]["mean"])
+        assert card.training["policy_steps"] == policies[card.training["policy"]]["steps"]
+    assert any("on fresh seeds" in line for line in said)
+    # the score can be measured again from the file alone
+    network = load_agent(str(folder / "agent.safetensors")).module
+    again = evaluate(greedy(network), "ms_pacman", 2, FINAL_SEEDS, card.score["epsilon"], TINY.episode_decisions)
+    assert again == card.score["scores"]
+
+
+def test_seeds_of_choosing_and_measuring_never_meet():
+    evaluation, per_seed = 10_000, 1_000
+    assert 1_000 * per_seed < SELECTION_SEEDS - FINAL_SEEDS
+    assert evaluation + 1_000 * per_seed + 2_000_000 < FINAL_SEEDS
+
+
+def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
+    folder, _ = finished
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["final_episodes"]  # as an older version wrote it
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "checkpoint.pt").write_bytes((folder / "checkpoint.pt").read_bytes())
+    stored = DoubleDQNConfig(**settings)
+    assert stored == replace(TINY, final_episodes=20)
+    (tmp_path / "config.json").write_text(json.dumps(settings | {"final_episodes": 1}))
+    path = finish(tmp_path, command="the exact command", name="mine", say=lambda line: None)
+    card = dueling.read_card(read_weights(path)[1], "agent")
+    assert (card.training["command"], card.name, card.training["policy"]) == ("the exact command", "mine", "last")
+    assert card.score["selection"] == {}
+
+
+def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_path):
+    """Two policies that only ever press one direction; which of them is called the best beforehand is of no matter."""
+    folder, _ = finished
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    for which, action in (("checkpoint.pt", 1), ("best.pt", 3)):
+        policy = {name: tensor.clone() for name, tensor in checkpoint["policy"].items()}
+        policy["q_net.advantage_stream.2.weight"].zero_()
+        policy["q_net.advantage_stream.2.bias"].copy_(torch.eye(9)[action])
+        torch.save(checkpoint | {"policy": policy, "steps": 480 - action, "score": 0.0}, tmp_path / which)
+    (tmp_path / "config.json").write_text(json.dumps(asdict(TINY) | {"final_episodes": 1}))
+    card = dueling.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
+    selection = card.score["selection"]
+    assert set(selection) == {"last", "best evaluation"}
+    better = max(selection, key=lambda which: selection[which]["mean"])
+    assert selection["last"]["mean"] != selection["best evaluation"]["mean"]
+    assert card.training["policy"] == better
+    assert {entry["first_seed"] for entry in selection.values()} == {SELECTION_SEEDS}
+    assert card.score["first_seed"] == card.score["greedy"]["first_seed"] == FINAL_SEEDS
+    assert card.training["policy_steps"] == selection[better]["steps"]
+
+
+@pytest.mark.parametrize("change", [{"gamma": 0.9}, {"steps": 960}, {"seed": 1, "network": "nature"}])
+def test_other_settings_are_refused(finished, change):
+    with pytest.raises(RunMismatchError, match=", ".join(sorted(change))):
+        train(replace(TINY, **change), finished[0])
+
+
+def test_a_damaged_checkpoint_is_named(finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    content = (folder / "checkpoint.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunError, match="cannot read the checkpoint"):
+        train(TINY, tmp_path)
+
+
+def test_a_checkpoint_with_code_in_it_is_not_run(finished, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    folder, _ = finished
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    torch.save({"policy": Evil(), "steps": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(RunError):
+        finish(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_training_there(tmp_path):
+    with pytest.raises(RunError, match="settings"):
+        finish(tmp_path)
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = build(TINY, first_env_seed=0)
+    yield model
+    model.env.close()
+
+
+def test_the_mean_advantage_is_zero(model):
+    observation = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    q = model.q_net(observation)
+    value = model.q_net.value_stream(model.q_net.extract_features(observation, model.q_net.features_extractor))
+    assert torch.allclose(q.mean(dim=1, keepdim=True), value, atol=1e-6)
+    assert q.std(dim=1).min() > 0
+
+
+@pytest.mark.parametrize("discounts", [None, torch.tensor([[0.9], [0.5], [0.25], [1.0]])])
+def test_the_double_target_by_hand(model, discounts):
+    generator = torch.Generator().manual_seed(3)
+    shape = (4, 4, 84, 84)
+    with torch.no_grad():  # the two networks must disagree on the best action, or a single target would pass
+        for scale, network in ((1.0, model.q_net), (2.0, model.q_net_target)):
+            bias = network.advantage_stream[-1].bias
+            bias.copy_(scale * torch.randn(9, generator=generator))
+    batch = ReplayBufferSamples(
+        observations=torch.randint(256, shape, dtype=torch.uint8, generator=generator),
+        actions=torch.tensor([[0], [1], [2], [3]]),
+        next_observations=torch.randint(256, shape, dtype=torch.uint8, generator=generator),
+        dones=torch.tensor([[0.0], [1.0], [0.0], [0.0]]),
+        rewards=torch.tensor([[1.0], [-1.0], [0.0], [0.5]]),
+        discounts=discounts,
+    )
+    targets = model.targets(batch)
+    assert targets.shape == (4, 1) and not targets.requires_grad
+    single = 0
+    for i in range(4):
+        online = model.q_net(batch.next_observations[i : i + 1])[0].tolist()
+        other = model.q_net_target(batch.next_observations[i : i + 1])[0].tolist()
+        chosen = online.index(max(online))
+        single += other[chosen] == max(other)
+        discount = 0.95 if discounts is None else discounts[i].item()
+        expected = batch.rewards[i].item() + (0 if i == 1 else discount * other[chosen])
+        assert targets[i].item() == pytest.approx(expected, abs=1e-5)
+    assert single < 4
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"steps": 0}, ConfigError),
+        ({"steps": -5}, ConfigError),
+        ({"game": "ponk"}, UnknownGameError),
+        ({"game": "Pong"}, ConfigError),
+        ({"network": "huge"}, ConfigError),
+        ({"gamma": 0.0}, ConfigError),
+        ({"gamma": 1.1}, ConfigError),
+        ({"gamma": float("nan")}, ConfigError),
+        ({"n_steps": 0}, ConfigError),
+        ({"learning_rate": 0.0}, ConfigError),
+        ({"learning_rate": float("nan")}, ConfigError),
+        ({"learning_starts": -1}, ConfigError),
+        ({"learning_starts": 200_000}, ConfigError),
+        ({"buffer_size": 4, "learning_starts": 0}, ConfigError),
+        ({"envs": 0}, ConfigError),
+        ({"exploration_final": 1.5}, ConfigError),
+        ({"exploration_steps": 0}, ConfigError),
+        ({"evaluate_every": 0}, ConfigError),
+        ({"evaluation_episodes": 0}, ConfigError),
+        ({"final_episodes": 0}, ConfigError),
+        ({"episode_decisions": 0}, ConfigError),
+        ({"seed": -1}, ConfigError),
+        ({"device": "warp"}, ConfigError),
+    ],
+)
+def test_impossible_settings_are_refused(change, error):
+    with pytest.raises(error, match=str(next(iter(change.values()))) if "game" in change else next(iter(change))[:5]):
+        replace(DoubleDQNConfig(), **change)
+
+
+def test_the_command_spells_out_every_setting():
+    command = command_of(TINY, "out")
+    assert command.startswith("weakspot train-agent double-dqn --game ms_pacman --steps 480 ")
+    assert command.endswith(" --output out")
+    assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in asdict(TINY).items())
