@@ -54,9 +54,7 @@ def real_collect(agent: Agent, game: str, *, streams: int, decisions: int, worke
             started.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        collect(
-            agent, lambda: AtariEnvironment(AtariConfig(game)), config, Path(folder) / "states", note_start, workers
-        )
+        collect(agent, lambda: AtariEnvironment(AtariConfig(game)), config, Path(folder) / "states", note_start, workers)
         return (config.steps - 1) * streams / (time.perf_counter() - started[0])
 
 
@@ -86,9 +84,7 @@ def measure(
     }
 
 
-def main(
-    agent: str, game: str, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 2
-) -> None:
+def main(agent: str, game: str, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 2) -> None:
     """Measures and prints JSON.
 
     Args:

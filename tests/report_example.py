@@ -55,9 +55,7 @@ def blurred(stacks: np.ndarray, sigma: float = 0.6) -> np.ndarray:
 def answers(stacks: np.ndarray, actions: int, scores_are: str) -> tuple[np.ndarray, np.ndarray]:
     """Made-up scores (n, a) and values (n,) that depend on the pictures."""
     gray = stacks[..., 0].mean(axis=1).astype(np.float64)
-    small = np.stack([cv2.resize(frame, (12, 12), interpolation=cv2.INTER_AREA) for frame in gray]).reshape(
-        len(gray), -1
-    )
+    small = np.stack([cv2.resize(frame, (12, 12), interpolation=cv2.INTER_AREA) for frame in gray]).reshape(len(gray), -1)
     weights = np.random.default_rng(7).normal(0, 0.11, (144, actions + 1))
     raw = (small - small.mean(axis=0)) @ weights
     scores, value = raw[:, :actions], 1.2 + 0.5 * raw[:, actions]

@@ -324,9 +324,7 @@ def test_missing_left_over_and_misshapen_tensors_are_named(tmp_path, acktr_weigh
     weights = {name: tensor for name, tensor in acktr_weights.items() if name != "conv2.bias"}
     weights |= {"lstm.weight": torch.zeros(1), "conv1.bias": torch.zeros(16)}
     save_file(weights, path)
-    with pytest.raises(
-        WeightsError, match=r"missing conv2\.bias; not known lstm\.weight; conv1\.bias has shape \(16,\)"
-    ):
+    with pytest.raises(WeightsError, match=r"missing conv2\.bias; not known lstm\.weight; conv1\.bias has shape \(16,\)"):
         load_agent(str(path))
     save_file(acktr_weights | {"conv1.bias": torch.full((32,), torch.nan)}, path)
     with pytest.raises(WeightsError, match="not finite"):

@@ -119,9 +119,7 @@ def test_playing_on_from_a_snapshot_changes_nothing():
         told, ends = [], 0
         for action in actions:
             shown = environment.step(int(action))
-            told.append(
-                (shown.observation, environment.stack, shown.ram, shown.reward, shown.life_lost, shown.terminated)
-            )
+            told.append((shown.observation, environment.stack, shown.ram, shown.reward, shown.life_lost, shown.terminated))
             if shown.terminated:
                 ends += 1
                 shown = environment.reset()
@@ -185,6 +183,21 @@ def test_a_snapshot_of_an_ended_episode_is_still_ended():
     with pytest.raises(ConfigError, match="reset"):
         restored.step(0)
     np.testing.assert_array_equal(restored.reset().observation, environment.reset().observation)
+
+
+@pytest.mark.parametrize("max_frames", [41, 43])
+def test_an_end_right_after_a_restore_shows_the_same(max_frames):
+    """The last decision is cut short, so that it still shows emulator frames from before the snapshot."""
+    config = AtariConfig("pong", max_frames=max_frames)
+    original, copy = AtariEnvironment(config), AtariEnvironment(config)
+    original.reset(0)
+    for _ in range(10):
+        original.step(2)
+    copy.restore(original.snapshot())
+    ours, theirs = copy.step(2), original.step(2)
+    assert theirs.truncated
+    np.testing.assert_array_equal(ours.observation, theirs.observation)
+    np.testing.assert_array_equal(ours.frame, theirs.frame)
 
 
 def test_damaged_snapshots_are_refused():
@@ -263,9 +276,7 @@ def test_spec():
     assert AtariConfig("ALE/Pong-v5", repeat_action_probability=0.0).sticky == 0.0
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"frame_skip": 0}, {"frames": 0}, {"repeat_action_probability": 1.5}, {"noop_max": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"frame_skip": 0}, {"frames": 0}, {"repeat_action_probability": 1.5}, {"noop_max": -1}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AtariConfig("pong", **wrong)

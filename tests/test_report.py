@@ -150,9 +150,7 @@ def test_states_beyond_every_real_one_are_counted(run: Path) -> None:
     target = np.array([-3.0, -0.5, 7.0], np.float32)
     edit_arrays(run / "synthesize/t-minus/findings.npz", target=target)
     edit_arrays(run / "analyse/t-minus/novelty.npz", real_target=np.array([-0.5, 0.0, 1.0], np.float32))
-    assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(
-        html_of(run).split()
-    )
+    assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(html_of(run).split())
 
 
 def test_histogram_is_on_the_axis_of_the_dots() -> None:
@@ -210,9 +208,7 @@ def with_goggles(run: Any, agent: float, goggles: float, low: float | None, high
         (-20, -20.5, -1, 0, "good"),
     ],
 )
-def test_verdict_of_the_goggles(
-    example: Path, agent: float, goggles: float, low: float, high: float, level: str
-) -> None:
+def test_verdict_of_the_goggles(example: Path, agent: float, goggles: float, low: float, high: float, level: str) -> None:
     assert judge(with_goggles(load_run(example), agent, goggles, low, high)).level == level
 
 
@@ -340,24 +336,18 @@ def test_half_a_target_and_no_run_folder_are_refused(run: Path, tmp_path: Path) 
         load_run(tmp_path / "nowhere")
 
 
-def test_detail_is_given_up_before_size(
-    example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_detail_is_given_up_before_size(example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "MOST_BYTES", int(page.stat().st_size * 0.75))
     smaller = build_report(example, tmp_path / "small.html")
     assert smaller.stat().st_size <= page.stat().st_size * 0.75
     monkeypatch.setattr(build, "MOST_BYTES", 1)
-    assert (
-        "3 more states are left out to keep the file small"
-        in build_report(example, tmp_path / "least.html").read_text()
-    )
+    assert "3 more states are left out to keep the file small" in build_report(example, tmp_path / "least.html").read_text()
 
 
 def test_text_has_enough_contrast_in_both_themes() -> None:
     css = (files("weakspot.report") / "static/report.css").read_text()
     light, dark = (
-        dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6})", block))
-        for block in re.findall(r":root \{(.*?)\}", css, re.S)[:2]
+        dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)[:2]
     )
     for theme in (light, dark):
         for ground in ("page", "panel"):

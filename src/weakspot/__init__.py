@@ -1,0 +1,39 @@
+"""weakspot: shows where a trained deep RL agent that sees images is weak.
+
+    import weakspot as ws
+    from pathlib import Path
+
+    config = ws.RunConfig(agent="pong-double-dqn", output=Path("runs/pong"), targets=("T-", "LEFT"))
+    report = ws.Pipeline(config).run()          # collect, train, synthesize, analyse, report
+
+Everything that the stages are made of is public under its own module; the names here are those most programs need.
+"""
+
+from weakspot.agents.base import Agent, AgentOutput, Perceiver
+from weakspot.agents.load import load_agent
+from weakspot.collect import CollectConfig, collect
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset
+from weakspot.errors import WeakspotError
+from weakspot.pipeline import Pipeline
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.train import TrainConfig, train
+from weakspot.synthesis import SynthesisConfig, synthesize
+
+__all__ = [
+    "Agent",
+    "AgentOutput",
+    "CollectConfig",
+    "Perceiver",
+    "Pipeline",
+    "RunConfig",
+    "StateDataset",
+    "StateModel",
+    "SynthesisConfig",
+    "TrainConfig",
+    "WeakspotError",
+    "collect",
+    "load_agent",
+    "synthesize",
+    "train",
+]

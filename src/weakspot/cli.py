@@ -14,6 +14,7 @@ import tyro
 from weakspot.agents import zoo
 from weakspot.config import RunConfig
 from weakspot.errors import WeakspotError
+from weakspot.pipeline import STAGES, Pipeline
 from weakspot.progress import say
 
 Config = Annotated[RunConfig, tyro.conf.arg(name="")]
@@ -53,12 +54,10 @@ def agents() -> None:
     """Lists the agents that ship with the package."""
     for name in zoo.names():
         card = zoo.card(name)
-        say(f"{name:<24} {card.get('environment', '')}   score {card.get('score_mean', float('nan')):.1f}")
+        say(f"{name:<24} {card.environment:<24} score {card.score['mean']:.1f}, {card.training['algorithm']}")
 
 
 def _stages(config: RunConfig, only: str | None) -> None:
-    from weakspot.pipeline import STAGES, Pipeline  # torch takes a second to import; --help need not wait for it
-
     pipeline = Pipeline(config, STAGES if only is None else (only,))
     path = pipeline.run()
     if only in (None, "report"):

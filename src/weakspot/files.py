@@ -23,6 +23,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         reasons = {
             errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
             errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+            errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
             errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
             errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
             errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
@@ -60,7 +61,11 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes ``content`` to ``path`` atomically."""
-    write_atomic(path, lambda temporary: temporary.write_bytes(content) and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomic(path, write)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -20,8 +20,9 @@ import torch
 
 from weakspot.agents import zoo
 from weakspot.agents.base import Agent, AgentOutput, Perceiver
-from weakspot.agents.dueling import read_card
+from weakspot.agents.dueling import METADATA_KEY, read_card
 from weakspot.agents.load import load_agent
+from weakspot.agents.weights import read_weights
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
 from weakspot.analysis.intervals import wilson
@@ -30,12 +31,13 @@ from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.errors import AgentError, RunError
+from weakspot.errors import RunError
 from weakspot.files import make_folder, write_atomic, write_json
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
 from weakspot.run import RunFolder, StageRecord, digest, file_digest
 from weakspot.saliency import load_maps, saliency, saliency_maps
+from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.precision import resolve
 from weakspot.state_model.train import train
@@ -168,7 +170,7 @@ class Pipeline:
         return digest(asdict(config), self._fingerprint("collect")), outputs, work
 
     def _measured(self, dataset: StateDataset) -> np.ndarray:
-        _, held = dataset.split(self.config.train.held_out)
+        held = with_history(dataset, dataset.split(self.config.train.held_out)[1])
         count = min(self.config.analyse.held_out, len(held))
         return held[np.linspace(0, len(held) - 1, count).astype(int)]
 
@@ -192,7 +194,7 @@ class Pipeline:
 
         def work() -> str:
             dataset, model = self._dataset(), self._model()
-            train_indices, _ = dataset.split(self.config.train.held_out)
+            train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
             start = starts(model, config, lambda indices: as_state(dataset.stacks(indices)), train_indices)
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
@@ -221,7 +223,7 @@ class Pipeline:
 
         def work() -> str:
             dataset, model = self._dataset(), self._model()
-            train_indices, held = dataset.split(self.config.train.held_out)
+            train_indices, held = (with_history(dataset, i) for i in dataset.split(self.config.train.held_out))
             measured = fidelity(model, self.subject.perceive, dataset, self._measured(dataset))
             objects = []
             if measured.ball is not None and len(measured.ball.found):
@@ -269,9 +271,7 @@ class Pipeline:
             with np.load(self.config.output / "synthesize" / target.slug / "findings.npz") as found:
                 states.append(found["states"])
         with shown("novelty") as tell:
-            near = closest(
-                np.concatenate(states), dataset, train_indices, lambda done, total: tell(done / total, "")
-            )
+            near = closest(np.concatenate(states), dataset, train_indices, lambda done, total: tell(done / total, ""))
         ends = np.cumsum([len(part) for part in states])
         for target, stop, part in zip(targets, ends, states, strict=True):
             rows = slice(stop - len(part), stop)
@@ -311,12 +311,20 @@ class Pipeline:
         }
 
     def _card(self) -> dict[str, Any] | None:
-        """What is known of the agent's score, where it ships with the package or its file tells."""
+        """What is known of the agent's score, where its file tells."""
         path = zoo.path(self.config.agent) if self.config.agent in zoo.names() else Path(self.config.agent)
-        try:
-            return asdict(read_card(path)) if path.suffix == ".safetensors" else None
-        except AgentError:
-            return None  # weights of another origin come without a card
+        if path.suffix != ".safetensors":
+            return None
+        metadata = read_weights(path)[1]
+        if METADATA_KEY not in metadata:
+            return None
+        card = read_card(metadata, str(path))
+        score = card.score
+        return {
+            "score_mean": score["mean"], "score_std": score["std"], "episodes": score["episodes"],
+            "steps": card.training["policy_steps"], "algorithm": card.training["algorithm"],
+            "trained by": card.training["command"],
+        }  # fmt: skip
 
 
 def real_answers(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:

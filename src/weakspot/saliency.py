@@ -54,9 +54,7 @@ def best_score(output: AgentOutput) -> PerState:
     return output.scores.max(dim=1).values
 
 
-def guided_gradient(
-    perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] = best_score
-) -> Observation:
+def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] = best_score) -> Observation:
     """Guided backpropagation of a number computed from the agent's answer, back to its observation.
 
     Args:
@@ -405,7 +403,6 @@ def _refuse_nonlinear(path: Iterable[Node], agent: str) -> None:
             operation = re.sub(r"Backward\w*$", "", name)
             raise SaliencyError(
                 f"the network of agent {agent!r} contains {operation}, for which guided backpropagation is not defined",
-                expected="ReLU as the only nonlinearity, written as nn.ReLU, F.relu, torch.relu, x.relu() or "
-                "x.clamp(min=0)",
+                expected="ReLU as the only nonlinearity, written as nn.ReLU, F.relu, torch.relu, x.relu() or x.clamp(min=0)",
                 todo="train the state model with uniform weights, or use an agent with ReLUs",
             )

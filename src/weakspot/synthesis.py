@@ -96,7 +96,7 @@ class Findings:
     target: PerState
     kl: PerState
     energy: Float[np.ndarray, "n steps"]
-    iterations: Int[np.ndarray, n]
+    iterations: Int[np.ndarray, " n"]
 
 
 def starts(

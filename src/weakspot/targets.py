@@ -25,6 +25,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -147,16 +148,12 @@ def _value(output: AgentOutput, name: str) -> PerState:
 
 def critic_high() -> Target:
     """V+: the critic expects much."""
-    return Target(
-        "V+", "v-plus", "States the critic likes", "The critic expects much.", "-V", lambda o: -_value(o, "V+")
-    )
+    return Target("V+", "v-plus", "States the critic likes", "The critic expects much.", "-V", lambda o: -_value(o, "V+"))
 
 
 def critic_low() -> Target:
     """V-: the critic expects little."""
-    return Target(
-        "V-", "v-minus", "States the critic dreads", "The critic expects little.", "V", lambda o: _value(o, "V-")
-    )
+    return Target("V-", "v-minus", "States the critic dreads", "The critic expects little.", "V", lambda o: _value(o, "V-"))
 
 
 SHARP: dict[str, Callable[[float], Target]] = {"T-": least, "T+": most, "T+-": critical, "T±": critical}
@@ -183,7 +180,7 @@ def from_file(reference: str) -> Target:
         raise TargetError(
             f"{path} raised {type(error).__name__} when it was read: {error}", todo="run the file by itself to see why"
         ) from error
-    function = getattr(module, name, None)
+    function: Any = getattr(module, name, None)
     if not callable(function):
         there = [key for key, value in vars(module).items() if inspect.isfunction(value)]
         raise UnknownTargetError(

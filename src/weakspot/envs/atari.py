@@ -19,7 +19,7 @@ import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
 from weakspot.envs.base import EnvironmentSpec, Step
-from weakspot.envs.games import environment_id, minimal_actions, resolve_game, sticky_actions
+from weakspot.envs.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
 from weakspot.envs.screen import Screen
 from weakspot.envs.snapshot import pack, unpack
 from weakspot.errors import ConfigError, SnapshotError
@@ -111,7 +111,7 @@ class AtariEnvironment:
     def __init__(self, config: AtariConfig) -> None:
         self.config = config
         self._rom = config.rom
-        self._actions = tuple(Action) if config.full_action_space else minimal_actions(self._rom)
+        self._actions = all_actions() if config.full_action_space else minimal_actions(self._rom)
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)  # see StickyActions
@@ -256,7 +256,7 @@ class AtariEnvironment:
 
     def _load(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed)
-        self._ale.loadROM(roms.get_rom_path(self._rom))
+        self._ale.loadROM(str(roms.get_rom_path(self._rom)))
         self._random = np.random.default_rng(seed)
         self._screen = self._screen or Screen(self._ale, self.config.size)
 
@@ -284,7 +284,7 @@ class AtariEnvironment:
         self._grays.append(cv2.extractChannel(small, 3))
         self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB))
         self._step = Step(
-            observation=np.stack(self._grays),
+            observation=np.concatenate(self._grays).reshape(-1, *self._grays[0].shape),
             frame=self._frames[-1],
             reward=reward,
             terminated=terminated,

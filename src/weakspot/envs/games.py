@@ -61,8 +61,13 @@ def minimal_actions(game: str) -> tuple[Action, ...]:
     """The actions a ROM makes use of, in the emulator's order."""
     ALEInterface.setLoggerMode(LoggerMode.Error)
     emulator = ALEInterface()
-    emulator.loadROM(roms.get_rom_path(game))
+    emulator.loadROM(str(roms.get_rom_path(game)))
     return tuple(emulator.getMinimalActionSet())
+
+
+def all_actions() -> tuple[Action, ...]:
+    """All 18 actions, in the emulator's order."""
+    return tuple(Action(number) for number in range(18))
 
 
 def _without_variant(name: str) -> str:

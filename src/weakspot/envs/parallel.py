@@ -22,6 +22,9 @@ import numpy as np
 from weakspot.envs.base import Environment, EnvironmentSpec, Step
 from weakspot.errors import WeakspotError
 
+_PATIENCE = 10.0
+"""Seconds in which a process may end by itself."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -160,15 +163,16 @@ class ParallelEnvironments:
         for connection in self._connections:
             connection.close()
         for process in self._processes:
-            process.join()
+            process.join(_PATIENCE)
+            if process.is_alive():  # an environment that does not come back
+                process.terminate()
+                process.join()
         self._connections, self._processes = [], []
 
     def __enter__(self) -> ParallelEnvironments:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _fork(self, shares: Iterable[_Share]) -> None:

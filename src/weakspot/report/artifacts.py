@@ -244,9 +244,7 @@ def load_run(folder: Path) -> Run:
         )
     overview = _overview(folder / "report.json")
     targets = [path for path in sorted(folder.glob("synthesize/*")) if path.is_dir() and any(path.glob("findings.*"))]
-    findings = [
-        _findings(path, folder / "analyse" / path.name / "novelty.npz", overview.environment) for path in targets
-    ]
+    findings = [_findings(path, folder / "analyse" / path.name / "novelty.npz", overview.environment) for path in targets]
     return Run(
         overview=overview,
         collected=_optional(folder / "collect/summary.json", _collected),

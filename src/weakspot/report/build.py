@@ -55,9 +55,7 @@ def _page(run: Run, detail: view.Detail) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=number, duration=view.duration, interval=interval_text, subscripts=view.subscripts
-    )
+    environment.filters.update(number=number, duration=view.duration, interval=interval_text, subscripts=view.subscripts)
     overview, width = run.overview, run.overview.environment.width
     style, script = _static("report.css"), _static("report.js")
     return environment.get_template("report.html.j2").render(

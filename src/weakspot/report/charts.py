@@ -222,9 +222,7 @@ def training_chart(curve: Curve, title: str, y_label: str, share: bool) -> Chart
         if not -2 <= exponent <= 4:  # so that the labels stay short
             values = values / 10.0**exponent
             y_label = f"{y_label}, × {power(exponent)}" if y_label else f"× {power(exponent)}"
-        y_axis = (
-            Axis(0.0, 1.05 * float(values.max())) if values.min() >= 0 and values.max() > 0 else Axis.around(values)
-        )
+        y_axis = Axis(0.0, 1.05 * float(values.max())) if values.min() >= 0 and values.max() > 0 else Axis.around(values)
     x_axis = Axis(0, float(curve.steps.max()) or 1.0)
     x, y = x_axis.place(steps), y_axis.place(values)
     marks = [Mark(_line(x, y), "line reconstructed")]
@@ -277,9 +275,7 @@ def _row(axis: Axis, label: str, kind: str, interval: Interval, dots: Sequence[f
         return None if value is None else round(float(axis.place([value])[0]), 2)
 
     places = tuple(round(float(p), 2) for p in axis.place(dots))
-    return IntervalRow(
-        label, kind, place(interval.mean) or 0.0, place(interval.low), place(interval.high), places, text
-    )
+    return IntervalRow(label, kind, place(interval.mean) or 0.0, place(interval.low), place(interval.high), places, text)
 
 
 def goggles_chart(goggles: Goggles) -> IntervalChart:

@@ -51,9 +51,7 @@ def judge(run: Run) -> Verdict:
     if run.recall:
         parts.append(_recall(run.recall))
     if not parts:
-        sentence = (
-            "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
-        )
+        sentence = "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
         return Verdict("unknown", HEADLINES["unknown"], sentence)
     level = next(level for level in ("poor", "care", "good") if level in [part[0] for part in parts])
     text = ", and ".join(part[1] for part in parts)

@@ -178,9 +178,7 @@ def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axis: Axis, agent
         for scores in answers:
             place = float(axis.place([scores[index]])[0])
             text = _score_text(float(scores[index]), axis, agent)
-            bars.append(
-                Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, index == int(scores.argmax()))
-            )
+            bars.append(Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, index == int(scores.argmax())))
         rows.append(BarRow(action, tuple(bars)))
     return Bars(tuple(rows), round(zero, 2))
 
@@ -189,9 +187,7 @@ def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -
     """What bars show, and from where to where."""
     taken = "most likely" if agent is not None and agent.acts == "sampled" else "taken"
     if _is_policy(agent):
-        return (
-            f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
-        )
+        return f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
     axis = _bars_axis(scores, agent)
     ends = f"from {number(axis.low)} to {number(axis.high)}, the same for every state here"
     return f"Bars: {scores_word(agent)} of each action {of_state}, {ends}; the one that is {taken} is coloured."

@@ -29,7 +29,7 @@ class DataStatistics:
 
     median: Float[Tensor, "c h w"]
     variance: Float[Tensor, "c h w"]
-    answer_variance: Float[Tensor, n]
+    answer_variance: Float[Tensor, " n"]
     frames: int
 
     @property
@@ -62,6 +62,15 @@ def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
     if dataset.value is None:
         return scores
     return torch.cat([scores, torch.from_numpy(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
+
+
+def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
+    """Those of ``indices`` whose k frames all stand, at least k - 1 decisions after their episode's start.
+
+    Earlier states have black frames in their stack.  They are one in a thousand, and a black frame differs so much from
+    everything else that each would weigh as much as a thousand others: training on them makes the loss jump.
+    """
+    return indices[dataset.age[indices] >= dataset.environment.frames - 1]
 
 
 def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Generator) -> DataStatistics:

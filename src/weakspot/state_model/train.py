@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from weakspot.agents.base import Perceiver
 from weakspot.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
-from weakspot.files import make_folder, storage_errors, write_atomic, write_json
+from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
 from weakspot.state_model import whitening
-from weakspot.state_model.batch import Batch, DataStatistics, answers, measure
+from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
 from weakspot.state_model.model import StateModel, save
 from weakspot.state_model.precision import Precision, resolve
 from weakspot.state_model.recipes import Recipe, recipe, settings
@@ -149,7 +149,7 @@ def train(
     chosen_recipe = chosen_recipe or recipe(config.recipe)
     device = perceive.agent.device
     precision = resolve(config.precision, device)
-    indices, _ = dataset.split(config.held_out)
+    indices = with_history(dataset, dataset.split(config.held_out)[0])
     statistics = measure(dataset, indices, np.random.default_rng([config.seed, 0]))
     statistics = DataStatistics(
         statistics.median.to(device),
@@ -294,8 +294,7 @@ def _not_finite(perceive: Perceiver, state: _State) -> Exception:
     bad = [name for name, value in state.last.items() if not np.isfinite(value) and name != "loss"]
     if bad == ["perception"]:
         return OutputError(
-            f"agent {perceive.agent.spec.name!r} answered NaN or infinity to a reconstructed state "
-            f"in step {state.step:,}",
+            f"agent {perceive.agent.spec.name!r} answered NaN or infinity to a reconstructed state in step {state.step:,}",
             expected="finite numbers for any image",
             todo="check the agent on noise images; divisions and logarithms without a floor are the usual cause",
         )
@@ -317,9 +316,7 @@ def _stored(network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder
     }
 
 
-def _restore(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State
-) -> None:
+def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State) -> None:
     try:
         stored = torch.load(path, weights_only=True)
         network.load_state_dict(stored["network"])
@@ -346,4 +343,4 @@ def _forget_after(metrics: Path, step: int) -> None:
                 kept.append(line)
         except (json.JSONDecodeError, KeyError):
             continue
-    write_atomic(metrics, lambda path: path.write_text("".join(f"{line}\n" for line in kept)) and None)
+    write_text(metrics, "".join(f"{line}\n" for line in kept))

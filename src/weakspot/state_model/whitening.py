@@ -33,7 +33,7 @@ class Whitening:
         factor: L (z, z), lower triangular.
     """
 
-    mean: Float[Tensor, z]
+    mean: Float[Tensor, " z"]
     factor: Float[Tensor, "z z"]
 
     def to_latent(self, noise: Latent) -> Latent:
@@ -59,4 +59,4 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
     centred = means.double() - mean
     covariance = centred.T @ centred / len(means) + torch.diag(log_variances.double().exp().mean(dim=0))
     covariance.diagonal().add_(RIDGE * covariance.diagonal().mean())
-    return Whitening(mean.float(), torch.linalg.cholesky(covariance).float())
+    return Whitening(mean.float(), torch.linalg.cholesky(covariance).float().contiguous())

@@ -49,9 +49,7 @@ class DuelingQNetwork(QNetwork):
         actions = int(self.action_space.n)
         self.q_net = nn.Identity()
         self.value_stream = nn.Sequential(*create_mlp(self.features_dim, 1, self.net_arch, self.activation_fn))
-        self.advantage_stream = nn.Sequential(
-            *create_mlp(self.features_dim, actions, self.net_arch, self.activation_fn)
-        )
+        self.advantage_stream = nn.Sequential(*create_mlp(self.features_dim, actions, self.net_arch, self.activation_fn))
 
     def forward(self, obs: Any) -> Tensor:
         features = self.extract_features(obs, self.features_extractor)

@@ -62,9 +62,7 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
 class _Keeper(BaseCallback):
     """Evaluates and stores a checkpoint every ``evaluate_every`` decisions."""
 
-    def __init__(
-        self, config: DoubleDQNConfig, folder: Path, seconds_before: float, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, config: DoubleDQNConfig, folder: Path, seconds_before: float, say: Callable[[str], None]) -> None:
         super().__init__()
         self.config, self.folder, self.say = config, folder, say
         self.started = time.process_time() - seconds_before

@@ -1,0 +1,33 @@
+"""``weakspot train-agent``: trains the agents of the experiments."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from weakspot.progress import say
+from weakspot.training.config import DoubleDQNConfig
+from weakspot.training.train_double_dqn import train
+
+
+def train_agent(
+    algorithm: tyro.conf.Positional[Literal["double-dqn"]],
+    config: Annotated[DoubleDQNConfig, tyro.conf.arg(name="")],
+    output: Path | None = None,
+) -> None:
+    """Trains an agent on an Atari game; hours of work, which the same command goes on with after a kill.
+
+    Args:
+        algorithm: double-dqn, the dueling double DQN of the paper's section 4.1.
+        config: its settings.
+        output: the training's folder, runs/ALGORITHM-GAME-SEED by default.
+    """
+    torch.set_num_threads(1)  # batches are small: a second thread would mostly wait
+    folder = output or Path("runs") / f"{algorithm}-{config.game}-{config.seed}"
+    agent = train(config, folder, say, command=shlex.join(["weakspot", *sys.argv[1:]]))
+    say(f"agent: {agent}")

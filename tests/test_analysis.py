@@ -1,0 +1,178 @@
+"""The measures: ball recall, novelty, intervals, goggles, fidelity."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_state_model import SmallAgent
+
+from weakspot.agents.base import Perceiver
+from weakspot.analysis.ball import ball_recall, positions
+from weakspot.analysis.fidelity import fidelity
+from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
+from weakspot.analysis.intervals import bootstrap_mean, wilson
+from weakspot.analysis.novelty import closest
+from weakspot.collect import CollectConfig, collect
+from weakspot.dataset import StateDataset
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.observation import gray_observation
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.whitening import identity
+
+
+def pong():
+    return AtariEnvironment(AtariConfig("pong"))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory) -> StateDataset:
+    config = CollectConfig(frames=600, streams=3, shard_steps=100, snapshot_every=200, epsilon=1.0)
+    return collect(SmallAgent(), pong, config, tmp_path_factory.mktemp("pong"), workers=1)
+
+
+class Perfect(torch.nn.Module):
+    """A 'state model' that keeps the state, through ``change``."""
+
+    latent = 12 * 84 * 84
+
+    def __init__(self, change=lambda state: state):
+        super().__init__()
+        self.change = change
+
+    def encode(self, state):
+        return state.flatten(1), torch.zeros(len(state), 1)
+
+    def decode(self, latent):
+        return self.change(latent.unflatten(1, (12, 84, 84)))
+
+
+def model(change=lambda state: state) -> StateModel:
+    return StateModel(Perfect(change), identity(1), {})
+
+
+def test_the_ball_is_where_the_memory_says(played):
+    index = np.flatnonzero(played.age > 20)
+    frames, ram = played.newest(index), played.ram[index]
+    columns, rows, inside = positions(ram, 84, 84)
+    assert inside.mean() > 0.3
+    hits = 0
+    for i in np.flatnonzero(inside):
+        window = frames[i, max(int(rows[i]) - 2, 0) : int(rows[i]) + 3, max(int(columns[i]) - 2, 0) : int(columns[i]) + 3, 2]
+        hits += window.size > 0 and window.max() > 60
+    assert hits / inside.sum() > 0.97
+
+
+def test_recall_is_one_for_the_frames_themselves_and_zero_without_balls(played):
+    index = np.flatnonzero(played.age > 20)
+    frames, ram = played.newest(index), played.ram[index]
+    same = ball_recall(frames, frames, ram)
+    assert same.recall == 1.0 and len(same.found) > 100
+    empty = np.broadcast_to(np.median(frames, axis=0).astype(np.uint8), frames.shape)
+    assert ball_recall(frames, empty, ram).recall < 0.05
+    faint = (empty + 0.3 * (frames.astype(float) - empty)).astype(np.uint8)
+    assert ball_recall(frames, faint, ram).recall < 0.3, "less than half the contrast does not count"
+
+
+def test_a_ball_that_is_moved_too_far_does_not_count(played):
+    index = np.flatnonzero(played.age > 20)
+    frames, ram = played.newest(index), played.ram[index]
+    assert ball_recall(frames, np.roll(frames, 1, axis=2), ram).recall > 0.95
+    assert ball_recall(frames, np.roll(frames, 8, axis=2), ram).recall < 0.3
+
+
+def test_the_closest_state_of_a_stored_state_is_itself(played):
+    index = np.arange(30, 600, 37)
+    found = closest(played.stacks(index), played, np.arange(len(played)))
+    assert (found.mse == 0).all() and (found.differing_share == 0).all()
+    assert (found.stacks == played.stacks(index)).all()
+
+
+def test_the_closest_state_matches_a_plain_search(played):
+    wanted = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84, 3)).astype(np.uint8)
+    wanted[0] = np.roll(played.stacks(np.array([100]))[0], 2, axis=1)
+    index = np.arange(10, 590, 3)
+    found = closest(wanted, played, index)
+    real = played.stacks(index).astype(np.float64) / 255
+    plain = ((real[None] - wanted[:, None] / 255.0) ** 2).mean(axis=(2, 3, 4, 5))
+    np.testing.assert_allclose(found.mse, plain.min(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(plain[np.arange(3), np.searchsorted(index, found.index)], plain.min(axis=1), rtol=1e-4)
+
+
+def test_a_pixel_differs_when_one_colour_is_off_by_more_than_a_quarter(played):
+    state = played.stacks(np.array([200])).copy()
+    state[0, 0, :42, :, 1] = np.where(state[0, 0, :42, :, 1] < 128, state[0, 0, :42, :, 1] + 64, state[0, 0, :42, :, 1] - 64)
+    assert closest(state, played, np.array([200])).differing_share[0] == pytest.approx(0.125)
+    state = played.stacks(np.array([200])).astype(int)
+    state[0, 0] = np.where(state[0, 0] < 128, state[0, 0] + 63, state[0, 0] - 63)
+    assert closest(state.astype(np.uint8), played, np.array([200])).differing_share[0] == 0.0
+
+
+def test_intervals_hold_what_they_promise():
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        _, low, high = bootstrap_mean(generator.normal(3.0, 2.0, 40), generator)
+        covered += low <= 3.0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_share_and_stays_inside(counts):
+    share, low, high = wilson(*counts)
+    assert 0.0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1.0
+
+
+def test_wilson_against_the_textbook():
+    assert wilson(81, 263) == pytest.approx((0.308, 0.2553, 0.3662), abs=5e-4)
+
+
+def test_perfect_goggles_change_nothing_but_the_pixel_maximum():
+    config = GogglesConfig(episodes=2, longest=80, seed=3)
+    own, cut = play(SmallAgent(), pong, config, workers=1)
+    again, _ = play(SmallAgent(), pong, config, workers=1)
+    assert cut == 2 and (own == again).all()
+    scores = goggles(model(), SmallAgent(), pong, config)
+    assert scores.agent.shape == scores.goggles.shape == (2,)
+    record = scores.record(0)
+    assert record["difference"]["mean"] == record["goggles"]["mean"] - record["agent"]["mean"]
+    assert record["note"].startswith("4 episodes")
+
+
+def test_goggles_show_the_agent_the_reconstruction():
+    class Blind(SmallAgent):
+        """Counts how bright what it sees is."""
+
+        seen: list[float] = []
+
+        def __call__(self, observation):
+            self.seen.append(float(observation.mean()))
+            return super().__call__(observation)
+
+    config = GogglesConfig(episodes=1, longest=5)
+    play(Blind(), pong, config, model(lambda state: state * 0 + 1.0), workers=1)
+    assert Blind.seen == pytest.approx([255.0 * 0.9999] * 5, rel=1e-3)
+
+
+def test_scores_pair_episode_by_episode():
+    record = Scores(np.array([1.0, 5.0]), np.array([0.0, 4.0]), 0).record(0)
+    assert (record["difference"]["low"], record["difference"]["high"]) == (-1.0, -1.0)
+
+
+def test_fidelity_of_a_perfect_and_of_an_empty_model(played):
+    perceive, index = Perceiver(SmallAgent(), gray_observation), np.arange(100, 200)
+    perfect = fidelity(model(), perceive, played, index)
+    assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.answer_error < 0.01
+    assert perfect.ball is not None and perfect.ball.recall == 1.0
+    empty = fidelity(model(lambda state: state * 0), perceive, played, index)
+    assert empty.mse > 0.01 and empty.ball is not None and empty.ball.recall == 0.0
+    assert set(empty.line()) == {"mse", "agreement", "answer_error", "ball_recall"}
+
+
+def test_impossible_settings_are_refused():
+    from weakspot.errors import ConfigError
+
+    with pytest.raises(ConfigError):
+        replace(GogglesConfig(), longest=0)

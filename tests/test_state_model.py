@@ -1,0 +1,308 @@
+"""The networks and recipes of the state model, their training, its checkpoints and its file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
+from weakspot.collect import CollectConfig, collect
+from weakspot.dataset import StateDataset, as_state
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import ConfigError, OutputError, StateModelError
+from weakspot.observation import gray_observation
+from weakspot.saliency import load_maps, saliency_maps
+from weakspot.state_model import whitening
+from weakspot.state_model.batch import Batch, DataStatistics, measure, with_history
+from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
+from weakspot.state_model.model import load, save
+from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
+from weakspot.state_model.recipes import RECIPES, recipe
+from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
+
+SMALL = FastConfig(width=8, maps=2, batch_size=4)
+
+
+class SmallAgent:
+    """An untrained convolutional network over gray Pong stacks."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, factor: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.module = nn.Sequential(nn.Conv2d(4, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(400, 6))
+        for parameter in self.module.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+            parameter.requires_grad_(False)
+        names = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
+        self.spec = AgentSpec("small", "PongNoFrameskip-v4", names, (4, 84, 84), "q-values", "greedy", "small")
+        self.factor = factor
+
+    def __call__(self, observation):
+        return AgentOutput(self.factor * self.module(observation / 255))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
+    folder = tmp_path_factory.mktemp("played")
+    agent = SmallAgent()
+    config = CollectConfig(frames=240, streams=2, shard_steps=60, snapshot_every=60, epsilon=1.0)
+    dataset = collect(agent, lambda: AtariEnvironment(AtariConfig("pong")), config, folder / "states", workers=1)
+    perceive = Perceiver(agent, gray_observation)
+    saliency_maps(perceive, dataset, folder / "maps.npy")
+    return dataset, perceive, load_maps(folder / "maps.npy", len(dataset))
+
+
+@pytest.fixture(scope="module")
+def statistics(played) -> DataStatistics:
+    dataset, _, _ = played
+    return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
+
+
+def batch_of(played, latent: int, size: int = 4) -> Batch:
+    dataset, _, maps = played
+    feeder = Feeder(dataset, maps, with_history(dataset, np.arange(len(dataset))), latent, seed=0)
+    return feeder.batch(*feeder.draw(size), "cpu")
+
+
+def test_the_papers_network_is_section_4_1_to_the_letter():
+    network = PaperNetwork((12, 84, 84))
+    convolutions = [m for m in network.encoder if isinstance(m, nn.Conv2d)]
+    assert [(c.out_channels, c.kernel_size, c.stride) for c in convolutions] == [
+        (32, (3, 3), (2, 2)), (64, (3, 3), (2, 2)), (128, (3, 3), (2, 2)), (256, (3, 3), (2, 2)),
+    ]  # fmt: skip
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in network.encoder) == 4
+    assert (network.mean.out_features, network.log_variance.out_features) == (100, 100)
+    deconvolutions = [m for m in network.decoder if isinstance(m, nn.ConvTranspose2d)]
+    assert [c.out_channels for c in deconvolutions] == [128, 64, 32, 12]
+    assert network.decoder(network.expand(torch.zeros(2, 100))).shape == (2, 12, 128, 128)
+    assert network.decode(torch.zeros(2, 100)).shape == (2, 12, 84, 84)
+
+
+def test_the_papers_settings_are_the_papers():
+    config = PaperConfig()
+    assert (config.perception, config.prior, config.learning_rate, config.batch_size) == (1e-3, 1e-4, 1e-3, 16)
+
+
+@pytest.mark.parametrize("shape", [(12, 84, 84), (3, 96, 96), (12, 50, 70)])
+def test_the_fast_network_takes_any_size_and_starts_at_the_median(shape):
+    median = torch.rand(3, *shape[1:])
+    network = FastNetwork(median, shape[0] // 3, maps=2, width=8)
+    mean, log_variance = network.encode(torch.rand(2, *shape))
+    assert mean.shape == log_variance.shape == (2, network.latent)
+    torch.testing.assert_close(network.decode(torch.randn(2, network.latent)), median.repeat(shape[0] // 3, 1, 1).expand(2, *shape))
+
+
+def test_the_fast_loss_is_its_equation(played, statistics):
+    _, perceive, _ = played
+    made = FastRecipe(SMALL)
+    network = made.network(statistics, torch.float32)
+    nn.init.normal_(network.decoder[-1].weight, std=0.05)
+    batch = batch_of(played, network.latent)
+    total, terms = made.loss(network, batch, perceive, statistics)
+    mean, log_variance = network.encode(batch.state)
+    again = network.decode(mean + (0.5 * log_variance).exp() * batch.noise)
+    from weakspot.saliency import decode_maps
+
+    maps = decode_maps(batch.saliency).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    weights = (0.2 + 0.8 * maps) / (2 * (statistics.variance.repeat(4, 1, 1) + 1e-3))
+    expected = (weights * (again - batch.state) ** 2).sum() / 4
+    torch.testing.assert_close(terms["reconstruction"], expected, rtol=1e-4, atol=1e-4)
+    answers = perceive(again).vector()
+    wrong = ((answers - batch.answer) ** 2 / statistics.answer_variance).sum() / 4
+    torch.testing.assert_close(terms["perception"], wrong, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(total, expected + 30 * wrong + 0.3 * terms["prior"], rtol=1e-4, atol=1e-4)
+
+
+def test_the_papers_loss_is_its_equation_and_the_ablations_leave_terms_out(played, statistics):
+    _, perceive, _ = played
+    full, attentive, vae = (PaperRecipe(PaperConfig(loss=name)) for name in ("full", "attentive", "vae"))
+    network = full.network(statistics, torch.float32)
+    batch = batch_of(played, 100)
+    total, terms = full.loss(network, batch, perceive, statistics)
+    torch.testing.assert_close(total, terms["reconstruction"] + 1e-3 * terms["perception"] + 1e-4 * terms["prior"])
+    total, terms = attentive.loss(network, batch, perceive, statistics)
+    assert set(terms) == {"reconstruction", "prior"}
+    total, terms = vae.loss(network, batch, perceive, statistics)
+    mean, log_variance = network.encode(batch.state)
+    again = network.decode(mean + (0.5 * log_variance).exp() * batch.noise)
+    torch.testing.assert_close(terms["reconstruction"], (again - batch.state).square().mean())
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_gradients_match_finite_differences_along_a_direction(played, statistics, name):
+    _, perceive, _ = played
+    made = FastRecipe(SMALL) if name == "fast" else recipe(name)
+    network = made.network(statistics, torch.float32).eval()
+    if name == "fast":
+        nn.init.normal_(network.decoder[-1].weight, std=0.05)
+    batch = batch_of(played, network.latent)
+    parameters = list(network.parameters())
+    found, _ = gradients(made, network, batch, perceive, statistics, 1.0)
+    generator = torch.Generator().manual_seed(1)
+    direction = [torch.randn(p.shape, generator=generator) * (g.abs() > 0) for p, g in zip(parameters, found, strict=True)]
+    norm = sum(float((d * d).sum()) for d in direction) ** 0.5
+
+    def shifted(step: float) -> float:
+        with torch.no_grad():
+            for p, d in zip(parameters, direction, strict=True):
+                p += step / norm * d
+        loss, _ = made.loss(network, batch, perceive, statistics)
+        with torch.no_grad():
+            for p, d in zip(parameters, direction, strict=True):
+                p -= step / norm * d
+        return loss.item()
+
+    slope = sum(float((g * d).sum()) for g, d in zip(found, direction, strict=True)) / norm
+    step = 2e-3
+    assert (shifted(step) - shifted(-step)) / (2 * step) == pytest.approx(slope, rel=0.08, abs=2e-3 * abs(shifted(0.0)))
+
+
+def test_a_split_batch_has_the_gradients_of_the_whole(played, statistics):
+    _, perceive, _ = played
+    made = FastRecipe(SMALL)
+    network = made.network(statistics, torch.float32)
+    nn.init.normal_(network.decoder[-1].weight, std=0.05)
+    batch = batch_of(played, network.latent)
+    whole, _ = gradients(made, network, batch, perceive, statistics, 1.0)
+    halves = [
+        gradients(made, network, Batch(*(getattr(batch, f)[part] for f in ("state", "saliency", "answer", "noise"))), perceive, statistics, 0.5)[0]
+        for part in (slice(0, 2), slice(2, 4))
+    ]  # fmt: skip
+    for g, a, b in zip(whole, *halves, strict=True):
+        torch.testing.assert_close(g, a + b, rtol=1e-3, atol=1e-3 * float(g.abs().max()) + 1e-6)
+
+
+def test_states_with_black_history_are_left_out(played):
+    dataset, _, _ = played
+    kept = with_history(dataset, np.arange(len(dataset)))
+    assert len(kept) == len(dataset) - 3 * int((dataset.age == 0).sum())
+    assert (dataset.stacks(kept).max(axis=(2, 3, 4)) > 0).all()
+
+
+def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=30, checkpoint_every=0.0, workers=2, precision="float32")
+    once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=FastRecipe(SMALL))
+
+    class Enough(Exception):
+        pass
+
+    def stop(model):
+        if model.info["steps"] >= 12:
+            raise Enough
+        return {}
+
+    with pytest.raises(Enough):
+        short = TrainConfig(steps=30, checkpoint_every=0.0, measure_every=0.0, workers=2, precision="float32")
+        train(perceive, dataset, maps, short, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL), measures=stop)
+    twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL))
+    for a, b in zip(once.network.parameters(), twice.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    losses = [json.loads(line).get("loss") for line in (tmp_path / "twice/metrics.jsonl").read_text().splitlines()]
+    assert losses
+    state = as_state(dataset.stacks(np.arange(40, 60)))
+    median = once.network.median
+    assert (once.reconstruct(state) - state).square().sum() < (median - state).square().sum()
+
+
+KILLED = """
+    import sys
+    from pathlib import Path
+    sys.path.insert(0, {tests!r})
+    from test_state_model import SMALL, Perceiver, SmallAgent, gray_observation, load_maps
+    from weakspot.dataset import StateDataset
+    from weakspot.state_model.fast import FastRecipe
+    from weakspot.state_model.train import TrainConfig, train
+    dataset = StateDataset.open({states!r})
+    config = TrainConfig(steps=4000, checkpoint_every=0.0, workers=1, precision="float32")
+    train(Perceiver(SmallAgent(), gray_observation), dataset, load_maps(Path({maps!r}), len(dataset)), config,
+          Path(sys.argv[1]), chosen_recipe=FastRecipe(SMALL))
+"""
+
+
+def test_a_kill_leaves_a_training_that_goes_on(played, tmp_path):
+    dataset, perceive, maps = played
+    script = textwrap.dedent(KILLED).format(
+        tests=str(Path(__file__).parent), states=str(dataset.folder), maps=str(dataset.folder.parent / "maps.npy")
+    )
+    folder = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder)], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stored = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert 0 < stored["step"] < 4000
+    config = TrainConfig(steps=stored["step"] + 5, workers=1, precision="float32")
+    model = train(perceive, dataset, maps, config, folder, chosen_recipe=FastRecipe(SMALL))
+    assert model.info["steps"] == stored["step"] + 5
+
+
+def test_nan_out_of_the_agent_stops_the_training_with_a_word(played, tmp_path):
+    dataset, _, maps = played
+    perceive = Perceiver(SmallAgent(float("nan")), gray_observation)
+    with pytest.raises(OutputError, match="answered NaN or infinity to a reconstructed state"):
+        train(perceive, dataset, maps, TrainConfig(steps=3), tmp_path, chosen_recipe=FastRecipe(SMALL))
+
+
+def test_a_model_survives_its_file(played, statistics, tmp_path):
+    dataset, perceive, maps = played
+    model = train(perceive, dataset, maps, TrainConfig(steps=3, recipe="fast", precision="float32"), tmp_path)
+    again = load(tmp_path / "model.safetensors")
+    state = as_state(dataset.stacks(np.arange(20, 24)))
+    assert torch.equal(model.reconstruct(state), again.reconstruct(state))
+    noise = torch.randn(2, model.latent)
+    assert torch.equal(model.generate(noise), again.generate(noise))
+    path = tmp_path / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(StateModelError, match="damaged"):
+        load(path)
+    with pytest.raises(StateModelError, match="there is no state model"):
+        load(tmp_path / "none.safetensors")
+    save(model, statistics, path)
+    assert load(path).info["recipe"] == "fast"
+
+
+def test_whitened_codes_have_mean_zero_and_covariance_one():
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(5_000, 4, generator=generator) @ torch.tensor([[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 3, 1], [0, 0, 0, 0.2]])
+    fitted = whitening.fit(means + 5, torch.full_like(means, -4.0))
+    spread = torch.exp(torch.tensor(-2.0)) * torch.randn(means.shape, generator=generator)
+    noise = fitted.to_noise(means + 5 + spread)
+    torch.testing.assert_close(noise.mean(0), torch.zeros(4), atol=0.05, rtol=0)
+    torch.testing.assert_close(noise.T.cov(), torch.eye(4), atol=0.08, rtol=0)
+    torch.testing.assert_close(fitted.to_latent(noise), means + 5 + spread, atol=1e-3, rtol=1e-3)
+
+
+def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, tmp_path):
+    dataset, perceive, maps = played
+    model = train(perceive, dataset, maps, TrainConfig(steps=2, precision="float32"), tmp_path)
+    noise = torch.randn(2, model.latent, requires_grad=True)
+    state = model.generate(noise * 50)
+    assert 0.0 <= state.min() and state.max() <= 1.0
+    perceive(state).scores.sum().backward()
+    assert noise.grad is not None and bool((noise.grad != 0).any())
+
+
+def test_impossible_settings_are_refused():
+    with pytest.raises(ConfigError, match="one of fast, paper"):
+        recipe("fsat")
+    with pytest.raises(ConfigError):
+        TrainConfig(minutes=0.0)
+    with pytest.raises(ConfigError):
+        TrainConfig(held_out=1.0)

@@ -1,0 +1,131 @@
+"""Algorithm 1 where the optimum is known: a linear agent on a Gaussian state model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from toys import LinearAgent, linear_model, linear_perceiver
+
+from weakspot.agents.base import AgentOutput
+from weakspot.errors import ConfigError, TargetError
+from weakspot.state_model.losses import prior
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, starts, synthesize
+from weakspot.targets import Target, resolve_target
+
+CONFIG = SynthesisConfig(states=6, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9)
+SCALE = 0.01
+
+
+def search(config=CONFIG, target="A1", scale=SCALE, first=0, start=None):
+    model, perceive = linear_model(), linear_perceiver()
+    chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
+    start = start or starts(model, config, lambda i: torch.zeros(0), np.arange(0))
+    return synthesize(model, perceive, chosen, start, config, scale=scale, first=first)
+
+
+def test_finds_the_known_optimum():
+    # E = -q_1(u) / scale + alpha KL, q_1 linear in u with slope k: the optimum is x_mu = k / (scale alpha), x_sigma = 1.
+    model, agent = linear_model(), LinearAgent()
+    slope = agent.weight[1] @ model.network.generator_matrix
+    optimum = slope / (SCALE * CONFIG.regulariser)
+    found = search(replace(CONFIG, steps=1_000, learning_rate=0.01))
+    torch.testing.assert_close(found.distribution.mean, optimum.expand(6, -1), atol=0.2, rtol=0.05)
+    torch.testing.assert_close(found.distribution.mean.mean(dim=0), optimum, atol=0.1, rtol=0.02)
+    torch.testing.assert_close(found.distribution.sigma, torch.ones(6, 5), atol=0.1, rtol=0)
+    torch.testing.assert_close(found.kl, 0.5 * optimum.square().sum().expand(6), atol=0.05, rtol=0.1)
+
+
+@pytest.mark.parametrize("target", ["T-", "T+", "T+-", "S+", "S-", "V+", "V-", "A0"])
+def test_every_target_falls_and_the_reported_value_is_the_states_own(target):
+    found = search(target=target)
+    perceive = linear_perceiver()
+    chosen = resolve_target(target, perceive.agent.spec, 5.0)
+    before = chosen(perceive(linear_model().generate(torch.zeros(1, 5)))).item()
+    assert (found.target < before).all()
+    torch.testing.assert_close(found.target, chosen(perceive(found.state)))
+    assert np.nanmean(found.energy[:, -20:]) < np.nanmean(found.energy[:, :20])
+
+
+def test_states_come_out_the_same_whatever_is_beside_them():
+    together = search(replace(CONFIG, steps=60))
+    for j in range(6):
+        alone = search(replace(CONFIG, steps=60, states=1), first=j)
+        torch.testing.assert_close(alone.state[0], together.state[j], atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(alone.energy[0], together.energy[j], atol=1e-3, rtol=1e-4)
+
+
+def test_same_seed_same_bits_and_another_seed_not():
+    config = replace(CONFIG, steps=30)
+    assert torch.equal(search(config).state, search(config).state)
+    assert not np.array_equal(search(config).energy, search(replace(config, seed=1)).energy)
+
+
+def test_stops_when_the_energy_no_longer_falls_and_says_when():
+    config = replace(CONFIG, steps=2_000, patience=30, tolerance=0.01)
+    found = search(config)
+    assert (found.iterations < 2_000).all() and (found.iterations >= 60).all()
+    for row, steps in zip(found.energy, found.iterations, strict=True):
+        assert np.isfinite(row[:steps]).all() and np.isnan(row[steps:]).all()
+    assert len(set(found.iterations.tolist())) > 1, "each state stops for itself"
+    torch.testing.assert_close(found.target, search(replace(config, tolerance=-1e9)).target, atol=0.01, rtol=0.1)
+
+
+def test_starts_from_real_states_are_their_codes_whatever_the_batch():
+    model = linear_model()
+    codes = torch.randn(10, 5, generator=torch.Generator().manual_seed(3))
+    config = replace(CONFIG, start="data", start_sigma=0.2)
+    start = starts(model, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10))
+    assert {tuple(np.round(row, 3)) for row in start.mean.numpy()} <= {tuple(np.round(row, 3)) for row in codes.numpy()}
+    assert (start.sigma == 0.2).all()
+    one = starts(model, replace(config, states=1), lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10), first=3)
+    torch.testing.assert_close(one.mean[0], start.mean[3])
+
+
+def test_kl_is_that_of_the_state_models_prior_term():
+    x = SearchDistribution(torch.randn(4, 5), torch.rand(4, 5) + 0.1)
+    torch.testing.assert_close(x.kl(), prior(x.mean, 2 * x.sigma.log()))
+
+
+def test_each_state_has_noise_of_its_own():
+    drawn = noise(replace(CONFIG, states=3), 5)
+    torch.testing.assert_close(noise(replace(CONFIG, states=1), 5, first=2)[0], drawn[2])
+    assert abs(np.corrcoef(drawn[0].flatten(), drawn[1].flatten())[0, 1]) < 0.1
+
+
+def own(energy):
+    return Target("own", "own", "own", "", "", energy)
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [
+        lambda output: torch.zeros(len(output.scores)),
+        lambda output: output.scores.detach().sum(dim=1),
+        lambda output: output.scores.argmax(dim=1).float(),
+        lambda output: (output.scores * 0).sum(dim=1),
+    ],
+)
+def test_a_target_that_ignores_its_input_is_refused(energy):
+    with pytest.raises(TargetError, match="no gradient comes back"):
+        search(target=own(energy))
+
+
+def test_nan_is_refused_and_so_is_a_gradient_without_bounds():
+    with pytest.raises(TargetError, match="returned nan"):
+        search(target=own(lambda output: output.scores.sum(dim=1) * float("nan")))
+    with pytest.raises(TargetError, match="not finite"):
+        search(target=own(lambda output: (output.scores[:, 0] - output.scores[:, 0].detach()).clamp(0).sqrt()))
+    with pytest.raises(TargetError, match="spread of 0"):
+        search(scale=0.0)
+
+
+def test_impossible_settings_are_refused():
+    for wrong in ({"states": 0}, {"steps": -1}, {"learning_rate": 0.0}, {"regulariser": -1.0}):
+        with pytest.raises(ConfigError):
+            replace(CONFIG, **wrong)
+
+
+def test_answers_can_be_sliced():
+    output = AgentOutput(torch.arange(6.0).reshape(3, 2), torch.arange(3.0))
+    assert output[1:].scores.tolist() == [[2.0, 3.0], [4.0, 5.0]] and output[1:].value.tolist() == [1.0, 2.0]

@@ -1,0 +1,112 @@
+"""Every target: its sign, its limits, its gradient, and the user's own."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import LinearAgent
+
+from weakspot.agents.base import AgentOutput
+from weakspot.errors import TargetError, UnknownTargetError
+from weakspot.targets import resolve_target, softmax_value, softmin_value
+
+NAMES = ["T-", "T+", "T+-", "T±", "S+", "S-", "A1", "V+", "V-"]
+SPEC = LinearAgent().spec
+
+scores = st.lists(st.floats(-5, 5), min_size=2, max_size=6).map(lambda q: torch.tensor([q], dtype=torch.float64))
+
+
+def energy(name, q, value=0.0, sharpness=30.0):
+    output = AgentOutput(torch.tensor([q]), torch.tensor([value]))
+    return resolve_target(name, SPEC, sharpness)(output).item()
+
+
+@given(scores, st.floats(0.01, 50))
+def test_the_soft_maximum_lies_between_mean_and_maximum_and_grows_with_sharpness(q, sharpness):
+    soft, softer = softmax_value(q, sharpness).item(), softmax_value(q, sharpness / 2).item()
+    assert q.mean().item() - 1e-9 <= softer <= soft + 1e-9 <= q.max().item() + 2e-9
+    assert math.isclose(softmin_value(q, sharpness).item(), -softmax_value(-q, sharpness).item())
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "unwanted"),
+    [
+        ("T-", [-3.0, -3.0, -3.0], [-9.0, -9.0, 1.0]),  # even the best action is worth little
+        ("T+", [2.0, 2.0, 2.0], [9.0, 9.0, 1.0]),  # even the worst action is worth much
+        ("T+-", [-1.0, 0.0, 4.0], [4.0, 4.0, 4.0]),  # the choice matters
+        ("S+", [1.0, 1.0, 1.0], [5.0, -5.0, 0.0]),
+        ("S-", [-1.0, -1.0, -1.0], [5.0, -5.0, 0.0]),
+        ("A1", [9.0, 1.0, 9.0], [0.0, 0.0, 0.0]),
+    ],
+)
+def test_wanted_states_have_the_smaller_energy(name, wanted, unwanted):
+    assert energy(name, wanted) < energy(name, unwanted)
+
+
+def test_the_critics_targets_look_at_the_value_alone():
+    assert energy("V+", [0.0, 0.0, 0.0], 2.0) < energy("V+", [9.0, 9.0, 9.0], 1.0)
+    assert energy("V-", [0.0, 0.0, 0.0], 1.0) < energy("V-", [-9.0, 0.0, 0.0], 2.0)
+
+
+def test_in_the_limit_targets_are_the_papers_words():
+    q = [1.0, -2.0, 0.5]
+    assert energy("T-", q, sharpness=1e3) == pytest.approx(max(q))
+    assert energy("T+", q, sharpness=1e3) == pytest.approx(-min(q))
+    assert energy("T+-", q, sharpness=1e3) == pytest.approx(min(q) - max(q))
+    assert energy("T±", q) == energy("T+-", q)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_match_finite_differences(name):
+    target = resolve_target(name, SPEC, 2.0)
+    q = torch.tensor([[0.3, -0.7, 0.9], [1.0, 0.2, 0.1]], dtype=torch.float64, requires_grad=True)
+    value = torch.tensor([0.4, -0.2], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda q, v: target(AgentOutput(q, v)), (q, value))
+
+
+def test_an_unknown_target_names_those_there_are_and_the_nearest():
+    with pytest.raises(UnknownTargetError, match=r"(?s)one of T-, T\+.*A0, A1, A2.*did you mean"):
+        resolve_target("A11", SPEC, 1.0)
+
+
+def test_a_critics_target_without_a_critic_says_what_to_use():
+    with pytest.raises(TargetError, match="needs a critic"):
+        resolve_target("V-", SPEC, 1.0)(AgentOutput(torch.zeros(1, 3)))
+
+
+def test_the_users_own_target(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def unsure(output):\n    '''Scores close together.'''\n    return output.scores.var(dim=1)\n")
+    target = resolve_target(f"{path}:unsure", SPEC, 1.0)
+    assert (target.slug, target.description) == ("own-unsure", "Scores close together.")
+    assert target(AgentOutput(torch.tensor([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]]))).tolist() == pytest.approx([0.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("def f(output):\n    return output.scores", r"returned \(2, 3\) for 2 states"),
+        ("def f(output):\n    return output.scores.sum()", r"returned \(\) for 2 states"),
+        ("def f(output):\n    return 1.0", "returned float"),
+        ("def f(output):\n    return output.scores.sum(dim=1).log()", "returned -?(nan|inf)"),
+    ],
+)
+def test_a_target_that_returns_nonsense_is_refused(tmp_path, source, error):
+    path = tmp_path / "bad.py"
+    path.write_text(source)
+    with pytest.raises(TargetError, match=error):
+        resolve_target(f"{path}:f", SPEC, 1.0)(AgentOutput(-torch.ones(2, 3)))
+
+
+def test_files_and_functions_that_are_missing_or_broken(tmp_path):
+    path = tmp_path / "own.py"
+    with pytest.raises(UnknownTargetError, match="there is no file"):
+        resolve_target(f"{path}:f", SPEC, 1.0)
+    path.write_text("def one(output):\n    return 0\n")
+    with pytest.raises(UnknownTargetError, match=r"(?s)no function 'two'.*one of one"):
+        resolve_target(f"{path}:two", SPEC, 1.0)
+    path.write_text("1 / 0\n")
+    with pytest.raises(TargetError, match="ZeroDivisionError"):
+        resolve_target(f"{path}:one", SPEC, 1.0)
