@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -129,16 +130,26 @@ class Pipeline:
         config, folder = self.config.collect, self.config.output / "collect"
 
         def work() -> str:
+            started = time.monotonic()
+            first: list[int] = []
             with shown("collect") as tell:
-                dataset = collect(
-                    self.subject.agent, self.subject.factory, config, folder,
-                    progress=lambda done, total: tell(done / total, f"{done:,} of {total:,} states"),
-                )  # fmt: skip
-            scores = [float(score) for score in dataset.episode_scores()]
-            write_json(
-                folder / "summary.json",
-                {"frames": len(dataset), "epsilon": config.epsilon, "episode_scores": scores},
-            )
+
+                def progress(done: int, total: int) -> None:
+                    if not first:
+                        first.append(done)
+                    tell(done / total, f"{done:,} of {total:,} states")
+
+                dataset = collect(self.subject.agent, self.subject.factory, config, folder, progress=progress)
+            seconds = time.monotonic() - started
+            new = len(dataset) - first[0] if first else 0
+            summary = {
+                "frames": len(dataset),
+                "epsilon": config.epsilon,
+                "episode_scores": [float(score) for score in dataset.episode_scores()],
+                "seconds": round(seconds, 1),
+                "decisions_per_second": round(new / seconds, 1),
+            }
+            write_json(folder / "summary.json", summary)
             return dataset.fingerprint
 
         return digest(asdict(config), self.subject.agent.spec.fingerprint), [folder / "summary.json"], work
@@ -202,6 +213,7 @@ class Pipeline:
                 if told.exists() and json.loads(told.read_text()).get("key") == key:
                     continue
                 scale = float(target(real_answers(dataset, train_indices)).std())
+                started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(
                         model, self.subject.perceive, target, start, config, scale=scale,
@@ -212,6 +224,7 @@ class Pipeline:
                     "key": key, "target": target.name, "title": target.title, "description": target.description,
                     "energy_equation": f"E = ({target.equation}) / {scale:.3g} + {config.regulariser:g} KL",
                     "seed": config.seed, "settings": asdict(config) | {"scale": scale},
+                    "seconds": round(time.monotonic() - started, 1),
                 })  # fmt: skip
             return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])
 

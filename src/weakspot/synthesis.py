@@ -43,7 +43,7 @@ class SynthesisConfig:
     """Largest number of steps."""
     learning_rate: float = 0.05
     """lambda, Adam's step size."""
-    regulariser: float = 0.02
+    regulariser: float = 0.03
     """alpha, the weight of the KL."""
     start: Literal["data", "prior"] = "data"
     """data: from the codes of random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""

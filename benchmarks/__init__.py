@@ -1,0 +1,1 @@
+"""Measurements that stay in the repository; ``make bench`` prints them all."""

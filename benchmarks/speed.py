@@ -1,0 +1,151 @@
+"""Time of a training step against its bare networks, of 64 states at once against one by one, and peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.recall import stored
+from weakspot.cli import keep_memory
+from weakspot.config import RunConfig
+from weakspot.dataset import as_state
+from weakspot.pipeline import Subject, real_answers, subject
+from weakspot.state_model.batch import measure as statistics_of
+from weakspot.state_model.batch import with_history
+from weakspot.state_model.model import StateModel, load
+from weakspot.state_model.precision import resolve
+from weakspot.state_model.recipes import recipe
+from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
+from weakspot.synthesis import SynthesisConfig, starts, synthesize
+from weakspot.targets import resolve_target
+
+
+def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) -> dict[str, float]:
+    """Seconds of a real training step over those of forward and backward on a batch in memory, one worker each."""
+    dataset, maps = stored(one, folder)
+    chosen = recipe("fast")
+    train_indices = with_history(dataset, dataset.split(0.1)[0])
+    statistics = statistics_of(dataset, train_indices, np.random.default_rng(0))
+    torch.set_num_threads(1)
+    network: Any = chosen.network(statistics, resolve("auto", "cpu"))
+    feeder = Feeder(dataset, maps, train_indices, network.latent, 0)
+    batch = feeder.batch(*feeder.draw(chosen.config.batch_size), "cpu")
+
+    def bare() -> float:
+        started = time.perf_counter()
+        for _ in range(steps):
+            gradients(chosen, network, batch, one.perceive, statistics, 1.0)
+        return (time.perf_counter() - started) / steps
+
+    def real() -> float:
+        with tempfile.TemporaryDirectory() as place:
+            model = train(one.perceive, dataset, maps, TrainConfig(steps=steps, workers=1), Path(place))
+            return model.info["seconds"] / steps
+
+    bare()
+    pairs = [(bare(), real()) for _ in range(rounds)]
+    return {
+        "step_overhead": median(r / b for b, r in pairs),
+        "step_ms": 1e3 * median(r for _, r in pairs),
+        "bare_step_ms": 1e3 * median(b for b, _ in pairs),
+    }
+
+
+def synthesis_speedup(one: Subject, model: StateModel, folder: Path, states: int = 64, steps: int = 60) -> dict[str, float]:
+    """States a second of ``states`` at once over one after another (eight of them timed), and how far they differ."""
+    dataset, _ = stored(one, folder)
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    target = resolve_target("T-", one.agent.spec, 10.0)
+    scale = float(target(real_answers(dataset, indices)).std())
+    config = SynthesisConfig(states=states, steps=steps, tolerance=-1e9)
+
+    def run(settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
+        start = starts(model, settings, lambda i: as_state(dataset.stacks(i)), indices, first)
+        started = time.perf_counter()
+        found = synthesize(model, one.perceive, target, start, settings, scale=scale, first=first)
+        return time.perf_counter() - started, found.target
+
+    torch.set_num_threads(2)
+    run(replace(config, steps=3))
+    together, wanted = run(config)
+    alone = [run(replace(config, states=1), first=j) for j in range(8)]
+    each = median(seconds for seconds, _ in alone)
+    difference = max(abs(float(value[0] - wanted[j])) for j, (_, value) in enumerate(alone)) / scale
+    return {
+        "synthesis_speedup": each * states / together,
+        "together_seconds": together,
+        "one_seconds": each,
+        "largest_difference": difference,
+    }
+
+
+def peak_memory(agent: str, environment: str | None) -> dict[str, float]:
+    """Largest memory of a run on 10,000 frames in MB: the processes' proportional shares, sampled, added up."""
+    folder = Path(tempfile.mkdtemp())
+    where = ["--environment", environment] if environment else []
+    command = [sys.executable, "-m", "weakspot.cli", "run", "--agent", agent, *where, "--output", str(folder / "run")]
+    command += ["--train.steps", "40", "--synthesize.steps", "20", "--analyse.goggles.longest", "50"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    most = 0
+    while process.poll() is None:
+        most = max(most, sum(_share(pid) for pid in _family(process.pid)))
+        time.sleep(0.5)
+    shutil.rmtree(folder)
+    if process.returncode:
+        raise SystemExit(f"the run ended with exit code {process.returncode}")
+    return {"peak_mb": most / 1024}
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return [pid]
+    return [pid, *(member for child in children for member in _family(int(child)))]
+
+
+def _share(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except OSError:
+        pass  # it has just ended
+    return 0
+
+
+def measure(agent: str, environment: str | None, folder: Path) -> dict[str, float]:
+    """All of this file; uses the model that :mod:`benchmarks.recall` trained."""
+    one = subject(RunConfig(agent=agent, environment=environment))
+    model = load(folder / "fast" / "model.safetensors", "cpu", resolve("auto", "cpu"))
+    return {
+        **step_overhead(one, folder),
+        **synthesis_speedup(one, model, folder),
+        **peak_memory(agent, environment),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
+    told = parser.parse_args()
+    keep_memory()
+    print(json.dumps(measure(told.agent, told.environment, told.folder), indent=2))
+
+
+if __name__ == "__main__":
+    main()
