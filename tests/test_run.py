@@ -1,11 +1,12 @@
 """Run folders: stages are skipped when they stand, done again when something changed, and never mixed up."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from weakspot.errors import RunError, RunMismatchError, StorageError
-from weakspot.files import make_folder, write_json, write_text
+from weakspot.files import make_folder, storage_errors, write_json, write_text
 from weakspot.run import RunFolder, digest
 
 
@@ -44,10 +45,10 @@ def test_another_configuration_is_refused_by_name(tmp_path):
 def test_a_damaged_manifest_says_so(tmp_path):
     folder = RunFolder(tmp_path, {})
     (tmp_path / "manifest.json").write_text('{"stages": {"collect": 3}}')
-    with pytest.raises(RunError, match="manifest.json is damaged"):
+    with pytest.raises(RunError, match=r"manifest\.json is damaged"):
         folder.records()
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(RunError, match="config.json is damaged"):
+    with pytest.raises(RunError, match=r"config\.json is damaged"):
         RunFolder(tmp_path, {})
 
 
@@ -60,17 +61,14 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
 def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file():
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    from weakspot.files import storage_errors
-    from pathlib import Path
-
-    with pytest.raises(StorageError, match="no space left"), storage_errors(Path("/dev/full")):
-        with open("/dev/full", "w") as file:
-            file.write("x" * 100_000)
+    full = Path("/dev/full")
+    with pytest.raises(StorageError, match="no space left"), storage_errors(full), full.open("w") as file:
+        file.write("x" * 100_000)
 
 
 def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path):
     with pytest.raises(StorageError, match="cannot write /proc/weakspot"):
-        make_folder(__import__("pathlib").Path("/proc/weakspot"))
+        make_folder(Path("/proc/weakspot"))
 
 
 def test_writing_is_all_or_nothing(tmp_path):

@@ -101,7 +101,9 @@ def test_the_fast_network_takes_any_size_and_starts_at_the_median(shape):
     network = FastNetwork(median, shape[0] // 3, maps=2, width=8)
     mean, log_variance = network.encode(torch.rand(2, *shape))
     assert mean.shape == log_variance.shape == (2, network.latent)
-    torch.testing.assert_close(network.decode(torch.randn(2, network.latent)), median.repeat(shape[0] // 3, 1, 1).expand(2, *shape))
+    torch.testing.assert_close(
+        network.decode(torch.randn(2, network.latent)), median.repeat(shape[0] // 3, 1, 1).expand(2, *shape)
+    )
 
 
 def test_the_fast_loss_is_its_equation(played, statistics):
@@ -176,10 +178,10 @@ def test_a_split_batch_has_the_gradients_of_the_whole(played, statistics):
     nn.init.normal_(network.decoder[-1].weight, std=0.05)
     batch = batch_of(played, network.latent)
     whole, _ = gradients(made, network, batch, perceive, statistics, 1.0)
-    halves = [
-        gradients(made, network, Batch(*(getattr(batch, f)[part] for f in ("state", "saliency", "answer", "noise"))), perceive, statistics, 0.5)[0]
-        for part in (slice(0, 2), slice(2, 4))
-    ]  # fmt: skip
+    halves = []
+    for rows in (slice(0, 2), slice(2, 4)):
+        half = Batch(batch.state[rows], batch.saliency[rows], batch.answer[rows], batch.noise[rows])
+        halves.append(gradients(made, network, half, perceive, statistics, 0.5)[0])
     for g, a, b in zip(whole, *halves, strict=True):
         torch.testing.assert_close(g, a + b, rtol=1e-3, atol=1e-3 * float(g.abs().max()) + 1e-6)
 
@@ -196,15 +198,15 @@ def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
     config = TrainConfig(steps=30, checkpoint_every=0.0, workers=2, precision="float32")
     once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=FastRecipe(SMALL))
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def stop(model):
         if model.info["steps"] >= 12:
-            raise Enough
+            raise EnoughError
         return {}
 
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         short = TrainConfig(steps=30, checkpoint_every=0.0, measure_every=0.0, workers=2, precision="float32")
         train(perceive, dataset, maps, short, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL), measures=stop)
     twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL))
@@ -280,7 +282,9 @@ def test_a_model_survives_its_file(played, statistics, tmp_path):
 
 def test_whitened_codes_have_mean_zero_and_covariance_one():
     generator = torch.Generator().manual_seed(0)
-    means = torch.randn(5_000, 4, generator=generator) @ torch.tensor([[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 3, 1], [0, 0, 0, 0.2]])
+    means = torch.randn(5_000, 4, generator=generator) @ torch.tensor(
+        [[2.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 3, 1], [0, 0, 0, 0.2]]
+    )
     fitted = whitening.fit(means + 5, torch.full_like(means, -4.0))
     spread = torch.exp(torch.tensor(-2.0)) * torch.randn(means.shape, generator=generator)
     noise = fitted.to_noise(means + 5 + spread)
@@ -294,7 +298,7 @@ def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, 
     model = train(perceive, dataset, maps, TrainConfig(steps=2, precision="float32"), tmp_path)
     noise = torch.randn(2, model.latent, requires_grad=True)
     state = model.generate(noise * 50)
-    assert 0.0 <= state.min() and state.max() <= 1.0
+    assert state.min() >= 0.0 and state.max() <= 1.0
     perceive(state).scores.sum().backward()
     assert noise.grad is not None and bool((noise.grad != 0).any())
 

@@ -78,7 +78,9 @@ def test_starts_from_real_states_are_their_codes_whatever_the_batch():
     start = starts(model, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10))
     assert {tuple(np.round(row, 3)) for row in start.mean.numpy()} <= {tuple(np.round(row, 3)) for row in codes.numpy()}
     assert (start.sigma == 0.2).all()
-    one = starts(model, replace(config, states=1), lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10), first=3)
+    one = starts(
+        model, replace(config, states=1), lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10), first=3
+    )
     torch.testing.assert_close(one.mean[0], start.mean[3])
 
 

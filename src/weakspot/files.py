@@ -5,35 +5,56 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from weakspot.errors import StorageError
+from weakspot.errors import StorageError, WeakspotError
+
+FULL = 1 << 20
+"""Bytes; with less than this left, an error while writing is put down to the full disk."""
+
+REASONS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
+    errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
+    errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
+    errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
+    errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
+}
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into a :class:`StorageError` that names ``path``."""
+    """Turns a full or read-only disk into a :class:`StorageError` that names ``path``.
+
+    Libraries report a full disk in ways of their own (numpy without an error number, torch as a RuntimeError), so
+    for other errors the free space decides.
+    """
     try:
         yield
-    except OSError as error:
-        reasons = {
-            errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
-            errno.EDQUOT: ("the disk quota is used up", "free some space, then run the same command again"),
-            errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
-            errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
-            errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
-            errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
-        }
-        if error.errno not in reasons:
-            raise
-        seen, todo = reasons[error.errno]
+    except WeakspotError:
+        raise
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number not in REASONS:
+            if not _full(path):
+                raise
+            number = errno.ENOSPC
+        seen, todo = REASONS[number]
         raise StorageError(
             f"cannot write {path}: {seen}", expected="a folder with space that can be written to", todo=todo
         ) from error
+
+
+def _full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < FULL
+    except OSError:
+        return False
 
 
 def make_folder(path: Path) -> Path:

@@ -25,7 +25,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 
@@ -180,17 +180,18 @@ def from_file(reference: str) -> Target:
         raise TargetError(
             f"{path} raised {type(error).__name__} when it was read: {error}", todo="run the file by itself to see why"
         ) from error
-    function: Any = getattr(module, name, None)
-    if not callable(function):
+    function = getattr(module, name, None)
+    if function is None or not callable(function):
         there = [key for key, value in vars(module).items() if inspect.isfunction(value)]
         raise UnknownTargetError(
             f"{path} has no function {name!r}",
             expected="one of " + ", ".join(there) if there else "a function from AgentOutput to energies",
             todo="check the name after the colon",
         )
-    description = (inspect.getdoc(function) or "A target of the user's own.").splitlines()[0]
+    energy: Energy = cast(Energy, function)
+    description = (inspect.getdoc(energy) or "A target of the user's own.").splitlines()[0]
     slug = "own-" + "".join(c if c.isalnum() else "-" for c in name.lower())
-    return Target(reference, slug, name.replace("_", " "), description, f"{name}(A(s))", function)
+    return Target(reference, slug, name.replace("_", " "), description, f"{name}(A(s))", energy)
 
 
 def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:

@@ -1,0 +1,44 @@
+"""All measurements: prints them and writes ``bench.json``.  Takes about half an hour on two cores."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import collect, recall, speed
+from weakspot.cli import keep_memory
+from weakspot.config import RunConfig
+from weakspot.files import make_folder, write_json
+from weakspot.pipeline import subject
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--minutes", type=float, default=7.0, help="of training for each recipe")
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--output", type=Path, default=Path("bench.json"))
+    told = parser.parse_args()
+    keep_memory()
+    make_folder(told.folder)
+    one = subject(RunConfig(agent=told.agent, environment=told.environment))
+    result = {
+        **collect.measure(one.agent, one.agent.spec.environment),
+        **recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
+        **speed.measure(told.agent, told.environment, told.folder),
+        "agent": one.agent.spec.name,
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("weakspot", "torch")}},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(told.output, result)
+    print(json.dumps({key: value for key, value in result.items() if not key.startswith("curve")}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
