@@ -22,7 +22,7 @@ from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
 from weakspot.collect import CollectConfig, collect
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.envs.games import resolve_game
+from weakspot.games import resolve_game
 
 
 def bare_loop(agent: Agent, game: str, *, streams: int, decisions: int, threads: int = 2) -> float:

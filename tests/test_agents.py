@@ -16,12 +16,12 @@ from torch import nn
 
 from weakspot.agents import dueling, zoo
 from weakspot.agents.actor_critic import ActorCriticNetwork
-from weakspot.agents.atari import environment_id, game_of, minimal_actions
 from weakspot.agents.base import AgentOutput, AgentSpec, choose
 from weakspot.agents.dueling import Card, DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent, check_agent, check_answer, fingerprint
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
+from weakspot.games import action_names, environment_id, resolve_game
 
 torch.set_num_threads(1)
 
@@ -169,19 +169,19 @@ def test_the_fingerprint_tells_weights_apart():
     ["SpaceInvadersNoFrameskip-v4", "ALE/SpaceInvaders-v5", "space_invaders", "Space Invaders", "SpaceInvaders-v0"],
 )
 def test_every_spelling_of_a_game(name):
-    assert game_of(name) == "space_invaders"
+    assert resolve_game(name) == "space_invaders"
     assert environment_id(name) == "SpaceInvadersNoFrameskip-v4"
 
 
 def test_an_unknown_game_names_near_ones():
     with pytest.raises(UnknownGameError, match="pong"):
-        game_of("PonngNoFrameskip-v4")
+        resolve_game("PonngNoFrameskip-v4")
 
 
-def test_minimal_actions_are_the_emulators():
-    assert minimal_actions("pong") == PONG
-    assert len(minimal_actions("seaquest")) == 18
-    assert minimal_actions("freeway") == ("NOOP", "UP", "DOWN")
+def test_action_names_are_the_emulators():
+    assert action_names("pong") == PONG
+    assert len(action_names("seaquest")) == 18
+    assert action_names("freeway") == ("NOOP", "UP", "DOWN")
 
 
 # --- dueling agents --------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_an_unknown_name_suggests_near_ones(tiny, monkeypatch):
 def test_every_agent_of_the_zoo_loads_and_says_how_good_it_is(name):
     agent, card = load_agent(name), zoo.card(name)
     assert agent.spec.name == card.name == name
-    assert card.actions == minimal_actions(game_of(card.environment))
+    assert card.actions == action_names(card.environment)
     assert card.score["episodes"] == len(card.score["scores"]) == 20
     assert card.score["mean"] == pytest.approx(sum(card.score["scores"]) / 20)
     assert card.training["command"].startswith("weakspot train-agent")

@@ -8,8 +8,8 @@ from ale_py.vector_env import AtariVectorEnv
 
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment, StickyActions
-from weakspot.envs.games import game_names, resolve_game
 from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
+from weakspot.games import game_names, resolve_game
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_names_of_games(name, game):
 
 
 def test_every_game_is_found_under_its_id():
-    from weakspot.envs.games import environment_id
+    from weakspot.games import environment_id
 
     for game in game_names():
         assert resolve_game(environment_id(game, 0.0)) == resolve_game(environment_id(game, 0.25)) == game

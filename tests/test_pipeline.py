@@ -14,7 +14,6 @@ import pytest
 
 import weakspot
 from weakspot.cli import main
-from weakspot.synthesis import SynthesisConfig
 
 HERE = Path(__file__).parent
 AGENT = f"{HERE / 'tiny_agent.py'}:pong"
@@ -192,18 +191,20 @@ def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path):
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_the_same_in_python(tmp_path):
-    config = weakspot.RunConfig(
-        agent=AGENT,
-        environment="pong",
-        output=tmp_path / "run",
-        targets=("T-",),
-        collect=weakspot.CollectConfig(frames=240, streams=2, epsilon=1.0),
-        train=weakspot.TrainConfig(steps=4, workers=1),
-        synthesize=SynthesisConfig(states=2, steps=3),
-    )
-    report = weakspot.Pipeline(config, only=("collect", "train", "synthesize")).run()
-    assert not report.exists() and (tmp_path / "run/synthesize/t-minus/findings.npz").exists()
+def test_the_lines_in_the_readme(tmp_path):
+    """The example of the README, on a smaller budget, as far as the search."""
+    code = (HERE.parent / "README.md").read_text().split("```python")[1].split("```")[0]
+    for written, smaller in (
+        ('"pong-double-dqn"', f'{AGENT!r}, environment="pong"'),
+        ('Path("runs/pong")', f"Path({str(tmp_path / 'run')!r})"),
+        ("frames=10_000", "frames=240, streams=2, epsilon=1.0"),
+        ("minutes=7", "steps=4, workers=1"),
+        ("Pipeline(config)", 'Pipeline(config, only=("collect", "train", "synthesize"))'),
+    ):
+        assert written in code
+        code = code.replace(written, smaller)
+    exec(compile(code, "README.md", "exec"), {})
+    assert (tmp_path / "run/synthesize/action-left/findings.npz").exists()
 
 
 def test_all_public_names_are_listed_and_there():

@@ -10,7 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -123,8 +123,9 @@ class Pipeline:
         return record, new
 
     def _fingerprint(self, stage: str) -> str:
+        """What a later stage depends on: how this one was made, and what came of it."""
         record = self.folder.records().get(stage)
-        return record.fingerprint if record else ""
+        return f"{record.key} {record.fingerprint}" if record else ""
 
     def _collect(self) -> tuple[str, list[Path], Callable[[], str]]:
         config, folder = self.config.collect, self.config.output / "collect"
@@ -320,7 +321,7 @@ class Pipeline:
             "seconds": {name: record.seconds for name, record in records.items() if name != "report"},
             "notes": [],
             "environment": asdict(environment),
-            "agent": asdict(replace(spec)) | {"card": self._card()},
+            "agent": asdict(spec) | {"card": self._card()},
         }
 
     def _card(self) -> dict[str, Any] | None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.atari import environment_id, game_of, minimal_actions
 from weakspot.agents.base import AgentSpec
 from weakspot.agents.module import ModuleAgent, fingerprint
 from weakspot.agents.weights import fill, unfilled
 from weakspot.errors import MismatchError, WeightsError
+from weakspot.games import action_names, environment_id, resolve_game
 
 FRAMES, HEIGHT, WIDTH = 4, 84, 84
 
@@ -70,7 +70,7 @@ def load_actor_critic(
         UnknownGameError: no such game.
     """
     game = _game(path, metadata, environment)
-    actions = minimal_actions(game)
+    actions = action_names(game)
     head = weights.get("actor_linear.bias")
     if head is not None and head.dim() == 1 and len(head) != len(actions):
         raise MismatchError(
@@ -96,8 +96,8 @@ def load_actor_critic(
 def _game(path: Path, metadata: Mapping[str, str], environment: str | None) -> str:
     told = [word for word in (metadata.get("env"), *path.stem.split("_")) if word and "NoFrameskip-v" in word]
     if told:
-        game = game_of(told[0])
-        if environment is not None and game_of(environment) != game:
+        game = resolve_game(told[0])
+        if environment is not None and resolve_game(environment) != game:
             raise MismatchError(
                 f"the agent in {path} was trained on {environment_id(game)}, not on {environment}",
                 expected=f"environment {environment_id(game)}, or none given",
@@ -110,4 +110,4 @@ def _game(path: Path, metadata: Mapping[str, str], environment: str | None) -> s
             expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or given explicitly",
             todo="give the environment, such as PongNoFrameskip-v4",
         )
-    return game_of(environment)
+    return resolve_game(environment)

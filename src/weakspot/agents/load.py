@@ -16,11 +16,11 @@ from torch import nn
 
 from weakspot.agents import dueling, zoo
 from weakspot.agents.actor_critic import is_actor_critic, load_actor_critic
-from weakspot.agents.atari import environment_id, game_of, minimal_actions
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
 from weakspot.agents.weights import listed, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
+from weakspot.games import action_names, environment_id, resolve_game
 
 ATARI_OBSERVATION = (4, 84, 84)
 
@@ -141,7 +141,7 @@ def wrap(network: nn.Module, *, name: str, environment: str, device: torch.devic
         UnknownGameError: no such game.
         MismatchError: the network cannot take the environment's observations.
     """
-    actions = minimal_actions(game_of(environment))
+    actions = action_names(environment)
     network = network.eval().to(device)
     try:
         with torch.no_grad():
@@ -207,6 +207,6 @@ def _same(environment: str, other: str) -> bool:
     if environment == other:
         return True
     try:
-        return game_of(environment) == game_of(other)
+        return resolve_game(environment) == resolve_game(other)
     except UnknownGameError:
         return False

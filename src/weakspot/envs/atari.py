@@ -19,10 +19,10 @@ import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
 from weakspot.envs.base import EnvironmentSpec, Step
-from weakspot.envs.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
 from weakspot.envs.screen import Screen
 from weakspot.envs.snapshot import pack, unpack
 from weakspot.errors import ConfigError, SnapshotError
+from weakspot.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
 from weakspot.observation import gray_observation
 from weakspot.types import Observation, State
 

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 import torch
 
-from weakspot.agents.atari import game_of
 from weakspot.agents.dueling import NetworkSize
 from weakspot.errors import ConfigError
+from weakspot.games import resolve_game
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DoubleDQNConfig:
 
     def __post_init__(self) -> None:
         """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
-        rom = game_of(self.game)
+        rom = resolve_game(self.game)
         if rom != self.game:
             raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
         if self.network not in get_args(NetworkSize):

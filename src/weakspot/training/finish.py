@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakspot.agents.atari import environment_id, minimal_actions
 from weakspot.agents.dueling import Card, DuelingNetwork, export
 from weakspot.agents.weights import unfilled
 from weakspot.errors import RunError
+from weakspot.games import action_names, environment_id
 from weakspot.training.config import DoubleDQNConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy
 
@@ -93,7 +93,7 @@ def finish(
     """
     config = read_config(folder)
     with unfilled():
-        network = DuelingNetwork(len(minimal_actions(config.game)), config.network)
+        network = DuelingNetwork(len(action_names(config.game)), config.network)
     candidates = _candidates(folder)
 
     def measured(policy: Policy, seeds: int, epsilon: float) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def finish(
         name=name or f"{config.game.replace('_', '-')}-double-dqn",
         environment=environment_id(config.game),
         network=config.network,
-        actions=minimal_actions(config.game),
+        actions=action_names(config.game),
         observation_shape=(4, 84, 84),
         preprocessing=PREPROCESSING,
         training={

@@ -41,7 +41,7 @@ def resolve_game(name: str) -> str:
     raise UnknownGameError(
         f"no Atari game is called {name!r}",
         expected=f"one of the {len(known)} games of ale-py, such as pong, PongNoFrameskip-v4 or ALE/Pong-v5",
-        todo=f"did you mean {' or '.join(near)}?" if near else "see weakspot.envs.games.game_names() for all of them",
+        todo=f"did you mean {' or '.join(near)}?" if near else "see weakspot.games.game_names() for all of them",
     )
 
 
@@ -50,9 +50,9 @@ def sticky_actions(name: str) -> float:
     return STICKY if re.search(r"-v[05]$", name) else 0.0
 
 
-def environment_id(game: str, repeat_action_probability: float) -> str:
-    """The usual id of a ROM, such as ``PongNoFrameskip-v4``, or ``ALE/Pong-v5`` with sticky actions."""
-    title = rom_id_to_name(game)
+def environment_id(name: str, repeat_action_probability: float = 0.0) -> str:
+    """The usual id of a game: ``PongNoFrameskip-v4``, or ``ALE/Pong-v5`` with sticky actions."""
+    title = rom_id_to_name(resolve_game(name))
     return f"ALE/{title}-v5" if repeat_action_probability == STICKY else f"{title}NoFrameskip-v4"
 
 
@@ -63,6 +63,11 @@ def minimal_actions(game: str) -> tuple[Action, ...]:
     emulator = ALEInterface()
     emulator.loadROM(str(roms.get_rom_path(game)))
     return tuple(emulator.getMinimalActionSet())
+
+
+def action_names(name: str) -> tuple[str, ...]:
+    """What the actions that a game makes use of are called, in the emulator's order: ``("NOOP", "FIRE", ...)``."""
+    return tuple(action.name for action in minimal_actions(resolve_game(name)))
 
 
 def all_actions() -> tuple[Action, ...]:
