@@ -30,15 +30,17 @@ FORMAT = 1
 KIND = "dueling-dqn"
 METADATA_KEY = "weakspot"
 
-NetworkSize = Literal["nature", "compact"]
+NetworkSize = Literal["nature", "compact", "small"]
 
 CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),
     "compact": ((16, 8, 4), (32, 4, 2)),
+    "small": ((16, 8, 4), (32, 4, 2), (64, 3, 2)),
 }
-"""Convolutions of each network as (filters, kernel size, stride): Mnih et al. 2015 and Mnih et al. 2013."""
+"""Convolutions of each network as (filters, kernel size, stride): Mnih et al. 2015, Mnih et al. 2013, and one whose third
+convolution leaves the dueling head a tenth of the weights to read and write at each update."""
 
-HIDDEN: dict[str, int] = {"nature": 512, "compact": 256}
+HIDDEN: dict[str, int] = {"nature": 512, "compact": 256, "small": 128}
 """Units in the hidden layer of each stream of the dueling head."""
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def train(
         config: budget, seed and machine.
         folder: holds ``checkpoint.pt`` (tensors and numbers only) and ``metrics.jsonl`` meanwhile.
         chosen_recipe: a recipe with settings of its own; by default the one that ``config`` names.
-        measures: called now and then with the model as it stands.
+        measures: called now and then with the model as it stands, before a Gaussian is fitted to its codes.
         progress: called with the share of the budget that is used, and a short text.
 
     Raises:
@@ -182,15 +182,16 @@ def train(
         "latent": network.latent,
     }
 
-    def current() -> StateModel:
+    def unfitted() -> StateModel:
         network.eval()
-        means, log_variances = _codes(network, dataset, indices, device) if chosen_recipe.whitens else (None, None)
-        fitted = (
-            whitening.fit(means, log_variances).to(device)
-            if means is not None and log_variances is not None
-            else whitening.identity(network.latent).to(device)
-        )
-        return StateModel(network, fitted, {**info, "steps": state.step, "seconds": round(state.seconds, 1)})
+        told = {**info, "steps": state.step, "seconds": round(state.seconds, 1)}
+        return StateModel(network, whitening.identity(network.latent).to(device), told)
+
+    def fitted() -> StateModel:
+        model = unfitted()
+        if not chosen_recipe.whitens:
+            return model
+        return replace(model, whitening=whitening.fit(*_codes(network, dataset, indices, device)).to(device))
 
     def note(measured: dict[str, float | None]) -> None:
         line = {"step": state.step, "seconds": round(state.seconds, 2), **state.terms(), **measured}
@@ -233,14 +234,14 @@ def train(
                 note({})
             if measures is not None and state.seconds - measured_at >= config.measure_every:
                 measured_at = state.seconds
-                note(measures(current()))
+                note(measures(unfitted()))
                 network.train()
             if state.seconds - kept >= config.checkpoint_every:
                 kept = state.seconds
                 store()
         store()
         network.requires_grad_(False)
-        model = current()
+        model = fitted()
         if measures is not None:
             note(measures(model))
     progress(1.0, f"step {state.step:,}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
@@ -22,7 +22,7 @@ class DoubleDQNConfig:
     steps: int = 600_000
     """Decisions of the agent, four emulator frames each [2,000,000]."""
     seed: int = 0
-    network: Literal["nature", "compact"] = "compact"
+    network: NetworkSize = "compact"
     """Size of the network [nature]."""
     gamma: float = 0.95
     """Discount factor [0.95]."""
