@@ -374,6 +374,7 @@ def write_findings(found: Findings, perceive: Perceiver, path: Path) -> None:
         "prior_kl": found.kl.cpu().numpy(),
         "iterations": found.iterations,
         "saliency": pictured(saliency(perceive, found.state)),
+        "latent": found.noise.cpu().numpy(),
         "latent_mean": found.distribution.mean.cpu().numpy(),
         "latent_sigma": found.distribution.sigma.cpu().numpy(),
     }

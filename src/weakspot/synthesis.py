@@ -6,7 +6,9 @@ For each state a search distribution x = (x_mu, x_sigma) over the N(0, I) space 
              descend  E(x) = T(A(s)) / tau + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
 
 with T the target, tau the standard deviation of T over the real states (so that one alpha serves every agent and target;
-the paper's T is not scaled), and Adam as the descent.  What is returned is the state at x_mu and its answers.
+the paper's T is not scaled), and Adam as the descent.  What is returned is one draw from each x, as in the paper, and the
+agent's answers to it.  The state at x_mu itself is no typical one: where the target leaves a direction free, x_mu goes to
+0, the average of all states.
 
 Departures from the paper's listing: x_sigma is optimised through its logarithm, which keeps it positive; and where the
 paper starts every search at x_mu = 0, the default starts each at the code of a different real state, with a small
@@ -81,7 +83,8 @@ class Findings:
     """What one target's search found, one row a state.
 
     Attributes:
-        state: g(x_mu) (n, kc, h, w) in [0, 1].
+        state: g(u) of one draw u from each x (n, kc, h, w) in [0, 1].
+        noise: these u (n, z).
         output: the agent's answers to them.
         distribution: where the searches ended.
         target: T(A(s)) of each state, unscaled.
@@ -91,6 +94,7 @@ class Findings:
     """
 
     state: State
+    noise: Latent
     output: AgentOutput
     distribution: SearchDistribution
     target: PerState
@@ -120,12 +124,12 @@ def starts(
     return SearchDistribution(mean, torch.full(shape, config.start_sigma, device=model.device))
 
 
-def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n steps z"]:
-    """eps of every step, from a generator for each state."""
-    drawn = torch.empty(config.states, config.steps, latent)
+def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n steps+1 z"]:
+    """eps of every step and of the final draw, from a generator for each state."""
+    drawn = torch.empty(config.states, config.steps + 1, latent)
     for j in range(config.states):
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + first + j)
-        torch.randn(config.steps, latent, generator=generator, out=drawn[j])
+        torch.randn(config.steps + 1, latent, generator=generator, out=drawn[j])
     return drawn
 
 
@@ -192,9 +196,10 @@ def synthesize(
     progress(config.steps, config.steps)
     found = SearchDistribution(mean, log_sigma.exp())
     with torch.no_grad():
-        state = torch.cat([model.generate(mean[i : i + 64]) for i in range(0, count, 64)])
+        u = found.mean + found.sigma * eps[:, -1]
+        state = torch.cat([model.generate(part) for part in u.split(64)])
         output = perceive(state)
-        return Findings(state, output, found, target(output), found.kl(), energies, iterations)
+        return Findings(state, u, output, found, target(output), found.kl(), energies, iterations)
 
 
 def _gradients(
