@@ -130,31 +130,32 @@ def test_the_number_of_processes_does_not_matter(collected, tmp_path):
 def test_a_killed_collection_goes_on_to_the_same_end(collected, tmp_path):
     folder = tmp_path / "states"
     program = """
-        import sys
+        import os, signal, sys
         from pathlib import Path
         import torch
         torch.set_num_threads(1)
-        from test_collect import CONFIG, TinyAgent, collect, make
-        collect(TinyAgent(acts="sampled"), make, CONFIG, Path(sys.argv[1]), lambda done, _: print(done, flush=True))
+        from test_collect import CONFIG, TinyAgent, _children, collect, make
+
+        def progress(done, total):
+            print(done, flush=True)
+            if done >= int(sys.argv[2]):
+                print(*_children(os.getpid()), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        collect(TinyAgent(acts="sampled"), make, CONFIG, Path(sys.argv[1]), progress)
     """
     paths = [str(Path(__file__).parent), *sys.path]
     for enough in (240, 330):  # in the second shard of three, and, on the way from there, in the last
-        process = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(program), str(folder)],
+        process = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), str(folder), str(enough)],
             stdout=subprocess.PIPE,
             text=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
-        first = None
-        for line in process.stdout:
-            first = first or int(line)
-            if int(line) >= enough:
-                break
-        children = _children(process.pid)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        process.stdout.close()
-        _wait_until_gone(children)
+        assert process.returncode == -signal.SIGKILL
+        *told, children = process.stdout.splitlines()
+        first = int(told[0])
+        _wait_until_gone([int(pid) for pid in children.split()])
         with pytest.raises(DatasetError, match="goes on"):
             StateDataset.open(folder)
         (folder / ".frames-00002.npy.abc.tmp").write_bytes(b"half")

@@ -103,9 +103,9 @@ def most(sharpness: float) -> Target:
 
 
 def critical(sharpness: float) -> Target:
-    """T+-: one action is worth much and another little."""
+    """T± (written T+- on the command line): one action is worth much and another little."""
     return Target(
-        "T+-", "t-plus-minus", "Critical states",
+        "T±", "t-plus-minus", "Critical states",
         "One action is worth much to the agent and another little: the choice matters.",
         "-(softmax(q) - softmin(q))",
         lambda output: softmin_value(output.scores, sharpness) - softmax_value(output.scores, sharpness),
