@@ -80,7 +80,7 @@ def test_the_users_own_target(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def unsure(output):\n    '''Scores close together.'''\n    return output.scores.var(dim=1)\n")
     target = resolve_target(f"{path}:unsure", SPEC, 1.0)
-    assert (target.slug, target.description) == ("own-unsure", "Scores close together.")
+    assert (target.slug, target.description) == ("own-mine-unsure", "Scores close together.")
     assert target(AgentOutput(torch.tensor([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]]))).tolist() == pytest.approx([0.0, 3.0])
 
 

@@ -13,7 +13,7 @@ import tyro
 
 from weakspot.agents import zoo
 from weakspot.config import RunConfig
-from weakspot.errors import WeakspotError
+from weakspot.errors import ConfigError, WeakspotError
 from weakspot.pipeline import STAGES, Pipeline
 from weakspot.progress import say
 
@@ -64,6 +64,15 @@ def _stages(config: RunConfig, only: str | None) -> None:
         say(f"report: {path.resolve()}")
 
 
+def _needs_an_extra() -> None:
+    """Trains an agent; needs the extra weakspot[agents], which is not installed here."""
+    raise ConfigError(
+        "stable-baselines3 is not installed",
+        expected="the extra weakspot[agents]",
+        todo="pip install 'weakspot[agents]'",
+    )
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": run,
     "collect": collect,
@@ -96,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from weakspot.training.command import train_agent
     except ModuleNotFoundError:
-        pass  # stable-baselines3 is an extra
+        commands["train-agent"] = _needs_an_extra
     else:
         commands["train-agent"] = train_agent
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from weakspot.analysis.goggles import GogglesConfig
 from weakspot.collect import CollectConfig
+from weakspot.errors import ConfigError
 from weakspot.state_model.train import TrainConfig
 from weakspot.synthesis import SynthesisConfig
 
@@ -21,6 +22,12 @@ class AnalyseConfig:
     """Real states shown beside their reconstructions."""
     held_out: int = 500
     """Held-out states on which fidelity is measured."""
+
+    def __post_init__(self) -> None:
+        if self.reconstructions < 1 or self.held_out < 1:
+            raise ConfigError(
+                f"{self.reconstructions} reconstructions and {self.held_out} held-out states", expected="1 or more of each"
+            )
 
 
 @dataclass(frozen=True)

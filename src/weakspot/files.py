@@ -23,6 +23,8 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
     errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
     errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
+    errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
+    errno.ENOTDIR: ("a file is in the way of its folder", "choose another folder"),
     errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
 }
 

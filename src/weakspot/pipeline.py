@@ -32,8 +32,9 @@ from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.errors import RunError
-from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.envs.base import EnvironmentSpec
+from weakspot.errors import ConfigError, OutputError, RunError
+from weakspot.files import make_folder, write_atomic, write_json, write_text
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
 from weakspot.run import RunFolder, StageRecord, digest, file_digest
@@ -41,14 +42,16 @@ from weakspot.saliency import load_maps, saliency, saliency_maps
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.precision import resolve
+from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import train
 from weakspot.synthesis import Findings, starts, synthesize
 from weakspot.targets import Target, resolve_target
+from weakspot.types import State
 
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
 
 THREADS = {"collect": 1, "train": 1, "synthesize": 0, "analyse": 0, "report": 1}
-"""Threads of the tensor work; 0 is one a core.  Collecting and training keep the cores busy by other means, and threads
+"""Threads of the tensor work; 0 is as many as training has workers.  Collecting and training keep the cores busy by other means, and threads
 that wait for each other would then cost more than they bring."""
 
 
@@ -69,11 +72,39 @@ class Subject:
 
 def subject(config: RunConfig) -> Subject:
     """Loads the agent and checks that it fits its environment, before anything takes long."""
-    agent = load_agent(config.agent, environment=config.environment, device=config.device)
+    agent = load_agent(config.agent, environment=config.environment, device=usable(config.device))
     atari = AtariConfig(game=config.environment or agent.spec.environment)
     probe = AtariEnvironment(atari)
     check_fit(agent.spec, probe.spec)
-    return Subject(agent, lambda: AtariEnvironment(atari), Perceiver(agent, probe.observe))
+    perceive = Perceiver(agent, probe.observe)
+    state = made_up_state(probe.spec, agent.device)
+    if not torch.isfinite(perceive(state).vector()).all():
+        raise OutputError(
+            f"agent {agent.spec.name!r} answered nan or infinity to a made-up state",
+            expected="finite numbers for any image",
+            todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
+        )
+    saliency(perceive, state)  # refuses networks for which guided backpropagation is not defined
+    return Subject(agent, lambda: AtariEnvironment(atari), perceive)
+
+
+def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:
+    """One state of noise (1, kc, h, w), for trying things out."""
+    shape = (1, spec.frames * spec.channels, spec.height, spec.width)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def usable(device: str) -> str:
+    """The device, if this machine has it; raises :class:`ConfigError` otherwise."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {device!r} cannot be used here: {str(error).splitlines()[0]}",
+            expected="cpu, or cuda where torch finds one",
+            todo="choose another --device, or install a torch with CUDA",
+        ) from error
+    return device
 
 
 class Pipeline:
@@ -87,16 +118,20 @@ class Pipeline:
     def __init__(self, config: RunConfig, only: tuple[str, ...] = STAGES) -> None:
         self.config, self.only = config, only
         self.subject = subject(config)
-        self.folder = RunFolder(config.output, config.record() | {"agent_weights": self.subject.agent.spec.fingerprint})
         self.targets = self._targets_checked()
+        recipe(config.train.recipe)
+        self.folder = RunFolder(config.output, config.record() | {"agent_weights": self.subject.agent.spec.fingerprint})
 
     def run(self) -> Path:
         """Does what is to be done, and returns the path of the report."""
-        worked = False
-        with self.folder.locked():
-            for name in STAGES[: STAGES.index(self.only[-1]) + 1]:
-                _, new = self._stage(name)
-                worked = worked or new
+        worked, threads = False, torch.get_num_threads()
+        try:
+            with self.folder.locked():
+                for name in STAGES[: STAGES.index(self.only[-1]) + 1]:
+                    _, new = self._stage(name)
+                    worked = worked or new
+        finally:
+            torch.set_num_threads(threads)
         report = self.config.output / "report.html"
         if not worked:
             say(f"nothing to do: all of {self.config.output} stands already")
@@ -153,7 +188,11 @@ class Pipeline:
             write_json(folder / "summary.json", summary)
             return dataset.fingerprint
 
-        return digest(asdict(config), self.subject.agent.spec.fingerprint), [folder / "summary.json"], work
+        return (
+            digest(asdict(config), self.subject.agent.spec.fingerprint),
+            [folder / "summary.json", folder / "meta.json"],
+            work,
+        )
 
     def _dataset(self) -> StateDataset:
         return StateDataset.open(self.config.output / "collect")
@@ -164,11 +203,15 @@ class Pipeline:
         def work() -> str:
             dataset = self._dataset()
             make_folder(folder)
-            with shown("saliency") as tell:
-                saliency_maps(
-                    self.subject.perceive, dataset, folder / "saliency.npy",
-                    progress=lambda done, total: tell(done / total, ""),
-                )  # fmt: skip
+            made_for, given = folder / "saliency.txt", self._fingerprint("collect")
+            stands = made_for.exists() and (folder / "saliency.npy").exists() and made_for.read_text() == given
+            if not stands:
+                with shown("saliency") as tell:
+                    saliency_maps(
+                        self.subject.perceive, dataset, folder / "saliency.npy",
+                        progress=lambda done, total: tell(done / total, ""),
+                    )  # fmt: skip
+                write_text(made_for, given)
             held = self._measured(dataset)
             with shown("train") as tell:
                 train(
@@ -178,12 +221,18 @@ class Pipeline:
                 )  # fmt: skip
             return file_digest(folder / "model.safetensors")
 
-        outputs = [folder / "model.safetensors", folder / "model.json"]
+        outputs = [folder / name for name in ("model.safetensors", "model.json", "metrics.jsonl")]
         return digest(asdict(config), self._fingerprint("collect")), outputs, work
 
     def _measured(self, dataset: StateDataset) -> np.ndarray:
         held = with_history(dataset, dataset.split(self.config.train.held_out)[1])
         count = min(self.config.analyse.held_out, len(held))
+        if not count:
+            raise ConfigError(
+                f"no state is held out of {len(dataset):,}",
+                expected="at least one whole state a stream that is not trained on",
+                todo="collect more frames in fewer streams, or raise --train.held-out",
+            )
         return held[np.linspace(0, len(held) - 1, count).astype(int)]
 
     def _model(self) -> StateModel:
@@ -191,8 +240,19 @@ class Pipeline:
         return load(self.config.output / "train" / "model.safetensors", self.subject.agent.device, precision)
 
     def _targets_checked(self) -> list[str]:
+        """Tries every target on one answer, so that a bad one is told before anything takes long."""
+        answer = self.subject.perceive(made_up_state(self.subject.factory().spec, self.subject.agent.device))
+        slugs: dict[str, str] = {}
         for name in self.config.targets:
-            resolve_target(name, self.subject.agent.spec, 1.0)
+            target = resolve_target(name, self.subject.agent.spec, 1.0)
+            target(answer)
+            if target.slug in slugs:
+                raise ConfigError(
+                    f"targets {slugs[target.slug]!r} and {name!r} would share the folder {target.slug}",
+                    expected="each target once",
+                    todo="leave one out, or rename the function or its file",
+                )
+            slugs[target.slug] = name
         return list(self.config.targets)
 
     def _resolved(self, dataset: StateDataset) -> list[Target]:
@@ -211,7 +271,8 @@ class Pipeline:
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
                 told = place / "findings.json"
-                if told.exists() and json.loads(told.read_text()).get("key") == key:
+                made = place / "findings.npz"
+                if made.exists() and told.exists() and json.loads(told.read_text()).get("key") == key:
                     continue
                 scale = float(target(real_answers(dataset, train_indices)).std())
                 started = time.monotonic()
@@ -230,7 +291,7 @@ class Pipeline:
             return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])
 
         slugs = [resolve_target(name, self.subject.agent.spec, 1.0).slug for name in self.targets]
-        return key, [folder / slug / "findings.json" for slug in slugs], work
+        return key, [folder / slug / name for slug in slugs for name in ("findings.json", "findings.npz")], work
 
     def _analyse(self) -> tuple[str, list[Path], Callable[[], str]]:
         config, folder = self.config.analyse, make_folder(self.config.output / "analyse")
@@ -258,10 +319,15 @@ class Pipeline:
             return digest(measured.line())
 
         key = digest(asdict(config), self._fingerprint("synthesize"))
-        return key, [folder / "fidelity.json"], work
+        slugs = [resolve_target(name, self.subject.agent.spec, 1.0).slug for name in self.targets]
+        outputs = [folder / name for name in ("fidelity.json", "recall.json", "reconstructions.npz")]
+        outputs += [folder / slug / "novelty.npz" for slug in slugs]
+        outputs += [folder / "goggles.json"] if config.goggles.episodes else []
+        return key, outputs, work
 
     def _write_reconstructions(self, dataset: StateDataset, model: StateModel, held: np.ndarray, path: Path) -> None:
-        chosen = np.sort(np.random.default_rng([0, 3]).choice(held, self.config.analyse.reconstructions, replace=False))
+        count = min(self.config.analyse.reconstructions, len(held))
+        chosen = np.sort(np.random.default_rng([0, 3]).choice(held, count, replace=False))
         state = as_state(dataset.stacks(chosen)).to(model.device)
         with torch.no_grad():
             reconstructed = model.reconstruct(state)
@@ -326,7 +392,7 @@ class Pipeline:
 
     def _card(self) -> dict[str, Any] | None:
         """What is known of the agent's score, where its file tells."""
-        path = zoo.path(self.config.agent) if self.config.agent in zoo.names() else Path(self.config.agent)
+        path = zoo.path(self.config.agent) if self.config.agent in zoo.names() else Path(self.config.agent).expanduser()
         if path.suffix != ".safetensors":
             return None
         metadata = read_weights(path)[1]

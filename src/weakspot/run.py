@@ -129,14 +129,17 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keeps a second process out of the folder meanwhile."""
         path = self.path / ".lock"
-        with storage_errors(path), open(path, "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(
-                    f"another process is working in {self.path}", todo="wait for it, or choose another --output"
-                ) from error
+        with storage_errors(path):
+            file = open(path, "w")  # noqa: SIM115 (errors of the work inside are not the lock's)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process is working in {self.path}", todo="wait for it, or choose another --output"
+            ) from error
+        finally:
+            file.close()
 
     def _spent(self, name: str) -> float:
         path = self.path / f".{name}.seconds"
@@ -158,7 +161,7 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise RunError(
-            f"{path} is damaged: {error}", expected="JSON written by weakspot", todo="delete it, or choose --output"
+            f"{path} is damaged: {error}", expected="JSON written by weakspot", todo="choose another folder with --output"
         ) from error
 
 

@@ -404,5 +404,5 @@ def _refuse_nonlinear(path: Iterable[Node], agent: str) -> None:
             raise SaliencyError(
                 f"the network of agent {agent!r} contains {operation}, for which guided backpropagation is not defined",
                 expected="ReLU as the only nonlinearity, written as nn.ReLU, F.relu, torch.relu, x.relu() or x.clamp(min=0)",
-                todo="train the state model with uniform weights, or use an agent with ReLUs",
+                todo="use an agent with ReLUs",
             )

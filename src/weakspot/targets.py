@@ -22,6 +22,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,6 +175,7 @@ def from_file(reference: str) -> Target:
     if spec is None or spec.loader is None:
         raise UnknownTargetError(f"{path} is not a Python file", expected="path.py:function")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -190,7 +192,7 @@ def from_file(reference: str) -> Target:
         )
     energy: Energy = cast(Energy, function)
     description = (inspect.getdoc(energy) or "A target of the user's own.").splitlines()[0]
-    slug = "own-" + "".join(c if c.isalnum() else "-" for c in name.lower())
+    slug = "own-" + "".join(c if c.isalnum() else "-" for c in f"{path.stem}-{name}".lower())
     return Target(reference, slug, name.replace("_", " "), description, f"{name}(A(s))", energy)
 
 

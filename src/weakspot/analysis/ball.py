@@ -20,12 +20,14 @@ OFFSET_X, OFFSET_Y = -49, -14
 SCREEN_WIDTH, SCREEN_HEIGHT = 160, 210
 FIELD = (34, 194)
 """Rows of the screen between the two white bands."""
+CLEAR = (26, 134)
+"""Columns of the screen that are clear of both paddles: beside one, a paddle would be taken for the ball."""
 REACH = 2
 """Pixels of the small frame by which a reconstructed ball may be off."""
 BLUE = 2
 """The colour in which the white ball stands out most from field (17) and paddles (74, 92)."""
 LEAST_CONTRAST = 40.0
-"""A real ball fainter than this is hidden behind a paddle or in a band, and not counted."""
+"""A real ball fainter than this is half hidden in a band, and not counted."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.
     """
     x = ram[:, RAM_X].astype(np.float64) + OFFSET_X + 1.0
     y = ram[:, RAM_Y].astype(np.float64) + OFFSET_Y + 2.0
-    inside = (ram[:, RAM_Y] != 0) & (x >= 0) & (x < SCREEN_WIDTH) & (y >= FIELD[0] + 2) & (y < FIELD[1] - 2)
+    inside = (ram[:, RAM_Y] != 0) & (x >= CLEAR[0]) & (x < CLEAR[1]) & (y >= FIELD[0] + 2) & (y < FIELD[1] - 2)
     return x * width / SCREEN_WIDTH, y * height / SCREEN_HEIGHT, inside
 
 

@@ -10,6 +10,7 @@ import itertools
 import mmap
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -219,12 +220,14 @@ def _ended_processes() -> Iterator[None]:
 
 
 def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in others:
         other.close()  # so that the end of the parent process is seen as the end of the connection
     while True:
         try:
             what, part = connection.recv()
-        except (EOFError, ConnectionError, KeyboardInterrupt):
+        except (EOFError, ConnectionError):
             return
         try:
             answer = getattr(share, what)(part)

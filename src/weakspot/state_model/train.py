@@ -25,6 +25,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
+from weakspot.run import digest
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
 from weakspot.state_model.model import StateModel, save
@@ -39,7 +40,7 @@ class TrainConfig:
     recipe: str = "fast"
     """fast, paper, paper-attentive or paper-vae."""
     minutes: float = 7.0
-    """Budget in minutes of wall time; the learning rate's schedule follows it.  Not used where ``steps`` is given."""
+    """Budget in minutes that steps take, measuring aside; the learning rate's schedule follows it.  Not used where ``steps`` is given."""
     steps: int = 0
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
     seed: int = 0
@@ -61,6 +62,8 @@ class TrainConfig:
                 expected="a positive number of minutes or steps",
                 todo="set --train.minutes or --train.steps",
             )
+        if self.seed < 0 or self.workers < 0:
+            raise ConfigError(f"seed {self.seed} and {self.workers} workers", expected="0 or more of each")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
 
@@ -150,6 +153,12 @@ def train(
     device = perceive.agent.device
     precision = resolve(config.precision, device)
     indices = with_history(dataset, dataset.split(config.held_out)[0])
+    if not len(indices):
+        raise ConfigError(
+            f"no whole state is left to train on of {len(dataset):,}",
+            expected="streams that are longer than what is held out",
+            todo="collect more frames in fewer streams, or lower --train.held-out",
+        )
     statistics = measure(dataset, indices, np.random.default_rng([config.seed, 0]))
     statistics = DataStatistics(
         statistics.median.to(device),
@@ -164,8 +173,13 @@ def train(
     feeder = Feeder(dataset, maps, indices, network.latent, config.seed)
     state = _State()
     checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
-    if checkpoint.exists():
-        _restore(checkpoint, network, optimizer, feeder, state)
+    made_of = digest(
+        *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
+        *(config.seed, config.held_out, str(precision)),
+    )
+    if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
+        checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
+        metrics.unlink(missing_ok=True)
     _forget_after(metrics, state.step)
     parts = config.parts if chosen_recipe.splits_batches else 1
     size = chosen_recipe.config.batch_size
@@ -199,7 +213,9 @@ def train(
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def store() -> None:
-        write_atomic(checkpoint, lambda path: torch.save(_stored(network, optimizer, feeder, state), path))
+        write_atomic(
+            checkpoint, lambda path: torch.save({"made_of": made_of, **_stored(network, optimizer, feeder, state)}, path)
+        )
 
     single = one_thread_each() if parts > 1 else _as_it_is()
     with single, ThreadPoolExecutor(parts) as pool:
@@ -302,7 +318,7 @@ def _not_finite(perceive: Perceiver, state: _State) -> Exception:
     return StateModelError(
         f"the loss is no longer finite in step {state.step:,} ({', '.join(bad) or 'sum'})",
         expected="a finite loss",
-        todo="lower the learning rate, or use --train.precision float32",
+        todo="use --train.precision float32, or another --train.seed",
     )
 
 
@@ -317,9 +333,14 @@ def _stored(network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder
     }
 
 
-def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State) -> None:
+def _restore(
+    path: Path, made_of: str, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State
+) -> bool:
+    """Goes on from the checkpoint; False if it was made of other data or settings."""
     try:
         stored = torch.load(path, weights_only=True)
+        if stored["made_of"] != made_of:
+            return False
         network.load_state_dict(stored["network"])
         optimizer.load_state_dict(stored["optimizer"])
         feeder.order.bit_generator.state = json.loads(stored["order"])
@@ -331,6 +352,7 @@ def _restore(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, f
             expected="a checkpoint written by the same command",
             todo=f"delete {path} to start the training anew",
         ) from error
+    return True
 
 
 def _forget_after(metrics: Path, step: int) -> None:
