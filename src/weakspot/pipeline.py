@@ -51,7 +51,8 @@ from weakspot.types import State
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
 
 THREADS = {"collect": 1, "train": 1, "synthesize": 0, "analyse": 0, "report": 1}
-"""Threads of the tensor work; 0 is as many as training has workers.  Collecting and training keep the cores busy by other means, and threads
+"""Threads of the tensor work; 0 is as many as training has workers.
+Collecting and training keep the cores busy by other means, and threads
 that wait for each other would then cost more than they bring."""
 
 

@@ -40,7 +40,8 @@ class TrainConfig:
     recipe: str = "fast"
     """fast, paper, paper-attentive or paper-vae."""
     minutes: float = 7.0
-    """Budget in minutes that steps take, measuring aside; the learning rate's schedule follows it.  Not used where ``steps`` is given."""
+    """Budget in minutes that steps take, measuring aside; the learning
+    rate's schedule follows it.  Not used where ``steps`` is given."""
     steps: int = 0
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
     seed: int = 0
