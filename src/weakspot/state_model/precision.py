@@ -12,7 +12,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
     """The number format of the convolutions: ``auto`` is bfloat16 on CUDA and on CPUs with matrix units for it (AMX).
 
-    There it is three to eight times faster than float32; on other CPUs it is slower.
+    There it is several times faster than float32; on other CPUs it is slower.
     """
     if precision == "auto":
         device = torch.device(device)
