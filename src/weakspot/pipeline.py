@@ -119,7 +119,8 @@ class Pipeline:
     def __init__(self, config: RunConfig, only: tuple[str, ...] = STAGES) -> None:
         self.config, self.only = config, only
         self.subject = subject(config)
-        self.targets = self._targets_checked()
+        self.targets = list(config.targets)
+        self.slugs = self._slugs_checked()
         recipe(config.train.recipe)
         self.folder = RunFolder(config.output, config.record() | {"agent_weights": self.subject.agent.spec.fingerprint})
 
@@ -140,8 +141,7 @@ class Pipeline:
 
     def _stage(self, name: str) -> tuple[StageRecord, bool]:
         key, outputs, work = getattr(self, f"_{name}")()
-        record = self.folder.records().get(name)
-        done = record is not None and record.key == key and all(path.exists() for path in outputs)
+        done = self.folder.done(name, key, outputs)
         if not done and name not in self.only:
             raise RunError(
                 f"{self.config.output} has no finished {name} stage",
@@ -240,11 +240,11 @@ class Pipeline:
         precision = resolve(self.config.train.precision, self.subject.agent.device)
         return load(self.config.output / "train" / "model.safetensors", self.subject.agent.device, precision)
 
-    def _targets_checked(self) -> list[str]:
-        """Tries every target on one answer, so that a bad one is told before anything takes long."""
+    def _slugs_checked(self) -> list[str]:
+        """The folder of every target; tries each on one answer, so that a bad one is told before long work."""
         answer = self.subject.perceive(made_up_state(self.subject.factory().spec, self.subject.agent.device))
         slugs: dict[str, str] = {}
-        for name in self.config.targets:
+        for name in self.targets:
             target = resolve_target(name, self.subject.agent.spec, 1.0)
             target(answer)
             if target.slug in slugs:
@@ -254,7 +254,7 @@ class Pipeline:
                     todo="leave one out, or rename the function or its file",
                 )
             slugs[target.slug] = name
-        return list(self.config.targets)
+        return list(slugs)
 
     def _resolved(self, dataset: StateDataset) -> list[Target]:
         spread = float(dataset.scores.std(axis=1).mean())
@@ -291,8 +291,7 @@ class Pipeline:
                 })  # fmt: skip
             return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])
 
-        slugs = [resolve_target(name, self.subject.agent.spec, 1.0).slug for name in self.targets]
-        return key, [folder / slug / name for slug in slugs for name in ("findings.json", "findings.npz")], work
+        return key, [folder / slug / name for slug in self.slugs for name in ("findings.json", "findings.npz")], work
 
     def _analyse(self) -> tuple[str, list[Path], Callable[[], str]]:
         config, folder = self.config.analyse, make_folder(self.config.output / "analyse")
@@ -320,9 +319,8 @@ class Pipeline:
             return digest(measured.line())
 
         key = digest(asdict(config), self._fingerprint("synthesize"))
-        slugs = [resolve_target(name, self.subject.agent.spec, 1.0).slug for name in self.targets]
         outputs = [folder / name for name in ("fidelity.json", "recall.json", "reconstructions.npz")]
-        outputs += [folder / slug / "novelty.npz" for slug in slugs]
+        outputs += [folder / slug / "novelty.npz" for slug in self.slugs]
         outputs += [folder / "goggles.json"] if config.goggles.episodes else []
         return key, outputs, work
 

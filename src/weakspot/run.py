@@ -97,6 +97,11 @@ class RunFolder:
                 todo=f"delete {path}; finished stages are then checked and taken over, or done again",
             ) from error
 
+    def done(self, name: str, key: str, outputs: list[Path]) -> StageRecord | None:
+        """The record of a stage that is done with this key and whose ``outputs`` stand; None for any other."""
+        record = self.records().get(name)
+        return record if record and record.key == key and all(path.exists() for path in outputs) else None
+
     def stage(self, name: str, key: str, outputs: list[Path], work: Callable[[], str]) -> tuple[StageRecord, bool]:
         """Does a stage unless it is done, and records it; returns the record and whether anything was done.
 
@@ -106,9 +111,7 @@ class RunFolder:
             outputs: files without which it does not count as done.
             work: does it and returns the fingerprint of what it made.
         """
-        records = self.records()
-        record = records.get(name)
-        if record and record.key == key and all(path.exists() for path in outputs):
+        if record := self.done(name, key, outputs):
             return record, False
         started = time.monotonic()
         try:
@@ -131,15 +134,14 @@ class RunFolder:
         path = self.path / ".lock"
         with storage_errors(path):
             file = open(path, "w")  # noqa: SIM115 (errors of the work inside are not the lock's)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(
+                    f"another process is working in {self.path}", todo="wait for it, or choose another --output"
+                ) from error
             yield
-        except BlockingIOError as error:
-            raise RunError(
-                f"another process is working in {self.path}", todo="wait for it, or choose another --output"
-            ) from error
-        finally:
-            file.close()
 
     def _spent(self, name: str) -> float:
         path = self.path / f".{name}.seconds"
