@@ -22,10 +22,10 @@ from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.pipeline import Subject, real_answers, subject
+from weakspot.precision import resolve
 from weakspot.state_model.batch import measure as statistics_of
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.precision import resolve
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
 from weakspot.synthesis import SynthesisConfig, starts, synthesize

@@ -26,6 +26,7 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError
 from weakspot.training.config import DoubleDQNConfig, command_of
+from weakspot.training.double_dqn import blocks
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
 from weakspot.training.train_double_dqn import build, learn, train
@@ -47,6 +48,7 @@ TINY = DoubleDQNConfig(
     final_episodes=2,
     episode_decisions=150,
     learning_rate=1e-3,
+    precision="float32",
 )
 
 START = """
@@ -241,9 +243,33 @@ def model():
 def test_the_mean_advantage_is_zero(model):
     observation = torch.randint(256, (3, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     q = model.q_net(observation)
-    value = model.q_net.value_stream(model.q_net.extract_features(observation, model.q_net.features_extractor))
+    value = model.q_net.value_stream(model.q_net.features_extractor(blocks(observation, torch.float32)))
     assert torch.allclose(q.mean(dim=1, keepdim=True), value, atol=1e-6)
     assert q.std(dim=1).min() > 0
+
+
+def test_half_precision_answers_almost_alike():
+    with_half = build(replace(TINY, precision="bfloat16"), first_env_seed=0)
+    model = build(TINY, first_env_seed=0)
+    model.q_net.load_state_dict(with_half.q_net.state_dict())
+    observation = torch.randint(256, (8, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    exact, half = model.q_net(observation), with_half.q_net(observation)
+    assert half.dtype == torch.float32 and not torch.equal(exact, half)
+    assert torch.allclose(exact, half, atol=0.03 * float(exact.abs().max()))
+    model.env.close()
+    with_half.env.close()
+
+
+def test_blocks_hold_every_pixel_where_the_first_convolution_looks_for_it(model):
+    observation = torch.randint(256, (2, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    for dtype in (torch.float32, torch.bfloat16):
+        made = blocks(observation, dtype)
+        assert made.dtype == dtype and made.shape == (2, 64, 21, 21)
+        assert made[1, 16 * 2 + 4 * 3 + 1, 5, 7] == observation[1, 2, 4 * 5 + 3, 4 * 7 + 1]
+        assert made.is_contiguous(memory_format=torch.channels_last)
+    extractor = model.q_net.features_extractor
+    plain = extractor.convolutions(observation / 255.0)
+    assert torch.allclose(extractor(blocks(observation, torch.float32)), plain, atol=1e-6)
 
 
 @pytest.mark.parametrize("discounts", [None, torch.tensor([[0.9], [0.5], [0.25], [1.0]])])

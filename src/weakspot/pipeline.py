@@ -35,13 +35,13 @@ from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import make_folder, write_atomic, write_json, write_text
+from weakspot.precision import resolve
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
 from weakspot.run import RunFolder, StageRecord, digest, file_digest
 from weakspot.saliency import load_maps, saliency, saliency_maps
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.precision import resolve
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import train
 from weakspot.synthesis import Findings, starts, synthesize

@@ -25,11 +25,11 @@ from weakspot.agents.base import Perceiver
 from weakspot.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
+from weakspot.precision import Precision, resolve
 from weakspot.run import digest
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
 from weakspot.state_model.model import StateModel, save
-from weakspot.state_model.precision import Precision, resolve
 from weakspot.state_model.recipes import Recipe, recipe, settings
 
 

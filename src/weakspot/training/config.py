@@ -11,6 +11,7 @@ import torch
 from weakspot.agents.dueling import NetworkSize
 from weakspot.errors import ConfigError
 from weakspot.games import resolve_game
+from weakspot.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class DoubleDQNConfig:
     episode_decisions: int = 27_000
     """Games of an evaluation are cut after so many decisions; the default is the emulator's own 30 minutes of play."""
     device: str = "cpu"
+    precision: Precision = "auto"
+    """Number format of the convolutions and hidden layers; auto takes the one the machine is fastest in."""
 
     def __post_init__(self) -> None:
         """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
@@ -57,6 +60,8 @@ class DoubleDQNConfig:
             raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
         if self.network not in get_args(NetworkSize):
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
         for name in (
             *("steps", "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval"),
             *("exploration_steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions"),

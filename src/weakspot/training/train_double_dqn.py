@@ -24,6 +24,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from weakspot.errors import ConfigError, RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json
+from weakspot.precision import resolve
 from weakspot.training.config import DoubleDQNConfig
 from weakspot.training.double_dqn import HIDDEN, ConvFeatures, DoubleDQN, DuelingCnnPolicy
 from weakspot.training.evaluate import evaluate
@@ -52,7 +53,9 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
             "net_arch": [HIDDEN[config.network]],
             "features_extractor_class": ConvFeatures,
             "features_extractor_kwargs": {"network": config.network},
+            "normalize_images": False,  # the network divides by 255 itself
             "optimizer_kwargs": {"fused": True},
+            "dtype": resolve(config.precision, config.device),
         },
         seed=config.seed,
         device=config.device,
