@@ -12,11 +12,15 @@ def doubles(*shape):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
 
 
+WEIGHTS = doubles(2, 3, 2, 2) + 0.5
+
+
 def test_reconstruction_is_the_weighted_squared_error_of_each_state():
     real, made, weights = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     weights[0, 0, 0, 0], weights[1] = 0.25, 2.0
     made[1] *= 3
     assert losses.reconstruction(real, made, weights).tolist() == [0.25, 4 * 2 * 9]
+    assert losses.reconstruction(real, made, weights, torch.full((1, 2, 2), 3.0)).tolist() == [0.75, 3 * 4 * 2 * 9]
 
 
 def test_perception_is_the_squared_distance_of_the_answers():
@@ -40,7 +44,8 @@ def test_prior_is_zero_at_the_standard_normal_and_matches_torch_elsewhere():
 @pytest.mark.parametrize(
     ("loss", "shapes"),
     [
-        (losses.reconstruction, [(2, 3, 2, 2), (2, 3, 2, 2), (2, 3, 2, 2)]),
+        (lambda real, made: losses.reconstruction(real, made, WEIGHTS), [(2, 3, 2, 2), (2, 3, 2, 2)]),
+        (lambda real, made: losses.reconstruction(real, made, WEIGHTS, WEIGHTS[:1, :1]), [(2, 3, 2, 2), (2, 3, 2, 2)]),
         (losses.perception, [(2, 3), (2, 3), (3,)]),
         (losses.prior, [(2, 4), (2, 4)]),
     ],

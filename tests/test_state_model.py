@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
@@ -25,7 +26,7 @@ from weakspot.observation import gray_observation
 from weakspot.saliency import load_maps, saliency_maps
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, DataStatistics, measure, with_history
-from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
+from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, unpatch
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, recipe
@@ -310,3 +311,17 @@ def test_impossible_settings_are_refused():
         TrainConfig(minutes=0.0)
     with pytest.raises(ConfigError):
         TrainConfig(held_out=1.0)
+
+
+def test_unpatch_is_pixel_shuffle_with_the_channels_last():
+    patches = torch.randn(2, 16 * 3, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    shuffled = F.pixel_shuffle(patches.unflatten(1, (16, 3)).transpose(1, 2).flatten(1, 2), 4)
+    assert torch.equal(unpatch(patches), shuffled)
+    assert torch.equal(unpatch(patches.bfloat16()), shuffled.bfloat16().float())
+    patches.requires_grad_()
+    slope = torch.randn(shuffled.shape, generator=torch.Generator().manual_seed(1))
+    (found,) = torch.autograd.grad(unpatch(patches), patches, slope)
+    (expected,) = torch.autograd.grad(
+        F.pixel_shuffle(patches.unflatten(1, (16, 3)).transpose(1, 2).flatten(1, 2), 4), patches, slope
+    )
+    assert torch.equal(found, expected)

@@ -34,9 +34,9 @@ from weakspot.types import Frames, Stacks, State
 
 
 def as_state(stacks: Stacks) -> State:
-    """States (b, 3k, h, w) in [0, 1] from stacks (b, k, h, w, 3) of 0 to 255."""
-    channels = torch.from_numpy(np.ascontiguousarray(stacks)).permute(0, 1, 4, 2, 3).flatten(1, 2)
-    return channels.to(torch.float32).div_(255.0)
+    """States (b, 3k, h, w) in [0, 1] from stacks (b, k, h, w, 3) of 0 to 255; the channels are last in memory."""
+    frames = torch.from_numpy(np.ascontiguousarray(stacks)).unbind(dim=1)
+    return torch.cat(frames, dim=3).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
 def as_stacks(state: Tensor) -> Stacks:

@@ -17,6 +17,6 @@ GRAY = (0.2989, 0.5870, 0.1140)
 
 def gray_observation(state: State) -> Observation:
     """Gray stacks (b, k, h, w) in 0 to 255 from colour stacks (b, 3k, h, w) in 0 to 1."""
-    weights = torch.tensor(GRAY, dtype=state.dtype, device=state.device)
-    colours = state.unflatten(1, (-1, 3))
-    return 255.0 * torch.einsum("bkchw,c->bkhw", colours, weights)
+    weights = 255.0 * torch.tensor(GRAY, dtype=state.dtype, device=state.device)
+    mixing = torch.kron(torch.eye(state.shape[1] // 3, dtype=state.dtype, device=state.device), weights[:, None])
+    return (state.permute(0, 2, 3, 1) @ mixing).permute(0, 3, 1, 2)  # one product with (3k, k): fast, the channels last

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +88,40 @@ class Residual(nn.Module):
         return x + self.branch(x)
 
 
+def channels_last(image: Tensor) -> Tensor:
+    """The same image (c, h, w), its channels last in memory, as those of the states are."""
+    return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+
+class _Unpatch(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, patches: Tensor) -> Tensor:
+        context.dtype = patches.dtype
+        n, channels, rows, columns = patches.shape
+        blocks = patches.permute(0, 2, 3, 1).reshape(n, rows, columns, PATCH, PATCH, -1)
+        frames = torch.empty(n, rows, PATCH, columns, PATCH, channels // PATCH**2, device=patches.device)
+        frames.copy_(blocks.transpose(2, 3))  # rearranges and widens in one go
+        return frames.reshape(n, rows * PATCH, columns * PATCH, -1).permute(0, 3, 1, 2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, slope: Tensor) -> Tensor:  # type: ignore[override]
+        n, channels, height, width = slope.shape
+        rows, columns = height // PATCH, width // PATCH
+        frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
+        blocks = torch.empty(n, rows, columns, PATCH, PATCH, channels, dtype=context.dtype, device=slope.device)
+        blocks.copy_(frames.transpose(2, 3))
+        return blocks.reshape(n, rows, columns, -1).permute(0, 3, 1, 2)
+
+
+def unpatch(patches: Tensor) -> Tensor:
+    """Frames (b, c, 4h, 4w) float32 from patches (b, 16c, h, w), whose channels are ordered as (4, 4, c).
+
+    ``pixel_shuffle`` with the channels last in memory on both sides, where it is one copy of whole runs of pixels.
+    """
+    return _Unpatch.apply(patches)
+
+
 class FastNetwork(nn.Module):
     """Encoder f and decoder g of the recipe ``fast``."""
 
@@ -97,9 +132,9 @@ class FastNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.precision = precision
-        self.register_buffer("median", median.repeat(frames, 1, 1))
+        self.register_buffer("median", channels_last(median.repeat(frames, 1, 1)))
         channels, self.height, self.width = self.median.shape
-        quarter = (math.ceil(self.height / PATCH), math.ceil(self.width / PATCH))
+        self.quarter = quarter = (math.ceil(self.height / PATCH), math.ceil(self.width / PATCH))
         eighth = (math.ceil(quarter[0] / 2), math.ceil(quarter[1] / 2))
         self.code = (maps, math.ceil(eighth[0] / 2), math.ceil(eighth[1] / 2))
         self.padding = (0, quarter[1] * PATCH - self.width, 0, quarter[0] * PATCH - self.height)
@@ -136,9 +171,11 @@ class FastNetwork(nn.Module):
 
     def encode(self, state: State) -> tuple[Latent, Latent]:
         """f(s): means and log-variances (b, z)."""
-        moved = F.pad((state - self.median) * 4.0, self.padding).contiguous(memory_format=torch.channels_last)
+        moved = torch.add(-4.0 * self.median, state, alpha=4.0)
+        if any(self.padding):
+            moved = F.pad(moved, self.padding)
         with self._mixed(state.device):
-            code = self.encoder(moved)
+            code = self.encoder(moved.contiguous(memory_format=torch.channels_last))
         mean, log_variance = code.float().chunk(2, dim=1)
         return mean.flatten(1), (log_variance.flatten(1) - 2.0).clamp(-8, 4)
 
@@ -147,8 +184,7 @@ class FastNetwork(nn.Module):
         maps = latent.unflatten(1, self.code).contiguous(memory_format=torch.channels_last)
         with self._mixed(latent.device):
             patches = self.decoder(maps)
-        moved = F.pixel_shuffle(patches.float(), PATCH)[:, :, : self.height, : self.width]
-        return moved + self.median
+        return unpatch(patches)[:, :, : self.height, : self.width] + self.median
 
     def _mixed(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
@@ -185,10 +221,10 @@ class FastRecipe:
         height, width = batch.state.shape[2:]
         attention = F.interpolate(decode_maps(batch.saliency), size=(height, width), mode="nearest")
         attention = (1.0 - config.saliency_share) + config.saliency_share * attention
-        precision = 0.5 / (statistics.variance.repeat(statistics.frames, 1, 1) + config.variance_floor)
+        precision = channels_last(0.5 / (statistics.variance.repeat(statistics.frames, 1, 1) + config.variance_floor))
         answered = perceive(reconstructed).vector()
         terms = {
-            "reconstruction": losses.reconstruction(batch.state, reconstructed, attention * precision).mean(),
+            "reconstruction": losses.reconstruction(batch.state, reconstructed, precision, attention).mean(),
             "perception": losses.perception(batch.answer, answered, statistics.answer_variance).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }

@@ -22,6 +22,16 @@ from weakspot.types import Latent, State
 FORMAT = 1
 
 
+class _Clamped(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, state: State) -> State:
+        return state.clamp(0.0, 1.0)
+
+    @staticmethod
+    def backward(context: Any, slope: State) -> State:  # type: ignore[override]
+        return slope
+
+
 @dataclass(frozen=True)
 class StateModel:
     """The generative model of the states (paper, section 2.1), trained.
@@ -51,8 +61,7 @@ class StateModel:
         Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
         of the range.
         """
-        state = self.network.decode(self.whitening.to_latent(noise))
-        return state + (state.clamp(0.0, 1.0) - state).detach()
+        return _Clamped.apply(self.network.decode(self.whitening.to_latent(noise)))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
