@@ -7,7 +7,6 @@ import pytest
 import torch
 from toys import LinearAgent, linear_model, linear_perceiver
 
-from weakspot.agents.base import AgentOutput
 from weakspot.errors import ConfigError, TargetError
 from weakspot.state_model.losses import prior
 from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, starts, synthesize
@@ -126,8 +125,3 @@ def test_impossible_settings_are_refused():
     for wrong in ({"states": 0}, {"steps": -1}, {"learning_rate": 0.0}, {"regulariser": -1.0}):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)
-
-
-def test_answers_can_be_sliced():
-    output = AgentOutput(torch.arange(6.0).reshape(3, 2), torch.arange(3.0))
-    assert output[1:].scores.tolist() == [[2.0, 3.0], [4.0, 5.0]] and output[1:].value.tolist() == [1.0, 2.0]

@@ -122,7 +122,8 @@ class Pipeline:
         self.targets = list(config.targets)
         self.slugs = self._slugs_checked()
         recipe(config.train.recipe)
-        self.folder = RunFolder(config.output, config.record() | {"agent_weights": self.subject.agent.spec.fingerprint})
+        made_of = {"agent_weights": self.subject.agent.spec.fingerprint, "agent_code": _own([config.agent])}
+        self.folder = RunFolder(config.output, config.record() | made_of)
 
     def run(self) -> Path:
         """Does what is to be done, and returns the path of the report."""
@@ -465,9 +466,9 @@ def command_line(config: RunConfig) -> str:
     return " ".join(words)
 
 
-def _own(targets: list[str]) -> list[str]:
-    """Fingerprints of the user's own target files."""
-    return [file_digest(Path(name.rpartition(":")[0])) for name in targets if ".py:" in name]
+def _own(names: list[str]) -> list[str]:
+    """Fingerprints of the user's own files among ``path.py:function`` names."""
+    return [file_digest(Path(name.rpartition(":")[0])) for name in names if ".py:" in name]
 
 
 def _apart(ranked: np.ndarray, dataset: StateDataset, count: int, gap: int = 20) -> np.ndarray:

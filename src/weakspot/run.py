@@ -24,8 +24,6 @@ from typing import Any
 from weakspot.errors import RunError, RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_json
 
-FORMAT = 1
-
 
 def digest(*parts: Any) -> str:
     """A short hash over plain data."""
@@ -124,7 +122,7 @@ class RunFolder:
         records = self.records()
         records[name] = record
         stages = {stage: vars(finished) for stage, finished in records.items()}
-        write_json(self.path / "manifest.json", {"format": FORMAT, "stages": stages})
+        write_json(self.path / "manifest.json", {"stages": stages})
         self._note_spent(name, 0.0)
         return record, True
 

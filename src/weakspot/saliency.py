@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ CLIP = 100.0
 """Largest weight that :func:`saliency_maps` stores, in multiples of the mean."""
 
 
+@runtime_checkable
 class States(Protocol):
     """What :func:`saliency_maps` needs of a data set."""
 

@@ -124,8 +124,8 @@ def starts(
     return SearchDistribution(mean, torch.full(shape, config.start_sigma, device=model.device))
 
 
-def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n steps+1 z"]:
-    """eps of every step and of the final draw, from a generator for each state."""
+def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n draws z"]:
+    """eps of every step and one more for the final draw, from a generator for each state."""
     drawn = torch.empty(config.states, config.steps + 1, latent)
     for j in range(config.states):
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + first + j)

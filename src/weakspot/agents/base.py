@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +29,6 @@ class AgentOutput:
 
     scores: Scores
     value: PerState | None = None
-
-    def __getitem__(self, index: slice | Tensor) -> AgentOutput:
-        """The answers to some of the states."""
-        return AgentOutput(self.scores[index], None if self.value is None else self.value[index])
 
     def vector(self) -> Tensor:
         """Everything the agent answered, one row a state: what the perception loss (eq. 3) compares."""
@@ -64,6 +60,7 @@ class AgentSpec:
     fingerprint: str
 
 
+@runtime_checkable
 class Agent(Protocol):
     """A trained agent with fixed weights."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Step:
     ram: np.ndarray
 
 
+@runtime_checkable
 class Environment(Protocol):
     """One copy of an environment that can be stored and restored at any decision."""
 

@@ -73,7 +73,7 @@ class _Share:
     pictures: Pictures
     environments: list[Environment] = field(default_factory=list)
 
-    def make(self, _: None) -> list[None]:
+    def make(self, _: Sequence[None]) -> list[None]:
         self.environments = [self.factory() for _ in self.numbers]
         return [None for _ in self.numbers]
 
@@ -83,7 +83,7 @@ class _Share:
     def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
         return [self._start(i, self.environments[i].restore(snapshot)) for i, snapshot in enumerate(snapshots)]
 
-    def snapshot(self, _: None) -> list[bytes]:
+    def snapshot(self, _: Sequence[None]) -> list[bytes]:
         return [environment.snapshot() for environment in self.environments]
 
     def step(self, actions: Sequence[int]) -> list[Decision]:

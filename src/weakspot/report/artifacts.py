@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 
 from weakspot.errors import RunError
 from weakspot.types import Stacks
@@ -174,7 +175,7 @@ class Novelty:
     mse: np.ndarray
     differing_share: np.ndarray
     real_target: np.ndarray
-    retrieved: Stacks | None
+    retrieved: UInt8[np.ndarray, "r k h w c"] | None
     retrieved_target: np.ndarray | None
 
 

@@ -109,12 +109,12 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        network: nn.Module = recipe(header["recipe"]).network(statistics, precision)
+        network: nn.Module = recipe(header["recipe"], header["settings"]).network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
         whitening = Whitening(tensors["whitening.mean"], tensors["whitening.factor"])
-    except (SafetensorError, KeyError, json.JSONDecodeError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
             expected="a file written by the train stage",

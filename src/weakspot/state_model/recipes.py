@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from weakspot.state_model.paper import PaperConfig, PaperRecipe
 from weakspot.types import Latent, State
 
 
+@runtime_checkable
 class Network(Protocol):
     """An encoder f and a decoder g."""
 
@@ -27,6 +28,7 @@ class Network(Protocol):
     def decode(self, latent: Latent) -> State: ...
 
 
+@runtime_checkable
 class Recipe(Protocol):
     """How a state model is built and trained.
 
@@ -62,15 +64,16 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
 """``fast`` is the default; ``paper`` is section 4.1; the other two are its ablations (table 1: L_p only, VAE)."""
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of that name with its default settings; raises :class:`ConfigError` for an unknown one."""
+def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe of that name, its default settings ``changed``; raises :class:`ConfigError` for an unknown name."""
     if name not in RECIPES:
         raise ConfigError(
             f"there is no recipe {name!r}",
             expected="one of " + ", ".join(RECIPES),
             todo="choose one of them with --train.recipe",
         )
-    return RECIPES[name]()
+    chosen: Any = RECIPES[name]()
+    return type(chosen)(dataclasses.replace(chosen.config, **changed)) if changed else chosen
 
 
 def settings(chosen: Recipe) -> dict[str, Any]:

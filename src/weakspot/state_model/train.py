@@ -363,7 +363,7 @@ def _forget_after(metrics: Path, step: int) -> None:
     kept = []
     for line in metrics.read_text().splitlines():
         try:
-            if json.loads(line)["step"] <= step:
+            if json.loads(line)["step"] < step:
                 kept.append(line)
         except (json.JSONDecodeError, KeyError):
             continue
