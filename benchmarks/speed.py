@@ -51,7 +51,7 @@ def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) 
 
     def real() -> float:
         with tempfile.TemporaryDirectory() as place:
-            model = train(one.perceive, dataset, maps, TrainConfig(steps=steps, workers=1), Path(place))
+            model = train(one.perceive, dataset, maps, TrainConfig(steps=steps, prior_steps=1, workers=1), Path(place))
             return model.info["seconds"] / steps
 
     bare()
@@ -96,7 +96,8 @@ def peak_memory(agent: str, environment: str | None) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp())
     where = ["--environment", environment] if environment else []
     command = [sys.executable, "-m", "weakspot.cli", "run", "--agent", agent, *where, "--output", str(folder / "run")]
-    command += ["--train.steps", "40", "--synthesize.steps", "20", "--analyse.goggles.longest", "50"]
+    command += ["--train.steps", "40", "--train.prior-steps", "10"]
+    command += ["--synthesize.steps", "20", "--analyse.goggles.longest", "50"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     most = 0
     while process.poll() is None:

@@ -20,7 +20,7 @@ AGENT = f"{HERE / 'tiny_agent.py'}:pong"
 TINY = [
     *("--agent", AGENT, "--environment", "pong", "--targets", "T-", "LEFT"),
     *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
-    *("--train.steps", "6", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
+    *("--train.steps", "6", "--train.prior-steps", "2", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
     *("--synthesize.states", "3", "--synthesize.steps", "5"),
     *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
 ]  # fmt: skip
@@ -198,7 +198,7 @@ def test_the_lines_in_the_readme(tmp_path):
         ('"pong-double-dqn"', f'{AGENT!r}, environment="pong"'),
         ('Path("runs/pong")', f"Path({str(tmp_path / 'run')!r})"),
         ("frames=10_000", "frames=240, streams=2, epsilon=1.0"),
-        ("minutes=7", "steps=4, workers=1"),
+        ("minutes=7", "steps=4, prior_steps=2, workers=1"),
         ("Pipeline(config)", 'Pipeline(config, only=("collect", "train", "synthesize"))'),
     ):
         assert written in code

@@ -196,7 +196,7 @@ def test_states_with_black_history_are_left_out(played):
 
 def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
     dataset, perceive, maps = played
-    config = TrainConfig(steps=30, checkpoint_every=0.0, workers=2, precision="float32")
+    config = TrainConfig(steps=30, prior_steps=2, checkpoint_every=0.0, workers=2, precision="float32")
     once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=FastRecipe(SMALL))
 
     class EnoughError(Exception):
@@ -208,7 +208,7 @@ def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
         return {}
 
     with pytest.raises(EnoughError):
-        short = TrainConfig(steps=30, checkpoint_every=0.0, measure_every=0.0, workers=2, precision="float32")
+        short = TrainConfig(steps=30, prior_steps=2, checkpoint_every=0.0, measure_every=0.0, workers=2, precision="float32")
         train(perceive, dataset, maps, short, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL), measures=stop)
     twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL))
     for a, b in zip(once.network.parameters(), twice.network.parameters(), strict=True):
@@ -229,7 +229,7 @@ KILLED = """
     from weakspot.state_model.fast import FastRecipe
     from weakspot.state_model.train import TrainConfig, train
     dataset = StateDataset.open({states!r})
-    config = TrainConfig(steps=4000, checkpoint_every=0.0, workers=1, precision="float32")
+    config = TrainConfig(steps=4000, prior_steps=2, checkpoint_every=0.0, workers=1, precision="float32")
     train(Perceiver(SmallAgent(), gray_observation), dataset, load_maps(Path({maps!r}), len(dataset)), config,
           Path(sys.argv[1]), chosen_recipe=FastRecipe(SMALL))
 """
@@ -250,7 +250,7 @@ def test_a_kill_leaves_a_training_that_goes_on(played, tmp_path):
     process.wait()
     stored = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert 0 < stored["step"] < 4000
-    config = TrainConfig(steps=stored["step"] + 5, workers=1, precision="float32")
+    config = TrainConfig(steps=stored["step"] + 5, prior_steps=2, workers=1, precision="float32")
     model = train(perceive, dataset, maps, config, folder, chosen_recipe=FastRecipe(SMALL))
     assert model.info["steps"] == stored["step"] + 5
 
@@ -259,12 +259,12 @@ def test_nan_out_of_the_agent_stops_the_training_with_a_word(played, tmp_path):
     dataset, _, maps = played
     perceive = Perceiver(SmallAgent(float("nan")), gray_observation)
     with pytest.raises(OutputError, match="answered NaN or infinity to a reconstructed state"):
-        train(perceive, dataset, maps, TrainConfig(steps=3), tmp_path, chosen_recipe=FastRecipe(SMALL))
+        train(perceive, dataset, maps, TrainConfig(steps=3, prior_steps=2), tmp_path, chosen_recipe=FastRecipe(SMALL))
 
 
 def test_a_model_survives_its_file(played, statistics, tmp_path):
     dataset, perceive, maps = played
-    model = train(perceive, dataset, maps, TrainConfig(steps=3, recipe="fast", precision="float32"), tmp_path)
+    model = train(perceive, dataset, maps, TrainConfig(steps=3, prior_steps=2, recipe="fast", precision="float32"), tmp_path)
     again = load(tmp_path / "model.safetensors")
     state = as_state(dataset.stacks(np.arange(20, 24)))
     assert torch.equal(model.reconstruct(state), again.reconstruct(state))
@@ -296,7 +296,7 @@ def test_whitened_codes_have_mean_zero_and_covariance_one():
 
 def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, tmp_path):
     dataset, perceive, maps = played
-    model = train(perceive, dataset, maps, TrainConfig(steps=2, precision="float32"), tmp_path)
+    model = train(perceive, dataset, maps, TrainConfig(steps=2, prior_steps=2, precision="float32"), tmp_path)
     noise = torch.randn(2, model.latent, requires_grad=True)
     state = model.generate(noise * 50)
     assert state.min() >= 0.0 and state.max() <= 1.0
@@ -305,7 +305,7 @@ def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, 
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ConfigError, match="one of fast, paper"):
+    with pytest.raises(ConfigError, match="one of fast, fast-gaussian, paper"):
         recipe("fsat")
     with pytest.raises(ConfigError):
         TrainConfig(minutes=0.0)

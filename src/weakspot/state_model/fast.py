@@ -3,9 +3,8 @@
     L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 (v_i + tau))  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
            + lambda KL(f(s), N(0, I)),                     W = 1 - rho + rho * saliency (mean 1)
 
-with v_i the variance of pixel i over the data.  After training, a Gaussian is fitted to the codes, and everything
-downstream works in its whitened space, where N(0, I) is the distribution of the data's codes
-(:mod:`weakspot.state_model.whitening`).
+with v_i the variance of pixel i over the data.  Then a flow is learned that carries N(0, I) to the distribution of the
+data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
 
 Departures from the paper, each for a measured reason:
 
@@ -24,7 +23,7 @@ Departures from the paper, each for a measured reason:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.saliency import decode_maps
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.state_model.flow import FlowConfig
 from weakspot.types import Latent, State
 
 PATCH = 4
@@ -190,6 +190,10 @@ class FastNetwork(nn.Module):
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
 
+FLOW = FlowConfig()
+"""Settings of the learned prior."""
+
+
 class FastRecipe:
     """The recipe of this file."""
 
@@ -197,8 +201,12 @@ class FastRecipe:
     whitens = True
     equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2(v_i + tau) + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
-    def __init__(self, config: FastConfig) -> None:
-        self.config = config
+    def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
+        self.config, self.flow = config, flow
+
+    def changed(self, **settings: Any) -> FastRecipe:
+        """The same recipe with other settings."""
+        return FastRecipe(replace(self.config, **settings), self.flow)
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
         return FastNetwork(statistics.median, statistics.frames, self.config.maps, self.config.width, precision)

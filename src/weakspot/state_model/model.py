@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,11 +15,26 @@ from torch import Tensor, nn
 from weakspot.errors import StateModelError
 from weakspot.files import write_atomic
 from weakspot.state_model.batch import DataStatistics
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, State
 
-FORMAT = 1
+FORMAT = 2
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """An invertible, differentiable map between N(0, I) and the codes of the data."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def to_latent(self, noise: Latent) -> Latent: ...
+
+    def to_noise(self, latent: Latent) -> Latent: ...
+
+    def tensors(self) -> dict[str, Tensor]: ...
 
 
 class _Clamped(torch.autograd.Function):
@@ -38,12 +53,12 @@ class StateModel:
 
     Attributes:
         network: encoder and decoder, in evaluation mode.
-        whitening: the Gaussian of the data's codes; the identity for the paper's recipe.
+        prior: the distribution of the data's codes as a map from N(0, I); the identity for the paper's recipe.
         info: recipe, settings, steps, data and agent it was trained on.
     """
 
     network: Any
-    whitening: Whitening
+    prior: Prior
     info: dict[str, Any]
 
     @property
@@ -53,7 +68,7 @@ class StateModel:
 
     @property
     def device(self) -> torch.device:
-        return self.whitening.mean.device
+        return self.prior.device
 
     def generate(self, noise: Latent) -> State:
         """States in [0, 1] from points of the N(0, I) space, differentiable.
@@ -61,12 +76,12 @@ class StateModel:
         Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
         of the range.
         """
-        return _Clamped.apply(self.network.decode(self.whitening.to_latent(noise)))
+        return _Clamped.apply(self.network.decode(self.prior.to_latent(noise)))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
         mean, _ = self.network.encode(state)
-        return self.whitening.to_noise(mean)
+        return self.prior.to_noise(mean)
 
     def reconstruct(self, state: State) -> State:
         """g(f_mu(s)): states in [0, 1] through the bottleneck, without noise."""
@@ -79,8 +94,7 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     tensors: dict[str, Tensor] = {
         f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()
     }
-    tensors["whitening.mean"] = model.whitening.mean.cpu().contiguous()
-    tensors["whitening.factor"] = model.whitening.factor.cpu().contiguous()
+    tensors |= {f"prior.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.prior.tensors().items()}
     tensors["statistics.median"] = statistics.median.cpu().contiguous()
     tensors["statistics.variance"] = statistics.variance.cpu().contiguous()
     tensors["statistics.answer_variance"] = statistics.answer_variance.cpu().contiguous()
@@ -113,7 +127,8 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
-        whitening = Whitening(tensors["whitening.mean"], tensors["whitening.factor"])
+        kept = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
+        prior = _prior(kept, header, network, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
@@ -121,4 +136,14 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             todo="delete it and run the same command again",
         ) from error
     network.to(device).eval().requires_grad_(False)
-    return StateModel(network, whitening.to(device), header)
+    return StateModel(network, prior, header)
+
+
+def _prior(tensors: dict[str, Tensor], header: dict[str, Any], network: Any, precision: torch.dtype) -> Prior:
+    gaussian = Whitening(tensors["mean"], tensors["root"], tensors["inverse"])
+    if "flow" not in header:
+        return gaussian
+    config = FlowConfig(**header["flow"]["settings"])
+    velocity = Velocity(network.code, config, precision)
+    velocity.load_state_dict({name.removeprefix("flow."): t for name, t in tensors.items() if name.startswith("flow.")})
+    return FlowPrior(gaussian, velocity.to(gaussian.device).eval().requires_grad_(False), config.integration)

@@ -15,8 +15,8 @@ which is a map per gray frame, weighs the three colours of a pixel alike.  It is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,7 @@ class PaperRecipe:
 
     splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
     whitens = False
+    flow = None
 
     def __init__(self, config: PaperConfig) -> None:
         self.config = config
@@ -97,6 +98,10 @@ class PaperRecipe:
             "vae": "L_p + 0.0001 KL, L_p unweighted",
         }
         self.equation = f"L = {terms[config.loss]}"
+
+    def changed(self, **settings: Any) -> PaperRecipe:
+        """The same recipe with other settings."""
+        return PaperRecipe(replace(self.config, **settings))
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> PaperNetwork:
         """Always in float32, as published."""

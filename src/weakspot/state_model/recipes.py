@@ -13,6 +13,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.errors import ConfigError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.fast import FastConfig, FastRecipe
+from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.paper import PaperConfig, PaperRecipe
 from weakspot.types import Latent, State
 
@@ -37,14 +38,18 @@ class Recipe(Protocol):
         equation: its loss, for people.
         splits_batches: a batch may be worked on in parts, side by side.
         whitens: a Gaussian is fitted to the codes after training.
+        flow: the settings of the flow that is then learned on the codes, or None.
     """
 
     config: Any
     equation: str
     splits_batches: bool
     whitens: bool
+    flow: FlowConfig | None
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> Any: ...
+
+    def changed(self, **settings: Any) -> Recipe: ...
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer: ...
 
@@ -57,11 +62,13 @@ class Recipe(Protocol):
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
     "fast": lambda: FastRecipe(FastConfig()),
+    "fast-gaussian": lambda: FastRecipe(FastConfig(), flow=None),
     "paper": lambda: PaperRecipe(PaperConfig()),
     "paper-attentive": lambda: PaperRecipe(PaperConfig(loss="attentive")),
     "paper-vae": lambda: PaperRecipe(PaperConfig(loss="vae")),
 }
-"""``fast`` is the default; ``paper`` is section 4.1; the other two are its ablations (table 1: L_p only, VAE)."""
+"""``fast`` is the default, ``fast-gaussian`` the same without the learned prior; ``paper`` is section 4.1, and the other two
+are its ablations (table 1: L_p only, VAE)."""
 
 
 def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
@@ -72,8 +79,8 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
             expected="one of " + ", ".join(RECIPES),
             todo="choose one of them with --train.recipe",
         )
-    chosen: Any = RECIPES[name]()
-    return type(chosen)(dataclasses.replace(chosen.config, **changed)) if changed else chosen
+    chosen = RECIPES[name]()
+    return chosen.changed(**changed) if changed else chosen
 
 
 def settings(chosen: Recipe) -> dict[str, Any]:

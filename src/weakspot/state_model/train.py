@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
 from weakspot.precision import Precision, resolve
 from weakspot.run import digest
-from weakspot.state_model import whitening
+from weakspot.state_model import flow, whitening
 from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
 from weakspot.state_model.model import StateModel, save
 from weakspot.state_model.recipes import Recipe, recipe, settings
@@ -42,8 +42,12 @@ class TrainConfig:
     minutes: float = 7.0
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""
+    prior_share: float = 0.25
+    """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
     steps: int = 0
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
+    prior_steps: int = 400
+    """Steps of learning the prior where the budget is in steps."""
     seed: int = 0
     held_out: float = 0.1
     """Share of the states, the last of every stream, that is never trained on."""
@@ -63,6 +67,11 @@ class TrainConfig:
                 expected="a positive number of minutes or steps",
                 todo="set --train.minutes or --train.steps",
             )
+        if not 0 < self.prior_share < 1 or self.prior_steps < 1:
+            raise ConfigError(
+                f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
+                expected="a share above 0 and below 1, and at least one step",
+            )
         if self.seed < 0 or self.workers < 0:
             raise ConfigError(f"seed {self.seed} and {self.workers} workers", expected="0 or more of each")
         if not 0 < self.held_out < 1:
@@ -79,10 +88,10 @@ Measure = Callable[[StateModel], dict[str, float | None]]
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Tensor work of one thread for each thread of ours."""
+def threads(count: int) -> Iterator[None]:
+    """Tensor work of ``count`` threads for each thread of ours, for a while."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
@@ -151,6 +160,7 @@ def train(
     """
     make_folder(folder)
     chosen_recipe = chosen_recipe or recipe(config.recipe)
+    of_prior = config.prior_share if chosen_recipe.flow else 0.0
     device = perceive.agent.device
     precision = resolve(config.precision, device)
     indices = with_history(dataset, dataset.split(config.held_out)[0])
@@ -176,7 +186,7 @@ def train(
     checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
     made_of = digest(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
-        *(config.seed, config.held_out, str(precision)),
+        *(config.seed, config.held_out, str(precision), of_prior),
     )
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
@@ -206,7 +216,21 @@ def train(
         model = unfitted()
         if not chosen_recipe.whitens:
             return model
-        return replace(model, whitening=whitening.fit(*_codes(network, dataset, indices, device)).to(device))
+        means, log_variances = _codes(network, dataset, indices, device)
+        gaussian = whitening.fit(means, log_variances).to(device)
+        if chosen_recipe.flow is None:
+            return replace(model, prior=gaussian)
+        with threads(config.parts):
+            prior, told = flow.fit(
+                gaussian, means, log_variances, network.code, chosen_recipe.flow,
+                used=lambda steps, seconds: (
+                    steps / config.prior_steps if config.steps > 0 else seconds / (60.0 * config.minutes * of_prior)
+                ),
+                seed=config.seed, made_of=f"{made_of} {state.step}", checkpoint=folder / "prior.pt",
+                checkpoint_every=config.checkpoint_every, dtype=precision,
+                progress=lambda share, text: progress(1.0 - of_prior * (1.0 - share), text),
+            )  # fmt: skip
+        return replace(model, prior=prior, info=model.info | {"flow": {"settings": asdict(chosen_recipe.flow), **told}})
 
     def note(measured: dict[str, float | None]) -> None:
         line = {"step": state.step, "seconds": round(state.seconds, 2), **state.terms(), **measured}
@@ -218,11 +242,10 @@ def train(
             checkpoint, lambda path: torch.save({"made_of": made_of, **_stored(network, optimizer, feeder, state)}, path)
         )
 
-    single = one_thread_each() if parts > 1 else _as_it_is()
-    with single, ThreadPoolExecutor(parts) as pool:
+    with threads(1) if parts > 1 else nullcontext(), ThreadPoolExecutor(parts) as pool:
         kept, measured_at, noted = state.seconds, state.seconds, state.seconds
         network.train()
-        while (share := state.used(config)) < 1.0:
+        while (share := state.used(config.steps, 60.0 * config.minutes * (1.0 - of_prior))) < 1.0:
             started = time.perf_counter()
             for group in optimizer.param_groups:
                 group["lr"] = chosen_recipe.learning_rate(share, state.step)
@@ -247,7 +270,7 @@ def train(
                 raise _not_finite(perceive, state)
             if state.seconds - noted >= 5.0:
                 noted = state.seconds
-                progress(share, f"step {state.step:,}, loss {state.last['loss']:,.4g}")
+                progress(share * (1.0 - of_prior), f"step {state.step:,}, loss {state.last['loss']:,.4g}")
                 note({})
             if measures is not None and state.seconds - measured_at >= config.measure_every:
                 measured_at = state.seconds
@@ -257,10 +280,10 @@ def train(
                 kept = state.seconds
                 store()
         store()
-        network.requires_grad_(False)
-        model = fitted()
-        if measures is not None:
-            note(measures(model))
+    network.requires_grad_(False)
+    model = fitted()
+    if measures is not None:
+        note(measures(model))
     progress(1.0, f"step {state.step:,}")
     save(model, statistics, folder / "model.safetensors")
     write_json(folder / "model.json", model.info)
@@ -277,8 +300,8 @@ class _State:
         self._sums: dict[str, float] = {}
         self._count = 0
 
-    def used(self, config: TrainConfig) -> float:
-        return self.step / config.steps if config.steps > 0 else self.seconds / (60.0 * config.minutes)
+    def used(self, steps: int, seconds: float) -> float:
+        return self.step / steps if steps > 0 else self.seconds / seconds
 
     def add(self, parts: list[dict[str, float]]) -> None:
         self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
@@ -291,11 +314,6 @@ class _State:
         means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
         self._sums, self._count = {}, 0
         return means
-
-
-@contextmanager
-def _as_it_is() -> Iterator[None]:
-    yield
 
 
 def _codes(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,13 @@
 """A Gaussian fitted to the codes of the data, and the space in which it is N(0, I).
 
 A spatial code does not come out as N(0, I): neighbouring cells agree with each other, and random codes decode to nothing
-in particular.  With ``m`` the mean of the codes and ``L L^T`` their covariance,
+in particular.  With ``m`` the mean of the codes and ``C`` their covariance,
 
-    z = m + L u,        u = L^-1 (z - m),
+    z = m + C^(1/2) u,        u = C^(-1/2) (z - m),
 
-u is distributed with mean 0 and covariance I over the data.  Algorithm 1 runs in u: x_mu and x_sigma are in units of the
-data's own spread, and KL(x, N(0, I)) says how far a state is from the data's codes, in nats.  For a model whose codes are
-already N(0, I), like the paper's, m = 0 and L = I.
+u is distributed with mean 0 and covariance I over the data.  The root is the symmetric one: of all whitened spaces it is
+the one closest to the code itself, so that each u still belongs to a place.  For a model whose codes are already N(0, I),
+like the paper's, m = 0 and C = I.
 """
 
 from __future__ import annotations
@@ -26,31 +26,41 @@ RIDGE = 1e-4
 
 @dataclass(frozen=True)
 class Whitening:
-    """z = mean + factor @ u.
+    """z = mean + root @ u.
 
     Attributes:
         mean: m (z,).
-        factor: L (z, z), lower triangular.
+        root: C^(1/2) (z, z), symmetric.
+        inverse: C^(-1/2) (z, z).
     """
 
     mean: Float[Tensor, " z"]
-    factor: Float[Tensor, "z z"]
+    root: Float[Tensor, "z z"]
+    inverse: Float[Tensor, "z z"]
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
 
     def to_latent(self, noise: Latent) -> Latent:
         """z of u, differentiable."""
-        return self.mean + noise @ self.factor.T
+        return self.mean + noise @ self.root
 
     def to_noise(self, latent: Latent) -> Latent:
         """u of z."""
-        return torch.linalg.solve_triangular(self.factor, (latent - self.mean).T, upper=False).T
+        return (latent - self.mean) @ self.inverse
 
     def to(self, device: torch.device | str) -> Whitening:
-        return Whitening(self.mean.to(device), self.factor.to(device))
+        return Whitening(self.mean.to(device), self.root.to(device), self.inverse.to(device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file has to keep of it."""
+        return {"mean": self.mean, "root": self.root, "inverse": self.inverse}
 
 
 def identity(latent: int) -> Whitening:
     """The whitening of codes that are N(0, I) already."""
-    return Whitening(torch.zeros(latent), torch.eye(latent))
+    return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent))
 
 
 def fit(means: Latent, log_variances: Latent) -> Whitening:
@@ -59,4 +69,7 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
     centred = means.double() - mean
     covariance = centred.T @ centred / len(means) + torch.diag(log_variances.double().exp().mean(dim=0))
     covariance.diagonal().add_(RIDGE * covariance.diagonal().mean())
-    return Whitening(mean.float(), torch.linalg.cholesky(covariance).float().contiguous())
+    variances, axes = torch.linalg.eigh(covariance)
+    spread = variances.sqrt()
+    root, inverse = (axes * spread) @ axes.T, (axes / spread) @ axes.T
+    return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous())

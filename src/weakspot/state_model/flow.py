@@ -1,0 +1,265 @@
+"""The learned prior of the recipe ``fast``: a flow that carries N(0, I) to the distribution of the data's codes.
+
+In whitened space (:mod:`weakspot.state_model.whitening`) the codes have mean 0 and covariance I, but they are no Gaussian:
+a Gaussian cannot say that there is one ball, not two and not none.  The flow is learned by flow matching (Lipman et al.
+2023; Albergo and Vanden-Eijnden 2023) on the path
+
+    x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a code of the data,   t from 0 to 1,
+    minimise  E || v(x_t, t) - d x_t / dt ||^2,         d x_t / dt = pi / 2 (cos(pi t / 2) x_1 - sin(pi t / 2) x_0),
+
+and a code is made by integrating dx / dt = v(x, t) from noise.  On this path a Gaussian of covariance I stays where it is:
+v = 0 is the whitened Gaussian itself, the network starts there, and only learns what that Gaussian gets wrong.  So few
+integration steps are enough.  Backwards in time, the same integration gives the noise of a code.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from weakspot.errors import ConfigError
+from weakspot.files import write_atomic
+from weakspot.state_model.whitening import Whitening
+from weakspot.types import Latent, PerState
+
+FREQUENCIES = 16
+"""Frequencies in which the network is told the time."""
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Settings of the flow."""
+
+    width: int = 128
+    depth: int = 4
+    heads: int = 4
+    integration: int = 6
+    """Midpoint steps from noise to code, two evaluations of the network each."""
+    learning_rate: float = 1e-3
+    batch_size: int = 256
+    average: float = 0.999
+    """Decay of the running average of the weights, which is what is used in the end."""
+
+
+class Block(nn.Module):
+    """Attention and a hidden layer, each behind a normalisation that is scaled and shifted according to the time."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 4 * width)
+        self.mix = nn.Linear(width, 3 * width)
+        self.mixed = nn.Linear(width, width)
+        self.hidden = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        for layer in (self.modulation, self.mixed, self.hidden[2]):
+            assert isinstance(layer, nn.Linear)
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, tokens: Tensor, moment: Tensor) -> Tensor:
+        scale, shift, scale_hidden, shift_hidden = self.modulation(moment)[:, None].chunk(4, dim=2)
+        query, key, value = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.mix(self.norm(tokens) * (1 + scale) + shift).chunk(3, dim=2)
+        )
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        tokens = tokens + self.mixed(attended)
+        return tokens + self.hidden(self.norm(tokens) * (1 + scale_hidden) + shift_hidden)
+
+
+class Velocity(nn.Module):
+    """v(x, t): a small transformer with a token for each place of the spatial code; zero before training.
+
+    Args:
+        code: (maps, height, width) of the code.
+        config: its size.
+        dtype: number format of its products.
+    """
+
+    def __init__(self, code: tuple[int, int, int], config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        if config.width % config.heads:
+            raise ConfigError(f"width {config.width} with {config.heads} heads", expected="a multiple of the heads")
+        self.code, self.dtype = code, dtype
+        maps, height, width = code
+        self.enter = nn.Linear(maps, config.width)
+        self.place = nn.Parameter(0.5 * torch.randn(height * width, config.width))
+        self.moment = nn.Sequential(
+            nn.Linear(2 * FREQUENCIES, config.width), nn.SiLU(), nn.Linear(config.width, config.width), nn.SiLU()
+        )
+        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self.leave = nn.Linear(config.width, maps)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, x: Latent, moment: PerState) -> Latent:
+        angles = moment[:, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=x.device)
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            known = self.moment(torch.cat([angles.cos(), angles.sin()], dim=1))
+            tokens = self.enter(x.unflatten(1, (self.code[0], -1)).transpose(1, 2)) + self.place
+            for block in self.blocks:
+                tokens = block(tokens, known)
+            tokens = self.leave(self.norm(tokens))
+        return tokens.float().transpose(1, 2).flatten(1)
+
+
+@dataclass(frozen=True)
+class FlowPrior:
+    """The codes of the data as a function of N(0, I), and back.
+
+    Attributes:
+        whitening: the Gaussian of the codes.
+        velocity: v, trained, its parameters frozen.
+        integration: midpoint steps.
+    """
+
+    whitening: Whitening
+    velocity: Velocity
+    integration: int
+
+    @property
+    def device(self) -> torch.device:
+        return self.whitening.device
+
+    def to_latent(self, noise: Latent) -> Latent:
+        """z of u, differentiable."""
+        return self.whitening.to_latent(self._carried(noise, 0.0, 1.0))
+
+    def to_noise(self, latent: Latent) -> Latent:
+        """u of z."""
+        return self._carried(self.whitening.to_noise(latent), 1.0, 0.0)
+
+    def to(self, device: torch.device | str) -> FlowPrior:
+        return FlowPrior(self.whitening.to(device), self.velocity.to(device), self.integration)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a file has to keep of it."""
+        flow = {f"flow.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
+        return {**self.whitening.tensors(), **flow}
+
+    def _carried(self, x: Latent, start: float, end: float) -> Latent:
+        step = (end - start) / self.integration
+        for i in range(self.integration):
+            now = start + i * step
+            half = x + 0.5 * step * self.velocity(x, x.new_full((len(x),), now))
+            x = x + step * self.velocity(half, x.new_full((len(x),), now + 0.5 * step))
+        return x
+
+
+def matching_loss(velocity: Callable[[Latent, PerState], Latent], noise: Latent, code: Latent, moment: PerState) -> Tensor:
+    """The mean over batch and dimensions of || v(x_t, t) - d x_t / dt ||^2."""
+    angle = 0.5 * math.pi * moment[:, None]
+    x = angle.cos() * noise + angle.sin() * code
+    slope = 0.5 * math.pi * (angle.cos() * code - angle.sin() * noise)
+    return (velocity(x, moment) - slope).square().mean()
+
+
+def fit(
+    whitening: Whitening,
+    means: Latent,
+    log_variances: Latent,
+    code: tuple[int, int, int],
+    config: FlowConfig,
+    *,
+    used: Callable[[int, float], float],
+    seed: int,
+    made_of: str,
+    checkpoint: Path,
+    checkpoint_every: float = 60.0,
+    dtype: torch.dtype = torch.float32,
+    progress: Callable[[float, str], None] = lambda share, text: None,
+) -> tuple[FlowPrior, dict[str, float]]:
+    """Learns the flow, or goes on learning it.
+
+    Args:
+        whitening: fitted to the same codes.
+        means, log_variances: what the encoder says of every training state (n, z); codes are drawn from there.
+        code: (maps, height, width) of a code.
+        config: settings.
+        used: share of the budget that so many steps and seconds are.
+        seed: of weights and draws.
+        made_of: says what the codes are from; a checkpoint that says something else is not used.
+        checkpoint: the file it is kept in meanwhile.
+        checkpoint_every: seconds.
+        dtype: number format of the products.
+        progress: called with the share of the budget that is used, and a short text.
+
+    Returns:
+        The prior, and ``steps``, ``seconds`` and the last ``loss``.
+    """
+    device = means.device
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        velocity = Velocity(code, config, dtype).to(device)
+    optimizer = torch.optim.AdamW(velocity.parameters(), lr=config.learning_rate, weight_decay=1e-3, fused=True)
+    average = copy.deepcopy(velocity).requires_grad_(False)
+    centre, spread = whitening.to_noise(means), torch.exp(0.5 * log_variances)
+    steps, seconds, loss = 0, 0.0, float("nan")
+    stored = _stored(checkpoint, made_of)
+    if stored:
+        velocity.load_state_dict(stored["velocity"])
+        average.load_state_dict(stored["average"])
+        optimizer.load_state_dict(stored["optimizer"])
+        generator.set_state(stored["generator"])
+        steps, seconds = stored["steps"], stored["seconds"]
+
+    def store() -> None:
+        content = {
+            "made_of": made_of, "velocity": velocity.state_dict(), "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(), "generator": generator.get_state(), "steps": steps, "seconds": seconds,
+        }  # fmt: skip
+        write_atomic(checkpoint, lambda path: torch.save(content, path))
+
+    kept = told = seconds
+    size = min(config.batch_size, len(means))
+    while (share := used(steps, seconds)) < 1.0:
+        started = time.perf_counter()
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * min(1.0, (steps + 1) / 50) * (0.01 + 0.99 * cosine)
+        chosen = torch.randint(len(means), (size,), generator=generator)
+        drawn = torch.randn(2, size, means.shape[1], generator=generator).to(device)
+        moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(device)
+        real = centre[chosen] + (spread[chosen] * drawn[0]) @ whitening.inverse
+        found = matching_loss(velocity, drawn[1], real, moment)
+        optimizer.zero_grad()
+        found.backward()
+        nn.utils.clip_grad_norm_(velocity.parameters(), 1.0)
+        optimizer.step()
+        steps += 1
+        decay = min(config.average, (1 + steps) / (10 + steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.parameters()), list(velocity.parameters()), 1 - decay)
+        loss = found.item()
+        seconds += time.perf_counter() - started
+        if seconds - told >= 5.0:
+            told = seconds
+            progress(share, f"prior, step {steps:,}, loss {loss:.4f}")
+        if seconds - kept >= checkpoint_every:
+            kept = seconds
+            store()
+    store()
+    prior = FlowPrior(whitening, average.eval(), config.integration)
+    return prior, {"steps": steps, "seconds": round(seconds, 1), "loss": loss}
+
+
+def _stored(checkpoint: Path, made_of: str) -> dict[str, Any] | None:
+    if not checkpoint.exists():
+        return None
+    try:
+        content = torch.load(checkpoint, weights_only=True)
+    except Exception:  # torch raises many types for damaged files; learning the flow anew takes minutes
+        return None
+    return content if content.get("made_of") == made_of else None

@@ -1,0 +1,126 @@
+"""The learned prior: its loss where the answer is known, its map there and back, and a distribution no Gaussian fits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from weakspot.errors import ConfigError
+from weakspot.state_model import whitening
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity, fit, matching_loss
+
+CODE = (2, 1, 2)
+SMALL = FlowConfig(width=32, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
+
+
+def one_ball(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes of a world with four places and one ball: at two places at once, or at none, it never is."""
+    place = torch.randint(4, (count,), generator=torch.Generator().manual_seed(seed))
+    means = 3.0 + 2.0 * torch.nn.functional.one_hot(place, 4).float()
+    return means, torch.full_like(means, math.log(0.1**2))
+
+
+def learned(tmp_path, steps: int, **changed) -> FlowPrior:
+    tmp_path.mkdir(exist_ok=True)
+    means, log_variances = one_ball(2_000)
+    prior, told = fit(
+        whitening.fit(means, log_variances), means, log_variances, CODE, replace(SMALL, **changed),
+        used=lambda done, seconds: done / steps, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
+        checkpoint_every=0.0,
+    )  # fmt: skip
+    assert told["steps"] == steps
+    return prior
+
+
+def not_one(codes: torch.Tensor) -> float:
+    """Share of codes with a ball at two places or more, or at none."""
+    return float(((codes > 4.0).sum(dim=1) != 1).float().mean())
+
+
+def test_before_training_it_is_the_whitened_gaussian():
+    means, log_variances = one_ball(500)
+    gaussian = whitening.fit(means, log_variances)
+    noise = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    untrained = FlowPrior(gaussian, Velocity(CODE, SMALL), 3)
+    assert torch.equal(untrained.to_latent(noise), gaussian.to_latent(noise))
+
+
+def test_it_learns_what_a_gaussian_cannot_say(tmp_path):
+    means, log_variances = one_ball(500)
+    noise = torch.randn(2_000, 4, generator=torch.Generator().manual_seed(7))
+    assert not_one(whitening.fit(means, log_variances).to_latent(noise)) > 0.25
+    prior = learned(tmp_path, 300)
+    with torch.no_grad():
+        made = prior.to_latent(noise)
+    assert not_one(made) < 0.1
+    shares = (made > 4.0).float().mean(dim=0)
+    assert bool(((shares > 0.18) & (shares < 0.32)).all())
+
+
+def test_there_and_back_is_nearly_the_identity(tmp_path):
+    prior = learned(tmp_path, 150, integration=12)
+    noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        back = prior.to_noise(prior.to_latent(noise))
+    assert float((back - noise).abs().median()) < 0.02
+    assert float((prior.velocity(noise, torch.full((64,), 0.5))).abs().mean()) > 0.1  # else this shows nothing
+
+
+def test_it_is_differentiable(tmp_path):
+    prior = learned(tmp_path, 20)
+    exact = FlowPrior(
+        whitening.Whitening(*(tensor.double() for tensor in prior.whitening.tensors().values())), prior.velocity.double(), 2
+    )
+
+    noise = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    (slope,) = torch.autograd.grad(exact.to_latent(noise).sum(), noise)
+    step = 1e-3
+    for i in range(4):
+        moved = torch.zeros_like(noise)
+        moved[0, i] = step
+        difference = (exact.to_latent(noise + moved) - exact.to_latent(noise - moved)).detach().sum() / (2 * step)
+        assert float(slope[0, i]) == pytest.approx(float(difference), rel=2e-2, abs=1e-3)
+
+
+def test_the_loss_of_standing_still_is_known():
+    generator = torch.Generator().manual_seed(0)
+    noise, code = torch.randn(2, 20_000, 4, generator=generator)
+    moment = torch.rand(20_000, generator=generator)
+    still = matching_loss(lambda x, t: torch.zeros_like(x), noise, code, moment)
+    assert float(still) == pytest.approx((math.pi / 2) ** 2, rel=0.02)  # what a Gaussian of covariance I leaves
+    one = torch.tensor([[1.0, -2.0]])
+    exact = matching_loss(lambda x, t: math.pi / 2 * one, torch.zeros(1, 2), one, torch.zeros(1))
+    assert float(exact) == 0.0
+
+
+def test_a_kill_changes_nothing(tmp_path):
+    whole = learned(tmp_path / "a", 12)
+    means, log_variances = one_ball(2_000)
+    arguments = (whitening.fit(means, log_variances), means, log_variances, CODE, SMALL)
+
+    class Killed(RuntimeError):  # noqa: N818
+        pass
+
+    def used(done: int, seconds: float) -> float:
+        if done == 7 and not (tmp_path / "killed").exists():
+            (tmp_path / "killed").touch()
+            raise Killed
+        return done / 12
+
+    kept = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "used": used}
+    with pytest.raises(Killed):
+        fit(*arguments, **kept)
+    again, told = fit(*arguments, **kept)
+    assert told["steps"] == 12
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, again.tensors()[name]), name
+    other, _ = fit(*arguments, **{**kept, "made_of": "other codes", "used": lambda done, seconds: done / 1})
+    assert not torch.equal(other.tensors()["flow.place"], again.tensors()["flow.place"])
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ConfigError, match="heads"):
+        Velocity(CODE, replace(SMALL, width=30, heads=4))
