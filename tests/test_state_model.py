@@ -281,6 +281,22 @@ def test_a_model_survives_its_file(played, statistics, tmp_path):
     assert load(path).info["recipe"] == "fast"
 
 
+def test_the_flow_is_trained_after_the_network_and_survives_its_file(played, tmp_path):
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=3, prior_steps=4, recipe="fast-flow", precision="float32")
+    shares: list[float] = []
+    model = train(perceive, dataset, maps, config, tmp_path, progress=lambda share, text: shares.append(share))
+    assert model.info["flow"]["steps"] == 4 and shares[-1] == 1.0
+    read = load(tmp_path / "model.safetensors")
+    noise = torch.randn(3, model.latent, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(read.generate(noise), model.generate(noise))
+        assert not torch.equal(read.prior.to_latent(noise), model.prior.whitening.to_latent(noise))
+    (tmp_path / "model.safetensors").unlink()
+    again = train(perceive, dataset, maps, config, tmp_path)  # nothing is left to do but to write it
+    assert all(torch.equal(tensor, again.prior.tensors()[name]) for name, tensor in model.prior.tensors().items())
+
+
 def test_whitened_codes_have_mean_zero_and_covariance_one():
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(5_000, 4, generator=generator) @ torch.tensor(
@@ -305,7 +321,7 @@ def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, 
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ConfigError, match="one of fast, fast-gaussian, paper"):
+    with pytest.raises(ConfigError, match="one of fast, fast-flow, paper"):
         recipe("fsat")
     with pytest.raises(ConfigError):
         TrainConfig(minutes=0.0)

@@ -24,12 +24,12 @@ from weakspot.agents import dueling
 from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
-from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError
+from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
 from weakspot.training.config import DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import blocks
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
-from weakspot.training.train_double_dqn import build, learn, train
+from weakspot.training.train_double_dqn import build, learn, start_from, train
 
 torch.set_num_threads(1)
 
@@ -103,6 +103,8 @@ def test_going_on_restores_everything_that_is_stored(killed, finished):
     assert (model.num_timesteps, model._n_updates, model._n_calls) == (480, stored["updates"], stored["calls"])
     for name, tensor in model.policy.state_dict().items():
         assert torch.equal(tensor, stored["policy"][name]), name
+    for name, tensor in model.average.state_dict().items():
+        assert torch.equal(tensor, stored["average"][name]), name
     kept = model.policy.optimizer.state_dict()["state"]
     assert kept and all(torch.equal(kept[i]["exp_avg"], stored["optimizer"]["state"][i]["exp_avg"]) for i in kept)
     online, target = model.q_net.state_dict(), model.q_net_target.state_dict()
@@ -124,7 +126,7 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
     path = folder / "last.safetensors"
     _, metadata = read_weights(folder / "agent.safetensors")
     card = dueling.read_card(metadata, "agent")
-    dueling.export(dueling_weights(model.policy.state_dict()), card, path)
+    dueling.export(dueling_weights(model.q_net.state_dict()), card, path)
     observations = torch.randint(256, (32, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     agent = load_agent(str(path))
     with torch.no_grad():
@@ -132,7 +134,7 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
     ours = agent(observations).scores
     assert torch.allclose(ours, theirs, atol=2e-3 * float(theirs.abs().max()))  # float16 keeps 11 bits
     exact = DuelingNetwork(9, "compact")
-    exact.load_state_dict(dueling_weights(model.policy.state_dict()))
+    exact.load_state_dict(dueling_weights(model.q_net.state_dict()))
     assert torch.allclose(exact(observations.float()), theirs, atol=1e-6)
     assert theirs.std() > 0 and path.stat().st_size < 3_000_000
 
@@ -181,10 +183,10 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
     folder, _ = finished
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     for which, action in (("checkpoint.pt", 1), ("best.pt", 3)):
-        policy = {name: tensor.clone() for name, tensor in checkpoint["policy"].items()}
-        policy["q_net.advantage_stream.2.weight"].zero_()
-        policy["q_net.advantage_stream.2.bias"].copy_(torch.eye(9)[action])
-        torch.save(checkpoint | {"policy": policy, "steps": 480 - action, "score": 0.0}, tmp_path / which)
+        average = {name: tensor.clone() for name, tensor in checkpoint["average"].items()}
+        average["advantage_stream.2.weight"].zero_()
+        average["advantage_stream.2.bias"].copy_(torch.eye(9)[action])
+        torch.save(checkpoint | {"average": average, "steps": 480 - action, "score": 0.0}, tmp_path / which)
     (tmp_path / "config.json").write_text(json.dumps(asdict(TINY) | {"final_episodes": 1}))
     card = dueling.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
     selection = card.score["selection"]
@@ -219,7 +221,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(finished, tmp_path):
 
     folder, _ = finished
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    torch.save({"policy": Evil(), "steps": 1}, tmp_path / "checkpoint.pt")
+    torch.save({"average": Evil(), "steps": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(RunError):
         finish(tmp_path)
     assert not (tmp_path / "ran").exists()
@@ -246,6 +248,38 @@ def test_the_mean_advantage_is_zero(model):
     value = model.q_net.value_stream(model.q_net.features_extractor(blocks(observation, torch.float32)))
     assert torch.allclose(q.mean(dim=1, keepdim=True), value, atol=1e-6)
     assert q.std(dim=1).min() > 0
+
+
+def test_the_average_follows_the_online_network():
+    config = replace(TINY, average=0.5, learning_starts=8, steps=8, envs=4)
+    model = build(config, first_env_seed=0)
+    model.learn(8)  # fills the buffer; two updates
+    before = [p.clone() for p in model.average.parameters()]
+    model.train(1, 4)
+    for was, now, online in zip(before, model.average.parameters(), model.q_net.parameters(), strict=True):
+        assert torch.allclose(now, 0.5 * was + 0.5 * online, atol=1e-7)
+    assert any(
+        not torch.equal(now, online)
+        for now, online in zip(model.average.parameters(), model.q_net.parameters(), strict=True)
+    )
+    model.env.close()
+
+
+def test_a_training_starts_from_an_agent(finished):
+    folder, _ = finished
+    path = folder / "agent.safetensors"
+    weights, _ = read_weights(path)
+    model = build(TINY, first_env_seed=0)
+    start_from(model, path)
+    for network in (model.q_net, model.q_net_target, model.average):
+        taken = dueling_weights(network.state_dict())
+        assert taken.keys() == weights.keys()
+        assert all(torch.equal(taken[name], tensor.float()) for name, tensor in weights.items())
+    model.env.close()
+    other = build(replace(TINY, network="small"), first_env_seed=0)
+    with pytest.raises(WeightsError, match="another network"):
+        start_from(other, path)
+    other.env.close()
 
 
 def test_half_precision_answers_almost_alike():

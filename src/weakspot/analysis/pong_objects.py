@@ -25,6 +25,8 @@ PADDLE_COLOURS = {"left": np.array([213.0, 130.0, 74.0]), "right": np.array([92.
 WHITE = 236.0
 BLUE = 2
 
+NOTHING = 0.1
+"""Shares of an object's colour in a pixel that count as none: fainter than anyone would see."""
 REACH = 3
 """Pixels around its brightest one that belong to a ball."""
 STRAY = 0.35
@@ -90,6 +92,7 @@ def _ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float) -> t
     light = ((field[..., BLUE] - FIELD_COLOUR[BLUE]) / (WHITE - FIELD_COLOUR[BLUE])).clip(0.0, None)
     for first, last in PADDLES.values():
         light[:, :, int(first * columns) - 1 : int(np.ceil(last * columns)) + 1] = 0.0
+    light[light < NOTHING] = 0.0
     n, height, width = light.shape
     row, column = np.divmod(light.reshape(n, -1).argmax(axis=1), width)
     near = (np.abs(np.arange(height)[None, :, None] - row[:, None, None]) <= REACH) & (
@@ -111,7 +114,9 @@ def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Fl
     directions = np.stack([PADDLE_COLOURS[side] - FIELD_COLOUR, WHITE - FIELD_COLOUR])
     share = np.linalg.pinv(directions)[:, 0]
     band = field[:, :, int(first * columns) : int(np.ceil(last * columns))] - FIELD_COLOUR
-    return (band @ share).clip(0.0, 1.0).sum(axis=2) / ((last - first) * columns)
+    paddle = (band @ share).clip(0.0, 1.0)
+    paddle[paddle < NOTHING] = 0.0
+    return paddle.sum(axis=2) / ((last - first) * columns)
 
 
 def _paddle(field: Float[np.ndarray, "n h w c"], side: str, rows: float, columns: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The learned prior of the recipe ``fast``: a flow that carries N(0, I) to the distribution of the data's codes.
+"""The learned prior of the recipe ``fast-flow``: a flow that carries N(0, I) to the distribution of the data's codes.
 
 In whitened space (:mod:`weakspot.state_model.whitening`) the codes have mean 0 and covariance I, but they are no Gaussian:
 a Gaussian cannot say that there is one ball, not two and not none.  The flow is learned by flow matching (Lipman et al.
@@ -213,12 +213,13 @@ def fit(
         average.load_state_dict(stored["average"])
         optimizer.load_state_dict(stored["optimizer"])
         generator.set_state(stored["generator"])
-        steps, seconds = stored["steps"], stored["seconds"]
+        steps, seconds, loss = stored["steps"], stored["seconds"], stored["loss"]
 
     def store() -> None:
         content = {
             "made_of": made_of, "velocity": velocity.state_dict(), "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(), "generator": generator.get_state(), "steps": steps, "seconds": seconds,
+            "optimizer": optimizer.state_dict(), "generator": generator.get_state(),
+            "steps": steps, "seconds": seconds, "loss": loss,
         }  # fmt: skip
         write_atomic(checkpoint, lambda path: torch.save(content, path))
 

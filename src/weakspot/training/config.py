@@ -23,6 +23,8 @@ class DoubleDQNConfig:
     steps: int = 600_000
     """Decisions of the agent, four emulator frames each [2,000,000]."""
     seed: int = 0
+    start: str | None = None
+    """File of an agent of the same network, whose weights the training starts from; none starts from random ones."""
     network: NetworkSize = "compact"
     """Size of the network [nature]."""
     gamma: float = 0.95
@@ -35,6 +37,8 @@ class DoubleDQNConfig:
     updates: int = 2
     """Gradient steps after each step of all environments."""
     batch_size: int = 32
+    average: float = 0.999
+    """Decay, per update, of the running average of the weights; the average is what is evaluated and kept."""
     buffer_size: int = 100_000
     """Transitions kept for replay; about 57 KB each."""
     learning_starts: int = 10_000
@@ -73,6 +77,8 @@ class DoubleDQNConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 0 up")
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
         if not 0 <= self.exploration_final <= 1:
             raise ConfigError(f"exploration_final is {self.exploration_final}", expected="a number from 0 to 1")
         if not 0 < self.learning_rate < float("inf"):
@@ -93,5 +99,7 @@ class DoubleDQNConfig:
 
 def command_of(config: DoubleDQNConfig, folder: str) -> str:
     """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
-    settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in dataclasses.asdict(config).items())
+    settings = " ".join(
+        f"--{name.replace('_', '-')} {value}" for name, value in dataclasses.asdict(config).items() if value is not None
+    )
     return f"weakspot train-agent double-dqn {settings} --output {folder}"

@@ -9,6 +9,7 @@ lacks, the double target and the dueling head, as one policy and one algorithm c
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,9 +107,24 @@ class DuelingCnnPolicy(CnnPolicy):
 
 
 class DoubleDQN(DQN):
-    """stable-baselines3's DQN with double targets: the online network chooses the action, the target one rates it."""
+    """stable-baselines3's DQN with double targets: the online network chooses the action, the target one rates it.
+
+    Beside them it keeps a running average of the online network's weights, which plays more evenly than the network as
+    it happens to stand after an update.
+
+    Args:
+        decay: of that average, per update.
+    """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DuelingCnnPolicy": DuelingCnnPolicy}
+
+    def __init__(self, *args: Any, decay: float = 0.0, **kwargs: Any) -> None:
+        self.decay = decay
+        super().__init__(*args, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.average = copy.deepcopy(self.q_net).requires_grad_(False)
 
     def targets(self, batch: ReplayBufferSamples) -> Tensor:
         """The double targets y (b, 1) of a batch, without gradient."""
@@ -137,6 +153,8 @@ class DoubleDQN(DQN):
             loss.backward()
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.q_net.parameters()), 1.0 - self.decay)
             losses.append(loss.item())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -64,10 +64,9 @@ class Policy:
     weights: Mapping[str, Tensor]
 
 
-def dueling_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`DuelingNetwork` out of the state dict of a training's policy (its online network)."""
-    online = {name.removeprefix("q_net."): tensor for name, tensor in policy.items() if name.startswith("q_net.")}
-    return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in online.items()}
+def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a :class:`DuelingNetwork` out of the state dict of a training's Q-network."""
+    return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in network.items()}
 
 
 def finish(
@@ -174,8 +173,8 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
             expected="a checkpoint that a double DQN training wrote",
             todo="if it is damaged, delete it; the training then starts anew",
         ) from error
-    if not isinstance(content, dict) or not {"policy", "steps"} <= content.keys():
-        raise RunError(f"{path} is no checkpoint of a double DQN training", expected="a policy and its steps")
+    if not isinstance(content, dict) or not {"average", "steps"} <= content.keys():
+        raise RunError(f"{path} is no checkpoint of a double DQN training", expected="averaged weights and their steps")
     return content
 
 
@@ -188,7 +187,7 @@ def _candidates(folder: Path) -> list[Policy]:
 
 
 def _policy(which: str, checkpoint: Mapping[str, Any]) -> Policy:
-    weights = {name: tensor.half().float() for name, tensor in dueling_weights(checkpoint["policy"]).items()}
+    weights = {name: tensor.half().float() for name, tensor in dueling_weights(checkpoint["average"]).items()}
     return Policy(which, int(checkpoint["steps"]), weights)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from weakspot.agents.weights import fill, read_weights
 from weakspot.errors import ConfigError, RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json
 from weakspot.precision import resolve
@@ -59,7 +60,23 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
         },
         seed=config.seed,
         device=config.device,
+        decay=config.average,
     )
+
+
+def start_from(model: DoubleDQN, path: Path) -> None:
+    """Puts the weights of an agent file into the online network, the target network and the average.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another network.
+    """
+    weights, _ = read_weights(path)
+    for network in (model.q_net, model.q_net_target, model.average):
+        named = {
+            f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()
+            for name, tensor in weights.items()
+        }
+        fill(network, named, str(path))
 
 
 class _Keeper(BaseCallback):
@@ -87,7 +104,7 @@ class _Keeper(BaseCallback):
         model = self.model
         assert isinstance(model, DoubleDQN)
         scores = evaluate(
-            lambda observations: np.asarray(model.predict(observations, deterministic=True)[0]),
+            lambda observations: _greedy(model, observations),
             self.config.game,
             self.config.evaluation_episodes,
             seed=10_000 + self.config.seed,
@@ -105,7 +122,7 @@ class _Keeper(BaseCallback):
         }
         if line["score"] > self.best:
             self.best = line["score"]
-            best = {"policy": model.policy.state_dict(), "steps": model.num_timesteps, "score": self.best}
+            best = {"average": model.average.state_dict(), "steps": model.num_timesteps, "score": self.best}
             write_atomic(self.folder / "best.pt", lambda path: torch.save(best, path))
         write_atomic(self.folder / "checkpoint.pt", lambda path: torch.save(_checkpoint(model, cpu_seconds), path))
         metrics = self.folder / "metrics.jsonl"
@@ -119,11 +136,17 @@ class _Keeper(BaseCallback):
         )
 
 
+def _greedy(model: DoubleDQN, observations: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return model.average(torch.from_numpy(observations).to(model.device)).argmax(dim=1).cpu().numpy()
+
+
 def _checkpoint(model: DoubleDQN, cpu_seconds: float) -> dict[str, Any]:
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple)
     return {
         "policy": model.policy.state_dict(),
+        "average": model.average.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
         "steps": model.num_timesteps,
         "updates": model._n_updates,
@@ -136,6 +159,7 @@ def _checkpoint(model: DoubleDQN, cpu_seconds: float) -> dict[str, Any]:
 
 def _restore(model: DoubleDQN, checkpoint: dict[str, Any]) -> None:
     model.policy.load_state_dict(checkpoint["policy"])
+    model.average.load_state_dict(checkpoint["average"])
     model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
     model.num_timesteps = checkpoint["steps"]
     model._n_updates = checkpoint["updates"]
@@ -188,6 +212,8 @@ def learn(config: DoubleDQNConfig, folder: Path, say: Callable[[str], None] = pr
     done = checkpoint["steps"] if checkpoint else 0
     with _global_random_state_kept():
         model = build(config, first_env_seed=1_000 * config.seed + done)
+        if config.start and not checkpoint:
+            start_from(model, Path(config.start))
         if checkpoint:
             _restore(model, checkpoint)
             say(f"going on from {done:,} decisions")
