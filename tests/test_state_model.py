@@ -283,7 +283,7 @@ def test_a_model_survives_its_file(played, statistics, tmp_path):
 
 def test_the_flow_is_trained_after_the_network_and_survives_its_file(played, tmp_path):
     dataset, perceive, maps = played
-    config = TrainConfig(steps=3, prior_steps=4, recipe="fast-flow", precision="float32")
+    config = TrainConfig(steps=3, prior_steps=4, precision="float32")
     shares: list[float] = []
     model = train(perceive, dataset, maps, config, tmp_path, progress=lambda share, text: shares.append(share))
     assert model.info["flow"]["steps"] == 4 and shares[-1] == 1.0
@@ -308,6 +308,9 @@ def test_whitened_codes_have_mean_zero_and_covariance_one():
     torch.testing.assert_close(noise.mean(0), torch.zeros(4), atol=0.05, rtol=0)
     torch.testing.assert_close(noise.T.cov(), torch.eye(4), atol=0.08, rtol=0)
     torch.testing.assert_close(fitted.to_latent(noise), means + 5 + spread, atol=1e-3, rtol=1e-3)
+    assert bool((fitted.signal[:-1] >= fitted.signal[1:]).all())
+    variance = fitted.to_noise(means + 5).var(dim=0)  # the signal's share of the unit variance
+    torch.testing.assert_close(variance, fitted.signal / (1 + fitted.signal), atol=0.02, rtol=0)
 
 
 def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, tmp_path):
@@ -321,7 +324,7 @@ def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, 
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ConfigError, match="one of fast, fast-flow, paper"):
+    with pytest.raises(ConfigError, match="one of fast, fast-gaussian, paper"):
         recipe("fsat")
     with pytest.raises(ConfigError):
         TrainConfig(minutes=0.0)

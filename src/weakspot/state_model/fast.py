@@ -3,10 +3,8 @@
     L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 (v_i + tau))  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
            + lambda KL(f(s), N(0, I)),                     W = 1 - rho + rho * saliency (mean 1)
 
-with v_i the variance of pixel i over the data.  After training, a Gaussian is fitted to the codes, and everything
-downstream works in its whitened space, where N(0, I) is the distribution of the data's codes as far as a Gaussian can be
-(:mod:`weakspot.state_model.whitening`).  The recipe ``fast-flow`` goes on from there with a learned prior
-(:mod:`weakspot.state_model.flow`).
+with v_i the variance of pixel i over the data.  Then a flow is learned that carries N(0, I) to the distribution of the
+data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
 
 Departures from the paper, each for a measured reason:
 
@@ -192,6 +190,10 @@ class FastNetwork(nn.Module):
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
 
+FLOW = FlowConfig()
+"""Settings of the learned prior."""
+
+
 class FastRecipe:
     """The recipe of this file."""
 
@@ -199,7 +201,7 @@ class FastRecipe:
     whitens = True
     equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2(v_i + tau) + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
-    def __init__(self, config: FastConfig, flow: FlowConfig | None = None) -> None:
+    def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
         self.config, self.flow = config, flow
 
     def changed(self, **settings: Any) -> FastRecipe:

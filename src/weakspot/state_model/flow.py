@@ -1,8 +1,9 @@
-"""The learned prior of the recipe ``fast-flow``: a flow that carries N(0, I) to the distribution of the data's codes.
+"""The learned prior of the recipe ``fast``: a flow that carries N(0, I) to the distribution of the data's codes.
 
 In whitened space (:mod:`weakspot.state_model.whitening`) the codes have mean 0 and covariance I, but they are no Gaussian:
-a Gaussian cannot say that there is one ball, not two and not none.  The flow is learned by flow matching (Lipman et al.
-2023; Albergo and Vanden-Eijnden 2023) on the path
+a Gaussian cannot say that there is one ball, not two and not none.  What it gets wrong is in the dimensions that hold more
+signal than noise, a few dozen; the flow acts on those, and the others stay what they are, N(0, I).  The flow is learned by
+flow matching (Lipman et al. 2023; Albergo and Vanden-Eijnden 2023) on the path
 
     x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a code of the data,   t from 0 to 1,
     minimise  E || v(x_t, t) - d x_t / dt ||^2,         d x_t / dt = pi / 2 (cos(pi t / 2) x_1 - sin(pi t / 2) x_0),
@@ -20,16 +21,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from weakspot.errors import ConfigError
 from weakspot.files import write_atomic
 from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, PerState
+
+Moments: TypeAlias = Float[Tensor, " m"]
 
 FREQUENCIES = 16
 """Frequencies in which the network is told the time."""
@@ -39,10 +42,11 @@ FREQUENCIES = 16
 class FlowConfig:
     """Settings of the flow."""
 
-    width: int = 128
+    width: int = 512
     depth: int = 4
-    heads: int = 4
-    integration: int = 6
+    signal: float = 1.0
+    """Signal-to-noise ratio from which on a dimension is carried by the flow."""
+    integration: int = 4
     """Midpoint steps from noise to code, two evaluations of the network each."""
     learning_rate: float = 1e-3
     batch_size: int = 256
@@ -51,67 +55,51 @@ class FlowConfig:
 
 
 class Block(nn.Module):
-    """Attention and a hidden layer, each behind a normalisation that is scaled and shifted according to the time."""
+    """x + W_2 silu(W_1 n(x)), the normalisation n scaled and shifted according to the time."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.heads = heads
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 4 * width)
-        self.mix = nn.Linear(width, 3 * width)
-        self.mixed = nn.Linear(width, width)
-        self.hidden = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
-        for layer in (self.modulation, self.mixed, self.hidden[2]):
-            assert isinstance(layer, nn.Linear)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+        for layer in (self.modulation, self.second):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, tokens: Tensor, moment: Tensor) -> Tensor:
-        scale, shift, scale_hidden, shift_hidden = self.modulation(moment)[:, None].chunk(4, dim=2)
-        query, key, value = (
-            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for part in self.mix(self.norm(tokens) * (1 + scale) + shift).chunk(3, dim=2)
-        )
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        tokens = tokens + self.mixed(attended)
-        return tokens + self.hidden(self.norm(tokens) * (1 + scale_hidden) + shift_hidden)
+    def forward(self, x: Tensor, moment: Tensor) -> Tensor:
+        scale, shift = self.modulation(moment).chunk(2, dim=1)
+        return x + self.second(F.silu(self.first(self.norm(x) * (1 + scale) + shift)))
 
 
 class Velocity(nn.Module):
-    """v(x, t): a small transformer with a token for each place of the spatial code; zero before training.
+    """v(x, t): a residual network; zero before training.
 
     Args:
-        code: (maps, height, width) of the code.
+        dimensions: of x.
         config: its size.
         dtype: number format of its products.
     """
 
-    def __init__(self, code: tuple[int, int, int], config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, dimensions: int, config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        if config.width % config.heads:
-            raise ConfigError(f"width {config.width} with {config.heads} heads", expected="a multiple of the heads")
-        self.code, self.dtype = code, dtype
-        maps, height, width = code
-        self.enter = nn.Linear(maps, config.width)
-        self.place = nn.Parameter(0.5 * torch.randn(height * width, config.width))
-        self.moment = nn.Sequential(
-            nn.Linear(2 * FREQUENCIES, config.width), nn.SiLU(), nn.Linear(config.width, config.width), nn.SiLU()
-        )
-        self.blocks = nn.ModuleList(Block(config.width, config.heads) for _ in range(config.depth))
+        self.dimensions, self.dtype = dimensions, dtype
+        self.enter = nn.Linear(dimensions, config.width)
+        self.moment = nn.Sequential(nn.Linear(2 * FREQUENCIES, config.width), nn.SiLU())
+        self.blocks = nn.ModuleList(Block(config.width) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, maps)
+        self.leave = nn.Linear(config.width, dimensions)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x: Latent, moment: PerState) -> Latent:
+    def forward(self, x: Latent, moment: Moments) -> Latent:
+        """v at each x (b, z), at a moment of its own (b,) or at one for all (1,)."""
         angles = moment[:, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=x.device)
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
             known = self.moment(torch.cat([angles.cos(), angles.sin()], dim=1))
-            tokens = self.enter(x.unflatten(1, (self.code[0], -1)).transpose(1, 2)) + self.place
+            hidden = self.enter(x) + known
             for block in self.blocks:
-                tokens = block(tokens, known)
-            tokens = self.leave(self.norm(tokens))
-        return tokens.float().transpose(1, 2).flatten(1)
+                hidden = block(hidden, known)
+            return self.leave(self.norm(hidden)).float()
 
 
 @dataclass(frozen=True)
@@ -148,16 +136,17 @@ class FlowPrior:
         flow = {f"flow.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
         return {**self.whitening.tensors(), **flow}
 
-    def _carried(self, x: Latent, start: float, end: float) -> Latent:
+    def _carried(self, whole: Latent, start: float, end: float) -> Latent:
+        x, rest = whole[:, : self.velocity.dimensions], whole[:, self.velocity.dimensions :]
         step = (end - start) / self.integration
         for i in range(self.integration):
             now = start + i * step
-            half = x + 0.5 * step * self.velocity(x, x.new_full((len(x),), now))
-            x = x + step * self.velocity(half, x.new_full((len(x),), now + 0.5 * step))
-        return x
+            half = x + 0.5 * step * self.velocity(x, x.new_full((1,), now))
+            x = x + step * self.velocity(half, x.new_full((1,), now + 0.5 * step))
+        return torch.cat([x, rest], dim=1)
 
 
-def matching_loss(velocity: Callable[[Latent, PerState], Latent], noise: Latent, code: Latent, moment: PerState) -> Tensor:
+def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, code: Latent, moment: PerState) -> Tensor:
     """The mean over batch and dimensions of || v(x_t, t) - d x_t / dt ||^2."""
     angle = 0.5 * math.pi * moment[:, None]
     x = angle.cos() * noise + angle.sin() * code
@@ -169,7 +158,6 @@ def fit(
     whitening: Whitening,
     means: Latent,
     log_variances: Latent,
-    code: tuple[int, int, int],
     config: FlowConfig,
     *,
     used: Callable[[int, float], float],
@@ -185,7 +173,6 @@ def fit(
     Args:
         whitening: fitted to the same codes.
         means, log_variances: what the encoder says of every training state (n, z); codes are drawn from there.
-        code: (maps, height, width) of a code.
         config: settings.
         used: share of the budget that so many steps and seconds are.
         seed: of weights and draws.
@@ -199,13 +186,15 @@ def fit(
         The prior, and ``steps``, ``seconds`` and the last ``loss``.
     """
     device = means.device
+    dimensions = max(1, int((whitening.signal > config.signal).sum()))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        velocity = Velocity(code, config, dtype).to(device)
+        velocity = Velocity(dimensions, config, dtype).to(device)
     optimizer = torch.optim.AdamW(velocity.parameters(), lr=config.learning_rate, weight_decay=1e-3, fused=True)
     average = copy.deepcopy(velocity).requires_grad_(False)
-    centre, spread = whitening.to_noise(means), torch.exp(0.5 * log_variances)
+    centre, spread = whitening.to_noise(means)[:, :dimensions], torch.exp(0.5 * log_variances)
+    inverse = whitening.inverse[:dimensions].T
     steps, seconds, loss = 0, 0.0, float("nan")
     stored = _stored(checkpoint, made_of)
     if stored:
@@ -231,10 +220,11 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * min(1.0, (steps + 1) / 50) * (0.01 + 0.99 * cosine)
         chosen = torch.randint(len(means), (size,), generator=generator)
-        drawn = torch.randn(2, size, means.shape[1], generator=generator).to(device)
+        around = torch.randn(size, means.shape[1], generator=generator).to(device)
+        start = torch.randn(size, dimensions, generator=generator).to(device)
         moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(device)
-        real = centre[chosen] + (spread[chosen] * drawn[0]) @ whitening.inverse
-        found = matching_loss(velocity, drawn[1], real, moment)
+        real = centre[chosen] + (spread[chosen] * around) @ inverse
+        found = matching_loss(velocity, start, real, moment)
         optimizer.zero_grad()
         found.backward()
         nn.utils.clip_grad_norm_(velocity.parameters(), 1.0)

@@ -128,7 +128,7 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
         kept = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
-        prior = _prior(kept, header, network, precision)
+        prior = _prior(kept, header, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
@@ -139,11 +139,11 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
     return StateModel(network, prior, header)
 
 
-def _prior(tensors: dict[str, Tensor], header: dict[str, Any], network: Any, precision: torch.dtype) -> Prior:
-    gaussian = Whitening(tensors["mean"], tensors["root"], tensors["inverse"])
+def _prior(tensors: dict[str, Tensor], header: dict[str, Any], precision: torch.dtype) -> Prior:
+    gaussian = Whitening(tensors["mean"], tensors["root"], tensors["inverse"], tensors["signal"])
     if "flow" not in header:
         return gaussian
     config = FlowConfig(**header["flow"]["settings"])
-    velocity = Velocity(network.code, config, precision)
+    velocity = Velocity(tensors["flow.leave.weight"].shape[0], config, precision)
     velocity.load_state_dict({name.removeprefix("flow."): t for name, t in tensors.items() if name.startswith("flow.")})
     return FlowPrior(gaussian, velocity.to(gaussian.device).eval().requires_grad_(False), config.integration)

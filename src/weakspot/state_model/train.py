@@ -42,7 +42,7 @@ class TrainConfig:
     minutes: float = 7.0
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""
-    prior_share: float = 0.25
+    prior_share: float = 0.15
     """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
     steps: int = 0
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
@@ -222,7 +222,7 @@ def train(
             return replace(model, prior=gaussian)
         with threads(config.parts):
             prior, told = flow.fit(
-                gaussian, means, log_variances, network.code, chosen_recipe.flow,
+                gaussian, means, log_variances, chosen_recipe.flow,
                 used=lambda steps, seconds: (
                     steps / config.prior_steps if config.steps > 0 else seconds / (60.0 * config.minutes * of_prior)
                 ),

@@ -1,13 +1,14 @@
 """A Gaussian fitted to the codes of the data, and the space in which it is N(0, I).
 
 A spatial code does not come out as N(0, I): neighbouring cells agree with each other, and random codes decode to nothing
-in particular.  With ``m`` the mean of the codes and ``C`` their covariance,
+in particular.  With ``m`` the mean of the codes, ``S`` the covariance of the encoder's means and ``N`` the mean of its
+variances, a code's covariance is S + N, signal and noise.  Axes V in which both are diagonal,
 
-    z = m + C^(1/2) u,        u = C^(-1/2) (z - m),
+    N^(-1/2) S N^(-1/2) = V diag(e) V^T,        z = m + N^(1/2) V diag(1 + e)^(1/2) u,
 
-u is distributed with mean 0 and covariance I over the data.  The root is the symmetric one: of all whitened spaces it is
-the one closest to the code itself, so that each u still belongs to a place.  For a model whose codes are already N(0, I),
-like the paper's, m = 0 and C = I.
+make u of mean 0 and covariance I over the data, and sort it: u_j holds a signal-to-noise ratio of e_j, falling with j.
+The first few dozen dimensions hold nearly all that the code says, the others little but the encoder's noise.  For a model
+whose codes are already N(0, I), like the paper's, z = u.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor
 from weakspot.types import Latent
 
 RIDGE = 1e-4
-"""Share of the mean variance added to the diagonal, so that codes nobody uses stay invertible."""
+"""Share of the mean noise added to every dimension's, so that an encoder without any stays invertible."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,15 @@ class Whitening:
 
     Attributes:
         mean: m (z,).
-        root: C^(1/2) (z, z), symmetric.
-        inverse: C^(-1/2) (z, z).
+        root: (z, z).
+        inverse: of root.
+        signal: e, the signal-to-noise ratio of each u_j (z,), falling.
     """
 
     mean: Float[Tensor, " z"]
     root: Float[Tensor, "z z"]
     inverse: Float[Tensor, "z z"]
+    signal: Float[Tensor, " z"]
 
     @property
     def device(self) -> torch.device:
@@ -44,32 +47,35 @@ class Whitening:
 
     def to_latent(self, noise: Latent) -> Latent:
         """z of u, differentiable."""
-        return self.mean + noise @ self.root
+        return self.mean + noise @ self.root.T
 
     def to_noise(self, latent: Latent) -> Latent:
         """u of z."""
-        return (latent - self.mean) @ self.inverse
+        return (latent - self.mean) @ self.inverse.T
 
     def to(self, device: torch.device | str) -> Whitening:
-        return Whitening(self.mean.to(device), self.root.to(device), self.inverse.to(device))
+        return Whitening(*(tensor.to(device) for tensor in self.tensors().values()))
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file has to keep of it."""
-        return {"mean": self.mean, "root": self.root, "inverse": self.inverse}
+        return {"mean": self.mean, "root": self.root, "inverse": self.inverse, "signal": self.signal}
 
 
 def identity(latent: int) -> Whitening:
     """The whitening of codes that are N(0, I) already."""
-    return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent))
+    return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent), torch.zeros(latent))
 
 
 def fit(means: Latent, log_variances: Latent) -> Whitening:
-    """The Gaussian of the data's codes, the encoder's own spread included: Cov(mean) + diag(E[variance])."""
+    """The Gaussian of the data's codes, from what the encoder says of each state (n, z)."""
     mean = means.double().mean(dim=0)
     centred = means.double() - mean
-    covariance = centred.T @ centred / len(means) + torch.diag(log_variances.double().exp().mean(dim=0))
-    covariance.diagonal().add_(RIDGE * covariance.diagonal().mean())
-    variances, axes = torch.linalg.eigh(covariance)
-    spread = variances.sqrt()
-    root, inverse = (axes * spread) @ axes.T, (axes / spread) @ axes.T
-    return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous())
+    noise = log_variances.double().exp().mean(dim=0)
+    noise = noise + RIDGE * noise.mean()
+    scaled = centred / noise.sqrt()
+    signal, axes = torch.linalg.eigh(scaled.T @ scaled / len(means))
+    signal, axes = signal.flip(0).clamp_min(0.0), axes.flip(1)
+    spread = (1.0 + signal).sqrt()
+    root = noise.sqrt()[:, None] * axes * spread
+    inverse = (axes / spread).T / noise.sqrt()
+    return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous(), signal.float())
