@@ -335,11 +335,13 @@ def test_impossible_settings_are_refused():
 def test_unpatch_is_pixel_shuffle_with_the_channels_last():
     patches = torch.randn(2, 16 * 3, 2, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     shuffled = F.pixel_shuffle(patches.unflatten(1, (16, 3)).transpose(1, 2).flatten(1, 2), 4)
-    assert torch.equal(unpatch(patches), shuffled)
-    assert torch.equal(unpatch(patches.bfloat16()), shuffled.bfloat16().float())
+    nothing, background = torch.zeros(3, 8, 20), torch.rand(3, 8, 20, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(unpatch(patches, nothing), shuffled)
+    assert torch.equal(unpatch(patches.bfloat16(), nothing), shuffled.bfloat16().float())
+    assert torch.equal(unpatch(patches, background), shuffled + background)
     patches.requires_grad_()
     slope = torch.randn(shuffled.shape, generator=torch.Generator().manual_seed(1))
-    (found,) = torch.autograd.grad(unpatch(patches), patches, slope)
+    (found,) = torch.autograd.grad(unpatch(patches, background), patches, slope)
     (expected,) = torch.autograd.grad(
         F.pixel_shuffle(patches.unflatten(1, (16, 3)).transpose(1, 2).flatten(1, 2), 4), patches, slope
     )

@@ -95,31 +95,32 @@ def channels_last(image: Tensor) -> Tensor:
 
 class _Unpatch(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, patches: Tensor) -> Tensor:
+    def forward(context: Any, patches: Tensor, background: Tensor) -> Tensor:
         context.dtype = patches.dtype
         n, channels, rows, columns = patches.shape
         blocks = patches.permute(0, 2, 3, 1).reshape(n, rows, columns, PATCH, PATCH, -1)
         frames = torch.empty(n, rows, PATCH, columns, PATCH, channels // PATCH**2, device=patches.device)
         frames.copy_(blocks.transpose(2, 3))  # rearranges and widens in one go
-        return frames.reshape(n, rows * PATCH, columns * PATCH, -1).permute(0, 3, 1, 2)
+        return frames.reshape(n, rows * PATCH, columns * PATCH, -1).permute(0, 3, 1, 2).add_(background)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         n, channels, height, width = slope.shape
         rows, columns = height // PATCH, width // PATCH
         frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
         blocks = torch.empty(n, rows, columns, PATCH, PATCH, channels, dtype=context.dtype, device=slope.device)
         blocks.copy_(frames.transpose(2, 3))
-        return blocks.reshape(n, rows, columns, -1).permute(0, 3, 1, 2)
+        return blocks.reshape(n, rows, columns, -1).permute(0, 3, 1, 2), None
 
 
-def unpatch(patches: Tensor) -> Tensor:
-    """Frames (b, c, 4h, 4w) float32 from patches (b, 16c, h, w), whose channels are ordered as (4, 4, c).
+def unpatch(patches: Tensor, background: Tensor) -> Tensor:
+    """Frames (b, c, 4h, 4w) float32: ``background`` (c, 4h, 4w), which is no variable, plus patches (b, 16c, h, w), whose
+    channels are ordered as (4, 4, c).
 
     ``pixel_shuffle`` with the channels last in memory on both sides, where it is one copy of whole runs of pixels.
     """
-    return _Unpatch.apply(patches)
+    return _Unpatch.apply(patches, background)
 
 
 class FastNetwork(nn.Module):
@@ -184,7 +185,8 @@ class FastNetwork(nn.Module):
         maps = latent.unflatten(1, self.code).contiguous(memory_format=torch.channels_last)
         with self._mixed(latent.device):
             patches = self.decoder(maps)
-        return unpatch(patches)[:, :, : self.height, : self.width] + self.median
+        background = F.pad(self.median, self.padding) if any(self.padding) else self.median
+        return unpatch(patches, background)[:, :, : self.height, : self.width]
 
     def _mixed(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
