@@ -105,6 +105,11 @@ def make_example(
         scores_reconstructed=answers(reconstructed, actions, scores_are)[0],
         index=index,
     )
+    np.savez_compressed(folder / "analyse/samples.npz", states=blurred(real)[: max(1, reconstructions - 2)])
+    write_json(folder / "analyse/samples.json", {
+        "count": 200, "feature_distance": 0.84, "feature_distance_floor": 0.6,
+        "checks": {"valid": 0.31}, "real_checks": {"valid": 0.99},
+    })  # fmt: skip
     _write_target(folder, frames, rng, action_names, scores_are, states, "t-minus", "T-", "States of little value")
     _write_target(
         folder, frames, rng, action_names, scores_are, states, "action-right", "RIGHT", "States that ask for RIGHT"

@@ -1,5 +1,6 @@
 """The measures: ball recall, novelty, intervals, goggles, fidelity."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +16,9 @@ from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
 from weakspot.analysis.intervals import bootstrap_mean, wilson
 from weakspot.analysis.novelty import closest
+from weakspot.analysis.samples import measure_samples
 from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import StateDataset
+from weakspot.dataset import StateDataset, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.observation import gray_observation
 from weakspot.state_model.model import StateModel
@@ -176,3 +178,34 @@ def test_impossible_settings_are_refused():
 
     with pytest.raises(ConfigError):
         replace(GogglesConfig(), longest=0)
+
+
+class Recalls(torch.nn.Module):
+    """A 'state model' whose samples are stored states, through ``change``: the larger u, the later."""
+
+    latent = 1
+
+    def __init__(self, states, change=lambda state: state):
+        super().__init__()
+        self.states, self.change = states, change
+
+    def decode(self, latent):
+        share = torch.special.ndtr(latent[:, 0])
+        return self.change(self.states[(share * len(self.states)).long().clamp(max=len(self.states) - 1)])
+
+
+def test_samples_like_the_data_are_as_near_as_its_halves_and_others_are_not(played):
+    held = np.flatnonzero(played.age > 20)
+    states = as_state(played.stacks(held))
+    perceive = Perceiver(SmallAgent(), gray_observation)
+
+    def measured(change=lambda state: state):
+        return measure_samples(StateModel(Recalls(states, change), identity(1), {}), perceive, played, held)
+
+    alike, doubled, gray = measured(), measured(lambda s: torch.maximum(s, s.flip(3))), measured(lambda s: 0 * s + 0.5)
+    assert len(alike.stacks) == min(200, len(held) // 2)
+    assert alike.distance < 2 * alike.floor and gray.distance > 5 * gray.floor
+    # at a serve the left paddle jumps, and the pixel maximum shows it twice; random play is served often
+    assert alike.real_checks.valid.mean() > 0.9 and alike.checks.valid.mean() > 0.9
+    assert doubled.checks.valid.mean() < 0.1
+    assert json.loads(json.dumps(alike.record()))["count"] == len(alike.stacks)

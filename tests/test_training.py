@@ -29,7 +29,7 @@ from weakspot.training.config import DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import blocks
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
-from weakspot.training.train_double_dqn import build, learn, start_from, train
+from weakspot.training.train_double_dqn import build, learn, learning_rate, start_from, train
 
 torch.set_num_threads(1)
 
@@ -265,6 +265,18 @@ def test_the_average_follows_the_online_network():
     model.env.close()
 
 
+def test_the_learning_rate_falls_linearly_where_it_is_asked_to():
+    kept = replace(TINY, learning_rate=1e-3)
+    assert learning_rate(kept, 1.0) == learning_rate(kept, 0.0) == 1e-3
+    falling = replace(TINY, learning_rate=1e-3, final_learning_rate=1e-4)
+    assert learning_rate(falling, 1.0) == 1e-3 and learning_rate(falling, 0.0) == pytest.approx(1e-4)
+    assert learning_rate(falling, 0.5) == pytest.approx(5.5e-4)
+    model = build(falling, first_env_seed=0)
+    model.learn(480)
+    assert model.policy.optimizer.param_groups[0]["lr"] < 2e-4
+    model.env.close()
+
+
 def test_a_training_starts_from_an_agent(finished):
     folder, _ = finished
     path = folder / "agent.safetensors"
@@ -352,6 +364,9 @@ def test_the_double_target_by_hand(model, discounts):
         ({"gamma": float("nan")}, ConfigError),
         ({"n_steps": 0}, ConfigError),
         ({"learning_rate": 0.0}, ConfigError),
+        ({"final_learning_rate": 1.0}, ConfigError),
+        ({"average": 1.0}, ConfigError),
+        ({"precision": "float8"}, ConfigError),
         ({"learning_rate": float("nan")}, ConfigError),
         ({"learning_starts": -1}, ConfigError),
         ({"learning_starts": 200_000}, ConfigError),

@@ -20,14 +20,15 @@ class AnalyseConfig:
     goggles: GogglesConfig = field(default_factory=GogglesConfig)
     reconstructions: int = 8
     """Real states shown beside their reconstructions."""
+    samples: int = 12
+    """Random samples of the state model that are shown."""
     held_out: int = 500
     """Held-out states on which fidelity is measured."""
 
     def __post_init__(self) -> None:
-        if self.reconstructions < 1 or self.held_out < 1:
-            raise ConfigError(
-                f"{self.reconstructions} reconstructions and {self.held_out} held-out states", expected="1 or more of each"
-            )
+        for name in ("reconstructions", "samples", "held_out"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="1 or more")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.novelty import closest
+from weakspot.analysis.samples import measure_samples
 from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
@@ -49,6 +50,9 @@ from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
+
+LEAST_HELD_OUT = 8
+"""Held-out states below which random samples are not compared with them."""
 
 THREADS = {"collect": 1, "train": 1, "synthesize": 0, "analyse": 0, "report": 1}
 """Threads of the tensor work; 0 is as many as training has workers.
@@ -309,6 +313,10 @@ class Pipeline:
             write_json(folder / "recall.json", {"objects": objects})
             write_json(folder / "fidelity.json", measured.line())
             self._write_reconstructions(dataset, model, held, folder / "reconstructions.npz")
+            if len(held) >= LEAST_HELD_OUT:
+                samples = measure_samples(model, self.subject.perceive, dataset, held)
+                write_arrays(folder / "samples.npz", {"states": samples.stacks[: config.samples]})
+                write_json(folder / "samples.json", samples.record())
             self._write_novelty(dataset, train_indices, held, folder)
             if config.goggles.episodes:
                 with shown("goggles") as tell:

@@ -1,7 +1,8 @@
 """Whether a frame of Pong could be one: at most one ball, a paddle on each side, nothing doubled or smeared.
 
 Read off the picture alone, since synthesised states have no emulator memory.  The bounds are those that real frames
-keep, with some room; how many real states pass stands beside every share that is quoted.
+keep, with some room; how many real states pass stands beside every share that is quoted.  (Not all do: at a serve the left
+paddle jumps, and the pixel maximum over two emulator frames shows it twice.)
 """
 
 from __future__ import annotations

@@ -218,6 +218,25 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """``analyse/samples.npz`` and ``samples.json``: random samples of the state model.
+
+    Attributes:
+        states: some of them (n, k, h, w, 3), uint8, in the order they were drawn.
+        count: how many were measured.
+        distance, floor: Frechet's distance in the agent's features to real states, and that between two halves of these.
+        valid, real_valid: share of samples and of real states that pass the checks of their objects, or None.
+    """
+
+    states: Stacks
+    count: int
+    distance: float
+    floor: float
+    valid: float | None
+    real_valid: float | None
+
+
+@dataclass(frozen=True)
 class Run:
     """Everything the report shows; what the run folder does not have is None or empty."""
 
@@ -226,6 +245,7 @@ class Run:
     curves: tuple[Curve, ...]
     model: Model | None
     reconstructions: Reconstructions | None
+    samples: Samples | None
     goggles: Goggles | None
     recall: tuple[ObjectRecall, ...]
     findings: tuple[Findings, ...]
@@ -254,6 +274,7 @@ def load_run(folder: Path) -> Run:
         reconstructions=_optional(
             folder / "analyse/reconstructions.npz", lambda path: _reconstructions(path, overview.environment)
         ),
+        samples=_optional(folder / "analyse/samples.npz", lambda path: _samples(path, overview.environment)),
         goggles=_optional(folder / "analyse/goggles.json", _goggles),
         recall=_optional(folder / "analyse/recall.json", _recall) or (),
         findings=tuple(sorted(findings, key=_target_order)),
@@ -518,6 +539,29 @@ def _reconstructions(path: Path, environment: EnvironmentRecord) -> Reconstructi
         saliency=arrays.maps("saliency"),
         scores_real=arrays.scores("scores_real"),
         scores_reconstructed=arrays.scores("scores_reconstructed"),
+    )
+
+
+def _samples(path: Path, environment: EnvironmentRecord) -> Samples:
+    measured = path.with_suffix(".json")
+    if not measured.is_file():
+        raise RunError(
+            f"{path.parent} has no {measured.name}",
+            expected=f"{path.name} and {measured.name} side by side",
+            todo=f"delete {path} and run the same command again; only the analysis is repeated",
+        )
+    data, arrays = _Record.read(measured), _Arrays(path, environment, "states")
+
+    def share(name: str) -> float | None:
+        return data.record(name).number("valid") if data.data.get(name) is not None else None
+
+    return Samples(
+        states=arrays.stacks("states"),
+        count=data.integer("count"),
+        distance=data.number("feature_distance"),
+        floor=data.number("feature_distance_floor"),
+        valid=share("checks"),
+        real_valid=share("real_checks"),
     )
 
 

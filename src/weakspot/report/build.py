@@ -77,6 +77,8 @@ def _page(run: Run, detail: view.Detail) -> str:
         reconstruction_caption=(
             view.reconstruction_caption(run.reconstructions, overview.agent) if run.reconstructions else ""
         ),
+        samples=view.sample_cards(run.samples, detail) if run.samples else (),
+        samples_caption=view.samples_caption(run.samples) if run.samples else "",
         goggles=goggles_chart(run.goggles) if run.goggles else None,
         stages=view.stage_bars(overview.seconds),
         flat=view.flat,

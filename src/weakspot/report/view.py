@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from weakspot.report.artifacts import TARGET_ORDER, AgentRecord, Curve, Findings, Overview, Reconstructions, Run
+from weakspot.report.artifacts import TARGET_ORDER, AgentRecord, Curve, Findings, Overview, Reconstructions, Run, Samples
 from weakspot.report.charts import Axis, Chart, distribution_chart, energy_chart, number, training_chart
 from weakspot.report.images import Film, saliency_uri, strip_uri
 
@@ -301,6 +301,29 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
         answer = f"{first} on both" if first == second else f"{first} became {second}"
         cards.append(ReconstructionCard(film, other, bars, answer, first == second))
     return tuple(cards)
+
+
+def sample_cards(data: Samples, detail: Detail) -> tuple[SmallCard, ...]:
+    """Random samples, in the order they were drawn."""
+    films = (
+        Film(strip_uri(state, detail.step), f"Random sample {place}.", "sample", "synthesised")
+        for place, state in enumerate(data.states, start=1)
+    )
+    return tuple(SmallCard(film, "", "") for film in films)
+
+
+def samples_caption(data: Samples) -> str:
+    """How far random samples are from real states."""
+    text = (
+        f"In the agent’s own features, {data.count} random samples are {number(data.distance)} away from as many real "
+        f"states; two halves of the real states are {number(data.floor)} apart (Fréchet distance)."
+    )
+    if data.valid is not None and data.real_valid is not None:
+        text += (
+            f" Objects: {100 * data.valid:.0f} % of the samples have at most one ball, and on each side one sharp paddle of "
+            f"the right height, in every frame; {100 * data.real_valid:.0f} % of real states do."
+        )
+    return text
 
 
 def reconstruction_caption(data: Reconstructions, agent: AgentRecord | None) -> str:

@@ -19,6 +19,7 @@ def train_agent(
     algorithm: tyro.conf.Positional[Literal["double-dqn"]],
     config: Annotated[DoubleDQNConfig, tyro.conf.arg(name="")],
     output: Path | None = None,
+    threads: int = 1,
 ) -> None:
     """Trains an agent on an Atari game; hours of work, which the same command goes on with after a kill.
 
@@ -26,8 +27,9 @@ def train_agent(
         algorithm: double-dqn, the dueling double DQN of the paper's section 4.1.
         config: its settings.
         output: the training's folder, runs/ALGORITHM-GAME-SEED by default.
+        threads: of the tensor work; a second one pays where nothing else runs on its core.
     """
-    torch.set_num_threads(1)  # batches are small: a second thread would mostly wait
+    torch.set_num_threads(threads)
     folder = output or Path("runs") / f"{algorithm}-{config.game}-{config.seed}"
     agent = train(config, folder, say, command=shlex.join(["weakspot", *sys.argv[1:]]))
     say(f"agent: {agent}")

@@ -32,6 +32,8 @@ class DoubleDQNConfig:
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
     learning_rate: float = 2.5e-4
+    final_learning_rate: float | None = None
+    """What the learning rate falls to, linearly over all steps; none keeps it as it is."""
     envs: int = 8
     """Environments played side by side."""
     updates: int = 2
@@ -83,6 +85,10 @@ class DoubleDQNConfig:
             raise ConfigError(f"exploration_final is {self.exploration_final}", expected="a number from 0 to 1")
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate is {self.learning_rate}", expected="a number above 0")
+        if self.final_learning_rate is not None and not 0 <= self.final_learning_rate <= self.learning_rate:
+            raise ConfigError(
+                f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
+            )
         if self.learning_starts > self.buffer_size:
             raise ConfigError(
                 f"learning starts after {self.learning_starts:,} transitions, but only {self.buffer_size:,} are kept",

@@ -39,7 +39,7 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
     return DoubleDQN(
         DuelingCnnPolicy,
         env,
-        learning_rate=config.learning_rate,
+        learning_rate=lambda remaining: learning_rate(config, remaining),
         buffer_size=config.buffer_size,
         learning_starts=config.learning_starts,
         batch_size=config.batch_size,
@@ -62,6 +62,12 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
         device=config.device,
         decay=config.average,
     )
+
+
+def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
+    """The learning rate when a share ``remaining`` of the training is still to come."""
+    final = config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
+    return final + remaining * (config.learning_rate - final)
 
 
 def start_from(model: DoubleDQN, path: Path) -> None:

@@ -1,0 +1,147 @@
+"""Recipes for equal time on the same frames of one agent: what they keep of real states, and how good their samples are.
+
+    python -m benchmarks.fidelity --recipes fast fast-gaussian --minutes 30
+
+Over time: mean squared error, the agent's agreement, the distance of its answers, and in Pong the recall of the ball, all
+on held-out states.  At the end: the goggles test on paired seeds, and of random samples the distance in the agent's
+features beside its floor, what a classifier can tell, and in Pong the share that passes the object checks, beside the
+same of reconstructions and of real states.  Writes JSON, curves and a sheet of random samples as PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+
+from benchmarks.recall import curve, stored
+from weakspot.agents.base import Perceiver
+from weakspot.analysis.features import features, frechet
+from weakspot.analysis.goggles import GogglesConfig, goggles
+from weakspot.analysis.pong_objects import pong_checks
+from weakspot.analysis.samples import draw
+from weakspot.analysis.telling import telling_accuracy
+from weakspot.cli import keep_memory
+from weakspot.config import RunConfig
+from weakspot.dataset import as_stacks, as_state
+from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.pipeline import Subject, subject
+from weakspot.state_model.batch import with_history
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.train import TrainConfig, threads
+from weakspot.types import State
+
+matplotlib.use("Agg")
+
+SAMPLES = 400
+"""States of each kind that are compared."""
+
+
+def quality(model: StateModel, perceive: Perceiver, real: State, made: State, reconstructed: State) -> dict[str, Any]:
+    """How far samples are from real states, and what can be told; ``real`` holds twice as many states as the others."""
+    one, other = real[: len(made)], real[len(made) :]
+    known = features(perceive, other)
+    floor = frechet(features(perceive, one), known)
+
+    def measured(states: State) -> dict[str, Any]:
+        distance = frechet(features(perceive, states), known)
+        line: dict[str, Any] = {"feature_distance_over_floor": round(distance / floor, 3)}
+        if perceive.agent.spec.environment.removeprefix("ALE/").startswith("Pong"):
+            line["checks"] = pong_checks(as_stacks(states)).line()
+        return line
+
+    return {
+        "states": len(made),
+        "floor": round(floor, 4),
+        "samples": {**measured(made), "telling_accuracy": round(telling_accuracy(one, made), 4)},
+        "reconstructions": {**measured(reconstructed), "telling_accuracy": round(telling_accuracy(one, reconstructed), 4)},
+        "real": measured(one),
+    }
+
+
+def sheet(states: State, path: Path, columns: int = 6) -> None:
+    """Oldest and newest frame of the first 24 states, side by side, at twice their size."""
+    from matplotlib import image
+
+    stacks = as_stacks(states[:24])
+    cells = [np.pad(np.concatenate([s[0], s[-1]], axis=1), ((1, 1), (1, 1), (0, 0)), constant_values=255) for s in stacks]
+    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
+    picture = np.concatenate(rows, axis=0).repeat(2, axis=0).repeat(2, axis=1)
+    write_atomic(path, lambda temporary: image.imsave(temporary, picture, format="png"))
+
+
+def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """What was measured over time, a panel for each measure, a line for each recipe."""
+    from matplotlib.figure import Figure
+
+    titles = {
+        "ball_recall": "recall of the ball",
+        "agreement": "same greedy action",
+        "answer_error": "squared error of the answers over their variance",
+        "mse": "mean squared error",
+    }
+    shown = [name for name in titles if any(line.get(name) is not None for rows in lines.values() for line in rows)]
+    figure = Figure(figsize=(4.2 * len(shown), 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+        for recipe, rows in lines.items():
+            axes.plot([row["seconds"] / 60 for row in rows], [row[name] for row in rows], marker=".", label=recipe)
+        axes.set(title=titles[name], xlabel="minutes of training")
+        if name in ("mse", "answer_error"):
+            axes.set_yscale("log")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(lines), frameon=False)
+    write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+
+
+def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
+    """Trains each recipe, or takes what stands in ``folder``, and measures it."""
+    dataset, _ = stored(one, folder)
+    held = with_history(dataset, dataset.split(0.1)[1])
+    count = min(SAMPLES, len(held) // 2)
+    chosen = np.random.default_rng(0).permutation(held)[: 2 * count]
+    real = as_state(dataset.stacks(chosen)).to(one.agent.device)
+    result: dict[str, Any] = {}
+    lines = {}
+    for recipe in recipes:
+        model, lines[recipe] = curve(one, recipe, minutes, folder)
+        made = draw(model, count)
+        with torch.no_grad():
+            reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
+        result[recipe] = {"steps": model.info["steps"], "curve": lines[recipe]}
+        result[recipe] |= quality(model, one.perceive, real, made, reconstructed)
+        if episodes:
+            config = replace(GogglesConfig(), episodes=episodes)
+            with threads(TrainConfig().parts):
+                result[recipe]["goggles"] = goggles(model, one.agent, one.factory, config).record(config.seed)
+        sheet(made, folder / f"samples-{recipe}.png")
+        sheet(torch.stack([real[:12], reconstructed[:12]], dim=1).flatten(0, 1), folder / f"reconstructions-{recipe}.png")
+        print(json.dumps({recipe: {k: v for k, v in result[recipe].items() if k != "curve"}}, indent=2), flush=True)
+    curves(lines, folder / "curves.png")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training for each recipe, on all cores")
+    parser.add_argument("--episodes", type=int, default=20, help="of the goggles test; 0 leaves it out")
+    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
+    told = parser.parse_args()
+    keep_memory()
+    make_folder(told.folder)
+    one = subject(RunConfig(agent=told.agent, environment=told.environment))
+    result = measure(one, told.recipes, told.minutes, told.episodes, told.folder)
+    settings = {"agent": one.agent.spec.name, "minutes": told.minutes, "episodes": told.episodes}
+    write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})
+
+
+if __name__ == "__main__":
+    main()
