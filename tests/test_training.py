@@ -265,6 +265,24 @@ def test_the_average_follows_the_online_network():
     model.env.close()
 
 
+def test_every_environment_explores_by_its_own_share(model):
+    observation = np.zeros((4, 4, 84, 84), np.uint8)
+    greedy_action = model.predict(observation, deterministic=True)[0]
+    assert len(set(greedy_action.tolist())) == 1
+    np.random.seed(0)
+    model.exploration_rate = 0.0
+    drawn = np.stack([model.predict(observation)[0] for _ in range(600)])
+    shares = (drawn != greedy_action).mean(axis=0)
+    # a random action may be the greedy one
+    expected = (
+        np.geomspace(TINY.exploration_final, TINY.exploration_most, 4) * 8 / 9
+    )  # a random action may be the greedy one
+    assert np.allclose(shares, expected, atol=0.06) and shares[3] > shares[0] + 0.2
+    model.exploration_rate = 1.0
+    drawn = np.stack([model.predict(observation)[0] for _ in range(200)])
+    assert (drawn != greedy_action).mean() > 0.8
+
+
 def test_the_learning_rate_falls_linearly_where_it_is_asked_to():
     kept = replace(TINY, learning_rate=1e-3)
     assert learning_rate(kept, 1.0) == learning_rate(kept, 0.0) == 1e-3

@@ -47,8 +47,11 @@ class DoubleDQNConfig:
     target_interval: int = 2_000
     """Decisions between two copies of the online network to the target network."""
     exploration_steps: int = 80_000
-    """Decisions over which epsilon falls linearly from 1 to ``exploration_final``."""
-    exploration_final: float = 0.02
+    """Decisions over which epsilon falls linearly from 1 to what each environment keeps."""
+    exploration_final: float = 0.01
+    """epsilon that the most greedy environment keeps."""
+    exploration_most: float = 0.4
+    """epsilon that the most exploring environment keeps; those between are spaced geometrically (Horgan et al. 2018)."""
     evaluate_every: int = 25_000
     evaluation_episodes: int = 8
     final_episodes: int = 20
@@ -81,8 +84,11 @@ class DoubleDQNConfig:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
-        if not 0 <= self.exploration_final <= 1:
-            raise ConfigError(f"exploration_final is {self.exploration_final}", expected="a number from 0 to 1")
+        if not 0 < self.exploration_final <= self.exploration_most <= 1:
+            raise ConfigError(
+                f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
+                expected="numbers above 0, at most 1, the first not above the second",
+            )
         if not 0 < self.learning_rate < float("inf"):
             raise ConfigError(f"learning_rate is {self.learning_rate}", expected="a number above 0")
         if self.final_learning_rate is not None and not 0 <= self.final_learning_rate <= self.learning_rate:

@@ -112,19 +112,39 @@ class DoubleDQN(DQN):
     Beside them it keeps a running average of the online network's weights, which plays more evenly than the network as
     it happens to stand after an update.
 
+    Each environment keeps an epsilon of its own.  Without sticky actions a game that is played almost greedily ends in a
+    loop, won or lost, and a replay full of one loop teaches nothing about the way out of it.
+
     Args:
         decay: of that average, per update.
+        epsilons: least share of random actions in each environment (n,), or None for the schedule's alone.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DuelingCnnPolicy": DuelingCnnPolicy}
 
-    def __init__(self, *args: Any, decay: float = 0.0, **kwargs: Any) -> None:
-        self.decay = decay
+    def __init__(self, *args: Any, decay: float = 0.0, epsilons: np.ndarray | None = None, **kwargs: Any) -> None:
+        self.decay, self.epsilons = decay, epsilons
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
         super()._setup_model()
         self.average = copy.deepcopy(self.q_net).requires_grad_(False)
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Greedy actions, or each environment's mixture of greedy and random ones."""
+        actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
+        if not deterministic:
+            shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
+            explore = np.random.random(actions.shape) < shares
+            drawn = np.random.randint(int(self.action_space.n), size=actions.shape)  # type: ignore[attr-defined]
+            actions = np.where(explore, drawn, actions)
+        return actions, state
 
     def targets(self, batch: ReplayBufferSamples) -> Tensor:
         """The double targets y (b, 1) of a batch, without gradient."""

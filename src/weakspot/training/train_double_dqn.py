@@ -61,6 +61,7 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
         seed=config.seed,
         device=config.device,
         decay=config.average,
+        epsilons=np.geomspace(config.exploration_final, config.exploration_most, config.envs),
     )
 
 
