@@ -232,7 +232,8 @@ def fit(
         steps += 1
         decay = min(config.average, (1 + steps) / (10 + steps))
         with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(velocity.parameters()), 1 - decay)
+            for kept_weight, weight in zip(average.parameters(), velocity.parameters(), strict=True):
+                kept_weight.lerp_(weight, 1.0 - decay)
         loss = found.item()
         seconds += time.perf_counter() - started
         if seconds - told >= 5.0:

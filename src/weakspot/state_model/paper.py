@@ -25,6 +25,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.saliency import loss_weights, saliency
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.state_model.flow import FlowConfig
 from weakspot.types import Latent, State
 
 CANVAS = 128
@@ -88,7 +89,7 @@ class PaperRecipe:
 
     splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
     whitens = False
-    flow = None
+    flow: FlowConfig | None = None
 
     def __init__(self, config: PaperConfig) -> None:
         self.config = config

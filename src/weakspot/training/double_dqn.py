@@ -174,7 +174,8 @@ class DoubleDQN(DQN):
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), list(self.q_net.parameters()), 1.0 - self.decay)
+                for averaged, weight in zip(self.average.parameters(), self.q_net.parameters(), strict=True):
+                    averaged.lerp_(weight, 1.0 - self.decay)
             losses.append(loss.item())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
