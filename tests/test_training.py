@@ -409,4 +409,6 @@ def test_the_command_spells_out_every_setting():
     command = command_of(TINY, "out")
     assert command.startswith("weakspot train-agent double-dqn --game ms_pacman --steps 480 ")
     assert command.endswith(" --output out")
-    assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in asdict(TINY).items())
+    given = {name: value for name, value in asdict(TINY).items() if value is not None}
+    assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in given.items())
+    assert "--start" not in command and "--start a.safetensors" in command_of(replace(TINY, start="a.safetensors"), "out")
