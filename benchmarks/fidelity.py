@@ -21,11 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks.recall import curve, stored
-from weakspot.agents.base import Perceiver
-from weakspot.analysis.features import features, frechet
 from weakspot.analysis.goggles import GogglesConfig, goggles
-from weakspot.analysis.pong_objects import pong_checks
-from weakspot.analysis.samples import draw
+from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
@@ -33,7 +30,6 @@ from weakspot.dataset import as_stacks, as_state
 from weakspot.files import make_folder, write_atomic, write_json
 from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
-from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
 from weakspot.types import State
 
@@ -41,28 +37,6 @@ matplotlib.use("Agg")
 
 SAMPLES = 400
 """States of each kind that are compared."""
-
-
-def quality(model: StateModel, perceive: Perceiver, real: State, made: State, reconstructed: State) -> dict[str, Any]:
-    """How far samples are from real states, and what can be told; ``real`` holds twice as many states as the others."""
-    one, other = real[: len(made)], real[len(made) :]
-    known = features(perceive, other)
-    floor = frechet(features(perceive, one), known)
-
-    def measured(states: State) -> dict[str, Any]:
-        distance = frechet(features(perceive, states), known)
-        line: dict[str, Any] = {"feature_distance_over_floor": round(distance / floor, 3)}
-        if perceive.agent.spec.environment.removeprefix("ALE/").startswith("Pong"):
-            line["checks"] = pong_checks(as_stacks(states)).line()
-        return line
-
-    return {
-        "states": len(made),
-        "floor": round(floor, 4),
-        "samples": {**measured(made), "telling_accuracy": round(telling_accuracy(one, made), 4)},
-        "reconstructions": {**measured(reconstructed), "telling_accuracy": round(telling_accuracy(one, reconstructed), 4)},
-        "real": measured(one),
-    }
 
 
 def sheet(states: State, path: Path, columns: int = 6) -> None:
@@ -114,7 +88,9 @@ def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, fol
         with torch.no_grad():
             reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
         result[recipe] = {"steps": model.info["steps"], "curve": lines[recipe]}
-        result[recipe] |= quality(model, one.perceive, real, made, reconstructed)
+        for name, states in (("samples", made), ("reconstructions", reconstructed)):
+            record = compare(states, real, one.perceive, dataset.environment.id).record()
+            result[recipe][name] = record | {"telling_accuracy": round(telling_accuracy(real[:count], states), 4)}
         if episodes:
             config = replace(GogglesConfig(), episodes=episodes)
             with threads(TrainConfig().parts):

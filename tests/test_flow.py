@@ -117,17 +117,17 @@ def test_a_kill_changes_nothing(tmp_path):
     means, log_variances = one_ball(2_000)
     arguments = (whitening.fit(means, log_variances), means, log_variances, SMALL)
 
-    class Killed(RuntimeError):  # noqa: N818
+    class KillError(RuntimeError):
         pass
 
     def used(done: int, seconds: float) -> float:
         if done == 7 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
-            raise Killed
+            raise KillError
         return done / 12
 
     kept = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "used": used}
-    with pytest.raises(Killed):
+    with pytest.raises(KillError):
         fit(*arguments, **kept)
     again, told = fit(*arguments, **kept)
     assert told["steps"] == 12

@@ -274,9 +274,7 @@ def test_every_environment_explores_by_its_own_share(model):
     drawn = np.stack([model.predict(observation)[0] for _ in range(600)])
     shares = (drawn != greedy_action).mean(axis=0)
     # a random action may be the greedy one
-    expected = (
-        np.geomspace(TINY.exploration_final, TINY.exploration_most, 4) * 8 / 9
-    )  # a random action may be the greedy one
+    expected = np.geomspace(TINY.exploration_final, TINY.exploration_most, 4) * 8 / 9
     assert np.allclose(shares, expected, atol=0.06) and shares[3] > shares[0] + 0.2
     model.exploration_rate = 1.0
     drawn = np.stack([model.predict(observation)[0] for _ in range(200)])

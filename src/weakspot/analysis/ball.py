@@ -30,6 +30,11 @@ LEAST_CONTRAST = 40.0
 """A real ball fainter than this is half hidden in a band, and not counted."""
 
 
+def is_pong(environment: str) -> bool:
+    """Whether an environment's id is that of a Pong."""
+    return environment.removeprefix("ALE/").startswith("Pong")
+
+
 @dataclass(frozen=True)
 class BallRecall:
     """How many balls stand in the reconstructions.

@@ -31,11 +31,11 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
         for layer in perceive.agent.module.modules()
         if isinstance(layer, nn.Linear) and layer.out_features in (1, len(perceive.agent.spec.action_names))
     ]
-    seen: dict[int, Tensor] = {}
+    seen: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if not any(other is inputs[0] for other in seen.values()):
-            seen[id(layer)] = inputs[0]
+        if not any(other is inputs[0] for other in seen):
+            seen.append(inputs[0])
 
     hooks = [layer.register_forward_pre_hook(keep) for layer in heads]
     rows = []
@@ -44,7 +44,7 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
             for part in states.split(batch_size):
                 seen.clear()
                 answered = perceive(part.to(perceive.agent.device)).vector()
-                rows.append(torch.cat([*seen.values()], dim=1).cpu() if seen else answered.cpu())
+                rows.append(torch.cat(seen, dim=1).cpu() if seen else answered.cpu())
     finally:
         for hook in hooks:
             hook.remove()

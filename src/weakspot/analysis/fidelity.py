@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import Perceiver
-from weakspot.analysis.ball import BallRecall, ball_recall
+from weakspot.analysis.ball import BallRecall, ball_recall, is_pong
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.state_model.batch import answers
 from weakspot.state_model.model import StateModel
@@ -59,7 +59,7 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu())[:, -1])
     ball = None
-    if dataset.environment.id.removeprefix("ALE/").startswith("Pong"):
+    if is_pong(dataset.environment.id):
         ball = ball_recall(dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
     return Fidelity(squared / n, agreed / n, wrong / n, ball)

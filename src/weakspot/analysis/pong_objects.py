@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from weakspot.analysis.ball import BLUE, FIELD, SCREEN_HEIGHT, SCREEN_WIDTH
 from weakspot.types import Frames, Stacks
 
-SCREEN_WIDTH, SCREEN_HEIGHT = 160, 210
-FIELD = (34, 194)
-"""Rows of the screen between the two white bands."""
 PADDLES = {"left": (16, 20), "right": (140, 144)}
 """Columns of the screen that the paddles move in."""
 PADDLE_HEIGHT = 16
@@ -24,7 +22,6 @@ BALL_AREA = 2 * 4
 FIELD_COLOUR = np.array([144.0, 72.0, 17.0])
 PADDLE_COLOURS = {"left": np.array([213.0, 130.0, 74.0]), "right": np.array([92.0, 186.0, 92.0])}
 WHITE = 236.0
-BLUE = 2
 
 NOTHING = 0.1
 """Shares of an object's colour in a pixel that count as none: fainter than anyone would see."""
@@ -82,10 +79,9 @@ def _frame(frames: Frames) -> tuple[np.ndarray, ...]:
     rows, columns = height / SCREEN_HEIGHT, width / SCREEN_WIDTH
     field = frames[:, int(np.ceil(FIELD[0] * rows)) : int(FIELD[1] * rows)].astype(np.float64)
     one_ball, sharp, there = _ball(field, BALL_AREA * rows * columns, columns)
-    left = _paddle(field, "left", rows, columns)
-    right = _paddle(field, "right", rows, columns)
-    gone = _cover(field, "left", columns).max(axis=1) < THERE
-    return one_ball, sharp, left | (gone & ~there), right
+    left, right = _cover(field, "left", columns), _cover(field, "right", columns)
+    gone = left.max(axis=1) < THERE
+    return one_ball, sharp, _paddle(left, rows) | (gone & ~there), _paddle(right, rows)
 
 
 def _ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float) -> tuple[np.ndarray, ...]:
@@ -120,9 +116,8 @@ def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Fl
     return paddle.sum(axis=2) / ((last - first) * columns)
 
 
-def _paddle(field: Float[np.ndarray, "n h w c"], side: str, rows: float, columns: float) -> np.ndarray:
-    """Whether the paddle is one piece of the right height, or reaches out of the picture."""
-    cover = _cover(field, side, columns)
+def _paddle(cover: Float[np.ndarray, "n h"], rows: float) -> np.ndarray:
+    """Whether a paddle that covers so much of each row is one piece of the right height, or reaches out of the picture."""
     height = cover.shape[1]
     covered = cover > THERE
     top, bottom = covered.argmax(axis=1), height - 1 - covered[:, ::-1].argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Random samples of a state model: what it takes for a state when nobody asks for anything."""
+"""Made states held against real ones, above all random samples: what a state model takes for a state unasked."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from weakspot.agents.base import Perceiver
+from weakspot.analysis.ball import is_pong
 from weakspot.analysis.features import features, frechet
 from weakspot.analysis.pong_objects import PongChecks, pong_checks
 from weakspot.dataset import StateDataset, as_stacks, as_state
@@ -17,10 +20,10 @@ from weakspot.types import Stacks, State
 
 @dataclass(frozen=True)
 class Samples:
-    """Random samples held against real states.
+    """Made states held against real ones.
 
     Attributes:
-        stacks: the samples (n, k, h, w, 3).
+        stacks: the made states (n, k, h, w, 3).
         distance: Frechet's distance in the agent's features between them and as many real states.
         floor: that distance between two halves of the real states.
         checks: of the samples' objects, in Pong.
@@ -52,10 +55,24 @@ def draw(model: StateModel, count: int, seed: int = 0) -> State:
         return torch.cat([model.generate(part) for part in noise.split(64)])
 
 
+def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: str) -> Samples:
+    """Holds made states (n, kc, h, w) against twice as many real ones (2n, kc, h, w) of ``environment``."""
+    count = len(made)
+    known = features(perceive, real)
+    stacks, pong = as_stacks(made), is_pong(environment)
+    return Samples(
+        stacks=stacks,
+        distance=frechet(features(perceive, made), known[count:]),
+        floor=frechet(known[:count], known[count:]),
+        checks=pong_checks(stacks) if pong else None,
+        real_checks=pong_checks(as_stacks(real)) if pong else None,
+    )
+
+
 def measure_samples(
     model: StateModel, perceive: Perceiver, dataset: StateDataset, held: np.ndarray, most: int = 200, seed: int = 0
 ) -> Samples:
-    """Draws as many samples as there are real states in half of ``held``, ``most`` at most, and measures them.
+    """Draws as many samples as there are real states in half of ``held``, ``most`` at most, and compares them.
 
     Args:
         model: the state model.
@@ -67,14 +84,4 @@ def measure_samples(
     """
     count = min(most, len(held) // 2)
     chosen = np.random.default_rng([seed, 4]).permutation(held)[: 2 * count]
-    real = features(perceive, as_state(dataset.stacks(chosen)))
-    state = draw(model, count, seed)
-    stacks = as_stacks(state.cpu())
-    pong = dataset.environment.id.removeprefix("ALE/").startswith("Pong")
-    return Samples(
-        stacks=stacks,
-        distance=frechet(features(perceive, state), real[count:]),
-        floor=frechet(real[:count], real[count:]),
-        checks=pong_checks(stacks) if pong else None,
-        real_checks=pong_checks(dataset.stacks(chosen)) if pong else None,
-    )
+    return compare(draw(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment.id)

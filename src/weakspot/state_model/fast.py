@@ -35,6 +35,7 @@ from weakspot.saliency import decode_maps
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.flow import FlowConfig
+from weakspot.state_model.schedule import warmed_cosine
 from weakspot.types import Latent, State
 
 PATCH = 4
@@ -105,7 +106,7 @@ class _Unpatch(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:
         n, channels, height, width = slope.shape
         rows, columns = height // PATCH, width // PATCH
         frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
@@ -135,7 +136,7 @@ class FastNetwork(nn.Module):
         self.precision = precision
         self.register_buffer("median", channels_last(median.repeat(frames, 1, 1)))
         channels, self.height, self.width = self.median.shape
-        self.quarter = quarter = (math.ceil(self.height / PATCH), math.ceil(self.width / PATCH))
+        quarter = (math.ceil(self.height / PATCH), math.ceil(self.width / PATCH))
         eighth = (math.ceil(quarter[0] / 2), math.ceil(quarter[1] / 2))
         self.code = (maps, math.ceil(eighth[0] / 2), math.ceil(eighth[1] / 2))
         self.padding = (0, quarter[1] * PATCH - self.width, 0, quarter[0] * PATCH - self.height)
@@ -218,8 +219,7 @@ class FastRecipe:
 
     def learning_rate(self, progress: float, step: int) -> float:
         """Warm-up over 100 steps, then a cosine to zero at the end of the budget."""
-        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-        return self.config.learning_rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * cosine)
+        return warmed_cosine(self.config.learning_rate, progress, step, warm_up=100)
 
     def loss(
         self, network: FastNetwork, batch: Batch, perceive: Perceiver, statistics: DataStatistics

@@ -27,8 +27,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.files import write_atomic
+from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, PerState
 
@@ -128,9 +130,6 @@ class FlowPrior:
         """u of z."""
         return self._carried(self.whitening.to_noise(latent), 1.0, 0.0)
 
-    def to(self, device: torch.device | str) -> FlowPrior:
-        return FlowPrior(self.whitening.to(device), self.velocity.to(device), self.integration)
-
     def tensors(self) -> dict[str, Tensor]:
         """What a file has to keep of it."""
         flow = {f"flow.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
@@ -216,9 +215,8 @@ def fit(
     size = min(config.batch_size, len(means))
     while (share := used(steps, seconds)) < 1.0:
         started = time.perf_counter()
-        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, share)))
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (steps + 1) / 50) * (0.01 + 0.99 * cosine)
+            group["lr"] = warmed_cosine(config.learning_rate, share, steps, warm_up=50)
         chosen = torch.randint(len(means), (size,), generator=generator)
         around = torch.randn(size, means.shape[1], generator=generator).to(device)
         start = torch.randn(size, dimensions, generator=generator).to(device)
@@ -231,9 +229,7 @@ def fit(
         optimizer.step()
         steps += 1
         decay = min(config.average, (1 + steps) / (10 + steps))
-        with torch.no_grad():
-            for kept_weight, weight in zip(average.parameters(), velocity.parameters(), strict=True):
-                kept_weight.lerp_(weight, 1.0 - decay)
+        get_ema_multi_avg_fn(decay)(list(average.parameters()), list(velocity.parameters()), steps)
         loss = found.item()
         seconds += time.perf_counter() - started
         if seconds - told >= 5.0:

@@ -29,7 +29,7 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: PerState) -> tuple[State | None, ...]:  # type: ignore[override]
+    def backward(context: Any, slope: PerState) -> tuple[State | None, ...]:
         (weighted,) = context.saved_tensors
         return weighted * (2.0 * slope[:, None, None, None]), *context.unweighed
 

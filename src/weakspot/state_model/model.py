@@ -43,7 +43,7 @@ class _Clamped(torch.autograd.Function):
         return state.clamp(0.0, 1.0)
 
     @staticmethod
-    def backward(context: Any, slope: State) -> State:  # type: ignore[override]
+    def backward(context: Any, slope: State) -> State:
         return slope
 
 

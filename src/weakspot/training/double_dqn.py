@@ -22,6 +22,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, create_
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.dqn.policies import CnnPolicy, QNetwork
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.agents.dueling import HIDDEN, NetworkSize, convolution_layers
 
@@ -141,8 +142,9 @@ class DoubleDQN(DQN):
         actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
+            assert isinstance(self.action_space, spaces.Discrete)
             explore = np.random.random(actions.shape) < shares
-            drawn = np.random.randint(int(self.action_space.n), size=actions.shape)  # type: ignore[attr-defined]
+            drawn = np.random.randint(int(self.action_space.n), size=actions.shape)
             actions = np.where(explore, drawn, actions)
         return actions, state
 
@@ -163,7 +165,7 @@ class DoubleDQN(DQN):
             return  # after a resume: the buffer is empty again, and a few states would be learnt by heart
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        losses = []
+        losses, average = [], get_ema_multi_avg_fn(self.decay)
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
             target = self.targets(batch)
@@ -173,9 +175,7 @@ class DoubleDQN(DQN):
             loss.backward()
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
-            with torch.no_grad():
-                for averaged, weight in zip(self.average.parameters(), self.q_net.parameters(), strict=True):
-                    averaged.lerp_(weight, 1.0 - self.decay)
+            average(list(self.average.parameters()), list(self.q_net.parameters()), self._n_updates)
             losses.append(loss.item())
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -49,10 +49,11 @@ def evaluate(
 
 
 def greedy(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
-    """The greedy policy of a Q-network that takes observations in 0 to 255."""
+    """The greedy policy of a Q-network that takes observations of bytes."""
+    device = next(network.parameters()).device
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return network(torch.from_numpy(observations).float()).argmax(dim=1).numpy()
+            return network(torch.from_numpy(observations).to(device)).argmax(dim=1).cpu().numpy()
 
     return act

@@ -28,7 +28,7 @@ from weakspot.files import make_folder, storage_errors, write_atomic, write_json
 from weakspot.precision import resolve
 from weakspot.training.config import DoubleDQNConfig
 from weakspot.training.double_dqn import HIDDEN, ConvFeatures, DoubleDQN, DuelingCnnPolicy
-from weakspot.training.evaluate import evaluate
+from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import finish, read_checkpoint
 from weakspot.training.vec_env import AtariTrainingEnv
 
@@ -111,7 +111,7 @@ class _Keeper(BaseCallback):
         model = self.model
         assert isinstance(model, DoubleDQN)
         scores = evaluate(
-            lambda observations: _greedy(model, observations),
+            greedy(model.average),
             self.config.game,
             self.config.evaluation_episodes,
             seed=10_000 + self.config.seed,
@@ -141,11 +141,6 @@ class _Keeper(BaseCallback):
             f"{model.num_timesteps:>9,} of {self.config.steps:,} decisions   score {line['score']:7.1f}   "
             f"epsilon {model.exploration_rate:.2f}   about {left / 60:.0f} min left"
         )
-
-
-def _greedy(model: DoubleDQN, observations: np.ndarray) -> np.ndarray:
-    with torch.no_grad():
-        return model.average(torch.from_numpy(observations).to(model.device)).argmax(dim=1).cpu().numpy()
 
 
 def _checkpoint(model: DoubleDQN, cpu_seconds: float) -> dict[str, Any]:
