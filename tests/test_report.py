@@ -212,13 +212,27 @@ def test_verdict_of_the_goggles(example: Path, agent: float, goggles: float, low
     assert judge(with_goggles(load_run(example), agent, goggles, low, high)).level == level
 
 
-def test_the_worst_of_both_checks_decides(example: Path) -> None:
+def test_a_model_that_answers_otherwise_or_invents_is_read_with_care(example: Path) -> None:
+    run = load_run(example)
+    assert run.agreement is not None and run.samples is not None
+    assert judge(run).level == "good"
+    for changed in (
+        replace(run, agreement=replace(run.agreement, same_action=0.6)),
+        replace(run, samples=replace(run.samples, valid=0.3)),
+        replace(run, samples=replace(run.samples, distance=2 * run.samples.floor)),
+    ):
+        assert judge(changed).level == "care"
+    assert judge(replace(run, agreement=None, samples=None)).level == "good"
+    assert "60\u00a0% of reconstructions" in judge(replace(run, agreement=replace(run.agreement, same_action=0.6))).sentence
+
+
+def test_the_worst_of_all_checks_decides(example: Path) -> None:
     run = load_run(example)
     assert judge(run).level == "good"
     lost = ObjectRecall("ball", Interval(0.3, 0.2, 0.4), 100)
     verdict = judge(replace(run, recall=(lost,)))
     assert verdict.level == "poor"
-    assert "the ball is there in 30\u00a0%" in verdict.sentence
+    assert "The ball is there in 30\u00a0%" in verdict.sentence
     assert judge(replace(run, goggles=None, recall=())).level == "unknown"
 
 
@@ -299,6 +313,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "fewer states": ("novelty.npz", lambda p: edit_arrays(p, closest=np.zeros((2, 4, 84, 84, 3), np.uint8))),
     "samples of another size": ("samples.npz", lambda p: edit_arrays(p, states=np.zeros((2, 4, 64, 64, 3), np.uint8))),
     "no measures": ("samples.json", lambda p: p.unlink()),
+    "no agreement": ("fidelity.json", lambda p: edit(p, _without("agreement"))),
     "half a JSON": ("goggles.json", lambda p: p.write_text(p.read_text()[:40])),
     "no JSON object": ("model.json", lambda p: p.write_text("[]")),
     "a missing field": ("model.json", lambda p: edit(p, _without("equation"))),

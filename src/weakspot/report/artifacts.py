@@ -160,6 +160,19 @@ class ObjectRecall:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """``analyse/fidelity.json``: the agent's answers to reconstructions held against those to the real states.
+
+    Attributes:
+        same_action: share of states in which the best action is the same.
+        answer_error: squared error of the answers over their variance.
+    """
+
+    same_action: float
+    answer_error: float
+
+
+@dataclass(frozen=True)
 class Novelty:
     """``analyse/<target>/novelty.npz``: synthesised states held against real ones.
 
@@ -248,6 +261,7 @@ class Run:
     samples: Samples | None
     goggles: Goggles | None
     recall: tuple[ObjectRecall, ...]
+    agreement: Agreement | None
     findings: tuple[Findings, ...]
 
 
@@ -277,6 +291,7 @@ def load_run(folder: Path) -> Run:
         samples=_optional(folder / "analyse/samples.npz", lambda path: _samples(path, overview.environment)),
         goggles=_optional(folder / "analyse/goggles.json", _goggles),
         recall=_optional(folder / "analyse/recall.json", _recall) or (),
+        agreement=_optional(folder / "analyse/fidelity.json", _agreement),
         findings=tuple(sorted(findings, key=_target_order)),
     )
 
@@ -471,6 +486,11 @@ def _goggles(path: Path) -> Goggles:
             path, f"difference.mean is {result.difference.mean:g}", f"goggles.mean - agent.mean, which is {shift:g}"
         )
     return result
+
+
+def _agreement(path: Path) -> Agreement:
+    data = _Record.read(path)
+    return Agreement(data.number("agreement"), data.number("answer_error"))
 
 
 def _recall(path: Path) -> tuple[ObjectRecall, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.report.artifacts import Goggles, ObjectRecall, Run
+from weakspot.report.artifacts import Agreement, Goggles, ObjectRecall, Run, Samples
 from weakspot.report.charts import number
 
 TOLERATED_LOSS = 0.15
@@ -14,11 +14,22 @@ TOLERATED_LOSS = 0.15
 ENOUGH_RECALL = 0.8
 """Share of real states in which an object must be there in the reconstruction."""
 
+ENOUGH_AGREEMENT = 0.8
+"""Share of real states in which the agent must still prefer the same action when it sees the reconstruction."""
+TOLERATED_DISTANCE = 1.5
+"""Distance of random samples from real states, over that between two halves of the real states."""
+ENOUGH_VALID = 0.85
+"""Share of random samples that must pass the checks of their objects, over that of real states."""
+
 RULE = (
     "“faithful” means that the 95\u00a0% interval rules out that the agent loses more than "
-    f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score on reconstructions, and that every object looked for is there in "
-    f"at least {100 * ENOUGH_RECALL:.0f}\u00a0% of them; “do not trust” means that it surely loses more than half of "
-    "its score, or that an object is missing in more than half of the reconstructions; between them is “with care”."
+    f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score on reconstructions, that every object looked for is there in at "
+    f"least {100 * ENOUGH_RECALL:.0f}\u00a0% of them, that the agent prefers the same action in at least "
+    f"{100 * ENOUGH_AGREEMENT:.0f}\u00a0% of them, and that random samples are like real states: in the agent’s features "
+    f"at most {TOLERATED_DISTANCE:g} times as far from real ones as these are from each other, and, where objects can be "
+    f"checked, sound at least {100 * ENOUGH_VALID:.0f}\u00a0% as often.  “Do not trust” means that the agent surely loses "
+    "more than half of its score, or that an object is missing in more than half of the reconstructions.  Between them "
+    "is “with care”."
 )
 
 
@@ -46,16 +57,19 @@ HEADLINES = {
 
 
 def judge(run: Run) -> Verdict:
-    """The verdict by :data:`RULE`, from the goggles test and the recall of known objects, as far as they were made."""
+    """The verdict by :data:`RULE`, from the goggles test and the other checks, as far as they were made."""
     parts = [_goggles(run.goggles)] if run.goggles else []
     if run.recall:
         parts.append(_recall(run.recall))
     if not parts:
         sentence = "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
         return Verdict("unknown", HEADLINES["unknown"], sentence)
+    if run.agreement:
+        parts.append(_agreement(run.agreement))
+    if run.samples:
+        parts.append(_samples(run.samples))
     level = next(level for level in ("poor", "care", "good") if level in [part[0] for part in parts])
-    text = ", and ".join(part[1] for part in parts)
-    return Verdict(level, HEADLINES[level], f"{text[0].upper()}{text[1:]}.")
+    return Verdict(level, HEADLINES[level], " ".join(f"{text[0].upper()}{text[1:]}." for _, text in parts))
 
 
 def _goggles(goggles: Goggles) -> tuple[str, str]:
@@ -85,3 +99,18 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> tuple[str, str]:
         level,
         f"the {worst.name}{least} is there in {100 * worst.recall.mean:.0f}\u00a0% of reconstructions",
     )
+
+
+def _agreement(agreement: Agreement) -> tuple[str, str]:
+    level = "good" if agreement.same_action >= ENOUGH_AGREEMENT else "care"
+    return level, f"the agent prefers the same action in {100 * agreement.same_action:.0f}\u00a0% of reconstructions"
+
+
+def _samples(samples: Samples) -> tuple[str, str]:
+    ratio = samples.distance / max(samples.floor, 1e-9)
+    good = ratio <= TOLERATED_DISTANCE
+    text = f"random samples are {number(ratio)} times as far from real states as these are from each other"
+    if samples.valid is not None and samples.real_valid is not None:
+        good = good and samples.valid >= ENOUGH_VALID * samples.real_valid
+        text += f", and {100 * samples.valid:.0f}\u00a0% of them pass the checks of their objects"
+    return "good" if good else "care", text

@@ -38,7 +38,7 @@ class TrainConfig:
     """Settings of the training of a state model."""
 
     recipe: str = "fast"
-    """fast, paper, paper-attentive or paper-vae."""
+    """fast, fast-gaussian, paper, paper-attentive or paper-vae."""
     minutes: float = 7.0
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""

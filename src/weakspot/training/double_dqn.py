@@ -29,6 +29,9 @@ from weakspot.agents.dueling import HIDDEN, NetworkSize, convolution_layers
 __all__ = ["HIDDEN", "ConvFeatures", "DoubleDQN", "DuelingCnnPolicy", "DuelingQNetwork", "blocks"]
 
 
+HELD_EXPONENT, HELD_MOST = 2.0, 30
+"""A random action is held for k decisions with probability proportional to k^-2, and never for more than these."""
+
 BLOCK = 4
 """Side of the blocks in which pixels enter the network: the first convolution's stride."""
 
@@ -114,17 +117,20 @@ class DoubleDQN(DQN):
     it happens to stand after an update.
 
     Each environment keeps an epsilon of its own.  Without sticky actions a game that is played almost greedily ends in a
-    loop, won or lost, and a replay full of one loop teaches nothing about the way out of it.
+    loop, won or lost, and a replay full of one loop teaches nothing about the way out of it.  For the same reason a
+    random action is held for a random while (Dabney et al. 2021): single ones take a paddle nowhere.
 
     Args:
         decay: of that average, per update.
-        epsilons: least share of random actions in each environment (n,), or None for the schedule's alone.
+        epsilons: least chance of drawing a random action in each environment (n,), or None for the schedule's alone.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DuelingCnnPolicy": DuelingCnnPolicy}
 
     def __init__(self, *args: Any, decay: float = 0.0, epsilons: np.ndarray | None = None, **kwargs: Any) -> None:
         self.decay, self.epsilons = decay, epsilons
+        self.held: np.ndarray | None = None
+        """For each environment the random action it holds, and for how many more decisions (n, 2)."""
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -143,9 +149,15 @@ class DoubleDQN(DQN):
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
             assert isinstance(self.action_space, spaces.Discrete)
-            explore = np.random.random(actions.shape) < shares
-            drawn = np.random.randint(int(self.action_space.n), size=actions.shape)
-            actions = np.where(explore, drawn, actions)
+            if self.held is None:
+                self.held = np.zeros((len(actions), 2), dtype=np.int64)
+            drawn = np.random.randint(int(self.action_space.n), size=len(actions))
+            lasts = np.minimum(np.random.zipf(HELD_EXPONENT, size=len(actions)), HELD_MOST)
+            start = (self.held[:, 1] == 0) & (np.random.random(len(actions)) < shares)
+            self.held[start] = np.stack([drawn, lasts], axis=1)[start]
+            exploring = self.held[:, 1] > 0
+            actions = np.where(exploring, self.held[:, 0], actions)
+            self.held[exploring, 1] -= 1
         return actions, state
 
     def targets(self, batch: ReplayBufferSamples) -> Tensor:
