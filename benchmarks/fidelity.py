@@ -2,10 +2,10 @@
 
     python -m benchmarks.fidelity --recipes fast fast-gaussian --minutes 30
 
-Over time: mean squared error, the agent's agreement, the distance of its answers, and in Pong the recall of the ball, all
-on held-out states.  At the end: the goggles test on paired seeds, and of random samples the distance in the agent's
-features beside its floor, what a classifier can tell, and in Pong the share that passes the object checks, beside the
-same of reconstructions and of real states.  Writes JSON, curves and a sheet of random samples as PNG.
+Over time: mean squared error, the agent's agreement, the distance of its answers, and, in games whose objects are known,
+their recall, all on held-out states.  At the end: the goggles test on paired seeds, and of random samples the distance in
+the agent's features beside its floor, what a classifier can tell, and in Pong the share that passes the object checks,
+beside the same of reconstructions and of real states.  Writes JSON, curves and a sheet of random samples as PNG.
 """
 
 from __future__ import annotations
@@ -54,17 +54,19 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """What was measured over time, a panel for each measure, a line for each recipe."""
     from matplotlib.figure import Figure
 
+    measured = {name for rows in lines.values() for row in rows for name in row}
     titles = {
-        "ball_recall": "recall of the ball",
+        **{name: name.replace("_", " ") for name in sorted(measured) if name.endswith("_recall")},
         "agreement": "same greedy action",
         "answer_error": "squared error of the answers over their variance",
         "mse": "mean squared error",
     }
-    shown = [name for name in titles if any(line.get(name) is not None for rows in lines.values() for line in rows)]
+    shown = [name for name in titles if name in measured]
     figure = Figure(figsize=(4.2 * len(shown), 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
         for recipe, rows in lines.items():
-            axes.plot([row["seconds"] / 60 for row in rows], [row[name] for row in rows], marker=".", label=recipe)
+            points = [(row["seconds"] / 60, row[name]) for row in rows if name in row]
+            axes.plot(*zip(*points, strict=True), marker=".", label=recipe)
         axes.set(title=titles[name], xlabel="minutes of training")
         if name in ("mse", "answer_error"):
             axes.set_yscale("log")

@@ -46,7 +46,7 @@ def curve(one: Subject, recipe: str, minutes: float, folder: Path) -> tuple[Stat
     held = with_history(dataset, dataset.split(0.1)[1])
     place = folder / recipe
 
-    def measures(model: StateModel) -> dict[str, float | None]:
+    def measures(model: StateModel) -> dict[str, float]:
         line = fidelity(model, one.perceive, dataset, held).line()
         print(f"  {recipe}: step {model.info['steps']:,}, {model.info['seconds']:.0f} s, {line}", flush=True)
         return line

@@ -71,18 +71,18 @@ def test_recall_is_one_for_the_frames_themselves_and_zero_without_balls(played):
     index = np.flatnonzero(played.age > 20)
     frames, ram = played.newest(index), played.ram[index]
     same = ball_recall(frames, frames, ram)
-    assert same.recall == 1.0 and len(same.found) > 100
+    assert same.share == 1.0 and len(same.found) > 100
     empty = np.broadcast_to(np.median(frames, axis=0).astype(np.uint8), frames.shape)
-    assert ball_recall(frames, empty, ram).recall < 0.05
+    assert ball_recall(frames, empty, ram).share < 0.05
     faint = (empty + 0.3 * (frames.astype(float) - empty)).astype(np.uint8)
-    assert ball_recall(frames, faint, ram).recall < 0.3, "less than half the contrast does not count"
+    assert ball_recall(frames, faint, ram).share < 0.3, "less than half the contrast does not count"
 
 
 def test_a_ball_that_is_moved_too_far_does_not_count(played):
     index = np.flatnonzero(played.age > 20)
     frames, ram = played.newest(index), played.ram[index]
-    assert ball_recall(frames, np.roll(frames, 1, axis=2), ram).recall > 0.95
-    assert ball_recall(frames, np.roll(frames, 8, axis=2), ram).recall < 0.3
+    assert ball_recall(frames, np.roll(frames, 1, axis=2), ram).share > 0.95
+    assert ball_recall(frames, np.roll(frames, 8, axis=2), ram).share < 0.3
 
 
 def test_the_closest_state_of_a_stored_state_is_itself(played):
@@ -167,9 +167,9 @@ def test_fidelity_of_a_perfect_and_of_an_empty_model(played):
     perceive, index = Perceiver(SmallAgent(), gray_observation), np.arange(100, 200)
     perfect = fidelity(model(), perceive, played, index)
     assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.answer_error < 0.01
-    assert perfect.ball is not None and perfect.ball.recall == 1.0
+    assert perfect.recalls["ball"].share == 1.0
     empty = fidelity(model(lambda state: state * 0), perceive, played, index)
-    assert empty.mse > 0.01 and empty.ball is not None and empty.ball.recall == 0.0
+    assert empty.mse > 0.01 and empty.recalls["ball"].share == 0.0
     assert set(empty.line()) == {"mse", "agreement", "answer_error", "ball_recall"}
 
 

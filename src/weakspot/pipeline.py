@@ -26,7 +26,6 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
-from weakspot.analysis.intervals import wilson
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
 from weakspot.collect import check_fit, collect
@@ -305,11 +304,7 @@ class Pipeline:
             dataset, model = self._dataset(), self._model()
             train_indices, held = (with_history(dataset, i) for i in dataset.split(self.config.train.held_out))
             measured = fidelity(model, self.subject.perceive, dataset, self._measured(dataset))
-            objects = []
-            if measured.ball is not None and len(measured.ball.found):
-                found = measured.ball.found
-                share, low, high = wilson(int(found.sum()), len(found))
-                objects.append({"name": "ball", "recall": share, "low": low, "high": high, "n": len(found)})
+            objects = [recall.record(name) for name, recall in measured.recalls.items()]
             write_json(folder / "recall.json", {"objects": objects})
             write_json(folder / "fidelity.json", measured.line())
             self._write_reconstructions(dataset, model, held, folder / "reconstructions.npz")

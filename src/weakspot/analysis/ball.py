@@ -7,10 +7,9 @@ the real ball.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from weakspot.analysis.recall import Recall
 from weakspot.types import Frames
 
 RAM_X, RAM_Y = 49, 54
@@ -35,24 +34,6 @@ def is_pong(environment: str) -> bool:
     return environment.removeprefix("ALE/").startswith("Pong")
 
 
-@dataclass(frozen=True)
-class BallRecall:
-    """How many balls stand in the reconstructions.
-
-    Attributes:
-        found: for each frame with a visible ball, whether it stands in the reconstruction (n,).
-        index: which of the given frames these are (n,).
-    """
-
-    found: np.ndarray
-    index: np.ndarray
-
-    @property
-    def recall(self) -> float:
-        """Share of the visible balls that stand; NaN without any."""
-        return float(self.found.mean()) if len(self.found) else float("nan")
-
-
 def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The ball's centre in small frames of ``height`` by ``width``: columns, rows, and whether it is in the field.
 
@@ -65,12 +46,15 @@ def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.
     return x * width / SCREEN_WIDTH, y * height / SCREEN_HEIGHT, inside
 
 
-def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> BallRecall:
+def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
     """Holds reconstructed newest frames against the real ones.
 
     Args:
         real, reconstructed: newest colour frames (n, h, w, 3) of the same states.
         ram: the emulator's memory at these states (n, 128).
+
+    Returns:
+        One entry for each frame with a visible ball.
     """
     height, width = real.shape[1:3]
     columns, rows, inside = positions(ram, height, width)
@@ -87,7 +71,7 @@ def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> BallRec
         if contrast >= LEAST_CONTRAST:
             found.append(_contrast(reconstructed[i][window], background) >= 0.5 * contrast)
             index.append(i)
-    return BallRecall(np.array(found, dtype=bool), np.array(index, dtype=np.int64))
+    return Recall(np.array(found, dtype=bool), np.array(index, dtype=np.int64))
 
 
 def _contrast(window: np.ndarray, background: float) -> float:

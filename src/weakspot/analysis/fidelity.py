@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import Perceiver
-from weakspot.analysis.ball import BallRecall, ball_recall, is_pong
+from weakspot.analysis.objects import recalls
+from weakspot.analysis.recall import Recall
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.state_model.batch import answers
 from weakspot.state_model.model import StateModel
@@ -22,22 +23,21 @@ class Fidelity:
         mse: mean squared error a pixel, frames in [0, 1].
         agreement: share of states at which the agent's best action is the same.
         answer_error: squared error of the agent's answers over their variance.
-        ball: recall of the ball, in Pong.
+        recalls: recall of each kind of object, where the game's objects are known.
     """
 
     mse: float
     agreement: float
     answer_error: float
-    ball: BallRecall | None
+    recalls: dict[str, Recall]
 
-    def line(self) -> dict[str, float | None]:
+    def line(self) -> dict[str, float]:
         """As a line of ``metrics.jsonl``."""
-        recall = None if self.ball is None or not len(self.ball.found) else round(self.ball.recall, 4)
         return {
             "mse": self.mse,
             "agreement": round(self.agreement, 4),
             "answer_error": round(self.answer_error, 4),
-            "ball_recall": recall,
+            **{f"{name.replace(' ', '_')}_recall": round(recall.share, 4) for name, recall in self.recalls.items()},
         }
 
 
@@ -58,8 +58,6 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             agreed += int((again[:, :actions].argmax(dim=1) == before[:, :actions].argmax(dim=1)).sum())
             wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu())[:, -1])
-    ball = None
-    if is_pong(dataset.environment.id):
-        ball = ball_recall(dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
+    found = recalls(dataset.environment.id, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
-    return Fidelity(squared / n, agreed / n, wrong / n, ball)
+    return Fidelity(squared / n, agreed / n, wrong / n, found)

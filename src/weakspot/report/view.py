@@ -336,12 +336,10 @@ def training_charts(curves: tuple[Curve, ...]) -> tuple[Chart, ...]:
     """One small chart for every quantity that is known, losses first, in a fixed order."""
     by_name = {curve.name: curve for curve in curves}
     known = [(by_name[name], *CURVES[name]) for name in CURVES if name in by_name]
-    recalls = [
-        (curve, f"{curve.name.removesuffix('_recall').capitalize()} recall, held-out", "share of states", True)
-        for curve in curves
-        if curve.name.endswith("_recall")
-    ]
-    return tuple(training_chart(*entry) for entry in known + recalls)
+    recalls = [curve for curve in curves if curve.name.endswith("_recall")]
+    named = [(curve, curve.name.removesuffix("_recall").replace("_", " ").capitalize()) for curve in recalls]
+    charts = [(curve, f"{name} recall, held-out", "share of states", True) for curve, name in named]
+    return tuple(training_chart(*entry) for entry in known + charts)
 
 
 def stage_bars(seconds: Mapping[str, float]) -> tuple[tuple[str, float, str], ...]:

@@ -83,7 +83,7 @@ class TrainConfig:
         return self.workers or min(2, len(os.sched_getaffinity(0)))
 
 
-Measure = Callable[[StateModel], dict[str, float | None]]
+Measure = Callable[[StateModel], dict[str, float]]
 """Measures a model on held-out states; what it returns is written to ``metrics.jsonl``."""
 
 
@@ -232,7 +232,7 @@ def train(
             )  # fmt: skip
         return replace(model, prior=prior, info=model.info | {"flow": {"settings": asdict(chosen_recipe.flow), **told}})
 
-    def note(measured: dict[str, float | None]) -> None:
+    def note(measured: dict[str, float]) -> None:
         line = {"step": state.step, "seconds": round(state.seconds, 2), **state.terms(), **measured}
         with storage_errors(metrics), open(metrics, "a") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
