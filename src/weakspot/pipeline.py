@@ -261,8 +261,7 @@ class Pipeline:
         return list(slugs)
 
     def _resolved(self, dataset: StateDataset) -> list[Target]:
-        spread = float(dataset.scores.std(axis=1).mean())
-        sharpness = self.config.sharpness / max(spread, 1e-9)
+        sharpness = sharpness_for(dataset, self.config.sharpness)
         return [resolve_target(name, self.subject.agent.spec, sharpness) for name in self.targets]
 
     def _synthesize(self) -> tuple[str, list[Path], Callable[[], str]]:
@@ -408,6 +407,11 @@ class Pipeline:
             "steps": card.training["policy_steps"], "algorithm": card.training["algorithm"],
             "trained by": card.training["command"],
         }  # fmt: skip
+
+
+def sharpness_for(dataset: StateDataset, sharpness: float) -> float:
+    """b of the soft maximum in units of the scores: ``sharpness`` over their mean spread within a state."""
+    return sharpness / max(float(dataset.scores.std(axis=1).mean()), 1e-9)
 
 
 def real_answers(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:

@@ -1,0 +1,176 @@
+"""What each ingredient of the recipe ``fast`` is worth: every one taken away once, for the same time, with several seeds.
+
+    python -m benchmarks.ablation --minutes 7 --seeds 0 1 2
+
+Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that stands in the folder
+already is measured and not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmarks.recall import stored
+from weakspot.agents.base import Perceiver
+from weakspot.analysis.fidelity import fidelity
+from weakspot.analysis.samples import compare, draw
+from weakspot.cli import keep_memory
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset, as_state
+from weakspot.files import make_folder, write_json
+from weakspot.pipeline import Subject, subject
+from weakspot.state_model.batch import Batch, DataStatistics, with_history
+from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
+from weakspot.state_model.train import TrainConfig, threads, train
+from weakspot.types import Latent, State
+
+SAMPLES = 200
+"""Random samples that are compared with as many real states."""
+
+
+class FlatRecipe(FastRecipe):
+    """Every pixel's error is divided by the same variance, the mean one."""
+
+    def loss(
+        self, network: FastNetwork, batch: Batch, perceive: Perceiver, statistics: DataStatistics
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        flat = torch.full_like(statistics.variance, float(statistics.variance.mean()))
+        return super().loss(network, batch, perceive, replace(statistics, variance=flat))
+
+
+class DarkRecipe(FastRecipe):
+    """The network draws whole frames, not corrections of the median one."""
+
+    def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
+        return super().network(replace(statistics, median=torch.zeros_like(statistics.median)), precision)
+
+
+class VectorNetwork(FastNetwork):
+    """The code is one vector: a linear layer on each side mixes all places and maps."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.gather, self.scatter = nn.Linear(2 * self.latent, 2 * self.latent), nn.Linear(self.latent, self.latent)
+
+    def encode(self, state: State) -> tuple[Latent, Latent]:
+        mean_, log_variance = super().encode(state)
+        mixed, spread = self.gather(torch.cat([mean_, log_variance], dim=1)).chunk(2, dim=1)
+        return mixed, (spread - 2.0).clamp(-8, 4)
+
+    def decode(self, latent: Latent) -> State:
+        return super().decode(self.scatter(latent))
+
+
+class VectorRecipe(FastRecipe):
+    """Uses :class:`VectorNetwork`."""
+
+    def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
+        return VectorNetwork(statistics.median, statistics.frames, self.config.maps, self.config.width, precision)
+
+
+class SteadyRecipe(FastRecipe):
+    """The learning rate stays where it is after the warm-up."""
+
+    def learning_rate(self, progress: float, step: int) -> float:
+        return super().learning_rate(0.0, step)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The recipe ``fast`` without one thing."""
+
+    recipe: FastRecipe
+    precision: Any = "auto"
+
+
+FULL = FastRecipe(FastConfig())
+
+VARIANTS: dict[str, Callable[[], Variant]] = {
+    "fast": lambda: Variant(FULL),
+    "without the variance of pixels": lambda: Variant(FlatRecipe(FULL.config)),
+    "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
+    "without perception": lambda: Variant(FULL.changed(perception=0.0)),
+    "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
+    "without a spatial code": lambda: Variant(VectorRecipe(FULL.config)),
+    "without the median frame": lambda: Variant(DarkRecipe(FULL.config)),
+    "without the cosine": lambda: Variant(SteadyRecipe(FULL.config)),
+    "without bfloat16": lambda: Variant(FULL, "float32"),
+    "without the flow": lambda: Variant(FastRecipe(FULL.config, flow=None)),
+}
+
+
+def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) -> dict[str, float]:
+    """Trains a variant with one seed, or takes the measures that stand, and gives them."""
+    place = folder / "ablation" / f"{name.replace(' ', '-')}-{seed}"
+    told = place / "measures.json"
+    if told.exists():
+        return json.loads(told.read_text())
+    dataset, maps = stored(one, folder)
+    variant = VARIANTS[name]()
+    config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
+    with threads(config.parts):
+        model = train(one.perceive, dataset, maps, config, place, chosen_recipe=variant.recipe)
+        measures = _measured(one, dataset, model) | {"steps": float(model.info["steps"])}
+    write_json(told, measures)
+    return measures
+
+
+def _measured(one: Subject, dataset: StateDataset, model: Any) -> dict[str, float]:
+    held = with_history(dataset, dataset.split(0.1)[1])
+    chosen = np.random.default_rng(0).permutation(held)[: 2 * min(SAMPLES, len(held) // 2)]
+    real = as_state(dataset.stacks(chosen)).to(one.agent.device)
+    samples = compare(draw(model, len(real) // 2), real, one.perceive, dataset.environment.id)
+    measures = fidelity(model, one.perceive, dataset, held).line()
+    measures["feature_distance_over_floor"] = samples.distance / samples.floor
+    if samples.checks is not None:
+        measures["valid_samples"] = float(samples.checks.valid.mean())
+    return {name: round(value, 5) for name, value in measures.items()}
+
+
+def table(result: dict[str, list[dict[str, float]]]) -> str:
+    """Means, and the range over seeds in brackets, as a table in Markdown."""
+    columns = list(next(iter(result.values()))[0])
+    rows = ["| | " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---|" + "---|" * len(columns)]
+    for name, runs in result.items():
+        cells = []
+        for column in columns:
+            values = [run[column] for run in runs if column in run]
+            cells.append(f"{mean(values):.4g} ({min(values):.4g} to {max(values):.4g})" if values else "")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
+    told = parser.parse_args()
+    keep_memory()
+    make_folder(told.folder)
+    one = subject(RunConfig(agent=told.agent, environment=told.environment))
+    result: dict[str, list[dict[str, float]]] = {name: [] for name in told.variants}
+    for seed in told.seeds:
+        for name in told.variants:
+            result[name].append(one_run(one, told.folder, name, told.minutes, seed))
+            print(f"{name}, seed {seed}: {json.dumps(result[name][-1])}", flush=True)
+    settings = {"agent": one.agent.spec.name, "minutes": told.minutes, "seeds": told.seeds}
+    write_json(told.folder / "ablation.json", {"settings": settings, "variants": result})
+    print(table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What descending on a target does to states: how far it gets, whether they stay possible, and whether they differ.
+
+    python -m benchmarks.validity --recipes fast fast-gaussian paper --targets T- T+ T+- LEFT --regularisers 0 0.03 0.3
+
+For each recipe and weight of the regulariser, 64 states are synthesised for each target, from the models that
+:mod:`benchmarks.fidelity` trained in the same folder (or trains now).  Of them: the target in standard deviations of the
+real states' below their mean, the share that exceeds 99 % of the real states, in Pong the share that passes the object
+checks, and the Vendi score and mean distance in the agent's features, each over that of the 64 real states that are best
+under the same target.  Writes ``validity.json``, ``validity.png`` and sheets of the states that the default weight makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+
+from benchmarks.fidelity import sheet
+from benchmarks.recall import curve, stored
+from weakspot.agents.base import AgentOutput
+from weakspot.analysis.ball import is_pong
+from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
+from weakspot.analysis.features import features
+from weakspot.analysis.pong_objects import pong_checks
+from weakspot.cli import keep_memory
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
+from weakspot.state_model.batch import with_history
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.train import TrainConfig, threads
+from weakspot.synthesis import SynthesisConfig, starts, synthesize
+from weakspot.targets import Target, resolve_target
+from weakspot.types import State
+
+matplotlib.use("Agg")
+
+BEST = 64
+"""Real states that are best under a target, and synthesised ones beside them."""
+
+
+class Real:
+    """The real states under one target, and what the synthesised ones are held against.
+
+    Attributes:
+        values: the target's values (n,).
+        best: the best states (BEST, kc, h, w).
+        width: typical distance of two real states in the agent's features.
+    """
+
+    def __init__(self, one: Subject, dataset: StateDataset, target: Target) -> None:
+        indices = with_history(dataset, np.arange(len(dataset)))
+        answered: AgentOutput = real_answers(dataset, indices)
+        self.values = target(answered).numpy()
+        best = indices[np.argsort(self.values)[:BEST]]
+        some = np.random.default_rng(0).permutation(indices)[:500]
+        self.best = as_state(dataset.stacks(best))
+        self.width = typical_distance(features(one.perceive, as_state(dataset.stacks(some))))
+
+
+def measures(one: Subject, environment: str, states: State, target: np.ndarray, real: Real) -> dict[str, float]:
+    """The line of one recipe, weight and target."""
+    made, best = features(one.perceive, states), features(one.perceive, real.best)
+    line = {
+        "target_sd": float((real.values.mean() - target.mean()) / real.values.std()),
+        "best_real_sd": float((real.values.mean() - np.sort(real.values)[:BEST].mean()) / real.values.std()),
+        "beyond_99": float((target <= np.quantile(real.values, 0.01)).mean()),
+        "vendi_ratio": vendi_score(made, real.width) / vendi_score(best, real.width),
+        "distance_ratio": mean_distance(made) / mean_distance(best),
+    }
+    if is_pong(environment):
+        line |= {"valid": float(pong_checks(as_stacks(states)).valid.mean())}
+        line |= {"best_real_valid": float(pong_checks(as_stacks(real.best)).valid.mean())}
+    return {name: round(value, 4) for name, value in line.items()}
+
+
+def sweep(
+    one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], targets: list[Target],
+    weights: list[float], config: SynthesisConfig, pictures: Path,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target."""
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    start = starts(model, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+    lines = []
+    for weight in weights:
+        for target in targets:
+            scale = float(real[target.name].values.std())
+            settings = replace(config, regulariser=weight)
+            found = synthesize(model, one.perceive, target, start, settings, scale=scale)
+            held = real[target.name]
+            told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held)
+            lines.append({"regulariser": weight, "target": target.name, **told})
+            print(f"  {json.dumps(lines[-1])}", flush=True)
+            if weight == config.regulariser:
+                sheet(found.state, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
+    return lines
+
+
+def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Validity, or diversity where there are no checks, over target value: a line a recipe, a point a weight."""
+    from matplotlib.figure import Figure
+
+    titles = {"valid": "pass the object checks", "vendi_ratio": "Vendi score over that of the best real states"}
+    every = [line for lines in result.values() for line in lines]
+    up = [name for name in titles if name in every[0]]
+    figure = Figure(figsize=(5.2 * len(up), 4.0), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(up), squeeze=False)[0], up, strict=True):
+        for recipe, lines in result.items():
+            weights = sorted({line["regulariser"] for line in lines})
+            of = {weight: [line for line in lines if line["regulariser"] == weight] for weight in weights}
+            x = [np.mean([line["target_sd"] for line in of[weight]]) for weight in weights]
+            y = [np.mean([line[name] for line in of[weight]]) for weight in weights]
+            axes.plot(x, y, marker="o", label=recipe)
+            for weight, *point in zip(weights, x, y, strict=True):
+                axes.annotate(f"{weight:g}", point, textcoords="offset points", xytext=(5, 4), fontsize=8)
+        axes.set(title=titles[name], xlabel="target, in standard deviations of real states below their mean")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(result), frameon=False)
+    write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper"])
+    parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
+    parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.003, 0.01, 0.03, 0.1, 0.3])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of training for a recipe that is not trained yet")
+    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
+    told = parser.parse_args()
+    keep_memory()
+    make_folder(told.folder)
+    one = subject(RunConfig(agent=told.agent, environment=told.environment))
+    dataset, _ = stored(one, told.folder)
+    sharpness = sharpness_for(dataset, RunConfig().sharpness)
+    targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
+    real = {target.name: Real(one, dataset, target) for target in targets}
+    config = SynthesisConfig(states=BEST)
+    result: dict[str, list[dict[str, Any]]] = {}
+    for recipe in told.recipes:
+        model, _ = curve(one, recipe, told.minutes, told.folder)
+        print(recipe, flush=True)
+        with threads(TrainConfig().parts):
+            pictures = told.folder / f"optimised-{recipe}"
+            result[recipe] = sweep(one, model, dataset, real, targets, told.regularisers, config, pictures)
+    settings = {"agent": one.agent.spec.name, "default": config.regulariser, "versions": {"torch": torch.__version__}}
+    write_json(told.folder / "validity.json", {"settings": settings, "recipes": result})
+    trade_off(result, told.folder / "validity.png")
+
+
+if __name__ == "__main__":
+    main()
