@@ -59,7 +59,7 @@ def real_collect(agent: Agent, game: str, *, streams: int, decisions: int, worke
 
 
 def measure(
-    agent: Agent, game: str, *, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 2
+    agent: Agent, game: str, *, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 1
 ) -> dict[str, float]:
     """Medians over interleaved rounds.
 
@@ -84,7 +84,7 @@ def measure(
     }
 
 
-def main(agent: str, game: str, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 2) -> None:
+def main(agent: str, game: str, streams: int = 10, decisions: int = 2000, rounds: int = 5, torch_threads: int = 1) -> None:
     """Measures and prints JSON.
 
     Args:
@@ -93,7 +93,7 @@ def main(agent: str, game: str, streams: int = 10, decisions: int = 2000, rounds
         streams: environments side by side.
         decisions: of each round.
         rounds: how many.
-        torch_threads: threads of the agent's network.
+        torch_threads: threads of the agent's network, one in a run of the pipeline.
     """
     loaded = load_agent(agent, environment=game)
     told = measure(loaded, game, streams=streams, decisions=decisions, rounds=rounds, torch_threads=torch_threads)

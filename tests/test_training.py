@@ -26,7 +26,7 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
 from weakspot.training.config import DoubleDQNConfig, command_of
-from weakspot.training.double_dqn import blocks
+from weakspot.training.double_dqn import HELD_EXPONENT, HELD_MOST, blocks
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
 from weakspot.training.train_double_dqn import build, learn, learning_rate, start_from, train
@@ -48,6 +48,9 @@ TINY = DoubleDQNConfig(
     final_episodes=2,
     episode_decisions=150,
     learning_rate=1e-3,
+    final_learning_rate=1e-3,
+    network="compact",
+    gamma=0.95,
     precision="float32",
 )
 
@@ -271,14 +274,34 @@ def test_every_environment_explores_by_its_own_share(model):
     assert len(set(greedy_action.tolist())) == 1
     np.random.seed(0)
     model.exploration_rate = 0.0
-    drawn = np.stack([model.predict(observation)[0] for _ in range(600)])
+    drawn = np.stack([model.predict(observation)[0] for _ in range(1500)])
     shares = (drawn != greedy_action).mean(axis=0)
-    # a random action may be the greedy one
-    expected = np.geomspace(TINY.exploration_final, TINY.exploration_most, 4) * 8 / 9
-    assert np.allclose(shares, expected, atol=0.06) and shares[3] > shares[0] + 0.2
+    lasts = np.minimum(np.random.zipf(HELD_EXPONENT, 100_000), HELD_MOST).mean()
+    epsilons = np.geomspace(TINY.exploration_final, TINY.exploration_most, 4)
+    # of a cycle, (1 - epsilon) / epsilon decisions are greedy; and a random action may be the greedy one
+    expected = lasts / (lasts + (1 - epsilons) / epsilons) * 8 / 9
+    assert np.allclose(shares, expected, atol=0.08) and shares[3] > shares[0] + 0.2
     model.exploration_rate = 1.0
     drawn = np.stack([model.predict(observation)[0] for _ in range(200)])
-    assert (drawn != greedy_action).mean() > 0.8
+    assert (drawn != greedy_action).mean() > 0.7
+
+
+def test_random_actions_are_held_for_a_random_while(model):
+    observation = np.zeros((4, 4, 84, 84), np.uint8)
+    np.random.seed(0)
+    model.exploration_rate, model.held = 1.0, None
+    drawn, left = [], []
+    for _ in range(600):
+        drawn.append(model.predict(observation)[0])
+        left.append(model.held[:, 1].copy())
+    lengths = []
+    for actions, counts in zip(np.stack(drawn, axis=1), np.stack(left, axis=1), strict=True):
+        ends = np.flatnonzero(counts == 0) + 1
+        runs = np.split(actions, ends[:-1] if ends[-1] == len(actions) else ends)
+        assert all(len(set(run.tolist())) == 1 for run in runs), "the action changed while it was held"
+        lengths += [len(run) for run in runs]
+    assert max(lengths) <= HELD_MOST
+    assert np.mean(np.array(lengths) == 1) == pytest.approx(6 / np.pi**2, abs=0.08)
 
 
 def test_the_learning_rate_falls_linearly_where_it_is_asked_to():

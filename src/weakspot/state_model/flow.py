@@ -20,6 +20,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,6 +36,9 @@ from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, PerState
 
 Moments: TypeAlias = Float[Tensor, " m"]
+
+Timing: TypeAlias = tuple[Tensor, tuple[Tensor, ...]]
+"""What the network makes of a moment: an embedding, and a modulation for each block."""
 
 FREQUENCIES = 16
 """Frequencies in which the network is told the time."""
@@ -68,8 +72,8 @@ class Block(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, moment: Tensor) -> Tensor:
-        scale, shift = self.modulation(moment).chunk(2, dim=1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        scale, shift = modulation.chunk(2, dim=1)
         return x + self.second(F.silu(self.first(self.norm(x) * (1 + scale) + shift)))
 
 
@@ -95,13 +99,29 @@ class Velocity(nn.Module):
 
     def forward(self, x: Latent, moment: Moments) -> Latent:
         """v at each x (b, z), at a moment of its own (b,) or at one for all (1,)."""
-        angles = moment[:, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=x.device)
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        return self.at(x, self.timing(moment))
+
+    def timing(self, moment: Moments) -> Timing:
+        """All that the network makes of the time alone."""
+        angles = moment[:, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=moment.device)
+        with self._mixed(moment.device):
             known = self.moment(torch.cat([angles.cos(), angles.sin()], dim=1))
+            return known, tuple(block.modulation(known) for block in self._blocks())
+
+    def at(self, x: Latent, timing: Timing) -> Latent:
+        """v at each x (b, z), at moments that were told by :meth:`timing`."""
+        known, modulations = timing
+        with self._mixed(x.device):
             hidden = self.enter(x) + known
-            for block in self.blocks:
-                hidden = block(hidden, known)
+            for block, modulation in zip(self._blocks(), modulations, strict=True):
+                hidden = block(hidden, modulation)
             return self.leave(self.norm(hidden)).float()
+
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
+
+    def _mixed(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
 @dataclass(frozen=True)
@@ -140,9 +160,26 @@ class FlowPrior:
         step = (end - start) / self.integration
         for i in range(self.integration):
             now = start + i * step
-            half = x + 0.5 * step * self.velocity(x, x.new_full((1,), now))
-            x = x + step * self.velocity(half, x.new_full((1,), now + 0.5 * step))
+            half = x + 0.5 * step * self._frozen.at(x, self._timing(now))
+            x = x + step * self._frozen.at(half, self._timing(now + 0.5 * step))
         return torch.cat([x, rest], dim=1)
+
+    @cached_property
+    def _frozen(self) -> Velocity:
+        """v with its weights in the format that it computes in: to convert them at each use would take most of the time."""
+        dtype = self.velocity.dtype
+        return self.velocity if dtype == torch.float32 else copy.deepcopy(self.velocity).to(dtype)
+
+    @cached_property
+    def _timings(self) -> dict[float, Timing]:
+        return {}
+
+    def _timing(self, moment: float) -> Timing:
+        if moment not in self._timings:
+            when = self.velocity.enter.weight.new_full((1,), moment)
+            with torch.no_grad():
+                self._timings[moment] = self.velocity.timing(when)
+        return self._timings[moment]
 
 
 def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, code: Latent, moment: PerState) -> Tensor:

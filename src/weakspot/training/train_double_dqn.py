@@ -67,8 +67,7 @@ def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
 
 def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
     """The learning rate when a share ``remaining`` of the training is still to come."""
-    final = config.learning_rate if config.final_learning_rate is None else config.final_learning_rate
-    return final + remaining * (config.learning_rate - final)
+    return config.final_learning_rate + remaining * (config.learning_rate - config.final_learning_rate)
 
 
 def start_from(model: DoubleDQN, path: Path) -> None:
