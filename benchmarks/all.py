@@ -1,4 +1,9 @@
-"""All measurements: prints them and writes ``bench.json``.  Takes about half an hour on two cores."""
+"""All measurements: prints them and writes ``bench.json``.  Takes about half an hour on two cores.
+
+    python -m benchmarks.all --parts collect
+
+measures one part again and leaves the others in the file as they are; ``created`` says when each was measured.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +28,26 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.0, help="of training for each recipe")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
+    parser.add_argument("--parts", nargs="+", default=["collect", "recall", "speed"], choices=["collect", "recall", "speed"])
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    result = {
-        **collect.measure(one.agent, one.agent.spec.environment),
-        **recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
-        **speed.measure(told.agent, told.environment, told.folder),
+    measures = {
+        "collect": lambda: collect.measure(one.agent, one.agent.spec.environment),
+        "recall": lambda: recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
+        "speed": lambda: speed.measure(told.agent, told.environment, told.folder),
+    }
+    result = json.loads(told.output.read_text()) if told.output.exists() else {}
+    created = dict(result.get("created", {}))
+    for part in told.parts:
+        result |= measures[part]()
+        created[part] = datetime.now(UTC).isoformat(timespec="seconds")
+    result |= {
         "agent": one.agent.spec.name,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in ("weakspot", "torch")}},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": created,
     }
     write_json(told.output, result)
     print(json.dumps({key: value for key, value in result.items() if not key.startswith("curve")}, indent=2))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, choose
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, explore
 from weakspot.dataset import StateDataset
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.parallel import Decision, ParallelEnvironments
@@ -131,7 +131,6 @@ class _Play:
     def __init__(self, agent: Agent, environments: ParallelEnvironments, config: CollectConfig) -> None:
         self._agent, self._environments, self._config = agent, environments, config
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._own = torch.Generator()
         self._ages = np.zeros(config.streams, np.int32)
         self._shown: list[Decision] = []
         self.time = 0
@@ -190,11 +189,10 @@ class _Play:
             output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
-        self._own.set_state(self._generator.get_state())
-        actions = choose(output, spec, self._generator, self._config.epsilon)
+        actions, own = explore(output, spec, self._generator, self._config.epsilon)
         row = {
             "action": actions.numpy(),
-            "explored": (actions != choose(output, spec, self._own)).numpy(),
+            "explored": (actions != own).numpy(),
             "scores": output.scores.cpu().numpy().astype(np.float32),
         }
         if output.value is not None:

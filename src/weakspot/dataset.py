@@ -23,7 +23,7 @@ from weakspot.errors import ConfigError, DatasetError
 from weakspot.shards import (
     COLLECT_AGAIN,
     ShardIndex,
-    file_sha256,
+    file_crc32,
     frames_file,
     read_index,
     read_meta,
@@ -93,7 +93,7 @@ class StateDataset:
                 raise DatasetError(f"a shard of {folder} starts at {index.start}, not {stop}", todo=COLLECT_AGAIN)
             shards.append(index)
             stop = index.stop
-        content = json.dumps([meta, [index.sha256 for index in shards]], sort_keys=True)
+        content = json.dumps([meta, [index.crc32 for index in shards]], sort_keys=True)
         return cls(
             folder=folder,
             environment=EnvironmentSpec(**_tuples(meta["environment"])),
@@ -115,11 +115,11 @@ class StateDataset:
             DatasetError: a file is damaged.
         """
         for shard in self.shards:
-            for name, expected in shard.sha256.items():
-                if file_sha256(self.folder / name) != expected:
+            for name, expected in shard.crc32.items():
+                if file_crc32(self.folder / name) != expected:
                     raise DatasetError(
-                        f"{self.folder / name} is damaged: its SHA-256 is another one",
-                        expected=expected,
+                        f"{self.folder / name} is damaged: its CRC-32 is another one",
+                        expected=f"{expected:08x}",
                         todo=COLLECT_AGAIN,
                     )
 
@@ -294,7 +294,7 @@ class StateDataset:
         parts: dict[str, list[np.ndarray]] = {}
         for number in range(len(self.shards)):
             path = self.folder / steps_file(number)
-            if file_sha256(path) != self.shards[number].sha256[steps_file(number)]:
+            if file_crc32(path) != self.shards[number].crc32[steps_file(number)]:
                 raise DatasetError(f"{path} does not match its checksum", todo=COLLECT_AGAIN)
             with np.load(path, allow_pickle=False) as stored:
                 for name in stored.files:

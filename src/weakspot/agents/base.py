@@ -85,6 +85,11 @@ def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, eps
 
     Draws the same number of random numbers whatever the answers are, so that runs can be paired by seed.
     """
+    return explore(output, spec, generator, epsilon)[0]
+
+
+def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float) -> tuple[Actions, Actions]:
+    """The actions (b,) of :func:`choose`, and those that the agent takes when nothing is at random."""
     scores = output.scores.detach().cpu()
     if not torch.isfinite(scores).all():
         raise OutputError(
@@ -94,11 +99,12 @@ def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, eps
         )
     batch, actions = scores.shape
     noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
-    explore = torch.rand(batch, generator=generator) < epsilon
+    at_random = torch.rand(batch, generator=generator) < epsilon
     random = torch.randint(actions, (batch,), generator=generator)
     if spec.acts == "sampled":
         scores = scores - torch.log(-torch.log(noise))  # Gumbel: the argmax is a draw from the softmax
-    return torch.where(explore, random, scores.argmax(dim=1))
+    own = scores.argmax(dim=1)
+    return torch.where(at_random, random, own), own
 
 
 def _first_bad(scores: Tensor) -> str:

@@ -20,6 +20,10 @@ from ale_py import ALEInterface
 cv2.setNumThreads(1)  # environments already run in parallel
 
 
+UNKNOWN = (0, 0, 0, 1)
+"""Stands for the colour of an index that was never seen; black that is not black in gray does not exist."""
+
+
 class Palette:
     """Red, green, blue and gray of each palette index, learned from the emulator's own pictures.
 
@@ -29,13 +33,11 @@ class Palette:
     """
 
     def __init__(self) -> None:
-        self.colours = np.zeros((256, 4), np.uint8)
+        self.colours = np.tile(np.array(UNKNOWN, np.uint8), (256, 1))
         self.known = b""
         self._packed = self.colours.view(np.uint32).ravel()
-
-    def knows(self, indices: np.ndarray) -> bool:
-        """Whether every one of some palette indices has been seen."""
-        return not indices.tobytes().translate(None, self.known)
+        self._unknown = self._packed[-1]
+        self.colours[0] = 0  # black, which also stands for no picture at all
 
     def learn(self, ale: ALEInterface, indices: np.ndarray) -> None:
         """Adds the colours of the emulator's present screen, whose palette indices are (h, w)."""
@@ -49,8 +51,12 @@ class Palette:
         self.known = bytes(sorted(set(self.known) | set(known)))
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
-        """Colours (...) uint32, the bytes [r g b gray], of palette indices (...)."""
+        """Colours (...) uint32, the bytes [r g b gray], of palette indices (...); see :meth:`knows`."""
         return self._packed.take(indices, mode="clip")
+
+    def knows(self, colours: np.ndarray) -> bool:
+        """Whether none of some colours that were looked up stands for an index that was never seen."""
+        return not (colours == self._unknown).any()
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,12 @@ class Capture:
     Attributes:
         indices: palette indices (blocks, rows a block, w).
         changed: which blocks differ from the frame this one replaces, (blocks,) bool.
+        colours: of the changed blocks, [r g b gray] as one number (changed blocks, rows a block, w).
     """
 
     indices: np.ndarray
     changed: np.ndarray
+    colours: np.ndarray
 
 
 class Screen:
@@ -91,9 +99,12 @@ class Screen:
         """The emulator's present frame, to replace the last (0) or the one before the last (1)."""
         indices = self._ale.getScreen().reshape(self._rows)
         changed = _differing(indices, self._indices[slot])
-        if not self.palette.knows(indices[changed]):
+        moved = indices[changed]
+        colours = self.palette(moved)
+        if not self.palette.knows(colours):
             self.palette.learn(self._ale, indices)
-        return Capture(indices, changed)
+            colours = self.palette(moved)
+        return Capture(indices, changed, colours)
 
     def start(self) -> np.ndarray:
         """The small frame (size, size, 4) of a reset: the emulator's present frame alone, maximum with nothing."""
@@ -103,8 +114,7 @@ class Screen:
         """The small frame (size, size, 4) uint8, [r g b gray], of captures for slots 0 and 1, or for slot 0 alone."""
         anywhere = captures[0].changed
         for slot, capture in enumerate(captures):
-            rows = np.flatnonzero(capture.changed)
-            self._colours[slot][rows] = self.palette(capture.indices.take(rows, axis=0))
+            self._colours[slot][capture.changed] = capture.colours
             self._indices[slot] = capture.indices
             anywhere = anywhere | capture.changed
         rows = np.flatnonzero(anywhere)
@@ -124,7 +134,7 @@ class Screen:
 
     def _show_whole(self, *screens: np.ndarray) -> np.ndarray:
         everything = np.ones(self._rows[0], bool)
-        return self.show(*(Capture(indices, everything) for indices in screens))
+        return self.show(*(Capture(indices, everything, self.palette(indices)) for indices in screens))
 
     def _pool(self, *colours: np.ndarray) -> np.ndarray:
         pictures = [picked.view(np.uint8).reshape(-1, self._rows[2] * 4) for picked in colours]

@@ -1,0 +1,90 @@
+"""The measurements that stay in the repository do what they say, on small data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from test_state_model import batch_of, played, statistics  # noqa: F401 (fixtures)
+
+from benchmarks import ablation, fidelity, validity
+from weakspot.dataset import as_state
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.pipeline import Subject
+from weakspot.state_model.batch import with_history
+from weakspot.state_model.fast import FastRecipe
+from weakspot.targets import resolve_target
+
+
+@pytest.fixture(scope="module")
+def one(played) -> Subject:  # noqa: F811
+    _, perceive, _ = played
+    return Subject(perceive.agent, lambda: AtariEnvironment(AtariConfig("pong")), perceive)
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):  # noqa: F811
+    _, perceive, _ = played
+    chosen = ablation.VARIANTS[name]().recipe
+    assert isinstance(chosen, FastRecipe)
+    network = chosen.network(statistics, torch.float32)
+    loss, _ = chosen.loss(network, batch_of(played, network.latent, 2), perceive, statistics)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_variants_leave_out_what_they_say(played, statistics):  # noqa: F811
+    variants = {name: make().recipe for name, make in ablation.VARIANTS.items()}
+    assert variants["without saliency"].config.saliency_share == 0
+    assert variants["without perception"].config.perception == 0
+    assert variants["without the KL"].config.prior == 0
+    assert variants["without the flow"].flow is None and variants["fast"].flow is not None
+    full, steady = variants["fast"], variants["without the cosine"]
+    assert steady.learning_rate(0.9, 10_000) == full.config.learning_rate > 5 * full.learning_rate(0.9, 10_000)
+    dark = variants["without the median frame"].network(statistics, torch.float32)
+    assert float(dark.decode(torch.randn(1, dark.latent)).abs().max()) == 0
+    vector = variants["without a spatial code"].network(statistics, torch.float32)
+    one_place = torch.zeros(1, vector.latent)
+    one_place[0, 0] = 5.0
+    for parameter in vector.decoder[-1].parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    with torch.no_grad():
+        moved = (vector.decode(one_place) - vector.decode(0 * one_place)).abs().amax(dim=1)[0]
+    assert (moved > 1e-4).float().mean() > 0.9, "one number of a vector code reaches every pixel"
+
+
+def test_the_table_shows_means_and_ranges():
+    told = ablation.table({"fast": [{"mse": 1.0, "ball_recall": 0.5}, {"mse": 3.0, "ball_recall": 0.7}]})
+    assert told.splitlines()[0] == "| | mse | ball recall |"
+    assert told.splitlines()[2] == "| fast | 2 (1 to 3) | 0.6 (0.5 to 0.7) |"
+
+
+def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, played):  # noqa: F811
+    dataset, _, _ = played
+    target = resolve_target("RIGHT", one.agent.spec, 1.0)
+    real = validity.Real(one, dataset, target)
+    line = validity.measures(one, dataset.environment.id, real.best, np.sort(real.values)[: validity.BEST], real)
+    assert line["vendi_ratio"] == pytest.approx(1.0) and line["distance_ratio"] == pytest.approx(1.0)
+    assert line["target_sd"] == line["best_real_sd"] > 0.5 and line["valid"] == line["best_real_valid"]
+    some = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:64]))
+    best = float(np.sort(real.values)[0])
+    again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real)
+    assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
+
+
+def test_pictures_are_drawn(tmp_path: Path):
+    lines = [
+        {"regulariser": weight, "target": "T-", "target_sd": 3 - weight, "vendi_ratio": weight, "valid": 0.5}
+        for weight in (0.1, 0.3)
+    ]
+    validity.trade_off({"fast": lines, "paper": lines}, tmp_path / "validity.png")
+    rows = [{"seconds": 60.0 * i, "mse": 0.1 / i, "agreement": 0.5, "ball_recall": 0.1 * i} for i in (1, 2, 3)]
+    fidelity.curves({"fast": rows, "paper": rows[1:]}, tmp_path / "curves.png")
+    fidelity.sheet(torch.rand(12, 12, 84, 84), tmp_path / "sheet.png")
+    shapes = {path.stem: cv2.imread(str(path)).shape for path in tmp_path.glob("*.png")}
+    assert shapes["sheet"][0] == 2 * 2 * 86 and shapes["sheet"][1] == 6 * 2 * 170
+    assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]
