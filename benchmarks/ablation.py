@@ -16,21 +16,21 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.recall import stored
 from weakspot.agents.base import Perceiver
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.samples import compare, draw
+from weakspot.analysis.samples import measure_samples
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset, as_state
+from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import Batch, DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
+from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads, train
 from weakspot.types import Latent, State
 
@@ -125,11 +125,9 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     return measures
 
 
-def _measured(one: Subject, dataset: StateDataset, model: Any) -> dict[str, float]:
+def _measured(one: Subject, dataset: StateDataset, model: StateModel) -> dict[str, float]:
     held = with_history(dataset, dataset.split(0.1)[1])
-    chosen = np.random.default_rng(0).permutation(held)[: 2 * min(SAMPLES, len(held) // 2)]
-    real = as_state(dataset.stacks(chosen)).to(one.agent.device)
-    samples = compare(draw(model, len(real) // 2), real, one.perceive, dataset.environment.id)
+    samples = measure_samples(model, one.perceive, dataset, held, SAMPLES)
     measures = fidelity(model, one.perceive, dataset, held).line()
     measures["feature_distance_over_floor"] = samples.distance / samples.floor
     if samples.checks is not None:

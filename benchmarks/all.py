@@ -10,15 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks import collect, recall, speed
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
 from weakspot.files import make_folder, write_json
-from weakspot.pipeline import subject
+from weakspot.pipeline import Subject, subject
+
+PARTS: dict[str, Callable[[Subject, argparse.Namespace], dict[str, Any]]] = {
+    "collect": lambda one, told: collect.measure(one.agent, one.agent.spec.environment),
+    "recall": lambda one, told: recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
+    "speed": lambda one, told: speed.measure(told.agent, told.environment, told.folder),
+}
+"""What is measured, in this order: the last part uses the model that the second one trains."""
 
 
 def main() -> None:
@@ -28,21 +37,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=7.0, help="of training for each recipe")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
-    parser.add_argument("--parts", nargs="+", default=["collect", "recall", "speed"], choices=["collect", "recall", "speed"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    measures = {
-        "collect": lambda: collect.measure(one.agent, one.agent.spec.environment),
-        "recall": lambda: recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
-        "speed": lambda: speed.measure(told.agent, told.environment, told.folder),
-    }
     result = json.loads(told.output.read_text()) if told.output.exists() else {}
     created = dict(result.get("created", {}))
     for part in told.parts:
-        result |= measures[part]()
+        result |= PARTS[part](one, told)
         created[part] = datetime.now(UTC).isoformat(timespec="seconds")
     result |= {
         "agent": one.agent.spec.name,

@@ -16,44 +16,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
+from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
-from weakspot.dataset import as_stacks, as_state
-from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.dataset import as_state
+from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.train import TrainConfig, threads
-from weakspot.types import State
-
-matplotlib.use("Agg")
 
 SAMPLES = 400
 """States of each kind that are compared."""
 
 
-def sheet(states: State, path: Path, columns: int = 6) -> None:
-    """Oldest and newest frame of the first 24 states, side by side, at twice their size."""
-    from matplotlib import image
-
-    stacks = as_stacks(states[:24])
-    cells = [np.pad(np.concatenate([s[0], s[-1]], axis=1), ((1, 1), (1, 1), (0, 0)), constant_values=255) for s in stacks]
-    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
-    picture = np.concatenate(rows, axis=0).repeat(2, axis=0).repeat(2, axis=1)
-    write_atomic(path, lambda temporary: image.imsave(temporary, picture, format="png"))
-
-
 def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """What was measured over time, a panel for each measure, a line for each recipe."""
-    from matplotlib.figure import Figure
-
     measured = {name for rows in lines.values() for row in rows for name in row}
     titles = {
         **{name: name.replace("_", " ") for name in sorted(measured) if name.endswith("_recall")},
@@ -70,9 +55,7 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
         axes.set(title=titles[name], xlabel="minutes of training")
         if name in ("mse", "answer_error"):
             axes.set_yscale("log")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(lines), frameon=False)
-    write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    save(figure, path)
 
 
 def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:

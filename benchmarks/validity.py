@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
-from benchmarks.fidelity import sheet
+from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
-from weakspot.agents.base import AgentOutput
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features
@@ -31,7 +30,7 @@ from weakspot.analysis.pong_objects import pong_checks
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
-from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
@@ -40,50 +39,69 @@ from weakspot.synthesis import SynthesisConfig, starts, synthesize
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
-matplotlib.use("Agg")
-
 BEST = 64
 """Real states that are best under a target, and synthesised ones beside them."""
 
 
+@dataclass(frozen=True)
 class Real:
     """The real states under one target, and what the synthesised ones are held against.
 
     Attributes:
         values: the target's values (n,).
         best: the best states (BEST, kc, h, w).
-        width: typical distance of two real states in the agent's features.
+        vendi, distance: Vendi score and mean distance of the best states in the agent's features.
+        valid: share of them that passes the object checks, or None where there are none.
     """
 
-    def __init__(self, one: Subject, dataset: StateDataset, target: Target) -> None:
-        indices = with_history(dataset, np.arange(len(dataset)))
-        answered: AgentOutput = real_answers(dataset, indices)
-        self.values = target(answered).numpy()
-        best = indices[np.argsort(self.values)[:BEST]]
-        some = np.random.default_rng(0).permutation(indices)[:500]
-        self.best = as_state(dataset.stacks(best))
-        self.width = typical_distance(features(one.perceive, as_state(dataset.stacks(some))))
+    values: np.ndarray
+    best: State
+    vendi: float
+    distance: float
+    valid: float | None
 
 
-def measures(one: Subject, environment: str, states: State, target: np.ndarray, real: Real) -> dict[str, float]:
+def usual_distance(one: Subject, dataset: StateDataset) -> float:
+    """Typical distance of two real states in the agent's features, the width of the Vendi score's kernel."""
+    some = np.random.default_rng(0).permutation(with_history(dataset, np.arange(len(dataset))))[:500]
+    return typical_distance(features(one.perceive, as_state(dataset.stacks(some))))
+
+
+def valid_share(environment: str, states: State) -> float | None:
+    """Share of states that passes the object checks, or None where there are none."""
+    return float(pong_checks(as_stacks(states)).valid.mean()) if is_pong(environment) else None
+
+
+def real_states(one: Subject, dataset: StateDataset, target: Target, width: float) -> Real:
+    """What there is among the real states under ``target``."""
+    indices = with_history(dataset, np.arange(len(dataset)))
+    values = target(real_answers(dataset, indices)).numpy()
+    best = as_state(dataset.stacks(indices[np.argsort(values)[:BEST]]))
+    seen = features(one.perceive, best)
+    valid = valid_share(dataset.environment.id, best)
+    return Real(values, best, vendi_score(seen, width), mean_distance(seen), valid)
+
+
+def measures(
+    one: Subject, environment: str, states: State, target: np.ndarray, real: Real, width: float
+) -> dict[str, float]:
     """The line of one recipe, weight and target."""
-    made, best = features(one.perceive, states), features(one.perceive, real.best)
+    made = features(one.perceive, states)
     line = {
         "target_sd": float((real.values.mean() - target.mean()) / real.values.std()),
         "best_real_sd": float((real.values.mean() - np.sort(real.values)[:BEST].mean()) / real.values.std()),
         "beyond_99": float((target <= np.quantile(real.values, 0.01)).mean()),
-        "vendi_ratio": vendi_score(made, real.width) / vendi_score(best, real.width),
-        "distance_ratio": mean_distance(made) / mean_distance(best),
+        "vendi_ratio": vendi_score(made, width) / real.vendi,
+        "distance_ratio": mean_distance(made) / real.distance,
+        "valid": valid_share(environment, states),
+        "best_real_valid": real.valid,
     }
-    if is_pong(environment):
-        line |= {"valid": float(pong_checks(as_stacks(states)).valid.mean())}
-        line |= {"best_real_valid": float(pong_checks(as_stacks(real.best)).valid.mean())}
-    return {name: round(value, 4) for name, value in line.items()}
+    return {name: round(value, 4) for name, value in line.items() if value is not None}
 
 
 def sweep(
-    one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], targets: list[Target],
-    weights: list[float], config: SynthesisConfig, pictures: Path,
+    one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], width: float,
+    targets: list[Target], weights: list[float], config: SynthesisConfig, pictures: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target."""
     indices = with_history(dataset, dataset.split(0.1)[0])
@@ -91,11 +109,9 @@ def sweep(
     lines = []
     for weight in weights:
         for target in targets:
-            scale = float(real[target.name].values.std())
-            settings = replace(config, regulariser=weight)
-            found = synthesize(model, one.perceive, target, start, settings, scale=scale)
-            held = real[target.name]
-            told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held)
+            held, settings = real[target.name], replace(config, regulariser=weight)
+            found = synthesize(model, one.perceive, target, start, settings, scale=float(held.values.std()))
+            told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
             lines.append({"regulariser": weight, "target": target.name, **told})
             print(f"  {json.dumps(lines[-1])}", flush=True)
             if weight == config.regulariser:
@@ -105,8 +121,6 @@ def sweep(
 
 def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
     """Validity, or diversity where there are no checks, over target value: a line a recipe, a point a weight."""
-    from matplotlib.figure import Figure
-
     titles = {"valid": "pass the object checks", "vendi_ratio": "Vendi score over that of the best real states"}
     every = [line for lines in result.values() for line in lines]
     up = [name for name in titles if name in every[0]]
@@ -121,9 +135,7 @@ def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
             for weight, *point in zip(weights, x, y, strict=True):
                 axes.annotate(f"{weight:g}", point, textcoords="offset points", xytext=(5, 4), fontsize=8)
         axes.set(title=titles[name], xlabel="target, in standard deviations of real states below their mean")
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(result), frameon=False)
-    write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    save(figure, path)
 
 
 def main() -> None:
@@ -142,7 +154,8 @@ def main() -> None:
     dataset, _ = stored(one, told.folder)
     sharpness = sharpness_for(dataset, RunConfig().sharpness)
     targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
-    real = {target.name: Real(one, dataset, target) for target in targets}
+    width = usual_distance(one, dataset)
+    real = {target.name: real_states(one, dataset, target, width) for target in targets}
     config = SynthesisConfig(states=BEST)
     result: dict[str, list[dict[str, Any]]] = {}
     for recipe in told.recipes:
@@ -150,7 +163,7 @@ def main() -> None:
         print(recipe, flush=True)
         with threads(TrainConfig().parts):
             pictures = told.folder / f"optimised-{recipe}"
-            result[recipe] = sweep(one, model, dataset, real, targets, told.regularisers, config, pictures)
+            result[recipe] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {"agent": one.agent.spec.name, "default": config.regulariser, "versions": {"torch": torch.__version__}}
     write_json(told.folder / "validity.json", {"settings": settings, "recipes": result})
     trade_off(result, told.folder / "validity.png")

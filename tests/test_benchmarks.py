@@ -8,25 +8,37 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_state_model import batch_of, played, statistics  # noqa: F401 (fixtures)
+from test_state_model import batch_of, play
 
-from benchmarks import ablation, fidelity, validity
-from weakspot.dataset import as_state
+from benchmarks import ablation, fidelity, figures, validity
+from weakspot.agents.base import Perceiver
+from weakspot.dataset import StateDataset, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.pipeline import Subject
-from weakspot.state_model.batch import with_history
+from weakspot.state_model.batch import DataStatistics, measure, with_history
 from weakspot.state_model.fast import FastRecipe
 from weakspot.targets import resolve_target
 
 
 @pytest.fixture(scope="module")
-def one(played) -> Subject:  # noqa: F811
+def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
+    return play(tmp_path_factory.mktemp("played"))
+
+
+@pytest.fixture(scope="module")
+def statistics(played) -> DataStatistics:
+    dataset, _, _ = played
+    return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def one(played) -> Subject:
     _, perceive, _ = played
     return Subject(perceive.agent, lambda: AtariEnvironment(AtariConfig("pong")), perceive)
 
 
 @pytest.mark.parametrize("name", ablation.VARIANTS)
-def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):  # noqa: F811
+def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):
     _, perceive, _ = played
     chosen = ablation.VARIANTS[name]().recipe
     assert isinstance(chosen, FastRecipe)
@@ -37,7 +49,7 @@ def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):  
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_variants_leave_out_what_they_say(played, statistics):  # noqa: F811
+def test_variants_leave_out_what_they_say(played, statistics):
     variants = {name: make().recipe for name, make in ablation.VARIANTS.items()}
     assert variants["without saliency"].config.saliency_share == 0
     assert variants["without perception"].config.perception == 0
@@ -63,16 +75,17 @@ def test_the_table_shows_means_and_ranges():
     assert told.splitlines()[2] == "| fast | 2 (1 to 3) | 0.6 (0.5 to 0.7) |"
 
 
-def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, played):  # noqa: F811
+def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, played):
     dataset, _, _ = played
     target = resolve_target("RIGHT", one.agent.spec, 1.0)
-    real = validity.Real(one, dataset, target)
-    line = validity.measures(one, dataset.environment.id, real.best, np.sort(real.values)[: validity.BEST], real)
+    width = validity.usual_distance(one, dataset)
+    real = validity.real_states(one, dataset, target, width)
+    line = validity.measures(one, dataset.environment.id, real.best, np.sort(real.values)[: validity.BEST], real, width)
     assert line["vendi_ratio"] == pytest.approx(1.0) and line["distance_ratio"] == pytest.approx(1.0)
     assert line["target_sd"] == line["best_real_sd"] > 0.5 and line["valid"] == line["best_real_valid"]
     some = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:64]))
     best = float(np.sort(real.values)[0])
-    again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real)
+    again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
 
 
@@ -84,7 +97,7 @@ def test_pictures_are_drawn(tmp_path: Path):
     validity.trade_off({"fast": lines, "paper": lines}, tmp_path / "validity.png")
     rows = [{"seconds": 60.0 * i, "mse": 0.1 / i, "agreement": 0.5, "ball_recall": 0.1 * i} for i in (1, 2, 3)]
     fidelity.curves({"fast": rows, "paper": rows[1:]}, tmp_path / "curves.png")
-    fidelity.sheet(torch.rand(12, 12, 84, 84), tmp_path / "sheet.png")
+    figures.sheet(torch.rand(12, 12, 84, 84), tmp_path / "sheet.png")
     shapes = {path.stem: cv2.imread(str(path)).shape for path in tmp_path.glob("*.png")}
     assert shapes["sheet"][0] == 2 * 2 * 86 and shapes["sheet"][1] == 6 * 2 * 170
     assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]

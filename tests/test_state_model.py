@@ -54,15 +54,19 @@ class SmallAgent:
         return AgentOutput(self.factor * self.module(observation / 255))
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
-    folder = tmp_path_factory.mktemp("played")
+def play(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
+    """States of a game of Pong, the agent that played it, and its saliency maps."""
     agent = SmallAgent()
     config = CollectConfig(frames=240, streams=2, shard_steps=60, snapshot_every=60, epsilon=1.0)
     dataset = collect(agent, lambda: AtariEnvironment(AtariConfig("pong")), config, folder / "states", workers=1)
     perceive = Perceiver(agent, gray_observation)
     saliency_maps(perceive, dataset, folder / "maps.npy")
     return dataset, perceive, load_maps(folder / "maps.npy", len(dataset))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
+    return play(tmp_path_factory.mktemp("played"))
 
 
 @pytest.fixture(scope="module")

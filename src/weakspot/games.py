@@ -45,6 +45,11 @@ def resolve_game(name: str) -> str:
     )
 
 
+def is_game(environment: str, title: str) -> bool:
+    """Whether an environment's id, which need not be that of an Atari game, is one of the game ``title``, such as Pong."""
+    return environment.removeprefix("ALE/").startswith(title)
+
+
 def sticky_actions(name: str) -> float:
     """Probability of a repeated action that an id stands for: 0.25 for ``-v5`` and ``-v0``, otherwise 0."""
     return STICKY if re.search(r"-v[05]$", name) else 0.0

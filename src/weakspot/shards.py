@@ -52,8 +52,8 @@ class ShardIndex:
 
     Attributes:
         start, stop: the decisions it holds, of each stream.
-        sizes, crc32: length in bytes and checksum of each of its files; a SHA-256 would take a twentieth of the time of
-            playing, and only accidents are guarded against.
+        sizes, crc32: length in bytes and checksum of each of its files; no SHA-256, whose time would be taken from playing,
+            since only accidents are guarded against.
         snapshots: of states to go back to.
         resume: one snapshot a stream, of the state right after the shard.
         ages: decisions since the episode's start of those states.

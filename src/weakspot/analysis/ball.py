@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from weakspot.analysis.recall import Recall
+from weakspot.games import is_game
 from weakspot.types import Frames
 
 RAM_X, RAM_Y = 49, 54
@@ -31,7 +32,7 @@ LEAST_CONTRAST = 40.0
 
 def is_pong(environment: str) -> bool:
     """Whether an environment's id is that of a Pong."""
-    return environment.removeprefix("ALE/").startswith("Pong")
+    return is_game(environment, "Pong")
 
 
 def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

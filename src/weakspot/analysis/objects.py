@@ -20,12 +20,11 @@ from jaxtyping import Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
 from weakspot.analysis import qbert_objects, seaquest_objects
-from weakspot.analysis.ball import ball_recall, is_pong
+from weakspot.analysis.ball import REACH, ball_recall, is_pong
 from weakspot.analysis.recall import Recall
+from weakspot.games import is_game
 from weakspot.types import Frames
 
-REACH = 2
-"""Pixels by which a reconstructed object may be off."""
 LEAST_CONTRAST = 15.0
 """Root mean square, over an object's window, of how much it must differ from the background to be counted; of 255."""
 
@@ -37,13 +36,12 @@ Finder = Callable[[Frames, np.ndarray], Windows]
 """Finds the objects of real frames (n, h, w, 3) with the emulator's memory (n, 128)."""
 
 FINDERS: dict[str, Finder] = {"Seaquest": seaquest_objects.find, "Qbert": qbert_objects.find}
-"""By the beginning of the environment's id."""
+"""By the title of the game."""
 
 
 def finder(environment: str) -> Finder | None:
     """What finds the objects of an environment, if its objects are known."""
-    name = environment.removeprefix("ALE/")
-    return next((found for start, found in FINDERS.items() if name.startswith(start)), None)
+    return next((find for title, find in FINDERS.items() if is_game(environment, title)), None)
 
 
 def recalls(environment: str, real: Frames, reconstructed: Frames, ram: np.ndarray) -> dict[str, Recall]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SCREEN = (160, 210)
+from weakspot.analysis.ball import SCREEN_HEIGHT, SCREEN_WIDTH
 
 PLAYER_X, PLAYER_Y = 43, 67
 PLAYER_LEFT, PLAYER_UP = 3, 11
@@ -27,7 +27,7 @@ FIELD_TOP = 28
 
 def find(frames: np.ndarray, ram: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Windows of the player and of the enemies; see :mod:`weakspot.analysis.objects`."""
-    across, down = frames.shape[2] / SCREEN[0], frames.shape[1] / SCREEN[1]
+    across, down = frames.shape[2] / SCREEN_WIDTH, frames.shape[1] / SCREEN_HEIGHT
     windows: dict[str, list[np.ndarray]] = {"player": []}
     for memory in ram.astype(int):
         left, top = memory[PLAYER_X] - PLAYER_LEFT, memory[PLAYER_Y] - PLAYER_UP

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SCREEN = (160, 210)
+from weakspot.analysis.ball import SCREEN_HEIGHT, SCREEN_WIDTH
 
 PLAYER_X, PLAYER_Y, PLAYER_DOWN = 70, 97, 33
 SHOT_X, SHOT_DOWN = 103, 40
@@ -25,7 +25,7 @@ DYING = 105
 
 def find(frames: np.ndarray, ram: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Windows of player, enemies, divers, shots of both and the oxygen bar; see :mod:`weakspot.analysis.objects`."""
-    scale = np.array([frames.shape[2] / SCREEN[0], frames.shape[1] / SCREEN[1]] * 2)
+    scale = np.array([frames.shape[2] / SCREEN_WIDTH, frames.shape[1] / SCREEN_HEIGHT] * 2)
     places = [_places(memory) for memory in ram.tolist()]
     return {name: [np.array(place[name], dtype=np.float64).reshape(-1, 4) * scale for place in places] for name in places[0]}
 
@@ -37,7 +37,7 @@ def _places(ram: list[int]) -> dict[str, list[tuple[int, int, int, int]]]:
     }
     if not 0 < ram[DYING] < 15:
         places["player"].append(_box(ram[PLAYER_X], ram[PLAYER_Y] + PLAYER_DOWN, 16, 11))
-    if 0 < ram[SHOT_X] < SCREEN[0]:
+    if 0 < ram[SHOT_X] < SCREEN_WIDTH:
         places["own shot"].append(_box(ram[SHOT_X], ram[PLAYER_Y] + SHOT_DOWN, 8, 1))
     if ram[OXYGEN]:
         places["oxygen bar"].append(_box(*OXYGEN_PLACE, OXYGEN_WIDTH, OXYGEN_HEIGHT))
@@ -46,19 +46,16 @@ def _places(ram: list[int]) -> dict[str, list[tuple[int, int, int, int]]]:
         submarines = 3 < ram[ENEMY_KIND + lane] % 8 < 7
         for slot in range(3):
             left = (ram[ENEMY_X + lane] + SLOT_STEP * slot) % 256
-            if (ram[ENEMY_SLOTS + lane] >> (2 - slot)) & 1 and left < SCREEN[0] - 4:
-                places["enemies"].append(_box(left, top, 8, 11) if submarines else _shark(left, top, ram[SHARK_BOB]))
+            if (ram[ENEMY_SLOTS + lane] >> (2 - slot)) & 1 and left < SCREEN_WIDTH - 4:
+                shark = _box(left, top + ram[SHARK_BOB] - 4, 8, 7)
+                places["enemies"].append(_box(left, top, 8, 11) if submarines else shark)
         item = ram[LANE_ITEM + lane]
-        if 0 < item < SCREEN[0]:
+        if 0 < item < SCREEN_WIDTH:
             if submarines:
                 places["enemy shots"].append(_box(item + 3, top + 4, 6, 4))
             else:
                 places["divers"].append(_box(item, top - 4, 8, 11))
     return places
-
-
-def _shark(left: int, top: int, bob: int) -> tuple[int, int, int, int]:
-    return _box(left, top + bob - 4, 8, 7)
 
 
 def _box(left: int, top: int, width: int, height: int) -> tuple[int, int, int, int]:

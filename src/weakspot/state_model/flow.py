@@ -166,7 +166,7 @@ class FlowPrior:
 
     @cached_property
     def _frozen(self) -> Velocity:
-        """v with its weights in the format that it computes in: to convert them at each use would take most of the time."""
+        """v with its weights in the format that it computes in, so that they are not converted at each use."""
         dtype = self.velocity.dtype
         return self.velocity if dtype == torch.float32 else copy.deepcopy(self.velocity).to(dtype)
 

@@ -40,7 +40,7 @@ class DoubleDQNConfig:
     updates: int = 1
     """Gradient steps after each step of all environments."""
     batch_size: int = 128
-    """Transitions of one gradient step [32]; a batch of 128 costs less than two of 32 where there are matrix units."""
+    """Transitions of one gradient step [32]; much of a step costs the same for any number."""
     average: float = 0.999
     """Decay, per update, of the running average of the weights; the average is what is evaluated and kept."""
     buffer_size: int = 100_000
