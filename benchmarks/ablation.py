@@ -17,10 +17,8 @@ from statistics import mean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from benchmarks.recall import stored
-from weakspot.agents.base import Perceiver
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import keep_memory
@@ -28,24 +26,13 @@ from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
-from weakspot.state_model.batch import Batch, DataStatistics, with_history
+from weakspot.state_model.batch import DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads, train
-from weakspot.types import Latent, State
 
 SAMPLES = 200
 """Random samples that are compared with as many real states."""
-
-
-class FlatRecipe(FastRecipe):
-    """Every pixel's error is divided by the same variance, the mean one."""
-
-    def loss(
-        self, network: FastNetwork, batch: Batch, perceive: Perceiver, statistics: DataStatistics
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        flat = torch.full_like(statistics.variance, float(statistics.variance.mean()))
-        return super().loss(network, batch, perceive, replace(statistics, variance=flat))
 
 
 class DarkRecipe(FastRecipe):
@@ -55,27 +42,12 @@ class DarkRecipe(FastRecipe):
         return super().network(replace(statistics, median=torch.zeros_like(statistics.median)), precision)
 
 
-class VectorNetwork(FastNetwork):
-    """The code is one vector: a linear layer on each side mixes all places and maps."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.gather, self.scatter = nn.Linear(2 * self.latent, 2 * self.latent), nn.Linear(self.latent, self.latent)
-
-    def encode(self, state: State) -> tuple[Latent, Latent]:
-        mean_, log_variance = super().encode(state)
-        mixed, spread = self.gather(torch.cat([mean_, log_variance], dim=1)).chunk(2, dim=1)
-        return mixed, (spread - 2.0).clamp(-8, 4)
-
-    def decode(self, latent: Latent) -> State:
-        return super().decode(self.scatter(latent))
-
-
-class VectorRecipe(FastRecipe):
-    """Uses :class:`VectorNetwork`."""
+class JointRecipe(FastRecipe):
+    """The frames of a state go through the network together, as the colours of one picture, and have one code."""
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
-        return VectorNetwork(statistics.median, statistics.frames, self.config.maps, self.config.width, precision)
+        frames, config = statistics.frames, self.config
+        return FastNetwork(statistics.median.repeat(frames, 1, 1), 1, frames * config.code, config.width, precision)
 
 
 class SteadyRecipe(FastRecipe):
@@ -97,11 +69,10 @@ FULL = FastRecipe(FastConfig())
 
 VARIANTS: dict[str, Callable[[], Variant]] = {
     "fast": lambda: Variant(FULL),
-    "without the variance of pixels": lambda: Variant(FlatRecipe(FULL.config)),
     "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
     "without perception": lambda: Variant(FULL.changed(perception=0.0)),
     "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
-    "without a spatial code": lambda: Variant(VectorRecipe(FULL.config)),
+    "without taking frames apart": lambda: Variant(JointRecipe(FULL.config)),
     "without the median frame": lambda: Variant(DarkRecipe(FULL.config)),
     "without the cosine": lambda: Variant(SteadyRecipe(FULL.config)),
     "without bfloat16": lambda: Variant(FULL, "float32"),

@@ -23,12 +23,13 @@ from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.pipeline import Subject, real_answers, subject
 from weakspot.precision import resolve
+from weakspot.starts import starts
 from weakspot.state_model.batch import measure as statistics_of
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
-from weakspot.synthesis import SynthesisConfig, starts, synthesize
+from weakspot.synthesis import SynthesisConfig, synthesize
 from weakspot.targets import resolve_target
 
 
@@ -76,7 +77,7 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
     config = SynthesisConfig(states=states, steps=steps, tolerance=-1e9)
 
     def run(model: StateModel, settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
-        start = starts(model, settings, lambda i: as_state(dataset.stacks(i)), indices, first)
+        start = starts(model, one.perceive, settings, lambda i: as_state(dataset.stacks(i)), indices)(target, first)
         started = time.perf_counter()
         found = synthesize(model, one.perceive, target, start, settings, scale=scale, first=first)
         return time.perf_counter() - started, found.target

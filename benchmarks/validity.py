@@ -32,10 +32,11 @@ from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
+from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
-from weakspot.synthesis import SynthesisConfig, starts, synthesize
+from weakspot.synthesis import SynthesisConfig, synthesize
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -105,12 +106,12 @@ def sweep(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target."""
     indices = with_history(dataset, dataset.split(0.1)[0])
-    start = starts(model, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+    start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
     lines = []
     for weight in weights:
         for target in targets:
             held, settings = real[target.name], replace(config, regulariser=weight)
-            found = synthesize(model, one.perceive, target, start, settings, scale=float(held.values.std()))
+            found = synthesize(model, one.perceive, target, start(target, 0), settings, scale=float(held.values.std()))
             told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
             lines.append({"regulariser": weight, "target": target.name, **told})
             print(f"  {json.dumps(lines[-1])}", flush=True)

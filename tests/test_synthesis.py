@@ -8,8 +8,9 @@ import torch
 from toys import LinearAgent, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
+from weakspot.starts import starts
 from weakspot.state_model.losses import prior
-from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, starts, synthesize
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, synthesize
 from weakspot.targets import Target, resolve_target
 
 CONFIG = SynthesisConfig(states=6, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9)
@@ -19,7 +20,7 @@ SCALE = 0.01
 def search(config=CONFIG, target="A1", scale=SCALE, first=0, start=None):
     model, perceive = linear_model(), linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
-    start = start or starts(model, config, lambda i: torch.zeros(0), np.arange(0))
+    start = start or starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen, first)
     return synthesize(model, perceive, chosen, start, config, scale=scale, first=first)
 
 
@@ -70,17 +71,29 @@ def test_stops_when_the_energy_no_longer_falls_and_says_when():
     assert found.target.mean().item() == pytest.approx(search(replace(config, tolerance=-1e9)).target.mean().item(), rel=0.1)
 
 
-def test_starts_from_real_states_are_their_codes_whatever_the_batch():
-    model = linear_model()
-    codes = torch.randn(10, 5, generator=torch.Generator().manual_seed(3))
-    config = replace(CONFIG, start="data", start_sigma=0.2)
-    start = starts(model, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10))
-    assert {tuple(np.round(row, 3)) for row in start.mean.numpy()} <= {tuple(np.round(row, 3)) for row in codes.numpy()}
+def test_searches_start_at_the_best_candidates_whatever_the_batch():
+    model, perceive = linear_model(), linear_perceiver()
+    chosen = resolve_target("A1", perceive.agent.spec, 5.0)
+    config = replace(CONFIG, start="samples", candidates=100, start_sigma=0.2)
+    begin = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
+    start = begin(chosen, 0)
+    every = torch.randn(100, 5, generator=torch.Generator().manual_seed(config.seed))
+    values = chosen(perceive(model.generate(every)))
+    torch.testing.assert_close(start.mean, every[values.argsort()[:6]])
     assert (start.sigma == 0.2).all()
-    one = starts(
-        model, replace(config, states=1), lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10), first=3
-    )
-    torch.testing.assert_close(one.mean[0], start.mean[3])
+    torch.testing.assert_close(begin(chosen, 3).mean[0], start.mean[3])
+    fewer = starts(model, perceive, replace(config, candidates=4), lambda i: torch.zeros(0), np.arange(0))(chosen, 0)
+    assert torch.equal(fewer.mean[4:], fewer.mean[:2])
+
+
+def test_starts_from_real_states_are_their_codes():
+    model, perceive = linear_model(), linear_perceiver()
+    codes = torch.randn(10, 5, generator=torch.Generator().manual_seed(3))
+    chosen = resolve_target("A1", perceive.agent.spec, 5.0)
+    config = replace(CONFIG, start="data", states=4, candidates=10)
+    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10))(chosen, 0)
+    order = chosen(perceive(model.generate(codes))).argsort()
+    torch.testing.assert_close(start.mean, codes[order[:4]], atol=1e-4, rtol=1e-3)
 
 
 def test_kl_is_that_of_the_state_models_prior_term():

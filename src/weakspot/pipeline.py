@@ -40,11 +40,12 @@ from weakspot.progress import say, shown
 from weakspot.report.build import build_report
 from weakspot.run import RunFolder, StageRecord, digest, file_digest
 from weakspot.saliency import load_maps, saliency, saliency_maps
+from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import train
-from weakspot.synthesis import Findings, starts, synthesize
+from weakspot.synthesis import Findings, synthesize
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -271,7 +272,9 @@ class Pipeline:
         def work() -> str:
             dataset, model = self._dataset(), self._model()
             train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
-            start = starts(model, config, lambda indices: as_state(dataset.stacks(indices)), train_indices)
+            start = starts(
+                model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)), train_indices
+            )
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
                 told = place / "findings.json"
@@ -282,7 +285,7 @@ class Pipeline:
                 started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(
-                        model, self.subject.perceive, target, start, config, scale=scale,
+                        model, self.subject.perceive, target, start(target, 0), config, scale=scale,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
                 write_findings(found, self.subject.perceive, place / "findings.npz")

@@ -11,8 +11,7 @@ agent's answers to it.  The state at x_mu itself is no typical one: where the ta
 0, the average of all states.
 
 Departures from the paper's listing: x_sigma is optimised through its logarithm, which keeps it positive; and where the
-paper starts every search at x_mu = 0, the default starts each at the code of a different real state, with a small
-x_sigma, since from one start all searches end in one optimum (``start="prior"`` is the paper's).
+paper starts every search at x_mu = 0, the default starts each somewhere else (:mod:`weakspot.starts`).
 
 Each state has random numbers of its own, so it comes out the same whatever else is optimised beside it.
 """
@@ -47,10 +46,13 @@ class SynthesisConfig:
     """lambda, Adam's step size."""
     regulariser: float = 0.03
     """alpha, the weight of the KL."""
-    start: Literal["data", "prior"] = "data"
-    """data: from the codes of random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
+    start: Literal["samples", "data", "prior"] = "samples"
+    """samples: at those of ``candidates`` random samples of the state model that the target ranks best.  data: likewise, of
+    random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
+    candidates: int = 1024
+    """States of which the searches begin at the best."""
     start_sigma: float = 0.1
-    """x_sigma at the start of a search from the data."""
+    """x_sigma at the start, but for ``prior``."""
     patience: int = 40
     """A state stops when its energy, averaged over this many steps, has not fallen by ``tolerance`` from the average
     over as many steps before."""
@@ -59,7 +61,7 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("states", "steps", "learning_rate", "patience", "start_sigma"):
+        for name in ("states", "steps", "learning_rate", "patience", "candidates", "start_sigma"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if self.regulariser < 0:
@@ -103,27 +105,6 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
 
 
-def starts(
-    model: StateModel, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray, first: int = 0
-) -> SearchDistribution:
-    """Where the searches begin.
-
-    Args:
-        model: encodes the real states.
-        real: gives the states of indices.
-        pool: indices of the real states to start from, in any order.
-        first: number of the first state; state j starts alike whatever batch it is in.
-    """
-    shape = (config.states, model.latent)
-    if config.start == "prior":
-        return SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
-    order = np.random.default_rng([config.seed, 2]).permutation(len(pool))
-    chosen = pool[order[np.arange(first, first + config.states) % len(pool)]]
-    with torch.no_grad():
-        mean = torch.cat([model.encode(real(chosen[i : i + 32]).to(model.device)) for i in range(0, len(chosen), 32)])
-    return SearchDistribution(mean, torch.full(shape, config.start_sigma, device=model.device))
-
-
 def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n draws z"]:
     """eps of every step and one more for the final draw, from a generator for each state."""
     drawn = torch.empty(config.states, config.steps + 1, latent)
@@ -150,7 +131,7 @@ def synthesize(
         model: g, in the space where the data's codes are N(0, I).
         perceive: A(s).
         target: T.
-        start: see :func:`starts`.
+        start: where the searches begin; see :mod:`weakspot.starts`.
         config: settings.
         scale: tau, the standard deviation of T over real states.
         first: number of the first state, for its random numbers.

@@ -13,7 +13,7 @@ from weakspot.dataset import StateDataset
 from weakspot.types import Latent, State
 
 STATISTICS_FRAMES = 2_000
-"""Frames the pixel statistics are taken over; more change nothing that can be seen."""
+"""Frames the median is taken over; more change nothing that can be seen."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,11 @@ class DataStatistics:
 
     Attributes:
         median: each pixel's median over the frames, in [0, 1], (c, h, w).
-        variance: each pixel's variance over the frames (c, h, w).
         answer_variance: the variance of everything the agent answered (n,), of one size within the scores.
         frames: k, the frames in a state.
     """
 
     median: Float[Tensor, "c h w"]
-    variance: Float[Tensor, "c h w"]
     answer_variance: Float[Tensor, " n"]
     frames: int
 
@@ -78,9 +76,8 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     chosen = np.sort(generator.choice(train, min(STATISTICS_FRAMES, len(train)), replace=False))
     frames = torch.from_numpy(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
-    variance = torch.stack([(channel.float() / 255).var(dim=0, correction=0) for channel in frames.unbind(dim=1)])
     answered = answers(dataset)[torch.from_numpy(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
     answer_variance[:actions] = answer_variance[:actions].mean()
-    return DataStatistics(median, variance, answer_variance.clamp_min(1e-6), dataset.environment.frames)
+    return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames)

@@ -1,19 +1,20 @@
 """The recipe ``fast``, the default: what a machine without a GPU can train in minutes.
 
-    L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 (v_i + tau))  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
-           + lambda KL(f(s), N(0, I)),                     W = 1 - rho + rho * saliency (mean 1)
+    L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
+           + lambda KL(f(s), N(0, I)),              W = 1 - rho + rho * saliency (mean 1)
 
-with v_i the variance of pixel i over the data.  Then a flow is learned that carries N(0, I) to the distribution of the
-data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
+with tau the variance that a pixel's error is allowed.  Then a flow is learned that carries N(0, I) to the distribution of
+the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
 
 Departures from the paper, each for a measured reason:
 
-1. Each pixel's error is divided by how much that pixel varies.  A static background costs nothing, and a ball that
-   visits a pixel once in a thousand frames weighs as much as it should; the KL is then in nats, with a weight near 1.
-2. The agent's saliency multiplies that instead of standing alone, so that nothing is ignored altogether.
-3. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
-4. The code is spatial (8 maps of a sixteenth of the frame's side), since a convolution can copy a small object's place
-   into a map but has to learn a table to put it into one vector.
+1. The frames of a state are encoded and decoded one by one, by the same network, each to a short vector of its own.  One
+   frame has a few things in it that move, and there are four times as many frames as states to learn them from; how the
+   frames of a state hang together is left to the flow.  Small objects come back many times sooner.
+2. The squared error is a likelihood, with a variance that is the same for every pixel, so that the KL is in nats and its
+   weight is 1.
+3. The agent's saliency multiplies that instead of standing alone, so that nothing is ignored altogether.
+4. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
 5. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
 6. The output is a correction of the median frame and starts at zero: the network only learns what moves.
@@ -46,17 +47,17 @@ PATCH = 4
 class FastConfig:
     """Settings of the recipe ``fast``."""
 
-    maps: int = 8
-    """Maps of the spatial code; each has a sixteenth of the frame's height and width."""
-    width: int = 32
+    code: int = 32
+    """Numbers in a frame's code."""
+    width: int = 16
     """Filters at a quarter of the resolution; doubled at an eighth and again at a sixteenth."""
     saliency_share: float = 0.8
     """rho, the share of the weight that follows the agent's saliency."""
-    variance_floor: float = 1e-3
+    pixel_variance: float = 1e-3
     """tau."""
     perception: float = 30.0
     """eta."""
-    prior: float = 0.3
+    prior: float = 1.0
     """lambda."""
     learning_rate: float = 2e-3
     batch_size: int = 32
@@ -69,15 +70,15 @@ GROUPS = 1
 
 
 def convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, group normalisation, SiLU."""
+    """Convolution, group normalisation, ReLU."""
     padding = 0 if kernel == stride else kernel // 2
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, padding, bias=False), nn.GroupNorm(GROUPS, after), nn.SiLU()
+        nn.Conv2d(before, after, kernel, stride, padding, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(inplace=True)
     )
 
 
 class Residual(nn.Module):
-    """x + norm(conv(silu(norm(conv(x)))))."""
+    """x + norm(conv(relu(norm(conv(x)))))."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -124,33 +125,89 @@ def unpatch(patches: Tensor, background: Tensor) -> Tensor:
     return _Unpatch.apply(patches, background)
 
 
+def side_by_side(weight: Tensor, frames: int) -> Tensor:
+    """The weights (k o, k i, a, b) of a convolution that treats each of ``frames`` k frames as ``weight`` (o, i, a, b) does.
+
+    One dense product with zeros in it is faster than k small ones, or than taking the frames of a state apart.
+    """
+    outputs, inputs, *kernel = weight.shape
+    frame = torch.eye(frames, dtype=weight.dtype, device=weight.device)
+    return torch.einsum("kl,oiab->koliab", frame, weight).reshape(frames * outputs, frames * inputs, *kernel)
+
+
+def apart(maps: Tensor, frames: int) -> Tensor:
+    """Each frame's maps on their own (b k, c, h, w), from those of whole states (b, k c, h, w)."""
+    n, channels, height, width = maps.shape
+    split = maps.permute(0, 2, 3, 1).reshape(n, height, width, frames, channels // frames)
+    return split.permute(0, 3, 1, 2, 4).reshape(n * frames, height, width, -1).permute(0, 3, 1, 2)
+
+
+def together(maps: Tensor, frames: int) -> Tensor:
+    """Undoes :func:`apart`."""
+    n, channels, height, width = maps.shape
+    split = maps.permute(0, 2, 3, 1).reshape(n // frames, frames, height, width, channels)
+    return split.permute(0, 2, 3, 1, 4).reshape(n // frames, height, width, -1).permute(0, 3, 1, 2)
+
+
+class Entry(nn.Conv2d):
+    """Each frame's 4x4 patches, linearly: (b, k c, 4h, 4w) to (b k, width, h, w)."""
+
+    def __init__(self, colours: int, width: int, frames: int) -> None:
+        super().__init__(colours, width, PATCH, PATCH, bias=False)
+        self.frames = frames
+
+    def forward(self, input: Tensor) -> Tensor:
+        return apart(F.conv2d(input, side_by_side(self.weight, self.frames), stride=PATCH), self.frames)
+
+
+class Exit(nn.Conv2d):
+    """Each frame's 4x4 patches, linearly, zero before training: (b k, width, h, w) to (b, 16 k c, h, w), whose channels
+    are ordered as (4, 4, k, c)."""
+
+    def __init__(self, width: int, colours: int, frames: int) -> None:
+        super().__init__(width, PATCH**2 * colours, 1)
+        self.frames = frames
+        assert self.bias is not None
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert self.bias is not None
+        pixels = self.weight.unflatten(0, (PATCH**2, -1))
+        weight = torch.cat([side_by_side(pixel, self.frames) for pixel in pixels])
+        bias = self.bias.unflatten(0, (PATCH**2, 1, -1)).expand(-1, self.frames, -1).flatten()
+        return F.conv2d(together(input, self.frames), weight, bias)
+
+
 class FastNetwork(nn.Module):
-    """Encoder f and decoder g of the recipe ``fast``."""
+    """Encoder f and decoder g of the recipe ``fast``: the same for each of the k frames of a state."""
 
     median: Tensor
 
-    def __init__(
-        self, median: Tensor, frames: int, maps: int = 8, width: int = 32, precision: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, median: Tensor, frames: int, code: int, width: int, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.precision = precision
+        self.precision, self.frames, self.code = precision, frames, code
         self.register_buffer("median", channels_last(median.repeat(frames, 1, 1)))
-        channels, self.height, self.width = self.median.shape
+        colours, self.height, self.width = median.shape
         quarter = (math.ceil(self.height / PATCH), math.ceil(self.width / PATCH))
         eighth = (math.ceil(quarter[0] / 2), math.ceil(quarter[1] / 2))
-        self.code = (maps, math.ceil(eighth[0] / 2), math.ceil(eighth[1] / 2))
+        coarse = (4 * width, math.ceil(eighth[0] / 2), math.ceil(eighth[1] / 2))
         self.padding = (0, quarter[1] * PATCH - self.width, 0, quarter[0] * PATCH - self.height)
         self.encoder = nn.Sequential(
-            convolution(channels, width, PATCH, PATCH),
+            Entry(colours, width, frames),
+            nn.GroupNorm(GROUPS, width),
+            nn.ReLU(inplace=True),
             Residual(width),
             convolution(width, 2 * width, stride=2),
             Residual(2 * width),
             convolution(2 * width, 4 * width, stride=2),
             Residual(4 * width),
-            nn.Conv2d(4 * width, 2 * maps, 1),
+            nn.Flatten(),
+            nn.Linear(math.prod(coarse), 2 * code),
         )
         self.decoder = nn.Sequential(
-            convolution(maps, 4 * width),
+            nn.Linear(code, math.prod(coarse)),
+            nn.Unflatten(1, coarse),
             Residual(4 * width),
             nn.Upsample(eighth),
             convolution(4 * width, 2 * width),
@@ -159,33 +216,29 @@ class FastNetwork(nn.Module):
             convolution(2 * width, width),
             Residual(width),
             convolution(width, 2 * width),
-            nn.Conv2d(2 * width, channels * PATCH**2, 1),
+            Exit(2 * width, colours, frames),
         )
-        last = self.decoder[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def latent(self) -> int:
-        return math.prod(self.code)
+        return self.frames * self.code
 
     def encode(self, state: State) -> tuple[Latent, Latent]:
-        """f(s): means and log-variances (b, z)."""
+        """f(s): means and log-variances (b, z), frame after frame."""
         moved = torch.add(-4.0 * self.median, state, alpha=4.0)
         if any(self.padding):
             moved = F.pad(moved, self.padding)
         with self._mixed(state.device):
             code = self.encoder(moved.contiguous(memory_format=torch.channels_last))
         mean, log_variance = code.float().chunk(2, dim=1)
-        return mean.flatten(1), (log_variance.flatten(1) - 2.0).clamp(-8, 4)
+        shape = (len(state), self.latent)
+        return mean.reshape(shape), (log_variance.reshape(shape) - 2.0).clamp(-8, 4)
 
     def decode(self, latent: Latent) -> State:
         """g(z): states, in [0, 1] up to the network's error (clamp them before showing them to anyone)."""
-        maps = latent.unflatten(1, self.code).contiguous(memory_format=torch.channels_last)
         with self._mixed(latent.device):
-            patches = self.decoder(maps)
+            patches = self.decoder(latent.reshape(-1, self.code))
         background = F.pad(self.median, self.padding) if any(self.padding) else self.median
         return unpatch(patches, background)[:, :, : self.height, : self.width]
 
@@ -202,7 +255,7 @@ class FastRecipe:
 
     splits_batches = True
     whitens = True
-    equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2(v_i + tau) + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
+    equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
     def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
         self.config, self.flow = config, flow
@@ -212,7 +265,7 @@ class FastRecipe:
         return FastRecipe(replace(self.config, **settings), self.flow)
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
-        return FastNetwork(statistics.median, statistics.frames, self.config.maps, self.config.width, precision)
+        return FastNetwork(statistics.median, statistics.frames, self.config.code, self.config.width, precision)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(network.parameters(), lr=self.config.learning_rate, weight_decay=1e-3, fused=True)
@@ -231,10 +284,10 @@ class FastRecipe:
         height, width = batch.state.shape[2:]
         attention = F.interpolate(decode_maps(batch.saliency), size=(height, width), mode="nearest")
         attention = (1.0 - config.saliency_share) + config.saliency_share * attention
-        precision = channels_last(0.5 / (statistics.variance.repeat(statistics.frames, 1, 1) + config.variance_floor))
+        weights = attention * (0.5 / config.pixel_variance)
         answered = perceive(reconstructed).vector()
         terms = {
-            "reconstruction": losses.reconstruction(batch.state, reconstructed, precision, attention).mean(),
+            "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
             "perception": losses.perception(batch.answer, answered, statistics.answer_variance).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }

@@ -1,8 +1,9 @@
 """The learned prior of the recipe ``fast``: a flow that carries N(0, I) to the distribution of the data's codes.
 
-In whitened space (:mod:`weakspot.state_model.whitening`) the codes have mean 0 and covariance I, but they are no Gaussian:
-a Gaussian cannot say that there is one ball, not two and not none.  What it gets wrong is in the dimensions that hold more
-signal than noise, a few dozen; the flow acts on those, and the others stay what they are, N(0, I).  The flow is learned by
+The encoder gives each frame of a state a code of its own.  In whitened space (:mod:`weakspot.state_model.whitening`) these
+have mean 0 and covariance I, but they are no Gaussian, since a Gaussian cannot say that there is one ball, not two and not
+none; and nothing says yet that the frames of a state follow each other.  The flow learns both.  It is a transformer whose
+tokens are the frames, so that what holds for one frame is learned once for all of them.  It is trained by
 flow matching (Lipman et al. 2023; Albergo and Vanden-Eijnden 2023) on the path
 
     x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a code of the data,   t from 0 to 1,
@@ -32,13 +33,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.files import write_atomic
 from weakspot.state_model.schedule import warmed_cosine
-from weakspot.state_model.whitening import Whitening
+from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.types import Latent, PerState
 
 Moments: TypeAlias = Float[Tensor, " m"]
-
-Timing: TypeAlias = tuple[Tensor, tuple[Tensor, ...]]
-"""What the network makes of a moment: an embedding, and a modulation for each block."""
 
 FREQUENCIES = 16
 """Frequencies in which the network is told the time."""
@@ -48,52 +46,59 @@ FREQUENCIES = 16
 class FlowConfig:
     """Settings of the flow."""
 
-    width: int = 512
-    depth: int = 4
-    signal: float = 1.0
-    """Signal-to-noise ratio from which on a dimension is carried by the flow."""
+    width: int = 192
+    depth: int = 6
+    heads: int = 3
     integration: int = 4
     """Midpoint steps from noise to code, two evaluations of the network each."""
-    learning_rate: float = 1e-3
-    batch_size: int = 256
+    learning_rate: float = 2e-3
+    batch_size: int = 128
     average: float = 0.999
     """Decay of the running average of the weights, which is what is used in the end."""
 
 
 class Block(nn.Module):
-    """x + W_2 silu(W_1 n(x)), the normalisation n scaled and shifted according to the time."""
+    """x + attention(n(x)), then x + W_2 relu(W_1 n(x)), with n a normalisation; both zero before training."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 2 * width)
-        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
-        for layer in (self.modulation, self.second):
+        self.heads = heads
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask, self.tell = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.first, self.second = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
+        for layer in (self.tell, self.second):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        scale, shift = modulation.chunk(2, dim=1)
-        return x + self.second(F.silu(self.first(self.norm(x) * (1 + scale) + shift)))
+    def forward(self, x: Tensor) -> Tensor:
+        queries, keys, values = self.ask(self.before(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        told = F.scaled_dot_product_attention(queries, keys, values)
+        x = x + self.tell(told.transpose(1, 2).flatten(2))
+        return x + self.second(F.relu(self.first(self.after(x))))
 
 
 class Velocity(nn.Module):
-    """v(x, t): a residual network; zero before training.
+    """v(x, t): a transformer over the frames' codes; zero before training.
 
     Args:
-        dimensions: of x.
+        dimensions: of x, all frames together.
+        frames: k.
         config: its size.
         dtype: number format of its products.
     """
 
-    def __init__(self, dimensions: int, config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, dimensions: int, frames: int, config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.dimensions, self.dtype = dimensions, dtype
-        self.enter = nn.Linear(dimensions, config.width)
-        self.moment = nn.Sequential(nn.Linear(2 * FREQUENCIES, config.width), nn.SiLU())
-        self.blocks = nn.ModuleList(Block(config.width) for _ in range(config.depth))
+        self.dimensions, self.frames, self.dtype = dimensions, frames, dtype
+        self.enter = nn.Linear(dimensions // frames, config.width)
+        self.place = nn.Parameter(torch.zeros(frames, config.width))
+        self.moment = nn.Sequential(
+            nn.Linear(2 * FREQUENCIES, config.width), nn.ReLU(), nn.Linear(config.width, config.width)
+        )
+        self.blocks = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.width)
-        self.leave = nn.Linear(config.width, dimensions)
+        self.leave = nn.Linear(config.width, dimensions // frames)
+        nn.init.normal_(self.place, std=0.5)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
@@ -101,24 +106,17 @@ class Velocity(nn.Module):
         """v at each x (b, z), at a moment of its own (b,) or at one for all (1,)."""
         return self.at(x, self.timing(moment))
 
-    def timing(self, moment: Moments) -> Timing:
+    def timing(self, moment: Moments) -> Tensor:
         """All that the network makes of the time alone."""
-        angles = moment[:, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=moment.device)
+        angles = moment[:, None, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=moment.device)
         with self._mixed(moment.device):
-            known = self.moment(torch.cat([angles.cos(), angles.sin()], dim=1))
-            return known, tuple(block.modulation(known) for block in self._blocks())
+            return self.place + self.moment(torch.cat([angles.cos(), angles.sin()], dim=2))
 
-    def at(self, x: Latent, timing: Timing) -> Latent:
+    def at(self, x: Latent, timing: Tensor) -> Latent:
         """v at each x (b, z), at moments that were told by :meth:`timing`."""
-        known, modulations = timing
         with self._mixed(x.device):
-            hidden = self.enter(x) + known
-            for block, modulation in zip(self._blocks(), modulations, strict=True):
-                hidden = block(hidden, modulation)
-            return self.leave(self.norm(hidden)).float()
-
-    def _blocks(self) -> list[Block]:
-        return [block for block in self.blocks if isinstance(block, Block)]
+            hidden = self.blocks(self.enter(x.unflatten(1, (self.frames, -1))) + timing)
+            return self.leave(self.norm(hidden)).float().flatten(1)
 
     def _mixed(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
@@ -129,7 +127,7 @@ class FlowPrior:
     """The codes of the data as a function of N(0, I), and back.
 
     Attributes:
-        whitening: the Gaussian of the codes.
+        whitening: the Gaussian of the frames' codes.
         velocity: v, trained, its parameters frozen.
         integration: midpoint steps.
     """
@@ -155,26 +153,30 @@ class FlowPrior:
         flow = {f"flow.{name}": tensor for name, tensor in self.velocity.state_dict().items()}
         return {**self.whitening.tensors(), **flow}
 
-    def _carried(self, whole: Latent, start: float, end: float) -> Latent:
-        x, rest = whole[:, : self.velocity.dimensions], whole[:, self.velocity.dimensions :]
+    def _carried(self, x: Latent, start: float, end: float) -> Latent:
         step = (end - start) / self.integration
         for i in range(self.integration):
             now = start + i * step
             half = x + 0.5 * step * self._frozen.at(x, self._timing(now))
             x = x + step * self._frozen.at(half, self._timing(now + 0.5 * step))
-        return torch.cat([x, rest], dim=1)
+        return x
 
     @cached_property
     def _frozen(self) -> Velocity:
-        """v with its weights in the format that it computes in, so that they are not converted at each use."""
-        dtype = self.velocity.dtype
-        return self.velocity if dtype == torch.float32 else copy.deepcopy(self.velocity).to(dtype)
+        """v with the weights of its products in the format that they are computed in: not converted at each use."""
+        if self.velocity.dtype == torch.float32:
+            return self.velocity
+        frozen = copy.deepcopy(self.velocity)
+        for module in frozen.modules():
+            if isinstance(module, nn.Linear):
+                module.to(frozen.dtype)
+        return frozen
 
     @cached_property
-    def _timings(self) -> dict[float, Timing]:
+    def _timings(self) -> dict[float, Tensor]:
         return {}
 
-    def _timing(self, moment: float) -> Timing:
+    def _timing(self, moment: float) -> Tensor:
         if moment not in self._timings:
             when = self.velocity.enter.weight.new_full((1,), moment)
             with torch.no_grad():
@@ -191,9 +193,9 @@ def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, 
 
 
 def fit(
-    whitening: Whitening,
     means: Latent,
     log_variances: Latent,
+    frames: int,
     config: FlowConfig,
     *,
     used: Callable[[int, float], float],
@@ -207,8 +209,8 @@ def fit(
     """Learns the flow, or goes on learning it.
 
     Args:
-        whitening: fitted to the same codes.
         means, log_variances: what the encoder says of every training state (n, z); codes are drawn from there.
+        frames: k, the frames in a state, whose codes follow each other in z.
         config: settings.
         used: share of the budget that so many steps and seconds are.
         seed: of weights and draws.
@@ -222,15 +224,14 @@ def fit(
         The prior, and ``steps``, ``seconds`` and the last ``loss``.
     """
     device = means.device
-    dimensions = max(1, int((whitening.signal > config.signal).sum()))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        velocity = Velocity(dimensions, config, dtype).to(device)
+        velocity = Velocity(means.shape[1], frames, config, dtype).to(device)
     optimizer = torch.optim.AdamW(velocity.parameters(), lr=config.learning_rate, weight_decay=1e-3, fused=True)
     average = copy.deepcopy(velocity).requires_grad_(False)
-    centre, spread = whitening.to_noise(means)[:, :dimensions], torch.exp(0.5 * log_variances)
-    inverse = whitening.inverse[:dimensions].T
+    whitening = fit_frames(means, log_variances, frames).to(device)
+    spread = torch.exp(0.5 * log_variances)
     steps, seconds, loss = 0, 0.0, float("nan")
     stored = _stored(checkpoint, made_of)
     if stored:
@@ -255,10 +256,9 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = warmed_cosine(config.learning_rate, share, steps, warm_up=50)
         chosen = torch.randint(len(means), (size,), generator=generator)
-        around = torch.randn(size, means.shape[1], generator=generator).to(device)
-        start = torch.randn(size, dimensions, generator=generator).to(device)
+        around, start = torch.randn(2, size, means.shape[1], generator=generator).to(device)
         moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(device)
-        real = centre[chosen] + (spread[chosen] * around) @ inverse
+        real = whitening.to_noise(means[chosen] + spread[chosen] * around)
         found = matching_loss(velocity, start, real, moment)
         optimizer.zero_grad()
         found.backward()

@@ -20,7 +20,7 @@ from weakspot.state_model.recipes import recipe
 from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, State
 
-FORMAT = 2
+FORMAT = 3
 
 
 @runtime_checkable
@@ -96,7 +96,6 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     }
     tensors |= {f"prior.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.prior.tensors().items()}
     tensors["statistics.median"] = statistics.median.cpu().contiguous()
-    tensors["statistics.variance"] = statistics.variance.cpu().contiguous()
     tensors["statistics.answer_variance"] = statistics.answer_variance.cpu().contiguous()
     header = {"format": FORMAT, "frames": statistics.frames, **model.info}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
@@ -119,7 +118,6 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             )
         statistics = DataStatistics(
             tensors["statistics.median"],
-            tensors["statistics.variance"],
             tensors["statistics.answer_variance"],
             header["frames"],
         )
@@ -144,6 +142,6 @@ def _prior(tensors: dict[str, Tensor], header: dict[str, Any], precision: torch.
     if "flow" not in header:
         return gaussian
     config = FlowConfig(**header["flow"]["settings"])
-    velocity = Velocity(tensors["flow.leave.weight"].shape[0], config, precision)
+    velocity = Velocity(len(gaussian.mean), header["frames"], config, precision)
     velocity.load_state_dict({name.removeprefix("flow."): t for name, t in tensors.items() if name.startswith("flow.")})
     return FlowPrior(gaussian, velocity.to(gaussian.device).eval().requires_grad_(False), config.integration)

@@ -42,7 +42,7 @@ class TrainConfig:
     minutes: float = 7.0
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""
-    prior_share: float = 0.15
+    prior_share: float = 0.35
     """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
     steps: int = 0
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
@@ -173,7 +173,6 @@ def train(
     statistics = measure(dataset, indices, np.random.default_rng([config.seed, 0]))
     statistics = DataStatistics(
         statistics.median.to(device),
-        statistics.variance.to(device),
         statistics.answer_variance.to(device),
         statistics.frames,
     )
@@ -217,12 +216,11 @@ def train(
         if not chosen_recipe.whitens:
             return model
         means, log_variances = _codes(network, dataset, indices, device)
-        gaussian = whitening.fit(means, log_variances).to(device)
         if chosen_recipe.flow is None:
-            return replace(model, prior=gaussian)
+            return replace(model, prior=whitening.fit(means, log_variances).to(device))
         with threads(config.parts):
             prior, told = flow.fit(
-                gaussian, means, log_variances, chosen_recipe.flow,
+                means, log_variances, statistics.frames, chosen_recipe.flow,
                 used=lambda steps, seconds: (
                     steps / config.prior_steps if config.steps > 0 else seconds / (60.0 * config.minutes * of_prior)
                 ),

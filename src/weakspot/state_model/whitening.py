@@ -1,8 +1,8 @@
 """A Gaussian fitted to the codes of the data, and the space in which it is N(0, I).
 
-A spatial code does not come out as N(0, I): neighbouring cells agree with each other, and random codes decode to nothing
-in particular.  With ``m`` the mean of the codes, ``S`` the covariance of the encoder's means and ``N`` the mean of its
-variances, a code's covariance is S + N, signal and noise.  Axes V in which both are diagonal,
+What an encoder says of the data does not come out as N(0, I), and random codes decode to nothing in particular.
+With ``m`` the mean of the codes, ``S`` the covariance of the encoder's means and ``N`` the mean of its variances, a code's
+covariance is S + N, signal and noise.  Axes V in which both are diagonal,
 
     N^(-1/2) S N^(-1/2) = V diag(e) V^T,        z = m + N^(1/2) V diag(1 + e)^(1/2) u,
 
@@ -33,7 +33,7 @@ class Whitening:
         mean: m (z,).
         root: (z, z).
         inverse: of root.
-        signal: e, the signal-to-noise ratio of each u_j (z,), falling.
+        signal: e, the signal-to-noise ratio of each u_j (z,), falling (within each frame, if frames are apart).
     """
 
     mean: Float[Tensor, " z"]
@@ -79,3 +79,12 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
     root = noise.sqrt()[:, None] * axes * spread
     inverse = (axes / spread).T / noise.sqrt()
     return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous(), signal.float())
+
+
+def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
+    """The Gaussian of the codes of single frames, ``frames`` times side by side: what one frame says of another is left."""
+    one = fit(means.unflatten(1, (frames, -1)).flatten(0, 1), log_variances.unflatten(1, (frames, -1)).flatten(0, 1))
+    apart = torch.eye(frames, device=one.device)
+    return Whitening(
+        one.mean.repeat(frames), torch.kron(apart, one.root), torch.kron(apart, one.inverse), one.signal.repeat(frames)
+    )
