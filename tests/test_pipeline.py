@@ -21,7 +21,7 @@ TINY = [
     *("--agent", AGENT, "--environment", "pong", "--targets", "T-", "LEFT"),
     *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
     *("--train.steps", "6", "--train.prior-steps", "2", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
-    *("--synthesize.states", "3", "--synthesize.steps", "5"),
+    *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
     *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
 ]  # fmt: skip
 

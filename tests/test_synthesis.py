@@ -77,7 +77,7 @@ def test_searches_start_at_the_best_candidates_whatever_the_batch():
     config = replace(CONFIG, start="samples", candidates=100, start_sigma=0.2)
     begin = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
     start = begin(chosen, 0)
-    every = torch.randn(100, 5, generator=torch.Generator().manual_seed(config.seed))
+    every = model.encode(model.generate(torch.randn(100, 5, generator=torch.Generator().manual_seed(config.seed))))
     values = chosen(perceive(model.generate(every)))
     torch.testing.assert_close(start.mean, every[values.argsort()[:6]])
     assert (start.sigma == 0.2).all()

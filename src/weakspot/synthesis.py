@@ -40,11 +40,11 @@ class SynthesisConfig:
 
     states: int = 24
     """States synthesised for each target."""
-    steps: int = 300
+    steps: int = 150
     """Largest number of steps."""
     learning_rate: float = 0.05
     """lambda, Adam's step size."""
-    regulariser: float = 0.03
+    regulariser: float = 0.003
     """alpha, the weight of the KL."""
     start: Literal["samples", "data", "prior"] = "samples"
     """samples: at those of ``candidates`` random samples of the state model that the target ranks best.  data: likewise, of

@@ -49,7 +49,7 @@ class FlowConfig:
     width: int = 192
     depth: int = 6
     heads: int = 3
-    integration: int = 4
+    integration: int = 3
     """Midpoint steps from noise to code, two evaluations of the network each."""
     learning_rate: float = 2e-3
     batch_size: int = 128
