@@ -2,8 +2,8 @@
 
     python -m benchmarks.ablation --minutes 7 --seeds 0 1 2
 
-Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that stands in the folder
-already is measured and not trained again.
+Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that
+was measured with the same settings in the same folder is not trained again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -26,6 +26,7 @@ from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
+from weakspot.run import digest
 from weakspot.state_model.batch import DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
 from weakspot.state_model.model import StateModel
@@ -84,15 +85,18 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     """Trains a variant with one seed, or takes the measures that stand, and gives them."""
     place = folder / "ablation" / f"{name.replace(' ', '-')}-{seed}"
     told = place / "measures.json"
-    if told.exists():
-        return json.loads(told.read_text())
-    dataset, maps = stored(one, folder)
     variant = VARIANTS[name]()
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
+    made_of = digest(
+        asdict(config), asdict(variant.recipe.config), asdict(variant.recipe.flow) if variant.recipe.flow else None
+    )
+    if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
+        return known["measures"]
+    dataset, maps = stored(one, folder)
     with threads(config.parts):
         model = train(one.perceive, dataset, maps, config, place, chosen_recipe=variant.recipe)
         measures = _measured(one, dataset, model) | {"steps": float(model.info["steps"])}
-    write_json(told, measures)
+    write_json(told, {"made_of": made_of, "measures": measures})
     return measures
 
 

@@ -29,7 +29,7 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
-from weakspot.synthesis import SynthesisConfig, synthesize
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize
 from weakspot.targets import resolve_target
 
 
@@ -77,14 +77,16 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
     config = SynthesisConfig(states=states, steps=steps, tolerance=-1e9)
 
     def run(model: StateModel, settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
-        start = starts(model, one.perceive, settings, lambda i: as_state(dataset.stacks(i)), indices)(target, first)
+        rows = slice(first, first + settings.states)
         started = time.perf_counter()
-        found = synthesize(model, one.perceive, target, start, settings, scale=scale, first=first)
+        begin = SearchDistribution(start.mean[rows], start.sigma[rows])
+        found = synthesize(model, one.perceive, target, begin, settings, scale=scale, first=first)
         return time.perf_counter() - started, found.target
 
     torch.set_num_threads(2)
     stored_model = folder / "fast" / "model.safetensors"
     model, exact = (load(stored_model, "cpu", kind) for kind in (resolve("auto", "cpu"), torch.float32))
+    start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target, 0)
     run(model, replace(config, steps=3))
     together, _ = run(model, config)
     each = median(run(model, replace(config, states=1), first=j)[0] for j in range(8))

@@ -1,6 +1,6 @@
 """What descending on a target does to states: how far it gets, whether they stay possible, and whether they differ.
 
-    python -m benchmarks.validity --recipes fast fast-gaussian paper --targets T- T+ T+- LEFT --regularisers 0 0.03 0.3
+    python -m benchmarks.validity --recipes fast fast-gaussian paper --targets T- T+ T+- LEFT --regularisers 0 0.003 0.03
 
 For each recipe and weight of the regulariser, 64 states are synthesised for each target, from the models that
 :mod:`benchmarks.fidelity` trained in the same folder (or trains now).  Of them: the target in standard deviations of the
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("--environment")
     parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper"])
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
-    parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.003, 0.01, 0.03, 0.1, 0.3])
+    parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
     parser.add_argument("--minutes", type=float, default=30.0, help="of training for a recipe that is not trained yet")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()

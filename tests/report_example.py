@@ -179,7 +179,7 @@ def _write_training(folder: Path, rng: np.random.Generator) -> None:
     _made(folder / "train/metrics.jsonl").write_text("\n".join(lines) + "\n")
     model = {
         "recipe": "fast",
-        "latent": 288,
+        "latent": 128,
         "parameters": 1_240_000,
         "steps": 4000,
         "seconds": 1803.0,
@@ -188,8 +188,8 @@ def _write_training(folder: Path, rng: np.random.Generator) -> None:
             "batch": 32,
             "learning_rate": 2e-3,
             "eta": 30.0,
-            "lambda": 0.3,
-            "network": {"filters": 16, "code": "8x6x6"},
+            "lambda": 1.0,
+            "network": {"filters": 16, "code": 32},
         },
     }
     write_json(folder / "train/model.json", model)

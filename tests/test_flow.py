@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from weakspot.errors import StateModelError
 from weakspot.state_model import whitening
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity, fit, matching_loss
 
@@ -99,6 +100,26 @@ def test_it_learns_how_frames_hang_together(tmp_path):
         made = prior.to_latent(noise)
     assert follows(prior.whitening.to_latent(noise)) < 0.4, "the Gaussians of single frames know nothing of each other"
     assert follows(made) > 0.9 and not_one(made[:, :4]) < 0.15 and not_one(made[:, 4:]) < 0.15
+
+
+def test_bfloat16_carries_to_nearly_the_same_place(tmp_path):
+    prior = learned(tmp_path, 50)
+    half = FlowPrior(prior.whitening, Velocity(4, 1, SMALL, torch.bfloat16), prior.integration)
+    half.velocity.load_state_dict(prior.velocity.state_dict())
+    noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    made, exact = half.to_latent(noise), prior.to_latent(noise)
+    torch.testing.assert_close(made, exact, atol=0.1, rtol=0.05)
+    (slope,) = torch.autograd.grad(made.sum(), noise)
+    assert torch.isfinite(slope).all() and bool((slope != 0).any())
+
+
+def test_a_flow_that_is_no_longer_finite_stops_with_a_word(tmp_path):
+    means, log_variances = one_ball(200)
+    with pytest.raises(StateModelError, match="learned prior is no longer finite in step"):
+        fit(
+            means, log_variances, 1, replace(SMALL, learning_rate=1e30), used=lambda done, seconds: done / 20, seed=0,
+            made_of="test", checkpoint=tmp_path / "prior.pt",
+        )  # fmt: skip
 
 
 def test_the_loss_of_standing_still_is_known():

@@ -111,6 +111,21 @@ def test_the_fast_network_takes_any_size_and_starts_at_the_median(shape):
     )
 
 
+def test_a_size_that_patches_do_not_fill_is_padded_with_the_median():
+    generator = torch.Generator().manual_seed(0)
+    median = torch.rand(3, 50, 70, generator=generator)
+    network = FastNetwork(median, 2, code=6, width=8)
+    nn.init.normal_(network.decoder[-1].weight, std=0.1, generator=generator)
+    whole = FastNetwork(F.pad(median, (0, 2, 0, 2)), 2, code=6, width=8)
+    whole.load_state_dict({**network.state_dict(), "median": whole.median})
+    state = torch.rand(2, 6, 50, 70, generator=generator)
+    padded = torch.cat([F.pad(state, (0, 2)), torch.zeros(2, 6, 2, 72)], dim=2)
+    for told, expected in zip(network.encode(state), whole.encode(padded), strict=True):
+        torch.testing.assert_close(told, expected)
+    codes = torch.randn(2, network.latent, generator=generator)
+    torch.testing.assert_close(network.decode(codes), whole.decode(codes)[:, :, :50, :70])
+
+
 def test_the_fast_network_treats_every_frame_alike_and_apart():
     generator = torch.Generator().manual_seed(0)
     network = FastNetwork(torch.rand(3, 24, 32, generator=generator), 4, code=6, width=8)
@@ -337,9 +352,19 @@ def test_whitened_codes_have_mean_zero_and_covariance_one():
     torch.testing.assert_close(noise.mean(0), torch.zeros(4), atol=0.05, rtol=0)
     torch.testing.assert_close(noise.T.cov(), torch.eye(4), atol=0.08, rtol=0)
     torch.testing.assert_close(fitted.to_latent(noise), means + 5 + spread, atol=1e-3, rtol=1e-3)
-    assert bool((fitted.signal[:-1] >= fitted.signal[1:]).all())
-    variance = fitted.to_noise(means + 5).var(dim=0)  # the signal's share of the unit variance
-    torch.testing.assert_close(variance, fitted.signal / (1 + fitted.signal), atol=0.02, rtol=0)
+
+
+def test_frames_are_whitened_one_by_one():
+    generator = torch.Generator().manual_seed(0)
+    frame = torch.randn(5_000, 2, generator=generator) * torch.tensor([3.0, 0.5]) + 1.0
+    means = torch.cat([frame, frame + 0.5 * torch.randn(5_000, 2, generator=generator)], dim=1)
+    fitted = whitening.fit_frames(means, torch.full_like(means, -6.0), 2)
+    assert not bool(fitted.root[:2, 2:].any()) and not bool(fitted.root[2:, :2].any())
+    torch.testing.assert_close(fitted.root[:2, :2], fitted.root[2:, 2:])
+    covariance = fitted.to_noise(means).T.cov()
+    assert float(covariance[:2, 2:].abs().max()) > 0.5, "what one frame says of the other is left"
+    both = 0.5 * (covariance[:2, :2] + covariance[2:, 2:])
+    torch.testing.assert_close(both, torch.eye(2), atol=0.05, rtol=0)
 
 
 def test_the_models_space_is_differentiable_through_whitening_and_clamp(played, tmp_path):

@@ -77,23 +77,30 @@ def test_searches_start_at_the_best_candidates_whatever_the_batch():
     config = replace(CONFIG, start="samples", candidates=100, start_sigma=0.2)
     begin = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
     start = begin(chosen, 0)
-    every = model.encode(model.generate(torch.randn(100, 5, generator=torch.Generator().manual_seed(config.seed))))
+    drawn = np.random.default_rng([config.seed, 5]).standard_normal((100, 5), np.float32)
+    every = model.encode(model.generate(torch.from_numpy(drawn)))
     values = chosen(perceive(model.generate(every)))
     torch.testing.assert_close(start.mean, every[values.argsort()[:6]])
     assert (start.sigma == 0.2).all()
     torch.testing.assert_close(begin(chosen, 3).mean[0], start.mean[3])
     fewer = starts(model, perceive, replace(config, candidates=4), lambda i: torch.zeros(0), np.arange(0))(chosen, 0)
-    assert torch.equal(fewer.mean[4:], fewer.mean[:2])
+    assert len(fewer.mean.unique(dim=0)) == 6, "no two searches begin alike"
 
 
-def test_starts_from_real_states_are_their_codes():
+@pytest.mark.parametrize("states", [1, 3, 10, 130])
+def test_starts_from_real_states_are_their_codes(states):
     model, perceive = linear_model(), linear_perceiver()
-    codes = torch.randn(10, 5, generator=torch.Generator().manual_seed(3))
+    codes = torch.randn(states, 5, generator=torch.Generator().manual_seed(3))
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
-    config = replace(CONFIG, start="data", states=4, candidates=10)
-    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(10))(chosen, 0)
+    config = replace(CONFIG, start="data", states=4, candidates=200, start_sigma=0.2)
+    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(states))(
+        chosen, 0
+    )
     order = chosen(perceive(model.generate(codes))).argsort()
-    torch.testing.assert_close(start.mean, codes[order[:4]], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(start.mean, codes[order[torch.arange(4) % states]], atol=1e-4, rtol=1e-3)
+    assert (start.sigma == 0.2).all()
+    with pytest.raises(ConfigError, match="no real state"):
+        starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
 
 
 def test_kl_is_that_of_the_state_models_prior_term():

@@ -45,7 +45,7 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import train
-from weakspot.synthesis import Findings, synthesize
+from weakspot.synthesis import Findings, SearchDistribution, synthesize
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -272,20 +272,21 @@ class Pipeline:
         def work() -> str:
             dataset, model = self._dataset(), self._model()
             train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
-            start = starts(
-                model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)), train_indices
-            )
+            begin: Callable[[Target, int], SearchDistribution] | None = None
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
                 told = place / "findings.json"
                 made = place / "findings.npz"
                 if made.exists() and told.exists() and json.loads(told.read_text()).get("key") == key:
                     continue
+                begin = begin or starts(
+                    model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)), train_indices
+                )
                 scale = float(target(real_answers(dataset, train_indices)).std())
                 started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(
-                        model, self.subject.perceive, target, start(target, 0), config, scale=scale,
+                        model, self.subject.perceive, target, begin(target, 0), config, scale=scale,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
                 write_findings(found, self.subject.perceive, place / "findings.npz")

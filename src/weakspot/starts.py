@@ -1,8 +1,8 @@
 """Where the searches of Algorithm 1 begin.
 
 From one start all searches end in one optimum; from random ones most of them have far to go, and what is left of a state
-on such a way is no state any more.  So the default draws many samples from the state model and begins at
-those that the target ranks best.  They are states that could be, each in a situation of its own, and none of them was seen.
+on such a way is no state any more.  So the default draws many samples from the state model and begins at those that the
+target ranks best.  They are states that could be, each in a situation of its own, and none of them was seen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.errors import ConfigError
 from weakspot.state_model.model import StateModel
 from weakspot.synthesis import SearchDistribution, SynthesisConfig
 from weakspot.targets import Target
@@ -63,13 +64,13 @@ def starts(
 
 
 def drawn(model: StateModel, config: SynthesisConfig) -> Latent:
-    """As many samples as ``config`` has candidates: f(g(u)) of u ~ N(0, I).
+    """As many samples as ``config`` has candidates, and one a search at least: f(g(u)) of u ~ N(0, I).
 
     Going once through decoder and encoder takes off some of what no real state has: half as many again pass the object
     checks in Pong.
     """
-    generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(config.candidates, model.latent, generator=generator).to(model.device)
+    shape = (max(config.candidates, config.states), model.latent)
+    noise = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal(shape, np.float32)).to(model.device)
     with torch.no_grad():
         return torch.cat([model.encode(model.generate(part)) for part in noise.split(BATCH)])
 
@@ -82,7 +83,12 @@ def encoded(model: StateModel, config: SynthesisConfig, real: Callable[[np.ndarr
         config: settings.
         real: gives the states of indices.
         pool: indices of the real states.
+
+    Raises:
+        ConfigError: there are none.
     """
+    if not len(pool):
+        raise ConfigError("no real state to start from", expected="at least one", todo="collect more frames")
     chosen = np.random.default_rng([config.seed, 2]).permutation(pool)[: config.candidates]
     with torch.no_grad():
         parts = [model.encode(real(part).to(model.device)) for part in np.array_split(chosen, -(-len(chosen) // BATCH))]

@@ -7,8 +7,8 @@ For each state a search distribution x = (x_mu, x_sigma) over the N(0, I) space 
 
 with T the target, tau the standard deviation of T over the real states (so that one alpha serves every agent and target;
 the paper's T is not scaled), and Adam as the descent.  What is returned is one draw from each x, as in the paper, and the
-agent's answers to it.  The state at x_mu itself is no typical one: where the target leaves a direction free, x_mu goes to
-0, the average of all states.
+agent's answers to it.  The state at x_mu itself is no typical one: where the target leaves a direction free, the regulariser
+draws x_mu towards 0, the average of all states.
 
 Departures from the paper's listing: x_sigma is optimised through its logarithm, which keeps it positive; and where the
 paper starts every search at x_mu = 0, the default starts each somewhere else (:mod:`weakspot.starts`).

@@ -9,8 +9,8 @@ the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream w
 Departures from the paper, each for a measured reason:
 
 1. The frames of a state are encoded and decoded one by one, by the same network, each to a short vector of its own.  One
-   frame has a few things in it that move, and there are four times as many frames as states to learn them from; how the
-   frames of a state hang together is left to the flow.  Small objects come back many times sooner.
+   frame has few things in it that move, and every batch shows k times as many frames as states; how the frames of a state
+   hang together is left to the flow.  Small objects come back many times sooner.
 2. The squared error is a likelihood, with a variance that is the same for every pixel, so that the KL is in nats and its
    weight is 1.
 3. The agent's saliency multiplies that instead of standing alone, so that nothing is ignored altogether.
@@ -173,8 +173,9 @@ class Exit(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         assert self.bias is not None
-        pixels = self.weight.unflatten(0, (PATCH**2, -1))
-        weight = torch.cat([side_by_side(pixel, self.frames) for pixel in pixels])
+        frame = torch.eye(self.frames, dtype=self.weight.dtype, device=self.weight.device)
+        pixels = self.weight.flatten(1).unflatten(0, (PATCH**2, -1))
+        weight = torch.einsum("kl,poi->pkoli", frame, pixels).flatten(3).flatten(0, 2)[:, :, None, None]
         bias = self.bias.unflatten(0, (PATCH**2, 1, -1)).expand(-1, self.frames, -1).flatten()
         return F.conv2d(together(input, self.frames), weight, bias)
 
@@ -262,7 +263,7 @@ class FastRecipe:
 
     def changed(self, **settings: Any) -> FastRecipe:
         """The same recipe with other settings."""
-        return FastRecipe(replace(self.config, **settings), self.flow)
+        return type(self)(replace(self.config, **settings), self.flow)
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
         return FastNetwork(statistics.median, statistics.frames, self.config.code, self.config.width, precision)

@@ -31,6 +31,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from weakspot.errors import StateModelError
 from weakspot.files import write_atomic
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
@@ -230,7 +231,7 @@ def fit(
         velocity = Velocity(means.shape[1], frames, config, dtype).to(device)
     optimizer = torch.optim.AdamW(velocity.parameters(), lr=config.learning_rate, weight_decay=1e-3, fused=True)
     average = copy.deepcopy(velocity).requires_grad_(False)
-    whitening = fit_frames(means, log_variances, frames).to(device)
+    whitening = fit_frames(means, log_variances, frames)
     spread = torch.exp(0.5 * log_variances)
     steps, seconds, loss = 0, 0.0, float("nan")
     stored = _stored(checkpoint, made_of)
@@ -268,6 +269,12 @@ def fit(
         decay = min(config.average, (1 + steps) / (10 + steps))
         get_ema_multi_avg_fn(decay)(list(average.parameters()), list(velocity.parameters()), steps)
         loss = found.item()
+        if not math.isfinite(loss):
+            raise StateModelError(
+                f"the loss of the learned prior is no longer finite in step {steps:,}",
+                expected="a finite loss",
+                todo="use --train.precision float32, or another --train.seed",
+            )
         seconds += time.perf_counter() - started
         if seconds - told >= 5.0:
             told = seconds

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from weakspot.errors import StateModelError
 from weakspot.files import write_atomic
@@ -121,12 +121,12 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        network: nn.Module = recipe(header["recipe"], header["settings"]).network(statistics, precision)
+        network: Any = recipe(header["recipe"], header["settings"]).network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
         kept = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
-        prior = _prior(kept, header, precision)
+        prior = _prior(kept, header, network, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
@@ -137,11 +137,11 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
     return StateModel(network, prior, header)
 
 
-def _prior(tensors: dict[str, Tensor], header: dict[str, Any], precision: torch.dtype) -> Prior:
-    gaussian = Whitening(tensors["mean"], tensors["root"], tensors["inverse"], tensors["signal"])
+def _prior(tensors: dict[str, Tensor], header: dict[str, Any], network: Any, precision: torch.dtype) -> Prior:
+    gaussian = Whitening(tensors["mean"], tensors["root"], tensors["inverse"])
     if "flow" not in header:
         return gaussian
     config = FlowConfig(**header["flow"]["settings"])
-    velocity = Velocity(len(gaussian.mean), header["frames"], config, precision)
+    velocity = Velocity(len(gaussian.mean), network.frames, config, precision)
     velocity.load_state_dict({name.removeprefix("flow."): t for name, t in tensors.items() if name.startswith("flow.")})
     return FlowPrior(gaussian, velocity.to(gaussian.device).eval().requires_grad_(False), config.integration)

@@ -37,8 +37,8 @@ class Recipe(Protocol):
         config: its settings; has ``batch_size``.
         equation: its loss, for people.
         splits_batches: a batch may be worked on in parts, side by side.
-        whitens: a Gaussian is fitted to the codes after training.
-        flow: the settings of the flow that is then learned on the codes, or None.
+        flow: the settings of the flow that is learned on the codes after training, or None.  Its network knows ``frames``.
+        whitens: without a flow, a Gaussian is fitted to the codes.
     """
 
     config: Any

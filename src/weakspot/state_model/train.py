@@ -58,7 +58,7 @@ class TrainConfig:
     workers: int = 0
     """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
     precision: Precision = "auto"
-    """Number format of the fast recipe's convolutions; auto takes bfloat16 where the machine has units for it."""
+    """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
 
     def __post_init__(self) -> None:
         if self.minutes <= 0 and self.steps <= 0:
@@ -151,7 +151,7 @@ def train(
         config: budget, seed and machine.
         folder: holds ``checkpoint.pt`` (tensors and numbers only) and ``metrics.jsonl`` meanwhile.
         chosen_recipe: a recipe with settings of its own; by default the one that ``config`` names.
-        measures: called now and then with the model as it stands, before a Gaussian is fitted to its codes.
+        measures: called now and then with the model as it stands, before a prior is fitted to its codes, and at the end.
         progress: called with the share of the budget that is used, and a short text.
 
     Raises:
@@ -217,15 +217,15 @@ def train(
             return model
         means, log_variances = _codes(network, dataset, indices, device)
         if chosen_recipe.flow is None:
-            return replace(model, prior=whitening.fit(means, log_variances).to(device))
+            return replace(model, prior=whitening.fit(means, log_variances))
         with threads(config.parts):
             prior, told = flow.fit(
-                means, log_variances, statistics.frames, chosen_recipe.flow,
+                means, log_variances, network.frames, chosen_recipe.flow,
                 used=lambda steps, seconds: (
                     steps / config.prior_steps if config.steps > 0 else seconds / (60.0 * config.minutes * of_prior)
                 ),
-                seed=config.seed, made_of=f"{made_of} {state.step}", checkpoint=folder / "prior.pt",
-                checkpoint_every=config.checkpoint_every, dtype=precision,
+                seed=config.seed, made_of=digest(made_of, state.step, asdict(chosen_recipe.flow)),
+                checkpoint=folder / "prior.pt", checkpoint_every=config.checkpoint_every, dtype=precision,
                 progress=lambda share, text: progress(1.0 - of_prior * (1.0 - share), text),
             )  # fmt: skip
         return replace(model, prior=prior, info=model.info | {"flow": {"settings": asdict(chosen_recipe.flow), **told}})

@@ -6,9 +6,7 @@ covariance is S + N, signal and noise.  Axes V in which both are diagonal,
 
     N^(-1/2) S N^(-1/2) = V diag(e) V^T,        z = m + N^(1/2) V diag(1 + e)^(1/2) u,
 
-make u of mean 0 and covariance I over the data, and sort it: u_j holds a signal-to-noise ratio of e_j, falling with j.
-The first few dozen dimensions hold nearly all that the code says, the others little but the encoder's noise.  For a model
-whose codes are already N(0, I), like the paper's, z = u.
+make u of mean 0 and covariance I over the data.  For a model whose codes are already N(0, I), like the paper's, z = u.
 """
 
 from __future__ import annotations
@@ -33,13 +31,11 @@ class Whitening:
         mean: m (z,).
         root: (z, z).
         inverse: of root.
-        signal: e, the signal-to-noise ratio of each u_j (z,), falling (within each frame, if frames are apart).
     """
 
     mean: Float[Tensor, " z"]
     root: Float[Tensor, "z z"]
     inverse: Float[Tensor, "z z"]
-    signal: Float[Tensor, " z"]
 
     @property
     def device(self) -> torch.device:
@@ -58,12 +54,12 @@ class Whitening:
 
     def tensors(self) -> dict[str, Tensor]:
         """What a file has to keep of it."""
-        return {"mean": self.mean, "root": self.root, "inverse": self.inverse, "signal": self.signal}
+        return {"mean": self.mean, "root": self.root, "inverse": self.inverse}
 
 
 def identity(latent: int) -> Whitening:
     """The whitening of codes that are N(0, I) already."""
-    return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent), torch.zeros(latent))
+    return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent))
 
 
 def fit(means: Latent, log_variances: Latent) -> Whitening:
@@ -74,17 +70,14 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
     noise = noise + RIDGE * noise.mean()
     scaled = centred / noise.sqrt()
     signal, axes = torch.linalg.eigh(scaled.T @ scaled / len(means))
-    signal, axes = signal.flip(0).clamp_min(0.0), axes.flip(1)
-    spread = (1.0 + signal).sqrt()
+    spread = (1.0 + signal.clamp_min(0.0)).sqrt()
     root = noise.sqrt()[:, None] * axes * spread
     inverse = (axes / spread).T / noise.sqrt()
-    return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous(), signal.float())
+    return Whitening(mean.float(), root.float().contiguous(), inverse.float().contiguous())
 
 
 def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
     """The Gaussian of the codes of single frames, ``frames`` times side by side: what one frame says of another is left."""
     one = fit(means.unflatten(1, (frames, -1)).flatten(0, 1), log_variances.unflatten(1, (frames, -1)).flatten(0, 1))
     apart = torch.eye(frames, device=one.device)
-    return Whitening(
-        one.mean.repeat(frames), torch.kron(apart, one.root), torch.kron(apart, one.inverse), one.signal.repeat(frames)
-    )
+    return Whitening(one.mean.repeat(frames), torch.kron(apart, one.root), torch.kron(apart, one.inverse))
