@@ -2,8 +2,8 @@
 
     python -m benchmarks.ablation --minutes 7 --seeds 0 1 2
 
-Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that
-was measured with the same settings in the same folder is not trained again.
+Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that was
+measured with the same settings in the same folder is not trained again.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     told = place / "measures.json"
     variant = VARIANTS[name]()
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
-    made_of = digest(
-        asdict(config), asdict(variant.recipe.config), asdict(variant.recipe.flow) if variant.recipe.flow else None
-    )
+    made_of = digest(asdict(config), asdict(variant.recipe.config), variant.recipe.flow and asdict(variant.recipe.flow))
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
         return known["measures"]
     dataset, maps = stored(one, folder)

@@ -1,4 +1,4 @@
-"""Which number format a machine is fast in."""
+"""Which number format a machine is fast in, and computing in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Literal
 import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Products in ``dtype`` while the block lasts; float32 leaves them as they are."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
+from weakspot.precision import mixed
 from weakspot.saliency import decode_maps
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
@@ -69,11 +70,10 @@ GROUPS = 1
 """Groups of the group normalisation; with one, the CPU kernels are several times faster than with more."""
 
 
-def convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, group normalisation, ReLU."""
-    padding = 0 if kernel == stride else kernel // 2
+def convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    """3x3 convolution, group normalisation, ReLU."""
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, padding, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(inplace=True)
+        nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.GroupNorm(GROUPS, after), nn.ReLU(inplace=True)
     )
 
 
@@ -173,11 +173,12 @@ class Exit(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         assert self.bias is not None
-        frame = torch.eye(self.frames, dtype=self.weight.dtype, device=self.weight.device)
-        pixels = self.weight.flatten(1).unflatten(0, (PATCH**2, -1))
-        weight = torch.einsum("kl,poi->pkoli", frame, pixels).flatten(3).flatten(0, 2)[:, :, None, None]
-        bias = self.bias.unflatten(0, (PATCH**2, 1, -1)).expand(-1, self.frames, -1).flatten()
-        return F.conv2d(together(input, self.frames), weight, bias)
+        weight, bias = side_by_side(self.weight, self.frames), self.bias.repeat(self.frames)
+        return F.conv2d(together(input, self.frames), self._pixels_first(weight), self._pixels_first(bias))
+
+    def _pixels_first(self, outputs: Tensor) -> Tensor:
+        """Rows ordered as (4, 4, k, c), from rows ordered as (k, 4, 4, c)."""
+        return outputs.unflatten(0, (self.frames, PATCH**2, -1)).transpose(0, 1).flatten(0, 2)
 
 
 class FastNetwork(nn.Module):
@@ -230,7 +231,7 @@ class FastNetwork(nn.Module):
         moved = torch.add(-4.0 * self.median, state, alpha=4.0)
         if any(self.padding):
             moved = F.pad(moved, self.padding)
-        with self._mixed(state.device):
+        with mixed(state.device, self.precision):
             code = self.encoder(moved.contiguous(memory_format=torch.channels_last))
         mean, log_variance = code.float().chunk(2, dim=1)
         shape = (len(state), self.latent)
@@ -238,13 +239,10 @@ class FastNetwork(nn.Module):
 
     def decode(self, latent: Latent) -> State:
         """g(z): states, in [0, 1] up to the network's error (clamp them before showing them to anyone)."""
-        with self._mixed(latent.device):
+        with mixed(latent.device, self.precision):
             patches = self.decoder(latent.reshape(-1, self.code))
         background = F.pad(self.median, self.padding) if any(self.padding) else self.median
         return unpatch(patches, background)[:, :, : self.height, : self.width]
-
-    def _mixed(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
 
 FLOW = FlowConfig()

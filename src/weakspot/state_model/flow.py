@@ -33,6 +33,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import StateModelError
 from weakspot.files import write_atomic
+from weakspot.precision import mixed
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.types import Latent, PerState
@@ -90,7 +91,7 @@ class Velocity(nn.Module):
 
     def __init__(self, dimensions: int, frames: int, config: FlowConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.dimensions, self.frames, self.dtype = dimensions, frames, dtype
+        self.frames, self.dtype = frames, dtype
         self.enter = nn.Linear(dimensions // frames, config.width)
         self.place = nn.Parameter(torch.zeros(frames, config.width))
         self.moment = nn.Sequential(
@@ -110,17 +111,14 @@ class Velocity(nn.Module):
     def timing(self, moment: Moments) -> Tensor:
         """All that the network makes of the time alone."""
         angles = moment[:, None, None] * math.pi * torch.arange(1, FREQUENCIES + 1, device=moment.device)
-        with self._mixed(moment.device):
+        with mixed(moment.device, self.dtype):
             return self.place + self.moment(torch.cat([angles.cos(), angles.sin()], dim=2))
 
     def at(self, x: Latent, timing: Tensor) -> Latent:
         """v at each x (b, z), at moments that were told by :meth:`timing`."""
-        with self._mixed(x.device):
+        with mixed(x.device, self.dtype):
             hidden = self.blocks(self.enter(x.unflatten(1, (self.frames, -1))) + timing)
             return self.leave(self.norm(hidden)).float().flatten(1)
-
-    def _mixed(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
 @dataclass(frozen=True)
