@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_state_model import SmallAgent
+from small_pong import SmallAgent
 
 from weakspot.agents.base import Perceiver
 from weakspot.analysis.ball import ball_recall, positions

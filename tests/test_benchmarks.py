@@ -8,27 +8,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from test_state_model import batch_of, play
+from small_pong import batch_of
 
 from benchmarks import ablation, fidelity, figures, validity
-from weakspot.agents.base import Perceiver
-from weakspot.dataset import StateDataset, as_state
+from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.pipeline import Subject
-from weakspot.state_model.batch import DataStatistics, measure, with_history
+from weakspot.state_model.batch import with_history
 from weakspot.state_model.fast import FastRecipe
 from weakspot.targets import resolve_target
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
-    return play(tmp_path_factory.mktemp("played"))
-
-
-@pytest.fixture(scope="module")
-def statistics(played) -> DataStatistics:
-    dataset, _, _ = played
-    return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")

@@ -15,70 +15,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from small_pong import SmallAgent, batch_of
 from torch import nn
 
-from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
-from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import StateDataset, as_state
-from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.agents.base import Perceiver
+from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.observation import gray_observation
-from weakspot.saliency import load_maps, saliency_maps
 from weakspot.state_model import whitening
-from weakspot.state_model.batch import Batch, DataStatistics, measure, with_history
+from weakspot.state_model.batch import Batch, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart, together, unpatch
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, recipe
-from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
+from weakspot.state_model.train import TrainConfig, gradients, train
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
-
-
-class SmallAgent:
-    """An untrained convolutional network over gray Pong stacks."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, factor: float = 1.0) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.module = nn.Sequential(nn.Conv2d(4, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(400, 6))
-        for parameter in self.module.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
-            parameter.requires_grad_(False)
-        names = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
-        self.spec = AgentSpec("small", "PongNoFrameskip-v4", names, (4, 84, 84), "q-values", "greedy", "small")
-        self.factor = factor
-
-    def __call__(self, observation):
-        return AgentOutput(self.factor * self.module(observation / 255))
-
-
-def play(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
-    """States of a game of Pong, the agent that played it, and its saliency maps."""
-    agent = SmallAgent()
-    config = CollectConfig(frames=240, streams=2, shard_steps=60, snapshot_every=60, epsilon=1.0)
-    dataset = collect(agent, lambda: AtariEnvironment(AtariConfig("pong")), config, folder / "states", workers=1)
-    perceive = Perceiver(agent, gray_observation)
-    saliency_maps(perceive, dataset, folder / "maps.npy")
-    return dataset, perceive, load_maps(folder / "maps.npy", len(dataset))
-
-
-@pytest.fixture(scope="module")
-def played(tmp_path_factory) -> tuple[StateDataset, Perceiver, np.ndarray]:
-    return play(tmp_path_factory.mktemp("played"))
-
-
-@pytest.fixture(scope="module")
-def statistics(played) -> DataStatistics:
-    dataset, _, _ = played
-    return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
-
-
-def batch_of(played, latent: int, size: int = 4) -> Batch:
-    dataset, _, maps = played
-    feeder = Feeder(dataset, maps, with_history(dataset, np.arange(len(dataset))), latent, seed=0)
-    return feeder.batch(*feeder.draw(size), "cpu")
 
 
 def test_the_papers_network_is_section_4_1_to_the_letter():
@@ -268,7 +220,8 @@ KILLED = """
     import sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_state_model import SMALL, Perceiver, SmallAgent, gray_observation, load_maps
+    from small_pong import Perceiver, SmallAgent, gray_observation, load_maps
+    from test_state_model import SMALL
     from weakspot.dataset import StateDataset
     from weakspot.state_model.fast import FastRecipe
     from weakspot.state_model.train import TrainConfig, train
