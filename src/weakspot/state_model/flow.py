@@ -51,10 +51,10 @@ class FlowConfig:
     width: int = 192
     depth: int = 6
     heads: int = 3
-    integration: int = 3
+    integration: int = 4
     """Midpoint steps from noise to code, two evaluations of the network each."""
-    learning_rate: float = 2e-3
-    batch_size: int = 128
+    learning_rate: float = 8e-3
+    batch_size: int = 256
     average: float = 0.999
     """Decay of the running average of the weights, which is what is used in the end."""
 
@@ -191,6 +191,21 @@ def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, 
     return (velocity(x, moment) - slope).square().mean()
 
 
+def optimizers_for(velocity: Velocity, learning_rate: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for everything else.
+
+    Muon's steps are scaled to the size of AdamW's, so that one learning rate serves both.  It takes a third longer for a
+    step, and gets in the same time where AdamW alone gets in three to four times as long.
+    """
+    matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
+    known = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in velocity.parameters() if id(parameter) not in known]
+    return [
+        torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=learning_rate, weight_decay=0.1, fused=True),
+    ]
+
+
 def fit(
     means: Latent,
     log_variances: Latent,
@@ -227,7 +242,7 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         velocity = Velocity(means.shape[1], frames, config, dtype).to(device)
-    optimizer = torch.optim.AdamW(velocity.parameters(), lr=config.learning_rate, weight_decay=1e-3, fused=True)
+    optimizers = optimizers_for(velocity, config.learning_rate)
     average = copy.deepcopy(velocity).requires_grad_(False)
     whitening = fit_frames(means, log_variances, frames)
     spread = torch.exp(0.5 * log_variances)
@@ -236,14 +251,15 @@ def fit(
     if stored:
         velocity.load_state_dict(stored["velocity"])
         average.load_state_dict(stored["average"])
-        optimizer.load_state_dict(stored["optimizer"])
+        for optimizer, state in zip(optimizers, stored["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
         generator.set_state(stored["generator"])
         steps, seconds, loss = stored["steps"], stored["seconds"], stored["loss"]
 
     def store() -> None:
         content = {
             "made_of": made_of, "velocity": velocity.state_dict(), "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(), "generator": generator.get_state(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers], "generator": generator.get_state(),
             "steps": steps, "seconds": seconds, "loss": loss,
         }  # fmt: skip
         write_atomic(checkpoint, lambda path: torch.save(content, path))
@@ -252,17 +268,18 @@ def fit(
     size = min(config.batch_size, len(means))
     while (share := used(steps, seconds)) < 1.0:
         started = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = warmed_cosine(config.learning_rate, share, steps, warm_up=50)
+        rate = warmed_cosine(config.learning_rate, share, steps, warm_up=50)
         chosen = torch.randint(len(means), (size,), generator=generator)
         around, start = torch.randn(2, size, means.shape[1], generator=generator).to(device)
         moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(device)
         real = whitening.to_noise(means[chosen] + spread[chosen] * around)
         found = matching_loss(velocity, start, real, moment)
-        optimizer.zero_grad()
+        velocity.zero_grad()
         found.backward()
         nn.utils.clip_grad_norm_(velocity.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
         steps += 1
         decay = min(config.average, (1 + steps) / (10 + steps))
         get_ema_multi_avg_fn(decay)(list(average.parameters()), list(velocity.parameters()), steps)
