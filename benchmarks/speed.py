@@ -86,7 +86,7 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
     torch.set_num_threads(2)
     stored_model = folder / "fast" / "model.safetensors"
     model, exact = (load(stored_model, "cpu", kind) for kind in (resolve("auto", "cpu"), torch.float32))
-    start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target, 0)
+    start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
     run(model, replace(config, steps=3))
     together, _ = run(model, config)
     each = median(run(model, replace(config, states=1), first=j)[0] for j in range(8))

@@ -111,7 +111,10 @@ def sweep(
     for weight in weights:
         for target in targets:
             held, settings = real[target.name], replace(config, regulariser=weight)
-            found = synthesize(model, one.perceive, target, start(target, 0), settings, scale=float(held.values.std()))
+            found = synthesize(
+                model, one.perceive, target, start(target), settings,
+                scale=float(held.values.std()), enough=float(held.values.min()),
+            )  # fmt: skip
             told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
             lines.append({"regulariser": weight, "target": target.name, **told})
             print(f"  {json.dumps(lines[-1])}", flush=True)

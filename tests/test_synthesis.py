@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toys import LinearAgent, linear_model, linear_perceiver
+from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
 from weakspot.starts import starts
 from weakspot.state_model.losses import prior
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.whitening import identity
 from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, synthesize
 from weakspot.targets import Target, resolve_target
 
@@ -17,11 +19,11 @@ CONFIG = SynthesisConfig(states=6, steps=600, learning_rate=0.05, regulariser=0.
 SCALE = 0.01
 
 
-def search(config=CONFIG, target="A1", scale=SCALE, first=0, start=None):
+def search(config=CONFIG, target="A1", scale=SCALE, first=0, enough=None):
     model, perceive = linear_model(), linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
-    start = start or starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen, first)
-    return synthesize(model, perceive, chosen, start, config, scale=scale, first=first)
+    start = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen)
+    return synthesize(model, perceive, chosen, start, config, scale=scale, enough=enough, first=first)
 
 
 def test_finds_the_known_optimum():
@@ -71,19 +73,28 @@ def test_stops_when_the_energy_no_longer_falls_and_says_when():
     assert found.target.mean().item() == pytest.approx(search(replace(config, tolerance=-1e9)).target.mean().item(), rel=0.1)
 
 
-def test_searches_start_at_the_best_candidates_whatever_the_batch():
-    model, perceive = linear_model(), linear_perceiver()
+class Forgetful(LinearNetwork):
+    """Gives back states as they are where the first number of their code is negative; half as strong where it is not."""
+
+    def encode(self, state):
+        mean, log_variance = super().encode(state)
+        return torch.where(mean[:, :1] < 0, mean, 0.5 * mean), log_variance
+
+
+def test_searches_start_at_the_best_of_the_samples_that_come_back():
+    perceive, latent = linear_perceiver(), 5
+    model = StateModel(Forgetful(latent).eval(), identity(latent), {"recipe": "toy"})
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     config = replace(CONFIG, start="samples", candidates=100, start_sigma=0.2)
     begin = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
-    start = begin(chosen, 0)
-    drawn = np.random.default_rng([config.seed, 5]).standard_normal((100, 5), np.float32)
-    every = model.encode(model.generate(torch.from_numpy(drawn)))
-    values = chosen(perceive(model.generate(every)))
-    torch.testing.assert_close(start.mean, every[values.argsort()[:6]])
+    start = begin(chosen)
+    drawn = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal((100, latent), np.float32))
+    state = model.generate(drawn)
+    come_back = drawn[(model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)).argsort()[:50]]
+    assert (come_back[:, 0] < 0).float().mean() > 0.9
+    torch.testing.assert_close(start.mean, come_back[chosen(perceive(model.generate(come_back))).argsort()[:6]])
     assert (start.sigma == 0.2).all()
-    torch.testing.assert_close(begin(chosen, 3).mean[0], start.mean[3])
-    fewer = starts(model, perceive, replace(config, candidates=4), lambda i: torch.zeros(0), np.arange(0))(chosen, 0)
+    fewer = starts(model, perceive, replace(config, candidates=4), lambda i: torch.zeros(0), np.arange(0))(chosen)
     assert len(fewer.mean.unique(dim=0)) == 6, "no two searches begin alike"
 
 
@@ -93,14 +104,22 @@ def test_starts_from_real_states_are_their_codes(states):
     codes = torch.randn(states, 5, generator=torch.Generator().manual_seed(3))
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     config = replace(CONFIG, start="data", states=4, candidates=200, start_sigma=0.2)
-    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(states))(
-        chosen, 0
-    )
+    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(states))(chosen)
     order = chosen(perceive(model.generate(codes))).argsort()
     torch.testing.assert_close(start.mean, codes[order[torch.arange(4) % states]], atol=1e-4, rtol=1e-3)
     assert (start.sigma == 0.2).all()
     with pytest.raises(ConfigError, match="no real state"):
         starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
+
+
+def test_enough_is_enough():
+    free = search(replace(CONFIG, regulariser=0.01))
+    goal = float(free.target.mean()) / 4
+    bounded = search(replace(CONFIG, regulariser=0.01), enough=goal)
+    assert float(free.target.max()) < goal and float(bounded.target.mean()) == pytest.approx(goal, rel=0.3)
+    assert float(bounded.kl.mean()) < 0.2 * float(free.kl.mean()), "what is not needed is given back to the regulariser"
+    far = search(replace(CONFIG, steps=60), enough=100 * goal)
+    torch.testing.assert_close(far.target, search(replace(CONFIG, steps=60)).target, rtol=1e-3, atol=1e-3)
 
 
 def test_kl_is_that_of_the_state_models_prior_term():

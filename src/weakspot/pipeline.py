@@ -45,7 +45,7 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import train
-from weakspot.synthesis import Findings, SearchDistribution, synthesize
+from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -272,7 +272,7 @@ class Pipeline:
         def work() -> str:
             dataset, model = self._dataset(), self._model()
             train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
-            begin: Callable[[Target, int], SearchDistribution] | None = None
+            begin: Callable[[Target], SearchDistribution] | None = None
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
                 told = place / "findings.json"
@@ -282,18 +282,19 @@ class Pipeline:
                 begin = begin or starts(
                     model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)), train_indices
                 )
-                scale = float(target(real_answers(dataset, train_indices)).std())
+                known = target(real_answers(dataset, train_indices))
+                scale, enough = float(known.std()), float(known.min())
                 started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(
-                        model, self.subject.perceive, target, begin(target, 0), config, scale=scale,
+                        model, self.subject.perceive, target, begin(target), config, scale=scale, enough=enough,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
                 write_findings(found, self.subject.perceive, place / "findings.npz")
                 write_json(told, {
                     "key": key, "target": target.name, "title": target.title, "description": target.description,
-                    "energy_equation": f"E = ({target.equation}) / {scale:.3g} + {config.regulariser:g} KL",
-                    "seed": config.seed, "settings": asdict(config) | {"scale": scale},
+                    "energy_equation": energy_equation(target, scale, enough, config),
+                    "seed": config.seed, "settings": asdict(config) | {"scale": scale, "enough": enough},
                     "seconds": round(time.monotonic() - started, 1),
                 })  # fmt: skip
             return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])

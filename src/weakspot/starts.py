@@ -1,8 +1,9 @@
 """Where the searches of Algorithm 1 begin.
 
 From one start all searches end in one optimum; from random ones most of them have far to go, and what is left of a state
-on such a way is no state any more.  So the default draws many samples from the state model and begins at those that the
-target ranks best.  They are states that could be, each in a situation of its own, and none of them was seen.
+on such a way is no state any more.  So the default draws many samples from the state model, keeps those that its own
+bottleneck gives back best, and begins at those of them that the target ranks best.  They are states that could be, each in
+a situation of its own, and none of them was seen.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.agents.base import AgentOutput, Perceiver, joined
 from weakspot.errors import ConfigError
 from weakspot.state_model.model import StateModel
 from weakspot.synthesis import SearchDistribution, SynthesisConfig
@@ -21,6 +22,9 @@ from weakspot.targets import Target
 from weakspot.types import Latent, State
 
 BATCH = 64
+
+KEPT = 0.5
+"""Share of the samples that searches may begin at: those with the smallest || g(f_mu(s)) - s ||^2."""
 
 
 @dataclass(frozen=True)
@@ -42,47 +46,46 @@ def starts(
     config: SynthesisConfig,
     real: Callable[[np.ndarray], State],
     pool: np.ndarray,
-) -> Callable[[Target, int], SearchDistribution]:
-    """Where the searches for any target begin: a function of the target and the number of the first search.
-
-    Search j begins alike whatever batch it is in.
+) -> Callable[[Target], SearchDistribution]:
+    """Where the searches for any target begin, as a function of the target.
 
     Args:
         model: the state model.
         perceive: A(s), which is asked about every candidate once.
-        config: ``start``, ``candidates``, ``start_sigma`` and ``states`` of it.
+        config: ``start``, ``candidates``, ``start_sigma``, ``states`` and ``seed`` of it.
         real: gives the states of indices.
         pool: indices of the real states that ``start="data"`` may begin at.
     """
     if config.start == "prior":
         shape = (config.states, model.latent)
         standard = SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
-        return lambda target, first: standard
-    noise = drawn(model, config) if config.start == "samples" else encoded(model, config, real, pool)
-    candidates = answered(model, perceive, noise)
-    return lambda target, first: best(candidates, target, config, first)
+        return lambda target: standard
+    candidates = drawn(model, perceive, config) if config.start == "samples" else seen(model, perceive, config, real, pool)
+    return lambda target: best(candidates, target, config)
 
 
-def drawn(model: StateModel, config: SynthesisConfig) -> Latent:
-    """As many samples as ``config`` has candidates, and one a search at least: f(g(u)) of u ~ N(0, I).
+def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig) -> Candidates:
+    """The better half of as many samples u ~ N(0, I) as ``config`` has candidates, and one a search at least.
 
-    Going once through decoder and encoder takes off some of what no real state has: half as many again pass the object
-    checks in Pong.
+    Encoder and decoder have learned to give back real states.  A sample g(u) that breaks something comes back changed, and
+    of those that come back best more pass the object checks in Pong.
     """
-    shape = (max(config.candidates, config.states), model.latent)
+    shape = (max(config.candidates, round(config.states / KEPT)), model.latent)
     noise = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal(shape, np.float32)).to(model.device)
+    outputs, changed = [], []
     with torch.no_grad():
-        return torch.cat([model.encode(model.generate(part)) for part in noise.split(BATCH)])
+        for part in noise.split(BATCH):
+            state = model.generate(part)
+            outputs.append(perceive(state))
+            changed.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
+    kept = torch.cat(changed).argsort(stable=True)[: round(KEPT * len(noise))]
+    return Candidates(noise[kept], joined(outputs).rows(kept))
 
 
-def encoded(model: StateModel, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray) -> Latent:
-    """The u of as many random real states as ``config`` has candidates.
-
-    Args:
-        model: encodes them.
-        config: settings.
-        real: gives the states of indices.
-        pool: indices of the real states.
+def seen(
+    model: StateModel, perceive: Perceiver, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray
+) -> Candidates:
+    """As many random real states as ``config`` has candidates, where they lie in the N(0, I) space.
 
     Raises:
         ConfigError: there are none.
@@ -90,24 +93,17 @@ def encoded(model: StateModel, config: SynthesisConfig, real: Callable[[np.ndarr
     if not len(pool):
         raise ConfigError("no real state to start from", expected="at least one", todo="collect more frames")
     chosen = np.random.default_rng([config.seed, 2]).permutation(pool)[: config.candidates]
+    noise, outputs = [], []
     with torch.no_grad():
-        parts = [model.encode(real(part).to(model.device)) for part in np.array_split(chosen, -(-len(chosen) // BATCH))]
-    return torch.cat(parts)
+        for part in np.array_split(chosen, -(-len(chosen) // BATCH)):
+            noise.append(model.encode(real(part).to(model.device)))
+            outputs.append(perceive(model.generate(noise[-1])))
+    return Candidates(torch.cat(noise), joined(outputs))
 
 
-def answered(model: StateModel, perceive: Perceiver, noise: Latent) -> Candidates:
-    """Candidates at the points ``noise`` (m, z)."""
-    with torch.no_grad():
-        outputs = [perceive(model.generate(part)) for part in noise.split(BATCH)]
-    values = [output.value for output in outputs if output.value is not None]
-    scores = torch.cat([output.scores for output in outputs])
-    return Candidates(noise, AgentOutput(scores, torch.cat(values) if values else None))
-
-
-def best(candidates: Candidates, target: Target, config: SynthesisConfig, first: int = 0) -> SearchDistribution:
-    """Searches that begin at the candidates that ``target`` ranks best, from the ``first`` best on, with a small x_sigma;
-    where they are fewer than the searches, with the best again."""
+def best(candidates: Candidates, target: Target, config: SynthesisConfig) -> SearchDistribution:
+    """Searches that begin at the candidates that ``target`` ranks best, with a small x_sigma; where they are fewer than the
+    searches, with the best again."""
     order = target(candidates.output).argsort(stable=True)
-    chosen = order[(first + torch.arange(config.states, device=order.device)) % len(order)]
-    mean = candidates.noise[chosen]
+    mean = candidates.noise[order[torch.arange(config.states, device=order.device) % len(order)]]
     return SearchDistribution(mean, torch.full_like(mean, config.start_sigma))

@@ -6,12 +6,15 @@ For each state a search distribution x = (x_mu, x_sigma) over the N(0, I) space 
              descend  E(x) = T(A(s)) / tau + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
 
 with T the target, tau the standard deviation of T over the real states (so that one alpha serves every agent and target;
-the paper's T is not scaled), and Adam as the descent.  What is returned is one draw from each x, as in the paper, and the
-agent's answers to it.  The state at x_mu itself is no typical one: where the target leaves a direction free, the regulariser
-draws x_mu towards 0, the average of all states.
+the paper's T is not scaled), and Adam as the descent.  Where it is said which value of the target is enough, T*, the first
+term is w softplus((T(A(s)) - T*) / (w tau)) with w = 0.1: nearly the same up to T*, and beyond it nothing more is to be
+gained, so that the regulariser leads the search to the likeliest of the states that are that good.  What is returned is
+one draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no typical one: where the
+target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
 
-Departures from the paper's listing: x_sigma is optimised through its logarithm, which keeps it positive; and where the
-paper starts every search at x_mu = 0, the default starts each somewhere else (:mod:`weakspot.starts`).
+Departures from the paper's listing: enough is enough, where the paper descends without end; x_sigma is optimised through
+its logarithm, which keeps it positive; and where the paper starts every search at x_mu = 0, the default starts each
+somewhere else (:mod:`weakspot.starts`).
 
 Each state has random numbers of its own, so it comes out the same whatever else is optimised beside it.
 """
@@ -47,10 +50,10 @@ class SynthesisConfig:
     regulariser: float = 0.003
     """alpha, the weight of the KL."""
     start: Literal["samples", "data", "prior"] = "samples"
-    """samples: at those of ``candidates`` random samples of the state model that the target ranks best.  data: likewise, of
-    random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
-    candidates: int = 1024
-    """States of which the searches begin at the best."""
+    """samples: at those of ``candidates`` random samples of the state model that the target ranks best, of the half that the
+    bottleneck gives back best.  data: likewise, of random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
+    candidates: int = 4096
+    """Samples, or real states, of which the searches begin at the best."""
     start_sigma: float = 0.1
     """x_sigma at the start, but for ``prior``."""
     patience: int = 40
@@ -105,6 +108,10 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
 
 
+SOFTNESS = 0.1
+"""w, in standard deviations of the target over real states."""
+
+
 def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n draws z"]:
     """eps of every step and one more for the final draw, from a generator for each state."""
     drawn = torch.empty(config.states, config.steps + 1, latent)
@@ -122,6 +129,7 @@ def synthesize(
     config: SynthesisConfig,
     *,
     scale: float = 1.0,
+    enough: float | None = None,
     first: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
@@ -134,6 +142,7 @@ def synthesize(
         start: where the searches begin; see :mod:`weakspot.starts`.
         config: settings.
         scale: tau, the standard deviation of T over real states.
+        enough: T*, the value beyond which nothing more is gained; None descends without end, as the paper does.
         first: number of the first state, for its random numbers.
         progress: called with the steps done and their largest number.
 
@@ -160,7 +169,7 @@ def synthesize(
         sigma = x_log_sigma.exp()
         state = model.generate(x_mean + sigma * eps[active, step])
         wanted = target(perceive(state))
-        energy = wanted / scale + config.regulariser * SearchDistribution(x_mean, sigma).kl()
+        energy = _missing(wanted, scale, enough) + config.regulariser * SearchDistribution(x_mean, sigma).kl()
         gradient = _gradients(energy, wanted, (x_mean, x_log_sigma), target, check=step == 0)
         for parameter, slope, (first_moment, second_moment) in zip(
             (mean, log_sigma), gradient, (moments[:2], moments[2:]), strict=True
@@ -181,6 +190,19 @@ def synthesize(
         state = torch.cat([model.generate(part) for part in u.split(64)])
         output = perceive(state)
         return Findings(state, u, output, found, target(output), found.kl(), energies, iterations)
+
+
+def _missing(wanted: PerState, scale: float, enough: float | None) -> PerState:
+    """The first term of E."""
+    if enough is None:
+        return wanted / scale
+    return SOFTNESS * torch.nn.functional.softplus((wanted - enough) / (SOFTNESS * scale))
+
+
+def energy_equation(target: Target, scale: float, enough: float, config: SynthesisConfig) -> str:
+    """E with its numbers, for people."""
+    width = SOFTNESS * scale
+    return f"E = {SOFTNESS:g} softplus((T - {enough:.3g}) / {width:.3g}) + {config.regulariser:g} KL, T = {target.equation}"
 
 
 def _gradients(

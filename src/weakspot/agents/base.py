@@ -7,7 +7,7 @@ states alone: ``A(s)`` in the paper's words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -35,6 +35,16 @@ class AgentOutput:
         if self.value is None:
             return self.scores
         return torch.cat([self.scores, self.value[:, None]], dim=1)
+
+    def rows(self, chosen: Tensor) -> AgentOutput:
+        """The answers to the states ``chosen``."""
+        return AgentOutput(self.scores[chosen], None if self.value is None else self.value[chosen])
+
+
+def joined(parts: Sequence[AgentOutput]) -> AgentOutput:
+    """One agent's answers to several batches of states as the answer to one."""
+    values = [part.value for part in parts if part.value is not None]
+    return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
 @dataclass(frozen=True)
