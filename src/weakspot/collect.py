@@ -148,52 +148,43 @@ class _Play:
         self.time = index.stop
 
     def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
-        """Plays ``length`` decisions of every stream; tells ``progress`` the number of states so far.
-
-        While the agent chooses for the streams of one turn, those of the other play.
-        """
+        """Plays ``length`` decisions of every stream; tells ``progress`` the number of states so far."""
         start, pictures, streams = self.time, self._environments.pictures, self._config.streams
         frames = np.empty((streams, length, *pictures.frames.shape[1:]), np.uint8)
-        columns: dict[str, np.ndarray] = {}
+        rows: list[dict[str, np.ndarray]] = []
         snapshots: dict[tuple[int, int], bytes] = {}
-
-        def write(row: dict[str, np.ndarray], those: slice, at: int) -> None:
-            for name, values in row.items():
-                if name not in columns:
-                    columns[name] = np.empty((streams, length, *values.shape[1:]), values.dtype)
-                columns[name][those, at] = values
-
         for at in range(length):
-            for turn, those in enumerate(self._environments.turns):
-                if at > 0:
-                    write(self._outcome(turn), those, at - 1)
-                if self.time % self._config.snapshot_every == 0:
-                    taken = self._environments.snapshot(turn)
-                    snapshots |= {(s, self.time): shot for s, shot in zip(range(streams)[those], taken, strict=True)}
-                frames[those, at] = pictures.frames[those]
-                row, actions = self._decide(turn)
-                self._environments.begin(turn, actions)
-                write(row, those, at)
-            self.time += 1
+            if self.time % self._config.snapshot_every == 0:
+                taken = self._environments.snapshot()
+                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(taken)}
+            frames[:, at] = pictures.frames
+            rows.append(self._advance())
             progress(self.time * streams)
-        resume: list[bytes] = [b""] * streams
-        for turn, those in enumerate(self._environments.turns):
-            write(self._outcome(turn), those, length - 1)
-            resume[those] = self._environments.snapshot(turn)
         return ShardContent(
             start=start,
             frames=frames,
-            columns=columns,
+            columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]},
             snapshots=snapshots,
-            resume=resume,
+            resume=self._environments.snapshot(),
             ages=self._ages.tolist(),
             generator=self._generator.get_state().numpy().tobytes().hex(),
         )
 
-    def _decide(self, turn: int) -> tuple[dict[str, np.ndarray], list[int]]:
-        """What the agent answers to the streams of one turn, and its actions."""
-        those = self._environments.turns[turn]
-        observations = self._environments.pictures.observations[those]
+    def _advance(self) -> dict[str, np.ndarray]:
+        row, actions = self._decide(self._environments.pictures.observations)
+        row |= {"age": self._ages.copy(), "ram": np.stack([shown.ram for shown in self._shown])}
+        self._shown = self._environments.step(actions)
+        row |= {
+            "reward": np.array([shown.reward for shown in self._shown], np.float32),
+            "terminated": np.array([shown.terminated for shown in self._shown]),
+            "truncated": np.array([shown.truncated for shown in self._shown]),
+            "life_lost": np.array([shown.life_lost for shown in self._shown]),
+        }
+        self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
+        self.time += 1
+        return row
+
+    def _decide(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], list[int]]:
         with torch.inference_mode():
             output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
@@ -203,26 +194,10 @@ class _Play:
             "action": actions.numpy(),
             "explored": (actions != own).numpy(),
             "scores": output.scores.cpu().numpy().astype(np.float32),
-            "age": self._ages[those].copy(),
-            "ram": np.stack([shown.ram for shown in self._shown[those]]),
         }
         if output.value is not None:
             row["value"] = output.value.cpu().numpy().astype(np.float32)
         return row, actions.tolist()
-
-    def _outcome(self, turn: int) -> dict[str, np.ndarray]:
-        """What came of the last decisions of one turn."""
-        those = self._environments.turns[turn]
-        shown = self._environments.end(turn)
-        self._shown[those] = shown
-        row = {
-            "reward": np.array([one.reward for one in shown], np.float32),
-            "terminated": np.array([one.terminated for one in shown]),
-            "truncated": np.array([one.truncated for one in shown]),
-            "life_lost": np.array([one.life_lost for one in shown]),
-        }
-        self._ages[those] = np.where(row["terminated"] | row["truncated"], 0, self._ages[those] + 1)
-        return row
 
 
 def _check_output(output: AgentOutput, spec: AgentSpec, streams: int) -> None:

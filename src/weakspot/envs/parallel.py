@@ -11,7 +11,7 @@ import mmap
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -22,9 +22,6 @@ import numpy as np
 
 from weakspot.envs.base import Environment, EnvironmentSpec, Step
 from weakspot.errors import WeakspotError
-
-TURNS = 2
-"""Groups of environments that play by turns."""
 
 _PATIENCE = 10.0
 """Seconds in which a process may end by itself."""
@@ -107,94 +104,35 @@ class _Share:
         self.pictures.frames[self.numbers[i]] = shown.frame
 
 
-class _Here:
-    """Some of the environments in this process, for systems that cannot fork or where one process is wanted."""
-
-    def __init__(self, share: _Share) -> None:
-        self._share = share
-        self._answer: Any = None
-
-    def send(self, what: str, part: Sequence[Any]) -> None:
-        try:
-            self._answer = getattr(self._share, what)(part)
-        except Exception as error:
-            self._answer = error
-
-    def receive(self) -> Any:
-        return self._answer
-
-    def close(self) -> None:
-        pass
-
-
-class _Process:
-    """Some of the environments in a process of their own.
-
-    Args:
-        share: which.
-        open_before: this side's ends of the pipes to other processes, which the new one must not keep open.
-    """
-
-    def __init__(self, share: _Share, open_before: Sequence[Connection]) -> None:
-        context = multiprocessing.get_context("fork")
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(share, theirs, [*open_before, self.connection]), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def send(self, what: str, part: Sequence[Any]) -> None:
-        with _ended_processes():
-            self.connection.send((what, part))
-
-    def receive(self) -> Any:
-        with _ended_processes():
-            return self.connection.recv()
-
-    def close(self) -> None:
-        self.connection.close()
-        self._process.join(_PATIENCE)
-        if self._process.is_alive():  # an environment that does not come back
-            self._process.terminate()
-            self._process.join()
-
-
 class ParallelEnvironments:
-    """``count`` environments in ``workers`` processes, which play while this one thinks.
+    """``count`` environments in ``workers`` processes, this one among them.
 
-    The environments take turns: while one half of them plays, the actions of the other half can be chosen.  The processes
-    are forked, so the factory may be any callable; what it makes must not compute with torch in several threads.  They
-    end when this object is closed, and also when this process dies.
+    The others are forked, so the factory may be any callable; what it makes must not compute with torch in several
+    threads.  They end when this object is closed, and also when this process dies.
 
     Args:
         factory: makes one environment; called in the processes.
         spec: of such an environment.
         count: E, how many.
-        workers: how many processes, one a core unless given; with one, or on a system that cannot fork, it is this one.
+        workers: how many processes, one a core unless given; a system that cannot fork uses this one only.
 
     Attributes:
         pictures: what the environments show.
-        turns: the environments of each turn, as a slice of all; the same for any number of workers.
     """
 
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
         self.pictures = Pictures.shared(spec, count)
-        self.turns = tuple(slice(turn, count, TURNS) for turn in range(min(TURNS, count)))
+        can_fork = "fork" in multiprocessing.get_all_start_methods()
+        workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
+        self._parts = [range(first, count, workers) for first in range(workers)]
         self._count = count
-        workers = workers or os.cpu_count() or 1
-        forks = workers > 1 and "fork" in multiprocessing.get_all_start_methods()
-        self._workers: list[list[tuple[range, _Here | _Process]]] = [[] for _ in self.turns]
-        open_before: list[Connection] = []
-        for turn, those in enumerate(self.turns):
-            numbers = range(count)[those]
-            parts = len(range(turn, workers, TURNS)) or 1
-            for part in (numbers[first::parts] for first in range(min(parts, len(numbers)))):
-                share = _Share(part, factory, self.pictures)
-                worker = _Process(share, open_before) if forks else _Here(share)
-                if isinstance(worker, _Process):
-                    open_before.append(worker.connection)
-                self._workers[turn].append((part, worker))
+        self._connections: list[Connection] = []
+        self._processes: list[Any] = []
+        self._own, *others = [_Share(part, factory, self.pictures) for part in self._parts]
+        if others:
+            self._fork(others)
         try:
             self._ask("make", [None] * count)
         except BaseException:
@@ -209,18 +147,9 @@ class ParallelEnvironments:
         """One decision in every environment; where an episode ends, the next one is started."""
         return self._ask("step", actions)
 
-    def begin(self, turn: int, actions: Sequence[int]) -> None:
-        """Lets the environments of one turn make a decision each, as :meth:`step` does, while this process goes on."""
-        self._send(turn, "step", actions)
-
-    def end(self, turn: int) -> list[Decision]:
-        """Waits for the decisions that :meth:`begin` asked for."""
-        return self._received(turn, self._receive(turn))
-
-    def snapshot(self, turn: int) -> list[bytes]:
-        """A snapshot of every environment of one turn."""
-        self._send(turn, "snapshot", [None] * self._count)
-        return self._received(turn, self._receive(turn))
+    def snapshot(self) -> list[bytes]:
+        """A snapshot of every environment."""
+        return self._ask("snapshot", [None] * self._count)
 
     def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
         """Goes back to a snapshot in every environment.
@@ -232,10 +161,14 @@ class ParallelEnvironments:
 
     def close(self) -> None:
         """Ends the processes."""
-        for worker in self._workers:
-            for _, process in worker:
-                process.close()
-        self._workers = []
+        for connection in self._connections:
+            connection.close()
+        for process in self._processes:
+            process.join(_PATIENCE)
+            if process.is_alive():  # an environment that does not come back
+                process.terminate()
+                process.join()
+        self._connections, self._processes = [], []
 
     def __enter__(self) -> ParallelEnvironments:
         return self
@@ -243,32 +176,35 @@ class ParallelEnvironments:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _fork(self, shares: Iterable[_Share]) -> None:
+        context = multiprocessing.get_context("fork")
+        for share in shares:
+            ours, theirs = context.Pipe()
+            self._connections.append(ours)
+            process = context.Process(target=_serve, args=(share, theirs, list(self._connections)), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+
     def _ask(self, what: str, arguments: Sequence[Any]) -> list[Any]:
-        """Every environment's answer to a question, whatever its turn."""
-        for turn, those in enumerate(self.turns):
-            self._send(turn, what, arguments[those])
-        answers = [self._receive(turn) for turn in range(len(self.turns))]  # all of them, also where one is an error
-        ordered = list(arguments)
-        for turn, those in enumerate(self.turns):
-            ordered[those] = self._received(turn, answers[turn])
-        return ordered
+        parts = [[arguments[number] for number in part] for part in self._parts]
+        self._send(what, parts[1:])
+        answers = [getattr(self._own, what)(parts[0]), *self._receive()]
+        ordered = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
+        return [ordered[number] for number in range(self._count)]
 
-    def _send(self, turn: int, what: str, arguments: Sequence[Any]) -> None:
-        """Asks the environments of a turn, with one argument each."""
-        for part, worker in self._workers[turn]:
-            worker.send(what, [arguments[number // TURNS] for number in part])
+    def _send(self, what: str, parts: Sequence[Sequence[Any]]) -> None:
+        with _ended_processes():
+            for connection, part in zip(self._connections, parts, strict=True):
+                connection.send((what, part))
 
-    def _receive(self, turn: int) -> list[Any]:
-        return [worker.receive() for _, worker in self._workers[turn]]
-
-    def _received(self, turn: int, answers: list[Any]) -> list[Any]:
-        """The answers of a turn's environments in their order; raises what one of them is."""
+    def _receive(self) -> list[list[Any]]:
+        with _ended_processes():
+            answers = [connection.recv() for connection in self._connections]
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        parts = [part for part, _ in self._workers[turn]]
-        ordered = dict(zip(itertools.chain(*parts), itertools.chain(*answers), strict=True))
-        return [ordered[number] for number in sorted(ordered)]
+        return answers
 
 
 @contextmanager
