@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.fidelity import FRAMES
 from benchmarks.recall import stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
@@ -71,6 +72,7 @@ FULL = FastRecipe(FastConfig())
 VARIANTS: dict[str, Callable[[], Variant]] = {
     "fast": lambda: Variant(FULL),
     "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
+    "without weight on what moves": lambda: Variant(FULL.changed(moving_share=0.0)),
     "without perception": lambda: Variant(FULL.changed(perception=0.0)),
     "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
     "without taking frames apart": lambda: Variant(JointRecipe(FULL.config)),
@@ -90,7 +92,7 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     made_of = digest(asdict(config), asdict(variant.recipe.config), variant.recipe.flow and asdict(variant.recipe.flow))
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
         return known["measures"]
-    dataset, maps = stored(one, folder)
+    dataset, maps = stored(one, folder, FRAMES)
     with threads(config.parts):
         model = train(one.perceive, dataset, maps, config, place, chosen_recipe=variant.recipe)
         measures = _measured(one, dataset, model) | {"steps": float(model.info["steps"])}

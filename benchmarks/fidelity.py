@@ -33,6 +33,9 @@ from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.train import TrainConfig, threads
 
+FRAMES = 20_000
+"""States that are collected: twice what a run takes by default, since after half an hour the codes of 10,000 are known by
+heart."""
 SAMPLES = 400
 """States of each kind that are compared."""
 
@@ -60,7 +63,8 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Trains each recipe, or takes what stands in ``folder``, and measures it."""
-    dataset, _ = stored(one, folder)
+    data = stored(one, folder, FRAMES)
+    dataset, _ = data
     held = with_history(dataset, dataset.split(0.1)[1])
     count = min(SAMPLES, len(held) // 2)
     chosen = np.random.default_rng(0).permutation(held)[: 2 * count]
@@ -68,7 +72,7 @@ def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, fol
     result: dict[str, Any] = {}
     lines = {}
     for recipe in recipes:
-        model, lines[recipe] = curve(one, recipe, minutes, folder)
+        model, lines[recipe] = curve(one, data, recipe, minutes, folder)
         made = draw(model, count)
         with torch.no_grad():
             reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
@@ -100,7 +104,10 @@ def main() -> None:
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     result = measure(one, told.recipes, told.minutes, told.episodes, told.folder)
-    settings = {"agent": one.agent.spec.name, "minutes": told.minutes, "episodes": told.episodes}
+    settings = {
+        "agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "episodes": told.episodes,
+        "workers": TrainConfig().parts, "torch": torch.__version__,
+    }  # fmt: skip
     write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})
 
 

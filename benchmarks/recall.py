@@ -9,7 +9,7 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,23 +26,25 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.train import TrainConfig, threads, train
 
+Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 
-def stored(one: Subject, folder: Path) -> tuple[StateDataset, np.ndarray]:
-    """10,000 states of the agent and their saliency maps, collected once."""
-    dataset = collect(one.agent, one.factory, CollectConfig(), folder / "collect")
+
+def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
+    """States of the agent and their saliency maps, collected once."""
+    dataset = collect(one.agent, one.factory, replace(CollectConfig(), frames=frames), folder / "collect")
     path = folder / "saliency.npy"
     if not path.exists():
         saliency_maps(one.perceive, dataset, path)
     return dataset, load_maps(path, len(dataset))
 
 
-def curve(one: Subject, recipe: str, minutes: float, folder: Path) -> tuple[StateModel, list[dict[str, Any]]]:
+def curve(one: Subject, data: Stored, recipe: str, minutes: float, folder: Path) -> tuple[StateModel, list[dict[str, Any]]]:
     """Trains one recipe for ``minutes`` on all cores, or takes the one that stands in ``folder``.
 
     Returns:
         The model, and what was measured on held-out states: ``step``, ``seconds`` of training, and the measures.
     """
-    dataset, maps = stored(one, folder)
+    dataset, maps = data
     held = with_history(dataset, dataset.split(0.1)[1])
     place = folder / recipe
 
@@ -64,8 +66,9 @@ def curve(one: Subject, recipe: str, minutes: float, folder: Path) -> tuple[Stat
 def measure(agent: str, environment: str | None, minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Recall of ``fast`` and ``paper`` over time, and the goggles test with ``fast``."""
     one = subject(RunConfig(agent=agent, environment=environment))
-    model, fast = curve(one, "fast", minutes, folder)
-    _, paper = curve(one, "paper", minutes, folder)
+    data = stored(one, folder)
+    model, fast = curve(one, data, "fast", minutes, folder)
+    _, paper = curve(one, data, "paper", minutes, folder)
     config = replace(GogglesConfig(), episodes=episodes)
     with threads(TrainConfig().parts):
         scores = goggles(model, one.agent, one.factory, config).record(config.seed)

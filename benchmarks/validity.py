@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.fidelity import FRAMES
 from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
@@ -155,7 +156,8 @@ def main() -> None:
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    dataset, _ = stored(one, told.folder)
+    data = stored(one, told.folder, FRAMES)
+    dataset, _ = data
     sharpness = sharpness_for(dataset, RunConfig().sharpness)
     targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
     width = usual_distance(one, dataset)
@@ -163,7 +165,7 @@ def main() -> None:
     config = SynthesisConfig(states=BEST)
     result: dict[str, list[dict[str, Any]]] = {}
     for recipe in told.recipes:
-        model, _ = curve(one, recipe, told.minutes, told.folder)
+        model, _ = curve(one, data, recipe, told.minutes, told.folder)
         print(recipe, flush=True)
         with threads(TrainConfig().parts):
             pictures = told.folder / f"optimised-{recipe}"

@@ -40,6 +40,7 @@ def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):
 def test_variants_leave_out_what_they_say(played, statistics):
     variants = {name: make().recipe for name, make in ablation.VARIANTS.items()}
     assert variants["without saliency"].config.saliency_share == 0
+    assert variants["without weight on what moves"].config.moving_share == 0
     assert variants["without perception"].config.perception == 0
     assert variants["without the KL"].config.prior == 0
     assert variants["without the flow"].flow is None and variants["fast"].flow is not None

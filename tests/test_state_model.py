@@ -115,7 +115,10 @@ def test_the_fast_loss_is_its_equation(played, statistics):
     from weakspot.saliency import decode_maps
 
     maps = decode_maps(batch.saliency).repeat_interleave(2, 2).repeat_interleave(2, 3)
-    weights = (0.2 + 0.8 * maps) / (2 * 1e-3)
+    moves = ((batch.state - statistics.median.repeat(4, 1, 1)).abs() > 0.06).float()
+    share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.05)
+    assert 0 < float(moves.mean()) < 0.5, "else this shows nothing"
+    weights = (0.2 + 0.5 * maps + 0.3 * moves / share) / (2 * 1e-3)
     expected = (weights * (again - batch.state) ** 2).sum() / 4
     torch.testing.assert_close(terms["reconstruction"], expected, rtol=1e-4, atol=1e-4)
     answers = perceive(again).vector()
@@ -212,8 +215,9 @@ def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
     losses = [json.loads(line).get("loss") for line in (tmp_path / "twice/metrics.jsonl").read_text().splitlines()]
     assert losses
     state = as_state(dataset.stacks(np.arange(40, 60)))
-    median = once.network.median
-    assert (once.reconstruct(state) - state).square().sum() < (median - state).square().sum()
+    from_median = (once.network.median - state).square()
+    moved = from_median > 0.06**2  # what most of the weight is on, and all that thirty steps are enough for
+    assert (once.reconstruct(state) - state).square()[moved].sum() < 0.9 * from_median[moved].sum()
 
 
 KILLED = """
