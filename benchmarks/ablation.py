@@ -18,8 +18,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.fidelity import FRAMES
-from benchmarks.recall import stored
+from benchmarks.recall import FRAMES, stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import keep_memory
@@ -88,11 +87,16 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     place = folder / "ablation" / f"{name.replace(' ', '-')}-{seed}"
     told = place / "measures.json"
     variant = VARIANTS[name]()
+    dataset, maps = stored(one, folder, FRAMES)
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
-    made_of = digest(asdict(config), asdict(variant.recipe.config), variant.recipe.flow and asdict(variant.recipe.flow))
+    made_of = digest(
+        dataset.fingerprint,
+        asdict(config),
+        asdict(variant.recipe.config),
+        variant.recipe.flow and asdict(variant.recipe.flow),
+    )
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
         return known["measures"]
-    dataset, maps = stored(one, folder, FRAMES)
     with threads(config.parts):
         model = train(one.perceive, dataset, maps, config, place, chosen_recipe=variant.recipe)
         measures = _measured(one, dataset, model) | {"steps": float(model.info["steps"])}
@@ -140,7 +144,7 @@ def main() -> None:
         for name in told.variants:
             result[name].append(one_run(one, told.folder, name, told.minutes, seed))
             print(f"{name}, seed {seed}: {json.dumps(result[name][-1])}", flush=True)
-    settings = {"agent": one.agent.spec.name, "minutes": told.minutes, "seeds": told.seeds}
+    settings = {"agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "seeds": told.seeds}
     write_json(told.folder / "ablation.json", {"settings": settings, "variants": result})
     print(table(result))
 

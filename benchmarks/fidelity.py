@@ -21,7 +21,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.figures import save, sheet
-from benchmarks.recall import curve, stored
+from benchmarks.recall import FRAMES, curve, stored
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
@@ -33,9 +33,6 @@ from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.train import TrainConfig, threads
 
-FRAMES = 20_000
-"""States that are collected: twice what a run takes by default, since after half an hour the codes of 10,000 are known by
-heart."""
 SAMPLES = 400
 """States of each kind that are compared."""
 

@@ -20,11 +20,13 @@ from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.pipeline import Subject, subject
-from weakspot.precision import resolve
 from weakspot.saliency import load_maps, saliency_maps
 from weakspot.state_model.batch import with_history
-from weakspot.state_model.model import StateModel, load
+from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads, train
+
+FRAMES = 20_000
+"""States that recipes are compared on for half an hour, twice what a run takes by default."""
 
 Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 
@@ -39,7 +41,8 @@ def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> 
 
 
 def curve(one: Subject, data: Stored, recipe: str, minutes: float, folder: Path) -> tuple[StateModel, list[dict[str, Any]]]:
-    """Trains one recipe for ``minutes`` on all cores, or takes the one that stands in ``folder``.
+    """Trains one recipe for ``minutes`` on all cores; what stands in ``folder``, of the same data and settings, is gone on
+    with, or found finished.
 
     Returns:
         The model, and what was measured on held-out states: ``step``, ``seconds`` of training, and the measures.
@@ -54,12 +57,9 @@ def curve(one: Subject, data: Stored, recipe: str, minutes: float, folder: Path)
         return line
 
     config = TrainConfig(recipe=recipe, minutes=minutes, measure_every=30.0)
-    trained = place / "model.safetensors"
     with threads(config.parts):
-        if not trained.exists():
-            train(one.perceive, dataset, maps, config, place, measures=measures)
-        lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
-        model = load(trained, one.agent.device, resolve(config.precision, one.agent.device))
+        model = train(one.perceive, dataset, maps, config, place, measures=measures)
+    lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
     return model, [line for line in lines if "agreement" in line]
 
 

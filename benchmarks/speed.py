@@ -29,7 +29,7 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
-from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize, yardstick
 from weakspot.targets import resolve_target
 
 
@@ -73,14 +73,14 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
     dataset, _ = stored(one, folder)
     indices = with_history(dataset, dataset.split(0.1)[0])
     target = resolve_target("T-", one.agent.spec, 10.0)
-    scale = float(target(real_answers(dataset, indices)).std())
+    known = yardstick(target, real_answers(dataset, indices))
     config = SynthesisConfig(states=states, steps=steps, tolerance=-1e9)
 
     def run(model: StateModel, settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
         rows = slice(first, first + settings.states)
         started = time.perf_counter()
         begin = SearchDistribution(start.mean[rows], start.sigma[rows])
-        found = synthesize(model, one.perceive, target, begin, settings, scale=scale, first=first)
+        found = synthesize(model, one.perceive, target, begin, settings, known, first=first)
         return time.perf_counter() - started, found.target
 
     torch.set_num_threads(2)
@@ -96,7 +96,7 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
         "synthesis_speedup": each * states / together,
         "together_seconds": together,
         "one_seconds": each,
-        "largest_difference": max(abs(float(value[0] - wanted[j])) for j, value in enumerate(alone)) / scale,
+        "largest_difference": max(abs(float(value[0] - wanted[j])) for j, value in enumerate(alone)) / known.scale,
     }
 
 

@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.fidelity import FRAMES
 from benchmarks.figures import save, sheet
-from benchmarks.recall import curve, stored
+from benchmarks.recall import FRAMES, curve, stored
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features
@@ -37,7 +36,7 @@ from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
-from weakspot.synthesis import SynthesisConfig, synthesize
+from weakspot.synthesis import SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -108,14 +107,12 @@ def sweep(
     """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target."""
     indices = with_history(dataset, dataset.split(0.1)[0])
     start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+    known = {target.name: yardstick(target, real_answers(dataset, indices)) for target in targets}
     lines = []
     for weight in weights:
         for target in targets:
             held, settings = real[target.name], replace(config, regulariser=weight)
-            found = synthesize(
-                model, one.perceive, target, start(target), settings,
-                scale=float(held.values.std()), enough=float(held.values.min()),
-            )  # fmt: skip
+            found = synthesize(model, one.perceive, target, start(target), settings, known[target.name])
             told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
             lines.append({"regulariser": weight, "target": target.name, **told})
             print(f"  {json.dumps(lines[-1])}", flush=True)
@@ -170,7 +167,10 @@ def main() -> None:
         with threads(TrainConfig().parts):
             pictures = told.folder / f"optimised-{recipe}"
             result[recipe] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
-    settings = {"agent": one.agent.spec.name, "default": config.regulariser, "versions": {"torch": torch.__version__}}
+    settings = {
+        "agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "default": config.regulariser,
+        "torch": torch.__version__,
+    }  # fmt: skip
     write_json(told.folder / "validity.json", {"settings": settings, "recipes": result})
     trade_off(result, told.folder / "validity.png")
 

@@ -10,7 +10,7 @@ import torch
 
 from weakspot.errors import StateModelError
 from weakspot.state_model import whitening
-from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity, fit, matching_loss
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity, fit, matching_loss, optimizers_for
 
 SMALL = FlowConfig(width=64, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
@@ -57,6 +57,14 @@ def test_it_learns_what_a_gaussian_cannot_say(tmp_path):
     assert not_one(made) < 0.1
     shares = (made > 4.0).float().mean(dim=0)
     assert bool(((shares > 0.18) & (shares < 0.32)).all())
+
+
+def test_every_number_of_the_network_has_one_optimiser():
+    velocity = Velocity(8, 2, SMALL)
+    trained = [
+        id(p) for optimizer in optimizers_for(velocity, SMALL) for group in optimizer.param_groups for p in group["params"]
+    ]
+    assert sorted(trained) == sorted(id(parameter) for parameter in velocity.parameters())
 
 
 def test_there_and_back_is_nearly_the_identity(tmp_path):

@@ -12,18 +12,29 @@ from weakspot.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
-from weakspot.synthesis import SearchDistribution, SynthesisConfig, noise, synthesize
+from weakspot.synthesis import (
+    SearchDistribution,
+    SynthesisConfig,
+    Yardstick,
+    energy_equation,
+    noise,
+    synthesize,
+    yardstick,
+)
 from weakspot.targets import Target, resolve_target
 
-CONFIG = SynthesisConfig(states=6, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9)
+CONFIG = SynthesisConfig(
+    states=6, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9, enough="never"
+)
 SCALE = 0.01
 
 
-def search(config=CONFIG, target="A1", scale=SCALE, first=0, enough=None):
+def search(config=CONFIG, target="A1", scale=SCALE, first=0, best=None):
     model, perceive = linear_model(), linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
     start = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen)
-    return synthesize(model, perceive, chosen, start, config, scale=scale, enough=enough, first=first)
+    known = Yardstick(scale, 0.0 if best is None else best)
+    return synthesize(model, perceive, chosen, start, config, known, first=first)
 
 
 def test_finds_the_known_optimum():
@@ -91,6 +102,7 @@ def test_searches_start_at_the_best_of_the_samples_that_come_back():
     drawn = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal((100, latent), np.float32))
     state = model.generate(drawn)
     come_back = drawn[(model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)).argsort()[:50]]
+    assert config.kept == 0.5
     assert (come_back[:, 0] < 0).float().mean() > 0.9
     torch.testing.assert_close(start.mean, come_back[chosen(perceive(model.generate(come_back))).argsort()[:6]])
     assert (start.sigma == 0.2).all()
@@ -113,13 +125,33 @@ def test_starts_from_real_states_are_their_codes(states):
 
 
 def test_enough_is_enough():
+    bound = replace(CONFIG, regulariser=0.01, enough="best")
     free = search(replace(CONFIG, regulariser=0.01))
     goal = float(free.target.mean()) / 4
-    bounded = search(replace(CONFIG, regulariser=0.01), enough=goal)
+    bounded = search(bound, best=goal)
     assert float(free.target.max()) < goal and float(bounded.target.mean()) == pytest.approx(goal, rel=0.3)
     assert float(bounded.kl.mean()) < 0.2 * float(free.kl.mean()), "what is not needed is given back to the regulariser"
-    far = search(replace(CONFIG, steps=60), enough=100 * goal)
+    far = search(replace(CONFIG, steps=60, enough="best"), best=100 * goal)
     torch.testing.assert_close(far.target, search(replace(CONFIG, steps=60)).target, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("enough", ["best", "never"])
+def test_the_energy_is_the_equation_that_people_are_shown(enough):
+    perceive = linear_perceiver()
+    chosen = resolve_target("A1", perceive.agent.spec, 5.0)
+    answers = perceive(linear_model().generate(torch.randn(200, 5, generator=torch.Generator().manual_seed(8))))
+    known = yardstick(chosen, answers)
+    assert known.scale == pytest.approx(float(chosen(answers).std())) and known.best == float(chosen(answers).min())
+    config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
+    found = search(config, scale=known.scale, best=known.best)
+    text = energy_equation(chosen, known, config)
+    states = linear_model().generate(noise(config, 5)[:, 0])
+    values = chosen(perceive(states)).tolist()
+    left = (
+        text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
+    )
+    shown = [eval(left, {"T": value, "softplus": lambda x: np.log1p(np.exp(x))}) for value in values]
+    np.testing.assert_allclose(found.energy[:, 0], shown, rtol=2e-2, atol=2e-3)
 
 
 def test_kl_is_that_of_the_state_models_prior_term():

@@ -43,9 +43,9 @@ from weakspot.saliency import load_maps, saliency, saliency_maps
 from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.recipes import recipe
+from weakspot.state_model.recipes import recipe, settings
 from weakspot.state_model.train import train
-from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize
+from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -228,7 +228,9 @@ class Pipeline:
             return file_digest(folder / "model.safetensors")
 
         outputs = [folder / name for name in ("model.safetensors", "model.json", "metrics.jsonl")]
-        return digest(asdict(config), self._fingerprint("collect")), outputs, work
+        made_by = recipe(config.recipe)
+        key = digest(asdict(config), settings(made_by), made_by.flow and asdict(made_by.flow), self._fingerprint("collect"))
+        return key, outputs, work
 
     def _measured(self, dataset: StateDataset) -> np.ndarray:
         held = with_history(dataset, dataset.split(self.config.train.held_out)[1])
@@ -279,22 +281,24 @@ class Pipeline:
                 made = place / "findings.npz"
                 if made.exists() and told.exists() and json.loads(told.read_text()).get("key") == key:
                     continue
-                begin = begin or starts(
-                    model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)), train_indices
-                )
-                known = target(real_answers(dataset, train_indices))
-                scale, enough = float(known.std()), float(known.min())
+                if begin is None:
+                    with shown("candidates") as tell:
+                        begin = starts(
+                            model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)),
+                            train_indices, lambda done, total, tell=tell: tell(done / total, ""),
+                        )  # fmt: skip
+                known = yardstick(target, real_answers(dataset, train_indices))
                 started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(
-                        model, self.subject.perceive, target, begin(target), config, scale=scale, enough=enough,
+                        model, self.subject.perceive, target, begin(target), config, known,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
                 write_findings(found, self.subject.perceive, place / "findings.npz")
                 write_json(told, {
                     "key": key, "target": target.name, "title": target.title, "description": target.description,
-                    "energy_equation": energy_equation(target, scale, enough, config),
-                    "seed": config.seed, "settings": asdict(config) | {"scale": scale, "enough": enough},
+                    "energy_equation": energy_equation(target, known, config),
+                    "seed": config.seed, "settings": asdict(config) | asdict(known),
                     "seconds": round(time.monotonic() - started, 1),
                 })  # fmt: skip
             return digest([file_digest(folder / t.slug / "findings.npz") for t in self._resolved(dataset)])

@@ -23,8 +23,7 @@ from weakspot.types import Latent, State
 
 BATCH = 64
 
-KEPT = 0.5
-"""Share of the samples that searches may begin at: those with the smallest || g(f_mu(s)) - s ||^2."""
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -46,31 +45,37 @@ def starts(
     config: SynthesisConfig,
     real: Callable[[np.ndarray], State],
     pool: np.ndarray,
+    progress: Progress = lambda done, total: None,
 ) -> Callable[[Target], SearchDistribution]:
     """Where the searches for any target begin, as a function of the target.
 
     Args:
         model: the state model.
         perceive: A(s), which is asked about every candidate once.
-        config: ``start``, ``candidates``, ``start_sigma``, ``states`` and ``seed`` of it.
+        config: how they begin, how many there are, and from which seed.
         real: gives the states of indices.
         pool: indices of the real states that ``start="data"`` may begin at.
+        progress: called with the candidates done and their number.
     """
     if config.start == "prior":
         shape = (config.states, model.latent)
         standard = SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
         return lambda target: standard
-    candidates = drawn(model, perceive, config) if config.start == "samples" else seen(model, perceive, config, real, pool)
+    if config.start == "samples":
+        candidates = drawn(model, perceive, config, progress)
+    else:
+        candidates = seen(model, perceive, config, real, pool, progress)
     return lambda target: best(candidates, target, config)
 
 
-def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig) -> Candidates:
-    """The better half of as many samples u ~ N(0, I) as ``config`` has candidates, and one a search at least.
+def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progress: Progress) -> Candidates:
+    """Of as many samples u ~ N(0, I) as ``config`` has candidates those with the smallest || g(f_mu(s)) - s ||^2, s = g(u):
+    the share ``config.kept``, and one a search at least.
 
-    Encoder and decoder have learned to give back real states.  A sample g(u) that breaks something comes back changed, and
-    of those that come back best more pass the object checks in Pong.
+    Encoder and decoder have learned to give back real states; a sample that breaks something often comes back changed.
     """
-    shape = (max(config.candidates, round(config.states / KEPT)), model.latent)
+    count = max(config.candidates, config.states)
+    shape = (count, model.latent)
     noise = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal(shape, np.float32)).to(model.device)
     outputs, changed = [], []
     with torch.no_grad():
@@ -78,13 +83,15 @@ def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig) -> Ca
             state = model.generate(part)
             outputs.append(perceive(state))
             changed.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
-    kept = torch.cat(changed).argsort(stable=True)[: round(KEPT * len(noise))]
+            progress(min(BATCH * len(changed), count), count)
+    kept = torch.cat(changed).argsort(stable=True)[: max(round(config.kept * count), config.states)]
     return Candidates(noise[kept], joined(outputs).rows(kept))
 
 
 def seen(
-    model: StateModel, perceive: Perceiver, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray
-) -> Candidates:
+    model: StateModel, perceive: Perceiver, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray,
+    progress: Progress,
+) -> Candidates:  # fmt: skip
     """As many random real states as ``config`` has candidates, where they lie in the N(0, I) space.
 
     Raises:
@@ -98,6 +105,7 @@ def seen(
         for part in np.array_split(chosen, -(-len(chosen) // BATCH)):
             noise.append(model.encode(real(part).to(model.device)))
             outputs.append(perceive(model.generate(noise[-1])))
+            progress(sum(len(points) for points in noise), len(chosen))
     return Candidates(torch.cat(noise), joined(outputs))
 
 

@@ -3,18 +3,22 @@
 For each state a search distribution x = (x_mu, x_sigma) over the N(0, I) space of the state model is optimised:
 
     repeat:  eps ~ N(0, I),   u = x_mu + x_sigma * eps,   s = g(u),
-             descend  E(x) = T(A(s)) / tau + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
+             descend  E(x) = M(T(A(s))) + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
 
-with T the target, tau the standard deviation of T over the real states (so that one alpha serves every agent and target;
-the paper's T is not scaled), and Adam as the descent.  Where it is said which value of the target is enough, T*, the first
-term is w softplus((T(A(s)) - T*) / (w tau)) with w = 0.1: nearly the same up to T*, and beyond it nothing more is to be
-gained, so that the regulariser leads the search to the likeliest of the states that are that good.  What is returned is
-one draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no typical one: where the
-target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
+with T the target, and Adam as the descent.  M says what the target is still missing,
 
-Departures from the paper's listing: enough is enough, where the paper descends without end; x_sigma is optimised through
-its logarithm, which keeps it positive; and where the paper starts every search at x_mu = 0, the default starts each
-somewhere else (:mod:`weakspot.starts`).
+    M(T) = w softplus((T - T*) / (w tau)),
+
+with tau the standard deviation of T over the real states (so that one alpha serves every agent and target) and T* its
+value at the best of them.  Far above T*, M falls as T / tau; beyond T* nothing more is to be gained, so that the regulariser
+leads the search to the likeliest states that are as good.  The paper's M is T itself, without end and not scaled;
+``enough="never"`` takes T / tau.
+
+What is returned is one draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no
+typical one: where the target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
+
+Departures from the paper's listing beside M: x_sigma is optimised through its logarithm, which keeps it positive; and where
+the paper starts every search at x_mu = 0, the default starts each somewhere else (:mod:`weakspot.starts`).
 
 Each state has random numbers of its own, so it comes out the same whatever else is optimised beside it.
 """
@@ -27,6 +31,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -50,10 +55,17 @@ class SynthesisConfig:
     regulariser: float = 0.003
     """alpha, the weight of the KL."""
     start: Literal["samples", "data", "prior"] = "samples"
-    """samples: at those of ``candidates`` random samples of the state model that the target ranks best, of the half that the
-    bottleneck gives back best.  data: likewise, of random real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
+    """samples: at those of ``candidates`` random samples of the state model that the target ranks best, of the share
+    ``kept`` that the bottleneck gives back best.  data: at the best of as many real states.  prior: x_mu = 0, x_sigma = 1,
+    as in the paper."""
     candidates: int = 4096
     """Samples, or real states, of which the searches begin at the best."""
+    kept: float = 0.5
+    """Share of the samples that searches may begin at."""
+    enough: Literal["best", "never"] = "best"
+    """best: a state gains nothing by a target below the best real state's.  never: the paper's descent without end."""
+    softness: float = 0.1
+    """w, how softly that sets in, in standard deviations of the target over real states."""
     start_sigma: float = 0.1
     """x_sigma at the start, but for ``prior``."""
     patience: int = 40
@@ -64,7 +76,7 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("states", "steps", "learning_rate", "patience", "candidates", "start_sigma"):
+        for name in ("states", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if self.regulariser < 0:
@@ -108,8 +120,23 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
 
 
-SOFTNESS = 0.1
-"""w, in standard deviations of the target over real states."""
+@dataclass(frozen=True)
+class Yardstick:
+    """What a target's values over real states say of it.
+
+    Attributes:
+        scale: tau, their standard deviation.
+        best: the lowest of them.
+    """
+
+    scale: float = 1.0
+    best: float = 0.0
+
+
+def yardstick(target: Target, answers: AgentOutput) -> Yardstick:
+    """Measures ``target`` over the agent's ``answers`` to real states."""
+    values = target(answers)
+    return Yardstick(float(values.std()), float(values.min()))
 
 
 def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n draws z"]:
@@ -127,9 +154,8 @@ def synthesize(
     target: Target,
     start: SearchDistribution,
     config: SynthesisConfig,
+    known: Yardstick,
     *,
-    scale: float = 1.0,
-    enough: float | None = None,
     first: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
@@ -141,17 +167,16 @@ def synthesize(
         target: T.
         start: where the searches begin; see :mod:`weakspot.starts`.
         config: settings.
-        scale: tau, the standard deviation of T over real states.
-        enough: T*, the value beyond which nothing more is gained; None descends without end, as the paper does.
+        known: tau and T*.
         first: number of the first state, for its random numbers.
         progress: called with the steps done and their largest number.
 
     Raises:
         TargetError: the target is not finite, or does not depend on the state.
     """
-    if not (np.isfinite(scale) and scale > 0):
+    if not (np.isfinite(known.scale) and known.scale > 0):
         raise TargetError(
-            f"target {target.name!r} has a spread of {scale} over the real states",
+            f"target {target.name!r} has a spread of {known.scale} over the real states",
             expected="a target that tells states apart",
             todo="check that the target uses its argument",
         )
@@ -169,7 +194,7 @@ def synthesize(
         sigma = x_log_sigma.exp()
         state = model.generate(x_mean + sigma * eps[active, step])
         wanted = target(perceive(state))
-        energy = _missing(wanted, scale, enough) + config.regulariser * SearchDistribution(x_mean, sigma).kl()
+        energy = _missing(wanted, known, config) + config.regulariser * SearchDistribution(x_mean, sigma).kl()
         gradient = _gradients(energy, wanted, (x_mean, x_log_sigma), target, check=step == 0)
         for parameter, slope, (first_moment, second_moment) in zip(
             (mean, log_sigma), gradient, (moments[:2], moments[2:]), strict=True
@@ -192,17 +217,21 @@ def synthesize(
         return Findings(state, u, output, found, target(output), found.kl(), energies, iterations)
 
 
-def _missing(wanted: PerState, scale: float, enough: float | None) -> PerState:
-    """The first term of E."""
-    if enough is None:
-        return wanted / scale
-    return SOFTNESS * torch.nn.functional.softplus((wanted - enough) / (SOFTNESS * scale))
+def _missing(wanted: PerState, known: Yardstick, config: SynthesisConfig) -> PerState:
+    """M, the first term of E."""
+    if config.enough == "never":
+        return wanted / known.scale
+    return config.softness * F.softplus((wanted - known.best) / (config.softness * known.scale))
 
 
-def energy_equation(target: Target, scale: float, enough: float, config: SynthesisConfig) -> str:
+def energy_equation(target: Target, known: Yardstick, config: SynthesisConfig) -> str:
     """E with its numbers, for people."""
-    width = SOFTNESS * scale
-    return f"E = {SOFTNESS:g} softplus((T - {enough:.3g}) / {width:.3g}) + {config.regulariser:g} KL, T = {target.equation}"
+    regulariser = f"{config.regulariser:g} KL"
+    if config.enough == "never":
+        return f"E = ({target.equation}) / {known.scale:.3g} + {regulariser}"
+    width = config.softness * known.scale
+    missing = f"{config.softness:g} softplus((T {-known.best:+.3g}) / {width:.3g})"
+    return f"E = {missing} + {regulariser}, T = {target.equation}"
 
 
 def _gradients(

@@ -4,9 +4,9 @@
            + lambda KL(f(s), N(0, I)),          W = (1 - rho - phi) + rho * saliency + phi * [ |s - m| > delta ] / share
 
 with tau the variance that a pixel's error is allowed, m the median frame, and *share* how much of the state differs from it
-by more than delta, but 5 % at least, so that nothing weighs over 20 phi.  Then a flow is learned that carries N(0, I) to the
-distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I)
-space.
+by more than delta, but 5 % at least, so that this part weighs 20 phi at most.  Then a flow is learned that carries N(0, I)
+to the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's
+N(0, I) space.
 
 Departures from the paper, each for a measured reason:
 
@@ -16,8 +16,8 @@ Departures from the paper, each for a measured reason:
 2. The squared error is a likelihood, with a variance that is the same for every pixel, so that the KL is in nats and its
    weight is 1.
 3. The agent's saliency is a part of the weights instead of all of them, so that nothing is ignored altogether; and another
-   part goes to what differs from the median frame, which is what moves.  Without it faint and thin things, like the divers
-   and the shots of Seaquest, are learned last or never.
+   part goes to what differs from the median frame, which is what moves.  Without it small, faint and thin things are learned
+   late: the ball of Pong, the enemies, divers and shots of Seaquest.
 4. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
 5. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
@@ -36,6 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
+from weakspot.errors import ConfigError
 from weakspot.precision import mixed
 from weakspot.saliency import decode_maps
 from weakspot.state_model import losses
@@ -60,6 +61,10 @@ class FastConfig:
     """rho, the share of the weight that follows the agent's saliency."""
     moving_share: float = 0.3
     """phi, the share of the weight that goes to what differs from the median frame."""
+    differs: float = 0.06
+    """delta, of the range of a colour."""
+    least_share: float = 0.05
+    """A smaller share of the state that differs from the median frame counts as this."""
     pixel_variance: float = 1e-3
     """tau."""
     perception: float = 30.0
@@ -71,11 +76,11 @@ class FastConfig:
     clip: float = 1_000.0
     """Largest norm of a gradient."""
 
+    def __post_init__(self) -> None:
+        shares = (self.saliency_share, self.moving_share)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ConfigError(f"shares of the weight of {shares}", expected="no share below 0, and a sum of at most 1")
 
-DIFFERS = 0.06
-"""delta, of the range of a colour."""
-LEAST_SHARE = 0.05
-"""Least share of a state that what differs from the median frame is counted as."""
 
 GROUPS = 1
 """Groups of the group normalisation; with one, the CPU kernels are several times faster than with more."""
@@ -291,7 +296,7 @@ class FastRecipe:
         config = self.config
         mean, log_variance = network.encode(batch.state)
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
-        weights = self.weights(batch, statistics) * (0.5 / config.pixel_variance)
+        weights = self.weights(batch, network.median).mul_(0.5 / config.pixel_variance)
         answered = perceive(reconstructed).vector()
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
@@ -302,12 +307,11 @@ class FastRecipe:
         return total, terms
 
     @torch.no_grad()
-    def weights(self, batch: Batch, statistics: DataStatistics) -> Tensor:
-        """W (b, kc, h, w), about 1 on average."""
+    def weights(self, batch: Batch, median: Tensor) -> Tensor:
+        """W (b, kc, h, w), 1 on average, or less where little differs from ``median`` (kc, h, w)."""
         config = self.config
         attention = F.interpolate(decode_maps(batch.saliency), size=batch.state.shape[2:], mode="nearest")
         attention = (1.0 - config.saliency_share - config.moving_share) + config.saliency_share * attention
-        median = channels_last(statistics.median.repeat(statistics.frames, 1, 1))
-        moves = ((batch.state - median).abs_() > DIFFERS).to(attention.dtype)
-        share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(LEAST_SHARE)
+        moves = ((batch.state - median).abs_() > config.differs).to(attention.dtype)
+        share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
         return moves.mul_(config.moving_share / share).add_(attention)

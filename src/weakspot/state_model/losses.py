@@ -19,31 +19,28 @@ class _WeightedSquares(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context: Any, difference: State, *weights: Tensor) -> PerState:
-        weighted = difference * weights[0]
-        for more in weights[1:]:
-            weighted.mul_(more)
+    def forward(context: Any, difference: State, weights: Tensor) -> PerState:
+        weighted = difference * weights
         context.save_for_backward(weighted)
-        context.unweighed = (None,) * len(weights)
         return (weighted * difference).sum(dim=(1, 2, 3))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: PerState) -> tuple[State | None, ...]:
+    def backward(context: Any, slope: PerState) -> tuple[State, None]:
         (weighted,) = context.saved_tensors
-        return weighted * (2.0 * slope[:, None, None, None]), *context.unweighed
+        return weighted * (2.0 * slope[:, None, None, None]), None
 
 
-def reconstruction(real: State, reconstructed: State, *weights: Tensor) -> PerState:
+def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerState:
     """Weighted squared error of each state: ``sum_i weights_i (g(z)_i - s_i)^2`` (eq. 2).
 
     Args:
         real: the states s (b, kc, h, w).
         reconstructed: g(z), the same shape.
-        weights: one or more factors of the weights, each broadcastable to the states.  In the paper they are the agent's
-            saliency, normalised to sum 1 a state.  No gradient flows into them.
+        weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to sum 1 a state.  No
+            gradient flows into them.
     """
-    return _WeightedSquares.apply(reconstructed - real, *weights)
+    return _WeightedSquares.apply(reconstructed - real, weights)
 
 
 def perception(real: Tensor, reconstructed: Tensor, scale: Tensor | float = 1.0) -> PerState:
