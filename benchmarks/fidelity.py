@@ -33,6 +33,8 @@ from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.train import TrainConfig, threads
 
+COLUMNS = 3
+"""Panels side by side."""
 SAMPLES = 400
 """States of each kind that are compared."""
 
@@ -47,8 +49,13 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
         "mse": "mean squared error",
     }
     shown = [name for name in titles if name in measured]
-    figure = Figure(figsize=(4.2 * len(shown), 3.4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+    columns = min(len(shown), COLUMNS)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for empty in panels[len(shown) :]:
+        empty.remove()
+    for axes, name in zip(panels, shown, strict=False):
         for recipe, rows in lines.items():
             points = [(row["seconds"] / 60, row[name]) for row in rows if name in row]
             axes.plot(*zip(*points, strict=True), marker=".", label=recipe)
