@@ -30,6 +30,7 @@ from weakspot.run import digest
 from weakspot.state_model.batch import DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
 from weakspot.state_model.model import StateModel
+from weakspot.state_model.recipes import all_settings
 from weakspot.state_model.train import TrainConfig, threads, train
 
 SAMPLES = 200
@@ -89,12 +90,7 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     variant = VARIANTS[name]()
     dataset, maps = stored(one, folder, FRAMES)
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
-    made_of = digest(
-        dataset.fingerprint,
-        asdict(config),
-        asdict(variant.recipe.config),
-        variant.recipe.flow and asdict(variant.recipe.flow),
-    )
+    made_of = digest(dataset.fingerprint, asdict(config), *all_settings(variant.recipe))
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
         return known["measures"]
     with threads(config.parts):

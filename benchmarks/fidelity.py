@@ -49,10 +49,10 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
         "mse": "mean squared error",
     }
     shown = [name for name in titles if name in measured]
-    columns = min(len(shown), COLUMNS)
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    across = min(len(shown), COLUMNS)
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(4.2 * across, 3.4 * down), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).flatten()
     for empty in panels[len(shown) :]:
         empty.remove()
     for axes, name in zip(panels, shown, strict=False):

@@ -48,6 +48,12 @@ def test_variants_leave_out_what_they_say(played, statistics):
     assert steady.learning_rate(0.9, 10_000) == full.config.learning_rate > 5 * full.learning_rate(0.9, 10_000)
     dark = variants["without the median frame"].network(statistics, torch.float32)
     assert not bool(dark.decode(torch.randn(1, dark.latent)).any())
+    batch, (_, perceive, _) = batch_of(played, dark.latent), played
+    _, terms = variants["without the median frame"].loss(dark, batch, perceive, statistics)
+    black = (full.weights(batch, statistics) * batch.state.square()).sum() / (
+        2 * full.config.pixel_variance * len(batch.state)
+    )
+    torch.testing.assert_close(terms["reconstruction"], black, msg="what counts as moving stays as it was")
     joint = variants["without taking frames apart"].network(statistics, torch.float32)
     for parameter in joint.decoder[-1].parameters():
         torch.nn.init.normal_(parameter, std=0.1)

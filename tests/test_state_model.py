@@ -194,7 +194,7 @@ def test_states_with_black_history_are_left_out(played):
     assert (dataset.stacks(kept).max(axis=(2, 3, 4)) > 0).all()
 
 
-def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
+def test_training_resumes_and_ends_in_the_same_bits(played, tmp_path):
     dataset, perceive, maps = played
     config = TrainConfig(steps=30, prior_steps=2, checkpoint_every=0.0, workers=2, precision="float32")
     once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=FastRecipe(SMALL))
@@ -215,10 +215,16 @@ def test_training_learns_resumes_and_ends_in_the_same_bits(played, tmp_path):
         assert torch.equal(a, b)
     losses = [json.loads(line).get("loss") for line in (tmp_path / "twice/metrics.jsonl").read_text().splitlines()]
     assert losses
+
+
+def test_training_learns_more_than_the_median_frame(played, tmp_path):
+    """Everywhere together, not only on what moves and has most of the weight: that comes first, and takes thirty steps."""
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=240, prior_steps=2, workers=2, precision="float32")
+    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL))
     state = as_state(dataset.stacks(np.arange(40, 60)))
-    from_median = (once.network.median - state).square()
-    moved = from_median > 0.06**2  # what most of the weight is on, and all that thirty steps are enough for
-    assert (once.reconstruct(state) - state).square()[moved].sum() < 0.9 * from_median[moved].sum()
+    median = model.network.median
+    assert (model.reconstruct(state) - state).square().sum() < (median - state).square().sum()
 
 
 KILLED = """

@@ -29,12 +29,11 @@ CONFIG = SynthesisConfig(
 SCALE = 0.01
 
 
-def search(config=CONFIG, target="A1", scale=SCALE, first=0, best=None):
+def search(config=CONFIG, target="A1", scale=SCALE, first=0, best=0.0):
     model, perceive = linear_model(), linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
     start = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen)
-    known = Yardstick(scale, 0.0 if best is None else best)
-    return synthesize(model, perceive, chosen, start, config, known, first=first)
+    return synthesize(model, perceive, chosen, start, config, Yardstick(scale, best), first=first)
 
 
 def test_finds_the_known_optimum():

@@ -43,7 +43,7 @@ from weakspot.saliency import load_maps, saliency, saliency_maps
 from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.recipes import recipe, settings
+from weakspot.state_model.recipes import all_settings, recipe
 from weakspot.state_model.train import train
 from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
@@ -228,8 +228,7 @@ class Pipeline:
             return file_digest(folder / "model.safetensors")
 
         outputs = [folder / name for name in ("model.safetensors", "model.json", "metrics.jsonl")]
-        made_by = recipe(config.recipe)
-        key = digest(asdict(config), settings(made_by), made_by.flow and asdict(made_by.flow), self._fingerprint("collect"))
+        key = digest(asdict(config), *all_settings(recipe(config.recipe)), self._fingerprint("collect"))
         return key, outputs, work
 
     def _measured(self, dataset: StateDataset) -> np.ndarray:

@@ -75,8 +75,8 @@ def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progr
     Encoder and decoder have learned to give back real states; a sample that breaks something often comes back changed.
     """
     count = max(config.candidates, config.states)
-    shape = (count, model.latent)
-    noise = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal(shape, np.float32)).to(model.device)
+    random = np.random.default_rng([config.seed, 5])
+    noise = torch.from_numpy(random.standard_normal((count, model.latent), np.float32)).to(model.device)
     outputs, changed = [], []
     with torch.no_grad():
         for part in noise.split(BATCH):

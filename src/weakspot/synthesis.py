@@ -129,8 +129,8 @@ class Yardstick:
         best: the lowest of them.
     """
 
-    scale: float = 1.0
-    best: float = 0.0
+    scale: float
+    best: float
 
 
 def yardstick(target: Target, answers: AgentOutput) -> Yardstick:

@@ -296,7 +296,7 @@ class FastRecipe:
         config = self.config
         mean, log_variance = network.encode(batch.state)
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
-        weights = self.weights(batch, network.median).mul_(0.5 / config.pixel_variance)
+        weights = self.weights(batch, statistics).mul_(0.5 / config.pixel_variance)
         answered = perceive(reconstructed).vector()
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
@@ -307,11 +307,12 @@ class FastRecipe:
         return total, terms
 
     @torch.no_grad()
-    def weights(self, batch: Batch, median: Tensor) -> Tensor:
-        """W (b, kc, h, w), 1 on average, or less where little differs from ``median`` (kc, h, w)."""
+    def weights(self, batch: Batch, statistics: DataStatistics) -> Tensor:
+        """W (b, kc, h, w), 1 on average, or less where little differs from the median frame."""
         config = self.config
         attention = F.interpolate(decode_maps(batch.saliency), size=batch.state.shape[2:], mode="nearest")
         attention = (1.0 - config.saliency_share - config.moving_share) + config.saliency_share * attention
+        median = channels_last(statistics.median.repeat(statistics.frames, 1, 1))
         moves = ((batch.state - median).abs_() > config.differs).to(attention.dtype)
         share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
         return moves.mul_(config.moving_share / share).add_(attention)

@@ -86,3 +86,8 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
 def settings(chosen: Recipe) -> dict[str, Any]:
     """The settings of a recipe as plain data."""
     return dataclasses.asdict(chosen.config)
+
+
+def all_settings(chosen: Recipe) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The settings of a recipe and those of its flow: all in it that changes what comes out of a training."""
+    return settings(chosen), chosen.flow and dataclasses.asdict(chosen.flow)
