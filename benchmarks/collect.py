@@ -59,7 +59,7 @@ def real_collect(agent: Agent, game: str, *, streams: int, decisions: int, worke
 
 
 def measure(
-    agent: Agent, game: str, *, streams: int = 10, decisions: int = 4000, rounds: int = 7, torch_threads: int = 1
+    agent: Agent, game: str, *, streams: int = 10, decisions: int = 10_000, rounds: int = 7, torch_threads: int = 1
 ) -> dict[str, float]:
     """Medians over interleaved rounds.
 
@@ -84,7 +84,7 @@ def measure(
     }
 
 
-def main(agent: str, game: str, streams: int = 10, decisions: int = 4000, rounds: int = 7, torch_threads: int = 1) -> None:
+def main(agent: str, game: str, streams: int = 10, decisions: int = 10_000, rounds: int = 7, torch_threads: int = 1) -> None:
     """Measures and prints JSON.
 
     Args:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import weakspot.dataset
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.errors import ConfigError, DatasetError, SnapshotError
 from weakspot.files import write_json
@@ -133,6 +134,17 @@ def test_split_leaves_a_gap_in_every_stream(stored):
     for share in (0.0, 1.0):
         with pytest.raises(ConfigError, match="held_out"):
             dataset.split(share)
+
+
+def test_long_streams_hold_out_the_end_of_every_stretch(stored, monkeypatch):
+    monkeypatch.setattr(weakspot.dataset, "SHORTEST_STRETCH", 11)
+    dataset = StateDataset.open(stored[0])
+    train, held_out = dataset.split(0.1)
+    for stream in range(E):
+        times = dataset.time[train][dataset.stream[train] == stream]
+        held = dataset.time[held_out][dataset.stream[held_out] == stream]
+        np.testing.assert_array_equal(times, [0, 1, 2, 3, 4, 5, 15, 16, 17])
+        np.testing.assert_array_equal(held, [10, 22])
 
 
 def test_the_latest_snapshot_before_a_state(stored):

@@ -47,7 +47,7 @@ class CollectConfig:
     epsilon: float = 0.1
     streams: int = 10
     seed: int = 0
-    snapshot_every: int = 50
+    snapshot_every: int = 100
     shard_steps: int = 100
 
     def __post_init__(self) -> None:
@@ -133,6 +133,7 @@ class _Play:
         self._generator = torch.Generator().manual_seed(config.seed)
         self._ages = np.zeros(config.streams, np.int32)
         self._shown: list[Decision] = []
+        self._taken: list[bytes] = []
         self.time = 0
 
     def start(self) -> None:
@@ -142,7 +143,8 @@ class _Play:
 
     def resume(self, folder: Path, shard: int, index: ShardIndex) -> None:
         """Goes back to the moment after a shard."""
-        self._shown = self._environments.restore([read_snapshot(folder, shard, entry) for entry in index.resume])
+        self._taken = [read_snapshot(folder, shard, entry) for entry in index.resume]
+        self._shown = self._environments.restore(self._taken)
         self._ages[:] = index.ages
         self._generator.set_state(torch.frombuffer(bytearray.fromhex(index.generator), dtype=torch.uint8))
         self.time = index.stop
@@ -155,8 +157,7 @@ class _Play:
         snapshots: dict[tuple[int, int], bytes] = {}
         for at in range(length):
             if self.time % self._config.snapshot_every == 0:
-                taken = self._environments.snapshot()
-                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(taken)}
+                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
             frames[:, at] = pictures.frames
             rows.append(self._advance())
             progress(self.time * streams)
@@ -165,15 +166,20 @@ class _Play:
             frames=frames,
             columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]},
             snapshots=snapshots,
-            resume=self._environments.snapshot(),
+            resume=self._snapshot(),
             ages=self._ages.tolist(),
             generator=self._generator.get_state().numpy().tobytes().hex(),
         )
 
+    def _snapshot(self) -> list[bytes]:
+        """Snapshots of the environments, which are taken once where a shard ends and the next begins."""
+        self._taken = self._taken or self._environments.snapshot()
+        return self._taken
+
     def _advance(self) -> dict[str, np.ndarray]:
         row, actions = self._decide(self._environments.pictures.observations)
         row |= {"age": self._ages.copy(), "ram": np.stack([shown.ram for shown in self._shown])}
-        self._shown = self._environments.step(actions)
+        self._shown, self._taken = self._environments.step(actions), []
         row |= {
             "reward": np.array([shown.reward for shown in self._shown], np.float32),
             "terminated": np.array([shown.terminated for shown in self._shown]),

@@ -32,6 +32,11 @@ from weakspot.shards import (
 )
 from weakspot.types import Frames, Stacks, State
 
+HELD_OUT_PARTS = 5
+"""Parts of every stream that :meth:`StateDataset.split` holds out, where streams are long enough."""
+SHORTEST_STRETCH = 100
+"""Decisions of a stream for each such part, at least."""
+
 
 def as_state(stacks: Stacks) -> State:
     """States (b, 3k, h, w) in [0, 1] from stacks (b, k, h, w, 3) of 0 to 255; the channels are last in memory."""
@@ -196,19 +201,26 @@ class StateDataset:
         return np.arange(len(self)) % self.steps
 
     def split(self, held_out: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-        """Indices to train on and indices held out: the last part of every stream, k states apart from the first.
+        """Indices to train on and indices held out: the last part of each of up to ``HELD_OUT_PARTS`` equal stretches of
+        every stream, with k states on either side left out of both.
+
+        A single part at the end of every stream would hold what comes late in a game, such as high scores, back from
+        training altogether.
 
         Raises:
             ConfigError: one of the parts would be empty.
         """
-        kept = round(self.steps * held_out)
-        until = self.steps - kept - self.environment.frames
-        if kept < 1 or until < 1:
+        stretches = int(np.clip(self.steps // SHORTEST_STRETCH, 1, HELD_OUT_PARTS))
+        kept = round(self.steps / stretches * held_out)
+        stops = self.steps * np.arange(1, stretches + 1) // stretches
+        held = (stops[:, None] - np.arange(kept, 0, -1)).ravel()
+        apart = np.abs(np.arange(self.steps)[:, None] - held).min(axis=1, initial=self.steps)
+        if kept < 1 or apart.max() <= self.environment.frames:
             raise ConfigError(
                 f"held_out is {held_out} of {self.steps} decisions a stream",
                 expected="a share that leaves states on both sides",
             )
-        return np.flatnonzero(self.time < until), np.flatnonzero(self.time >= self.steps - kept)
+        return np.flatnonzero(apart[self.time] > self.environment.frames), np.flatnonzero(apart[self.time] == 0)
 
     def snapshot_before(self, index: int) -> tuple[int, bytes]:
         """The latest snapshot of the same stream, at or before a state, and the index of its state.
