@@ -360,7 +360,7 @@ def test_missing_files_and_folders(tmp_path):
         load_agent(str(tmp_path))
 
 
-@pytest.mark.parametrize("suffix", ["pt", "pth", "pkl", "zip", "PT"])
+@pytest.mark.parametrize("suffix", ["pkl", "pickle", "ckpt", "tar", "PKL"])
 def test_pickles_are_refused_unread(tmp_path, suffix):
     path = tmp_path / f"agent.{suffix}"
     torch.save({"conv1.weight": torch.zeros(1)}, path)

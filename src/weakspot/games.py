@@ -45,6 +45,12 @@ def resolve_game(name: str) -> str:
     )
 
 
+def id_in(text: str) -> str | None:
+    """The id of an Atari environment that stands in a name of a file or folder, such as that of a training, if any."""
+    found = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
+    return found and found.group().replace("ALE-", "ALE/")
+
+
 def is_game(environment: str, title: str) -> bool:
     """Whether an environment's id, which need not be that of an Atari game, is one of the game ``title``, such as Pong."""
     return environment.removeprefix("ALE/").startswith(title)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec
+from weakspot.agents.environment import trained_on
 from weakspot.agents.module import ModuleAgent, fingerprint
 from weakspot.agents.weights import fill, unfilled
-from weakspot.errors import MismatchError, WeightsError
-from weakspot.games import action_names, environment_id, resolve_game
+from weakspot.errors import MismatchError
+from weakspot.games import action_names, environment_id
 
 FRAMES, HEIGHT, WIDTH = 4, 84, 84
 
@@ -69,7 +70,7 @@ def load_actor_critic(
         MismatchError: the environment has another number of actions, or the file was made for another environment.
         UnknownGameError: no such game.
     """
-    game = _game(path, metadata, environment)
+    game = trained_on(path, environment, metadata.get("env"))
     actions = action_names(game)
     head = weights.get("actor_linear.bias")
     if head is not None and head.dim() == 1 and len(head) != len(actions):
@@ -91,23 +92,3 @@ def load_actor_critic(
         fingerprint=fingerprint(network),
     )
     return ModuleAgent(network, spec, torch.device(device))
-
-
-def _game(path: Path, metadata: Mapping[str, str], environment: str | None) -> str:
-    told = [word for word in (metadata.get("env"), *path.stem.split("_")) if word and "NoFrameskip-v" in word]
-    if told:
-        game = resolve_game(told[0])
-        if environment is not None and resolve_game(environment) != game:
-            raise MismatchError(
-                f"the agent in {path} was trained on {environment_id(game)}, not on {environment}",
-                expected=f"environment {environment_id(game)}, or none given",
-                todo="leave the environment out, or choose another agent",
-            )
-        return game
-    if environment is None:
-        raise WeightsError(
-            f"{path} does not tell which environment its agent was trained on",
-            expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or given explicitly",
-            todo="give the environment, such as PongNoFrameskip-v4",
-        )
-    return resolve_game(environment)

@@ -17,14 +17,19 @@ from torch import nn
 from weakspot.agents import dueling, zoo
 from weakspot.agents.actor_critic import is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
+from weakspot.agents.cleanrl import load_cleanrl
+from weakspot.agents.environment import trained_on
 from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
-from weakspot.agents.weights import listed, read_weights
+from weakspot.agents.rl_zoo import is_training, read_training
+from weakspot.agents.sb3 import load_sb3
+from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import action_names, environment_id, resolve_game
 
 ATARI_OBSERVATION = (4, 84, 84)
 
-_PICKLED = {".pt", ".pth", ".pkl", ".pickle", ".zip", ".ckpt", ".bin", ".tar", ".cleanrl_model"}
+_SAVED_BY_TORCH = {".pt", ".pth", ".bin"}
+_PICKLED = {".pkl", ".pickle", ".ckpt", ".tar"}
 
 
 def load_agent(reference: str, *, environment: str | None = None, device: torch.device | str = "cpu") -> Agent:
@@ -35,7 +40,10 @@ def load_agent(reference: str, *, environment: str | None = None, device: torch.
 
             - the name of an agent that ships with the package, such as ``pong-double-dqn``;
             - the path of a ``.safetensors`` file: one that weakspot exported, or a plain state dict of the actor-critic
-              network of the pytorch-a2c-ppo-acktr repositories;
+              network of the pytorch-a2c-ppo-acktr repositories (a ``.pt`` of tensors alone will do for that, too);
+            - the path of a zip that a DQN, QR-DQN, A2C or PPO of stable-baselines3 or sb3-contrib saved, or the folder of a
+              training with RL Zoo;
+            - the path of a ``.cleanrl_model`` of CleanRL's dqn_atari, c51_atari or ppo_atari;
             - ``path.py:factory``: your own Python.  ``factory`` is called without arguments and returns an agent, or an
               ``nn.Module`` that maps observations (b, 4, 84, 84) in 0 to 255 to Q-values (b, a), or to a pair of action
               logits (b, a) and values (b,) or (b, 1).  The code is run: name only files that you trust.
@@ -67,22 +75,33 @@ def load_agent(reference: str, *, environment: str | None = None, device: torch.
 
 def _from_weights(reference: str, environment: str | None, device: torch.device | str) -> Agent:
     path = Path(reference).expanduser()
-    if path.suffix.lower() in _PICKLED:
+    if is_training(path):
+        training = read_training(path)
+        path, environment = training.archive, trained_on(training.archive, environment, training.environment)
+    suffix = path.suffix.lower()
+    if suffix == ".cleanrl_model" and path.is_file():
+        return load_cleanrl(path, environment=environment, device=device)
+    if suffix == ".zip" and path.is_file():
+        return load_sb3(path, environment=environment, device=device)
+    if suffix in _PICKLED:
         raise WeightsError(
             f"{reference} is a pickle or holds one; loading it could run any code, so it is not read",
             expected="a .safetensors file, or path.py:factory",
             todo="convert its state dict once with safetensors.torch.save_file(state_dict, 'agent.safetensors'), "
             "or write a factory that loads it: path.py:factory",
         )
-    if path.suffix == ".py":
+    if suffix == ".py":
         raise AgentError(
             f"{reference} does not say which function makes the agent",
             expected="path.py:factory",
             todo=f"write {reference}:NAME with the name of a function in it",
         )
-    if path.suffix != ".safetensors" and not path.exists():
+    if suffix != ".safetensors" and not path.exists():
         path = zoo.path(reference)
-    weights, metadata = read_weights(path)
+    if suffix in _SAVED_BY_TORCH and path.is_file():
+        weights, metadata = read_tensors(path.read_bytes(), str(path)), {}
+    else:
+        weights, metadata = read_weights(path)
     if dueling.METADATA_KEY in metadata:
         return dueling.from_weights(path, weights, dueling.read_card(metadata, str(path)), device=device)
     if is_actor_critic(weights):

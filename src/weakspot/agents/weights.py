@@ -1,10 +1,13 @@
-"""Reading weights from safetensors files, with errors that say what is wrong with a file."""
+"""Reading weights from files without running anything they hold, with errors that say what is wrong with a file."""
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,6 +39,38 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             todo="fetch or export it again; it may have been cut short",
         ) from error
     return {name: _single(tensor) for name, tensor in tensors.items()}, metadata
+
+
+def read_tensors(content: bytes, source: str) -> dict[str, Any]:
+    """The dict in a file that ``torch.save`` wrote, floating point tensors as float32, as far as it is made of tensors,
+    numbers, words and dicts of these; ``source`` is where it comes from, for errors.
+
+    Raises:
+        WeightsError: it is damaged, is no dict, or holds other objects, whose making could run any code.
+    """
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{source} holds more than tensors, and making the rest could run any code, so it is not read: "
+            f"{str(error).splitlines()[0]}",
+            expected="a state dict that torch.save wrote",
+            todo="save network.state_dict() alone, or load the file in a function of yours: path.py:factory",
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"{source} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__} "
+            f"({len(content):,} bytes)",
+            expected="a complete file that torch.save wrote",
+            todo="fetch or save it again; it may have been cut short",
+        ) from error
+    if not isinstance(loaded, Mapping):
+        raise WeightsError(
+            f"{source} holds a {type(loaded).__name__}",
+            expected="a state dict",
+            todo="save network.state_dict(), or load the file in a function of yours: path.py:factory",
+        )
+    return {name: _singles(value) for name, value in loaded.items()}
 
 
 def fill(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
@@ -88,6 +123,12 @@ def _difference(wanted: Mapping[str, tuple[int, ...]], seen: Mapping[str, tuple[
         if wanted[name] != seen[name]
     ]
     return "; ".join(parts)
+
+
+def _singles(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _singles(part) for name, part in value.items()}
+    return _single(value) if isinstance(value, Tensor) else value
 
 
 def _single(tensor: Tensor) -> Tensor:

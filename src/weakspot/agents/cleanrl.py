@@ -1,0 +1,127 @@
+"""CleanRL's ``.cleanrl_model`` files of its Atari scripts (dqn_atari, c51_atari, ppo_atari), tensors alone.
+
+All of them see four gray frames of 84x84 divided by 255 through the convolutions of Mnih et al. 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import AgentSpec
+from weakspot.agents.environment import trained_on
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.weights import fill, listed, read_tensors, unfilled
+from weakspot.errors import MismatchError, WeightsError
+from weakspot.games import action_names, environment_id
+
+FRAMES, SIDE, HIDDEN = 4, 84, 512
+FLAT = 64 * 7 * 7
+
+
+def convolutions() -> list[nn.Module]:
+    """The layers up to 512 features, numbered as CleanRL numbers them."""
+    return [
+        nn.Conv2d(FRAMES, 32, 8, stride=4), nn.ReLU(),
+        nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
+        nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(FLAT, HIDDEN), nn.ReLU(),
+    ]  # fmt: skip
+
+
+class DqnNetwork(nn.Module):
+    """dqn_atari: Q-values (b, a)."""
+
+    def __init__(self, actions: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(*convolutions(), nn.Linear(HIDDEN, actions))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return self.network(observation / 255.0)
+
+
+class C51Network(nn.Module):
+    """c51_atari: Q-values (b, a), the means of distributions over fixed returns (Bellemare et al. 2017)."""
+
+    atoms: Tensor
+
+    def __init__(self, actions: int, atoms: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("atoms", torch.zeros_like(atoms))
+        self.network = nn.Sequential(*convolutions(), nn.Linear(HIDDEN, actions * len(atoms)))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        logits = self.network(observation / 255.0).unflatten(1, (-1, len(self.atoms)))
+        return (logits.softmax(dim=2) * self.atoms).sum(dim=2)
+
+
+class PpoNetwork(nn.Module):
+    """ppo_atari: logits (b, a) and values (b, 1)."""
+
+    def __init__(self, actions: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(*convolutions())
+        self.actor, self.critic = nn.Linear(HIDDEN, actions), nn.Linear(HIDDEN, 1)
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network(observation / 255.0)
+        return self.actor(features), self.critic(features)
+
+
+def load_cleanrl(path: Path, *, environment: str | None = None, device: torch.device | str = "cpu") -> ModuleAgent:
+    """The agent in a ``.cleanrl_model`` file.
+
+    Args:
+        path: the file.
+        environment: id of the Atari environment it was trained on, needed where no name of file or folder tells it.
+        device: where to compute.
+
+    Raises:
+        WeightsError: the file is damaged, holds more than tensors, or another script's network.
+        MismatchError: the agent has another number of actions than the environment.
+        UnknownGameError: no such game.
+    """
+    content = read_tensors(path.read_bytes(), str(path))
+    weights: Mapping[str, Tensor] = content.get("model_weights", content)
+    game = trained_on(path, environment)
+    names = action_names(game)
+    with unfilled():
+        network, answered, policy = _network(weights, len(names), str(path))
+    if answered != len(names):
+        raise MismatchError(
+            f"the agent in {path} answers {answered:g} actions",
+            expected=f"{len(names)} for {environment_id(game)}: {', '.join(names)}",
+            todo="name the environment the agent was trained on",
+        )
+    fill(network, weights, str(path))
+    spec = AgentSpec(
+        name=path.stem,
+        environment=environment_id(game),
+        action_names=names,
+        observation_shape=(FRAMES, SIDE, SIDE),
+        scores_are="log-probabilities" if policy else "q-values",
+        acts="sampled" if policy else "greedy",
+        fingerprint=fingerprint(network.eval()),
+    )
+    return ModuleAgent(network, spec, torch.device(device))
+
+
+def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, bool]:
+    """An empty network for these weights, the number of actions that they answer, and whether it is a policy."""
+    if "actor.weight" in weights:
+        return PpoNetwork(actions), len(weights["actor.weight"]), True
+    last = weights.get("network.9.weight")
+    if last is None:
+        raise WeightsError(
+            f"{source} holds no agent that is known here; its tensors are {listed(weights)}",
+            expected="what dqn_atari, c51_atari or ppo_atari of CleanRL save",
+            todo="write a function that builds your network and loads these weights, and name it as path.py:factory",
+        )
+    if "atoms" in weights:
+        atoms = weights["atoms"]
+        return C51Network(actions, atoms), len(last) / len(atoms), False
+    return DqnNetwork(actions), len(last), False

@@ -1,0 +1,269 @@
+"""The zip files of stable-baselines3 and sb3-contrib (DQN, QR-DQN, A2C, PPO), read without running anything they hold.
+
+A zip has its settings as JSON (``data``), where every Python object stands twice: as a pickle and in words.  Only the
+words and the tensors (``policy.pth``) are read here, and the network is built anew from them: the convolutions of Mnih et
+al. 2015, the layers behind them as wide as the tensors say, and the heads.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import AgentSpec
+from weakspot.agents.environment import trained_on
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.weights import fill, listed, read_tensors, unfilled
+from weakspot.errors import MismatchError, WeightsError
+from weakspot.games import action_names, environment_id
+
+WEIGHTS = "policy.pth"
+KERNELS, STRIDES = (8, 4, 3), (4, 2, 1)
+"""Of the three convolutions of ``NatureCNN``."""
+ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
+"""Those that a policy's ``activation_fn`` may name."""
+WAY_OUT = "write a function that builds your network and loads these weights, and name it as path.py:factory"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What a zip says in words, and its tensors.
+
+    Attributes:
+        source: where it comes from, for errors.
+        settings: the file ``data``.
+        weights: the policy's tensors by name.
+    """
+
+    source: str
+    settings: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``prefix``, without it."""
+        return {name.removeprefix(prefix): tensor for name, tensor in self.weights.items() if name.startswith(prefix)}
+
+    def policy_setting(self, name: str, default: Any) -> Any:
+        """One of the ``policy_kwargs``; classes are words such as ``<class 'torch.nn.modules.activation.ReLU'>``."""
+        given = self.settings.get("policy_kwargs") or {}
+        return given.get(name, default)
+
+
+def read_archive(path: Path) -> Archive:
+    """The zip's settings and tensors.
+
+    Raises:
+        WeightsError: it is damaged, or holds something that is no tensor.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            settings, weights = json.loads(file.read("data")), file.read(WEIGHTS)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error}",
+            expected=f"a zip that a stable-baselines3 model saved, with data and {WEIGHTS}",
+            todo="save or fetch it again; it may have been cut short",
+        ) from error
+    return Archive(str(path), settings, read_tensors(weights, f"{path} ({WEIGHTS})"))
+
+
+class NatureCnn(nn.Module):
+    """Three convolutions and a layer, as in Mnih et al. 2015: images (b, c, h, w) to features (b, n)."""
+
+    def __init__(self, widths: tuple[int, int, int, int], flat: int, features: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after, kernel, stride in zip(widths, widths[1:], KERNELS, STRIDES, strict=False):
+            layers += [nn.Conv2d(before, after, kernel, stride), nn.ReLU()]
+        self.cnn = nn.Sequential(*layers, nn.Flatten())
+        self.linear = nn.Sequential(nn.Linear(flat, features), nn.ReLU())
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.linear(self.cnn(image))
+
+
+class ValuesNetwork(nn.Module):
+    """Q-values (b, a): one number an action, or the mean over its quantiles."""
+
+    def __init__(self, features: NatureCnn, head: nn.Module, scale: float, actions: int) -> None:
+        super().__init__()
+        self.features, self.head, self.scale, self.actions = features, head, scale, actions
+
+    def forward(self, observation: Tensor) -> Tensor:
+        answered = self.head(self.features(observation / self.scale))
+        return answered.unflatten(1, (-1, self.actions)).mean(dim=1)
+
+
+class ActorCritic(nn.Module):
+    """Logits (b, a) and values (b, 1); ``critic_features`` is None where both look through the same features."""
+
+    def __init__(
+        self, features: NatureCnn, critic_features: NatureCnn | None, actor: nn.Module, critic: nn.Module, scale: float
+    ) -> None:
+        super().__init__()
+        self.features, self.critic_features = features, critic_features
+        self.actor, self.critic, self.scale = actor, critic, scale
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        image = observation / self.scale
+        features = self.features(image)
+        return self.actor(features), self.critic(self.critic_features(image) if self.critic_features else features)
+
+
+def load_sb3(path: Path, *, environment: str | None = None, device: torch.device | str = "cpu") -> ModuleAgent:
+    """The agent in a zip.
+
+    Args:
+        path: the zip.
+        environment: id of the Atari environment it was trained on, needed where no name of file or folder tells it.
+        device: where to compute.
+
+    Raises:
+        WeightsError: the zip is damaged, or its policy is none of those that are known here.
+        MismatchError: the agent has another number of actions than the environment.
+        UnknownGameError: no such game.
+    """
+    archive = read_archive(path)
+    game = trained_on(path, environment)
+    names = action_names(game)
+    count = _in_words(archive, "action_space", "n")
+    if int(count) != len(names):
+        raise MismatchError(
+            f"the agent in {path} answers {count} actions",
+            expected=f"{len(names)} for {environment_id(game)}: {', '.join(names)}",
+            todo="name the environment the agent was trained on",
+        )
+    with unfilled():
+        network, policy = _network(archive, len(names))
+    shape = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
+    spec = AgentSpec(
+        name=path.stem,
+        environment=environment_id(game),
+        action_names=names,
+        observation_shape=(shape[0], shape[1], shape[2]),
+        scores_are="log-probabilities" if policy else "q-values",
+        acts="sampled" if policy else "greedy",
+        fingerprint=fingerprint(network),
+    )
+    return ModuleAgent(network, spec, torch.device(device))
+
+
+def _network(archive: Archive, actions: int) -> tuple[nn.Module, bool]:
+    """The network with its weights, and whether it is a policy."""
+    tops = {name.split(".")[0] for name in archive.weights}
+    if recurrent := sorted(top for top in tops if top.startswith("lstm_")):
+        raise WeightsError(
+            f"the policy in {archive.source} is recurrent ({listed(recurrent)})",
+            expected="a policy whose answer depends on the observation alone: its memory would be a part of the state, "
+            "which a state model of images does not hold",
+            todo="train with frame stacking instead of a recurrent policy",
+        )
+    for top in ("q_net", "quantile_net"):
+        if top in tops:
+            scale = _scale(archive)
+            features = _features(archive, f"{top}.features_extractor.")
+            head = _layers(archive, f"{top}.{top}.", nn.ReLU, ends=True)
+            return ValuesNetwork(features, head, scale, actions).eval(), False
+    if {"action_net", "value_net"} <= tops:
+        return _actor_critic(archive), True
+    raise WeightsError(
+        f"{archive.source} holds a policy that is not known here; its tensors are {listed(archive.weights)}",
+        expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO",
+        todo=WAY_OUT,
+    )
+
+
+def _actor_critic(archive: Archive) -> ActorCritic:
+    apart = "pi_features_extractor" in {name.split(".")[0] for name in archive.weights}
+    names = ("pi_features_extractor.", "vf_features_extractor.") if apart else ("features_extractor.", "features_extractor.")
+    mine, theirs = (archive.part(name) for name in names)
+    shared = mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+    towers = []
+    for name in ("policy", "value"):
+        hidden = _layers(archive, f"mlp_extractor.{name}_net.", nn.Tanh, ends=False)
+        towers.append(nn.Sequential(*hidden, _linear(archive, {"policy": "action_net", "value": "value_net"}[name])))
+    critic_features = None if shared else _features(archive, names[1])
+    return ActorCritic(_features(archive, names[0]), critic_features, towers[0], towers[1], _scale(archive)).eval()
+
+
+def _features(archive: Archive, prefix: str) -> NatureCnn:
+    weights = archive.part(prefix)
+    convolutions = [weights.get(f"cnn.{2 * i}.weight") for i in range(3)]
+    last = weights.get("linear.0.weight")
+    if last is None or any(
+        w is None or tuple(w.shape[2:]) != (kernel, kernel) for w, kernel in zip(convolutions, KERNELS, strict=True)
+    ):
+        raise WeightsError(
+            f"the features in {archive.source} are not those of NatureCNN: {listed(weights)}",
+            expected="the features extractor of a CnnPolicy as stable-baselines3 makes it",
+            todo=WAY_OUT,
+        )
+    known = [w for w in convolutions if w is not None]
+    widths = (known[0].shape[1], *(w.shape[0] for w in known))
+    features = NatureCnn((widths[0], widths[1], widths[2], widths[3]), last.shape[1], last.shape[0])
+    fill(features, weights, archive.source)
+    return features
+
+
+def _layers(archive: Archive, prefix: str, default: type[nn.Module], *, ends: bool) -> nn.Sequential:
+    """The layers whose tensors are named ``prefix`` and a number, with activations behind all, or all but the last."""
+    weights = archive.part(prefix)
+    count = len([name for name in weights if name.endswith(".weight")])
+    activation = _activation(archive, default)
+    layers: list[nn.Module] = []
+    for i in range(count):
+        layers += [_linear(archive, f"{prefix}{2 * i}"), activation()]
+    return nn.Sequential(*(layers[:-1] if ends else layers))
+
+
+def _linear(archive: Archive, name: str) -> nn.Linear:
+    weights = archive.part(f"{name}.")
+    weight = weights.get("weight")
+    if weight is None or weight.dim() != 2:
+        raise WeightsError(
+            f"{archive.source} has no layer {name}; its tensors are {listed(archive.weights)}",
+            expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO",
+            todo=WAY_OUT,
+        )
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in weights)
+    fill(layer, weights, archive.source)
+    return layer
+
+
+def _activation(archive: Archive, default: type[nn.Module]) -> Callable[[], nn.Module]:
+    named = archive.policy_setting("activation_fn", None)
+    if named is None:
+        return default
+    name = str(named).removesuffix("'>").split(".")[-1]
+    for known in ACTIVATIONS:
+        if known.__name__ == name:
+            return known
+    raise WeightsError(
+        f"the policy in {archive.source} has the activation {named}",
+        expected=f"one of {', '.join(known.__name__ for known in ACTIVATIONS)}",
+        todo=WAY_OUT,
+    )
+
+
+def _scale(archive: Archive) -> float:
+    """What observations are divided by: 255, unless they are no bytes or ``normalize_images`` is off."""
+    images = str(_in_words(archive, "observation_space", "dtype")).endswith("uint8")
+    return 255.0 if images and archive.policy_setting("normalize_images", True) else 1.0
+
+
+def _in_words(archive: Archive, what: str, name: str) -> Any:
+    told = archive.settings.get(what)
+    if not isinstance(told, Mapping) or name not in told:
+        raise WeightsError(
+            f"{archive.source} does not tell {name} of its {what}: {told if told is None else listed(told)}",
+            expected="an agent with discrete actions that sees images",
+            todo=WAY_OUT,
+        )
+    return told[name]

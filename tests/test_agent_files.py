@@ -1,0 +1,374 @@
+"""Files of other frameworks: the answers against the frameworks' own, and files that are damaged or would run code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+import yaml
+from sb3_contrib import QRDQN, RecurrentPPO
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import nn
+
+from weakspot.agents.actor_critic import ActorCriticNetwork
+from weakspot.agents.load import load_agent
+from weakspot.errors import AgentError, MismatchError, WeightsError
+
+torch.set_num_threads(1)
+PONG = "PongNoFrameskip-v4"
+
+
+class Noise(gymnasium.Env):
+    """Shows noise in the shape of Pong's observations."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    action_space = gymnasium.spaces.Discrete(6)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class Canary:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def images(batch: int = 3) -> torch.Tensor:
+    return torch.randint(256, (batch, 4, 84, 84), generator=torch.Generator().manual_seed(0)).float()
+
+
+def rewritten(path: Path, name: str, content: bytes) -> None:
+    """Replaces one member of a zip."""
+    with zipfile.ZipFile(path) as file:
+        members = {member: file.read(member) for member in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for member, old in members.items():
+            file.writestr(member, content if member == name else old)
+
+
+SETTINGS = {
+    "DQN": lambda: DQN("CnnPolicy", Noise(), buffer_size=10, seed=1),
+    "DQN, deep": lambda: DQN("CnnPolicy", Noise(), buffer_size=10, seed=1, policy_kwargs={"net_arch": [32, 16]}),
+    "QR-DQN": lambda: QRDQN("CnnPolicy", Noise(), buffer_size=10, seed=1, policy_kwargs={"n_quantiles": 7}),
+    "A2C": lambda: A2C("CnnPolicy", Noise(), seed=1),
+    "PPO": lambda: PPO("CnnPolicy", Noise(), n_steps=4, batch_size=4, seed=1),
+    "PPO, apart": lambda: PPO(
+        "CnnPolicy", Noise(), n_steps=4, batch_size=4, seed=1,
+        policy_kwargs={"share_features_extractor": False, "net_arch": [8], "activation_fn": nn.ELU},
+    ),
+}  # fmt: skip
+
+
+def own_answer(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What the framework itself computes."""
+    with torch.no_grad():
+        if isinstance(model, QRDQN):
+            return model.policy.quantile_net(observation).mean(dim=1), None
+        if isinstance(model, DQN):
+            return model.policy.q_net(observation), None
+        assert isinstance(model.policy, ActorCriticPolicy)
+        return model.policy.get_distribution(observation).distribution.logits, model.policy.predict_values(observation)[:, 0]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_zips_answer_as_the_framework_does(name, tmp_path):
+    model = SETTINGS[name]()
+    model.policy.set_training_mode(False)
+    model.save(tmp_path / PONG)
+    agent = load_agent(str(tmp_path / f"{PONG}.zip"))
+    observation = images()
+    scores, value = own_answer(model, observation)
+    output = agent(observation)
+    torch.testing.assert_close(output.scores, scores)
+    if value is None:
+        assert output.value is None and agent.spec.acts == "greedy"
+        predicted, _ = model.predict(observation.numpy().astype(np.uint8), deterministic=True)
+        np.testing.assert_array_equal(output.scores.argmax(dim=1), predicted)
+    else:
+        assert output.value is not None and agent.spec.acts == "sampled"
+        torch.testing.assert_close(output.value, value)
+    assert agent.spec.environment == PONG
+
+
+def test_a_recurrent_policy_is_refused(tmp_path):
+    RecurrentPPO("CnnLstmPolicy", Noise(), n_steps=4, batch_size=4).save(tmp_path / "agent")
+    with pytest.raises(WeightsError, match="recurrent"):
+        load_agent(str(tmp_path / "agent.zip"), environment=PONG)
+
+
+@pytest.fixture(scope="session")
+def saved_dqn(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("dqn") / "agent.zip"
+    SETTINGS["DQN"]().save(path)
+    return path
+
+
+@pytest.fixture
+def dqn(saved_dqn, tmp_path) -> Path:
+    return Path(shutil.copy(saved_dqn, tmp_path / "agent.zip"))
+
+
+def test_the_environment_must_be_told_and_fit(dqn):
+    with pytest.raises(WeightsError, match="does not tell which environment"):
+        load_agent(str(dqn))
+    with pytest.raises(MismatchError, match="answers 6 actions"):
+        load_agent(str(dqn), environment="BreakoutNoFrameskip-v4")
+    assert load_agent(str(dqn), environment="pong").spec.environment == PONG
+
+
+def test_nothing_in_a_zip_is_run(dqn, tmp_path):
+    canary = tmp_path / "canary"
+    trap = pickle.dumps(Canary(canary))
+    with zipfile.ZipFile(dqn) as file:
+        told = json.loads(file.read("data"))
+    for entry in told.values():
+        if isinstance(entry, dict) and ":serialized:" in entry:
+            entry[":serialized:"] = trap.hex()
+    rewritten(dqn, "data", json.dumps(told).encode())
+    load_agent(str(dqn), environment=PONG)
+    rewritten(dqn, "policy.pth", trap)
+    with pytest.raises(WeightsError, match=r"not read|cannot be read"):
+        load_agent(str(dqn), environment=PONG)
+    torch.save({"q_net.q_net.0.weight": Canary(canary)}, tmp_path / "policy.pth")
+    rewritten(dqn, "policy.pth", (tmp_path / "policy.pth").read_bytes())
+    with pytest.raises(WeightsError, match="could run any code"):
+        load_agent(str(dqn), environment=PONG)
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_truncated_zip_is_refused(dqn, share):
+    content = dqn.read_bytes()
+    dqn.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_agent(str(dqn), environment=PONG)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("policy_kwargs", {"activation_fn": "<class 'mine.Mish2'>"}, "Mish2"),
+        ("action_space", {":type:": "<class 'gymnasium.spaces.box.Box'>", "_shape": [3]}, "action_space"),
+        ("observation_space", None, "observation_space"),
+    ],
+)
+def test_settings_that_are_not_known_are_refused(dqn, setting, value, words):
+    with zipfile.ZipFile(dqn) as file:
+        told = json.loads(file.read("data"))
+    rewritten(dqn, "data", json.dumps(told | {setting: value}).encode())
+    with pytest.raises(WeightsError, match=words):
+        load_agent(str(dqn), environment=PONG)
+
+
+def test_images_that_were_not_normalised_stay_so(tmp_path):
+    model = DQN("CnnPolicy", Noise(), buffer_size=10, policy_kwargs={"normalize_images": False})
+    model.save(tmp_path / PONG)
+    scores, _ = own_answer(model, images())
+    torch.testing.assert_close(load_agent(str(tmp_path / f"{PONG}.zip"))(images()).scores, scores)
+
+
+def test_another_features_extractor_is_refused(dqn):
+    with zipfile.ZipFile(dqn) as file:
+        weights = torch.load(file.open("policy.pth"), weights_only=True)
+    weights["q_net.features_extractor.cnn.0.weight"] = torch.zeros(32, 4, 5, 5)
+    path = dqn.with_suffix(".pth")
+    torch.save(weights, path)
+    rewritten(dqn, "policy.pth", path.read_bytes())
+    with pytest.raises(WeightsError, match="NatureCNN"):
+        load_agent(str(dqn), environment=PONG)
+
+
+# --- RL Zoo ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training(saved_dqn, tmp_path) -> Path:
+    folder = tmp_path / f"{PONG}_1"
+    (folder / PONG).mkdir(parents=True)
+    shutil.copy(saved_dqn, folder / f"{PONG}.zip")
+    args = OrderedDict([("algo", "dqn"), ("env", PONG), ("seed", 1)])
+    config = OrderedDict(
+        [("env_wrapper", ["stable_baselines3.common.atari_wrappers.AtariWrapper"]), ("frame_stack", 4), ("normalize", False)]
+    )
+    (folder / PONG / "args.yml").write_text(yaml.dump(args))
+    (folder / PONG / "config.yml").write_text(yaml.dump(config))
+    return folder
+
+
+def changed_config(training: Path, **settings) -> None:
+    path = training / PONG / "config.yml"
+    config = yaml.unsafe_load(path.read_text())
+    path.write_text(yaml.dump(OrderedDict(config | settings)))
+
+
+def test_a_training_of_the_zoo_names_its_agent_and_environment(training, saved_dqn):
+    agent = load_agent(str(training))
+    assert agent.spec.environment == PONG
+    assert agent.spec.fingerprint == load_agent(str(saved_dqn), environment=PONG).spec.fingerprint
+    best = DQN("CnnPolicy", Noise(), buffer_size=10, seed=9)
+    best.save(training / "best_model")
+    assert load_agent(str(training)).spec.fingerprint != agent.spec.fingerprint, "the best is preferred to the last"
+    with pytest.raises(MismatchError, match="was trained on Pong"):
+        load_agent(str(training), environment="BreakoutNoFrameskip-v4")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"normalize": True}, "running statistics"),
+        ({"normalize": "{'norm_obs': True}"}, "running statistics"),
+        ({"frame_stack": 2}, "frame_stack: 2"),
+        ({"env_wrapper": ["mine.Wrapper"]}, "mine.Wrapper"),
+        ({"env_wrapper": None}, "env_wrapper"),
+        ({"env_wrapper": Path("x")}, "without Python objects"),
+    ],
+)
+def test_a_training_on_other_observations_is_refused(training, settings, words):
+    changed_config(training, **settings)
+    with pytest.raises(AgentError, match=words):
+        load_agent(str(training))
+
+
+def test_nothing_in_a_training_is_run(training, tmp_path):
+    canary = tmp_path / "canary"
+    (training / PONG / "vecnormalize.pkl").write_bytes(pickle.dumps(Canary(canary)))
+    load_agent(str(training))
+    (training / PONG / "args.yml").write_text(f"!!python/object/apply:pathlib.Path.touch [!!python/name:x {canary}]")
+    with pytest.raises(AgentError, match="without Python objects"):
+        load_agent(str(training))
+    assert not canary.exists()
+
+
+def test_a_training_without_an_agent_is_refused(training):
+    (training / f"{PONG}.zip").unlink()
+    with pytest.raises(AgentError, match="holds no agent"):
+        load_agent(str(training))
+
+
+# --- CleanRL ---------------------------------------------------------------------------------------------------------
+
+
+def plain(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The convolutions and the hidden layer, operation by operation."""
+    x = x / 255
+    for name, stride in (("0", 4), ("2", 2), ("4", 1)):
+        x = torch.relu(torch.conv2d(x, weights[f"network.{name}.weight"], weights[f"network.{name}.bias"], stride))
+    return torch.relu(x.flatten(1) @ weights["network.7.weight"].T + weights["network.7.bias"])
+
+
+def linear(weights: dict[str, torch.Tensor], name: str, x: torch.Tensor) -> torch.Tensor:
+    return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+
+def cleanrl_weights(**heads: int) -> dict[str, torch.Tensor]:
+    """Weights as CleanRL names them, with heads of so many outputs."""
+    generator = torch.Generator().manual_seed(2)
+    shapes = {"0": (32, 4, 8, 8), "2": (64, 32, 4, 4), "4": (64, 64, 3, 3), "7": (512, 3136)}
+    named = {f"network.{name}": shape for name, shape in shapes.items()} | {name: (n, 512) for name, n in heads.items()}
+    weights = {}
+    for name, shape in named.items():
+        weights[f"{name}.weight"] = torch.randn(shape, generator=generator) / np.sqrt(np.prod(shape[1:]))
+        weights[f"{name}.bias"] = torch.randn(shape[0], generator=generator)
+    return weights
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    folder = tmp_path / f"{PONG}__dqn_atari__1__1700000000"
+    folder.mkdir()
+    return folder / "dqn_atari.cleanrl_model"
+
+
+def test_cleanrl_dqn(run):
+    weights = cleanrl_weights(**{"network.9": 6})
+    torch.save(weights, run)
+    agent, x = load_agent(str(run)), images()
+    assert agent.spec.environment == PONG and agent.spec.acts == "greedy"
+    torch.testing.assert_close(
+        agent(x).scores, plain(weights, x) @ weights["network.9.weight"].T + weights["network.9.bias"]
+    )
+
+
+def test_cleanrl_c51(run):
+    weights = cleanrl_weights(**{"network.9": 6 * 11}) | {"atoms": torch.linspace(-10, 10, 11)}
+    torch.save({"model_weights": weights, "args": {"n_atoms": 11, "env_id": PONG}}, run)
+    agent, x = load_agent(str(run)), images()
+    logits = linear(weights, "network.9", plain(weights, x)).reshape(3, 6, 11)
+    expected = (torch.softmax(logits, dim=2) * weights["atoms"]).sum(dim=2)
+    torch.testing.assert_close(agent(x).scores, expected)
+
+
+def test_cleanrl_ppo(run):
+    weights = cleanrl_weights(actor=6, critic=1)
+    torch.save(weights, run)
+    agent, x = load_agent(str(run)), images()
+    output, features = agent(x), plain(weights, x)
+    torch.testing.assert_close(
+        output.scores, torch.log_softmax(features @ weights["actor.weight"].T + weights["actor.bias"], 1)
+    )
+    torch.testing.assert_close(output.value, linear(weights, "critic", features)[:, 0])
+    assert agent.spec.acts == "sampled"
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        (cleanrl_weights(**{"network.9": 4}), "4 actions"),
+        (cleanrl_weights(actor=18, critic=1), "18 actions"),
+        (cleanrl_weights(**{"network.9": 13}) | {"atoms": torch.zeros(5)}, "2.6 actions"),
+        ({"layer.weight": torch.zeros(1)}, "no agent that is known"),
+        (cleanrl_weights(**{"network.9": 6}) | {"extra": torch.zeros(1)}, "extra"),
+        ([1, 2], "holds a list"),
+    ],
+)
+def test_what_is_not_cleanrls_is_refused(run, weights, words):
+    torch.save(weights, run)
+    with pytest.raises(AgentError, match=words):
+        load_agent(str(run))
+
+
+def test_nothing_in_a_cleanrl_model_is_run(run, tmp_path):
+    torch.save(cleanrl_weights(**{"network.9": 6}) | {"x": Canary(tmp_path / "canary")}, run)
+    with pytest.raises(WeightsError, match="could run any code"):
+        load_agent(str(run))
+    assert not (tmp_path / "canary").exists()
+
+
+# --- plain state dicts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "PT"])
+def test_a_state_dict_saved_by_torch(tmp_path, suffix):
+    torch.manual_seed(0)
+    network = ActorCriticNetwork(6)
+    path = tmp_path / f"acktr_{PONG}.{suffix}"
+    torch.save(network.state_dict(), path)
+    torch.testing.assert_close(load_agent(str(path))(images()).value, network(images())[1][:, 0])
+    torch.save(network, path)
+    with pytest.raises(WeightsError, match="could run any code"):
+        load_agent(str(path))
+
+
+def test_a_zip_of_something_else_is_refused(tmp_path):
+    torch.save(ActorCriticNetwork(6).state_dict(), tmp_path / f"{PONG}.zip")
+    with pytest.raises(WeightsError, match="a zip that a stable-baselines3 model saved"):
+        load_agent(str(tmp_path / f"{PONG}.zip"))
