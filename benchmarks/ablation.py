@@ -18,10 +18,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.recall import FRAMES, stored
+from benchmarks.recall import stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import keep_memory
+from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
@@ -88,7 +89,7 @@ def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) ->
     place = folder / "ablation" / f"{name.replace(' ', '-')}-{seed}"
     told = place / "measures.json"
     variant = VARIANTS[name]()
-    dataset, maps = stored(one, folder, FRAMES)
+    dataset, maps = stored(one, folder)
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
     made_of = digest(dataset.fingerprint, asdict(config), *all_settings(variant.recipe))
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
@@ -140,7 +141,7 @@ def main() -> None:
         for name in told.variants:
             result[name].append(one_run(one, told.folder, name, told.minutes, seed))
             print(f"{name}, seed {seed}: {json.dumps(result[name][-1])}", flush=True)
-    settings = {"agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "seeds": told.seeds}
+    settings = {"agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes, "seeds": told.seeds}
     write_json(told.folder / "ablation.json", {"settings": settings, "variants": result})
     print(table(result))
 

@@ -21,11 +21,12 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.figures import save, sheet
-from benchmarks.recall import FRAMES, curve, stored
+from benchmarks.recall import curve, stored
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
 from weakspot.cli import keep_memory
+from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.files import make_folder, write_json
@@ -67,7 +68,7 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Trains each recipe, or takes what stands in ``folder``, and measures it."""
-    data = stored(one, folder, FRAMES)
+    data = stored(one, folder)
     dataset, _ = data
     held = with_history(dataset, dataset.split(0.1)[1])
     count = min(SAMPLES, len(held) // 2)
@@ -109,7 +110,7 @@ def main() -> None:
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     result = measure(one, told.recipes, told.minutes, told.episodes, told.folder)
     settings = {
-        "agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "episodes": told.episodes,
+        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes, "episodes": told.episodes,
         "workers": TrainConfig().parts, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})

@@ -25,15 +25,12 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads, train
 
-FRAMES = 20_000
-"""States that recipes are compared on for half an hour, twice what a run takes by default."""
-
 Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 
 
-def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
+def stored(one: Subject, folder: Path) -> Stored:
     """States of the agent and their saliency maps, collected once."""
-    dataset = collect(one.agent, one.factory, replace(CollectConfig(), frames=frames), folder / "collect")
+    dataset = collect(one.agent, one.factory, CollectConfig(), folder / "collect")
     path = folder / "saliency.npy"
     if not path.exists():
         saliency_maps(one.perceive, dataset, path)

@@ -105,7 +105,7 @@ def peak_memory(agent: str, environment: str | None) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp())
     where = ["--environment", environment] if environment else []
     command = [sys.executable, "-m", "weakspot.cli", "run", "--agent", agent, *where, "--output", str(folder / "run")]
-    command += ["--train.steps", "40", "--train.prior-steps", "10"]
+    command += ["--collect.frames", "10000", "--train.steps", "40", "--train.prior-steps", "10"]
     command += ["--synthesize.steps", "20", "--analyse.goggles.longest", "50"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     most = 0

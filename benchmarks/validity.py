@@ -22,12 +22,13 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.figures import save, sheet
-from benchmarks.recall import FRAMES, curve, stored
+from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features
 from weakspot.analysis.pong_objects import pong_checks
 from weakspot.cli import keep_memory
+from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.files import make_folder, write_json
@@ -153,7 +154,7 @@ def main() -> None:
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    data = stored(one, told.folder, FRAMES)
+    data = stored(one, told.folder)
     dataset, _ = data
     sharpness = sharpness_for(dataset, RunConfig().sharpness)
     targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
@@ -168,8 +169,8 @@ def main() -> None:
             pictures = told.folder / f"optimised-{recipe}"
             result[recipe] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {
-        "agent": one.agent.spec.name, "frames": FRAMES, "minutes": told.minutes, "default": config.regulariser,
-        "torch": torch.__version__,
+        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes,
+        "default": config.regulariser, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "validity.json", {"settings": settings, "recipes": result})
     trade_off(result, told.folder / "validity.png")

@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import tyro
 
 from weakspot.agents import zoo
+from weakspot.checkup import CheckConfig, check_up
 from weakspot.config import RunConfig
-from weakspot.errors import ConfigError, WeakspotError
+from weakspot.errors import AgentError, ConfigError, WeakspotError
 from weakspot.pipeline import STAGES, Pipeline
-from weakspot.progress import say
+from weakspot.progress import say, shown
 
 Config = Annotated[RunConfig, tyro.conf.arg(name="")]
 
@@ -57,6 +58,20 @@ def agents() -> None:
         say(f"{name:<24} {card.environment:<24} score {card.score['mean']:.1f}, {card.training['algorithm']}")
 
 
+def check_agent(config: Annotated[CheckConfig, tyro.conf.arg(name="")]) -> None:
+    """Checks an agent before you trust it to a run: its answers, its frames, its score."""
+    failed = 0
+    with shown("check") as tell:
+        findings = check_up(config, lambda what, done, total: tell(done / total, f"{what}: {done} of {total} games"))
+        for finding in findings:
+            failed += not finding.passed
+            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
+            if finding.todo:
+                say(f"      to do: {finding.todo}")
+    if failed:
+        raise AgentError(f"{failed} of the checks failed", expected="none", todo="see the lines above")
+
+
 def _stages(config: RunConfig, only: str | None) -> None:
     pipeline = Pipeline(config, STAGES if only is None else (only,))
     path = pipeline.run()
@@ -81,6 +96,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "analyse": analyse,
     "report": report,
     "agents": agents,
+    "check-agent": check_agent,
 }
 
 

@@ -43,7 +43,7 @@ class CollectConfig:
         shard_steps: decisions of each stream in one shard; what a kill can cost at most.
     """
 
-    frames: int = 10_000
+    frames: int = 20_000
     epsilon: float = 0.1
     streams: int = 10
     seed: int = 0

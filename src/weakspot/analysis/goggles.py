@@ -27,8 +27,9 @@ class GogglesConfig:
 
     episodes: int = 8
     """Episodes played with, and as many without."""
-    epsilon: float = 0.0
-    """Share of random actions."""
+    epsilon: float = 0.01
+    """Share of random actions, with goggles and without.  With none at all, a greedy agent plays the same few games of a
+    deterministic emulator again and again, and their mean says little."""
     longest: int = 6_000
     """Decisions after which an episode is scored as it stands."""
     seed: int = 10_000

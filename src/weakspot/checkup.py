@@ -1,0 +1,262 @@
+"""Is this agent what its user thinks it is?  What goes wrong in practice when an agent leaves its framework, looked for.
+
+Each check gives a :class:`Finding` that says what was seen and what to change.  The last ones play: an agent that is shown
+its observations in another range or order than it was trained on still answers, but it plays badly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose
+from weakspot.agents.load import load_agent
+from weakspot.analysis.goggles import GogglesConfig, play
+from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.collect import check_fit
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import ConfigError, SaliencyError, WeakspotError
+from weakspot.pipeline import made_up_state, usable
+from weakspot.saliency import saliency
+from weakspot.types import Observation
+
+STATES, EVERY = 64, 4
+"""Observations that the checks look at, and decisions from one to the next."""
+CLOSE = 1e-3
+"""Answers that differ by less than this, of the spread of the answers, are the same."""
+LEAST_SPREAD = 1e-4
+"""Answers that differ less than this, of their size, from state to state do not depend on the state."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Checks an agent: does it load, does it answer as agents should, does it play as well as you expect?"""
+
+    agent: str = "pong-double-dqn"
+    """A name from ``weakspot agents``, a file of weights, the folder of an RL Zoo training, or path.py:factory."""
+    environment: str | None = None
+    """Atari game, such as pong or PongNoFrameskip-v4; not needed where the agent's file says it."""
+    score: float | None = None
+    """What you expect it to score on average; without it, it must beat random play."""
+    episodes: int = 8
+    """Episodes to play."""
+    longest: int = 3_000
+    """Decisions after which an episode is scored as it stands."""
+    seed: int = 20_000
+    """Of the episodes."""
+    device: str = "cpu"
+    """Where the agent computes: cpu, cuda."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 2 or self.longest < 1:
+            raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="2 or more of 1 or more")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        name: of the check.
+        passed: whether all is well.
+        said: what was seen.
+        todo: what to change, where something is not well.
+    """
+
+    name: str
+    passed: bool
+    said: str
+    todo: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An agent that is shown its observations otherwise than they are.
+
+    Attributes:
+        agent: the agent.
+        change: maps observations to what it is shown instead.
+    """
+
+    agent: Agent
+    change: Callable[[Observation], Observation]
+
+    @property
+    def spec(self) -> AgentSpec:
+        return self.agent.spec
+
+    @property
+    def module(self) -> nn.Module:
+        return self.agent.module
+
+    @property
+    def device(self) -> torch.device:
+        return self.agent.device
+
+    def __call__(self, observation: Observation) -> AgentOutput:
+        return self.agent(self.change(observation))
+
+
+OTHERWISE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+    "in the range 0 to 1": (
+        lambda x: x / 255.0,
+        "it was trained on 0 to 1: divide observations by 255 in its forward, or in a module in front of it",
+    ),
+    "in the range -1 to 1": (
+        lambda x: x / 127.5 - 1.0,
+        "it was trained on -1 to 1: scale observations in its forward, or in a module in front of it",
+    ),
+    "255 times as large": (
+        lambda x: x * 255.0,
+        "its observations are divided by 255 twice: leave out the division in front of it, or the one in its forward",
+    ),
+    "with the newest frame first": (
+        lambda x: x.flip(1),
+        "it was trained on stacks whose newest frame comes first: flip dimension 1 of observations in front of it",
+    ),
+    "with rows and columns exchanged": (
+        lambda x: x.transpose(2, 3),
+        "it was trained on transposed frames: exchange dimensions 2 and 3 of observations in front of it",
+    ),
+}
+"""Ways of showing an agent its observations that are easily confused with the right one, and what to do about each."""
+
+
+def check_up(
+    config: CheckConfig, progress: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> Iterator[Finding]:
+    """The findings, one after another; after one that makes the others pointless there are no more.
+
+    Args:
+        config: which agent, and what is expected of it.
+        progress: told what is being played, and (episodes done, episodes in all).
+    """
+    try:
+        agent = load_agent(config.agent, environment=config.environment, device=usable(config.device))
+        atari = AtariConfig(game=config.environment or agent.spec.environment)
+        environment = AtariEnvironment(atari)
+        check_fit(agent.spec, environment.spec)
+    except WeakspotError as error:
+        yield Finding("loads and fits", False, f"{error.seen}; expected: {error.expected}", error.todo)
+        return
+    spec = agent.spec
+    yield Finding(
+        "loads and fits",
+        True,
+        f"{len(spec.action_names)} actions of {environment.spec.id}, answers {spec.scores_are}, acts {spec.acts}",
+    )
+    perceive = Perceiver(agent, environment.observe)
+    seen = observations(agent, environment, config.seed)
+    yield from _answers(agent, seen)
+    yield _frames(agent, seen)
+    try:
+        saliency(perceive, made_up_state(environment.spec, agent.device))
+        yield Finding("guided backpropagation", True, "defined for this network")
+    except SaliencyError as error:
+        yield Finding("guided backpropagation", False, error.seen, error.todo)
+    yield from _plays(agent, lambda: AtariEnvironment(atari), config, progress)
+
+
+def observations(agent: Agent, environment: AtariEnvironment, seed: int) -> Observation:
+    """Real observations (n, c, h, w): every few decisions of an agent that does a third of them at random."""
+    generator = torch.Generator().manual_seed(seed)
+    shown, kept = environment.reset(seed), []
+    for decision in range(STATES * EVERY):
+        observation = torch.from_numpy(shown.observation)[None].to(agent.device, torch.float32)
+        if decision % EVERY == 0:
+            kept.append(observation)
+        with torch.no_grad():
+            action = choose(agent(observation), agent.spec, generator, epsilon=0.3)
+        shown = environment.step(int(action))
+        if shown.terminated or shown.truncated:
+            shown = environment.reset()
+    return torch.cat(kept)
+
+
+def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
+    with torch.no_grad():
+        first, second = agent(seen).vector(), agent(seen).vector()
+        alone = torch.cat([agent(one).vector() for one in seen.split(1)])
+    spread = first.std(dim=0).mean().clamp_min(1e-12)
+    differ = float((first - second).abs().max() / spread)
+    yield Finding(
+        "answers alike twice",
+        differ < CLOSE,
+        f"the same observations twice: answers differ by {differ:.2g} of their spread",
+        "" if differ < CLOSE else "switch off dropout and noise: .eval(), and no sampling in forward",
+    )
+    differ = float((first - alone).abs().max() / spread)
+    yield Finding(
+        "answers one by one as in a batch",
+        differ < CLOSE,
+        f"alone and in a batch: answers differ by {differ:.2g} of their spread",
+        "" if differ < CLOSE else "batch normalisation is in training mode: call .eval() where the network is made",
+    )
+    told = float(spread / first.abs().mean().clamp_min(1e-12))
+    best = first[:, : len(agent.spec.action_names)].argmax(dim=1)
+    usual = int(best.bincount().max())
+    yield Finding(
+        "tells states apart",
+        told > LEAST_SPREAD,
+        f"over {len(seen)} states its answers spread by {told:.2g} of their size; "
+        f"{agent.spec.action_names[int(best.mode().values)]} is best in {usual} of them",
+        "" if told > LEAST_SPREAD else "check the range of its observations (they are 0 to 255), and its weights",
+    )
+
+
+def _frames(agent: Agent, seen: Observation) -> Finding:
+    wanted = seen.clone().requires_grad_()
+    with torch.enable_grad():
+        (slope,) = torch.autograd.grad(agent(wanted).scores.max(dim=1).values.sum(), wanted)
+    strength = slope.abs().sum(dim=(0, 2, 3))
+    blind = [str(i + 1) for i in np.flatnonzero((strength == 0).cpu().numpy())]
+    finite = bool(torch.isfinite(slope).all())
+    return Finding(
+        "looks at every frame",
+        finite and not blind,
+        f"gradient reaches {len(strength) - len(blind)} of {len(strength)} frames"
+        + ("" if finite else ", and is not finite"),
+        ""
+        if finite and not blind
+        else f"nothing depends on frame {', '.join(blind) or 'any'}: is the stack as it was trained?",
+    )
+
+
+def _plays(
+    agent: Agent,
+    factory: Callable[[], AtariEnvironment],
+    config: CheckConfig,
+    progress: Callable[[str, int, int], None],
+) -> Iterator[Finding]:
+    played = GogglesConfig(episodes=config.episodes, longest=config.longest, seed=config.seed)
+    at_random = GogglesConfig(episodes=config.episodes, longest=config.longest, seed=config.seed, epsilon=1.0)
+
+    def scores(what: str, player: Agent, how: GogglesConfig) -> tuple[np.ndarray, int]:
+        return play(player, factory, how, None, lambda done, total: progress(what, done, total))
+
+    own, cut = scores("the agent", agent, played)
+    random, _ = scores("random play", agent, at_random)
+    generator = np.random.default_rng(config.seed)
+    mean, low, high = bootstrap_mean(own, generator)
+    ahead = bootstrap_mean(own - random, generator)[1] > 0
+    well = ahead if config.score is None else high >= config.score
+    note = f"; {cut} of {config.episodes} games were scored after {config.longest} decisions" if cut else ""
+    against = "" if config.score is None else f", you expect {config.score:g}"
+    said = f"{mean:.4g} on average (95 % interval {low:.4g} to {high:.4g}){against}; random play {random.mean():.4g}{note}"
+    if well:
+        yield Finding("plays as expected", True, said)
+        return
+    yield Finding(
+        "plays as expected", False, said, "see below whether it plays better when shown its observations otherwise"
+    )
+    for name, (change, todo) in OTHERWISE.items():
+        other, _ = scores(f"the agent, {name}", Shown(agent, change), played)
+        better = bootstrap_mean(other - own, generator)[1] > 0
+        yield Finding(
+            f"plays no better {name}", not better, f"{other.mean():.4g} on average, {mean:.4g} as it is shown now",
+            todo if better else "",
+        )  # fmt: skip
