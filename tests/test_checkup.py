@@ -1,0 +1,139 @@
+"""Checks of an agent: each thing that goes wrong in practice is done to an agent, and must be found and named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from weakspot.checkup import CheckConfig, check_up
+from weakspot.errors import ConfigError
+
+torch.set_num_threads(1)
+
+NETWORKS = """
+import torch
+from torch import nn
+from weakspot.agents.load import load_agent
+from weakspot.agents.module import ModuleAgent
+
+class Shown(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.network, self.change = load_agent("pong-double-dqn").module, change
+
+    def forward(self, observation):
+        return self.network(self.change(observation))
+
+def divided_twice():
+    return Shown(lambda x: x / 255)
+
+def newest_first():
+    return Shown(lambda x: x.flip(1))
+
+class Small(nn.Module):
+    def __init__(self, before=lambda x: x, after=lambda x: x):
+        super().__init__()
+        torch.manual_seed(0)
+        self.before, self.after = before, after
+        self.first, self.last, self.relu = nn.Conv2d(4, 4, 8, stride=8), nn.Linear(400, 6), nn.ReLU()
+
+    def forward(self, x):
+        return self.after(self.last(self.relu(self.first(self.before(x / 255))).flatten(1)))
+
+def sound():
+    return Small()
+
+def dropping():
+    return Small(before=lambda x: nn.functional.dropout(x, 0.5, training=True))
+
+def batching():
+    return Small(before=lambda x: nn.functional.batch_norm(x, None, None, training=True))
+
+def blind():
+    return Small(before=lambda x: torch.cat([x[:, :1] * 0, x[:, 1:3], x[:, :1] * 0], dim=1))
+
+def constant():
+    return Small(after=lambda x: x * 1e-9 + 1)
+
+def tanh():
+    return Small(after=torch.tanh)
+
+def five():
+    return nn.Sequential(nn.Flatten(), nn.Linear(4 * 84 * 84, 5))
+"""
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("agents") / "networks.py"
+    path.write_text(NETWORKS)
+    return path
+
+
+def findings(networks, name, **settings):
+    settings = {"episodes": 2, "longest": 3} | settings
+    config = CheckConfig(agent=f"{networks}:{name}", environment="pong", **settings)
+    return {finding.name: finding for finding in check_up(config)}
+
+
+def failed(found):
+    return {name for name, finding in found.items() if not finding.passed and name != "plays as expected"}
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "words"),
+    [
+        ("dropping", "answers alike twice", "eval"),
+        ("batching", "answers one by one as in a batch", "batch normalisation"),
+        ("blind", "looks at every frame", "frame 1, 4"),
+        ("constant", "tells states apart", "0 to 255"),
+        ("tanh", "guided backpropagation", ""),
+    ],
+)
+def test_what_is_wrong_is_found_and_said(networks, name, check, words):
+    found = findings(networks, name)
+    assert check in failed(found)
+    assert words in found[check].todo
+
+
+def test_a_sound_agent_passes_but_must_play_better_than_at_random(networks):
+    found = findings(networks, "sound")
+    assert not failed(found)
+    assert not found["plays as expected"].passed, "in three decisions nobody scores"
+    assert findings(networks, "sound", score=0.0)["plays as expected"].passed
+
+
+def test_an_agent_that_does_not_fit_is_not_played(networks):
+    found = findings(networks, "five")
+    assert list(found) == ["loads and fits"] and "5 actions" in found["loads and fits"].said
+    assert list(findings(networks, "missing")) == ["loads and fits"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found_better"),
+    [("divided_twice", "255 times as large"), ("newest_first", "with the newest frame first")],
+)
+def test_an_agent_that_is_shown_the_wrong_thing_is_told_the_right_one(networks, name, found_better):
+    found = findings(networks, name, episodes=2, longest=400)
+    assert failed(found) == {f"plays no better {found_better}"}
+    assert found[f"plays no better {found_better}"].todo
+
+
+def check_agent(*arguments):
+    command = [sys.executable, "-m", "weakspot.cli", "check-agent", "--episodes", "2", "--longest", "400", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command(networks):
+    done = check_agent()
+    assert done.returncode == 0 and "ok    plays as expected" in done.stdout, done.stdout + done.stderr
+    done = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5")
+    assert done.returncode == 2 and "FAIL  looks at every frame" in done.stdout and "to do" in done.stdout
+
+
+def test_impossible_settings():
+    with pytest.raises(ConfigError, match="1 episodes"):
+        CheckConfig(episodes=1)
