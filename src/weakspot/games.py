@@ -10,6 +10,10 @@ from ale_py import Action, ALEInterface, LoggerMode, roms
 from ale_py.registration import rom_id_to_name
 
 from weakspot.errors import UnknownGameError
+from weakspot.interface import Interface
+
+ATARI_OBSERVATION = (4, 84, 84)
+"""Of the agents of nearly all frameworks: four gray frames."""
 
 STICKY = 0.25
 """Probability that the emulator repeats the previous action under the ids that have sticky actions."""
@@ -79,6 +83,15 @@ def minimal_actions(game: str) -> tuple[Action, ...]:
 def action_names(name: str) -> tuple[str, ...]:
     """What the actions that a game makes use of are called, in the emulator's order: ``("NOOP", "FIRE", ...)``."""
     return tuple(action.name for action in minimal_actions(resolve_game(name)))
+
+
+def interface(name: str) -> Interface:
+    """What an agent for a game has to fit: four gray frames of 84x84, and the actions that the game makes use of.
+
+    Raises:
+        UnknownGameError: no such game.
+    """
+    return Interface(environment_id(name), action_names(name), ATARI_OBSERVATION)
 
 
 def all_actions() -> tuple[Action, ...]:

@@ -12,12 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import AgentSpec
-from weakspot.agents.environment import trained_on
-from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.fitting import check_actions, policy_agent
+from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, unfilled
-from weakspot.errors import MismatchError
-from weakspot.games import action_names, environment_id
+from weakspot.interface import Interface
 
 FRAMES, HEIGHT, WIDTH = 4, 84, 84
 
@@ -49,46 +47,24 @@ def is_actor_critic(weights: Mapping[str, Tensor]) -> bool:
 
 
 def load_actor_critic(
-    path: Path,
-    weights: Mapping[str, Tensor],
-    metadata: Mapping[str, str],
-    *,
-    environment: str | None = None,
-    device: torch.device | str = "cpu",
+    path: Path, weights: Mapping[str, Tensor], interface: Interface, *, device: torch.device | str = "cpu"
 ) -> ModuleAgent:
     """The agent behind a plain state dict.
 
     Args:
-        path: where the weights come from; ``acktr_PongNoFrameskip-v4.safetensors`` also names the environment.
+        path: where the weights come from.
         weights: the tensors.
-        metadata: of the file; ``env`` names the environment, too.
-        environment: id of the environment, needed where neither the file nor its name tells it.
+        interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
-        WeightsError: another network's weights, or the environment is not known.
-        MismatchError: the environment has another number of actions, or the file was made for another environment.
-        UnknownGameError: no such game.
+        WeightsError: another network's weights.
+        MismatchError: the environment has another number of actions, or shows something else.
     """
-    game = trained_on(path, environment, metadata.get("env"))
-    actions = action_names(game)
     head = weights.get("actor_linear.bias")
-    if head is not None and head.dim() == 1 and len(head) != len(actions):
-        raise MismatchError(
-            f"the agent in {path} answers {len(head)} actions",
-            expected=f"{len(actions)} for {environment_id(game)}: {', '.join(actions)}",
-            todo="name the environment the agent was trained on",
-        )
+    if head is not None and head.dim() == 1:
+        check_actions(path, len(head), interface)
     with unfilled():
-        network = ActorCriticNetwork(len(actions))
+        network = ActorCriticNetwork(len(interface.action_names))
     fill(network, weights, str(path))
-    spec = AgentSpec(
-        name=path.stem,
-        environment=environment_id(game),
-        action_names=actions,
-        observation_shape=(FRAMES, HEIGHT, WIDTH),
-        scores_are="log-probabilities",
-        acts="sampled",
-        fingerprint=fingerprint(network),
-    )
-    return ModuleAgent(network, spec, torch.device(device))
+    return policy_agent(network, path, interface, (FRAMES, HEIGHT, WIDTH), device)

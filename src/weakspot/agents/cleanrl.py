@@ -5,19 +5,18 @@ All of them see four gray frames of 84x84 divided by 255 through the convolution
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import AgentSpec
-from weakspot.agents.environment import trained_on
-from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.fitting import check_actions, policy_agent, value_agent
+from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
-from weakspot.errors import MismatchError, WeightsError
-from weakspot.games import action_names, environment_id
+from weakspot.errors import WeightsError
+from weakspot.interface import Interface
 
 FRAMES, SIDE, HIDDEN = 4, 84, 512
 FLAT = 64 * 7 * 7
@@ -72,48 +71,31 @@ class PpoNetwork(nn.Module):
         return self.actor(features), self.critic(features)
 
 
-def load_cleanrl(path: Path, *, environment: str | None = None, device: torch.device | str = "cpu") -> ModuleAgent:
+def load_cleanrl(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent:
     """The agent in a ``.cleanrl_model`` file.
 
     Args:
         path: the file.
-        environment: id of the Atari environment it was trained on, needed where no name of file or folder tells it.
+        interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
         WeightsError: the file is damaged, holds more than tensors, or another script's network.
-        MismatchError: the agent has another number of actions than the environment.
-        UnknownGameError: no such game.
+        MismatchError: the environment has another number of actions, or shows something else.
     """
     content = read_tensors(path.read_bytes(), str(path))
     weights: Mapping[str, Tensor] = content.get("model_weights", content)
-    game = trained_on(path, environment)
-    names = action_names(game)
     with unfilled():
-        network, answered, policy = _network(weights, len(names), str(path))
-    if answered != len(names):
-        raise MismatchError(
-            f"the agent in {path} answers {answered:g} actions",
-            expected=f"{len(names)} for {environment_id(game)}: {', '.join(names)}",
-            todo="name the environment the agent was trained on",
-        )
+        network, answered, agent = _network(weights, len(interface.action_names), str(path))
+    check_actions(path, answered, interface)
     fill(network, weights, str(path))
-    spec = AgentSpec(
-        name=path.stem,
-        environment=environment_id(game),
-        action_names=names,
-        observation_shape=(FRAMES, SIDE, SIDE),
-        scores_are="log-probabilities" if policy else "q-values",
-        acts="sampled" if policy else "greedy",
-        fingerprint=fingerprint(network.eval()),
-    )
-    return ModuleAgent(network, spec, torch.device(device))
+    return agent(network, path, interface, (FRAMES, SIDE, SIDE), device)
 
 
-def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, bool]:
-    """An empty network for these weights, the number of actions that they answer, and whether it is a policy."""
+def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, Callable[..., ModuleAgent]]:
+    """An empty network for these weights, the number of actions that they answer, and what makes an agent of it."""
     if "actor.weight" in weights:
-        return PpoNetwork(actions), len(weights["actor.weight"]), True
+        return PpoNetwork(actions), len(weights["actor.weight"]), policy_agent
     last = weights.get("network.9.weight")
     if last is None:
         raise WeightsError(
@@ -123,5 +105,5 @@ def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.
         )
     if "atoms" in weights:
         atoms = weights["atoms"]
-        return C51Network(actions, atoms), len(last) / len(atoms), False
-    return DqnNetwork(actions), len(last), False
+        return C51Network(actions, atoms), len(last) / len(atoms), value_agent
+    return DqnNetwork(actions), len(last), value_agent

@@ -18,21 +18,20 @@ from weakspot.agents import dueling, zoo
 from weakspot.agents.actor_critic import is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.cleanrl import load_cleanrl
-from weakspot.agents.environment import trained_on
+from weakspot.agents.fitting import trained_on
 from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
 from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
-from weakspot.games import action_names, environment_id, resolve_game
-
-ATARI_OBSERVATION = (4, 84, 84)
+from weakspot.games import interface, resolve_game
+from weakspot.interface import Interface
 
 _SAVED_BY_TORCH = {".pt", ".pth", ".bin"}
 _PICKLED = {".pkl", ".pickle", ".ckpt", ".tar"}
 
 
-def load_agent(reference: str, *, environment: str | None = None, device: torch.device | str = "cpu") -> Agent:
+def load_agent(reference: str, *, environment: str | Interface | None = None, device: torch.device | str = "cpu") -> Agent:
     """The agent that ``reference`` names, checked on two made-up observations.
 
     Args:
@@ -45,10 +44,11 @@ def load_agent(reference: str, *, environment: str | None = None, device: torch.
               training with RL Zoo;
             - the path of a ``.cleanrl_model`` of CleanRL's dqn_atari, c51_atari or ppo_atari;
             - ``path.py:factory``: your own Python.  ``factory`` is called without arguments and returns an agent, or an
-              ``nn.Module`` that maps observations (b, 4, 84, 84) in 0 to 255 to Q-values (b, a), or to a pair of action
-              logits (b, a) and values (b,) or (b, 1).  The code is run: name only files that you trust.
-        environment: id of the environment, such as ``PongNoFrameskip-v4``, where the reference does not tell it.
-            Where it does, the two must agree.
+              ``nn.Module`` that maps observations (b, c, h, w) in 0 to 255, (4, 84, 84) for Atari, to Q-values (b, a), or
+              to a pair of action logits (b, a) and values (b,) or (b, 1).  The code is run: name only files that you
+              trust.
+        environment: id of an Atari environment, such as ``PongNoFrameskip-v4``, or what any other environment shows its
+            agents, where the reference does not tell it.  Where it does, the two must agree.
         device: where the agent computes.
 
     Raises:
@@ -63,9 +63,10 @@ def load_agent(reference: str, *, environment: str | None = None, device: torch.
         agent = _from_factory(Path(file), factory, environment, device)
     else:
         agent = _from_weights(reference, environment, device)
-    if environment is not None and not _same(environment, agent.spec.environment):
+    wanted = environment.environment if isinstance(environment, Interface) else environment
+    if wanted is not None and not _same(wanted, agent.spec.environment):
         raise MismatchError(
-            f"the agent {reference} was trained on {agent.spec.environment}, not on {environment}",
+            f"the agent {reference} was trained on {agent.spec.environment}, not on {wanted}",
             expected=f"environment {agent.spec.environment}, or none given",
             todo="leave the environment out, or choose another agent",
         )
@@ -73,16 +74,21 @@ def load_agent(reference: str, *, environment: str | None = None, device: torch.
     return agent
 
 
-def _from_weights(reference: str, environment: str | None, device: torch.device | str) -> Agent:
+def _interface(path: Path, given: str | Interface | None, told: str | None = None) -> Interface:
+    """That of the environment the user gives, or the file at ``path`` tells."""
+    return given if isinstance(given, Interface) else interface(trained_on(path, given, told))
+
+
+def _from_weights(reference: str, environment: str | Interface | None, device: torch.device | str) -> Agent:
     path = Path(reference).expanduser()
     if is_training(path):
         training = read_training(path)
-        path, environment = training.archive, trained_on(training.archive, environment, training.environment)
+        return load_sb3(training.archive, _interface(training.archive, environment, training.environment), device=device)
     suffix = path.suffix.lower()
     if suffix == ".cleanrl_model" and path.is_file():
-        return load_cleanrl(path, environment=environment, device=device)
+        return load_cleanrl(path, _interface(path, environment), device=device)
     if suffix == ".zip" and path.is_file():
-        return load_sb3(path, environment=environment, device=device)
+        return load_sb3(path, _interface(path, environment), device=device)
     if suffix in _PICKLED:
         raise WeightsError(
             f"{reference} is a pickle or holds one; loading it could run any code, so it is not read",
@@ -105,7 +111,7 @@ def _from_weights(reference: str, environment: str | None, device: torch.device 
     if dueling.METADATA_KEY in metadata:
         return dueling.from_weights(path, weights, dueling.read_card(metadata, str(path)), device=device)
     if is_actor_critic(weights):
-        return load_actor_critic(path, weights, metadata, environment=environment, device=device)
+        return load_actor_critic(path, weights, _interface(path, environment, metadata.get("env")), device=device)
     raise WeightsError(
         f"{path} holds no agent that is known here; its tensors are {listed(weights)}",
         expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
@@ -114,7 +120,7 @@ def _from_weights(reference: str, environment: str | None, device: torch.device 
     )
 
 
-def _from_factory(path: Path, factory: str, environment: str | None, device: torch.device | str) -> Agent:
+def _from_factory(path: Path, factory: str, environment: str | Interface | None, device: torch.device | str) -> Agent:
     if not path.is_file():
         raise AgentError(f"no file {path}", expected="a Python file, as in path.py:factory", todo="check the path")
     try:
@@ -142,41 +148,39 @@ def _from_factory(path: Path, factory: str, environment: str | None, device: tor
             expected="the environment it was trained on",
             todo="give the environment, such as PongNoFrameskip-v4, or return a weakspot.agents.module.ModuleAgent",
         )
-    return wrap(made, name=f"{path.stem}:{factory}", environment=environment, device=device)
+    return wrap(made, _interface(path, environment), name=f"{path.stem}:{factory}", device=device)
 
 
-def wrap(network: nn.Module, *, name: str, environment: str, device: torch.device | str = "cpu") -> ModuleAgent:
-    """An Atari agent around a network.
+def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device | str = "cpu") -> ModuleAgent:
+    """An agent around a network.
 
     A tensor is taken for Q-values and acted on greedily; a pair is taken for (logits, value), and actions are sampled.
 
     Args:
-        network: maps observations (b, 4, 84, 84) in 0 to 255 to Q-values, or to logits and values.
+        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values.
+        fits: what the environment that it was trained on shows, and which actions it has.
         name: for people.
-        environment: id of the environment it was trained on.
         device: where to compute.
 
     Raises:
-        UnknownGameError: no such game.
         MismatchError: the network cannot take the environment's observations.
     """
-    actions = action_names(environment)
     network = network.eval().to(device)
     try:
         with torch.no_grad():
-            answer: Any = network(torch.zeros(1, *ATARI_OBSERVATION, device=device))
+            answer: Any = network(torch.zeros(1, *fits.observation_shape, device=device))
     except Exception as error:
         raise MismatchError(
-            f"the network of {name} cannot take an observation of shape {(1, *ATARI_OBSERVATION)}: {error}",
-            expected="a network for stacks of 4 gray frames of 84x84 in 0 to 255, channels first",
+            f"the network of {name} cannot take an observation of shape {(1, *fits.observation_shape)}: {error}",
+            expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first",
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
     policy = isinstance(answer, (tuple, list))
     spec = AgentSpec(
         name=name,
-        environment=environment_id(environment),
-        action_names=actions,
-        observation_shape=ATARI_OBSERVATION,
+        environment=fits.environment,
+        action_names=fits.action_names,
+        observation_shape=fits.observation_shape,
         scores_are="log-probabilities" if policy else "q-values",
         acts="sampled" if policy else "greedy",
         fingerprint=fingerprint(network),

@@ -17,12 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import AgentSpec
-from weakspot.agents.environment import trained_on
-from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.fitting import check_actions, policy_agent, value_agent
+from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
-from weakspot.errors import MismatchError, WeightsError
-from weakspot.games import action_names, environment_id
+from weakspot.errors import WeightsError
+from weakspot.interface import Interface
 
 WEIGHTS = "policy.pth"
 KERNELS, STRIDES = (8, 4, 3), (4, 2, 1)
@@ -117,46 +116,28 @@ class ActorCritic(nn.Module):
         return self.actor(features), self.critic(self.critic_features(image) if self.critic_features else features)
 
 
-def load_sb3(path: Path, *, environment: str | None = None, device: torch.device | str = "cpu") -> ModuleAgent:
+def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent:
     """The agent in a zip.
 
     Args:
         path: the zip.
-        environment: id of the Atari environment it was trained on, needed where no name of file or folder tells it.
+        interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
         WeightsError: the zip is damaged, or its policy is none of those that are known here.
-        MismatchError: the agent has another number of actions than the environment.
-        UnknownGameError: no such game.
+        MismatchError: the environment has another number of actions, or shows something else.
     """
     archive = read_archive(path)
-    game = trained_on(path, environment)
-    names = action_names(game)
-    count = _in_words(archive, "action_space", "n")
-    if int(count) != len(names):
-        raise MismatchError(
-            f"the agent in {path} answers {count} actions",
-            expected=f"{len(names)} for {environment_id(game)}: {', '.join(names)}",
-            todo="name the environment the agent was trained on",
-        )
+    check_actions(path, int(_in_words(archive, "action_space", "n")), interface)
+    sees = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
     with unfilled():
-        network, policy = _network(archive, len(names))
-    shape = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
-    spec = AgentSpec(
-        name=path.stem,
-        environment=environment_id(game),
-        action_names=names,
-        observation_shape=(shape[0], shape[1], shape[2]),
-        scores_are="log-probabilities" if policy else "q-values",
-        acts="sampled" if policy else "greedy",
-        fingerprint=fingerprint(network),
-    )
-    return ModuleAgent(network, spec, torch.device(device))
+        network, agent = _network(archive, len(interface.action_names))
+    return agent(network, path, interface, sees, device)
 
 
-def _network(archive: Archive, actions: int) -> tuple[nn.Module, bool]:
-    """The network with its weights, and whether it is a policy."""
+def _network(archive: Archive, actions: int) -> tuple[nn.Module, Callable[..., ModuleAgent]]:
+    """The network with its weights, and what makes an agent of it."""
     tops = {name.split(".")[0] for name in archive.weights}
     if recurrent := sorted(top for top in tops if top.startswith("lstm_")):
         raise WeightsError(
@@ -170,9 +151,9 @@ def _network(archive: Archive, actions: int) -> tuple[nn.Module, bool]:
             scale = _scale(archive)
             features = _features(archive, f"{top}.features_extractor.")
             head = _layers(archive, f"{top}.{top}.", nn.ReLU, ends=True)
-            return ValuesNetwork(features, head, scale, actions).eval(), False
+            return ValuesNetwork(features, head, scale, actions), value_agent
     if {"action_net", "value_net"} <= tops:
-        return _actor_critic(archive), True
+        return _actor_critic(archive), policy_agent
     raise WeightsError(
         f"{archive.source} holds a policy that is not known here; its tensors are {listed(archive.weights)}",
         expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO",
@@ -190,7 +171,7 @@ def _actor_critic(archive: Archive) -> ActorCritic:
         hidden = _layers(archive, f"mlp_extractor.{name}_net.", nn.Tanh, ends=False)
         towers.append(nn.Sequential(*hidden, _linear(archive, {"policy": "action_net", "value": "value_net"}[name])))
     critic_features = None if shared else _features(archive, names[1])
-    return ActorCritic(_features(archive, names[0]), critic_features, towers[0], towers[1], _scale(archive)).eval()
+    return ActorCritic(_features(archive, names[0]), critic_features, towers[0], towers[1], _scale(archive))
 
 
 def _features(archive: Archive, prefix: str) -> NatureCnn:

@@ -1,0 +1,104 @@
+"""Agents out of networks that were read from files: do they fit their environment, and how do they act?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from weakspot.agents.base import AgentSpec
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.errors import MismatchError, WeightsError
+from weakspot.games import environment_id, id_in, resolve_game
+from weakspot.interface import Interface
+
+
+def trained_on(path: Path, given: str | None, told: str | None = None) -> str:
+    """The id of the Atari environment that an agent's file was trained on.
+
+    Args:
+        path: of the file; an id may stand in its name or in that of its folder.
+        given: what the user says; needed where nothing else tells it.
+        told: what the file itself says.
+
+    Raises:
+        WeightsError: nothing tells it.
+        MismatchError: the user says another one than the file.
+        UnknownGameError: no such game.
+    """
+    found = told or id_in(path.stem) or id_in(path.parent.name)
+    if found is None and given is None:
+        raise WeightsError(
+            f"{path} does not tell which environment its agent was trained on",
+            expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or given explicitly",
+            todo="give the environment, such as PongNoFrameskip-v4",
+        )
+    if found and given and resolve_game(given) != resolve_game(found):
+        raise MismatchError(
+            f"the agent in {path} was trained on {environment_id(found)}, not on {given}",
+            expected=f"environment {environment_id(found)}, or none given",
+            todo="leave the environment out, or choose another agent",
+        )
+    return found or given or ""
+
+
+def check_actions(path: Path, answered: float, interface: Interface) -> None:
+    """Raises :class:`MismatchError` where a file's agent answers another number of actions than its environment has."""
+    names = interface.action_names
+    if answered != len(names):
+        raise MismatchError(
+            f"the agent in {path} answers {answered:g} actions",
+            expected=f"{len(names)} for {interface.environment}: {', '.join(names)}",
+            todo="name the environment the agent was trained on",
+        )
+
+
+def value_agent(
+    network: nn.Module, path: Path, interface: Interface, sees: tuple[int, ...], device: torch.device | str
+) -> ModuleAgent:
+    """A network that answers Q-values, as an agent that takes the best.
+
+    Raises:
+        MismatchError: it sees something else than its environment shows.
+    """
+    return _agent(network, path, interface, sees, device, "q-values", "greedy")
+
+
+def policy_agent(
+    network: nn.Module, path: Path, interface: Interface, sees: tuple[int, ...], device: torch.device | str
+) -> ModuleAgent:
+    """A network that answers logits and a value, as an agent that draws its actions.
+
+    Raises:
+        MismatchError: it sees something else than its environment shows.
+    """
+    return _agent(network, path, interface, sees, device, "log-probabilities", "sampled")
+
+
+def _agent(
+    network: nn.Module,
+    path: Path,
+    interface: Interface,
+    sees: tuple[int, ...],
+    device: torch.device | str,
+    scores_are: Literal["q-values", "log-probabilities"],
+    acts: Literal["greedy", "sampled"],
+) -> ModuleAgent:
+    if tuple(sees) != interface.observation_shape:
+        raise MismatchError(
+            f"the agent in {path} sees observations of shape {tuple(sees)}",
+            expected=f"{interface.observation_shape}, what {interface.environment} shows here",
+            todo="describe the preprocessing it was trained with, or name another environment",
+        )
+    spec = AgentSpec(
+        name=path.stem,
+        environment=interface.environment,
+        action_names=interface.action_names,
+        observation_shape=interface.observation_shape,
+        scores_are=scores_are,
+        acts=acts,
+        fingerprint=fingerprint(network),
+    )
+    return ModuleAgent(network, spec, torch.device(device))

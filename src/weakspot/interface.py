@@ -1,0 +1,20 @@
+"""What an agent has to fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The side of an environment that its agents see.
+
+    Attributes:
+        environment: its id, such as ``PongNoFrameskip-v4``.
+        action_names: what its actions are called, in their order.
+        observation_shape: (c, h, w) of what is shown, in 0 to 255.
+    """
+
+    environment: str
+    action_names: tuple[str, ...]
+    observation_shape: tuple[int, int, int]
