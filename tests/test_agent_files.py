@@ -22,6 +22,7 @@ from torch import nn
 
 from weakspot.agents.actor_critic import ActorCriticNetwork
 from weakspot.agents.load import load_agent
+from weakspot.cli import main
 from weakspot.errors import AgentError, MismatchError, WeightsError
 
 torch.set_num_threads(1)
@@ -372,3 +373,45 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
     torch.save(ActorCriticNetwork(6).state_dict(), tmp_path / f"{PONG}.zip")
     with pytest.raises(WeightsError, match="a zip that a stable-baselines3 model saved"):
         load_agent(str(tmp_path / f"{PONG}.zip"))
+
+
+# --- the documentation's pages ---------------------------------------------------------------------------------------
+
+DOCS = Path(__file__).parent.parent / "docs" / "frameworks"
+TINY_RUN = [
+    *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2"),
+    *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1"),
+    *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
+    *("--analyse.goggles.episodes", "1", "--analyse.goggles.longest", "20", "--analyse.reconstructions", "2"),
+]
+
+
+def code(page: str) -> str:
+    return (DOCS / page).read_text().split("```python")[1].split("```")[0]
+
+
+def goes_through(agent: str, *arguments: str) -> None:
+    """A run with next to no budget ends in a report."""
+    assert main(["run", "--agent", agent, *arguments, "--output", "run", *TINY_RUN]) == 0
+    assert Path("run/report.html").stat().st_size > 10_000
+
+
+def test_the_page_on_stable_baselines3(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(code("stable-baselines3.md").replace("1_000_000", "120"), {})
+    goes_through(f"{PONG}.zip")
+
+
+def test_the_page_on_cleanrl(run, monkeypatch):
+    monkeypatch.chdir(run.parent.parent)
+    torch.save(cleanrl_weights(**{"network.9": 6}), run)
+    goes_through(str(run.relative_to(run.parent.parent)))
+
+
+def test_the_page_on_pytorch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_agent.py").write_text(code("pytorch.md"))
+    scope: dict = {}
+    exec(code("pytorch.md"), scope)
+    torch.save(scope["MyNetwork"](6).state_dict(), "weights.pt")
+    goes_through("my_agent.py:agent", "--environment", PONG)

@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose
-from weakspot.agents.load import load_agent
 from weakspot.analysis.goggles import GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
-from weakspot.collect import check_fit
-from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.envs.base import Environment
 from weakspot.errors import ConfigError, SaliencyError, WeakspotError
-from weakspot.pipeline import made_up_state, usable
+from weakspot.pipeline import load_pair, made_up_state
 from weakspot.saliency import saliency
 from weakspot.types import Observation
 
@@ -39,7 +37,8 @@ class CheckConfig:
     agent: str = "pong-double-dqn"
     """A name from ``weakspot agents``, a file of weights, the folder of an RL Zoo training, or path.py:factory."""
     environment: str | None = None
-    """Atari game, such as pong or PongNoFrameskip-v4; not needed where the agent's file says it."""
+    """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
+    where the agent's file says it."""
     score: float | None = None
     """What you expect it to score on average; without it, it must beat random play."""
     episodes: int = 8
@@ -136,14 +135,11 @@ def check_up(
         progress: told what is being played, and (episodes done, episodes in all).
     """
     try:
-        agent = load_agent(config.agent, environment=config.environment, device=usable(config.device))
-        atari = AtariConfig(game=config.environment or agent.spec.environment)
-        environment = AtariEnvironment(atari)
-        check_fit(agent.spec, environment.spec)
+        agent, factory = load_pair(config.agent, config.environment, config.device)
     except WeakspotError as error:
         yield Finding("loads and fits", False, f"{error.seen}; expected: {error.expected}", error.todo)
         return
-    spec = agent.spec
+    spec, environment = agent.spec, factory()
     yield Finding(
         "loads and fits",
         True,
@@ -158,10 +154,10 @@ def check_up(
         yield Finding("guided backpropagation", True, "defined for this network")
     except SaliencyError as error:
         yield Finding("guided backpropagation", False, error.seen, error.todo)
-    yield from _plays(agent, lambda: AtariEnvironment(atari), config, progress)
+    yield from _plays(agent, factory, config, progress)
 
 
-def observations(agent: Agent, environment: AtariEnvironment, seed: int) -> Observation:
+def observations(agent: Agent, environment: Environment, seed: int) -> Observation:
     """Real observations (n, c, h, w): every few decisions of an agent that does a third of them at random."""
     generator = torch.Generator().manual_seed(seed)
     shown, kept = environment.reset(seed), []
@@ -228,7 +224,7 @@ def _frames(agent: Agent, seen: Observation) -> Finding:
 
 def _plays(
     agent: Agent,
-    factory: Callable[[], AtariEnvironment],
+    factory: Callable[[], Environment],
     config: CheckConfig,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[Finding]:

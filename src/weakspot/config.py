@@ -38,7 +38,8 @@ class RunConfig:
     agent: str = "pong-double-dqn"
     """A name from ``weakspot agents``, a safetensors file, or path.py:factory for a module of your own."""
     environment: str | None = None
-    """Atari game, such as pong or PongNoFrameskip-v4; not needed where the agent's file says it."""
+    """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
+    where the agent's file says it."""
     output: Path = Path("runs/pong")
     """The run folder."""
     targets: tuple[str, ...] = ("T-", "T+", "T+-")

@@ -1,4 +1,4 @@
-"""The agent's gray observation as a differentiable function of the colour state (paper, section 4.1).
+"""The agent's observation as a differentiable function of the colour state (paper, section 4.1).
 
 Area resize and the weighted sum of colours are both linear, so gray(resize(colour)) equals resize(gray(colour)) up to
 rounding to uint8.  The pixel maximum over two emulator frames does not commute with the sum; the difference is small and
@@ -20,3 +20,8 @@ def gray_observation(state: State) -> Observation:
     weights = 255.0 * torch.tensor(GRAY, dtype=state.dtype, device=state.device)
     mixing = torch.kron(torch.eye(state.shape[1] // 3, dtype=state.dtype, device=state.device), weights[:, None])
     return (state.permute(0, 2, 3, 1) @ mixing).permute(0, 3, 1, 2)  # one product with (3k, k): fast, the channels last
+
+
+def colour_observation(state: State) -> Observation:
+    """Colour stacks (b, 3k, h, w) in 0 to 255 from the same in 0 to 1, for agents that see colour."""
+    return 255.0 * state

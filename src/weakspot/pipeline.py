@@ -31,8 +31,9 @@ from weakspot.analysis.samples import measure_samples
 from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
-from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.envs.base import EnvironmentSpec
+from weakspot.envs.base import Environment, EnvironmentSpec
+from weakspot.envs.described import DescribedEnvironment
+from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import make_folder, write_atomic, write_json, write_text
 from weakspot.precision import resolve
@@ -71,16 +72,14 @@ class Subject:
     """
 
     agent: Agent
-    factory: Callable[[], AtariEnvironment]
+    factory: Callable[[], Environment]
     perceive: Perceiver
 
 
 def subject(config: RunConfig) -> Subject:
     """Loads the agent and checks that it fits its environment, before anything takes long."""
-    agent = load_agent(config.agent, environment=config.environment, device=usable(config.device))
-    atari = AtariConfig(game=config.environment or agent.spec.environment)
-    probe = AtariEnvironment(atari)
-    check_fit(agent.spec, probe.spec)
+    agent, factory = load_pair(config.agent, config.environment, config.device)
+    probe = factory()
     perceive = Perceiver(agent, probe.observe)
     state = made_up_state(probe.spec, agent.device)
     if not torch.isfinite(perceive(state).vector()).all():
@@ -90,7 +89,27 @@ def subject(config: RunConfig) -> Subject:
             todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
         )
     saliency(perceive, state)  # refuses networks for which guided backpropagation is not defined
-    return Subject(agent, lambda: AtariEnvironment(atari), perceive)
+    return Subject(agent, factory, perceive)
+
+
+def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, Callable[[], Environment]]:
+    """An agent, and what makes copies of the environment it plays in, which fit each other.
+
+    Args:
+        agent: what :func:`load_agent` takes.
+        environment: what :func:`environment_factory` takes; None where the agent's file tells it.
+        device: where the agent computes.
+
+    Raises:
+        AgentError: the agent cannot be used, or was made for another environment.
+        ConfigError: there is no such environment or device.
+    """
+    known = described(environment) if environment else None
+    told = DescribedEnvironment(known).interface if known else environment
+    loaded = load_agent(agent, environment=told, device=usable(device))
+    factory = environment_factory(environment or loaded.spec.environment)
+    check_fit(loaded.spec, factory().spec)
+    return loaded, factory
 
 
 def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:
@@ -126,7 +145,8 @@ class Pipeline:
         self.targets = list(config.targets)
         self.slugs = self._slugs_checked()
         recipe(config.train.recipe)
-        made_of = {"agent_weights": self.subject.agent.spec.fingerprint, "agent_code": _own([config.agent])}
+        own = _own([config.agent, config.environment or ""])
+        made_of = {"agent_weights": self.subject.agent.spec.fingerprint, "own_files": own}
         self.folder = RunFolder(config.output, config.record() | made_of)
 
     def run(self) -> Path:
@@ -482,8 +502,9 @@ def command_line(config: RunConfig) -> str:
 
 
 def _own(names: list[str]) -> list[str]:
-    """Fingerprints of the user's own files among ``path.py:function`` names."""
-    return [file_digest(Path(name.rpartition(":")[0])) for name in names if ".py:" in name]
+    """Fingerprints of the user's own files among names such as ``path.py:function`` and ``path.toml``."""
+    paths = [name.rpartition(":")[0] if ".py:" in name else name for name in names]
+    return [file_digest(Path(path)) for path in paths if path.endswith((".py", ".toml"))]
 
 
 def _apart(ranked: np.ndarray, dataset: StateDataset, count: int, gap: int = 20) -> np.ndarray:

@@ -214,8 +214,9 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
         return SHARP[upper](sharpness)
     if upper in PLAIN:
         return PLAIN[upper]()
-    if upper in agent.action_names:
-        return action(upper, agent.action_names.index(upper))
+    for index, called in enumerate(agent.action_names):
+        if called.upper() == upper:
+            return action(called, index)
     known = ["T-", "T+", "T+-", *PLAIN, *agent.action_names]
     near = difflib.get_close_matches(upper, known, n=3)
     raise UnknownTargetError(

@@ -21,6 +21,7 @@ class EnvironmentSpec:
         frames: k, the number of frames in a state.
         height, width: of a frame, in pixels.
         channels: 3 for colour.
+        gray: whether the agent sees gray frames.
         preprocessing: how observations come about, for the records.
     """
 
@@ -31,11 +32,12 @@ class EnvironmentSpec:
     width: int
     channels: int
     preprocessing: dict[str, Any]
+    gray: bool = True
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
-        """(c, h, w) of the agent's gray observation."""
-        return self.frames, self.height, self.width
+        """(c, h, w) of the agent's observation."""
+        return self.frames * (1 if self.gray else self.channels), self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Step:
     """What one environment shows after a reset or a decision.
 
     Attributes:
-        observation: what the agent sees (k, h, w), uint8.
+        observation: what the agent sees (c, h, w), uint8.
         frame: the newest colour frame (h, w, 3), uint8.
         reward: of the decision, unclipped.
         terminated, truncated: the episode is over.

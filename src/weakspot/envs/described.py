@@ -1,0 +1,292 @@
+"""Any gymnasium environment whose observation is an image, with its preprocessing described as data.
+
+A description is an id, which stands for four gray frames of 84x84, or a TOML file:
+
+    id = "CarRacing-v3"          # what gymnasium.make is given
+    frames = 4                   # k, frames in a state
+    gray = true                  # what the agent sees of each; the state model always sees colour
+    size = [84, 84]              # height and width; leave it out to keep the environment's own
+    crop = [0, 12, 0, 0]         # pixels cut off the picture before it is resized: top, bottom, left, right
+    frame_skip = 1               # steps that an action is held
+    actions = ["nothing", "left", "right", "gas", "brake"]
+    [make]                       # further arguments of gymnasium.make
+    continuous = false
+
+Such environments have no states to store.  A snapshot is the episode's seed and its actions, and to restore it is to play
+them again, which is checked by what it then shows: an environment that is not repeatable is found out, and refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gymnasium
+import numpy as np
+
+from weakspot.envs.base import EnvironmentSpec, Step
+from weakspot.envs.snapshot import pack, unpack
+from weakspot.errors import ConfigError, SnapshotError
+from weakspot.interface import Interface
+from weakspot.observation import colour_observation, gray_observation
+from weakspot.types import Observation, State
+
+
+@dataclass(frozen=True)
+class Description:
+    """How an environment is made and shown.
+
+    Attributes:
+        id: what ``gymnasium.make`` is given.
+        frames: k, frames in a state.
+        gray: whether the agent sees gray frames; otherwise colour, the channels of each frame together.
+        size: height and width of a frame, or None for the environment's own.
+        crop: pixels that are cut off before: top, bottom, left, right.
+        frame_skip: steps that an action is held; rewards are added up.
+        actions: what the actions are called, or None for their numbers.
+        make: further arguments of ``gymnasium.make``.
+    """
+
+    id: str
+    frames: int = 4
+    gray: bool = True
+    size: tuple[int, int] | None = (84, 84)
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    frame_skip: int = 1
+    actions: tuple[str, ...] | None = None
+    make: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        numbers = (self.frames, self.frame_skip, *(self.size or (1, 1)))
+        if min(numbers) < 1 or min(self.crop) < 0 or len(self.crop) != 4 or len(self.size or (1, 1)) != 2:
+            raise ConfigError(
+                f"an environment with frames = {self.frames}, frame_skip = {self.frame_skip}, size = {self.size}, "
+                f"crop = {self.crop}",
+                expected="frames and frame_skip from 1 up, size = [height, width], crop = [top, bottom, left, right]",
+            )
+
+
+def read_description(path: Path) -> Description:
+    """The description in a TOML file.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that is not known.
+    """
+    known = [f.name for f in fields(Description)]
+    todo = f"see the example at the head of weakspot.envs.described; it knows {', '.join(known)}"
+    try:
+        told = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", expected="an environment as TOML", todo=todo) from error
+    unknown = sorted(set(told) - set(known))
+    if unknown or not isinstance(told.get("id"), str):
+        raise ConfigError(
+            f"{path} says {', '.join(unknown)}" if unknown else f"{path} has no id",
+            expected="id, and nothing that is not known",
+            todo=todo,
+        )
+    settings: dict[str, Any] = {"size": None}
+    settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    try:
+        return Description(**settings)
+    except TypeError as error:
+        raise ConfigError(f"{path}: {error}", expected="values as in the example", todo=todo) from error
+
+
+class DescribedEnvironment:
+    """A described environment, as :class:`weakspot.envs.base.Environment` wants it.
+
+    Args:
+        description: how it is made and shown.
+
+    Raises:
+        ConfigError: gymnasium does not have it, it shows no image, or its actions are not discrete.
+    """
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+        self._env = _made(description)
+        self._names = _action_names(self._env, description)
+        shape = self._env.observation_space.shape
+        assert shape is not None
+        top, bottom, left, right = description.crop
+        self._cut = (slice(top, shape[0] - bottom), slice(left, shape[1] - right))
+        own = (shape[0] - top - bottom, shape[1] - left - right)
+        if min(own) < 1:
+            raise ConfigError(
+                f"crop = {list(description.crop)} leaves {own[0]}x{own[1]} of {shape[0]}x{shape[1]}",
+                expected="something to be left",
+            )
+        self._size = description.size or own
+        self._seeds = np.random.default_rng(0)
+        self._seed, self._actions = 0, []
+        self._frames: deque[np.ndarray] = deque(maxlen=description.frames)
+        self._step: Step | None = None
+
+    @property
+    def spec(self) -> EnvironmentSpec:
+        """Its id, actions and picture."""
+        told = self.description
+        return EnvironmentSpec(
+            id=told.id,
+            action_names=self._names,
+            frames=told.frames,
+            height=self._size[0],
+            width=self._size[1],
+            channels=3,
+            gray=told.gray,
+            preprocessing=asdict(told) | {"resize": "area"},
+        )
+
+    @property
+    def interface(self) -> Interface:
+        """What its agents have to fit."""
+        return Interface(self.description.id, self._names, self.spec.observation_shape)
+
+    @property
+    def observe(self) -> Callable[[State], Observation]:
+        """The observation as a differentiable function of the state."""
+        return gray_observation if self.description.gray else colour_observation
+
+    def reset(self, seed: int | None = None) -> Step:
+        """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
+        if seed is not None:
+            self._seeds = np.random.default_rng(seed)
+        return self._start(int(self._seeds.integers(2**31)))
+
+    def step(self, action: int) -> Step:
+        """Takes one of the ``spec.action_names`` by number and holds it for ``frame_skip`` steps.
+
+        Raises:
+            ConfigError: there is no such action, or no episode is running.
+        """
+        if self._step is None or self._step.terminated or self._step.truncated:
+            raise ConfigError("a decision without a running episode", expected="reset() before step()")
+        if not 0 <= action < len(self._names):
+            raise ConfigError(f"action {action}", expected=f"a number from 0 to {len(self._names) - 1}")
+        self._actions.append(action)
+        start = getattr(self._env.action_space, "start", 0)
+        total, terminated, truncated, picture = 0.0, False, False, None
+        for _ in range(self.description.frame_skip):
+            picture, reward, terminated, truncated, _ = self._env.step(int(action + start))
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return self._show(picture, total, bool(terminated), bool(truncated))
+
+    def snapshot(self) -> bytes:
+        """The episode's seed and its actions, under a checksum, with a digest of what it shows.
+
+        Raises:
+            ConfigError: before the first reset.
+        """
+        if self._step is None:
+            raise ConfigError("a snapshot before the first episode", expected="reset() before snapshot()")
+        header = {
+            "settings": self._settings(),
+            "seed": self._seed,
+            "actions": self._actions,
+            "seeds": self._seeds.bit_generator.state,
+            "shows": self._digest(),
+        }
+        return pack(header, {})
+
+    def restore(self, snapshot: bytes) -> Step:
+        """Plays a snapshot's actions again, and shows what it showed.
+
+        Raises:
+            SnapshotError: the snapshot is damaged, of another environment, or the environment does not repeat itself.
+        """
+        header, _ = unpack(snapshot)
+        if header["settings"] != self._settings():
+            raise SnapshotError(
+                f"a snapshot of {json.dumps(header['settings'])}",
+                expected=json.dumps(self._settings()),
+                todo="restore it into an environment with the same settings",
+            )
+        shown = self._start(header["seed"])
+        for action in header["actions"]:
+            shown = self.step(action)
+        self._seeds.bit_generator.state = header["seeds"]
+        if self._digest() != header["shows"]:
+            raise SnapshotError(
+                f"{self.description.id} shows something else after the same {len(header['actions'])} actions from the same "
+                "seed",
+                expected="an environment that repeats itself",
+                todo="look for random numbers in it that reset(seed=...) does not set",
+            )
+        return shown
+
+    def _start(self, seed: int) -> Step:
+        self._seed, self._actions = seed, []
+        black = np.zeros((*self._size, 3), np.uint8)
+        self._frames.extend([black] * self.description.frames)
+        picture, _ = self._env.reset(seed=seed)
+        return self._show(picture, 0.0, False, False)
+
+    def _show(self, picture: Any, reward: float, terminated: bool, truncated: bool) -> Step:
+        cut = np.array(picture[self._cut])
+        frame = cut if cut.shape[:2] == self._size else cv2.resize(cut, self._size[::-1], interpolation=cv2.INTER_AREA)
+        self._frames.append(frame)
+        self._step = Step(
+            observation=self._observation(),
+            frame=frame,
+            reward=reward,
+            terminated=terminated,
+            truncated=truncated,
+            life_lost=False,
+            ram=np.zeros(0, np.uint8),
+        )
+        return self._step
+
+    def _observation(self) -> np.ndarray:
+        if self.description.gray:
+            return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
+        return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
+
+    def _digest(self) -> str:
+        return hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
+
+    def _settings(self) -> dict[str, Any]:
+        return json.loads(json.dumps(asdict(self.description)))
+
+
+def _made(description: Description) -> gymnasium.Env[Any, Any]:
+    try:
+        made = gymnasium.make(description.id, disable_env_checker=True, **description.make)
+    except (gymnasium.error.Error, TypeError, ImportError) as error:
+        raise ConfigError(
+            f"gymnasium cannot make {description.id!r}: {error}",
+            expected="the id of an environment that is installed here",
+            todo="install the package it comes with; an id of a module that registers it is written module:id",
+        ) from error
+    space = made.observation_space
+    shape = space.shape or ()
+    if space.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
+        raise ConfigError(
+            f"{description.id} shows {space}",
+            expected="a colour picture: bytes of shape (height, width, 3)",
+            todo="wrap it so that it shows the picture (gymnasium.wrappers.AddRenderObservation), and register that",
+        )
+    return made
+
+
+def _action_names(env: gymnasium.Env[Any, Any], description: Description) -> tuple[str, ...]:
+    space = env.action_space
+    if not isinstance(space, gymnasium.spaces.Discrete):
+        raise ConfigError(
+            f"the actions of {description.id} are {space}",
+            expected="discrete actions",
+            todo="make it with discrete actions, such as continuous = false under [make] for CarRacing",
+        )
+    names = description.actions or tuple(str(number) for number in range(int(space.n)))
+    if len(names) != space.n:
+        raise ConfigError(f"{len(names)} names for the {space.n} actions of {description.id}", expected="one name an action")
+    return names

@@ -1,0 +1,266 @@
+"""Environments that are no Atari games: what they show against gymnasium's own, and going back by playing again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from weakspot.cli import main
+from weakspot.collect import CollectConfig, collect
+from weakspot.dataset import as_state
+from weakspot.envs.base import Environment
+from weakspot.envs.described import DescribedEnvironment, Description, read_description
+from weakspot.envs.make import described, environment_factory
+from weakspot.errors import ConfigError, SnapshotError
+from weakspot.observation import gray_observation
+from weakspot.pipeline import load_pair
+
+torch.set_num_threads(1)
+
+CAR = Description(
+    "CarRacing-v3",
+    size=(42, 48),
+    crop=(0, 12, 0, 0),
+    frame_skip=2,
+    actions=("nothing", "left", "right", "gas", "brake"),
+    make={"continuous": False},
+)
+TOML = """
+id = "CarRacing-v3"
+size = [42, 48]
+crop = [0, 12, 0, 0]
+frame_skip = 2
+actions = ["nothing", "left", "right", "gas", "brake"]
+[make]
+continuous = false
+"""
+
+
+class Drifting(gymnasium.Env):
+    """A square that moves, and forgets its seed if it is told to."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (20, 30, 3), np.uint8)
+    action_space = gymnasium.spaces.Discrete(3, start=5)
+    made = 0
+
+    def __init__(self, forgets: bool = False):
+        self.forgets = forgets
+        Drifting.made += 1
+        self.own = np.random.default_rng(Drifting.made)
+
+    def _picture(self):
+        picture = np.zeros((20, 30, 3), np.uint8)
+        picture[5:9, self.at : self.at + 4] = (250, 100, 20)
+        return picture
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at, self.time = int(self.np_random.integers(20)), 0
+        return self._picture(), {}
+
+    def step(self, action):
+        assert action in (5, 6, 7)
+        random = self.own if self.forgets else self.np_random
+        self.at = int(np.clip(self.at + action - 6 + random.integers(-1, 2), 0, 26))
+        self.time += 1
+        return self._picture(), float(self.at == 13), self.time >= 9, False, {}
+
+
+class Words(gymnasium.Env):
+    observation_space = gymnasium.spaces.Text(5)
+    action_space = gymnasium.spaces.Discrete(2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    for name, entry in (("Drifting-v0", Drifting), ("Words-v0", Words)):
+        gymnasium.register(name, entry)
+    yield
+    for name in ("Drifting-v0", "Words-v0"):
+        gymnasium.registry.pop(name)
+
+
+DRIFTING = Description("Drifting-v0", frames=3, gray=False, size=None)
+
+
+def test_car_racing_shows_what_gymnasium_shows():
+    ours, theirs = DescribedEnvironment(CAR), gymnasium.make("CarRacing-v3", continuous=False)
+    assert isinstance(ours, Environment)
+    shown = ours.reset(3)
+    picture, _ = theirs.reset(seed=int(np.random.default_rng(3).integers(2**31)))
+    stack = [np.zeros((42, 48), np.uint8)] * 3
+    for action in (3, 3, 1, 0):
+        frame = cv2.resize(picture[:84], (48, 42), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(shown.frame, frame)
+        stack = [*stack[-3:], cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)]
+        np.testing.assert_array_equal(shown.observation, np.stack(stack))
+        shown, rewards = ours.step(action), []
+        for _ in range(2):
+            picture, reward, *_ = theirs.step(action)
+            rewards.append(float(reward))
+        assert shown.reward == pytest.approx(sum(rewards))
+    state = as_state(np.stack([*ours._frames])[None])
+    observed = gray_observation(state).numpy()[0]
+    assert np.abs(observed - shown.observation).max() < 1.5, "the agent sees the state's own gray, up to rounding"
+
+
+@pytest.mark.parametrize("description", [CAR, DRIFTING], ids=["car", "drifting"])
+def test_going_back_is_playing_again(description):
+    rng = np.random.default_rng(0)
+    played = DescribedEnvironment(description)
+    shown = played.reset(4)
+    for _ in range(12):
+        shown = played.reset() if shown.terminated else played.step(int(rng.integers(3)))
+    snapshot = played.snapshot()
+    other = DescribedEnvironment(description)
+    np.testing.assert_array_equal(other.restore(snapshot).observation, shown.observation)
+    for _ in range(12):
+        action = int(rng.integers(3))
+        steps = [env.reset() if shown.terminated else env.step(action) for env in (played, other)]
+        shown = steps[0]
+        np.testing.assert_array_equal(shown.observation, steps[1].observation)
+        assert shown.reward == steps[1].reward and shown.terminated == steps[1].terminated
+
+
+def test_an_environment_that_does_not_repeat_itself_is_found_out():
+    description = Description("Drifting-v0", size=None, make={"forgets": True})
+    played = DescribedEnvironment(description)
+    played.reset(0)
+    for _ in range(8):
+        played.step(1)
+    with pytest.raises(SnapshotError, match="repeats itself"):
+        DescribedEnvironment(description).restore(played.snapshot())
+    with pytest.raises(SnapshotError, match="a snapshot of"):
+        DescribedEnvironment(DRIFTING).restore(played.snapshot())
+    with pytest.raises(SnapshotError, match="checksum"):
+        played.restore(played.snapshot()[:-1])
+
+
+def test_a_description_in_a_file(tmp_path):
+    path = tmp_path / "car.toml"
+    path.write_text(TOML)
+    assert described(str(path)) == CAR
+    assert DescribedEnvironment(CAR).interface.action_names[3] == "gas"
+    assert described("CarRacing-v3") == Description("CarRacing-v3")
+    path.write_text('id = "CarRacing-v3"')
+    assert read_description(path).size is None, "no size is the environment's own"
+    for game in ("pong", "PongNoFrameskip-v4", "ALE/Pong-v5"):
+        assert described(game) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("id = ", "cannot be read"),
+        ("frames = 4", "no id"),
+        ('id = "Drifting-v0"\nframe = 4', "says frame"),
+        ('id = "Drifting-v0"\nframes = 0', "frames = 0"),
+        ('id = "Drifting-v0"\nframes = "four"', "values as in the example"),
+        ('id = "Drifting-v0"\nsize = 84', "values as in the example|size"),
+        ('id = "Drifting-v0"\ncrop = [1, 2]', "crop"),
+    ],
+)
+def test_descriptions_that_cannot_be(tmp_path, text, words):
+    path = tmp_path / "env.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_description(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_description(tmp_path / "missing.toml")
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        (Description("Nowhere-v0"), "cannot make"),
+        (Description("Words-v0"), "colour picture"),
+        (Description("CarRacing-v3"), "discrete actions"),
+        (Description("CarRacing-v3", make={"colour": 1}), "cannot make"),
+        (Description("Drifting-v0", crop=(10, 10, 0, 0)), "leaves 0x30"),
+        (Description("Drifting-v0", actions=("a",)), "1 names for the 3 actions"),
+    ],
+)
+def test_environments_that_cannot_be(description, words):
+    with pytest.raises(ConfigError, match=words):
+        DescribedEnvironment(description)
+
+
+def test_decisions_that_cannot_be():
+    environment = DescribedEnvironment(DRIFTING)
+    with pytest.raises(ConfigError, match="without a running episode"):
+        environment.step(0)
+    with pytest.raises(ConfigError, match="before the first episode"):
+        environment.snapshot()
+    environment.reset(0)
+    with pytest.raises(ConfigError, match="action 3"):
+        environment.step(3)
+
+
+AGENT = """
+import torch
+from torch import nn
+
+def agent():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(9, 4, 5, stride=5), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3))
+"""
+
+
+def test_collecting_goes_on_after_a_kill_with_the_same_bits(tmp_path):
+    (tmp_path / "agent.py").write_text(AGENT)
+    (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\n')
+    agent, factory = load_pair(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), "cpu")
+    assert agent.spec.observation_shape == (9, 20, 30) and agent.spec.environment == "Drifting-v0"
+    config = CollectConfig(frames=80, streams=2, shard_steps=10, snapshot_every=5)
+
+    def killed(done, total):
+        if done >= 50:
+            raise KeyboardInterrupt
+
+    whole = collect(agent, factory, config, tmp_path / "whole", workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        collect(agent, factory, config, tmp_path / "parts", killed, workers=1)
+    parts = collect(agent, factory, config, tmp_path / "parts", workers=1)
+    everything = np.arange(len(whole))
+    np.testing.assert_array_equal(whole.stacks(everything), parts.stacks(everything))
+    np.testing.assert_array_equal(whole.scores, parts.scores)
+    at, snapshot = parts.snapshot_before(33)
+    np.testing.assert_array_equal(factory().restore(snapshot).frame, parts.newest(np.array([at]))[0])
+    told = json.loads((tmp_path / "parts" / "meta.json").read_text())["environment"]
+    assert told["gray"] is False and told["preprocessing"]["frames"] == 3
+
+
+def test_any_name(tmp_path):
+    assert environment_factory("pong")().spec.id == "PongNoFrameskip-v4"
+    assert environment_factory("Drifting-v0")().spec.height == 84
+
+
+def test_a_run_from_one_command(tmp_path):
+    """Colour frames of an odd size, named by a file, through to the report."""
+    (tmp_path / "agent.py").write_text(AGENT)
+    (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\nactions = ["back", "stay", "on"]\n')
+    command = [
+        *("run", "--agent", f"{tmp_path / 'agent.py'}:agent", "--environment", str(tmp_path / "env.toml")),
+        *("--output", str(tmp_path / "run"), "--targets", "T-", "on", "--collect.frames", "240", "--collect.streams", "2"),
+        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
+        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
+    ]
+    assert main(command) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Drifting-v0" in page and "States that call for on" in page
+    made = np.load(tmp_path / "run" / "synthesize" / "action-on" / "findings.npz")
+    assert any(made[name].shape[1:] == (3, 20, 30, 3) for name in made.files)
+
+
+def test_the_page_on_environments(tmp_path):
+    page = (Path(__file__).parent.parent / "docs" / "environments.md").read_text()
+    (tmp_path / "car.toml").write_text(page.split("```toml")[1].split("```")[0])
+    shown = environment_factory(str(tmp_path / "car.toml"))().reset(0)
+    assert shown.observation.shape == (4, 84, 84) and shown.frame.shape == (84, 84, 3)
