@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -364,9 +366,80 @@ def test_a_state_dict_saved_by_torch(tmp_path, suffix):
     path = tmp_path / f"acktr_{PONG}.{suffix}"
     torch.save(network.state_dict(), path)
     torch.testing.assert_close(load_agent(str(path))(images()).value, network(images())[1][:, 0])
-    torch.save(network, path)
-    with pytest.raises(WeightsError, match="could run any code"):
+
+
+PUBLISHED = """
+import sys, torch
+from torch import nn
+
+class Flatten(nn.Module):
+    def forward(self, x):
+        return x.view(x.size(0), -1)
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(4, 32, 8, stride=4), nn.ReLU(), nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
+            nn.Conv2d(64, 32, 3, stride=1), nn.ReLU(), Flatten(), nn.Linear(32 * 7 * 7, 512), nn.ReLU(),
+        )
+        self.critic_linear = nn.Linear(512, 1)
+
+class Categorical(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(512, 6)
+
+class Policy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base, self.dist = Base(), Categorical()
+
+class Canary:
+    def __reduce__(self):
+        return (open, (sys.argv[2], "w"))
+
+torch.manual_seed(0)
+network = Policy()
+x = torch.load(sys.argv[1], weights_only=True)
+for legacy in (False, True):
+    torch.save([network, Canary()], f"{sys.argv[1]}.{legacy}.pt", _use_new_zipfile_serialization=not legacy)
+features = network.base.main(x / 255)
+scores = network.dist.linear(features).log_softmax(1)
+torch.save([scores, network.base.critic_linear(features)[:, 0]], f"{sys.argv[1]}.answer")
+"""
+
+
+def test_a_network_that_was_pickled_whole_gives_its_tensors_and_nothing_is_run(tmp_path):
+    """As ikostrikov's repository publishes them: a list of the policy and running statistics, by classes not known here."""
+    script, shown, canary = tmp_path / "published.py", tmp_path / PONG, tmp_path / "canary"
+    script.write_text(PUBLISHED)
+    torch.save(images(), shown)
+    subprocess.run([sys.executable, str(script), str(shown), str(canary)], check=True)
+    scores, value = torch.load(f"{shown}.answer", weights_only=True)
+    canary.unlink(missing_ok=True)
+    for legacy in (False, True):
+        output = load_agent(f"{shown}.{legacy}.pt")(images())
+        torch.testing.assert_close(output.scores, scores)
+        torch.testing.assert_close(output.value, value)
+    assert not canary.exists()
+
+
+def test_what_holds_no_network_is_refused(tmp_path):
+    path = tmp_path / f"{PONG}.pt"
+    path.write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    with pytest.raises(WeightsError, match="cannot be read"):
         load_agent(str(path))
+    torch.save([Canary(tmp_path / "canary")], path)
+    with pytest.raises(WeightsError, match="holds no network"):
+        load_agent(str(path))
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path)
+    with pytest.raises(WeightsError, match="TorchScript"):
+        load_agent(str(path))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_agent(str(path))
+    assert not (tmp_path / "canary").exists()
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path):

@@ -41,6 +41,23 @@ class ActorCriticNetwork(nn.Module):
         return self.actor_linear(x), self.critic_linear(x)
 
 
+LATER_NAMES = {
+    "base.main.0": "conv1",
+    "base.main.2": "conv2",
+    "base.main.4": "conv3",
+    "base.main.7": "linear1",
+    "base.critic_linear": "critic_linear",
+    "dist.linear": "actor_linear",
+}
+"""What later versions of the repository call the layers."""
+
+
+def earlier_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under the names of :class:`ActorCriticNetwork`, where they have those of later versions."""
+    split = {name: name.rpartition(".") for name in weights}
+    return {f"{LATER_NAMES.get(split[name][0], split[name][0])}.{split[name][2]}": weights[name] for name in weights}
+
+
 def is_actor_critic(weights: Mapping[str, Tensor]) -> bool:
     """Whether the tensors carry the names of this network."""
     return {name.split(".")[0] for name in weights} >= {"conv1", "linear1", "actor_linear", "critic_linear"}

@@ -12,14 +12,15 @@ from types import ModuleType
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from weakspot.agents import dueling, zoo
-from weakspot.agents.actor_critic import is_actor_critic, load_actor_critic
+from weakspot.agents.actor_critic import earlier_names, is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.cleanrl import load_cleanrl
 from weakspot.agents.fitting import trained_on
 from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
+from weakspot.agents.pickled import read_pickled
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
 from weakspot.agents.weights import listed, read_tensors, read_weights
@@ -39,7 +40,8 @@ def load_agent(reference: str, *, environment: str | Interface | None = None, de
 
             - the name of an agent that ships with the package, such as ``pong-double-dqn``;
             - the path of a ``.safetensors`` file: one that weakspot exported, or a plain state dict of the actor-critic
-              network of the pytorch-a2c-ppo-acktr repositories (a ``.pt`` of tensors alone will do for that, too);
+              network of the pytorch-a2c-ppo-acktr repositories; of that, the ``.pt`` as it is published will do as well
+              (of a network that is pickled whole, only the tensors are read);
             - the path of a zip that a DQN, QR-DQN, A2C or PPO of stable-baselines3 or sb3-contrib saved, or the folder of a
               training with RL Zoo;
             - the path of a ``.cleanrl_model`` of CleanRL's dqn_atari, c51_atari or ppo_atari;
@@ -74,6 +76,15 @@ def load_agent(reference: str, *, environment: str | Interface | None = None, de
     return agent
 
 
+def _saved_by_torch(path: Path) -> dict[str, Tensor]:
+    """The tensors of a state dict, or of a network that was pickled whole."""
+    content = path.read_bytes()
+    try:
+        return read_tensors(content, str(path))
+    except WeightsError:
+        return read_pickled(content, str(path))
+
+
 def _interface(path: Path, given: str | Interface | None, told: str | None = None) -> Interface:
     """That of the environment the user gives, or the file at ``path`` tells."""
     return given if isinstance(given, Interface) else interface(trained_on(path, given, told))
@@ -105,11 +116,12 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
     if suffix != ".safetensors" and not path.exists():
         path = zoo.path(reference)
     if suffix in _SAVED_BY_TORCH and path.is_file():
-        weights, metadata = read_tensors(path.read_bytes(), str(path)), {}
+        weights, metadata = _saved_by_torch(path), {}
     else:
         weights, metadata = read_weights(path)
     if dueling.METADATA_KEY in metadata:
         return dueling.from_weights(path, weights, dueling.read_card(metadata, str(path)), device=device)
+    weights = earlier_names(weights)
     if is_actor_critic(weights):
         return load_actor_critic(path, weights, _interface(path, environment, metadata.get("env")), device=device)
     raise WeightsError(

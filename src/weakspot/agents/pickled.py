@@ -1,0 +1,121 @@
+"""The tensors of a network that was pickled whole, without its code and without running anything.
+
+``torch.save(network)`` writes a pickle that names classes and functions to be called.  Here only the functions that put a
+tensor together are; everything else becomes an empty husk that keeps what the pickle says of its attributes, among them the
+parameters and modules of ``nn.Module``.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import types
+import warnings
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch._utils
+from torch import Tensor
+
+from weakspot.errors import WeightsError
+
+ADMITTED: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    **{
+        ("torch._utils", name): getattr(torch._utils, name)
+        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+    },
+}
+"""All that a pickle may call."""
+
+
+class Husk:
+    """Stands for an object of a class that is not made."""
+
+    dump_patches = False  # asked for by torch.load
+    state: Any = None
+
+    def __new__(cls, *arguments: object, **named: object) -> Husk:
+        return object.__new__(cls)
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        pass
+
+    def __call__(self, *arguments: object, **named: object) -> Husk:
+        return Husk()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __setitem__(self, key: object, value: object) -> None:
+        pass
+
+    def append(self, value: object) -> None:
+        pass
+
+    def extend(self, values: object) -> None:
+        pass
+
+
+class TensorsOnly(pickle.Unpickler):
+    """Makes husks of everything but tensors and plain containers."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return ADMITTED.get((module, name)) or type(name, (Husk,), {})
+
+
+def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
+    """The parameters and buffers, float32, of the first network in a file that ``torch.save`` wrote, by their names.
+
+    Args:
+        content: the file's bytes.
+        source: where they come from, for errors.
+
+    Raises:
+        WeightsError: the file is damaged, is a TorchScript archive (which is code), or holds no network.
+    """
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            if any(name.endswith("constants.pkl") for name in file.namelist()):
+                raise WeightsError(
+                    f"{source} is a TorchScript archive, which is code; it is not run",
+                    expected="a network or a state dict that torch.save wrote",
+                    todo="write a function that loads it, and name it as path.py:factory",
+                )
+    reading = types.ModuleType("tensors_only")
+    reading.Unpickler = TensorsOnly  # type: ignore[attr-defined]
+    reading.load = lambda file, **settings: TensorsOnly(file, **settings).load()  # type: ignore[attr-defined]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the source of husks cannot be found
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", pickle_module=reading, weights_only=False)
+    except Exception as error:  # a pickle can ask anything of a husk
+        raise WeightsError(
+            f"{source} cannot be read: {type(error).__name__} {str(error).splitlines()[0] if str(error) else ''} "
+            f"({len(content):,} bytes)",
+            expected="a complete file that torch.save wrote",
+            todo="fetch it again, or load it in a function of yours: path.py:factory",
+        ) from error
+    for candidate in loaded if isinstance(loaded, Sequence) else [loaded]:
+        if found := dict(_tensors(candidate, "")):
+            return found
+    raise WeightsError(
+        f"{source} holds no network",
+        expected="an nn.Module, or a list that begins with one, as torch.save writes it",
+        todo="load it in a function of yours: path.py:factory",
+    )
+
+
+def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    state = module.state if isinstance(module, Husk) else None
+    if not isinstance(state, Mapping):
+        return
+    for kind in ("_parameters", "_buffers"):
+        for name, tensor in (state.get(kind) or {}).items():
+            if isinstance(tensor, Tensor):
+                yield f"{prefix}{name}", tensor.detach().float() if tensor.is_floating_point() else tensor
+    for name, part in (state.get("_modules") or {}).items():
+        yield from _tensors(part, f"{prefix}{name}.")
