@@ -90,7 +90,7 @@ def failed(found):
         ("batching", "answers one by one as in a batch", "batch normalisation"),
         ("blind", "looks at every frame", "frame 1, 4"),
         ("constant", "tells states apart", "0 to 255"),
-        ("tanh", "guided backpropagation", ""),
+        ("tanh", "guided backpropagation", "ReLU"),
     ],
 )
 def test_what_is_wrong_is_found_and_said(networks, name, check, words):

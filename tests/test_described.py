@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+from weakspot.analysis.objects import recalls
+from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
 from weakspot.collect import CollectConfig, collect
 from weakspot.dataset import as_state
 from weakspot.envs.base import Environment
 from weakspot.envs.described import DescribedEnvironment, Description, read_description
 from weakspot.envs.make import described, environment_factory
-from weakspot.errors import ConfigError, SnapshotError
+from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
 from weakspot.observation import gray_observation
 from weakspot.pipeline import load_pair
 
@@ -69,7 +71,13 @@ class Drifting(gymnasium.Env):
         random = self.own if self.forgets else self.np_random
         self.at = int(np.clip(self.at + action - 6 + random.integers(-1, 2), 0, 26))
         self.time += 1
-        return self._picture(), float(self.at == 13), self.time >= 9, False, {}
+        return (
+            self._picture(),
+            float(self.at == 13),
+            self.time >= (self.own.integers(3, 9) if self.forgets else 9),
+            False,
+            {},
+        )
 
 
 class Words(gymnasium.Env):
@@ -130,12 +138,14 @@ def test_going_back_is_playing_again(description):
 
 def test_an_environment_that_does_not_repeat_itself_is_found_out():
     description = Description("Drifting-v0", size=None, make={"forgets": True})
-    played = DescribedEnvironment(description)
-    played.reset(0)
-    for _ in range(8):
-        played.step(1)
-    with pytest.raises(SnapshotError, match="repeats itself"):
-        DescribedEnvironment(description).restore(played.snapshot())
+    for seed in range(8):
+        played = DescribedEnvironment(description)
+        shown = played.reset(seed)
+        while not shown.terminated:
+            shown = played.step(1)
+        with pytest.raises(SnapshotError, match="repeats itself"):
+            DescribedEnvironment(description).restore(played.snapshot())
+        played.close()
     with pytest.raises(SnapshotError, match="a snapshot of"):
         DescribedEnvironment(DRIFTING).restore(played.snapshot())
     with pytest.raises(SnapshotError, match="checksum"):
@@ -161,9 +171,14 @@ def test_a_description_in_a_file(tmp_path):
         ("frames = 4", "no id"),
         ('id = "Drifting-v0"\nframe = 4', "says frame"),
         ('id = "Drifting-v0"\nframes = 0', "frames = 0"),
-        ('id = "Drifting-v0"\nframes = "four"', "values as in the example"),
-        ('id = "Drifting-v0"\nsize = 84', "values as in the example|size"),
+        ('id = "Drifting-v0"\nframes = "four"', "whole numbers"),
+        ('id = "Drifting-v0"\nsize = 84', "size"),
         ('id = "Drifting-v0"\ncrop = [1, 2]', "crop"),
+        ('id = "Drifting-v0"\nframe_skip = 1.5', "whole numbers"),
+        ('id = "Drifting-v0"\nsize = [84.0, 84.0]', "whole numbers"),
+        ('id = "Drifting-v0"\nactions = "abc"', "different names"),
+        ('id = "Drifting-v0"\nactions = [1, 2, 3]', "different names"),
+        ('id = "Drifting-v0"\nactions = ["a", "a", "b"]', "different names"),
     ],
 )
 def test_descriptions_that_cannot_be(tmp_path, text, words):
@@ -215,7 +230,7 @@ def agent():
 def test_collecting_goes_on_after_a_kill_with_the_same_bits(tmp_path):
     (tmp_path / "agent.py").write_text(AGENT)
     (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\n')
-    agent, factory = load_pair(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), "cpu")
+    agent, factory, _ = load_pair(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), "cpu")
     assert agent.spec.observation_shape == (9, 20, 30) and agent.spec.environment == "Drifting-v0"
     config = CollectConfig(frames=80, streams=2, shard_steps=10, snapshot_every=5)
 
@@ -236,26 +251,57 @@ def test_collecting_goes_on_after_a_kill_with_the_same_bits(tmp_path):
     assert told["gray"] is False and told["preprocessing"]["frames"] == 3
 
 
-def test_any_name(tmp_path):
+def test_any_name():
     assert environment_factory("pong")().spec.id == "PongNoFrameskip-v4"
-    assert environment_factory("Drifting-v0")().spec.height == 84
+    assert environment_factory(Description("Drifting-v0"))().spec.height == 84
+    with pytest.raises(UnknownGameError, match=r"(?s)gymnasium has no such id.*CarRacing-v3"):
+        described("CarRacing-v9")
+
+
+def test_checks_of_an_agent_that_sees_colour(tmp_path):
+    (tmp_path / "agent.py").write_text(AGENT)
+    (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\n')
+    config = CheckConfig(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), score=1e3, episodes=2, longest=3)
+    found = {finding.name: finding for finding in check_up(config)}
+    assert "3 of 3 frames" in found["looks at every frame"].said
+    assert "plays no better with blue, green and red in this order" in found
+    assert not any("rows and columns" in name for name in found), "which are not as many"
+
+
+def test_objects_are_only_known_of_an_atari():
+    """Whatever an environment is called."""
+    frames = np.zeros((3, 20, 30, 3), np.uint8)
+    for name in ("PongDuel-v0", "Seaquest-v9", "ALE/Qbert-v5"):
+        assert recalls(name, frames, frames, np.zeros((3, 0), np.uint8)) == {}
 
 
 def test_a_run_from_one_command(tmp_path):
     """Colour frames of an odd size, named by a file, through to the report."""
     (tmp_path / "agent.py").write_text(AGENT)
-    (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\nactions = ["back", "stay", "on"]\n')
+    (tmp_path / "env.toml").write_text(
+        'id = "Drifting-v0"\nframes = 3\ngray = false\nactions = ["back", "stay", "on/off"]\n'
+    )
     command = [
         *("run", "--agent", f"{tmp_path / 'agent.py'}:agent", "--environment", str(tmp_path / "env.toml")),
-        *("--output", str(tmp_path / "run"), "--targets", "T-", "on", "--collect.frames", "240", "--collect.streams", "2"),
+        *(
+            "--output",
+            str(tmp_path / "run"),
+            "--targets",
+            "T-",
+            "on/off",
+            "--collect.frames",
+            "240",
+            "--collect.streams",
+            "2",
+        ),
         *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
     ]
     assert main(command) == 0
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "Drifting-v0" in page and "States that call for on" in page
-    made = np.load(tmp_path / "run" / "synthesize" / "action-on" / "findings.npz")
+    assert "Drifting-v0" in page and "States that call for on/off" in page
+    made = np.load(tmp_path / "run" / "synthesize" / "action-on-off" / "findings.npz")
     assert any(made[name].shape[1:] == (3, 20, 30, 3) for name in made.files)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose
 from weakspot.analysis.goggles import GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
-from weakspot.envs.base import Environment
+from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.errors import ConfigError, SaliencyError, WeakspotError
 from weakspot.pipeline import load_pair, made_up_state
 from weakspot.saliency import saliency
@@ -100,29 +100,38 @@ class Shown:
         return self.agent(self.change(observation))
 
 
-OTHERWISE: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "in the range 0 to 1": (
-        lambda x: x / 255.0,
-        "it was trained on 0 to 1: divide observations by 255 in its forward, or in a module in front of it",
-    ),
-    "in the range -1 to 1": (
-        lambda x: x / 127.5 - 1.0,
-        "it was trained on -1 to 1: scale observations in its forward, or in a module in front of it",
-    ),
-    "255 times as large": (
-        lambda x: x * 255.0,
-        "its observations are divided by 255 twice: leave out the division in front of it, or the one in its forward",
-    ),
-    "with the newest frame first": (
-        lambda x: x.flip(1),
-        "it was trained on stacks whose newest frame comes first: flip dimension 1 of observations in front of it",
-    ),
-    "with rows and columns exchanged": (
-        lambda x: x.transpose(2, 3),
-        "it was trained on transposed frames: exchange dimensions 2 and 3 of observations in front of it",
-    ),
-}
-"""Ways of showing an agent its observations that are easily confused with the right one, and what to do about each."""
+def otherwise(environment: EnvironmentSpec) -> dict[str, tuple[Callable[[Tensor], Tensor], str]]:
+    """Ways of showing an agent its observations that are easily confused with the right one, and what to do about each."""
+    frames = environment.frames
+    ways: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
+        "in the range 0 to 1": (
+            lambda x: x / 255.0,
+            "it was trained on 0 to 1: divide observations by 255 in its forward, or in a module in front of it",
+        ),
+        "in the range -1 to 1": (
+            lambda x: x / 127.5 - 1.0,
+            "it was trained on -1 to 1: scale observations in its forward, or in a module in front of it",
+        ),
+        "255 times as large": (
+            lambda x: x * 255.0,
+            "its observations are divided by 255 twice: leave out the division in front of it, or the one in its forward",
+        ),
+        "with the newest frame first": (
+            lambda x: x.unflatten(1, (frames, -1)).flip(1).flatten(1, 2),
+            "it was trained on stacks whose newest frame comes first: turn the frames of observations round in front of it",
+        ),
+    }
+    if environment.height == environment.width:
+        ways["with rows and columns exchanged"] = (
+            lambda x: x.transpose(2, 3),
+            "it was trained on transposed frames: exchange dimensions 2 and 3 of observations in front of it",
+        )
+    if not environment.gray:
+        ways["with blue, green and red in this order"] = (
+            lambda x: x.unflatten(1, (frames, -1)).flip(2).flatten(1, 2),
+            "it was trained on BGR: turn the channels of each frame round in front of it",
+        )
+    return ways
 
 
 def check_up(
@@ -135,11 +144,11 @@ def check_up(
         progress: told what is being played, and (episodes done, episodes in all).
     """
     try:
-        agent, factory = load_pair(config.agent, config.environment, config.device)
+        agent, factory, environment = load_pair(config.agent, config.environment, config.device)
     except WeakspotError as error:
         yield Finding("loads and fits", False, f"{error.seen}; expected: {error.expected}", error.todo)
         return
-    spec, environment = agent.spec, factory()
+    spec = agent.spec
     yield Finding(
         "loads and fits",
         True,
@@ -148,13 +157,14 @@ def check_up(
     perceive = Perceiver(agent, environment.observe)
     seen = observations(agent, environment, config.seed)
     yield from _answers(agent, seen)
-    yield _frames(agent, seen)
+    yield _frames(agent, seen, environment.spec.frames)
     try:
         saliency(perceive, made_up_state(environment.spec, agent.device))
         yield Finding("guided backpropagation", True, "defined for this network")
     except SaliencyError as error:
         yield Finding("guided backpropagation", False, error.seen, error.todo)
-    yield from _plays(agent, factory, config, progress)
+    environment.close()
+    yield from _plays(agent, factory, environment.spec, config, progress)
 
 
 def observations(agent: Agent, environment: Environment, seed: int) -> Observation:
@@ -204,11 +214,11 @@ def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
     )
 
 
-def _frames(agent: Agent, seen: Observation) -> Finding:
+def _frames(agent: Agent, seen: Observation, frames: int) -> Finding:
     wanted = seen.clone().requires_grad_()
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(agent(wanted).scores.max(dim=1).values.sum(), wanted)
-    strength = slope.abs().sum(dim=(0, 2, 3))
+    strength = slope.abs().unflatten(1, (frames, -1)).sum(dim=(0, 2, 3, 4))
     blind = [str(i + 1) for i in np.flatnonzero((strength == 0).cpu().numpy())]
     finite = bool(torch.isfinite(slope).all())
     return Finding(
@@ -225,6 +235,7 @@ def _frames(agent: Agent, seen: Observation) -> Finding:
 def _plays(
     agent: Agent,
     factory: Callable[[], Environment],
+    environment: EnvironmentSpec,
     config: CheckConfig,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[Finding]:
@@ -249,7 +260,7 @@ def _plays(
     yield Finding(
         "plays as expected", False, said, "see below whether it plays better when shown its observations otherwise"
     )
-    for name, (change, todo) in OTHERWISE.items():
+    for name, (change, todo) in otherwise(environment).items():
         other, _ = scores(f"the agent, {name}", Shown(agent, change), played)
         better = bootstrap_mean(other - own, generator)[1] > 0
         yield Finding(

@@ -36,7 +36,8 @@ class RunConfig:
     """Finds weak spots of one agent in one environment."""
 
     agent: str = "pong-double-dqn"
-    """A name from ``weakspot agents``, a safetensors file, or path.py:factory for a module of your own."""
+    """A name from ``weakspot agents``, a file of weights (safetensors, a zip of stable-baselines3, a .cleanrl_model), the
+    folder of a training with RL Zoo, or path.py:factory for a module of your own."""
     environment: str | None = None
     """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
     where the agent's file says it."""

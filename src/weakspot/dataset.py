@@ -213,14 +213,16 @@ class StateDataset:
         stretches = int(np.clip(self.steps // SHORTEST_STRETCH, 1, HELD_OUT_PARTS))
         kept = round(self.steps / stretches * held_out)
         stops = self.steps * np.arange(1, stretches + 1) // stretches
-        held = (stops[:, None] - np.arange(kept, 0, -1)).ravel()
-        apart = np.abs(np.arange(self.steps)[:, None] - held).min(axis=1, initial=self.steps)
-        if kept < 1 or apart.max() <= self.environment.frames:
+        held, near = np.zeros((2, self.steps), dtype=bool)
+        for stop in stops:
+            held[stop - kept : stop] = True
+            near[max(stop - kept - self.environment.frames, 0) : stop + self.environment.frames] = True
+        if kept < 1 or near.all():
             raise ConfigError(
                 f"held_out is {held_out} of {self.steps} decisions a stream",
                 expected="a share that leaves states on both sides",
             )
-        return np.flatnonzero(apart[self.time] > self.environment.frames), np.flatnonzero(apart[self.time] == 0)
+        return np.flatnonzero(~near[self.time]), np.flatnonzero(held[self.time])
 
     def snapshot_before(self, index: int) -> tuple[int, bytes]:
         """The latest snapshot of the same stream, at or before a state, and the index of its state.

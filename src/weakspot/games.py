@@ -52,7 +52,10 @@ def resolve_game(name: str) -> str:
 def id_in(text: str) -> str | None:
     """The id of an Atari environment that stands in a name of a file or folder, such as that of a training, if any."""
     found = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
-    return found and found.group().replace("ALE-", "ALE/")
+    if not found:
+        return None
+    name = found.group().replace("ALE-", "ALE/")
+    return name if _letters(_without_variant(name)) in map(_letters, game_names()) else None
 
 
 def is_game(environment: str, title: str) -> bool:
@@ -91,7 +94,7 @@ def interface(name: str) -> Interface:
     Raises:
         UnknownGameError: no such game.
     """
-    return Interface(environment_id(name), action_names(name), ATARI_OBSERVATION)
+    return Interface(environment_id(name, sticky_actions(name)), action_names(name), ATARI_OBSERVATION)
 
 
 def all_actions() -> tuple[Action, ...]:

@@ -69,17 +69,19 @@ class Subject:
         agent: the agent.
         factory: makes environments it plays in.
         perceive: A(s).
+        spec: of the environment.
     """
 
     agent: Agent
     factory: Callable[[], Environment]
     perceive: Perceiver
+    spec: EnvironmentSpec
 
 
 def subject(config: RunConfig) -> Subject:
     """Loads the agent and checks that it fits its environment, before anything takes long."""
-    agent, factory = load_pair(config.agent, config.environment, config.device)
-    probe = factory()
+    agent, factory, probe = load_pair(config.agent, config.environment, config.device)
+    probe.close()
     perceive = Perceiver(agent, probe.observe)
     state = made_up_state(probe.spec, agent.device)
     if not torch.isfinite(perceive(state).vector()).all():
@@ -89,27 +91,31 @@ def subject(config: RunConfig) -> Subject:
             todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
         )
     saliency(perceive, state)  # refuses networks for which guided backpropagation is not defined
-    return Subject(agent, factory, perceive)
+    return Subject(agent, factory, perceive, probe.spec)
 
 
-def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, Callable[[], Environment]]:
-    """An agent, and what makes copies of the environment it plays in, which fit each other.
+def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, Callable[[], Environment], Environment]:
+    """An agent, what makes copies of the environment it plays in, and one copy; they fit each other.
 
     Args:
         agent: what :func:`load_agent` takes.
-        environment: what :func:`environment_factory` takes; None where the agent's file tells it.
+        environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file tells it.
         device: where the agent computes.
 
     Raises:
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
-    known = described(environment) if environment else None
-    told = DescribedEnvironment(known).interface if known else environment
-    loaded = load_agent(agent, environment=told, device=usable(device))
-    factory = environment_factory(environment or loaded.spec.environment)
-    check_fit(loaded.spec, factory().spec)
-    return loaded, factory
+    if environment and (description := described(environment)):
+        probe = DescribedEnvironment(description)
+        loaded = load_agent(agent, environment=probe.interface, device=usable(device))
+        factory = environment_factory(description)
+    else:
+        loaded = load_agent(agent, environment=environment, device=usable(device))
+        factory = environment_factory(environment or loaded.spec.environment)
+        probe = factory()
+    check_fit(loaded.spec, probe.spec)
+    return loaded, factory, probe
 
 
 def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:
@@ -268,7 +274,7 @@ class Pipeline:
 
     def _slugs_checked(self) -> list[str]:
         """The folder of every target; tries each on one answer, so that a bad one is told before long work."""
-        answer = self.subject.perceive(made_up_state(self.subject.factory().spec, self.subject.agent.device))
+        answer = self.subject.perceive(made_up_state(self.subject.spec, self.subject.agent.device))
         slugs: dict[str, str] = {}
         for name in self.targets:
             target = resolve_target(name, self.subject.agent.spec, 1.0)
@@ -406,7 +412,7 @@ class Pipeline:
         return digest(self._fingerprint("analyse"), version("weakspot")), [output], work
 
     def _overview(self) -> dict[str, Any]:
-        spec, environment = self.subject.agent.spec, self.subject.factory().spec
+        spec, environment = self.subject.agent.spec, self.subject.spec
         records = self.folder.records()
         packages = ("weakspot", "torch", "ale-py", "numpy")
         return {
@@ -504,7 +510,7 @@ def command_line(config: RunConfig) -> str:
 def _own(names: list[str]) -> list[str]:
     """Fingerprints of the user's own files among names such as ``path.py:function`` and ``path.toml``."""
     paths = [name.rpartition(":")[0] if ".py:" in name else name for name in names]
-    return [file_digest(Path(path)) for path in paths if path.endswith((".py", ".toml"))]
+    return [file_digest(Path(path).expanduser()) for path in paths if path.endswith((".py", ".toml"))]
 
 
 def _apart(ranked: np.ndarray, dataset: StateDataset, count: int, gap: int = 20) -> np.ndarray:

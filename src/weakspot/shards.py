@@ -25,7 +25,7 @@ from weakspot.errors import DatasetError, SnapshotError
 from weakspot.files import write_atomic, write_json
 
 FORMAT = "weakspot states"
-VERSION = 2
+VERSION = 3
 COLLECT_AGAIN = "collect the states again, or take an undamaged copy of the folder"
 
 

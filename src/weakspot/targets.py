@@ -132,9 +132,14 @@ def bad() -> Target:
 def action(name: str, position: int) -> Target:
     """The action of that name is wanted."""
     return Target(
-        name, f"action-{name.lower()}", f"States that call for {name}", f"The agent scores {name} as high as it can.",
+        name, f"action-{_slug(name)}", f"States that call for {name}", f"The agent scores {name} as high as it can.",
         f"-q[{name}]", lambda output: -output.scores[:, position],
     )  # fmt: skip
+
+
+def _slug(name: str) -> str:
+    """A name of a folder."""
+    return "".join(c if c.isalnum() else "-" for c in name.lower())
 
 
 def _value(output: AgentOutput, name: str) -> PerState:
@@ -192,8 +197,9 @@ def from_file(reference: str) -> Target:
         )
     energy: Energy = cast(Energy, function)
     description = (inspect.getdoc(energy) or "A target of the user's own.").splitlines()[0]
-    slug = "own-" + "".join(c if c.isalnum() else "-" for c in f"{path.stem}-{name}".lower())
-    return Target(reference, slug, name.replace("_", " "), description, f"{name}(A(s))", energy)
+    return Target(
+        reference, f"own-{_slug(f'{path.stem}-{name}')}", name.replace("_", " "), description, f"{name}(A(s))", energy
+    )
 
 
 def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:

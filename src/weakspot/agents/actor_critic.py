@@ -54,8 +54,11 @@ LATER_NAMES = {
 
 def earlier_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors under the names of :class:`ActorCriticNetwork`, where they have those of later versions."""
-    split = {name: name.rpartition(".") for name in weights}
-    return {f"{LATER_NAMES.get(split[name][0], split[name][0])}.{split[name][2]}": weights[name] for name in weights}
+    renamed = {}
+    for name, tensor in weights.items():
+        layer, _, kind = name.rpartition(".")
+        renamed[f"{LATER_NAMES[layer]}.{kind}" if layer in LATER_NAMES else name] = tensor
+    return renamed
 
 
 def is_actor_critic(weights: Mapping[str, Tensor]) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from weakspot.agents.fitting import check_actions, policy_agent, value_agent
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.weights import fill, listed, read_tensors, unfilled
+from weakspot.agents.weights import fill, listed, unfilled
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 
@@ -71,19 +71,21 @@ class PpoNetwork(nn.Module):
         return self.actor(features), self.critic(features)
 
 
-def load_cleanrl(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent:
+def load_cleanrl(
+    path: Path, content: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
+) -> ModuleAgent:
     """The agent in a ``.cleanrl_model`` file.
 
     Args:
         path: the file.
+        content: what is in it.
         interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
-        WeightsError: the file is damaged, holds more than tensors, or another script's network.
+        WeightsError: the file holds another script's network.
         MismatchError: the environment has another number of actions, or shows something else.
     """
-    content = read_tensors(path.read_bytes(), str(path))
     weights: Mapping[str, Tensor] = content.get("model_weights", content)
     with unfilled():
         network, answered, agent = _network(weights, len(interface.action_names), str(path))

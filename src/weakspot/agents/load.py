@@ -28,8 +28,9 @@ from weakspot.errors import AgentError, MismatchError, UnknownGameError, Weights
 from weakspot.games import interface, resolve_game
 from weakspot.interface import Interface
 
-_SAVED_BY_TORCH = {".pt", ".pth", ".bin"}
-_PICKLED = {".pkl", ".pickle", ".ckpt", ".tar"}
+_SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
+_PICKLED = {".pkl", ".pickle"}
+KNOWN = (".safetensors", ".zip of stable-baselines3", ".cleanrl_model", *sorted(_SAVED_BY_TORCH))
 
 
 def load_agent(reference: str, *, environment: str | Interface | None = None, device: torch.device | str = "cpu") -> Agent:
@@ -87,7 +88,15 @@ def _saved_by_torch(path: Path) -> dict[str, Tensor]:
 
 def _interface(path: Path, given: str | Interface | None, told: str | None = None) -> Interface:
     """That of the environment the user gives, or the file at ``path`` tells."""
-    return given if isinstance(given, Interface) else interface(trained_on(path, given, told))
+    if not isinstance(given, Interface):
+        return interface(trained_on(path, given, told))
+    if told and not _same(told, given.environment):
+        raise MismatchError(
+            f"the agent in {path} was trained on {told}, not on {given.environment}",
+            expected=f"environment {told}",
+            todo="choose another environment, or another agent",
+        )
+    return given
 
 
 def _from_weights(reference: str, environment: str | Interface | None, device: torch.device | str) -> Agent:
@@ -97,7 +106,9 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
         return load_sb3(training.archive, _interface(training.archive, environment, training.environment), device=device)
     suffix = path.suffix.lower()
     if suffix == ".cleanrl_model" and path.is_file():
-        return load_cleanrl(path, _interface(path, environment), device=device)
+        content = read_tensors(path.read_bytes(), str(path))
+        told = content.get("args") or {}
+        return load_cleanrl(path, content, _interface(path, environment, told.get("env_id")), device=device)
     if suffix == ".zip" and path.is_file():
         return load_sb3(path, _interface(path, environment), device=device)
     if suffix in _PICKLED:
@@ -113,8 +124,14 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
             expected="path.py:factory",
             todo=f"write {reference}:NAME with the name of a function in it",
         )
-    if suffix != ".safetensors" and not path.exists():
+    if suffix != ".safetensors" and not path.exists() and path.name == reference and not suffix:
         path = zoo.path(reference)
+    if not path.is_file():
+        raise WeightsError(
+            f"no agent at {path}" if not path.exists() else f"{path} is a folder, and not of a training with RL Zoo",
+            expected=f"a file of weights ({', '.join(KNOWN)}), the folder of a training with RL Zoo, or path.py:factory",
+            todo="check the path",
+        )
     if suffix in _SAVED_BY_TORCH and path.is_file():
         weights, metadata = _saved_by_torch(path), {}
     else:

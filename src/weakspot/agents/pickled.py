@@ -11,21 +11,39 @@ import io
 import pickle
 import types
 import warnings
-import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch._utils
-from torch import Tensor
+from torch import Tensor, serialization
 
 from weakspot.errors import WeightsError
+
+
+class Admitted:
+    """A function that a pickle may call, but not change: a pickle can set attributes of whatever it is given."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_function", function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise pickle.UnpicklingError(f"the pickle wants to change {name}")
+
+    def __setstate__(self, state: object) -> None:
+        raise pickle.UnpicklingError("the pickle wants to change a function")
+
 
 ADMITTED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     **{
-        ("torch._utils", name): getattr(torch._utils, name)
+        ("torch._utils", name): Admitted(getattr(torch._utils, name))
         for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
     },
 }
@@ -77,14 +95,12 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, is a TorchScript archive (which is code), or holds no network.
     """
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
-            if any(name.endswith("constants.pkl") for name in file.namelist()):
-                raise WeightsError(
-                    f"{source} is a TorchScript archive, which is code; it is not run",
-                    expected="a network or a state dict that torch.save wrote",
-                    todo="write a function that loads it, and name it as path.py:factory",
-                )
+    if _is_script(content):
+        raise WeightsError(
+            f"{source} is a TorchScript archive, which is code; it is not run",
+            expected="a network or a state dict that torch.save wrote",
+            todo="write a function that loads it, and name it as path.py:factory",
+        )
     reading = types.ModuleType("tensors_only")
     reading.Unpickler = TensorsOnly  # type: ignore[attr-defined]
     reading.load = lambda file, **settings: TensorsOnly(file, **settings).load()  # type: ignore[attr-defined]
@@ -109,13 +125,31 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     )
 
 
+def _is_script(content: bytes) -> bool:
+    """Whether ``torch.load`` would hand the file to ``torch.jit.load``, which runs what is in it: asked of torch itself,
+    since readers of zip files do not agree about what is one."""
+    file = io.BytesIO(content)
+    if not serialization._is_zipfile(file):
+        return False
+    try:
+        with serialization._open_zipfile_reader(file) as archive:
+            return serialization._is_torchscript_zip(archive)
+    except RuntimeError:  # damaged: torch.load cannot open it either
+        return False
+
+
 def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
     state = module.state if isinstance(module, Husk) else None
     if not isinstance(state, Mapping):
         return
     for kind in ("_parameters", "_buffers"):
-        for name, tensor in (state.get(kind) or {}).items():
+        for name, tensor in _entries(state, kind):
             if isinstance(tensor, Tensor):
                 yield f"{prefix}{name}", tensor.detach().float() if tensor.is_floating_point() else tensor
-    for name, part in (state.get("_modules") or {}).items():
+    for name, part in _entries(state, "_modules"):
         yield from _tensors(part, f"{prefix}{name}.")
+
+
+def _entries(state: Mapping[Any, Any], kind: str) -> Iterable[tuple[Any, Any]]:
+    entries = state.get(kind)
+    return entries.items() if isinstance(entries, Mapping) else ()

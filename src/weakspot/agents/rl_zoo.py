@@ -10,6 +10,7 @@ The files are YAML with an OrderedDict or two in them; any other Python object i
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,14 +49,17 @@ def read_training(folder: Path) -> Training:
             not four gray frames of 84x84.
     """
     described = next(iter(sorted(folder.glob("*/args.yml")))).parent
-    environment = _read(described / "args.yml").get("env")
+    arguments = _read(described / "args.yml")
+    environment = arguments.get("env")
     if not isinstance(environment, str):
         raise AgentError(
             f"{described / 'args.yml'} does not tell an environment",
             expected="env, as the training script writes it",
             todo="name the zip itself, and give the environment",
         )
-    archives = [folder / "best_model.zip", folder / f"{described.name}.zip", *sorted(folder.glob("rl_model_*_steps.zip"))]
+    checkpoints = [path for path in folder.glob("rl_model_*_steps.zip") if path.stem.split("_")[2].isdigit()]
+    latest = sorted(checkpoints, key=lambda path: int(path.stem.split("_")[2]), reverse=True)
+    archives = [folder / "best_model.zip", folder / f"{described.name}.zip", *latest]
     found = next((path for path in archives if path.is_file()), None)
     if found is None:
         raise AgentError(
@@ -64,27 +68,33 @@ def read_training(folder: Path) -> Training:
             todo="train longer, or name a zip",
         )
     _check(_read(described / "config.yml"), described / "config.yml")
+    if arguments.get("env_kwargs") or environment.startswith("ALE/"):
+        raise AgentError(
+            f"{described / 'args.yml'} says env: {environment}, env_kwargs: {arguments.get('env_kwargs')}",
+            expected="an environment without arguments, and one that leaves the skipping of frames to AtariWrapper",
+            todo="name the zip itself, and describe the environment in a TOML file",
+        )
     return Training(found, environment)
 
 
 def _check(settings: dict[str, Any], source: Path) -> None:
     todo = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
-    if settings.get("normalize"):
+    normalize = settings.get("normalize")
+    if normalize and not re.search(r"norm_obs\W*[:=]\s*False", str(normalize)):
         raise AgentError(
             f"{source} says normalize: {settings['normalize']}, so the agent saw observations scaled by running statistics, "
             "which are in a pickle (vecnormalize.pkl)",
             expected="an agent that sees the frames as they are",
             todo=todo,
         )
-    wrappers = settings.get("env_wrapper") or []
-    named = [
-        str(w if isinstance(w, str) else next(iter(w))) for w in ([wrappers] if isinstance(wrappers, str) else wrappers)
-    ]
-    other = [name for name in named if name.split(".")[-1] not in WRAPPERS]
-    if other or not named or settings.get("frame_stack") != FRAMES:
+    given = settings.get("env_wrapper") or []
+    wrappers = [given] if isinstance(given, str) else given
+    other = [wrapper for wrapper in wrappers if str(wrapper).split(".")[-1] not in WRAPPERS]
+    around = settings.get("vec_env_wrapper")
+    if other or around or not wrappers or settings.get("frame_stack") != FRAMES:
         raise AgentError(
-            f"{source} says env_wrapper: {named}, frame_stack: {settings.get('frame_stack')}",
-            expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, and {FRAMES} frames",
+            f"{source} says env_wrapper: {wrappers}, vec_env_wrapper: {around}, frame_stack: {settings.get('frame_stack')}",
+            expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, as it is, and {FRAMES} frames",
             todo=todo,
         )
 

@@ -28,6 +28,7 @@ KERNELS, STRIDES = (8, 4, 3), (4, 2, 1)
 """Of the three convolutions of ``NatureCNN``."""
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """Those that a policy's ``activation_fn`` may name."""
+EXTRACTOR = "stable_baselines3.common.torch_layers.NatureCNN"
 WAY_OUT = "write a function that builds your network and loads these weights, and name it as path.py:factory"
 
 
@@ -129,8 +130,12 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
         MismatchError: the environment has another number of actions, or shows something else.
     """
     archive = read_archive(path)
-    check_actions(path, int(_in_words(archive, "action_space", "n")), interface)
-    sees = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
+    try:
+        actions = int(_in_words(archive, "action_space", "n"))
+        sees = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
+    except (TypeError, ValueError) as error:
+        raise _unknown(archive, f"whose spaces are not as usual: {error}") from error
+    check_actions(path, actions, interface)
     with unfilled():
         network, agent = _network(archive, len(interface.action_names))
     return agent(network, path, interface, sees, device)
@@ -146,19 +151,34 @@ def _network(archive: Archive, actions: int) -> tuple[nn.Module, Callable[..., M
             "which a state model of images does not hold",
             todo="train with frame stacking instead of a recurrent policy",
         )
+    extractor = str(archive.policy_setting("features_extractor_class", EXTRACTOR))
+    if EXTRACTOR not in extractor:
+        raise _unknown(archive, f"whose features are made by {extractor}")
     for top in ("q_net", "quantile_net"):
         if top in tops:
+            _nothing_else(archive, (f"{top}.features_extractor.", f"{top}.{top}.", f"{top}_target."))
             scale = _scale(archive)
             features = _features(archive, f"{top}.features_extractor.")
             head = _layers(archive, f"{top}.{top}.", nn.ReLU, ends=True)
             return ValuesNetwork(features, head, scale, actions), value_agent
     if {"action_net", "value_net"} <= tops:
+        extractors = tuple(f"{which}features_extractor." for which in ("", "pi_", "vf_"))
+        heads = ("mlp_extractor.policy_net.", "mlp_extractor.value_net.", "action_net.", "value_net.")
+        _nothing_else(archive, extractors + heads)
         return _actor_critic(archive), policy_agent
-    raise WeightsError(
-        f"{archive.source} holds a policy that is not known here; its tensors are {listed(archive.weights)}",
-        expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO",
-        todo=WAY_OUT,
+    raise _unknown(archive, f"that is not known here; its tensors are {listed(archive.weights)}")
+
+
+def _unknown(archive: Archive, which: str) -> WeightsError:
+    return WeightsError(
+        f"{archive.source} holds a policy {which}", expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO", todo=WAY_OUT
     )
+
+
+def _nothing_else(archive: Archive, known: tuple[str, ...]) -> None:
+    """Refuses tensors whose part in the network is not known: without them it would answer something else."""
+    if left := [name for name in archive.weights if not name.startswith(known)]:
+        raise _unknown(archive, f"with layers that are not known here: {listed(left)}")
 
 
 def _actor_critic(archive: Archive) -> ActorCritic:
@@ -208,11 +228,7 @@ def _linear(archive: Archive, name: str) -> nn.Linear:
     weights = archive.part(f"{name}.")
     weight = weights.get("weight")
     if weight is None or weight.dim() != 2:
-        raise WeightsError(
-            f"{archive.source} has no layer {name}; its tensors are {listed(archive.weights)}",
-            expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO",
-            todo=WAY_OUT,
-        )
+        raise _unknown(archive, f"without a layer {name}; its tensors are {listed(archive.weights)}")
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in weights)
     fill(layer, weights, archive.source)
     return layer

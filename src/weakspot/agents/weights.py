@@ -57,7 +57,7 @@ def read_tensors(content: bytes, source: str) -> dict[str, Any]:
             expected="a state dict that torch.save wrote",
             todo="save network.state_dict() alone, or load the file in a function of yours: path.py:factory",
         ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
+    except Exception as error:  # damaged files fail in many ways
         raise WeightsError(
             f"{source} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__} "
             f"({len(content):,} bytes)",
@@ -79,6 +79,12 @@ def fill(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
     Raises:
         WeightsError: keys are missing or left over, a shape differs, or a number is not finite.
     """
+    if others := [name for name, value in weights.items() if not isinstance(value, Tensor)]:
+        raise WeightsError(
+            f"{source} holds more than tensors: {listed(others)}",
+            expected="a state dict",
+            todo="save network.state_dict() alone",
+        )
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     seen = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if wanted != seen:

@@ -28,6 +28,9 @@ from weakspot.types import Frames
 LEAST_CONTRAST = 15.0
 """Root mean square, over an object's window, of how much it must differ from the background to be counted; of 255."""
 
+RAM = 128
+"""Bytes of the Atari's memory."""
+
 Windows = dict[str, list[np.ndarray]]
 """For each kind of object and each frame, the windows (m, 4) of its objects: left, top, right, bottom in pixels of the
 small frame, the last two exclusive."""
@@ -50,9 +53,11 @@ def recalls(environment: str, real: Frames, reconstructed: Frames, ram: np.ndarr
     Args:
         environment: its id.
         real, reconstructed: newest colour frames (n, h, w, 3) of the same states.
-        ram: the emulator's memory at these states (n, 128).
+        ram: the emulator's memory at these states (n, 128); without it, or with another, no object is known.
     """
-    if is_pong(environment):
+    if ram.shape[1] != RAM:
+        found = {}
+    elif is_pong(environment):
         found = {"ball": ball_recall(real, reconstructed, ram)}
     elif (find := finder(environment)) is not None:
         background = np.median(real, axis=0).astype(np.uint8)

@@ -254,6 +254,9 @@ class AtariEnvironment:
         )
         return self._step
 
+    def close(self) -> None:
+        """Nothing: an emulator holds memory only."""
+
     def _load(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed)
         self._ale.loadROM(str(roms.get_rom_path(self._rom)))

@@ -87,3 +87,7 @@ class Environment(Protocol):
     def restore(self, snapshot: bytes) -> Step:
         """Goes back to a snapshot and shows what it showed."""
         ...
+
+    def close(self) -> None:
+        """Lets go of what the environment holds: a process, a window."""
+        ...

@@ -64,8 +64,8 @@ class Description:
     make: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        numbers = (self.frames, self.frame_skip, *(self.size or (1, 1)))
-        if min(numbers) < 1 or min(self.crop) < 0 or len(self.crop) != 4 or len(self.size or (1, 1)) != 2:
+        numbers = (self.frames, self.frame_skip, *(self.size or (1, 1)), *self.crop)
+        if min(numbers[:-4]) < 1 or min(self.crop) < 0 or len(self.crop) != 4 or len(self.size or "hw") != 2:
             raise ConfigError(
                 f"an environment with frames = {self.frames}, frame_skip = {self.frame_skip}, size = {self.size}, "
                 f"crop = {self.crop}",
@@ -92,12 +92,23 @@ def read_description(path: Path) -> Description:
             expected="id, and nothing that is not known",
             todo=todo,
         )
+    _check_types(told, path)
     settings: dict[str, Any] = {"size": None}
     settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     try:
         return Description(**settings)
     except TypeError as error:
         raise ConfigError(f"{path}: {error}", expected="values as in the example", todo=todo) from error
+
+
+def _check_types(told: dict[str, Any], path: Path) -> None:
+    for name in ("frames", "frame_skip", "size", "crop"):
+        value = told.get(name, [])
+        if not all(isinstance(number, int) for number in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"{path} says {name} = {value!r}", expected="whole numbers")
+    names = told.get("actions", [])
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+        raise ConfigError(f"{path} says actions = {names!r}", expected="a list of different names")
 
 
 class DescribedEnvironment:
@@ -194,7 +205,7 @@ class DescribedEnvironment:
             "seed": self._seed,
             "actions": self._actions,
             "seeds": self._seeds.bit_generator.state,
-            "shows": self._digest(),
+            "shows": self._shown(),
         }
         return pack(header, {})
 
@@ -213,9 +224,11 @@ class DescribedEnvironment:
             )
         shown = self._start(header["seed"])
         for action in header["actions"]:
+            if shown.terminated or shown.truncated:
+                break
             shown = self.step(action)
         self._seeds.bit_generator.state = header["seeds"]
-        if self._digest() != header["shows"]:
+        if self._actions != header["actions"] or self._shown() != header["shows"]:
             raise SnapshotError(
                 f"{self.description.id} shows something else after the same {len(header['actions'])} actions from the same "
                 "seed",
@@ -223,6 +236,10 @@ class DescribedEnvironment:
                 todo="look for random numbers in it that reset(seed=...) does not set",
             )
         return shown
+
+    def close(self) -> None:
+        """Lets go of what the environment holds."""
+        self._env.close()
 
     def _start(self, seed: int) -> Step:
         self._seed, self._actions = seed, []
@@ -251,8 +268,11 @@ class DescribedEnvironment:
             return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
-    def _digest(self) -> str:
-        return hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
+    def _shown(self) -> list[Any]:
+        step = self._step
+        assert step is not None
+        digest = hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
+        return [digest, step.reward, step.terminated, step.truncated]
 
     def _settings(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self.description)))

@@ -1,7 +1,8 @@
-"""One way to name an environment: :func:`environment_factory`."""
+"""One way to name an environment, and to make copies of it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import gymnasium
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import Environment
 from weakspot.envs.described import DescribedEnvironment, Description, read_description
+from weakspot.errors import UnknownGameError
+from weakspot.games import resolve_game
 
 
 def described(name: str) -> Description | None:
@@ -18,25 +21,27 @@ def described(name: str) -> Description | None:
 
     Raises:
         ConfigError: the file cannot be read.
+        UnknownGameError: the name is neither gymnasium's nor that of a game.
     """
     if name.endswith(".toml"):
         return read_description(Path(name).expanduser())
     known = gymnasium.registry.get(name)
     if ":" in name or (known is not None and not str(known.entry_point).startswith("ale_py")):
         return Description(name)
+    try:
+        resolve_game(name)
+    except UnknownGameError as error:
+        near = difflib.get_close_matches(name, gymnasium.registry, n=3, cutoff=0.7)
+        raise UnknownGameError(
+            f"no environment is called {name!r}: gymnasium has no such id here, and there is no such Atari game",
+            expected=" or ".join(near) + ", perhaps" if near else error.expected,
+            todo=error.todo if not near else "install the package that the environment comes with, or write module:id",
+        ) from error
     return None
 
 
-def environment_factory(name: str) -> Callable[[], Environment]:
-    """Makes copies of an environment.
-
-    Args:
-        name: an Atari game or its id, any other id of gymnasium, or a TOML file that describes one.
-
-    Raises:
-        ConfigError: the description cannot be read.
-    """
-    description = described(name)
-    if description is None:
-        return lambda: AtariEnvironment(AtariConfig(game=name))
-    return lambda: DescribedEnvironment(description)
+def environment_factory(environment: str | Description) -> Callable[[], Environment]:
+    """Makes copies of an environment: an Atari game by its name or id, or one that is described."""
+    if isinstance(environment, Description):
+        return lambda: DescribedEnvironment(environment)
+    return lambda: AtariEnvironment(AtariConfig(game=environment))

@@ -89,6 +89,10 @@ class _Share:
     def step(self, actions: Sequence[int]) -> list[Decision]:
         return [self._decide(i, action) for i, action in enumerate(actions)]
 
+    def close(self) -> None:
+        for environment in self.environments:
+            environment.close()
+
     def _decide(self, i: int, action: int) -> Decision:
         done = self.environments[i].step(action)
         shown = self.environments[i].reset() if done.terminated or done.truncated else done
@@ -161,6 +165,7 @@ class ParallelEnvironments:
 
     def close(self) -> None:
         """Ends the processes."""
+        self._own.close()
         for connection in self._connections:
             connection.close()
         for process in self._processes:
@@ -228,6 +233,7 @@ def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) 
         try:
             what, part = connection.recv()
         except (EOFError, ConnectionError):
+            share.close()
             return
         try:
             answer = getattr(share, what)(part)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
+from weakspot.errors import ConfigError
 from weakspot.saliency import loss_weights, saliency
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
@@ -54,6 +55,12 @@ class PaperNetwork(nn.Module):
     def __init__(self, shape: tuple[int, int, int], latent: int = 100, filters: int = 32) -> None:
         super().__init__()
         channels, self.height, self.width = shape
+        if max(shape[1:]) > CANVAS:
+            raise ConfigError(
+                f"frames of {self.height}x{self.width} for the recipe paper",
+                expected=f"at most {CANVAS}x{CANVAS}, the canvas of its decoder",
+                todo="choose a smaller size for the environment, or --train.recipe fast",
+            )
         widths = [filters * 2**i for i in range(4)]
         encoder: list[nn.Module] = []
         for before, after in zip([channels, *widths[:-1]], widths, strict=True):
