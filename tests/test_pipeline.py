@@ -197,7 +197,7 @@ def test_the_lines_in_the_readme(tmp_path):
     for written, smaller in (
         ('"pong-double-dqn"', f'{AGENT!r}, environment="pong"'),
         ('Path("runs/pong")', f"Path({str(tmp_path / 'run')!r})"),
-        ("frames=10_000", "frames=240, streams=2, epsilon=1.0"),
+        ("frames=20_000", "frames=240, streams=2, epsilon=1.0"),
         ("minutes=7", "steps=4, prior_steps=2, workers=1"),
         ("Pipeline(config)", 'Pipeline(config, only=("collect", "train", "synthesize"))'),
     ):

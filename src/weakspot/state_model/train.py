@@ -39,7 +39,7 @@ class TrainConfig:
 
     recipe: str = "fast"
     """fast, fast-gaussian, paper, paper-attentive or paper-vae."""
-    minutes: float = 6.5
+    minutes: float = 5.75
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""
     prior_share: float = 0.35
