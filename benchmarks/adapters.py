@@ -63,8 +63,9 @@ def over_framework(agent: Agent, own: Callable[[torch.Tensor], Any], rounds: int
 def main() -> None:
     torch.set_num_threads(1)
     result = {}
-    for algorithm, settings in ((DQN, {"buffer_size": 10}), (QRDQN, {"buffer_size": 10}), (A2C, {})):
-        model = algorithm("CnnPolicy", Pictures(), **settings)
+    spaces = Pictures()
+    models = [DQN("CnnPolicy", spaces, buffer_size=10), QRDQN("CnnPolicy", spaces, buffer_size=10), A2C("CnnPolicy", spaces)]
+    for model in models:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{PONG}.zip"
             model.save(path)
@@ -72,7 +73,7 @@ def main() -> None:
             for finding in check_up(CheckConfig(agent=str(path))):
                 if finding.name == "guided backpropagation":
                     break
-            result[algorithm.__name__] = {
+            result[type(model).__name__] = {
                 "load_and_check_seconds": round(time.perf_counter() - started, 2),
                 "answer_over_framework": round(over_framework(load_agent(str(path)), own_answers(model)), 3),
             }
