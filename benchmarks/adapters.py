@@ -29,7 +29,7 @@ from weakspot.checkup import CheckConfig, check_up
 PONG = "PongNoFrameskip-v4"
 
 
-class Pictures(gymnasium.Env[np.ndarray, int]):
+class Pictures(gymnasium.Env[np.ndarray, np.int64]):
     """The spaces of Pong."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
@@ -56,7 +56,8 @@ def over_framework(agent: Agent, own: Callable[[torch.Tensor], Any], rounds: int
         return time.perf_counter() - started
 
     with torch.no_grad():
-        seconds(own), seconds(agent)
+        seconds(own)
+        seconds(agent)
         return median(seconds(agent) / seconds(own) for _ in range(rounds))
 
 
