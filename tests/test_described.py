@@ -308,5 +308,7 @@ def test_a_run_from_one_command(tmp_path):
 def test_the_page_on_environments(tmp_path):
     page = (Path(__file__).parent.parent / "docs" / "environments.md").read_text()
     (tmp_path / "car.toml").write_text(page.split("```toml")[1].split("```")[0])
-    shown = environment_factory(str(tmp_path / "car.toml"))().reset(0)
+    description = described(str(tmp_path / "car.toml"))
+    assert description is not None
+    shown = DescribedEnvironment(description).reset(0)
     assert shown.observation.shape == (4, 84, 84) and shown.frame.shape == (84, 84, 3)

@@ -15,7 +15,7 @@ import torch
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, explore
 from weakspot.dataset import StateDataset
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.parallel import Decision, ParallelEnvironments
+from weakspot.envs.parallel import ParallelEnvironments
 from weakspot.errors import ConfigError, DatasetError, MismatchError, OutputError, RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_json
 from weakspot.shards import (
@@ -132,33 +132,32 @@ class _Play:
         self._agent, self._environments, self._config = agent, environments, config
         self._generator = torch.Generator().manual_seed(config.seed)
         self._ages = np.zeros(config.streams, np.int32)
-        self._shown: list[Decision] = []
         self._taken: list[bytes] = []
         self.time = 0
 
     def start(self) -> None:
         """Resets every environment, each with its own seed."""
         seeds = np.random.SeedSequence(self._config.seed).generate_state(self._config.streams) >> 1
-        self._shown = self._environments.reset(seeds.tolist())
+        self._environments.reset(seeds.tolist())
 
     def resume(self, folder: Path, shard: int, index: ShardIndex) -> None:
         """Goes back to the moment after a shard."""
         self._taken = [read_snapshot(folder, shard, entry) for entry in index.resume]
-        self._shown = self._environments.restore(self._taken)
+        self._environments.restore(self._taken)
         self._ages[:] = index.ages
         self._generator.set_state(torch.frombuffer(bytearray.fromhex(index.generator), dtype=torch.uint8))
         self.time = index.stop
 
     def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
         """Plays ``length`` decisions of every stream; tells ``progress`` the number of states so far."""
-        start, pictures, streams = self.time, self._environments.pictures, self._config.streams
-        frames = np.empty((streams, length, *pictures.frames.shape[1:]), np.uint8)
+        start, shown, streams = self.time, self._environments.shown, self._config.streams
+        frames = np.empty((streams, length, *shown.frames.shape[1:]), np.uint8)
         rows: list[dict[str, np.ndarray]] = []
         snapshots: dict[tuple[int, int], bytes] = {}
         for at in range(length):
             if self.time % self._config.snapshot_every == 0:
                 snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
-            frames[:, at] = pictures.frames
+            frames[:, at] = shown.frames
             rows.append(self._advance())
             progress(self.time * streams)
         return ShardContent(
@@ -177,15 +176,11 @@ class _Play:
         return self._taken
 
     def _advance(self) -> dict[str, np.ndarray]:
-        row, actions = self._decide(self._environments.pictures.observations)
-        row |= {"age": self._ages.copy(), "ram": np.stack([shown.ram for shown in self._shown])}
-        self._shown, self._taken = self._environments.step(actions), []
-        row |= {
-            "reward": np.array([shown.reward for shown in self._shown], np.float32),
-            "terminated": np.array([shown.terminated for shown in self._shown]),
-            "truncated": np.array([shown.truncated for shown in self._shown]),
-            "life_lost": np.array([shown.life_lost for shown in self._shown]),
-        }
+        shown, self._taken = self._environments.shown, []
+        row, actions = self._decide(shown.observations)
+        row |= {"age": self._ages.copy(), "ram": shown.ram.copy()}
+        self._environments.step(actions)
+        row |= {name: getattr(shown, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
         self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
         self.time += 1
         return row

@@ -92,26 +92,26 @@ def play(
     actions = torch.zeros(count, dtype=torch.long)
     with ParallelEnvironments(factory, spec, count, workers) as environments, torch.no_grad():
         environments.reset([config.seed + i for i in range(count)])
-        stacks[:, -1] = environments.pictures.frames
+        stacks[:, -1] = environments.shown.frames
         for _ in range(config.longest):
             rows = torch.from_numpy(np.flatnonzero(running))
             if model is None:
-                seen = torch.from_numpy(environments.pictures.observations[running]).to(agent.device, torch.float32)
+                seen = torch.from_numpy(environments.shown.observations[running]).to(agent.device, torch.float32)
                 output = agent(seen)
             else:
                 output = perceive(model.reconstruct(as_state(stacks[running]).to(model.device)))
             output_all = torch.zeros(count, output.scores.shape[1])
             output_all[rows] = output.scores.float().cpu()
             actions = choose(type(output)(output_all), agent.spec, generator, config.epsilon)
-            shown = environments.step(actions.tolist())
-            for i in np.flatnonzero(running):
-                scores[i] += shown[i].reward
-                running[i] = not (shown[i].terminated or shown[i].truncated)
+            environments.step(actions.tolist())
+            shown = environments.shown
+            scores += np.where(running, shown.reward, 0.0)
+            running &= ~(shown.terminated | shown.truncated)
             progress(count - int(running.sum()), count)
             if not running.any():
                 break
             stacks[:, :-1] = stacks[:, 1:]
-            stacks[:, -1] = environments.pictures.frames
+            stacks[:, -1] = environments.shown.frames
     return scores, int(running.sum())
 
 

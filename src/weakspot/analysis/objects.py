@@ -22,14 +22,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from weakspot.analysis import qbert_objects, seaquest_objects
 from weakspot.analysis.ball import REACH, ball_recall, is_pong
 from weakspot.analysis.recall import Recall
+from weakspot.envs.atari import RAM
 from weakspot.games import is_game
 from weakspot.types import Frames
 
 LEAST_CONTRAST = 15.0
 """Root mean square, over an object's window, of how much it must differ from the background to be counted; of 255."""
-
-RAM = 128
-"""Bytes of the Atari's memory."""
 
 Windows = dict[str, list[np.ndarray]]
 """For each kind of object and each frame, the windows (m, 4) of its objects: left, top, right, bottom in pixels of the

@@ -72,6 +72,10 @@ class AtariConfig:
         return sticky_actions(self.game) if given is None else given
 
 
+RAM = 128
+"""Bytes of the Atari's memory."""
+
+
 class StickyActions:
     """Repeats the previous action with some probability, in each emulator frame.
 
@@ -136,6 +140,7 @@ class AtariEnvironment:
             height=config.size,
             width=config.size,
             channels=3,
+            ram=RAM,
             preprocessing=self._settings() | {"resize": "area", "pixel_maximum": 2, "fire_reset": True},
         )
 

@@ -22,6 +22,7 @@ class EnvironmentSpec:
         height, width: of a frame, in pixels.
         channels: 3 for colour.
         gray: whether the agent sees gray frames.
+        ram: bytes of the emulator's memory, 0 where there is none.
         preprocessing: how observations come about, for the records.
     """
 
@@ -33,6 +34,7 @@ class EnvironmentSpec:
     channels: int
     preprocessing: dict[str, Any]
     gray: bool = True
+    ram: int = 0
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
@@ -50,7 +52,7 @@ class Step:
         reward: of the decision, unclipped.
         terminated, truncated: the episode is over.
         life_lost: a life ended with this decision.
-        ram: the emulator's memory (128,), uint8, or an empty array.
+        ram: the emulator's memory, uint8, or an empty array.
     """
 
     observation: np.ndarray

@@ -28,40 +28,49 @@ _PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What came of one decision, and the memory now; after an episode's end that is the next one's start.
+class Shown:
+    """What came of the last decision in each of E environments and what they show now, in memory that all processes share.
+
+    After an episode's end, what is shown is the next one's start.
 
     Attributes:
-        reward, terminated, truncated, life_lost: of the decision.
-        ram: what the emulator's memory holds now.
-    """
-
-    reward: float
-    terminated: bool
-    truncated: bool
-    life_lost: bool
-    ram: np.ndarray
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What each of E environments shows, in memory that all processes share.
-
-    Attributes:
-        observations: (E, k, h, w) uint8.
+        observations: (E, c, h, w) uint8.
         frames: (E, h, w, 3) uint8, the newest colour frame.
+        ram: (E, bytes) uint8, what the emulator's memory holds.
+        reward: (E,) float32, of the decision.
+        terminated, truncated, life_lost: (E,) bool, of the decision.
     """
 
     observations: np.ndarray
     frames: np.ndarray
+    ram: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    life_lost: np.ndarray
 
     @classmethod
-    def shared(cls, spec: EnvironmentSpec, count: int) -> Pictures:
+    def shared(cls, spec: EnvironmentSpec, count: int) -> Shown:
         """Black pictures of ``count`` environments."""
         return cls(
             observations=_shared((count, *spec.observation_shape)),
             frames=_shared((count, spec.height, spec.width, spec.channels)),
+            ram=_shared((count, spec.ram)),
+            reward=_shared((count,), np.float32),
+            terminated=_shared((count,), np.bool_),
+            truncated=_shared((count,), np.bool_),
+            life_lost=_shared((count,), np.bool_),
         )
+
+    def put(self, number: int, shown: Step, came: Step | None) -> None:
+        """Writes what environment ``number`` shows, and what came of its decision, if there was one."""
+        self.observations[number] = shown.observation
+        self.frames[number] = shown.frame
+        self.ram[number] = shown.ram
+        self.reward[number] = came.reward if came else 0.0
+        self.terminated[number] = came is not None and came.terminated
+        self.truncated[number] = came is not None and came.truncated
+        self.life_lost[number] = came is not None and came.life_lost
 
 
 @dataclass
@@ -70,42 +79,35 @@ class _Share:
 
     numbers: Sequence[int]
     factory: Callable[[], Environment]
-    pictures: Pictures
+    shown: Shown
     environments: list[Environment] = field(default_factory=list)
 
     def make(self, _: Sequence[None]) -> list[None]:
         self.environments = [self.factory() for _ in self.numbers]
-        return [None for _ in self.numbers]
+        return []
 
-    def reset(self, seeds: Sequence[int]) -> list[Decision]:
-        return [self._start(i, self.environments[i].reset(seed)) for i, seed in enumerate(seeds)]
+    def reset(self, seeds: Sequence[int]) -> list[None]:
+        for number, environment, seed in zip(self.numbers, self.environments, seeds, strict=True):
+            self.shown.put(number, environment.reset(seed), None)
+        return []
 
-    def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
-        return [self._start(i, self.environments[i].restore(snapshot)) for i, snapshot in enumerate(snapshots)]
+    def restore(self, snapshots: Sequence[bytes]) -> list[None]:
+        for number, environment, snapshot in zip(self.numbers, self.environments, snapshots, strict=True):
+            self.shown.put(number, environment.restore(snapshot), None)
+        return []
 
     def snapshot(self, _: Sequence[None]) -> list[bytes]:
         return [environment.snapshot() for environment in self.environments]
 
-    def step(self, actions: Sequence[int]) -> list[Decision]:
-        return [self._decide(i, action) for i, action in enumerate(actions)]
+    def step(self, actions: Sequence[int]) -> list[None]:
+        for number, environment, action in zip(self.numbers, self.environments, actions, strict=True):
+            came = environment.step(action)
+            self.shown.put(number, environment.reset() if came.terminated or came.truncated else came, came)
+        return []
 
     def close(self) -> None:
         for environment in self.environments:
             environment.close()
-
-    def _decide(self, i: int, action: int) -> Decision:
-        done = self.environments[i].step(action)
-        shown = self.environments[i].reset() if done.terminated or done.truncated else done
-        self._show(i, shown)
-        return Decision(done.reward, done.terminated, done.truncated, done.life_lost, shown.ram)
-
-    def _start(self, i: int, shown: Step) -> Decision:
-        self._show(i, shown)
-        return Decision(0.0, False, False, False, shown.ram)
-
-    def _show(self, i: int, shown: Step) -> None:
-        self.pictures.observations[self.numbers[i]] = shown.observation
-        self.pictures.frames[self.numbers[i]] = shown.frame
 
 
 class ParallelEnvironments:
@@ -121,20 +123,20 @@ class ParallelEnvironments:
         workers: how many processes, one a core unless given; a system that cannot fork uses this one only.
 
     Attributes:
-        pictures: what the environments show.
+        shown: what the environments show, and what came of their last decisions.
     """
 
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.pictures = Pictures.shared(spec, count)
+        self.shown = Shown.shared(spec, count)
         can_fork = "fork" in multiprocessing.get_all_start_methods()
         workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
         self._parts = [range(first, count, workers) for first in range(workers)]
         self._count = count
         self._connections: list[Connection] = []
         self._processes: list[Any] = []
-        self._own, *others = [_Share(part, factory, self.pictures) for part in self._parts]
+        self._own, *others = [_Share(part, factory, self.shown) for part in self._parts]
         if others:
             self._fork(others)
         try:
@@ -143,25 +145,27 @@ class ParallelEnvironments:
             self.close()
             raise
 
-    def reset(self, seeds: Sequence[int]) -> list[Decision]:
+    def reset(self, seeds: Sequence[int]) -> None:
         """Starts an episode in every environment, each from its own seed."""
-        return self._ask("reset", seeds)
+        self._ask("reset", seeds)
 
-    def step(self, actions: Sequence[int]) -> list[Decision]:
+    def step(self, actions: Sequence[int]) -> None:
         """One decision in every environment; where an episode ends, the next one is started."""
-        return self._ask("step", actions)
+        self._ask("step", actions)
 
     def snapshot(self) -> list[bytes]:
         """A snapshot of every environment."""
-        return self._ask("snapshot", [None] * self._count)
+        answers = self._ask("snapshot", [None] * self._count)
+        ordered = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
+        return [ordered[number] for number in range(self._count)]
 
-    def restore(self, snapshots: Sequence[bytes]) -> list[Decision]:
+    def restore(self, snapshots: Sequence[bytes]) -> None:
         """Goes back to a snapshot in every environment.
 
         Raises:
             SnapshotError: a snapshot is damaged or of another environment.
         """
-        return self._ask("restore", snapshots)
+        self._ask("restore", snapshots)
 
     def close(self) -> None:
         """Ends the processes."""
@@ -194,9 +198,7 @@ class ParallelEnvironments:
     def _ask(self, what: str, arguments: Sequence[Any]) -> list[Any]:
         parts = [[arguments[number] for number in part] for part in self._parts]
         self._send(what, parts[1:])
-        answers = [getattr(self._own, what)(parts[0]), *self._receive()]
-        ordered = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
-        return [ordered[number] for number in range(self._count)]
+        return [getattr(self._own, what)(parts[0]), *self._receive()]
 
     def _send(self, what: str, parts: Sequence[Sequence[Any]]) -> None:
         with _ended_processes():
@@ -245,6 +247,7 @@ def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) 
             return
 
 
-def _shared(shape: tuple[int, ...]) -> np.ndarray:
-    memory = mmap.mmap(-1, max(int(np.prod(shape)), 1))
-    return np.frombuffer(memory, np.uint8, int(np.prod(shape))).reshape(shape)
+def _shared(shape: tuple[int, ...], kind: type[np.generic] = np.uint8) -> np.ndarray:
+    count = int(np.prod(shape))
+    memory = mmap.mmap(-1, max(count * np.dtype(kind).itemsize, 1))
+    return np.frombuffer(memory, kind, count).reshape(shape)
