@@ -17,6 +17,7 @@ from weakspot.analysis.pong_objects import pong_checks
 from weakspot.analysis.telling import telling_accuracy
 from weakspot.dataset import as_stacks, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.games import interface
 from weakspot.observation import gray_observation
 
 # --- objects ---------------------------------------------------------------------------------------------------------
@@ -98,7 +99,7 @@ class TwoStreams(nn.Module):
 
 def test_features_are_the_inputs_of_the_heads_once():
     torch.manual_seed(0)
-    perceive = Perceiver(wrap(TwoStreams(), name="toy", environment="PongNoFrameskip-v4"), gray_observation)
+    perceive = Perceiver(wrap(TwoStreams(), interface("PongNoFrameskip-v4"), name="toy"), gray_observation)
     states = torch.rand(10, 12, 84, 84)
     found = features(perceive, states, batch_size=4)
     with torch.no_grad():
