@@ -22,7 +22,8 @@ from weakspot.targets import resolve_target
 @pytest.fixture(scope="module")
 def one(played) -> Subject:
     _, perceive, _ = played
-    return Subject(perceive.agent, lambda: AtariEnvironment(AtariConfig("pong")), perceive)
+    config = AtariConfig("pong")
+    return Subject(perceive.agent, lambda: AtariEnvironment(config), perceive, AtariEnvironment(config).spec)
 
 
 @pytest.mark.parametrize("name", ablation.VARIANTS)

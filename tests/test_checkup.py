@@ -117,7 +117,7 @@ def test_an_agent_that_does_not_fit_is_not_played(networks):
     [("divided_twice", "255 times as large"), ("newest_first", "with the newest frame first")],
 )
 def test_an_agent_that_is_shown_the_wrong_thing_is_told_the_right_one(networks, name, found_better):
-    found = findings(networks, name, episodes=2, longest=400)
+    found = findings(networks, name, episodes=3, longest=600)
     assert failed(found) == {f"plays no better {found_better}"}
     assert found[f"plays no better {found_better}"].todo
 
