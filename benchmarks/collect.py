@@ -20,6 +20,7 @@ from ale_py.vector_env import AtariVectorEnv
 
 from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
+from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig, collect
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.games import resolve_game
@@ -67,6 +68,7 @@ def measure(
         ``collect`` and ``bare`` in decisions per second, and ``collect_ratio``, the median of their ratios round by
         round.
     """
+    keep_memory()  # as the command line does
     before = torch.get_num_threads()
     torch.set_num_threads(torch_threads)
     try:
