@@ -156,7 +156,7 @@ def test_a_description_in_a_file(tmp_path):
     path = tmp_path / "car.toml"
     path.write_text(TOML)
     assert described(str(path)) == CAR
-    assert DescribedEnvironment(CAR).interface.action_names[3] == "gas"
+    assert DescribedEnvironment(CAR).spec.interface.action_names[3] == "gas"
     assert described("CarRacing-v3") == Description("CarRacing-v3")
     path.write_text('id = "CarRacing-v3"')
     assert read_description(path).size is None, "no size is the environment's own"

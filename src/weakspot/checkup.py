@@ -7,7 +7,7 @@ its observations in another range or order than it was trained on still answers,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,7 +63,7 @@ class Finding:
         name: of the check.
         passed: whether all is well.
         said: what was seen.
-        todo: what to change, where something is not well.
+        todo: what to change if something is not well.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownOtherwise:
     """An agent that is shown its observations otherwise than they are.
 
     Attributes:
@@ -193,14 +193,14 @@ def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
         "answers alike twice",
         differ < CLOSE,
         f"the same observations twice: answers differ by {differ:.2g} of their spread",
-        "" if differ < CLOSE else "switch off dropout and noise: .eval(), and no sampling in forward",
+        "switch off dropout and noise: .eval(), and no sampling in forward",
     )
     differ = float((first - alone).abs().max() / spread)
     yield Finding(
         "answers one by one as in a batch",
         differ < CLOSE,
         f"alone and in a batch: answers differ by {differ:.2g} of their spread",
-        "" if differ < CLOSE else "batch normalisation is in training mode: call .eval() where the network is made",
+        "batch normalisation is in training mode: call .eval() where the network is made",
     )
     told = float(spread / first.abs().mean().clamp_min(1e-12))
     best = first[:, : len(agent.spec.action_names)].argmax(dim=1)
@@ -210,7 +210,7 @@ def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
         told > LEAST_SPREAD,
         f"over {len(seen)} states its answers spread by {told:.2g} of their size; "
         f"{agent.spec.action_names[int(best.mode().values)]} is best in {usual} of them",
-        "" if told > LEAST_SPREAD else "check the range of its observations (they are 0 to 255), and its weights",
+        "check the range of its observations (they are 0 to 255), and its weights",
     )
 
 
@@ -226,9 +226,7 @@ def _frames(agent: Agent, seen: Observation, frames: int) -> Finding:
         finite and not blind,
         f"gradient reaches {len(strength) - len(blind)} of {len(strength)} frames"
         + ("" if finite else ", and is not finite"),
-        ""
-        if finite and not blind
-        else f"nothing depends on frame {', '.join(blind) or 'any'}: is the stack as it was trained?",
+        f"nothing depends on frame {', '.join(blind) or 'any'}: is the stack as it was trained?",
     )
 
 
@@ -240,7 +238,7 @@ def _plays(
     progress: Callable[[str, int, int], None],
 ) -> Iterator[Finding]:
     played = GogglesConfig(episodes=config.episodes, longest=config.longest, seed=config.seed)
-    at_random = GogglesConfig(episodes=config.episodes, longest=config.longest, seed=config.seed, epsilon=1.0)
+    at_random = replace(played, epsilon=1.0)
 
     def scores(what: str, player: Agent, how: GogglesConfig) -> tuple[np.ndarray, int]:
         return play(player, factory, how, None, lambda done, total: progress(what, done, total))
@@ -261,9 +259,9 @@ def _plays(
         "plays as expected", False, said, "see below whether it plays better when shown its observations otherwise"
     )
     for name, (change, todo) in otherwise(environment).items():
-        other, _ = scores(f"the agent, {name}", Shown(agent, change), played)
+        other, _ = scores(f"the agent, {name}", ShownOtherwise(agent, change), played)
         better = bootstrap_mean(other - own, generator)[1] > 0
         yield Finding(
             f"plays no better {name}", not better, f"{other.mean():.4g} on average, {mean:.4g} as it is shown now",
-            todo if better else "",
+            todo,
         )  # fmt: skip

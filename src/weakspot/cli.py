@@ -66,7 +66,7 @@ def check_agent(config: Annotated[CheckConfig, tyro.conf.arg(name="")]) -> None:
         for finding in findings:
             failed += not finding.passed
             say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
-            if finding.todo:
+            if finding.todo and not finding.passed:
                 say(f"      to do: {finding.todo}")
     if failed:
         raise AgentError(f"{failed} of the checks failed", expected="none", todo="see the lines above")

@@ -108,7 +108,7 @@ def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, 
     """
     if environment and (description := described(environment)):
         probe = DescribedEnvironment(description)
-        loaded = load_agent(agent, environment=probe.interface, device=usable(device))
+        loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device))
         factory = environment_factory(description)
     else:
         loaded = load_agent(agent, environment=environment, device=usable(device))

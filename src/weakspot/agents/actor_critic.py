@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.fitting import check_actions, policy_agent
+from weakspot.agents.fitting import check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, unfilled
 from weakspot.interface import Interface
@@ -87,4 +87,4 @@ def load_actor_critic(
     with unfilled():
         network = ActorCriticNetwork(len(interface.action_names))
     fill(network, weights, str(path))
-    return policy_agent(network, path, interface, (FRAMES, HEIGHT, WIDTH), device)
+    return fitted(network, path, interface, (FRAMES, HEIGHT, WIDTH), "log-probabilities", device)

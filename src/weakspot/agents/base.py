@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,9 @@ def joined(parts: Sequence[AgentOutput]) -> AgentOutput:
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
+ScoresAre: TypeAlias = Literal["q-values", "log-probabilities"]
+
+
 @dataclass(frozen=True)
 class AgentSpec:
     """What is known about an agent without asking it anything.
@@ -65,7 +68,7 @@ class AgentSpec:
     environment: str
     action_names: tuple[str, ...]
     observation_shape: tuple[int, int, int]
-    scores_are: Literal["q-values", "log-probabilities"]
+    scores_are: ScoresAre
     acts: Literal["greedy", "sampled"]
     fingerprint: str
 

@@ -5,14 +5,15 @@ All of them see four gray frames of 84x84 divided by 255 through the convolution
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.fitting import check_actions, policy_agent, value_agent
+from weakspot.agents.base import ScoresAre
+from weakspot.agents.fitting import check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, unfilled
 from weakspot.errors import WeightsError
@@ -88,16 +89,16 @@ def load_cleanrl(
     """
     weights: Mapping[str, Tensor] = content.get("model_weights", content)
     with unfilled():
-        network, answered, agent = _network(weights, len(interface.action_names), str(path))
+        network, answered, scores_are = _network(weights, len(interface.action_names), str(path))
     check_actions(path, answered, interface)
     fill(network, weights, str(path))
-    return agent(network, path, interface, (FRAMES, SIDE, SIDE), device)
+    return fitted(network, path, interface, (FRAMES, SIDE, SIDE), scores_are, device)
 
 
-def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, Callable[..., ModuleAgent]]:
-    """An empty network for these weights, the number of actions that they answer, and what makes an agent of it."""
+def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, ScoresAre]:
+    """An empty network for these weights, the number of actions that they answer, and what its scores are."""
     if "actor.weight" in weights:
-        return PpoNetwork(actions), len(weights["actor.weight"]), policy_agent
+        return PpoNetwork(actions), len(weights["actor.weight"]), "log-probabilities"
     last = weights.get("network.9.weight")
     if last is None:
         raise WeightsError(
@@ -107,5 +108,5 @@ def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.
         )
     if "atoms" in weights:
         atoms = weights["atoms"]
-        return C51Network(actions, atoms), len(last) / len(atoms), value_agent
-    return DqnNetwork(actions), len(last), value_agent
+        return C51Network(actions, atoms), len(last) / len(atoms), "q-values"
+    return DqnNetwork(actions), len(last), "q-values"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
-from weakspot.agents.base import AgentSpec
+from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.module import ModuleAgent, fingerprint
 from weakspot.errors import MismatchError, WeightsError
 from weakspot.games import environment_id, id_in, resolve_game
@@ -28,20 +27,20 @@ def trained_on(path: Path, given: str | None, told: str | None = None) -> str:
         MismatchError: the user says another one than the file.
         UnknownGameError: no such game.
     """
-    found = told or id_in(path.stem) or id_in(path.parent.name)
-    if found is None and given is None:
+    found = told or id_in(path.stem) or id_in(path.parent.name) or given
+    if found is None:
         raise WeightsError(
             f"{path} does not tell which environment its agent was trained on",
             expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or given explicitly",
             todo="give the environment, such as PongNoFrameskip-v4",
         )
-    if found and given and resolve_game(given) != resolve_game(found):
+    if given and resolve_game(given) != resolve_game(found):
         raise MismatchError(
             f"the agent in {path} was trained on {environment_id(found)}, not on {given}",
             expected=f"environment {environment_id(found)}, or none given",
             todo="leave the environment out, or choose another agent",
         )
-    return found or given or ""
+    return found
 
 
 def check_actions(path: Path, answered: float, interface: Interface) -> None:
@@ -55,50 +54,39 @@ def check_actions(path: Path, answered: float, interface: Interface) -> None:
         )
 
 
-def value_agent(
-    network: nn.Module, path: Path, interface: Interface, sees: tuple[int, ...], device: torch.device | str
-) -> ModuleAgent:
-    """A network that answers Q-values, as an agent that takes the best.
-
-    Raises:
-        MismatchError: it sees something else than its environment shows.
-    """
-    return _agent(network, path, interface, sees, device, "q-values", "greedy")
-
-
-def policy_agent(
-    network: nn.Module, path: Path, interface: Interface, sees: tuple[int, ...], device: torch.device | str
-) -> ModuleAgent:
-    """A network that answers logits and a value, as an agent that draws its actions.
-
-    Raises:
-        MismatchError: it sees something else than its environment shows.
-    """
-    return _agent(network, path, interface, sees, device, "log-probabilities", "sampled")
-
-
-def _agent(
+def fitted(
     network: nn.Module,
     path: Path,
     interface: Interface,
     sees: tuple[int, ...],
+    scores_are: ScoresAre,
     device: torch.device | str,
-    scores_are: Literal["q-values", "log-probabilities"],
-    acts: Literal["greedy", "sampled"],
 ) -> ModuleAgent:
+    """The agent out of a file at ``path``.
+
+    Raises:
+        MismatchError: it sees something else than its environment shows.
+    """
     if tuple(sees) != interface.observation_shape:
         raise MismatchError(
             f"the agent in {path} sees observations of shape {tuple(sees)}",
             expected=f"{interface.observation_shape}, what {interface.environment} shows here",
             todo="describe the preprocessing it was trained with, or name another environment",
         )
+    return agent_around(network, interface, path.stem, scores_are, device)
+
+
+def agent_around(
+    network: nn.Module, interface: Interface, name: str, scores_are: ScoresAre, device: torch.device | str
+) -> ModuleAgent:
+    """A network as an agent that takes the best of its Q-values, or draws from its log-probabilities."""
     spec = AgentSpec(
-        name=path.stem,
+        name=name,
         environment=interface.environment,
         action_names=interface.action_names,
         observation_shape=interface.observation_shape,
         scores_are=scores_are,
-        acts=acts,
+        acts="greedy" if scores_are == "q-values" else "sampled",
         fingerprint=fingerprint(network),
     )
     return ModuleAgent(network, spec, torch.device(device))

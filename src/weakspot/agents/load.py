@@ -18,8 +18,8 @@ from weakspot.agents import dueling, zoo
 from weakspot.agents.actor_critic import earlier_names, is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.cleanrl import load_cleanrl
-from weakspot.agents.fitting import trained_on
-from weakspot.agents.module import ModuleAgent, check_agent, fingerprint
+from weakspot.agents.fitting import agent_around, trained_on
+from weakspot.agents.module import ModuleAgent, check_agent
 from weakspot.agents.pickled import read_pickled
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
@@ -124,7 +124,7 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
             expected="path.py:factory",
             todo=f"write {reference}:NAME with the name of a function in it",
         )
-    if suffix != ".safetensors" and not path.exists() and path.name == reference and not suffix:
+    if not suffix and path.name == reference and not path.exists():
         path = zoo.path(reference)
     if not path.is_file():
         raise WeightsError(
@@ -132,7 +132,7 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
             expected=f"a file of weights ({', '.join(KNOWN)}), the folder of a training with RL Zoo, or path.py:factory",
             todo="check the path",
         )
-    if suffix in _SAVED_BY_TORCH and path.is_file():
+    if suffix in _SAVED_BY_TORCH:
         weights, metadata = _saved_by_torch(path), {}
     else:
         weights, metadata = read_weights(path)
@@ -204,17 +204,8 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
             expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first",
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
-    policy = isinstance(answer, (tuple, list))
-    spec = AgentSpec(
-        name=name,
-        environment=fits.environment,
-        action_names=fits.action_names,
-        observation_shape=fits.observation_shape,
-        scores_are="log-probabilities" if policy else "q-values",
-        acts="sampled" if policy else "greedy",
-        fingerprint=fingerprint(network),
-    )
-    return ModuleAgent(network, spec, torch.device(device))
+    scores_are = "log-probabilities" if isinstance(answer, (tuple, list)) else "q-values"
+    return agent_around(network, fits, name, scores_are, device)
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import io
 import pickle
-import types
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import torch
 import torch._utils
@@ -85,6 +84,16 @@ class TensorsOnly(pickle.Unpickler):
         return ADMITTED.get((module, name)) or type(name, (Husk,), {})
 
 
+class Reading:
+    """What ``torch.load`` wants of the module ``pickle``."""
+
+    Unpickler = TensorsOnly
+
+    @staticmethod
+    def load(file: IO[bytes], **settings: Any) -> Any:
+        return TensorsOnly(file, **settings).load()
+
+
 def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     """The parameters and buffers, float32, of the first network in a file that ``torch.save`` wrote, by their names.
 
@@ -101,13 +110,10 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
             expected="a network or a state dict that torch.save wrote",
             todo="write a function that loads it, and name it as path.py:factory",
         )
-    reading = types.ModuleType("tensors_only")
-    reading.Unpickler = TensorsOnly  # type: ignore[attr-defined]
-    reading.load = lambda file, **settings: TensorsOnly(file, **settings).load()  # type: ignore[attr-defined]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the source of husks cannot be found
-            loaded = torch.load(io.BytesIO(content), map_location="cpu", pickle_module=reading, weights_only=False)
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", pickle_module=Reading, weights_only=False)
     except Exception as error:  # a pickle can ask anything of a husk
         raise WeightsError(
             f"{source} cannot be read: {type(error).__name__} {str(error).splitlines()[0] if str(error) else ''} "

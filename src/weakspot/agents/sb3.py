@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.fitting import check_actions, policy_agent, value_agent
+from weakspot.agents.base import ScoresAre
+from weakspot.agents.fitting import check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
 from weakspot.errors import WeightsError
@@ -137,12 +138,12 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
         raise _unknown(archive, f"whose spaces are not as usual: {error}") from error
     check_actions(path, actions, interface)
     with unfilled():
-        network, agent = _network(archive, len(interface.action_names))
-    return agent(network, path, interface, sees, device)
+        network, scores_are = _network(archive, len(interface.action_names))
+    return fitted(network, path, interface, sees, scores_are, device)
 
 
-def _network(archive: Archive, actions: int) -> tuple[nn.Module, Callable[..., ModuleAgent]]:
-    """The network with its weights, and what makes an agent of it."""
+def _network(archive: Archive, actions: int) -> tuple[nn.Module, ScoresAre]:
+    """The network with its weights, and what its scores are."""
     tops = {name.split(".")[0] for name in archive.weights}
     if recurrent := sorted(top for top in tops if top.startswith("lstm_")):
         raise WeightsError(
@@ -160,12 +161,12 @@ def _network(archive: Archive, actions: int) -> tuple[nn.Module, Callable[..., M
             scale = _scale(archive)
             features = _features(archive, f"{top}.features_extractor.")
             head = _layers(archive, f"{top}.{top}.", nn.ReLU, ends=True)
-            return ValuesNetwork(features, head, scale, actions), value_agent
+            return ValuesNetwork(features, head, scale, actions), "q-values"
     if {"action_net", "value_net"} <= tops:
         extractors = tuple(f"{which}features_extractor." for which in ("", "pi_", "vf_"))
         heads = ("mlp_extractor.policy_net.", "mlp_extractor.value_net.", "action_net.", "value_net.")
         _nothing_else(archive, extractors + heads)
-        return _actor_critic(archive), policy_agent
+        return _actor_critic(archive), "log-probabilities"
     raise _unknown(archive, f"that is not known here; its tensors are {listed(archive.weights)}")
 
 

@@ -8,7 +8,6 @@ random numbers (no-ops, sticky actions) are our own.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,10 +17,10 @@ import cv2
 import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
-from weakspot.envs.base import EnvironmentSpec, Step
+from weakspot.envs.base import EnvironmentSpec, Step, check_decision, last_shown
 from weakspot.envs.screen import Screen
-from weakspot.envs.snapshot import pack, unpack
-from weakspot.errors import ConfigError, SnapshotError
+from weakspot.envs.snapshot import pack, unpack_for
+from weakspot.errors import ConfigError
 from weakspot.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
 from weakspot.observation import gray_observation
 from weakspot.types import Observation, State
@@ -178,10 +177,7 @@ class AtariEnvironment:
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
-        if self._step is None or self._step.terminated or self._step.truncated:
-            raise ConfigError("a decision without a running episode", expected="reset() before step()")
-        if not 0 <= action < len(self._actions):
-            raise ConfigError(f"action {action}", expected=f"a number from 0 to {len(self._actions) - 1}")
+        check_decision(self._step, action, len(self._actions))
         ale, screen, code, limit = self._ale, self._loaded(), self._actions[action], self.config.max_frames
         reward, over, captures = 0, False, []
         for left in range(self.config.frame_skip, 0, -1):
@@ -203,9 +199,7 @@ class AtariEnvironment:
         Raises:
             ConfigError: before the first reset.
         """
-        shown = self._step
-        if shown is None:
-            raise ConfigError("a snapshot before the first episode", expected="reset() before snapshot()")
+        shown = last_shown(self._step)
         header = {
             "settings": self._settings(),
             "elapsed": self._elapsed,
@@ -231,13 +225,7 @@ class AtariEnvironment:
         Raises:
             SnapshotError: the snapshot is damaged, or of another game or other settings.
         """
-        header, parts = unpack(snapshot)
-        if header["settings"] != self._settings():
-            raise SnapshotError(
-                f"a snapshot of {json.dumps(header['settings'])}",
-                expected=json.dumps(self._settings()),
-                todo="restore it into an environment with the same game and settings",
-            )
+        header, parts = unpack_for(self._settings(), snapshot)
         k, size = self.config.frames, self.config.size
         if self._screen is None:
             self._load(0)

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from weakspot.errors import ConfigError
+from weakspot.interface import Interface
 from weakspot.types import Observation, State
 
 
@@ -41,6 +43,11 @@ class EnvironmentSpec:
         """(c, h, w) of the agent's observation."""
         return self.frames * (1 if self.gray else self.channels), self.height, self.width
 
+    @property
+    def interface(self) -> Interface:
+        """What its agents have to fit."""
+        return Interface(self.id, self.action_names, self.observation_shape)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -62,6 +69,21 @@ class Step:
     truncated: bool
     life_lost: bool
     ram: np.ndarray
+
+
+def check_decision(shown: Step | None, action: int, actions: int) -> None:
+    """Raises :class:`ConfigError` where no episode is running, or where there is no such action."""
+    if shown is None or shown.terminated or shown.truncated:
+        raise ConfigError("a decision without a running episode", expected="reset() before step()")
+    if not 0 <= action < actions:
+        raise ConfigError(f"action {action}", expected=f"a number from 0 to {actions - 1}")
+
+
+def last_shown(shown: Step | None) -> Step:
+    """What is shown, for a snapshot; raises :class:`ConfigError` before the first reset."""
+    if shown is None:
+        raise ConfigError("a snapshot before the first episode", expected="reset() before snapshot()")
+    return shown
 
 
 @runtime_checkable

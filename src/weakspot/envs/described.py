@@ -31,10 +31,9 @@ import cv2
 import gymnasium
 import numpy as np
 
-from weakspot.envs.base import EnvironmentSpec, Step
-from weakspot.envs.snapshot import pack, unpack
+from weakspot.envs.base import EnvironmentSpec, Step, check_decision, last_shown
+from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError, SnapshotError
-from weakspot.interface import Interface
 from weakspot.observation import colour_observation, gray_observation
 from weakspot.types import Observation, State
 
@@ -157,11 +156,6 @@ class DescribedEnvironment:
         )
 
     @property
-    def interface(self) -> Interface:
-        """What its agents have to fit."""
-        return Interface(self.description.id, self._names, self.spec.observation_shape)
-
-    @property
     def observe(self) -> Callable[[State], Observation]:
         """The observation as a differentiable function of the state."""
         return gray_observation if self.description.gray else colour_observation
@@ -178,10 +172,7 @@ class DescribedEnvironment:
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
-        if self._step is None or self._step.terminated or self._step.truncated:
-            raise ConfigError("a decision without a running episode", expected="reset() before step()")
-        if not 0 <= action < len(self._names):
-            raise ConfigError(f"action {action}", expected=f"a number from 0 to {len(self._names) - 1}")
+        check_decision(self._step, action, len(self._names))
         self._actions.append(action)
         start = getattr(self._env.action_space, "start", 0)
         total, terminated, truncated, picture = 0.0, False, False, None
@@ -198,14 +189,13 @@ class DescribedEnvironment:
         Raises:
             ConfigError: before the first reset.
         """
-        if self._step is None:
-            raise ConfigError("a snapshot before the first episode", expected="reset() before snapshot()")
+        shown = last_shown(self._step)
         header = {
             "settings": self._settings(),
             "seed": self._seed,
             "actions": self._actions,
             "seeds": self._seeds.bit_generator.state,
-            "shows": self._shown(),
+            "shows": self._digest(shown),
         }
         return pack(header, {})
 
@@ -215,20 +205,14 @@ class DescribedEnvironment:
         Raises:
             SnapshotError: the snapshot is damaged, of another environment, or the environment does not repeat itself.
         """
-        header, _ = unpack(snapshot)
-        if header["settings"] != self._settings():
-            raise SnapshotError(
-                f"a snapshot of {json.dumps(header['settings'])}",
-                expected=json.dumps(self._settings()),
-                todo="restore it into an environment with the same settings",
-            )
+        header, _ = unpack_for(self._settings(), snapshot)
         shown = self._start(header["seed"])
         for action in header["actions"]:
             if shown.terminated or shown.truncated:
                 break
             shown = self.step(action)
         self._seeds.bit_generator.state = header["seeds"]
-        if self._actions != header["actions"] or self._shown() != header["shows"]:
+        if self._actions != header["actions"] or self._digest(shown) != header["shows"]:
             raise SnapshotError(
                 f"{self.description.id} shows something else after the same {len(header['actions'])} actions from the same "
                 "seed",
@@ -268,11 +252,9 @@ class DescribedEnvironment:
             return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
-    def _shown(self) -> list[Any]:
-        step = self._step
-        assert step is not None
+    def _digest(self, shown: Step) -> list[Any]:
         digest = hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
-        return [digest, step.reward, step.terminated, step.truncated]
+        return [digest, shown.reward, shown.terminated, shown.truncated]
 
     def _settings(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self.description)))

@@ -25,6 +25,22 @@ def pack(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
+def unpack_for(settings: Mapping[str, Any], snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What :func:`unpack` gives, of a snapshot whose header tells these ``settings``.
+
+    Raises:
+        SnapshotError: the bytes are damaged, or of another environment or other settings.
+    """
+    header, parts = unpack(snapshot)
+    if header["settings"] != settings:
+        raise SnapshotError(
+            f"a snapshot of {json.dumps(header['settings'])}",
+            expected=json.dumps(settings),
+            todo="restore it into an environment with the same settings",
+        )
+    return header, parts
+
+
 def unpack(snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The header and the parts that :func:`pack` was given.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,11 @@ from weakspot.types import Latent, State
 
 STATISTICS_FRAMES = 2_000
 """Frames the median is taken over; more change nothing that can be seen."""
+
+
+def channels_last(image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+    """The same image, its channels last in memory, as those of the states are."""
+    return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,11 @@ class DataStatistics:
     median: Float[Tensor, "c h w"]
     answer_variance: Float[Tensor, " n"]
     frames: int
+
+    @cached_property
+    def background(self) -> Float[Tensor, "kc h w"]:
+        """The median frame k times, as a state; its channels are last in memory, as those of the states are."""
+        return channels_last(self.median.repeat(self.frames, 1, 1))
 
     @property
     def shape(self) -> tuple[int, int, int]:

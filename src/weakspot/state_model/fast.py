@@ -40,7 +40,7 @@ from weakspot.errors import ConfigError
 from weakspot.precision import mixed
 from weakspot.saliency import decode_maps
 from weakspot.state_model import losses
-from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.state_model.batch import Batch, DataStatistics, channels_last
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.types import Latent, State
@@ -104,11 +104,6 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.branch(x)
-
-
-def channels_last(image: Tensor) -> Tensor:
-    """The same image (c, h, w), its channels last in memory, as those of the states are."""
-    return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 class _Unpatch(torch.autograd.Function):
@@ -312,7 +307,6 @@ class FastRecipe:
         config = self.config
         attention = F.interpolate(decode_maps(batch.saliency), size=batch.state.shape[2:], mode="nearest")
         attention = (1.0 - config.saliency_share - config.moving_share) + config.saliency_share * attention
-        median = channels_last(statistics.median.repeat(statistics.frames, 1, 1))
-        moves = ((batch.state - median).abs_() > config.differs).to(attention.dtype)
+        moves = ((batch.state - statistics.background).abs_() > config.differs).to(attention.dtype)
         share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
         return moves.mul_(config.moving_share / share).add_(attention)
