@@ -8,6 +8,8 @@ import sys
 import pytest
 import torch
 
+import weakspot.checkup
+from weakspot.analysis.goggles import play
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.errors import ConfigError
 
@@ -120,6 +122,19 @@ def test_an_agent_that_is_shown_the_wrong_thing_is_told_the_right_one(networks, 
     found = findings(networks, name, episodes=3, longest=600)
     assert failed(found) == {f"plays no better {found_better}"}
     assert found[f"plays no better {found_better}"].todo
+
+
+def test_the_agent_plays_as_it_acts(networks, monkeypatch):
+    """Without random actions, since the score that is expected was played without; random play has nothing else."""
+    shares = []
+
+    def noted(agent, factory, how, *rest):
+        shares.append(how.epsilon)
+        return play(agent, factory, how, *rest)
+
+    monkeypatch.setattr(weakspot.checkup, "play", noted)
+    findings(networks, "sound", score=0.0)
+    assert shares == [0.0, 1.0]
 
 
 def check_agent(*arguments):

@@ -237,7 +237,7 @@ def _plays(
     config: CheckConfig,
     progress: Callable[[str, int, int], None],
 ) -> Iterator[Finding]:
-    played = GogglesConfig(episodes=config.episodes, longest=config.longest, seed=config.seed)
+    played = GogglesConfig(episodes=config.episodes, epsilon=0.0, longest=config.longest, seed=config.seed)
     at_random = replace(played, epsilon=1.0)
 
     def scores(what: str, player: Agent, how: GogglesConfig) -> tuple[np.ndarray, int]:
