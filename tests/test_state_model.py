@@ -120,7 +120,10 @@ def test_the_fast_loss_is_its_equation(played, statistics):
     share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp(min=0.05)
     assert bool((share > 0.05).any()) and bool((share == 0.05).any()), "else this shows only one side"
     weights = (0.2 + 0.5 * maps + 0.3 * moves / share) / (2 * 1e-3)
-    expected = (weights * (again - batch.state) ** 2).sum() / 4
+    own = (weights * (again - batch.state) ** 2).sum(dim=(1, 2, 3))
+    limit = 5 * own.sort().values[1]  # the lower one of the two in the middle
+    assert bool((own > limit).any()) and bool((own < limit).any()), "else this shows only one side"
+    expected = own.clamp(max=limit).sum() / 4
     torch.testing.assert_close(terms["reconstruction"], expected, rtol=1e-4, atol=1e-4)
     answers = perceive(again).vector()
     wrong = ((answers - batch.answer) ** 2 / statistics.answer_variance).sum() / 4
