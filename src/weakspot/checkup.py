@@ -19,7 +19,7 @@ from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.errors import ConfigError, SaliencyError, WeakspotError
 from weakspot.pipeline import load_pair, made_up_state
-from weakspot.saliency import saliency
+from weakspot.saliency import explained, saliency
 from weakspot.types import Observation
 
 STATES, EVERY = 64, 4
@@ -39,6 +39,9 @@ class CheckConfig:
     environment: str | None = None
     """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
     where the agent's file says it."""
+    trust: bool = False
+    """Run the code that the agent's file holds: TorchScript, torch.export, or a whole network that was pickled.  Only for
+    files whose maker you trust."""
     score: float | None = None
     """What you expect it to score on average; without it, it must beat random play."""
     episodes: int = 8
@@ -144,7 +147,7 @@ def check_up(
         progress: told what is being played, and (episodes done, episodes in all).
     """
     try:
-        agent, factory, environment = load_pair(config.agent, config.environment, config.device)
+        agent, factory, environment = load_pair(config.agent, config.environment, config.device, trust=config.trust)
     except WeakspotError as error:
         yield Finding("loads and fits", False, f"{error.seen}; expected: {error.expected}", error.todo)
         return
@@ -177,7 +180,7 @@ def observations(agent: Agent, environment: Environment, seed: int) -> Observati
             kept.append(observation)
         with torch.no_grad():
             action = choose(agent(observation), agent.spec, generator, epsilon=0.3)
-        shown = environment.step(int(action))
+        shown = environment.step(action[0].tolist())
         if shown.terminated or shown.truncated:
             shown = environment.reset()
     return torch.cat(kept)
@@ -203,21 +206,28 @@ def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
         "batch normalisation is in training mode: call .eval() where the network is made",
     )
     told = float(spread / first.abs().mean().clamp_min(1e-12))
-    best = first[:, : len(agent.spec.action_names)].argmax(dim=1)
-    usual = int(best.bincount().max())
+    scores = first[:, : len(agent.spec.action_names)]
     yield Finding(
         "tells states apart",
         told > LEAST_SPREAD,
-        f"over {len(seen)} states its answers spread by {told:.2g} of their size; "
-        f"{agent.spec.action_names[int(best.mode().values)]} is best in {usual} of them",
+        f"over {len(seen)} states its answers spread by {told:.2g} of their size; {_usual(scores, agent.spec)}",
         "check the range of its observations (they are 0 to 255), and its weights",
     )
+
+
+def _usual(scores: Tensor, spec: AgentSpec) -> str:
+    """What an agent that answers these scores mostly does."""
+    if spec.scores_are == "means":
+        pairs = zip(spec.action_names, scores.mean(dim=0).tolist(), strict=True)
+        return "on average " + ", ".join(f"{name} {value:.2g}" for name, value in pairs)
+    best = scores.argmax(dim=1)
+    return f"{spec.action_names[int(best.mode().values)]} is best in {int(best.bincount().max())} of them"
 
 
 def _frames(agent: Agent, seen: Observation, frames: int) -> Finding:
     wanted = seen.clone().requires_grad_()
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(agent(wanted).scores.max(dim=1).values.sum(), wanted)
+        (slope,) = torch.autograd.grad(explained(agent.spec)(agent(wanted)).sum(), wanted)
     strength = slope.abs().unflatten(1, (frames, -1)).sum(dim=(0, 2, 3, 4))
     blind = [str(i + 1) for i in np.flatnonzero((strength == 0).cpu().numpy())]
     finite = bool(torch.isfinite(slope).all())

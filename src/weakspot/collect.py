@@ -28,6 +28,7 @@ from weakspot.shards import (
     read_snapshot,
     write_shard,
 )
+from weakspot.types import Decision
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,13 @@ def check_fit(agent: AgentSpec, environment: EnvironmentSpec) -> None:
     """Raises :class:`MismatchError` where an agent was made for other observations or actions than an environment's."""
     seen = (len(agent.action_names), agent.observation_shape)
     expected = (len(environment.action_names), environment.observation_shape)
+    if agent.action_bounds != environment.action_bounds:
+        kinds = [f"between {given}" if given else "discrete" for given in (agent.action_bounds, environment.action_bounds)]
+        raise MismatchError(
+            f"the actions of agent {agent.name!r} (made for {agent.environment}) are {kinds[0]}",
+            expected=f"{kinds[1]}, as those of {environment.id}",
+            todo="choose the environment the agent was trained on",
+        )
     if seen != expected:
         raise MismatchError(
             f"agent {agent.name!r} (made for {agent.environment}) has {seen[0]} actions and sees {seen[1]}",
@@ -185,7 +193,7 @@ class _Play:
         self.time += 1
         return row
 
-    def _decide(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], list[int]]:
+    def _decide(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], list[Decision]]:
         with torch.inference_mode():
             output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
@@ -193,7 +201,7 @@ class _Play:
         actions, own = explore(output, spec, self._generator, self._config.epsilon)
         row = {
             "action": actions.numpy(),
-            "explored": (actions != own).numpy(),
+            "explored": (actions != own).reshape(len(actions), -1).any(dim=1).numpy(),
             "scores": output.scores.cpu().numpy().astype(np.float32),
         }
         if output.value is not None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from weakspot.agents.base import SaliencyRule
 from weakspot.analysis.goggles import GogglesConfig
 from weakspot.collect import CollectConfig
 from weakspot.errors import ConfigError
@@ -41,12 +42,19 @@ class RunConfig:
     environment: str | None = None
     """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
     where the agent's file says it."""
+    trust: bool = False
+    """Run the code that the agent's file holds: TorchScript, torch.export, or a whole network that was pickled.  Only for
+    files whose maker you trust."""
     output: Path = Path("runs/pong")
     """The run folder."""
-    targets: tuple[str, ...] = ("T-", "T+", "T+-")
-    """T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, or path.py:function."""
+    targets: tuple[str, ...] = ()
+    """T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, that of a dimension of continuous actions and a sign
+    such as steer-, or path.py:function.  Without any, T-, T+ and T+-; for continuous actions V+, V- and every dimension."""
     sharpness: float = 10.0
     """b of the soft maximum, over the mean spread of the agent's scores within a state."""
+    saliency: SaliencyRule = "guided"
+    """How it is found where the agent looks: guided backpropagation, as in the paper, for networks of ReLUs; or the ordinary
+    gradient, for any other."""
     device: str = "cpu"
     """Where agent and state model compute: cpu, cuda."""
     collect: CollectConfig = field(default_factory=CollectConfig)

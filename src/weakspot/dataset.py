@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -142,7 +143,7 @@ class StateDataset:
 
     @cached_property
     def action(self) -> np.ndarray:
-        """What was done in each state, (n,) int64."""
+        """What was done in each state: (n,) int64, or (n, a) float32 where actions are continuous."""
         return self._column("action")
 
     @cached_property
@@ -310,9 +311,12 @@ class StateDataset:
             path = self.folder / steps_file(number)
             if file_crc32(path) != self.shards[number].crc32[steps_file(number)]:
                 raise DatasetError(f"{path} does not match its checksum", todo=COLLECT_AGAIN)
-            with np.load(path, allow_pickle=False) as stored:
-                for name in stored.files:
-                    parts.setdefault(name, []).append(stored[name])
+            try:
+                with np.load(path, allow_pickle=False) as stored:
+                    for name in stored.files:
+                        parts.setdefault(name, []).append(stored[name])
+            except (OSError, ValueError, BadZipFile) as error:
+                raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
         return {name: np.concatenate(part, axis=1) for name, part in parts.items()}
 
     def _column(self, name: str) -> np.ndarray:
@@ -321,4 +325,8 @@ class StateDataset:
 
 
 def _tuples(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    return {name: _tuple(value) for name, value in told.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import all_settings, recipe
 from weakspot.state_model.train import train
 from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize, yardstick
-from weakspot.targets import Target, resolve_target
+from weakspot.targets import Target, resolve_target, usual_targets
 from weakspot.types import State
 
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
@@ -80,9 +81,9 @@ class Subject:
 
 def subject(config: RunConfig) -> Subject:
     """Loads the agent and checks that it fits its environment, before anything takes long."""
-    agent, factory, probe = load_pair(config.agent, config.environment, config.device)
+    agent, factory, probe = load_pair(config.agent, config.environment, config.device, trust=config.trust)
     probe.close()
-    perceive = Perceiver(agent, probe.observe)
+    perceive = Perceiver(agent, probe.observe, config.saliency)
     state = made_up_state(probe.spec, agent.device)
     if not torch.isfinite(perceive(state).vector()).all():
         raise OutputError(
@@ -94,13 +95,16 @@ def subject(config: RunConfig) -> Subject:
     return Subject(agent, factory, perceive, probe.spec)
 
 
-def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, Callable[[], Environment], Environment]:
+def load_pair(
+    agent: str, environment: str | None, device: str, *, trust: bool = False
+) -> tuple[Agent, Callable[[], Environment], Environment]:
     """An agent, what makes copies of the environment it plays in, and one copy; they fit each other.
 
     Args:
         agent: what :func:`load_agent` takes.
         environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file tells it.
         device: where the agent computes.
+        trust: run the code that the agent's file holds, if it holds any.
 
     Raises:
         AgentError: the agent cannot be used, or was made for another environment.
@@ -108,10 +112,10 @@ def load_pair(agent: str, environment: str | None, device: str) -> tuple[Agent, 
     """
     if environment and (description := described(environment)):
         probe = DescribedEnvironment(description)
-        loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device))
+        loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)
         factory = environment_factory(description)
     else:
-        loaded = load_agent(agent, environment=environment, device=usable(device))
+        loaded = load_agent(agent, environment=environment, device=usable(device), trust=trust)
         factory = environment_factory(environment or loaded.spec.environment)
         probe = factory()
     check_fit(loaded.spec, probe.spec)
@@ -148,7 +152,7 @@ class Pipeline:
     def __init__(self, config: RunConfig, only: tuple[str, ...] = STAGES) -> None:
         self.config, self.only = config, only
         self.subject = subject(config)
-        self.targets = list(config.targets)
+        self.targets = list(config.targets or usual_targets(self.subject.agent.spec, self._made_up_answer()))
         self.slugs = self._slugs_checked()
         recipe(config.train.recipe)
         own = _own([config.agent, config.environment or ""])
@@ -235,7 +239,7 @@ class Pipeline:
         def work() -> str:
             dataset = self._dataset()
             make_folder(folder)
-            made_for, given = folder / "saliency.txt", self._fingerprint("collect")
+            made_for, given = folder / "saliency.txt", f"{self._fingerprint('collect')} {self.config.saliency}"
             stands = made_for.exists() and (folder / "saliency.npy").exists() and made_for.read_text() == given
             if not stands:
                 with shown("saliency") as tell:
@@ -254,7 +258,8 @@ class Pipeline:
             return file_digest(folder / "model.safetensors")
 
         outputs = [folder / name for name in ("model.safetensors", "model.json", "metrics.jsonl")]
-        key = digest(asdict(config), *all_settings(recipe(config.recipe)), self._fingerprint("collect"))
+        settings = all_settings(recipe(config.recipe))
+        key = digest(asdict(config), self.config.saliency, *settings, self._fingerprint("collect"))
         return key, outputs, work
 
     def _measured(self, dataset: StateDataset) -> np.ndarray:
@@ -272,9 +277,12 @@ class Pipeline:
         precision = resolve(self.config.train.precision, self.subject.agent.device)
         return load(self.config.output / "train" / "model.safetensors", self.subject.agent.device, precision)
 
+    def _made_up_answer(self) -> AgentOutput:
+        return self.subject.perceive(made_up_state(self.subject.spec, self.subject.agent.device))
+
     def _slugs_checked(self) -> list[str]:
         """The folder of every target; tries each on one answer, so that a bad one is told before long work."""
-        answer = self.subject.perceive(made_up_state(self.subject.spec, self.subject.agent.device))
+        answer = self._made_up_answer()
         slugs: dict[str, str] = {}
         for name in self.targets:
             target = resolve_target(name, self.subject.agent.spec, 1.0)
@@ -384,8 +392,7 @@ class Pipeline:
         targets = self._resolved(dataset)
         states = []
         for target in targets:
-            with np.load(self.config.output / "synthesize" / target.slug / "findings.npz") as found:
-                states.append(found["states"])
+            states.append(found_states(self.config.output / "synthesize" / target.slug / "findings.npz"))
         with shown("novelty") as tell:
             near = closest(np.concatenate(states), dataset, train_indices, lambda done, total: tell(done / total, ""))
         ends = np.cumsum([len(part) for part in states])
@@ -490,6 +497,19 @@ def write_findings(found: Findings, perceive: Perceiver, path: Path) -> None:
     write_arrays(path, arrays)
 
 
+def found_states(path: Path) -> np.ndarray:
+    """The states in a file that :func:`write_findings` wrote."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return found["states"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise RunError(
+            f"{path} cannot be read: {error}",
+            expected="states that a search found",
+            todo=f"delete {path.parent} and synthesise them again",
+        ) from error
+
+
 def command_line(config: RunConfig) -> str:
     """The command that repeats a run, with the settings that are not the defaults."""
     plain, default = asdict(config), asdict(RunConfig())
@@ -499,6 +519,8 @@ def command_line(config: RunConfig) -> str:
         for name, value in given.items():
             if isinstance(value, dict):
                 walk(value, usual[name], f"{prefix}{name}.")
+            elif isinstance(value, bool) and value != usual[name]:
+                words.append(f"--{prefix}{'' if value else 'no-'}{name.replace('_', '-')}")
             elif value != usual[name]:
                 values = value if isinstance(value, (list, tuple)) else [value]
                 words.extend([f"--{prefix}{name.replace('_', '-')}", *(str(v) for v in values)])

@@ -10,8 +10,12 @@ is replaced while the agent answers (modules, reused modules, functions, methods
 and the recorded graph is then searched: a ReLU that was missed, or another nonlinearity for which the rule is not
 defined, is refused by name.
 
+For networks with other nonlinearities, or that are code of another kind, there is the ordinary gradient, if asked for
+(``rule`` of the :class:`~weakspot.agents.base.Perceiver`).
+
 Numbers that leave this module are those of the paper's eq. 2: |gradient| of the score of the best action, pi(s) =
-max_a A(s)_a, averaged over 5x5 pixels (section 4.5).
+max_a A(s)_a, averaged over 5x5 pixels (section 4.5).  Where actions are continuous, there is no best one among them; the
+number is then sum_i |A(s)_i|, the size of what is done.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
-from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, SaliencyRule
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, DatasetError, SaliencyError
 from weakspot.files import write_atomic
@@ -55,14 +59,24 @@ def best_score(output: AgentOutput) -> PerState:
     return output.scores.max(dim=1).values
 
 
-def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] = best_score) -> Observation:
+def size_of_action(output: AgentOutput) -> PerState:
+    """The sum over the dimensions of a continuous action, each without its sign (b,)."""
+    return output.scores.abs().sum(dim=1)
+
+
+def explained(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
+    """The number of an agent's answer whose saliency is asked for."""
+    return size_of_action if agent.scores_are == "means" else best_score
+
+
+def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] | None = None) -> Observation:
     """Guided backpropagation of a number computed from the agent's answer, back to its observation.
 
     Args:
         perceive: the agent behind the observation function.
         state: states (b, kc, h, w) in [0, 1].
-        scalar: maps the answer to one number a state (b,), or to their sum.  It is differentiated ordinarily: the rule
-            applies to the agent's network only.
+        scalar: maps the answer to one number a state (b,), or to their sum; by default :func:`explained`.  It is
+            differentiated ordinarily: the rule applies to the agent's network only.
 
     Returns:
         The guided gradient (b, k, h, w) for each pixel of ``perceive.observe(state)``, whose range is 0 to 255.
@@ -79,7 +93,7 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
             output = agent(observation.clone())  # a clone, so that the network may work on it in place
         answers = [output.scores] + ([] if output.value is None else [output.value])
         copies = [answer.detach().requires_grad_() for answer in answers]
-        number = scalar(AgentOutput(copies[0], copies[1] if len(copies) == 2 else None)).sum()
+        number = (scalar or explained(agent.spec))(AgentOutput(copies[0], copies[1] if len(copies) == 2 else None)).sum()
         if not number.requires_grad:
             raise SaliencyError(
                 "the number to be explained does not depend on the agent's answer",
@@ -100,21 +114,44 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
         (guided,) = torch.autograd.grad(
             [answer for answer, _ in connected], [observation], grad_outputs=[gradient for _, gradient in connected]
         )
-    if not torch.isfinite(guided).all():
+    return _finite(guided, perceive)
+
+
+def _finite(gradient: Tensor, perceive: Perceiver) -> Tensor:
+    if not torch.isfinite(gradient).all():
         raise SaliencyError(
-            f"the guided gradient of agent {agent.spec.name!r} is not finite",
+            f"the gradient of agent {perceive.agent.spec.name!r} is not finite",
             expected="finite gradients",
             todo="check the agent's weights and the range of the observations it was trained on (0-255 or 0-1)",
         )
-    return guided
+    return gradient
+
+
+def plain_gradient(perceive: Perceiver, state: State) -> Observation:
+    """The ordinary gradient of :func:`explained` for each pixel of the observation (b, k, h, w).
+
+    Raises:
+        SaliencyError: it is not finite.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        observation = perceive.observe(state).detach().clone().requires_grad_()
+        number = explained(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
+        (gradient,) = torch.autograd.grad(number, [observation])
+    return _finite(gradient, perceive)
+
+
+RULES: dict[SaliencyRule, Callable[[Perceiver, State], Observation]] = {
+    "guided": guided_gradient,
+    "gradient": plain_gradient,
+}
 
 
 def saliency(perceive: Perceiver, state: State) -> Float[Tensor, "b k h w"]:
-    """|guided gradient| of the best action's score for each pixel of the observation (b, k, h, w), not normalised.
+    """|gradient| of the best action's score for each pixel of the observation (b, k, h, w), not normalised.
 
-    For policy agents the score is the log-probability.  Raises what :func:`guided_gradient` raises.
+    For policy agents the score is the log-probability.  Raises what :func:`guided_gradient` raises, where that is the rule.
     """
-    return guided_gradient(perceive, state).abs()
+    return RULES[perceive.rule](perceive, state).abs()
 
 
 def loss_weights(saliency: Float[Tensor, "b k h w"], kernel: int = 5) -> Float[Tensor, "b k h w"]:
@@ -306,8 +343,8 @@ class _GuidedReLUs(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-_RELU = {torch.relu, F.relu, Tensor.relu}
-_RELU_IN_PLACE = {torch.relu_, F.relu_, Tensor.relu_}
+_RELU = {torch.relu, F.relu, Tensor.relu, torch.ops.aten.relu.default}
+_RELU_IN_PLACE = {torch.relu_, F.relu_, Tensor.relu_, torch.ops.aten.relu_.default}
 _CLAMP_IN_PLACE = {torch.clamp_, Tensor.clamp_, torch.clip_, Tensor.clip_, torch.clamp_min_, Tensor.clamp_min_}
 _CLAMP_MIN = {torch.clamp_min, Tensor.clamp_min, torch.clamp_min_, Tensor.clamp_min_}
 _CLAMP = _CLAMP_IN_PLACE | _CLAMP_MIN | {torch.clamp, Tensor.clamp, torch.clip, Tensor.clip}
@@ -345,7 +382,8 @@ def _refuse_opaque(module: nn.Module) -> None:
             raise SaliencyError(
                 f"the network's {f'part {name!r}' if name else 'whole'} is {how}; its ReLUs cannot be reached",
                 expected="a plain nn.Module",
-                todo=f"give the network as it was before it was {how}",
+                todo=f"give the network as it was before it was {how}, or ask for the ordinary gradient: "
+                "--saliency gradient",
             )
 
 
@@ -398,12 +436,12 @@ def _refuse_nonlinear(path: Iterable[Node], agent: str) -> None:
                 f"the network of agent {agent!r} contains {name.removesuffix('Backward')}, an operation of its own "
                 "(custom, scripted or compiled) that guided backpropagation cannot look into",
                 expected="a network of torch operations, with ReLU as the only nonlinearity",
-                todo="give the network in plain torch operations, uncompiled",
+                todo="give the network in plain torch operations, or ask for the ordinary gradient: --saliency gradient",
             )
         if _NONLINEAR.match(name):
             operation = re.sub(r"Backward\w*$", "", name)
             raise SaliencyError(
                 f"the network of agent {agent!r} contains {operation}, for which guided backpropagation is not defined",
                 expected="ReLU as the only nonlinearity, written as nn.ReLU, F.relu, torch.relu, x.relu() or x.clamp(min=0)",
-                todo="use an agent with ReLUs",
+                todo="use an agent with ReLUs, or ask for the ordinary gradient: --saliency gradient",
             )

@@ -10,11 +10,14 @@ With q the agent's scores (Q-values, or log-probabilities for policy agents) and
     T+-     one action is worth much and another little    -(softmax_b(q) - softmin_b(q)) (eq. 7)
     S+, S-  all in all good, bad                           -sum q, +sum q
     ACTION  this action is wanted                          -q_action
+    DIM+,   a continuous action is large, small in this    -q_dim, +q_dim
+    DIM-    dimension
     V+, V-  the critic expects much, little                -V, +V
     ======  =============================================  ====================================
 
 The paper prints T+(q) = -T-(-q) and T+- = T- - T+ without saying which are minimised; the table follows its words.
-Targets see answers, never the state model.
+The scores of continuous actions are no values of anything, so that of all these only DIM+, DIM-, V+ and V- make sense for
+them.  Targets see answers, never the state model.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -137,6 +141,16 @@ def action(name: str, position: int) -> Target:
     )  # fmt: skip
 
 
+def dimension(name: str, position: int, sign: int) -> Target:
+    """A continuous action is large (sign 1) or small (sign -1) in the dimension of that name."""
+    mark, word, end = ("+", "much", "high") if sign > 0 else ("-", "little", "low")
+    return Target(
+        f"{name}{mark}", f"action-{_slug(name)}-{'up' if sign > 0 else 'down'}", f"States that call for {word} {name}",
+        f"The agent sets {name} as {end} as it can.", f"{'-' if sign > 0 else ''}q[{name}]",
+        lambda output: -sign * output.scores[:, position],
+    )  # fmt: skip
+
+
 def _slug(name: str) -> str:
     """A name of a folder."""
     return "".join(c if c.isalnum() else "-" for c in name.lower())
@@ -160,10 +174,6 @@ def critic_high() -> Target:
 def critic_low() -> Target:
     """V-: the critic expects little."""
     return Target("V-", "v-minus", "States the critic dreads", "The critic expects little.", "V", lambda o: _value(o, "V-"))
-
-
-SHARP: dict[str, Callable[[float], Target]] = {"T-": least, "T+": most, "T+-": critical, "T±": critical}
-PLAIN: dict[str, Callable[[], Target]] = {"S+": good, "S-": bad, "V+": critic_high, "V-": critic_low}
 
 
 def from_file(reference: str) -> Target:
@@ -202,6 +212,28 @@ def from_file(reference: str) -> Target:
     )
 
 
+def known_targets(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], Target]]:
+    """What targets there are for an agent, by their names."""
+    known: dict[str, Callable[[], Target]] = {"V+": critic_high, "V-": critic_low}
+    if agent.scores_are == "means":
+        for index, name in enumerate(agent.action_names):
+            for sign in (1, -1):
+                known[f"{name}{'+' if sign > 0 else '-'}"] = partial(dimension, name, index, sign)
+        return known
+    sharp = {"T-": least, "T+": most, "T+-": critical}
+    known = {name: partial(make, sharpness) for name, make in sharp.items()} | {"S+": good, "S-": bad} | known
+    return known | {name: partial(action, name, index) for index, name in enumerate(agent.action_names)}
+
+
+def usual_targets(agent: AgentSpec, answered: AgentOutput) -> tuple[str, ...]:
+    """What is looked for where the user does not say: T-, T+ and T+-, as in the paper, or, where actions are continuous, V-
+    and V+ if there is a critic, and both ends of each dimension."""
+    if agent.scores_are != "means":
+        return ("T-", "T+", "T+-")
+    without = () if answered.value is not None else ("V+", "V-")
+    return tuple(name for name in known_targets(agent, 1.0) if name not in without)
+
+
 def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
     """The target that ``name`` means for this agent.
 
@@ -215,18 +247,19 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
     """
     if ".py:" in name:
         return from_file(name)
-    upper = name.upper()
-    if upper in SHARP:
-        return SHARP[upper](sharpness)
-    if upper in PLAIN:
-        return PLAIN[upper]()
-    for index, called in enumerate(agent.action_names):
+    known = known_targets(agent, sharpness)
+    upper = name.upper().replace("±", "+-")
+    for called, make in known.items():
         if called.upper() == upper:
-            return action(called, index)
-    known = ["T-", "T+", "T+-", *PLAIN, *agent.action_names]
-    near = difflib.get_close_matches(upper, known, n=3)
+            return make()
+    if agent.scores_are == "means" and upper in ("T-", "T+", "T+-", "S+", "S-"):
+        todo = "its actions are continuous, and T and S ask what each action is worth; V- asks what the critic dreads"
+    elif near := difflib.get_close_matches(upper, known, n=3):
+        todo = f"did you mean {' or '.join(near)}?"
+    else:
+        todo = "choose one of them"
     raise UnknownTargetError(
         f"there is no target {name!r} for agent {agent.name!r}",
         expected="one of " + ", ".join(known) + ", or path.py:function",
-        todo=f"did you mean {' or '.join(near)}?" if near else "choose one of them",
+        todo=todo,
     )

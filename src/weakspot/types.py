@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -21,7 +22,15 @@ Observation: TypeAlias = Float[Tensor, "b c h w"]
 Latent: TypeAlias = Float[Tensor, "b z"]
 Scores: TypeAlias = Float[Tensor, "b a"]
 PerState: TypeAlias = Float[Tensor, "b"]
-Actions: TypeAlias = Int[Tensor, "b"]
+Actions: TypeAlias = Int[Tensor, "b"] | Float[Tensor, "b a"]
+"""Numbers of discrete actions, or the values of each dimension of continuous ones."""
+
+Decision: TypeAlias = int | Sequence[float]
+"""One of these."""
+
+Bounds: TypeAlias = tuple[tuple[float, float], ...]
+"""The least and the largest value of each dimension of continuous actions."""
+
 Frame: TypeAlias = UInt8[np.ndarray, "h w c"]
 """One stored colour frame."""
 

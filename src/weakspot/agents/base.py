@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from weakspot.errors import OutputError
-from weakspot.types import Actions, Observation, PerState, Scores, State
+from weakspot.types import Actions, Bounds, Observation, PerState, Scores, State
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class AgentOutput:
     """The agent's answer A(s) to a batch of states.
 
     Attributes:
-        scores: one number an action (b, a): Q-values, or action log-probabilities for policy agents.
+        scores: one number an action (b, a): Q-values, or action log-probabilities for policy agents; where actions are
+            continuous, the policy's mean in each dimension.
         value: the critic's value of each state (b,), or None where the agent has no critic.
     """
 
@@ -47,7 +49,7 @@ def joined(parts: Sequence[AgentOutput]) -> AgentOutput:
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
-ScoresAre: TypeAlias = Literal["q-values", "log-probabilities"]
+ScoresAre: TypeAlias = Literal["q-values", "log-probabilities", "means"]
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,12 @@ class AgentSpec:
     Attributes:
         name: for people.
         environment: id of the environment it was trained on, such as ``PongNoFrameskip-v4``.
-        action_names: what each score stands for.
+        action_names: what each score stands for: an action, or a dimension of continuous ones.
         observation_shape: (c, h, w) of what it sees.
-        scores_are: ``q-values`` or ``log-probabilities``.
-        acts: ``greedy`` takes the best score, ``sampled`` draws from the log-probabilities.
+        scores_are: ``q-values``, ``log-probabilities``, or ``means`` of continuous actions.
+        acts: ``greedy`` takes the best score, or the mean within its bounds; ``sampled`` draws from the log-probabilities.
         fingerprint: SHA-256 over its weights; ties stored states to the agent that saw them.
+        action_bounds: of continuous actions; None where actions are discrete.
     """
 
     name: str
@@ -71,6 +74,7 @@ class AgentSpec:
     scores_are: ScoresAre
     acts: Literal["greedy", "sampled"]
     fingerprint: str
+    action_bounds: Bounds | None = None
 
 
 @runtime_checkable
@@ -94,7 +98,8 @@ class Agent(Protocol):
 
 
 def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float = 0.0) -> Actions:
-    """The actions (b,) the agent takes: greedy or sampled as its spec says, a share ``epsilon`` of them at random.
+    """The actions the agent takes, (b,) or (b, a): greedy or sampled as its spec says, a share ``epsilon`` of them at
+    random.
 
     Draws the same number of random numbers whatever the answers are, so that runs can be paired by seed.
     """
@@ -102,7 +107,7 @@ def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, eps
 
 
 def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float) -> tuple[Actions, Actions]:
-    """The actions (b,) of :func:`choose`, and those that the agent takes when nothing is at random."""
+    """The actions of :func:`choose`, and those that the agent takes when nothing is at random."""
     scores = output.scores.detach().cpu()
     if not torch.isfinite(scores).all():
         raise OutputError(
@@ -113,6 +118,10 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
     batch, actions = scores.shape
     noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
     at_random = torch.rand(batch, generator=generator) < epsilon
+    if spec.action_bounds is not None:
+        low, high = torch.tensor(spec.action_bounds, dtype=scores.dtype).unbind(dim=1)
+        own = scores.clamp(low, high)
+        return torch.where(at_random[:, None], low + (high - low) * noise, own), own
     random = torch.randint(actions, (batch,), generator=generator)
     if spec.acts == "sampled":
         scores = scores - torch.log(-torch.log(noise))  # Gumbel: the argmax is a draw from the softmax
@@ -120,8 +129,25 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
     return torch.where(at_random, random, own), own
 
 
+CLOSE_ACTIONS = 0.1
+"""Continuous actions that differ by less than this share of the range, in every dimension, count as the same."""
+
+
+def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[Tensor, "b"]:
+    """Whether an agent that answers ``scores`` does the same as one that answers ``others``: the same best action, or
+    continuous actions within ``bounds`` that are close."""
+    if bounds is None:
+        return scores.argmax(dim=1) == others.argmax(dim=1)
+    low, high = torch.tensor(bounds, dtype=scores.dtype, device=scores.device).unbind(dim=1)
+    apart = scores.clamp(low, high) - others.clamp(low, high)
+    return (apart.abs() < CLOSE_ACTIONS * (high - low)).all(dim=1)
+
+
 def _first_bad(scores: Tensor) -> str:
     return str(scores[~torch.isfinite(scores)][0].item())
+
+
+SaliencyRule: TypeAlias = Literal["guided", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -131,10 +157,12 @@ class Perceiver:
     Attributes:
         agent: the agent.
         observe: maps states (b, kc, h, w) in [0, 1] to observations (b, c, h, w) in the agent's range.
+        rule: how it is found where the agent looks; see :mod:`weakspot.saliency`.
     """
 
     agent: Agent
     observe: Callable[[State], Observation]
+    rule: SaliencyRule = "guided"
 
     def __call__(self, state: State) -> AgentOutput:
         return self.agent(self.observe(state))

@@ -79,14 +79,16 @@ def fitted(
 def agent_around(
     network: nn.Module, interface: Interface, name: str, scores_are: ScoresAre, device: torch.device | str
 ) -> ModuleAgent:
-    """A network as an agent that takes the best of its Q-values, or draws from its log-probabilities."""
+    """A network as an agent that takes the best of its Q-values or the means it answers, or draws from its
+    log-probabilities."""
     spec = AgentSpec(
         name=name,
         environment=interface.environment,
         action_names=interface.action_names,
         observation_shape=interface.observation_shape,
         scores_are=scores_are,
-        acts="greedy" if scores_are == "q-values" else "sampled",
+        acts="sampled" if scores_are == "log-probabilities" else "greedy",
         fingerprint=fingerprint(network),
+        action_bounds=interface.action_bounds,
     )
     return ModuleAgent(network, spec, torch.device(device))

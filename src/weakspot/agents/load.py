@@ -6,7 +6,8 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -23,17 +24,25 @@ from weakspot.agents.module import ModuleAgent, check_agent
 from weakspot.agents.pickled import read_pickled
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
+from weakspot.agents.trusted import EXPORTED, is_code, load_trusted
 from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import interface, resolve_game
 from weakspot.interface import Interface
+from weakspot.run import file_digest
 
-_SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar"}
+_SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".ts", ".jit", ".torchscript"}
 _PICKLED = {".pkl", ".pickle"}
 KNOWN = (".safetensors", ".zip of stable-baselines3", ".cleanrl_model", *sorted(_SAVED_BY_TORCH))
 
 
-def load_agent(reference: str, *, environment: str | Interface | None = None, device: torch.device | str = "cpu") -> Agent:
+def load_agent(
+    reference: str,
+    *,
+    environment: str | Interface | None = None,
+    device: torch.device | str = "cpu",
+    trust: bool = False,
+) -> Agent:
     """The agent that ``reference`` names, checked on two made-up observations.
 
     Args:
@@ -46,13 +55,17 @@ def load_agent(reference: str, *, environment: str | Interface | None = None, de
             - the path of a zip that a DQN, QR-DQN, A2C or PPO of stable-baselines3 or sb3-contrib saved, or the folder of a
               training with RL Zoo;
             - the path of a ``.cleanrl_model`` of CleanRL's dqn_atari, c51_atari or ppo_atari;
+            - where ``trust`` is given, the path of a TorchScript file, of a ``.pt2`` that ``torch.export.save`` wrote, or of
+              a file into which ``torch.save`` pickled a whole network, answering as the modules of the next point do;
             - ``path.py:factory``: your own Python.  ``factory`` is called without arguments and returns an agent, or an
               ``nn.Module`` that maps observations (b, c, h, w) in 0 to 255, (4, 84, 84) for Atari, to Q-values (b, a), or
-              to a pair of action logits (b, a) and values (b,) or (b, 1).  The code is run: name only files that you
+              to a pair of action logits (b, a) and values (b,) or (b, 1); for continuous actions means take the place of
+              both.  The code is run: name only files that you
               trust.
         environment: id of an Atari environment, such as ``PongNoFrameskip-v4``, or what any other environment shows its
             agents, where the reference does not tell it.  Where it does, the two must agree.
         device: where the agent computes.
+        trust: run the code that the file holds, if it holds any.
 
     Raises:
         WeightsError: no such agent, or its weights are missing, truncated or another network's.
@@ -64,6 +77,8 @@ def load_agent(reference: str, *, environment: str | Interface | None = None, de
     file, colon, factory = reference.rpartition(":")
     if colon and file.endswith(".py"):
         agent = _from_factory(Path(file), factory, environment, device)
+    elif trust and holds_code(Path(reference).expanduser()):
+        agent = _from_code(Path(reference).expanduser(), environment, device)
     else:
         agent = _from_weights(reference, environment, device)
     wanted = environment.environment if isinstance(environment, Interface) else environment
@@ -75,6 +90,28 @@ def load_agent(reference: str, *, environment: str | Interface | None = None, de
         )
     check_agent(agent)
     return agent
+
+
+def holds_code(path: Path) -> bool:
+    """Whether a file that is there holds a network as code, and not only tensors of a network that is known here."""
+    suffix = path.suffix.lower()
+    if not path.is_file() or suffix not in {*_SAVED_BY_TORCH, EXPORTED}:
+        return False
+    if is_code(path):
+        return True
+    content = path.read_bytes()
+    with suppress(WeightsError):
+        read_tensors(content, str(path))
+        return False  # a state dict
+    with suppress(WeightsError):
+        return not is_actor_critic(earlier_names(read_pickled(content, str(path))))
+    return True
+
+
+def _from_code(path: Path, environment: str | Interface | None, device: torch.device | str) -> Agent:
+    agent = wrap(load_trusted(path, device), _interface(path, environment), name=path.stem, device=device)
+    # the numbers of such a network need not be among its parameters
+    return replace(agent, spec=replace(agent.spec, fingerprint=file_digest(path)))
 
 
 def _saved_by_torch(path: Path) -> dict[str, Tensor]:
@@ -117,6 +154,12 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
             expected="a .safetensors file, or path.py:factory",
             todo="convert its state dict once with safetensors.torch.save_file(state_dict, 'agent.safetensors'), "
             "or write a factory that loads it: path.py:factory",
+        )
+    if suffix == EXPORTED and path.is_file():
+        raise WeightsError(
+            f"{reference} is an archive of torch.export, which is code; it is not run",
+            expected="a file of weights",
+            todo="if you trust whoever made it, say --trust",
         )
     if suffix == ".py":
         raise AgentError(
@@ -184,9 +227,11 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
     """An agent around a network.
 
     A tensor is taken for Q-values and acted on greedily; a pair is taken for (logits, value), and actions are sampled.
+    Where actions are continuous, either is taken for the means of the policy, which are acted on as they are.
 
     Args:
-        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values.
+        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of
+            continuous actions with or without values.
         fits: what the environment that it was trained on shows, and which actions it has.
         name: for people.
         device: where to compute.
@@ -204,7 +249,8 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
             expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first",
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
-    scores_are = "log-probabilities" if isinstance(answer, (tuple, list)) else "q-values"
+    pair = isinstance(answer, (tuple, list))
+    scores_are = "means" if fits.action_bounds else "log-probabilities" if pair else "q-values"
     return agent_around(network, fits, name, scores_are, device)
 
 

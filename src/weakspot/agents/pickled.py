@@ -104,11 +104,11 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: the file is damaged, is a TorchScript archive (which is code), or holds no network.
     """
-    if _is_script(content):
+    if is_script(content):
         raise WeightsError(
             f"{source} is a TorchScript archive, which is code; it is not run",
             expected="a network or a state dict that torch.save wrote",
-            todo="write a function that loads it, and name it as path.py:factory",
+            todo="if you trust whoever made it, say --trust",
         )
     try:
         with warnings.catch_warnings():
@@ -131,7 +131,7 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     )
 
 
-def _is_script(content: bytes) -> bool:
+def is_script(content: bytes) -> bool:
     """Whether ``torch.load`` would hand the file to ``torch.jit.load``, which runs what is in it: asked of torch itself,
     since readers of zip files do not agree about what is one."""
     file = io.BytesIO(content)

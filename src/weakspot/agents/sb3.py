@@ -21,7 +21,7 @@ from weakspot.agents.base import ScoresAre
 from weakspot.agents.fitting import check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
-from weakspot.errors import WeightsError
+from weakspot.errors import MismatchError, WeightsError
 from weakspot.interface import Interface
 
 WEIGHTS = "policy.pth"
@@ -103,7 +103,8 @@ class ValuesNetwork(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Logits (b, a) and values (b, 1); ``critic_features`` is None where both look through the same features."""
+    """Logits, or means of continuous actions, (b, a) and values (b, 1); ``critic_features`` is None where both look through
+    the same features."""
 
     def __init__(
         self, features: NatureCnn, critic_features: NatureCnn | None, actor: nn.Module, critic: nn.Module, scale: float
@@ -132,17 +133,36 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     """
     archive = read_archive(path)
     try:
-        actions = int(_in_words(archive, "action_space", "n"))
+        actions = _action_count(archive, interface)
         sees = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
     except (TypeError, ValueError) as error:
         raise _unknown(archive, f"whose spaces are not as usual: {error}") from error
     check_actions(path, actions, interface)
     with unfilled():
-        network, scores_are = _network(archive, len(interface.action_names))
+        network, scores_are = _network(archive, interface)
     return fitted(network, path, interface, sees, scores_are, device)
 
 
-def _network(archive: Archive, actions: int) -> tuple[nn.Module, ScoresAre]:
+def _action_count(archive: Archive, interface: Interface) -> int:
+    """How many actions there are, or dimensions of continuous ones, which then must be those of the environment."""
+    if interface.action_bounds is None:
+        return int(_in_words(archive, "action_space", "n"))
+    low, high = (_numbers(_in_words(archive, "action_space", name)) for name in ("low", "high"))
+    if tuple(zip(low, high, strict=True)) != interface.action_bounds:
+        raise MismatchError(
+            f"the actions of the agent in {archive.source} go from {low} to {high}",
+            expected=f"{interface.environment} takes them between {interface.action_bounds}",
+            todo="name the environment the agent was trained on",
+        )
+    return len(low)
+
+
+def _numbers(words: str) -> list[float]:
+    """Those of an array in numpy's words, such as ``[-1.  0.  0.]``."""
+    return [float(word) for word in str(words).strip("[]").split()]
+
+
+def _network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresAre]:
     """The network with its weights, and what its scores are."""
     tops = {name.split(".")[0] for name in archive.weights}
     if recurrent := sorted(top for top in tops if top.startswith("lstm_")):
@@ -161,12 +181,17 @@ def _network(archive: Archive, actions: int) -> tuple[nn.Module, ScoresAre]:
             scale = _scale(archive)
             features = _features(archive, f"{top}.features_extractor.")
             head = _layers(archive, f"{top}.{top}.", nn.ReLU, ends=True)
-            return ValuesNetwork(features, head, scale, actions), "q-values"
+            return ValuesNetwork(features, head, scale, len(interface.action_names)), "q-values"
     if {"action_net", "value_net"} <= tops:
         extractors = tuple(f"{which}features_extractor." for which in ("", "pi_", "vf_"))
         heads = ("mlp_extractor.policy_net.", "mlp_extractor.value_net.", "action_net.", "value_net.")
-        _nothing_else(archive, extractors + heads)
-        return _actor_critic(archive), "log-probabilities"
+        if interface.action_bounds is None:
+            _nothing_else(archive, extractors + heads)
+            return _actor_critic(archive), "log-probabilities"
+        _nothing_else(archive, (*extractors, *heads, "log_std"))  # the spread, which is not used: it acts on the means
+        if archive.policy_setting("squash_output", False):
+            raise _unknown(archive, "that squashes its actions")
+        return _actor_critic(archive), "means"
     raise _unknown(archive, f"that is not known here; its tensors are {listed(archive.weights)}")
 
 
@@ -261,7 +286,7 @@ def _in_words(archive: Archive, what: str, name: str) -> Any:
     if not isinstance(told, Mapping) or name not in told:
         raise WeightsError(
             f"{archive.source} does not tell {name} of its {what}: {told if told is None else listed(told)}",
-            expected="an agent with discrete actions that sees images",
+            expected="an agent that sees images, with the same kind of actions as its environment",
             todo=WAY_OUT,
         )
     return told[name]

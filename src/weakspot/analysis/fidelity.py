@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from weakspot.agents.base import Perceiver
+from weakspot.agents.base import Perceiver, same_action
 from weakspot.analysis.objects import recalls
 from weakspot.analysis.recall import Recall
 from weakspot.dataset import StateDataset, as_stacks, as_state
@@ -21,7 +21,7 @@ class Fidelity:
 
     Attributes:
         mse: mean squared error a pixel, frames in [0, 1].
-        agreement: share of states at which the agent's best action is the same.
+        agreement: share of states at which the agent does the same (:func:`weakspot.agents.base.same_action`).
         answer_error: squared error of the agent's answers over their variance.
         recalls: recall of each kind of object, where the game's objects are known.
     """
@@ -55,7 +55,7 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             squared += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
             again = perceive(reconstructed).vector().cpu()
             before = answered[at : at + 100]
-            agreed += int((again[:, :actions].argmax(dim=1) == before[:, :actions].argmax(dim=1)).sum())
+            agreed += int(same_action(again[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
             wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu())[:, -1])
     found = recalls(dataset.environment.id, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])

@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
-from weakspot.envs.base import EnvironmentSpec, Step, check_decision, last_shown
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_shown
 from weakspot.envs.screen import Screen
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 from weakspot.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
 from weakspot.observation import gray_observation
-from weakspot.types import Observation, State
+from weakspot.types import Decision, Observation, State
 
 
 @dataclass(frozen=True)
@@ -171,14 +171,15 @@ class AtariEnvironment:
         self._elapsed, self._lives = 0, ale.lives()
         return self._show(screen.start(), reward=0.0, terminated=False, truncated=False, life_lost=False)
 
-    def step(self, action: int) -> Step:
+    def step(self, action: Decision) -> Step:
         """Takes one of the ``spec.action_names`` by number for ``frame_skip`` emulator frames.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
-        check_decision(self._step, action, len(self._actions))
-        ale, screen, code, limit = self._ale, self._loaded(), self._actions[action], self.config.max_frames
+        check_running(self._step)
+        code = self._actions[discrete(action, len(self._actions))]
+        ale, screen, limit = self._ale, self._loaded(), self.config.max_frames
         reward, over, captures = 0, False, []
         for left in range(self.config.frame_skip, 0, -1):
             reward += ale.act(self._joystick.press(code, self._random))

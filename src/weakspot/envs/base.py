@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from weakspot.errors import ConfigError
 from weakspot.interface import Interface
-from weakspot.types import Observation, State
+from weakspot.types import Bounds, Decision, Observation, State
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class EnvironmentSpec:
 
     Attributes:
         id: such as ``PongNoFrameskip-v4``.
-        action_names: such as ``("NOOP", "FIRE", "RIGHT", ...)``.
+        action_names: such as ``("NOOP", "FIRE", "RIGHT", ...)``, or the dimensions of continuous actions.
         frames: k, the number of frames in a state.
         height, width: of a frame, in pixels.
         channels: 3 for colour.
         gray: whether the agent sees gray frames.
         ram: bytes of the emulator's memory, 0 where there is none.
         preprocessing: how observations come about, for the records.
+        action_bounds: of continuous actions; None where actions are discrete.
     """
 
     id: str
@@ -37,6 +38,7 @@ class EnvironmentSpec:
     preprocessing: dict[str, Any]
     gray: bool = True
     ram: int = 0
+    action_bounds: Bounds | None = None
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
@@ -46,7 +48,7 @@ class EnvironmentSpec:
     @property
     def interface(self) -> Interface:
         """What its agents have to fit."""
-        return Interface(self.id, self.action_names, self.observation_shape)
+        return Interface(self.id, self.action_names, self.observation_shape, self.action_bounds)
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,27 @@ class Step:
     ram: np.ndarray
 
 
-def check_decision(shown: Step | None, action: int, actions: int) -> None:
-    """Raises :class:`ConfigError` where no episode is running, or where there is no such action."""
+def check_running(shown: Step | None) -> None:
+    """Raises :class:`ConfigError` where no episode is running, so that nothing can be decided."""
     if shown is None or shown.terminated or shown.truncated:
         raise ConfigError("a decision without a running episode", expected="reset() before step()")
-    if not 0 <= action < actions:
-        raise ConfigError(f"action {action}", expected=f"a number from 0 to {actions - 1}")
+
+
+def discrete(decision: Decision, actions: int) -> int:
+    """The number of an action; raises :class:`ConfigError` where there is no such one among ``actions``."""
+    if not isinstance(decision, int) or not 0 <= decision < actions:
+        raise ConfigError(f"action {decision}", expected=f"a number from 0 to {actions - 1}")
+    return decision
+
+
+def continuous(decision: Decision, names: Sequence[str], bounds: Bounds) -> list[float]:
+    """The values of a continuous action; raises :class:`ConfigError` where they are too many, too few, or too far out."""
+    values = [] if isinstance(decision, int) else [float(value) for value in decision]
+    within = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]
+    if len(values) != len(bounds) or not all(within):
+        told = (f"{name} from {low:g} to {high:g}" for name, (low, high) in zip(names, bounds, strict=True))
+        raise ConfigError(f"action {decision}", expected=", ".join(told))
+    return values
 
 
 def last_shown(shown: Step | None) -> Step:
@@ -102,7 +119,9 @@ class Environment(Protocol):
         """Starts an episode; with a seed, restarts the random state from it."""
         ...
 
-    def step(self, action: int) -> Step: ...
+    def step(self, action: Decision) -> Step:
+        """Takes an action: its number, or the values of continuous ones."""
+        ...
 
     def snapshot(self) -> bytes:
         """Everything needed to go on bit for bit: emulator and its random state, frame stack, pixel maximum, counters."""

@@ -8,7 +8,7 @@ A description is an id, which stands for four gray frames of 84x84, or a TOML fi
     size = [84, 84]              # height and width; leave it out to keep the environment's own
     crop = [0, 12, 0, 0]         # pixels cut off the picture before it is resized: top, bottom, left, right
     frame_skip = 1               # steps that an action is held
-    actions = ["nothing", "left", "right", "gas", "brake"]
+    actions = ["nothing", "left", "right", "gas", "brake"]   # or what the dimensions of continuous ones are called
     [make]                       # further arguments of gymnasium.make
     continuous = false
 
@@ -31,11 +31,11 @@ import cv2
 import gymnasium
 import numpy as np
 
-from weakspot.envs.base import EnvironmentSpec, Step, check_decision, last_shown
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_shown
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.observation import colour_observation, gray_observation
-from weakspot.types import Observation, State
+from weakspot.types import Bounds, Decision, Observation, State
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Description:
         size: height and width of a frame, or None for the environment's own.
         crop: pixels that are cut off before: top, bottom, left, right.
         frame_skip: steps that an action is held; rewards are added up.
-        actions: what the actions are called, or None for their numbers.
+        actions: what the actions, or the dimensions of continuous ones, are called, or None for their numbers.
         make: further arguments of ``gymnasium.make``.
     """
 
@@ -117,13 +117,14 @@ class DescribedEnvironment:
         description: how it is made and shown.
 
     Raises:
-        ConfigError: gymnasium does not have it, it shows no image, or its actions are not discrete.
+        ConfigError: gymnasium does not have it, it shows no image, or its actions are neither discrete nor a row of bounded
+            numbers.
     """
 
     def __init__(self, description: Description) -> None:
         self.description = description
         self._env = _made(description)
-        self._names = _action_names(self._env, description)
+        self._names, self._bounds = _actions(self._env, description)
         shape = self._env.observation_space.shape
         assert shape is not None
         top, bottom, left, right = description.crop
@@ -136,7 +137,8 @@ class DescribedEnvironment:
             )
         self._size = description.size or own
         self._seeds = np.random.default_rng(0)
-        self._seed, self._actions = 0, []
+        self._seed = 0
+        self._actions: list[Decision] = []
         self._frames: deque[np.ndarray] = deque(maxlen=description.frames)
         self._step: Step | None = None
 
@@ -153,6 +155,7 @@ class DescribedEnvironment:
             channels=3,
             gray=told.gray,
             preprocessing=asdict(told) | {"resize": "area"},
+            action_bounds=self._bounds,
         )
 
     @property
@@ -166,18 +169,25 @@ class DescribedEnvironment:
             self._seeds = np.random.default_rng(seed)
         return self._start(int(self._seeds.integers(2**31)))
 
-    def step(self, action: int) -> Step:
-        """Takes one of the ``spec.action_names`` by number and holds it for ``frame_skip`` steps.
+    def step(self, action: Decision) -> Step:
+        """Takes one of the ``spec.action_names`` by number, or values of them all where actions are continuous, and holds
+        it for ``frame_skip`` steps.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
-        check_decision(self._step, action, len(self._names))
-        self._actions.append(action)
-        start = getattr(self._env.action_space, "start", 0)
+        check_running(self._step)
+        kept: Decision
+        if self._bounds is None:
+            kept = number = discrete(action, len(self._names))
+            taken: Any = number + int(getattr(self._env.action_space, "start", 0))
+        else:
+            kept = continuous(action, self._names, self._bounds)
+            taken = np.array(kept, self._env.action_space.dtype)
+        self._actions.append(kept)
         total, terminated, truncated, picture = 0.0, False, False, None
         for _ in range(self.description.frame_skip):
-            picture, reward, terminated, truncated, _ = self._env.step(int(action + start))
+            picture, reward, terminated, truncated, _ = self._env.step(taken)
             total += float(reward)
             if terminated or truncated:
                 break
@@ -280,15 +290,23 @@ def _made(description: Description) -> gymnasium.Env[Any, Any]:
     return made
 
 
-def _action_names(env: gymnasium.Env[Any, Any], description: Description) -> tuple[str, ...]:
+def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tuple[str, ...], Bounds | None]:
+    """What the actions are called, and the bounds of continuous ones."""
     space = env.action_space
-    if not isinstance(space, gymnasium.spaces.Discrete):
+    bounds = None
+    if isinstance(space, gymnasium.spaces.Discrete):
+        count = int(space.n)
+    elif isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+        count = space.shape[0]
+        bounds = tuple((float(low), float(high)) for low, high in zip(space.low, space.high, strict=True))
+    else:
         raise ConfigError(
             f"the actions of {description.id} are {space}",
-            expected="discrete actions",
-            todo="make it with discrete actions, such as continuous = false under [make] for CarRacing",
+            expected="discrete actions, or a row of numbers with bounds",
+            todo="wrap it so that its actions are one of these, and register that",
         )
-    names = description.actions or tuple(str(number) for number in range(int(space.n)))
-    if len(names) != space.n:
-        raise ConfigError(f"{len(names)} names for the {space.n} actions of {description.id}", expected="one name an action")
-    return names
+    names = description.actions or tuple(str(number) for number in range(count))
+    if len(names) != count:
+        kind = "actions" if bounds is None else "dimensions of the actions"
+        raise ConfigError(f"{len(names)} names for the {count} {kind} of {description.id}", expected="one name for each")
+    return names, bounds

@@ -22,6 +22,7 @@ import numpy as np
 
 from weakspot.envs.base import Environment, EnvironmentSpec, Step
 from weakspot.errors import WeakspotError
+from weakspot.types import Decision
 
 _PATIENCE = 10.0
 """Seconds in which a process may end by itself."""
@@ -99,7 +100,7 @@ class _Share:
     def snapshot(self, _: Sequence[None]) -> list[bytes]:
         return [environment.snapshot() for environment in self.environments]
 
-    def step(self, actions: Sequence[int]) -> list[None]:
+    def step(self, actions: Sequence[Decision]) -> list[None]:
         for number, environment, action in zip(self.numbers, self.environments, actions, strict=True):
             came = environment.step(action)
             self.shown.put(number, environment.reset() if came.terminated or came.truncated else came, came)
@@ -149,7 +150,7 @@ class ParallelEnvironments:
         """Starts an episode in every environment, each from its own seed."""
         self._ask("reset", seeds)
 
-    def step(self, actions: Sequence[int]) -> None:
+    def step(self, actions: Sequence[Decision]) -> None:
         """One decision in every environment; where an episode ends, the next one is started."""
         self._ask("step", actions)
 

@@ -60,6 +60,7 @@ class AgentRecord:
     acts: str
     fingerprint: str
     card: Card | None
+    action_bounds: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -411,8 +412,8 @@ def _agent(data: _Record) -> AgentRecord:
         record = data.record("card")
         card = Card(record.number("score_mean"), record.number("score_std"), record.integer("episodes"), record.data)
     scores_are = data.text("scores_are")
-    if scores_are not in ("q-values", "log-probabilities"):
-        raise _damaged(data.path, f"agent.scores_are is {scores_are!r}", "'q-values' or 'log-probabilities'")
+    if scores_are not in ("q-values", "log-probabilities", "means"):
+        raise _damaged(data.path, f"agent.scores_are is {scores_are!r}", "'q-values', 'log-probabilities' or 'means'")
     return AgentRecord(
         name=data.text("name"),
         environment=data.text("environment"),
@@ -420,7 +421,21 @@ def _agent(data: _Record) -> AgentRecord:
         acts=data.text("acts"),
         fingerprint=data.text("fingerprint"),
         card=card,
+        action_bounds=_bounds(data),
     )
+
+
+def _bounds(data: _Record) -> np.ndarray | None:
+    """The least and the largest value of each dimension of continuous actions (a, 2)."""
+    if data.data.get("action_bounds") is None:
+        return None
+    try:
+        bounds = np.array(data.get("action_bounds", list), np.float64)
+    except (TypeError, ValueError):
+        bounds = np.zeros(0)
+    if bounds.ndim != 2 or bounds.shape[-1] != 2:
+        raise _damaged(data.path, "agent.action_bounds is no list of pairs", "[[least, largest], ...]")
+    return bounds
 
 
 def _collected(path: Path) -> Collected:

@@ -21,6 +21,9 @@ RETRIEVED = 5
 RECONSTRUCTIONS = 8
 """How many reconstructions are shown."""
 
+CLOSE_ACTIONS = 0.1
+"""Continuous actions that differ by less than this share of the range count as the same, as in the agreement."""
+
 CURVES = {
     "loss": ("Loss", "", False),
     "reconstruction": ("Reconstruction Lₚ", "", False),
@@ -147,11 +150,16 @@ def shown_scores(scores: np.ndarray, agent: AgentRecord | None) -> np.ndarray:
 
 def scores_word(agent: AgentRecord | None) -> str:
     """What the bars show."""
-    return "probability" if _is_policy(agent) else "Q-value" if agent else "score"
+    names = {"log-probabilities": "probability", "means": "mean", "q-values": "Q-value"}
+    return names[agent.scores_are] if agent else "score"
 
 
 def _is_policy(agent: AgentRecord | None) -> bool:
     return agent is not None and agent.scores_are == "log-probabilities"
+
+
+def _is_continuous(agent: AgentRecord | None) -> bool:
+    return agent is not None and agent.scores_are == "means"
 
 
 def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
@@ -178,7 +186,8 @@ def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axis: Axis, agent
         for scores in answers:
             place = float(axis.place([scores[index]])[0])
             text = _score_text(float(scores[index]), axis, agent)
-            bars.append(Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, index == int(scores.argmax())))
+            taken = _is_continuous(agent) or index == int(scores.argmax())
+            bars.append(Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, taken))
         rows.append(BarRow(action, tuple(bars)))
     return Bars(tuple(rows), round(zero, 2))
 
@@ -190,7 +199,15 @@ def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -
         return f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
     axis = _bars_axis(scores, agent)
     ends = f"from {number(axis.low)} to {number(axis.high)}, the same for every state here"
+    if _is_continuous(agent):
+        return f"Bars: what the policy sets each dimension of its action to on average {of_state}, {ends}."
     return f"Bars: {scores_word(agent)} of each action {of_state}, {ends}; the one that is {taken} is coloured."
+
+
+def answer_text(actions: tuple[str, ...], scores: np.ndarray, axis: Axis, agent: AgentRecord | None) -> str:
+    """What the agent does, in a few words: its best action and the score of that, or all dimensions of a continuous one."""
+    told = range(len(actions)) if _is_continuous(agent) else [int(scores.argmax())]
+    return ", ".join(f"{actions[index]} {_score_text(float(scores[index]), axis, agent)}" for index in told)
 
 
 def target_view(findings: Findings, overview: Overview, detail: Detail) -> TargetView:
@@ -202,8 +219,7 @@ def target_view(findings: Findings, overview: Overview, detail: Detail) -> Targe
     count, frames = len(findings.states), overview.environment.frames
 
     def answer(index: int) -> str:
-        best = int(scores[index].argmax())
-        return f"{actions[best]} {_score_text(float(scores[index, best]), axis, agent)}"
+        return answer_text(actions, scores[index], axis, agent)
 
     def film(index: int, saliency: str) -> Film:
         symbol = shown_symbol(findings.symbol)
@@ -287,7 +303,10 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
     cards = []
     for index in range(min(RECONSTRUCTIONS, len(data.real))):
         saliency = saliency_uri(data.saliency[index])
-        first, second = actions[int(real[index].argmax())], actions[int(rebuilt[index].argmax())]
+        if _is_continuous(agent):
+            first, second = (answer_text(actions, scores[index], axis, agent) for scores in (real, rebuilt))
+        else:
+            first, second = (actions[int(scores[index].argmax())] for scores in (real, rebuilt))
         film = Film(
             strip_uri(data.real[index], detail.step),
             f"Real state {index + 1}; {first}.",
@@ -298,9 +317,19 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
         uri = strip_uri(data.reconstructed[index], detail.step)
         other = Film(uri, f"Reconstruction of state {index + 1}; {second}.", "reconstruction", "reconstructed")
         bars = _bars(actions, [real[index], rebuilt[index]], axis, agent)
+        same = _same(real[index], rebuilt[index], agent)
         answer = f"{first} on both" if first == second else f"{first} became {second}"
-        cards.append(ReconstructionCard(film, other, bars, answer, first == second))
+        cards.append(ReconstructionCard(film, other, bars, answer, same))
     return tuple(cards)
+
+
+def _same(scores: np.ndarray, others: np.ndarray, agent: AgentRecord | None) -> bool:
+    """Whether the agent does the same: takes the same action, or a continuous one that is close."""
+    if agent is None or agent.action_bounds is None:
+        return bool(scores.argmax() == others.argmax())
+    low, high = agent.action_bounds.T
+    apart = np.abs(scores.clip(low, high) - others.clip(low, high))
+    return bool((apart < CLOSE_ACTIONS * (high - low)).all())
 
 
 def sample_cards(data: Samples, detail: Detail) -> tuple[SmallCard, ...]:

@@ -28,7 +28,8 @@ class DataStatistics:
 
     Attributes:
         median: each pixel's median over the frames, in [0, 1], (c, h, w).
-        answer_variance: the variance of everything the agent answered (n,), of one size within the scores.
+        answer_variance: the variance of everything the agent answered (n,); of one size within the scores, unless these
+            are means, whose units differ.
         frames: k, the frames in a state.
     """
 
@@ -90,5 +91,6 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     answered = answers(dataset)[torch.from_numpy(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
-    answer_variance[:actions] = answer_variance[:actions].mean()
+    if dataset.agent.scores_are != "means":
+        answer_variance[:actions] = answer_variance[:actions].mean()
     return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames)

@@ -185,7 +185,7 @@ def train(
     checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
     made_of = digest(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
-        *(config.seed, config.held_out, str(precision), of_prior),
+        *(config.seed, config.held_out, str(precision), of_prior, perceive.rule),
     )
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed

@@ -1,0 +1,90 @@
+"""Networks out of files that are code: TorchScript, ``torch.export``, and whatever ``torch.save`` pickled whole.
+
+Reading any of these can run anything, so nothing here is called unless the user has said that the file is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import passes
+
+from weakspot.agents.pickled import is_script
+from weakspot.errors import WeightsError
+
+EXPORTED = ".pt2"
+"""Suffix of what ``torch.export.save`` wrote."""
+
+
+class Traced(nn.Module):
+    """A network as it was traced: in the mode, training or evaluation, in which it was exported.
+
+    Args:
+        program: takes observations (b, c, h, w).
+    """
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def train(self, mode: bool = True) -> Traced:
+        """Leaves the program as it is; it has no modes."""
+        self.training = False
+        return self
+
+    def forward(self, observation: torch.Tensor) -> Any:
+        return self.program(observation)
+
+
+class Scripted(nn.Module):
+    """A TorchScript network as a module like others; TorchScript's own lacks some of their methods."""
+
+    def __init__(self, script: nn.Module) -> None:
+        super().__init__()
+        self.script = script
+
+    def forward(self, observation: torch.Tensor) -> Any:
+        return self.script(observation)
+
+
+def is_code(path: Path) -> bool:
+    """Whether a file is a TorchScript or ``torch.export`` archive."""
+    return path.suffix.lower() == EXPORTED or is_script(path.read_bytes())
+
+
+def load_trusted(path: Path, device: torch.device | str) -> nn.Module:
+    """The network in a file, **running whatever the file says**.
+
+    Args:
+        path: an archive of ``torch.export.save`` (``.pt2``) or ``torch.jit.save``, or a file of ``torch.save`` with a whole
+            network in it, whose classes must be importable.
+        device: where to compute.
+
+    Raises:
+        WeightsError: it cannot be read, or holds no network.
+    """
+    try:
+        if path.suffix.lower() == EXPORTED:
+            program = passes.move_to_device_pass(torch.export.load(path), str(device))
+            return Traced(program.module())
+        if is_script(path.read_bytes()):
+            return Scripted(torch.jit.load(path, map_location=device))
+        loaded = torch.load(path, map_location=device, weights_only=False)
+    except Exception as error:  # the file's own code can fail in any way
+        raise WeightsError(
+            f"{path} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            expected="a complete file, and everything its code needs",
+            todo="run from the folder its classes can be imported from, or save it again",
+        ) from error
+    first = loaded[0] if isinstance(loaded, Sequence) and len(loaded) else loaded
+    if not isinstance(first, nn.Module):
+        raise WeightsError(
+            f"{path} holds a {type(first).__name__}",
+            expected="an nn.Module, or a list that begins with one",
+            todo="save the network itself, or write a function that builds it: path.py:factory",
+        )
+    return first

@@ -1,0 +1,326 @@
+"""Continuous actions: what is done, what is looked for, and a run from one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from stable_baselines3 import A2C, PPO
+from torch import nn
+
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
+from weakspot.agents.load import load_agent, wrap
+from weakspot.checkup import CheckConfig, check_up
+from weakspot.cli import main
+from weakspot.collect import CollectConfig, collect
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset
+from weakspot.envs.base import EnvironmentSpec
+from weakspot.envs.described import DescribedEnvironment, Description
+from weakspot.envs.make import environment_factory
+from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeightsError
+from weakspot.observation import colour_observation
+from weakspot.pipeline import subject
+from weakspot.report.artifacts import AgentRecord
+from weakspot.report.view import reconstruction_cards
+from weakspot.saliency import saliency
+from weakspot.state_model.batch import answers, measure
+from weakspot.targets import resolve_target, usual_targets
+
+torch.set_num_threads(1)
+
+BOUNDS = ((-1.0, 1.0), (0.0, 0.5))
+
+
+class Sliding(gymnasium.Env):
+    """A square that is pushed to and fro, and lit; paid for standing in the middle."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (48, 40, 3), np.uint8)
+    action_space = gymnasium.spaces.Box(np.array([-1, 0], np.float32), np.array([1, 0.5], np.float32))
+
+    def _picture(self):
+        picture = np.zeros((48, 40, 3), np.uint8)
+        picture[20:26, int(self.at) : int(self.at) + 6] = 100 + int(200 * self.light)
+        return picture
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at, self.light, self.time = float(self.np_random.uniform(0, 34)), 0.0, 0
+        return self._picture(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.at = float(np.clip(self.at + 3 * action[0] + self.np_random.uniform(-1, 1), 0, 34))
+        self.light, self.time = float(action[1]), self.time + 1
+        return self._picture(), -abs(self.at - 17), self.time >= 15, False, {}
+
+
+class Unbounded(Sliding):
+    action_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    for name, entry in (("Sliding-v0", Sliding), ("Unbounded-v0", Unbounded)):
+        gymnasium.register(name, entry)
+    yield
+    for name in ("Sliding-v0", "Unbounded-v0"):
+        gymnasium.registry.pop(name)
+
+
+SLIDING = Description("Sliding-v0", frames=1, gray=False, size=None, actions=("push", "light"))
+
+
+def spec(**settings) -> AgentSpec:
+    told = {"name": "a", "environment": "Sliding-v0", "action_names": ("push", "light"), "observation_shape": (3, 48, 40)}
+    told |= {"scores_are": "means", "acts": "greedy", "fingerprint": "0", "action_bounds": BOUNDS}
+    return AgentSpec(**(told | settings))
+
+
+def test_what_is_done_is_the_mean_within_its_bounds_or_anything_between_them():
+    scores = torch.tensor([[-3.0, 0.25], [0.5, 0.75]]).repeat(500, 1)
+    generator = torch.Generator().manual_seed(0)
+    taken = choose(AgentOutput(scores), spec(), generator)
+    assert taken[:2].tolist() == [[-1.0, 0.25], [0.5, 0.5]]
+    taken, own = explore(AgentOutput(scores), spec(), generator, 0.3)
+    differs = (taken != own).any(dim=1)
+    assert 0.25 < differs.float().mean() < 0.35
+    random = taken[differs]
+    assert (random >= torch.tensor([-1.0, 0.0])).all() and (random <= torch.tensor([1.0, 0.5])).all()
+    torch.testing.assert_close(random.mean(dim=0), torch.tensor([0.0, 0.25]), atol=0.1, rtol=0)
+
+
+@given(st.lists(st.tuples(st.floats(-2, 2), st.floats(-2, 2)), min_size=1, max_size=5), st.floats(-0.19, 0.19))
+def test_actions_that_are_close_are_the_same(rows, shift):
+    scores = torch.tensor(rows)
+    assert same_action(scores, scores, BOUNDS).all()
+    moved = scores + torch.tensor([shift, 0.0])
+    assert same_action(scores, moved, BOUNDS).all(), "within a tenth of the range of 2"
+    opposite = torch.where(scores > 0, -2.0, 2.0) * torch.tensor([1.0, 0.0])
+    assert not same_action(scores, opposite, BOUNDS).any()
+
+
+def test_targets_of_continuous_actions_go_both_ways():
+    scores = torch.tensor([[0.2, 0.4], [-0.3, 0.1]], requires_grad=True)
+    for name, column, sign in (("push+", 0, -1), ("PUSH-", 0, 1), ("light+", 1, -1), ("light-", 1, 1)):
+        target = resolve_target(name, spec(), 1.0)
+        assert target(AgentOutput(scores)).tolist() == pytest.approx((sign * scores[:, column]).tolist())
+        (slope,) = torch.autograd.grad(target(AgentOutput(scores)).sum(), scores)
+        assert slope[0].tolist() == [sign * (column == 0), sign * (column == 1)]
+    slugs = {resolve_target(name, spec(), 1.0).slug for name in ("push+", "push-", "light+", "light-")}
+    assert len(slugs) == 4
+    for name in ("T-", "T+-", "S+"):
+        with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- asks what the critic dreads"):
+            resolve_target(name, spec(), 1.0)
+    both = AgentOutput(scores, torch.zeros(2))
+    assert usual_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")
+    assert usual_targets(spec(), AgentOutput(scores)) == ("push+", "push-", "light+", "light-")
+    assert usual_targets(spec(scores_are="q-values"), both) == ("T-", "T+", "T+-")
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (0, "push from -1 to 1, light from 0 to 0.5"),
+        ([0.0], "push"),
+        ([0.0, 0.1, 0.1], "push"),
+        ([0.0, 0.6], "light"),
+        ([float("nan"), 0.1], "push"),
+    ],
+)
+def test_decisions_that_cannot_be(action, words):
+    environment = DescribedEnvironment(SLIDING)
+    environment.reset(0)
+    with pytest.raises(ConfigError, match=words):
+        environment.step(action)
+
+
+def test_environments_that_cannot_be():
+    with pytest.raises(ConfigError, match="with bounds"):
+        DescribedEnvironment(Description("Unbounded-v0"))
+    with pytest.raises(ConfigError, match="3 names for the 2 dimensions"):
+        DescribedEnvironment(Description("Sliding-v0", actions=("a", "b", "c")))
+    with pytest.raises(ConfigError, match="a number from 0 to 5"):
+        atari = environment_factory("pong")()
+        atari.reset(0)
+        atari.step([0.5])
+
+
+@pytest.mark.parametrize(
+    "description", [SLIDING, Description("CarRacing-v3", frames=2, size=(42, 42))], ids=["sliding", "car"]
+)
+def test_going_back_is_playing_again(description):
+    rng = np.random.default_rng(0)
+    played = DescribedEnvironment(description)
+    bounds = np.array(played.spec.action_bounds)
+    shown = played.reset(4)
+    for _ in range(8):
+        shown = played.step(rng.uniform(*bounds.T).astype(np.float32).tolist())
+    other = DescribedEnvironment(description)
+    np.testing.assert_array_equal(other.restore(played.snapshot()).observation, shown.observation)
+    action = rng.uniform(*bounds.T).astype(np.float32).tolist()
+    np.testing.assert_array_equal(other.step(action).frame, played.step(action).frame)
+
+
+def trained(kind: type, path: Path, **settings) -> A2C | PPO:
+    """An agent of the framework itself, trained for a moment."""
+    steps = {"n_steps": 8} | ({"batch_size": 8} if kind is PPO else {})
+    model = kind("CnnPolicy", gymnasium.make("Sliding-v0"), seed=0, **steps, **settings)
+    model.learn(16)
+    model.save(path)
+    return model
+
+
+@pytest.mark.parametrize("kind", [A2C, PPO])
+def test_zips_answer_as_the_framework_does(kind, tmp_path):
+    model = trained(kind, tmp_path / "agent.zip", policy_kwargs={"log_std_init": 1.0})
+    fits = DescribedEnvironment(SLIDING).spec.interface
+    agent = load_agent(str(tmp_path / "agent.zip"), environment=fits)
+    assert agent.spec.scores_are == "means" and agent.spec.acts == "greedy" and agent.spec.action_bounds == BOUNDS
+    observation = torch.randint(256, (5, 3, 48, 40), generator=torch.Generator().manual_seed(0)).float()
+    output = agent(observation)
+    with torch.no_grad():
+        torch.testing.assert_close(output.scores, model.policy.get_distribution(observation).distribution.mean)
+        torch.testing.assert_close(output.value, model.policy.predict_values(observation)[:, 0])
+    predicted, _ = model.predict(observation.numpy().astype(np.uint8), deterministic=True)
+    taken = choose(AgentOutput(20 * output.scores), agent.spec, torch.Generator())
+    np.testing.assert_allclose(choose(output, agent.spec, torch.Generator()), predicted, atol=1e-6)
+    assert (taken == torch.tensor(BOUNDS).T[0]).any() or (taken == torch.tensor(BOUNDS).T[1]).any()
+
+
+def test_agents_of_other_actions_are_refused(tmp_path):
+    trained(A2C, tmp_path / "agent.zip")
+    other = DescribedEnvironment(Description("CarRacing-v3", frames=1, gray=False, size=(48, 40))).spec.interface
+    with pytest.raises(MismatchError, match="go from"):
+        load_agent(str(tmp_path / "agent.zip"), environment=other)
+    discrete = EnvironmentSpec("E", ("a", "b"), 1, 48, 40, 3, {}, gray=False).interface
+    with pytest.raises(WeightsError, match="action_space"):
+        load_agent(str(tmp_path / "agent.zip"), environment=discrete)
+    loaded = load_agent(str(tmp_path / "agent.zip"), environment=DescribedEnvironment(SLIDING).spec.interface)
+    wide = Description("Sliding-v0", frames=1, gray=False, size=None)
+    widened = DescribedEnvironment(wide)
+    widened._bounds = ((-2.0, 2.0), (0.0, 0.5))
+    with pytest.raises(MismatchError, match="between"):
+        collect(loaded, lambda: widened, CollectConfig(frames=4, streams=2), tmp_path / "states", workers=1)
+
+
+class Pusher(nn.Module):
+    """Means that depend on the brightness of two halves, and a value."""
+
+    def forward(self, observation):
+        halves = observation.mean(dim=(1, 2)).unflatten(1, (2, -1)).mean(dim=2) / 255
+        return halves[:, :2] - 0.02, halves.sum(dim=1)
+
+
+def test_where_it_looks_is_where_its_whole_action_comes_from():
+    agent = wrap(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
+    state = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
+    found = saliency(Perceiver(agent, colour_observation), state)
+    torch.testing.assert_close(found, torch.full_like(found, 1 / 255 / (3 * 48 * 20)))
+
+
+AGENT = """
+import torch
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.Flatten())
+        self.actor, self.critic = nn.Linear(120, 2), nn.Linear(120, 1)
+
+    def forward(self, observation):
+        features = self.features(observation / 255)
+        return self.actor(features), self.critic(features)
+
+def agent():
+    return Network()
+"""
+TOML = 'id = "Sliding-v0"\nframes = 1\ngray = false\nactions = ["push", "light"]\n'
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("continuous")
+    (folder / "agent.py").write_text(AGENT)
+    (folder / "env.toml").write_text(TOML)
+    command = [
+        *("run", "--agent", f"{folder / 'agent.py'}:agent", "--environment", str(folder / "env.toml")),
+        *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
+        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
+        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
+    ]
+    assert main(command) == 0
+    return folder
+
+
+def test_a_run_from_one_command(finished):
+    page = (finished / "run" / "report.html").read_text()
+    for words in ("States that call for much push", "States that call for little light", "States the critic dreads"):
+        assert words in page
+    assert "Q-value" not in page and "what the policy sets each dimension of its action to" in page
+    told = json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())
+    assert 0 <= told["agreement"] <= 1
+    goggles = json.loads((finished / "run" / "analyse" / "goggles.json").read_text())
+    assert goggles["agent"]["mean"] < 0, "paid in every step"
+
+
+def test_what_was_done_is_stored_and_repeats(finished):
+    dataset = StateDataset.open(finished / "run" / "collect")
+    assert dataset.action.shape == (240, 2) and dataset.action.dtype == np.float32
+    assert dataset.agent.action_bounds == BOUNDS == dataset.environment.action_bounds
+    own = np.clip(dataset.scores, *np.array(BOUNDS, np.float32).T)
+    np.testing.assert_array_equal((dataset.action != own).any(axis=1), dataset.explored)
+    assert 0.03 < dataset.explored.mean() < 0.2
+    at, snapshot = dataset.snapshot_before(119)
+    environment = environment_factory(Description(**{**SLIDING.__dict__}))()
+    shown = environment.restore(snapshot)
+    for index in range(at, 119):
+        np.testing.assert_array_equal(shown.frame, dataset.newest(np.array([index]))[0])
+        over = dataset.terminated[index]
+        shown = environment.step(dataset.action[index].tolist())
+        shown = environment.reset() if over else shown
+
+
+def test_answers_in_different_units_count_alike(finished):
+    dataset = StateDataset.open(finished / "run" / "collect")
+    statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
+    torch.testing.assert_close(statistics.answer_variance, answers(dataset).var(dim=0, correction=0).clamp_min(1e-6))
+    assert statistics.answer_variance[0] != statistics.answer_variance[1]
+
+
+def test_the_agent_is_checked_like_others(finished):
+    config = CheckConfig(f"{finished / 'agent.py'}:agent", str(finished / "env.toml"), score=-1e3, episodes=2, longest=20)
+    found = {finding.name: finding for finding in check_up(config)}
+    assert "on average push" in found["tells states apart"].said
+    assert all(finding.passed for finding in found.values()), [f for f in found.values() if not f.passed]
+
+
+def test_the_report_compares_actions_as_the_agreement_does(finished):
+    from weakspot.report.artifacts import load_run
+    from weakspot.report.view import Detail
+
+    run = load_run(finished / "run")
+    assert isinstance(run.overview.agent, AgentRecord) and run.reconstructions is not None
+    cards = reconstruction_cards(run.reconstructions, run.overview, Detail(1, 0))
+    same = same_action(
+        torch.from_numpy(run.reconstructions.scores_real), torch.from_numpy(run.reconstructions.scores_reconstructed), BOUNDS
+    )
+    assert [card.agrees for card in cards] == same.tolist()
+    assert all(row.bars[0].chosen for card in cards for row in card.bars.rows), "all dimensions are done at once"
+
+
+def test_a_target_of_discrete_actions_is_refused_before_anything_runs(finished, tmp_path, capsys):
+    command = ["run", "--agent", f"{finished / 'agent.py'}:agent", "--environment", str(finished / "env.toml")]
+    assert main([*command, "--output", str(tmp_path / "run"), "--targets", "T-"]) == 2
+    assert "its actions are continuous" in capsys.readouterr().err
+    one = subject(RunConfig(agent=command[2], environment=command[4]))
+    assert one.agent.spec.action_bounds == BOUNDS

@@ -1,0 +1,266 @@
+"""Files that are code: refused without ``--trust``, and with it networks like others."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from weakspot.agents.base import Perceiver
+from weakspot.agents.load import load_agent
+from weakspot.cli import main
+from weakspot.errors import AgentError, SaliencyError, WeakspotError, WeightsError
+from weakspot.observation import gray_observation
+from weakspot.report.build import build_report
+from weakspot.saliency import saliency
+
+torch.set_num_threads(1)
+PONG = "PongNoFrameskip-v4"
+
+
+class Network(nn.Module):
+    """Logits and a value."""
+
+    def __init__(self, activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(4, 3, 8, stride=8), activation(), nn.Flatten())
+        self.actor, self.critic = nn.Linear(300, 6), nn.Linear(300, 1)
+
+    def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.features(observation / 255)
+        return self.actor(features), self.critic(features)
+
+
+class Canary:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def images(batch: int = 3) -> torch.Tensor:
+    return torch.randint(256, (batch, 4, 84, 84), generator=torch.Generator().manual_seed(0)).float()
+
+
+def exported(network: nn.Module, path: Path) -> Path:
+    batch = ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(torch.export.export(network.eval(), (images(2),), dynamic_shapes=batch), path)
+    return path
+
+
+def scripted(network: nn.Module, path: Path) -> Path:
+    torch.jit.script(network).save(path)
+    return path
+
+
+def pickled(network: nn.Module, path: Path) -> Path:
+    torch.save(network, path)
+    return path
+
+
+KINDS = {".pt2": exported, ".pt": scripted, ".ts": scripted, ".pth": pickled}
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(3)
+    return Network()
+
+
+@pytest.mark.filterwarnings("ignore")  # of TorchScript, which is about to go
+@pytest.mark.parametrize("suffix", KINDS)
+def test_code_is_a_network_like_others_where_it_is_trusted(suffix, network, tmp_path):
+    path = KINDS[suffix](network, tmp_path / f"{PONG}{suffix}")
+    with pytest.raises(WeightsError):
+        load_agent(str(path))
+    agent = load_agent(str(path), trust=True)
+    observation = images().requires_grad_()
+    output = agent(observation)
+    logits, value = network(observation)
+    torch.testing.assert_close(output.scores, logits.log_softmax(dim=1))
+    torch.testing.assert_close(output.value, value[:, 0])
+    (slope,), (expected,) = (
+        torch.autograd.grad(answer.sum(), observation) for answer in (output.value, network(observation)[1])
+    )
+    torch.testing.assert_close(slope, expected)
+    assert agent.spec.environment == PONG and agent.spec.acts == "sampled"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_networks_with_other_numbers_have_other_fingerprints(network, tmp_path):
+    """Also where the numbers were frozen into the code."""
+    prints = []
+    for number in range(2):
+        network.actor.bias.data += 1.0
+        frozen = torch.jit.freeze(torch.jit.script(network.eval()))
+        frozen.save(tmp_path / f"{number}.pt")
+        prints.append(load_agent(str(tmp_path / f"{number}.pt"), environment=PONG, trust=True).spec.fingerprint)
+    assert prints[0] != prints[1]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_where_an_agent_looks_is_guided_in_an_export_and_the_gradient_elsewhere(network, tmp_path):
+    state = torch.rand(2, 12, 84, 84, generator=torch.Generator().manual_seed(1))
+    plain = pickled(network, tmp_path / f"{PONG}.pth")
+    expected = saliency(Perceiver(load_agent(str(plain), trust=True), gray_observation), state)
+    out = load_agent(str(exported(network, tmp_path / f"{PONG}.pt2")), trust=True)
+    torch.testing.assert_close(saliency(Perceiver(out, gray_observation), state), expected)
+    script = load_agent(str(scripted(network, tmp_path / f"{PONG}.pt")), trust=True)
+    with pytest.raises(SaliencyError, match="--saliency gradient"):
+        saliency(Perceiver(script, gray_observation), state)
+    slope = saliency(Perceiver(script, gray_observation, "gradient"), state)
+    observation = gray_observation(state).requires_grad_()
+    (wanted,) = torch.autograd.grad(network(observation)[0].log_softmax(dim=1).amax(dim=1).sum(), observation)
+    torch.testing.assert_close(slope, wanted.abs())
+
+
+def test_a_smooth_network_has_a_gradient(tmp_path):
+    smooth = load_agent(str(pickled(Network(nn.Tanh), tmp_path / f"{PONG}.pth")), trust=True)
+    state = torch.rand(1, 12, 84, 84)
+    with pytest.raises(SaliencyError, match="Tanh"):
+        saliency(Perceiver(smooth, gray_observation), state)
+    assert saliency(Perceiver(smooth, gray_observation, "gradient"), state).sum() > 0
+
+
+def test_nothing_is_run_without_trust(network, tmp_path):
+    canary = tmp_path / "canary"
+    path = exported(network, tmp_path / f"{PONG}.pt2")
+    content = io.BytesIO()
+    torch.save([Canary(canary)], content)
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, old in members.items():
+            file.writestr(name, content.getvalue() if "sample_inputs" in name else old)
+    with pytest.raises(WeightsError, match="--trust"):
+        load_agent(str(path))
+    torch.save({"network": Canary(canary)}, tmp_path / f"{PONG}.pth")
+    with pytest.raises(WeightsError):
+        load_agent(str(tmp_path / f"{PONG}.pth"))
+    assert not canary.exists()
+    with pytest.raises(WeightsError, match="holds a dict"):
+        load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
+    assert canary.exists(), "or this canary does not sing at all"
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".pt"])
+def test_damaged_code_is_refused(suffix, network, tmp_path):
+    path = KINDS[suffix](network, tmp_path / f"{PONG}{suffix}")
+    path.write_bytes(path.read_bytes()[:2_000])
+    with pytest.raises(WeightsError, match="complete file"):
+        load_agent(str(path), trust=True)
+
+
+def test_trust_changes_nothing_for_a_file_of_weights(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / f"{PONG}.pt")
+    for trust in (True, False):
+        with pytest.raises(WeightsError, match="no agent that is known here"):
+            load_agent(str(tmp_path / f"{PONG}.pt"), trust=trust)
+
+
+def test_a_network_of_another_batch_size_is_told_so(network, tmp_path):
+    torch.export.save(torch.export.export(network.eval(), (images(5),)), tmp_path / f"{PONG}.pt2")
+    with pytest.raises(AgentError, match="observation of shape"):
+        load_agent(str(tmp_path / f"{PONG}.pt2"), trust=True)
+
+
+# --- folders of others -----------------------------------------------------------------------------------------------
+
+RUN = [
+    *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2", "--saliency", "gradient"),
+    *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--train.checkpoint-every", "0.01"),
+    *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
+    *("--analyse.goggles.episodes", "0", "--analyse.reconstructions", "2"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run of a scripted agent, from one command."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(3)
+    torch.jit.script(Network()).save(folder / f"{PONG}.pt")
+    assert main(["run", "--agent", str(folder / f"{PONG}.pt"), "--trust", "--output", str(folder / "run"), *RUN]) == 0
+    return folder
+
+
+def test_a_run_of_trusted_code_says_so(finished):
+    page = (finished / "run" / "report.html").read_text()
+    assert "--trust" in page and "--saliency gradient" in page
+
+
+def saved_array(trap: Canary) -> bytes:
+    content = io.BytesIO()
+    np.save(content, np.array([trap], dtype=object), allow_pickle=True)
+    return content.getvalue()
+
+
+def saved_arrays(trap: Canary) -> bytes:
+    content = io.BytesIO()
+    names = ("action", "scores", "states", "real", "closest", "energy", "target")
+    np.savez(content, **{name: np.array([trap], dtype=object) for name in names}, allow_pickle=True)
+    return content.getvalue()
+
+
+def saved_by_torch(trap: Canary) -> bytes:
+    content = io.BytesIO()
+    torch.save({"made_of": trap}, content)
+    return content.getvalue()
+
+
+TRAPS = {
+    "collect/frames-00000.npy": saved_array,
+    "collect/steps-00000.npz": saved_arrays,
+    "train/saliency.npy": saved_array,
+    "train/checkpoint.pt": saved_by_torch,
+    "train/prior.pt": saved_by_torch,
+    "train/model.safetensors": saved_by_torch,
+    "synthesize/t-minus/findings.npz": saved_arrays,
+    "analyse/reconstructions.npz": saved_arrays,
+    "analyse/samples.npz": saved_arrays,
+    "analyse/t-minus/novelty.npz": saved_arrays,
+}
+
+
+def test_every_file_that_could_hold_a_pickle_is_tried(finished):
+    there = {str(path.relative_to(finished / "run")) for path in (finished / "run").rglob("*")}
+    kinds = {".npy", ".npz", ".pt", ".safetensors"}
+    assert {name for name in there if Path(name).suffix in kinds and "-0000" not in name} <= set(TRAPS)
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_nothing_in_the_folder_of_a_run_is_run(name, finished, tmp_path, capsys):
+    """Neither by a run that goes on, nor by one that starts from what stands there, nor by a report."""
+    canary = tmp_path / "canary"
+    run = Path(shutil.copytree(finished / "run", tmp_path / "run"))
+    trapped = run / name
+    trapped.write_bytes(TRAPS[name](Canary(canary)))
+    told = trapped.parent / "shard-00000.json"
+    if told.exists():  # a checksum is no lock: whoever writes the trap writes its checksum as well
+        index = json.loads(told.read_text())
+        index["crc32"][trapped.name] = zlib.crc32(trapped.read_bytes())
+        index["sizes"][trapped.name] = trapped.stat().st_size
+        told.write_text(json.dumps(index))
+    manifest = json.loads((run / "manifest.json").read_text())
+    order = ["collect", "train", "synthesize", "analyse", "report"]
+    left = order[: order.index(name.split("/")[0])]
+    manifest["stages"] = {stage: record for stage, record in manifest["stages"].items() if stage in left}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    main(["run", "--agent", str(finished / f"{PONG}.pt"), "--trust", "--output", str(run), *RUN])
+    trapped.parent.mkdir(exist_ok=True)
+    trapped.write_bytes(TRAPS[name](Canary(canary)))
+    with contextlib.suppress(WeakspotError):
+        build_report(run, run / "report.html")
+    assert not canary.exists()
