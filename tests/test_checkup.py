@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import takewhile
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
+from sb3_contrib import QRDQN
+from stable_baselines3 import A2C, DQN, PPO
+from torch import nn
 
 import weakspot.checkup
+from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.errors import ConfigError
@@ -152,3 +160,45 @@ def test_the_command(networks):
 def test_impossible_settings():
     with pytest.raises(ConfigError, match="1 episodes"):
         CheckConfig(episodes=1)
+
+
+class Noise(gymnasium.Env):
+    """Shows noise in the shape of Pong's observations."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    action_space = gymnasium.spaces.Discrete(6)
+
+
+class Negated(nn.Module):
+    """A network that wants what another one does not."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, observation):
+        answer = self.network(observation)
+        return -answer if isinstance(answer, torch.Tensor) else (-answer[0], answer[1])
+
+
+@pytest.mark.parametrize("kind", [DQN, QRDQN, A2C, PPO], ids=lambda kind: kind.__name__)
+def test_an_agent_of_a_framework_is_held_against_its_own_predict(kind, tmp_path, monkeypatch):
+    few = {PPO: {"n_steps": 4, "batch_size": 4}, A2C: {}}.get(kind, {"buffer_size": 10})
+    made = kind("CnnPolicy", Noise(), seed=1, **few)
+    if kind in (DQN, QRDQN):
+        made.buffer_size = 1_000_000_000  # as real trainings have it, and more than any memory
+    made.save(tmp_path / "agent.zip")
+    config = CheckConfig(str(tmp_path / "agent.zip"), "pong", trust=True, episodes=2, longest=5, score=-1e3)
+    name = "does what stable-baselines3 does"
+    found = next(finding for finding in check_up(config) if finding.name == name)
+    assert found.passed and "in 64 of 64 states" in found.said
+    untrusted = takewhile(lambda finding: finding.name != "guided backpropagation", check_up(replace(config, trust=False)))
+    assert name not in {finding.name for finding in untrusted}, "it runs what is pickled"
+    load = weakspot.checkup.load_pair
+
+    def negated(*arguments, **settings):
+        agent, factory, environment = load(*arguments, **settings)
+        return ModuleAgent(Negated(agent.module), agent.spec), factory, environment
+
+    monkeypatch.setattr(weakspot.checkup, "load_pair", negated)
+    assert not next(finding for finding in check_up(config) if finding.name == name).passed

@@ -311,3 +311,19 @@ def test_the_page_on_environments(tmp_path):
     assert description is not None
     shown = DescribedEnvironment(description).reset(0)
     assert shown.observation.shape == (4, 84, 84) and shown.frame.shape == (84, 84, 3)
+
+
+def test_the_page_on_car_racing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "environments.md").read_text()
+    code = page.split("```python")[1].split("```")[0]
+    exec(code.replace("1_000_000", "16").replace("512", "16"), {})
+    Path("racing.toml").write_text(page.split("```toml")[2].split("```")[0])
+    run = page.split("```sh")[1].split("```")[0].strip().splitlines()[-1].split()
+    small = [
+        *("--collect.frames", "120", "--collect.streams", "2", "--synthesize.states", "2", "--synthesize.steps", "3"),
+        *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--synthesize.candidates", "8"),
+        *("--analyse.goggles.episodes", "1", "--analyse.goggles.longest", "10", "--analyse.reconstructions", "2"),
+    ]
+    assert main([*run[1:], *small]) == 0
+    assert "States that call for little steer" in Path("runs/car/report.html").read_text()

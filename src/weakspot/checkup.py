@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose, same_action
+from weakspot.agents.load import zip_of
 from weakspot.analysis.goggles import GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.errors import ConfigError, SaliencyError, WeakspotError
+from weakspot.errors import ConfigError, SaliencyError, WeakspotError, WeightsError
 from weakspot.pipeline import load_pair, made_up_state
 from weakspot.saliency import explained, saliency
 from weakspot.types import Observation
@@ -40,8 +42,8 @@ class CheckConfig:
     """Atari game, such as pong or PongNoFrameskip-v4, an id of gymnasium, or a TOML file that describes one; not needed
     where the agent's file says it."""
     trust: bool = False
-    """Run the code that the agent's file holds: TorchScript, torch.export, or a whole network that was pickled.  Only for
-    files whose maker you trust."""
+    """Run the code that the agent's file holds: TorchScript, torch.export, a whole network that was pickled, or, to compare
+    with its own predict, what stable-baselines3 pickles.  Only for files whose maker you trust."""
     score: float | None = None
     """What you expect it to score on average; without it, it must beat random play."""
     episodes: int = 8
@@ -161,6 +163,8 @@ def check_up(
     seen = observations(agent, environment, config.seed)
     yield from _answers(agent, seen)
     yield _frames(agent, seen, environment.spec.frames)
+    if config.trust and (archive := zip_of(config.agent)):
+        yield _as_its_framework(agent, archive, seen)
     try:
         saliency(perceive, made_up_state(environment.spec, agent.device))
         yield Finding("guided backpropagation", True, "defined for this network")
@@ -213,6 +217,28 @@ def _answers(agent: Agent, seen: Observation) -> Iterator[Finding]:
         f"over {len(seen)} states its answers spread by {told:.2g} of their size; {_usual(scores, agent.spec)}",
         "check the range of its observations (they are 0 to 255), and its weights",
     )
+
+
+def _as_its_framework(agent: Agent, archive: Path, seen: Observation) -> Finding:
+    """Whether it does what stable-baselines3 does with the same zip, which takes loading that the framework's way."""
+    name = "does what stable-baselines3 does"
+    try:
+        from weakspot.training.framework import predicted
+    except ModuleNotFoundError as error:
+        todo = "pip install 'weakspot[agents]', and sb3-contrib for its algorithms"
+        return Finding(name, False, f"cannot be compared: {error}", todo)
+    try:
+        theirs = torch.from_numpy(predicted(archive, seen.to("cpu", torch.uint8).numpy()))
+    except WeightsError as error:
+        return Finding(name, False, error.seen, error.todo)
+    with torch.no_grad():
+        scores = agent(seen).scores.cpu()
+    if agent.spec.action_bounds is None:
+        same = scores.argmax(dim=1) == theirs
+    else:
+        same = same_action(scores, theirs.to(scores.dtype), agent.spec.action_bounds)
+    said = f"without chance, the same action as its predict in {int(same.sum())} of {len(seen)} states"
+    return Finding(name, bool(same.all()), said, "report this with the zip: it was read, but not as it was meant")
 
 
 def _usual(scores: Tensor, spec: AgentSpec) -> str:

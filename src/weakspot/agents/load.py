@@ -92,6 +92,14 @@ def load_agent(
     return agent
 
 
+def zip_of(reference: str) -> Path | None:
+    """The zip of stable-baselines3 that a reference names, or that lies in the folder it names; None where it is neither."""
+    path = Path(reference).expanduser()
+    if is_training(path):
+        return read_training(path).archive
+    return path if path.suffix.lower() == ".zip" and path.is_file() else None
+
+
 def holds_code(path: Path) -> bool:
     """Whether a file that is there holds a network as code, and not only tensors of a network that is known here."""
     suffix = path.suffix.lower()

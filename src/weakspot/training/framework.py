@@ -1,0 +1,44 @@
+"""What stable-baselines3 itself answers with an agent of its own, to hold ours against.  Reading a zip its way runs what it
+holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from stable_baselines3 import A2C, DQN
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from weakspot.agents.sb3 import read_archive
+from weakspot.errors import WeightsError
+
+
+def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
+    """The actions that the framework's own ``predict`` takes, without chance: (n,), or (n, a) where they are continuous.
+
+    Args:
+        path: of the zip; **what is pickled in it is run**.
+        observations: bytes (n, c, h, w).
+
+    Raises:
+        WeightsError: the framework cannot load it.
+    """
+    tops = {name.split(".")[0] for name in read_archive(path).weights}
+    try:
+        # of the actor-critics, any loads the others' policies; and nothing is to be replayed
+        kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
+        model = kind.load(path, device="cpu", custom_objects={"buffer_size": 1})
+        actions, _ = model.predict(observations, deterministic=True)
+    except Exception as error:  # the zip's own code can fail in any way
+        raise WeightsError(
+            f"stable-baselines3 cannot load {path}: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            expected="a zip that its model.save wrote",
+            todo="load it with the versions it was saved by",
+        ) from error
+    return actions
+
+
+def _quantiles() -> type[BaseAlgorithm]:
+    from sb3_contrib import QRDQN
+
+    return QRDQN
