@@ -1,0 +1,213 @@
+"""K-FAC, the natural gradient layer by layer, with the trust region of ACKTR.
+
+Martens and Grosse 2015; for convolutions Grosse and Martens 2016; the trust region Wu et al. 2017.  For a layer with inputs
+a (a 1 appended for the bias), outputs s, and g = d log p / d s at a sample of what the network itself predicts, the Fisher
+matrix of its weights is taken to be
+
+    F = A (x) G,      A = E[a a^T],      G = E[g g^T],
+
+both as running averages, and the gradient D of the loss, as a matrix (out, in + 1), becomes the step
+
+    delta = (A (x) G + damping I)^-1 D,    theta <- theta - eta delta,    eta = min(eta_max, sqrt(2 KL / delta^T F delta)).
+
+delta^T F delta is summed over the layers.  The network's predictions then move by KL at most, as far as they are quadratic
+in the weights and no two layers move them alike; n layers that all do can move them n times as far.  Of a convolution, a are
+the patches that the kernel sees: A is summed over places, and G is their mean (KFC).  The inverse goes through the
+eigenvectors of A and G, which are found anew every few steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from weakspot.errors import ConfigError
+
+Layer = nn.Linear | nn.Conv2d
+
+
+@dataclass
+class Factors:
+    """What is known of one layer.
+
+    Attributes:
+        inputs, outputs: A (in + 1, in + 1) and G (out, out), running averages.
+        seen: observations they are made of.
+        eigen: eigenvalues and eigenvectors of both, as they were found last.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    seen: int = 0
+    eigen: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+class KFAC(torch.optim.Optimizer):
+    """Steps along the natural gradient, with momentum.
+
+    Args:
+        network: its linear and convolutional layers are what is trained; other parameters are refused.
+        learning_rate: eta_max.
+        kl: bound on the change of the predictions by one step.
+        damping: added to every eigenvalue of F.
+        decay: of the running averages, per observation.
+        momentum: of the steps; the bound holds for one step without it.
+        inverse_every: steps from one eigendecomposition to the next.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        learning_rate: float = 0.25,
+        kl: float = 1e-3,
+        damping: float = 1e-2,
+        decay: float = 0.99,
+        momentum: float = 0.9,
+        inverse_every: int = 10,
+    ) -> None:
+        if min(learning_rate, kl, damping) <= 0 or not 0 <= decay < 1 or not 0 <= momentum < 1 or inverse_every < 1:
+            raise ConfigError(
+                f"learning_rate = {learning_rate}, kl = {kl}, damping = {damping}, decay = {decay}, "
+                f"momentum = {momentum}, inverse_every = {inverse_every}",
+                expected="the first three above 0, decay and momentum from 0 up and below 1, inverse_every from 1 up",
+            )
+        self.layers: list[Layer] = [part for part in network.modules() if isinstance(part, Layer)]
+        known = {id(parameter) for layer in self.layers for parameter in layer.parameters(recurse=False)}
+        other = [name for name, parameter in network.named_parameters() if id(parameter) not in known]
+        odd = [layer for layer in self.layers if isinstance(layer, nn.Conv2d) and not _is_plain(layer)]
+        if other or odd:
+            raise ConfigError(
+                f"a network with {', '.join(other) or odd[0]}",
+                expected="linear layers and convolutions without groups, dilation or padding by words, and nothing else",
+            )
+        super().__init__([parameter for layer in self.layers for parameter in layer.parameters()], {"lr": learning_rate})
+        self.kl, self.damping, self.decay, self.momentum, self.inverse_every = kl, damping, decay, momentum, inverse_every
+        self.factors = [_empty(layer) for layer in self.layers]
+        self.steps = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[list[tuple[Layer, Tensor, Tensor]]]:
+        """What the layers are given and answer while the network answers: pass it to :meth:`observe`."""
+        passed: list[tuple[Layer, Tensor, Tensor]] = []
+        hooks = [
+            layer.register_forward_hook(lambda layer, given, answer: passed.append((layer, given[0].detach(), answer)))
+            for layer in self.layers
+        ]
+        try:
+            yield passed
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def observe(self, passed: list[tuple[Layer, Tensor, Tensor]], log_likelihood: Tensor) -> None:
+        """Takes one batch into the running averages.
+
+        Args:
+            passed: what :meth:`watching` saw.
+            log_likelihood: of samples that were drawn from the network's own predictions, one a state (b,); their sum is
+                differentiated, and the graph is kept for the loss.
+        """
+        slopes = torch.autograd.grad(log_likelihood.sum(), [answer for _, _, answer in passed], retain_graph=True)
+        with torch.no_grad():
+            for (layer, given, _), slope in zip(passed, slopes, strict=True):
+                known = self.factors[self.layers.index(layer)]
+                known.seen += 1
+                new = 1.0 - self.decay if known.seen > 1 else 1.0
+                a, places = _inputs(layer, given)
+                g = slope.permute(0, 2, 3, 1).flatten(0, 2) if slope.dim() == 4 else slope
+                known.inputs.lerp_(a.T @ a / len(given), new)
+                known.outputs.lerp_(g.T @ g / (len(given) * places), new)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One step along the natural gradient of what stands in the parameters' ``grad``.
+
+        Raises:
+            ConfigError: nothing was observed yet.
+        """
+        if any(not known.seen for known in self.factors):
+            raise ConfigError("a step before anything was observed", expected="observe() before step()")
+        if self.steps % self.inverse_every == 0:
+            for known in self.factors:
+                known.eigen = [_eigen(factor) for factor in (known.inputs, known.outputs)]
+        self.steps += 1
+        rate, length, steps = self.param_groups[0]["lr"], torch.zeros(()), []
+        for layer, known in zip(self.layers, self.factors, strict=True):
+            (inputs, q_inputs), (outputs, q_outputs) = known.eigen
+            curvature = outputs[:, None] * inputs
+            turned = q_outputs.T @ _slope(layer) @ q_inputs / (curvature + self.damping)
+            length = length.to(turned.device) + (curvature * turned.square()).sum()
+            steps.append(q_outputs @ turned @ q_inputs.T)
+        eta = min(rate, float((2.0 * self.kl / length.clamp_min(1e-30)).sqrt()))
+        for layer, step in zip(self.layers, steps, strict=True):
+            weight = step[:, :-1] if layer.bias is not None else step
+            self._move(layer.weight, weight.reshape(layer.weight.shape), eta)
+            if layer.bias is not None:
+                self._move(layer.bias, step[:, -1], eta)
+
+    def _move(self, parameter: Tensor, step: Tensor, eta: float) -> None:
+        velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
+        velocity.mul_(self.momentum).add_(step, alpha=eta)
+        parameter.sub_(velocity)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit; tensors and numbers only."""
+        return {
+            "velocity": [self.state[p]["velocity"] for p in self.param_groups[0]["params"] if p in self.state],
+            "learning_rate": self.param_groups[0]["lr"],
+            "factors": [(known.inputs, known.outputs, known.seen, known.eigen) for known in self.factors],
+            "steps": self.steps,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Undoes :meth:`state_dict`."""
+        for parameter, velocity in zip(self.param_groups[0]["params"], state_dict["velocity"], strict=False):
+            self.state[parameter]["velocity"] = velocity.clone()
+        self.param_groups[0]["lr"] = state_dict["learning_rate"]
+        self.factors = [
+            Factors(inputs.clone(), outputs.clone(), seen, [(values.clone(), vectors.clone()) for values, vectors in eigen])
+            for inputs, outputs, seen, eigen in state_dict["factors"]
+        ]
+        self.steps = state_dict["steps"]
+
+
+def _is_plain(layer: nn.Conv2d) -> bool:
+    return layer.groups == 1 and layer.dilation == (1, 1) and not isinstance(layer.padding, str)
+
+
+def _empty(layer: Layer) -> Factors:
+    weight = layer.weight
+    inputs = weight[0].numel() + (layer.bias is not None)
+    return Factors(weight.new_zeros(inputs, inputs), weight.new_zeros(len(weight), len(weight)))
+
+
+def _inputs(layer: Layer, given: Tensor) -> tuple[Tensor, int]:
+    """What the weights are multiplied with, (b places, in + 1), and how many places a state has."""
+    if isinstance(layer, nn.Conv2d):
+        assert not isinstance(layer.padding, str)
+        patches = F.unfold(given, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+        a, places = patches.transpose(1, 2).flatten(0, 1), patches.shape[2]
+    else:
+        a, places = given, 1
+    return (a if layer.bias is None else F.pad(a, (0, 1), value=1.0)), places
+
+
+def _slope(layer: Layer) -> Tensor:
+    """The gradient of the loss by the weights, and the bias behind them, (out, in + 1)."""
+    weight, bias = layer.weight.grad, None if layer.bias is None else layer.bias.grad
+    flat = torch.zeros_like(layer.weight).flatten(1) if weight is None else weight.flatten(1)
+    if layer.bias is None:
+        return flat
+    return torch.cat([flat, (torch.zeros_like(layer.bias) if bias is None else bias)[:, None]], dim=1)
+
+
+def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(factor)
+    return values.clamp_min(0.0), vectors

@@ -1,0 +1,197 @@
+"""K-FAC against the exact natural gradient, and its steps against their bound."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from weakspot.errors import ConfigError
+
+pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+
+from weakspot.training.kfac import KFAC
+
+torch.set_num_threads(1)
+
+
+def every_answer(network: nn.Module, x: Tensor, optimizer: KFAC) -> None:
+    """Observes all answers that a softmax network can give to ``x``, each weighed by its probability, so that the factors
+    are expectations and no estimates: g_k sqrt(p_k) for each answer k, times the root of their number."""
+    actions = network(x).shape[1]
+    repeated = x.repeat_interleave(actions, dim=0)
+    with optimizer.watching() as passed:
+        log_p = network(repeated).log_softmax(dim=1)
+    answers = torch.arange(actions).repeat(len(x))
+    own = log_p[torch.arange(len(repeated)), answers]
+    weight = (own.detach().exp() * actions).sqrt()
+    optimizer.observe(passed, own * weight)
+
+
+def exact_fisher(network: nn.Module, x: Tensor) -> Tensor:
+    """E[grad log p grad log p^T] over the network's own answers, by all parameters, and the mean over the states."""
+    total: Tensor | float = 0.0
+    for one in x.split(1):
+        log_p = network(one).log_softmax(dim=1)[0]
+        for k in range(len(log_p)):
+            slopes = torch.autograd.grad(log_p[k], list(network.parameters()), retain_graph=True)
+            flat = torch.cat([slope.flatten() for slope in slopes])
+            total = total + log_p[k].exp().detach() * flat[:, None] * flat / len(x)
+    assert isinstance(total, Tensor)
+    return total
+
+
+def doubles(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+
+
+def flat_gradient(network: nn.Module) -> Tensor:
+    return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+
+
+def vectors(network: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_where_the_factors_are_exact_so_is_the_step(bias):
+    """One state: what a layer is given is then always the same, and its block of F is A (x) G."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(4, 5, bias=bias), nn.ReLU(), nn.Linear(5, 6, bias=bias), nn.Tanh(), nn.Linear(6, 3, bias=bias)]
+    network = nn.Sequential(*layers).double()
+    x = doubles(1, 4)
+    optimizer = KFAC(network, learning_rate=1e-3, kl=1e9, damping=0.05, momentum=0.0)
+    every_answer(network, x, optimizer)
+    loss = -network(x).log_softmax(dim=1)[0, 1]
+    loss.backward()
+    slope, before, fisher = flat_gradient(network), vectors(network), exact_fisher(network, x)
+    block = torch.cat(
+        [torch.full((sum(p.numel() for p in layer.parameters()),), i) for i, layer in enumerate(network) if i % 2 == 0]
+    )
+    fisher = torch.where(block[:, None] == block, fisher, 0.0)
+    optimizer.step()
+    wanted = torch.linalg.solve(fisher + 0.05 * torch.eye(len(slope), dtype=torch.float64), slope)
+    torch.testing.assert_close(before - vectors(network), 1e-3 * wanted, rtol=1e-7, atol=1e-11)
+
+
+def test_of_many_states_one_layers_step_is_nearly_the_natural_gradient():
+    torch.manual_seed(1)
+    network = nn.Linear(5, 3, dtype=torch.float64)
+    x = doubles(256, 5) * torch.tensor([5.0, 1.0, 0.2, 1.0, 3.0], dtype=torch.float64)
+    optimizer = KFAC(network, learning_rate=1.0, kl=1e9, damping=1e-3, momentum=0.0)
+    every_answer(network, x, optimizer)
+    (-network(x).log_softmax(dim=1)[:, 0].mean()).backward()
+    slope, before, fisher = flat_gradient(network), vectors(network), exact_fisher(network, x)
+    exact = torch.linalg.solve(fisher + 1e-3 * torch.eye(len(slope), dtype=torch.float64), slope)
+    optimizer.step()
+    ours, plain = (torch.cosine_similarity(v, exact, dim=0) for v in (before - vectors(network), slope))
+    assert ours > 0.8 and ours > plain + 0.2, (ours, plain)
+
+
+def test_a_convolution_is_a_linear_layer_over_its_patches():
+    """With one place only, both are the same layer."""
+    torch.manual_seed(2)
+    convolution = nn.Conv2d(2, 3, 4, dtype=torch.float64)
+    linear = nn.Linear(32, 3, dtype=torch.float64)
+    linear.weight.data, linear.bias.data = convolution.weight.data.flatten(1).clone(), convolution.bias.data.clone()
+    x = doubles(7, 2, 4, 4)
+    for network, given in ((nn.Sequential(convolution, nn.Flatten()), x), (linear, x.flatten(1))):
+        optimizer = KFAC(network, learning_rate=0.1, kl=1e9, momentum=0.0)
+        every_answer(network, given, optimizer)
+        (-network(given).log_softmax(dim=1)[:, 2].mean()).backward()
+        optimizer.step()
+    torch.testing.assert_close(convolution.weight.flatten(1), linear.weight)
+    torch.testing.assert_close(convolution.bias, linear.bias)
+
+
+def test_factors_of_a_convolution_are_summed_over_places_and_their_mean():
+    network = nn.Sequential(nn.Conv2d(1, 2, 2, stride=2), nn.Flatten())
+    optimizer = KFAC(network)
+    x = torch.arange(32.0).reshape(2, 1, 4, 4)
+    with optimizer.watching() as passed:
+        answer = network(x)
+    weights = torch.randn(answer.shape, generator=torch.Generator().manual_seed(0))
+    optimizer.observe(passed, (answer * weights).sum(dim=1))
+    known = optimizer.factors[0]
+    a, g = torch.zeros(5, 5), torch.zeros(2, 2)
+    for state in range(2):
+        for row in range(2):
+            for column in range(2):
+                patch = torch.cat([x[state, 0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].flatten(), torch.ones(1)])
+                slope = weights[state].reshape(2, 2, 2)[:, row, column]
+                a += patch[:, None] * patch / 2
+                g += slope[:, None] * slope / (2 * 4)
+    torch.testing.assert_close(known.inputs, a)
+    torch.testing.assert_close(known.outputs, g)
+
+
+@pytest.mark.parametrize("bound", [1e-2, 1e-3, 1e-4])
+@pytest.mark.parametrize("widths", [(6, 4), (6, 16, 4), (6, 16, 16, 4)])
+def test_predictions_move_by_the_bound_and_by_that_of_each_layer_at_most(bound, widths):
+    """The step that is wanted is far too long.  Layers without anything between them all move the answers alike."""
+    torch.manual_seed(3)
+    network = nn.Sequential(*(nn.Linear(*pair) for pair in pairwise(widths))).double()
+    x = doubles(256, 6)
+    optimizer = KFAC(network, learning_rate=1e6, kl=bound, damping=1e-4, momentum=0.0)
+    every_answer(network, x, optimizer)
+    before = network(x).log_softmax(dim=1)
+    (before[:, 0].mean() * 100.0).backward()
+    optimizer.step()
+    after = network(x).log_softmax(dim=1)
+    kl = (before.exp() * (before - after)).sum(dim=1).mean().item()
+    assert 0.8 * bound < kl < 1.2 * (len(widths) - 1) * bound, kl / bound
+
+
+def test_a_small_step_is_not_made_longer():
+    network = nn.Linear(2, 2)
+    optimizer = KFAC(network, learning_rate=0.5, kl=1e9, damping=1.0, momentum=0.5)
+    every_answer(network, torch.zeros(1, 2), optimizer)
+    moved = []
+    for _ in range(2):
+        before = network.bias.detach().clone()
+        network.weight.grad, network.bias.grad = torch.zeros(2, 2), torch.tensor([0.3, 0.3])
+        optimizer.step()
+        moved.append(before - network.bias.detach())
+    torch.testing.assert_close(moved[0], torch.tensor([0.15, 0.15]), msg="no curvature along (1, 1): damping alone")
+    torch.testing.assert_close(moved[1], torch.tensor([0.225, 0.225]), msg="and momentum")
+
+
+def trained(network: nn.Module, optimizer: KFAC, steps: range) -> None:
+    for number in steps:
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(number))
+        every_answer(network, x, optimizer)
+        network.zero_grad()
+        (-network(x).log_softmax(dim=1)[:, 0].mean()).backward()
+        optimizer.step()
+
+
+def test_going_on_gives_the_same_bits():
+    torch.manual_seed(4)
+    network = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    optimizer = KFAC(network, inverse_every=3)
+    trained(network, optimizer, range(4))
+    other = copy.deepcopy(network)
+    again = KFAC(other, inverse_every=3)
+    again.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for network_, optimizer_ in ((network, optimizer), (other, again)):
+        trained(network_, optimizer_, range(4, 9))
+    for a, b in zip(network.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("settings", [{"kl": 0.0}, {"damping": -1.0}, {"momentum": 1.0}, {"inverse_every": 0}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ConfigError):
+        KFAC(nn.Linear(2, 2), **settings)
+
+
+def test_what_it_cannot_train_is_refused():
+    with pytest.raises(ConfigError, match=r"1\.weight"):
+        KFAC(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+    with pytest.raises(ConfigError, match="groups"):
+        KFAC(nn.Conv2d(2, 2, 1, groups=2))
+    with pytest.raises(ConfigError, match="observe"):
+        KFAC(nn.Linear(2, 2)).step()
