@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -75,7 +74,7 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
     "fast": lambda: Variant(FULL),
     "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
     "without weight on what moves": lambda: Variant(FULL.changed(moving_share=0.0)),
-    "without a limit on one state": lambda: Variant(FULL.changed(largest=math.inf)),
+    "without a limit on one state": lambda: Variant(FULL.changed(largest=1e9)),
     "without perception": lambda: Variant(FULL.changed(perception=0.0)),
     "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
     "without taking frames apart": lambda: Variant(JointRecipe(FULL.config)),

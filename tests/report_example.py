@@ -103,6 +103,8 @@ def make_example(
         saliency=saliency_of(real),
         scores_real=answers(real, actions, scores_are)[0],
         scores_reconstructed=answers(reconstructed, actions, scores_are)[0],
+        same_action=answers(real, actions, scores_are)[0].argmax(axis=1)
+        == answers(reconstructed, actions, scores_are)[0].argmax(axis=1),
         index=index,
     )
     np.savez_compressed(folder / "analyse/samples.npz", states=blurred(real)[: max(1, reconstructions - 2)])

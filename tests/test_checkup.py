@@ -100,7 +100,7 @@ def failed(found):
         ("batching", "answers one by one as in a batch", "batch normalisation"),
         ("blind", "looks at every frame", "frame 1, 4"),
         ("constant", "tells states apart", "0 to 255"),
-        ("tanh", "guided backpropagation", "ReLU"),
+        ("tanh", "tells where it looks", "ReLU"),
     ],
 )
 def test_what_is_wrong_is_found_and_said(networks, name, check, words):
@@ -192,7 +192,7 @@ def test_an_agent_of_a_framework_is_held_against_its_own_predict(kind, tmp_path,
     name = "does what stable-baselines3 does"
     found = next(finding for finding in check_up(config) if finding.name == name)
     assert found.passed and "in 64 of 64 states" in found.said
-    untrusted = takewhile(lambda finding: finding.name != "guided backpropagation", check_up(replace(config, trust=False)))
+    untrusted = takewhile(lambda finding: finding.name != "tells where it looks", check_up(replace(config, trust=False)))
     assert name not in {finding.name for finding in untrusted}, "it runs what is pickled"
     load = weakspot.checkup.load_pair
 

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from stable_baselines3 import A2C, PPO
 from torch import nn
 
+import weakspot.checkup
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
 from weakspot.agents.load import load_agent, wrap
+from weakspot.agents.module import ModuleAgent
+from weakspot.analysis.features import frechet
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
 from weakspot.collect import CollectConfig, collect
@@ -24,11 +27,11 @@ from weakspot.dataset import StateDataset
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment, Description
 from weakspot.envs.make import environment_factory
-from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeightsError
+from weakspot.errors import ConfigError, MismatchError, UnknownTargetError
 from weakspot.observation import colour_observation
 from weakspot.pipeline import subject
-from weakspot.report.artifacts import AgentRecord
-from weakspot.report.view import reconstruction_cards
+from weakspot.report.artifacts import AgentRecord, load_run
+from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
 from weakspot.saliency import saliency
 from weakspot.state_model.batch import answers, measure
 from weakspot.targets import resolve_target, usual_targets
@@ -121,7 +124,7 @@ def test_targets_of_continuous_actions_go_both_ways():
     both = AgentOutput(scores, torch.zeros(2))
     assert usual_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")
     assert usual_targets(spec(), AgentOutput(scores)) == ("push+", "push-", "light+", "light-")
-    assert usual_targets(spec(scores_are="q-values"), both) == ("T-", "T+", "T+-")
+    assert usual_targets(spec(scores_are="q-values", action_bounds=None), both) == ("T-", "T+", "T+-")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +203,7 @@ def test_agents_of_other_actions_are_refused(tmp_path):
     with pytest.raises(MismatchError, match="go from"):
         load_agent(str(tmp_path / "agent.zip"), environment=other)
     discrete = EnvironmentSpec("E", ("a", "b"), 1, 48, 40, 3, {}, gray=False).interface
-    with pytest.raises(WeightsError, match="action_space"):
+    with pytest.raises(MismatchError, match=r"(?s)are continuous.*continuous = false"):
         load_agent(str(tmp_path / "agent.zip"), environment=discrete)
     loaded = load_agent(str(tmp_path / "agent.zip"), environment=DescribedEnvironment(SLIDING).spec.interface)
     wide = Description("Sliding-v0", frames=1, gray=False, size=None)
@@ -208,6 +211,144 @@ def test_agents_of_other_actions_are_refused(tmp_path):
     widened._bounds = ((-2.0, 2.0), (0.0, 0.5))
     with pytest.raises(MismatchError, match="between"):
         collect(loaded, lambda: widened, CollectConfig(frames=4, streams=2), tmp_path / "states", workers=1)
+
+
+@pytest.mark.parametrize("kind", [A2C, PPO])
+def test_checks_hold_it_against_the_frameworks_own_predict(kind, tmp_path, monkeypatch):
+    trained(kind, tmp_path / "agent.zip")
+    (tmp_path / "env.toml").write_text(TOML)
+    config = CheckConfig(str(tmp_path / "agent.zip"), str(tmp_path / "env.toml"), trust=True)
+    name = "does what stable-baselines3 does"
+    assert next(finding for finding in check_up(config) if finding.name == name).passed
+    load = weakspot.checkup.load_pair
+
+    def changed(factor):
+        def changed_pair(*arguments, **settings):
+            agent, factory, environment = load(*arguments, **settings)
+            return ModuleAgent(Scaled(agent.module, factor), agent.spec), factory, environment
+
+        return changed_pair
+
+    for factor in (-1.0, 0.0, 1.02):
+        monkeypatch.setattr(weakspot.checkup, "load_pair", changed(factor))
+        assert not next(finding for finding in check_up(config) if finding.name == name).passed, factor
+
+
+class Scaled(nn.Module):
+    """A network whose means are multiplied."""
+
+    def __init__(self, network: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = network, factor
+
+    def forward(self, observation):
+        means, value = self.network(observation)
+        return self.factor * means, value
+
+
+class Fine(Sliding):
+    """Bounds that single precision does not hold."""
+
+    action_space = gymnasium.spaces.Box(np.array([-0.1, 0.0]), np.array([0.1, 0.4]), dtype=np.float64)
+
+
+class Fine32(Sliding):
+    action_space = gymnasium.spaces.Box(np.array([-0.1, 0.0], np.float32), np.array([0.1, 0.4], np.float32))
+
+
+class Whole(Sliding):
+    action_space = gymnasium.spaces.Box(0, 9, (2,), np.int64)
+
+
+@pytest.fixture
+def more():
+    kinds = {"Fine-v0": Fine, "Fine32-v0": Fine32, "Whole-v0": Whole}
+    for name, entry in kinds.items():
+        gymnasium.register(name, entry)
+    yield
+    for name in kinds:
+        gymnasium.registry.pop(name)
+
+
+@pytest.mark.parametrize("name", ["Fine-v0", "Fine32-v0"])
+def test_the_ends_of_every_range_can_be_done(name, more):
+    environment = DescribedEnvironment(Description(name, frames=1, gray=False, size=None))
+    environment.reset(0)
+    bounds = environment.spec.action_bounds
+    told = spec(environment=name, action_bounds=bounds)
+    for scores in ([[9.0, 9.0]], [[-9.0, -9.0]]):
+        taken = choose(AgentOutput(torch.tensor(scores)), told, torch.Generator())
+        environment.step(taken[0].tolist())  # the environment itself asserts that the action is one
+    np.testing.assert_allclose(bounds, [[-0.1, 0.1], [0.0, 0.4]], rtol=1e-6)
+
+
+def test_bounds_in_words_are_those_of_the_environment(more, tmp_path):
+    A2C("CnnPolicy", gymnasium.make("Fine32-v0"), seed=0).save(tmp_path / "agent.zip")
+    fits = DescribedEnvironment(Description("Fine32-v0", frames=1, gray=False, size=None)).spec.interface
+    assert load_agent(str(tmp_path / "agent.zip"), environment=fits).spec.continuous
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        (Description("Whole-v0"), "floating point"),
+        (Description("Sliding-v0", actions=("V", "w")), "critic's"),
+        (Description("Sliding-v0", actions=("go", "Go")), "capitals"),
+    ],
+)
+def test_actions_that_would_be_confused_are_refused(description, words, more):
+    with pytest.raises(ConfigError, match=words):
+        DescribedEnvironment(description)
+
+
+def test_a_name_is_taken_as_it_is_written_first():
+    told = spec(action_names=("t", "light"))
+    assert resolve_target("t+", told, 1.0).slug == "action-t-up"
+    assert resolve_target("LIGHT-", told, 1.0).slug == "action-light-down"
+    assert resolve_target("V+", told, 1.0).slug == "v-plus"
+    with pytest.raises(UnknownTargetError, match=r"did you mean light\+"):
+        resolve_target("liht+", told, 1.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"action_bounds": None},
+        {"scores_are": "q-values"},
+        {"acts": "sampled"},
+        {"action_bounds": BOUNDS[:1]},
+    ],
+)
+def test_a_description_that_contradicts_itself_is_refused(settings):
+    with pytest.raises(MismatchError, match="fit each other"):
+        spec(**settings)
+
+
+def test_a_dimension_that_cannot_move_is_the_same_as_itself():
+    scores = torch.tensor([[0.3, 0.0]])
+    assert same_action(scores, scores, ((0.0, 1.0), (0.0, 0.0))).all()
+
+
+def test_one_number_can_be_compared_as_well():
+    one, other = torch.randn(40, 1, generator=torch.Generator().manual_seed(0)), torch.randn(40, 1)
+    assert frechet(one, one) == pytest.approx(0.0, abs=1e-6) and frechet(one, other + 5.0) > 3.0
+
+
+def test_discrete_decisions_may_be_numbers_of_any_kind():
+    atari = environment_factory("pong")()
+    atari.reset(0)
+    atari.step(np.int64(3))
+    for wrong in ([0.5], 6, -1):
+        with pytest.raises(ConfigError, match="a number from 0 to 5"):
+            atari.step(wrong)
+
+
+def test_every_dimension_has_a_scale_of_its_own():
+    agent = AgentRecord("a", "E", "means", "greedy", "0", None, np.array([[-1.0, 1.0], [0.0, 180.0]]))
+    scores = np.array([[0.5, 90.0], [-0.25, 0.0]])
+    bars = _bars(("steer", "angle"), [scores[0]], _bars_axes(scores, agent), agent)
+    assert [row.bars[0].width for row in bars.rows] == [25.0, 25.0] and bars.zero == 50.0
+    assert [row.bars[0].text for row in bars.rows] == ["0.50", "90"]
 
 
 class Pusher(nn.Module):
@@ -222,7 +363,10 @@ def test_where_it_looks_is_where_its_whole_action_comes_from():
     agent = wrap(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
     state = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     found = saliency(Perceiver(agent, colour_observation), state)
-    torch.testing.assert_close(found, torch.full_like(found, 1 / 255 / (3 * 48 * 20)))
+    expected = torch.full_like(found, 1 / 255 / (3 * 48 * 20))
+    ranges = torch.tensor([high - low for low, high in BOUNDS])
+    expected = (expected.unflatten(2, (2, -1)) / ranges[:, None, None]).flatten(2, 3)
+    torch.testing.assert_close(found, expected)
 
 
 AGENT = """
@@ -266,7 +410,7 @@ def test_a_run_from_one_command(finished):
     page = (finished / "run" / "report.html").read_text()
     for words in ("States that call for much push", "States that call for little light", "States the critic dreads"):
         assert words in page
-    assert "Q-value" not in page and "what the policy sets each dimension of its action to" in page
+    assert "Q-value" not in page and "mean in each dimension of its action" in page
     told = json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())
     assert 0 <= told["agreement"] <= 1
     goggles = json.loads((finished / "run" / "analyse" / "goggles.json").read_text())
@@ -293,7 +437,9 @@ def test_what_was_done_is_stored_and_repeats(finished):
 def test_answers_in_different_units_count_alike(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
-    torch.testing.assert_close(statistics.answer_variance, answers(dataset).var(dim=0, correction=0).clamp_min(1e-6))
+    variance = answers(dataset).var(dim=0, correction=0)
+    least = torch.tensor([(0.01 * (high - low)) ** 2 for low, high in BOUNDS] + [1e-6])
+    torch.testing.assert_close(statistics.answer_variance, variance.maximum(least))
     assert statistics.answer_variance[0] != statistics.answer_variance[1]
 
 
@@ -305,9 +451,6 @@ def test_the_agent_is_checked_like_others(finished):
 
 
 def test_the_report_compares_actions_as_the_agreement_does(finished):
-    from weakspot.report.artifacts import load_run
-    from weakspot.report.view import Detail
-
     run = load_run(finished / "run")
     assert isinstance(run.overview.agent, AgentRecord) and run.reconstructions is not None
     cards = reconstruction_cards(run.reconstructions, run.overview, Detail(1, 0))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -126,6 +127,65 @@ def test_where_an_agent_looks_is_guided_in_an_export_and_the_gradient_elsewhere(
     torch.testing.assert_close(slope, wanted.abs())
 
 
+class Gated(nn.Module):
+    """A ReLU that leaves no trace of itself in the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Network()
+        self.inner.features[1] = nn.Identity()
+
+    def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        hidden = self.inner.features(observation / 255)
+        hidden = hidden * (hidden > 0)
+        return self.inner.actor(hidden), self.inner.critic(hidden)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt2"])
+def test_what_is_refused_of_a_network_is_refused_of_its_export(suffix, tmp_path):
+    agent = load_agent(str(KINDS[suffix](Gated(), tmp_path / f"{PONG}{suffix}")), trust=True)
+    with pytest.raises(SaliencyError, match="compares activations"):
+        saliency(Perceiver(agent, gray_observation), torch.rand(1, 12, 84, 84))
+
+
+NETS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4 * 84 * 84, 6)
+
+    def forward(self, observation):
+        return self.layer(observation.flatten(1) / 255)
+
+if __name__ == "__main__":
+    import nets
+    torch.save(nets.Net(), "PongNoFrameskip-v4.pth")
+"""
+
+
+def test_classes_are_found_beside_their_file_and_are_a_part_of_the_agent(tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    subprocess.run([sys.executable, "nets.py"], cwd=tmp_path, check=True)
+    path = str(tmp_path / f"{PONG}.pth")
+    asked = f"from weakspot.agents.load import load_agent; print(load_agent({path!r}, trust=True).spec.fingerprint)"
+    prints = []
+    for divisor in ("255", "127"):
+        (tmp_path / "nets.py").write_text(NETS.replace("255", divisor))
+        prints.append(subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout)
+    assert prints[0] != prints[1]
+    (tmp_path / "nets.py").unlink()
+    with pytest.raises(WeightsError, match=r"(?s)nets.*beside it"):
+        load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
+
+
+def test_a_whole_network_is_told_how_it_can_be_trusted(network, tmp_path):
+    with pytest.raises(WeightsError, match="--trust"):
+        load_agent(str(pickled(network, tmp_path / f"{PONG}.pth")))
+
+
 def test_a_smooth_network_has_a_gradient(tmp_path):
     smooth = load_agent(str(pickled(Network(nn.Tanh), tmp_path / f"{PONG}.pth")), trust=True)
     state = torch.rand(1, 12, 84, 84)
@@ -155,6 +215,7 @@ def test_nothing_is_run_without_trust(network, tmp_path):
     assert canary.exists(), "or this canary does not sing at all"
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", [".pt2", ".pt"])
 def test_damaged_code_is_refused(suffix, network, tmp_path):
     path = KINDS[suffix](network, tmp_path / f"{PONG}{suffix}")
@@ -171,9 +232,10 @@ def test_trust_changes_nothing_for_a_file_of_weights(network, tmp_path):
 
 
 def test_a_network_of_another_batch_size_is_told_so(network, tmp_path):
-    torch.export.save(torch.export.export(network.eval(), (images(5),)), tmp_path / f"{PONG}.pt2")
-    with pytest.raises(AgentError, match="observation of shape"):
-        load_agent(str(tmp_path / f"{PONG}.pt2"), trust=True)
+    for size in (1, 5):
+        torch.export.save(torch.export.export(network.eval(), (images(size),)), tmp_path / f"{PONG}.pt2")
+        with pytest.raises(AgentError, match="in batches of any size"):
+            load_agent(str(tmp_path / f"{PONG}.pt2"), trust=True)
 
 
 # --- folders of others -----------------------------------------------------------------------------------------------
@@ -255,12 +317,17 @@ def test_nothing_in_the_folder_of_a_run_is_run(name, finished, tmp_path, capsys)
         told.write_text(json.dumps(index))
     manifest = json.loads((run / "manifest.json").read_text())
     order = ["collect", "train", "synthesize", "analyse", "report"]
-    left = order[: order.index(name.split("/")[0])]
+    first = order.index(name.split("/")[0]) + (name == "train/model.safetensors")  # which training would write anew
+    left = order[:first]
     manifest["stages"] = {stage: record for stage, record in manifest["stages"].items() if stage in left}
     (run / "manifest.json").write_text(json.dumps(manifest))
-    main(["run", "--agent", str(finished / f"{PONG}.pt"), "--trust", "--output", str(run), *RUN])
+    code = main(["run", "--agent", str(finished / f"{PONG}.pt"), "--trust", "--output", str(run), *RUN])
+    complaint = capsys.readouterr().err if code else ""
     trapped.parent.mkdir(exist_ok=True)
     trapped.write_bytes(TRAPS[name](Canary(canary)))
-    with contextlib.suppress(WeakspotError):
+    try:
         build_report(run, run / "report.html")
+    except WeakspotError as error:
+        complaint += str(error)
     assert not canary.exists()
+    assert trapped.name in complaint or name == "train/prior.pt", "else nobody looked into the trap"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose, same_action
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, SaliencyRule, choose
 from weakspot.agents.load import zip_of
 from weakspot.analysis.goggles import GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
@@ -28,6 +28,8 @@ STATES, EVERY = 64, 4
 """Observations that the checks look at, and decisions from one to the next."""
 CLOSE = 1e-3
 """Answers that differ by less than this, of the spread of the answers, are the same."""
+SALIENCY = {"guided": "guided backpropagation", "gradient": "gradient"}
+"""What the rules of :mod:`weakspot.saliency` are called."""
 LEAST_SPREAD = 1e-4
 """Answers that differ less than this, of their size, from state to state do not depend on the state."""
 
@@ -52,6 +54,8 @@ class CheckConfig:
     """Decisions after which an episode is scored as it stands."""
     seed: int = 20_000
     """Of the episodes."""
+    saliency: SaliencyRule = "guided"
+    """How it is found where the agent looks, as for `weakspot run`: guided, or gradient."""
     device: str = "cpu"
     """Where the agent computes: cpu, cuda."""
 
@@ -159,7 +163,7 @@ def check_up(
         True,
         f"{len(spec.action_names)} actions of {environment.spec.id}, answers {spec.scores_are}, acts {spec.acts}",
     )
-    perceive = Perceiver(agent, environment.observe)
+    perceive = Perceiver(agent, environment.observe, config.saliency)
     seen = observations(agent, environment, config.seed)
     yield from _answers(agent, seen)
     yield _frames(agent, seen, environment.spec.frames)
@@ -167,9 +171,9 @@ def check_up(
         yield _as_its_framework(agent, archive, seen)
     try:
         saliency(perceive, made_up_state(environment.spec, agent.device))
-        yield Finding("guided backpropagation", True, "defined for this network")
+        yield Finding("tells where it looks", True, f"its {SALIENCY[config.saliency]} is defined")
     except SaliencyError as error:
-        yield Finding("guided backpropagation", False, error.seen, error.todo)
+        yield Finding("tells where it looks", False, error.seen, error.todo)
     environment.close()
     yield from _plays(agent, factory, environment.spec, config, progress)
 
@@ -224,19 +228,21 @@ def _as_its_framework(agent: Agent, archive: Path, seen: Observation) -> Finding
     name = "does what stable-baselines3 does"
     try:
         from weakspot.training.framework import predicted
+
+        theirs = torch.from_numpy(predicted(archive, seen.to("cpu", torch.uint8).numpy()))
     except ModuleNotFoundError as error:
         todo = "pip install 'weakspot[agents]', and sb3-contrib for its algorithms"
         return Finding(name, False, f"cannot be compared: {error}", todo)
-    try:
-        theirs = torch.from_numpy(predicted(archive, seen.to("cpu", torch.uint8).numpy()))
     except WeightsError as error:
         return Finding(name, False, error.seen, error.todo)
     with torch.no_grad():
         scores = agent(seen).scores.cpu()
-    if agent.spec.action_bounds is None:
-        same = scores.argmax(dim=1) == theirs
+    if agent.spec.action_bounds is None:  # the same score will do: what is best of two equals is a matter of rounding
+        best, least = scores.max(dim=1).values, scores.min(dim=1).values
+        same = scores.gather(1, theirs[:, None])[:, 0] >= best - CLOSE * (best - least)
     else:
-        same = same_action(scores, theirs.to(scores.dtype), agent.spec.action_bounds)
+        low, high = torch.tensor(agent.spec.action_bounds).unbind(dim=1)
+        same = ((scores.clamp(low, high) - theirs).abs() <= CLOSE * scores.std(dim=0)).all(dim=1)
     said = f"without chance, the same action as its predict in {int(same.sum())} of {len(seen)} states"
     return Finding(name, bool(same.all()), said, "report this with the zip: it was read, but not as it was meant")
 

@@ -63,7 +63,7 @@ class RunConfig:
     analyse: AnalyseConfig = field(default_factory=AnalyseConfig)
 
     def record(self) -> dict[str, Any]:
-        """Everything that decides the results, as plain data."""
+        """Everything that decides the results, as plain data; the agent itself is known by its fingerprint."""
         record = asdict(self)
-        del record["output"]
+        del record["output"], record["trust"]
         return record

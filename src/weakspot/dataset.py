@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from weakspot.agents.base import AgentSpec
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import ConfigError, DatasetError
+from weakspot.files import UNREADABLE_ARRAYS
 from weakspot.shards import (
     COLLECT_AGAIN,
     ShardIndex,
@@ -315,7 +315,7 @@ class StateDataset:
                 with np.load(path, allow_pickle=False) as stored:
                     for name in stored.files:
                         parts.setdefault(name, []).append(stored[name])
-            except (OSError, ValueError, BadZipFile) as error:
+            except UNREADABLE_ARRAYS as error:
                 raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
         return {name: np.concatenate(part, axis=1) for name, part in parts.items()}
 

@@ -8,7 +8,7 @@
     │   ├── WeightsError       its weights are missing, truncated or another network's
     │   ├── MismatchError      it was made for another environment (actions, observation shape)
     │   ├── OutputError        it answered something that is no answer (NaN, wrong shape)
-    │   └── SaliencyError      guided backpropagation cannot be computed for it
+    │   └── SaliencyError      it cannot be told where it looks
     ├── DatasetError           stored states are missing, damaged or another agent's
     │   └── SnapshotError      an emulator snapshot does not match its checksum
     ├── StateModelError        a state model cannot be trained, loaded or used

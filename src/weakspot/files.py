@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from weakspot.errors import StorageError, WeakspotError
 
@@ -27,6 +29,10 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.ENOTDIR: ("a file is in the way of its folder", "choose another folder"),
     errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
 }
+
+
+UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+"""What reading a damaged file of arrays can raise."""
 
 
 @contextmanager

@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
 from weakspot.agents import zoo
-from weakspot.agents.base import Agent, AgentOutput, Perceiver
+from weakspot.agents.base import Agent, AgentOutput, Perceiver, same_action
 from weakspot.agents.dueling import METADATA_KEY, read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
@@ -36,7 +35,7 @@ from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
-from weakspot.files import make_folder, write_atomic, write_json, write_text
+from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json, write_text
 from weakspot.precision import resolve
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
@@ -91,7 +90,7 @@ def subject(config: RunConfig) -> Subject:
             expected="finite numbers for any image",
             todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
         )
-    saliency(perceive, state)  # refuses networks for which guided backpropagation is not defined
+    saliency(perceive, state)  # refuses networks for which it is not defined
     return Subject(agent, factory, perceive, probe.spec)
 
 
@@ -156,7 +155,9 @@ class Pipeline:
         self.slugs = self._slugs_checked()
         recipe(config.train.recipe)
         own = _own([config.agent, config.environment or ""])
-        made_of = {"agent_weights": self.subject.agent.spec.fingerprint, "own_files": own}
+        made_of = {
+            "targets": self.targets, "agent_weights": self.subject.agent.spec.fingerprint, "own_files": own
+        }  # fmt: skip
         self.folder = RunFolder(config.output, config.record() | made_of)
 
     def run(self) -> Path:
@@ -376,12 +377,14 @@ class Pipeline:
         with torch.no_grad():
             reconstructed = model.reconstruct(state)
             before, after = self.subject.perceive(state), self.subject.perceive(reconstructed)
+        bounds = self.subject.agent.spec.action_bounds
         arrays = {
             "real": dataset.stacks(chosen),
             "reconstructed": as_stacks(reconstructed.cpu()),
             "saliency": pictured(saliency(self.subject.perceive, state)),
             "scores_real": before.scores.cpu().numpy(),
             "scores_reconstructed": after.scores.cpu().numpy(),
+            "same_action": same_action(before.scores, after.scores, bounds).cpu().numpy(),
             "index": chosen,
         }
         write_arrays(path, arrays)
@@ -502,7 +505,7 @@ def found_states(path: Path) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as found:
             return found["states"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except UNREADABLE_ARRAYS as error:
         raise RunError(
             f"{path} cannot be read: {error}",
             expected="states that a search found",

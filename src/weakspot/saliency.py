@@ -15,13 +15,14 @@ For networks with other nonlinearities, or that are code of another kind, there 
 
 Numbers that leave this module are those of the paper's eq. 2: |gradient| of the score of the best action, pi(s) =
 max_a A(s)_a, averaged over 5x5 pixels (section 4.5).  Where actions are continuous, there is no best one among them; the
-number is then sum_i |A(s)_i|, the size of what is done.
+number is then sum_i |A(s)_i| / (high_i - low_i), in units of each dimension's range.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,7 +38,7 @@ from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, SaliencyRule
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, DatasetError, SaliencyError
 from weakspot.files import write_atomic
-from weakspot.types import Observation, PerState, State
+from weakspot.types import Bounds, Observation, PerState, State
 
 CLIP = 100.0
 """Largest weight that :func:`saliency_maps` stores, in multiples of the mean."""
@@ -59,14 +60,17 @@ def best_score(output: AgentOutput) -> PerState:
     return output.scores.max(dim=1).values
 
 
-def size_of_action(output: AgentOutput) -> PerState:
-    """The sum over the dimensions of a continuous action, each without its sign (b,)."""
-    return output.scores.abs().sum(dim=1)
+def size_of_action(output: AgentOutput, bounds: Bounds) -> PerState:
+    """The sum over the dimensions of a continuous action, each without its sign and in units of its range (b,)."""
+    low, high = torch.tensor(bounds, dtype=output.scores.dtype, device=output.scores.device).unbind(dim=1)
+    return (output.scores.abs() / (high - low).clamp_min(1e-9)).sum(dim=1)
 
 
 def explained(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
     """The number of an agent's answer whose saliency is asked for."""
-    return size_of_action if agent.scores_are == "means" else best_score
+    if agent.action_bounds is None:
+        return best_score
+    return partial(size_of_action, bounds=agent.action_bounds)
 
 
 def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] | None = None) -> Observation:
@@ -104,17 +108,21 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
         roots = [answer.grad_fn for answer, _ in used]
         path = _nodes_between([root for root in roots if root is not None], observation)
         if not path:
-            raise SaliencyError(
-                f"the answer of agent {agent.spec.name!r} does not depend on the observation differentiably",
-                expected="scores computed from the observation by differentiable operations",
-                todo="remove torch.no_grad, .detach(), .numpy() and argmax from the network's forward",
-            )
+            raise _not_differentiable(perceive)
         _refuse_nonlinear(path, agent.spec.name)
         connected = [(answer, gradient) for answer, gradient in used if answer.requires_grad]
         (guided,) = torch.autograd.grad(
             [answer for answer, _ in connected], [observation], grad_outputs=[gradient for _, gradient in connected]
         )
     return _finite(guided, perceive)
+
+
+def _not_differentiable(perceive: Perceiver) -> SaliencyError:
+    return SaliencyError(
+        f"the answer of agent {perceive.agent.spec.name!r} does not depend on the observation differentiably",
+        expected="scores computed from the observation by differentiable operations",
+        todo="remove torch.no_grad, .detach(), .numpy() and argmax from the network's forward",
+    )
 
 
 def _finite(gradient: Tensor, perceive: Perceiver) -> Tensor:
@@ -131,13 +139,15 @@ def plain_gradient(perceive: Perceiver, state: State) -> Observation:
     """The ordinary gradient of :func:`explained` for each pixel of the observation (b, k, h, w).
 
     Raises:
-        SaliencyError: it is not finite.
+        SaliencyError: it is not finite, or there is none.
     """
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
         number = explained(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
-        (gradient,) = torch.autograd.grad(number, [observation])
-    return _finite(gradient, perceive)
+        found = torch.autograd.grad(number, [observation], allow_unused=True)[0] if number.requires_grad else None
+    if found is None:
+        raise _not_differentiable(perceive)
+    return _finite(found, perceive)
 
 
 RULES: dict[SaliencyRule, Callable[[Perceiver, State], Observation]] = {
@@ -147,7 +157,7 @@ RULES: dict[SaliencyRule, Callable[[Perceiver, State], Observation]] = {
 
 
 def saliency(perceive: Perceiver, state: State) -> Float[Tensor, "b k h w"]:
-    """|gradient| of the best action's score for each pixel of the observation (b, k, h, w), not normalised.
+    """|gradient| of :func:`explained` for each pixel of the observation (b, k, h, w), not normalised.
 
     For policy agents the score is the log-probability.  Raises what :func:`guided_gradient` raises, where that is the rule.
     """
@@ -323,15 +333,16 @@ class _GuidedReLUs(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        operation = getattr(func, "overloadpacket", func)  # an exported program calls its overloads by name
         x = _argument(args, kwargs, 0, "input", "self")
         if isinstance(x, Tensor) and x.requires_grad:
-            if func in _RELU:
+            if operation in _RELU:
                 return _guided(x, in_place=bool(_argument(args, kwargs, 1, "inplace")), out=kwargs.get("out"))
-            if func in _RELU_IN_PLACE:
+            if operation in _RELU_IN_PLACE:
                 return _guided(x, in_place=True, out=None)
             if func in _CLAMP and _clamps_at_zero(args, kwargs):
                 return _guided(x, in_place=func in _CLAMP_IN_PLACE, out=kwargs.get("out"))
-        if func in _COMPARISONS:
+        if operation in _COMPARISONS:
             for operand in args[:2]:
                 if isinstance(operand, Tensor) and operand.requires_grad and operand.numel() > 1:
                     raise SaliencyError(
@@ -343,15 +354,15 @@ class _GuidedReLUs(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-_RELU = {torch.relu, F.relu, Tensor.relu, torch.ops.aten.relu.default}
-_RELU_IN_PLACE = {torch.relu_, F.relu_, Tensor.relu_, torch.ops.aten.relu_.default}
+_RELU = {torch.relu, F.relu, Tensor.relu, torch.ops.aten.relu}
+_RELU_IN_PLACE = {torch.relu_, F.relu_, Tensor.relu_, torch.ops.aten.relu_}
 _CLAMP_IN_PLACE = {torch.clamp_, Tensor.clamp_, torch.clip_, Tensor.clip_, torch.clamp_min_, Tensor.clamp_min_}
 _CLAMP_MIN = {torch.clamp_min, Tensor.clamp_min, torch.clamp_min_, Tensor.clamp_min_}
 _CLAMP = _CLAMP_IN_PLACE | _CLAMP_MIN | {torch.clamp, Tensor.clamp, torch.clip, Tensor.clip}
 _COMPARISONS = {
     getattr(owner, name)
     for name in ("gt", "ge", "lt", "le", "greater", "greater_equal", "less", "less_equal", "sign", "heaviside")
-    for owner in (torch, Tensor)
+    for owner in (torch, Tensor, torch.ops.aten)
 } | {Tensor.__gt__, Tensor.__ge__, Tensor.__lt__, Tensor.__le__}
 
 

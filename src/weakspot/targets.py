@@ -161,7 +161,7 @@ def _value(output: AgentOutput, name: str) -> PerState:
         raise TargetError(
             f"target {name} needs a critic, and this agent answers no value",
             expected="an actor-critic",
-            todo="for agents with Q-values use T+ and T-, or S+ and S-",
+            todo="for agents with Q-values use T+ and T-, or S+ and S-; for continuous actions, the ends of each dimension",
         )
     return output.value
 
@@ -215,7 +215,7 @@ def from_file(reference: str) -> Target:
 def known_targets(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], Target]]:
     """What targets there are for an agent, by their names."""
     known: dict[str, Callable[[], Target]] = {"V+": critic_high, "V-": critic_low}
-    if agent.scores_are == "means":
+    if agent.continuous:
         for index, name in enumerate(agent.action_names):
             for sign in (1, -1):
                 known[f"{name}{'+' if sign > 0 else '-'}"] = partial(dimension, name, index, sign)
@@ -228,7 +228,7 @@ def known_targets(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], 
 def usual_targets(agent: AgentSpec, answered: AgentOutput) -> tuple[str, ...]:
     """What is looked for where the user does not say: T-, T+ and T+-, as in the paper, or, where actions are continuous, V-
     and V+ if there is a critic, and both ends of each dimension."""
-    if agent.scores_are != "means":
+    if not agent.continuous:
         return ("T-", "T+", "T+-")
     without = () if answered.value is not None else ("V+", "V-")
     return tuple(name for name in known_targets(agent, 1.0) if name not in without)
@@ -249,13 +249,13 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
         return from_file(name)
     known = known_targets(agent, sharpness)
     upper = name.upper().replace("±", "+-")
-    for called, make in known.items():
-        if called.upper() == upper:
-            return make()
-    if agent.scores_are == "means" and upper in ("T-", "T+", "T+-", "S+", "S-"):
+    capitals = {called.upper(): called for called in reversed(known)}
+    if (called := name if name in known else capitals.get(upper)) is not None:
+        return known[called]()
+    if agent.continuous and upper in ("T-", "T+", "T+-", "S+", "S-"):
         todo = "its actions are continuous, and T and S ask what each action is worth; V- asks what the critic dreads"
-    elif near := difflib.get_close_matches(upper, known, n=3):
-        todo = f"did you mean {' or '.join(near)}?"
+    elif near := difflib.get_close_matches(upper, capitals, n=3):
+        todo = f"did you mean {' or '.join(capitals[one] for one in near)}?"
     else:
         todo = "choose one of them"
     raise UnknownTargetError(

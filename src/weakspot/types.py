@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import SupportsIndex, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -25,7 +25,7 @@ PerState: TypeAlias = Float[Tensor, "b"]
 Actions: TypeAlias = Int[Tensor, "b"] | Float[Tensor, "b a"]
 """Numbers of discrete actions, or the values of each dimension of continuous ones."""
 
-Decision: TypeAlias = int | Sequence[float]
+Decision: TypeAlias = SupportsIndex | Sequence[float]
 """One of these."""
 
 Bounds: TypeAlias = tuple[tuple[float, float], ...]

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from weakspot.errors import OutputError
+from weakspot.errors import MismatchError, OutputError
 from weakspot.types import Actions, Bounds, Observation, PerState, Scores, State
 
 
@@ -25,7 +25,7 @@ class AgentOutput:
 
     Attributes:
         scores: one number an action (b, a): Q-values, or action log-probabilities for policy agents; where actions are
-            continuous, the policy's mean in each dimension.
+            continuous, the policy's mean in each dimension, before it is held within its bounds.
         value: the critic's value of each state (b,), or None where the agent has no critic.
     """
 
@@ -63,8 +63,12 @@ class AgentSpec:
         observation_shape: (c, h, w) of what it sees.
         scores_are: ``q-values``, ``log-probabilities``, or ``means`` of continuous actions.
         acts: ``greedy`` takes the best score, or the mean within its bounds; ``sampled`` draws from the log-probabilities.
-        fingerprint: SHA-256 over its weights; ties stored states to the agent that saw them.
+        fingerprint: SHA-256 over its weights, or over its file and code where these are more than weights; ties stored
+            states to the agent that saw them.
         action_bounds: of continuous actions; None where actions are discrete.
+
+    Raises:
+        MismatchError: means without bounds for each of them, bounds of something else than means, or drawn means.
     """
 
     name: str
@@ -75,6 +79,23 @@ class AgentSpec:
     acts: Literal["greedy", "sampled"]
     fingerprint: str
     action_bounds: Bounds | None = None
+
+    def __post_init__(self) -> None:
+        bounds = self.action_bounds
+        whole = bounds is not None and len(bounds) == len(self.action_names) and self.acts == "greedy"
+        if whole if self.scores_are == "means" else bounds is None:
+            return
+        raise MismatchError(
+            f"agent {self.name!r} answers {self.scores_are} for {len(self.action_names)} actions, acts {self.acts}, and has "
+            f"the bounds {bounds}",
+            expected="means, acts greedy, and a pair of bounds for each; or other scores, and no bounds",
+            todo="make scores_are and action_bounds of its AgentSpec fit each other and its environment",
+        )
+
+    @property
+    def continuous(self) -> bool:
+        """Whether its actions are rows of numbers."""
+        return self.action_bounds is not None
 
 
 @runtime_checkable
@@ -130,7 +151,7 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
 
 
 CLOSE_ACTIONS = 0.1
-"""Continuous actions that differ by less than this share of the range, in every dimension, count as the same."""
+"""Continuous actions that differ by no more than this share of the range, in every dimension, count as the same."""
 
 
 def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[Tensor, "b"]:
@@ -140,7 +161,7 @@ def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[T
         return scores.argmax(dim=1) == others.argmax(dim=1)
     low, high = torch.tensor(bounds, dtype=scores.dtype, device=scores.device).unbind(dim=1)
     apart = scores.clamp(low, high) - others.clamp(low, high)
-    return (apart.abs() < CLOSE_ACTIONS * (high - low)).all(dim=1)
+    return (apart.abs() <= CLOSE_ACTIONS * (high - low)).all(dim=1)
 
 
 def _first_bad(scores: Tensor) -> str:

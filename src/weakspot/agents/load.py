@@ -24,7 +24,7 @@ from weakspot.agents.module import ModuleAgent, check_agent
 from weakspot.agents.pickled import read_pickled
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
-from weakspot.agents.trusted import EXPORTED, is_code, load_trusted
+from weakspot.agents.trusted import EXPORTED, is_code, load_trusted, sources
 from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import interface, resolve_game
@@ -117,9 +117,10 @@ def holds_code(path: Path) -> bool:
 
 
 def _from_code(path: Path, environment: str | Interface | None, device: torch.device | str) -> Agent:
-    agent = wrap(load_trusted(path, device), _interface(path, environment), name=path.stem, device=device)
-    # the numbers of such a network need not be among its parameters
-    return replace(agent, spec=replace(agent.spec, fingerprint=file_digest(path)))
+    with _importable(path.parent):
+        network = load_trusted(path, device)
+    agent = wrap(network, _interface(path, environment), name=path.stem, device=device)
+    return replace(agent, spec=replace(agent.spec, fingerprint=" ".join([file_digest(path), *sources(network)])))
 
 
 def _saved_by_torch(path: Path) -> dict[str, Tensor]:
@@ -196,7 +197,8 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
         f"{path} holds no agent that is known here; its tensors are {listed(weights)}",
         expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
         "(conv1, conv2, conv3, linear1, actor_linear, critic_linear)",
-        todo="write a function that builds your network and loads these weights, and name it as path.py:factory",
+        todo="write a function that builds your network and loads these weights, and name it as path.py:factory"
+        + (", or say --trust if it holds a whole network and you trust its maker" if suffix in _SAVED_BY_TORCH else ""),
     )
 
 
@@ -254,7 +256,7 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
     except Exception as error:
         raise MismatchError(
             f"the network of {name} cannot take an observation of shape {(1, *fits.observation_shape)}: {error}",
-            expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first",
+            expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first, in batches of any size",
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
     pair = isinstance(answer, (tuple, list))
@@ -264,9 +266,9 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Lets a user's file import its neighbours, for as long as it is being run."""
+    """Lets a user's file import its neighbours, and those of the current folder, for as long as it is being run."""
     before = list(sys.path)
-    sys.path.insert(0, str(folder.resolve()))
+    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
     try:
         yield
     finally:

@@ -96,8 +96,9 @@ def check_agent(agent: Agent) -> None:
         except Exception as error:
             raise MismatchError(
                 f"agent {agent.spec.name!r} cannot take an observation of shape {(2, *shape)}: {error}",
-                expected="a network for the observations of its environment",
-                todo=f"check that it was trained on {agent.spec.environment} with the same preprocessing",
+                expected="a network for the observations of its environment, in batches of any size",
+                todo=f"check that it was trained on {agent.spec.environment} with the same preprocessing; if it was "
+                "exported, export it with a batch of any size",
             ) from error
     if not isinstance(output, AgentOutput):
         raise OutputError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -145,10 +146,19 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
 
 def _action_count(archive: Archive, interface: Interface) -> int:
     """How many actions there are, or dimensions of continuous ones, which then must be those of the environment."""
+    space = archive.settings.get("action_space")
+    if isinstance(space, Mapping) and ("n" in space) != (interface.action_bounds is None) and {"n", "low"} & space.keys():
+        kinds = ("discrete", "continuous") if "n" in space else ("continuous", "discrete")
+        raise MismatchError(
+            f"the actions of the agent in {archive.source} are {kinds[0]}",
+            expected=f"{kinds[1]} ones, as those of {interface.environment} here",
+            todo="describe the environment as it was made for the training, such as continuous = false under [make]",
+        )
     if interface.action_bounds is None:
         return int(_in_words(archive, "action_space", "n"))
     low, high = (_numbers(_in_words(archive, "action_space", name)) for name in ("low", "high"))
-    if tuple(zip(low, high, strict=True)) != interface.action_bounds:
+    told = np.array([low, high]).T
+    if told.shape != (len(interface.action_bounds), 2) or not np.allclose(told, interface.action_bounds, rtol=1e-5, atol=0):
         raise MismatchError(
             f"the actions of the agent in {archive.source} go from {low} to {high}",
             expected=f"{interface.environment} takes them between {interface.action_bounds}",

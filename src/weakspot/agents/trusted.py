@@ -5,6 +5,7 @@ Reading any of these can run anything, so nothing here is called unless the user
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,18 @@ from torch.export import passes
 
 from weakspot.agents.pickled import is_script
 from weakspot.errors import WeightsError
+from weakspot.run import file_digest
 
 EXPORTED = ".pt2"
 """Suffix of what ``torch.export.save`` wrote."""
+
+
+def sources(network: nn.Module) -> list[str]:
+    """Digests of the files in which the classes of a network and its parts are written, those of torch aside."""
+    kinds = {type(part) for part in network.modules()}
+    modules = {sys.modules.get(kind.__module__) for kind in kinds if not kind.__module__.startswith(("torch.", "weakspot."))}
+    files = {Path(file) for module in modules if (file := getattr(module, "__file__", None))}
+    return sorted(file_digest(file) for file in files)
 
 
 class Traced(nn.Module):
@@ -78,7 +88,8 @@ def load_trusted(path: Path, device: torch.device | str) -> nn.Module:
         raise WeightsError(
             f"{path} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
             expected="a complete file, and everything its code needs",
-            todo="run from the folder its classes can be imported from, or save it again",
+            todo="put the modules of its classes beside it or where you run; classes of a script that was run itself "
+            "(__main__) cannot be found again: write a function that builds the network, path.py:factory",
         ) from error
     first = loaded[0] if isinstance(loaded, Sequence) and len(loaded) else loaded
     if not isinstance(first, nn.Module):

@@ -54,8 +54,8 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
 def frechet(one: Features, other: Features) -> float:
     """Frechet's distance d between the Gaussians of two sets of features."""
     a, b = one.double(), other.double()
-    root = _root(a.T.cov())
-    across = torch.linalg.eigvalsh(root @ b.T.cov() @ root).clamp_min(0.0).sqrt().sum()
+    root = _root(torch.atleast_2d(a.T.cov()))
+    across = torch.linalg.eigvalsh(root @ torch.atleast_2d(b.T.cov()) @ root).clamp_min(0.0).sqrt().sum()
     squared = (a.mean(0) - b.mean(0)).square().sum() + a.var(0).sum() + b.var(0).sum() - 2 * across
     return float(squared.clamp_min(0.0).sqrt())
 

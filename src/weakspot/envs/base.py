@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from operator import index
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
 
@@ -81,14 +82,15 @@ def check_running(shown: Step | None) -> None:
 
 def discrete(decision: Decision, actions: int) -> int:
     """The number of an action; raises :class:`ConfigError` where there is no such one among ``actions``."""
-    if not isinstance(decision, int) or not 0 <= decision < actions:
+    number = index(decision) if isinstance(decision, SupportsIndex) else -1
+    if not 0 <= number < actions:
         raise ConfigError(f"action {decision}", expected=f"a number from 0 to {actions - 1}")
-    return decision
+    return number
 
 
 def continuous(decision: Decision, names: Sequence[str], bounds: Bounds) -> list[float]:
     """The values of a continuous action; raises :class:`ConfigError` where they are too many, too few, or too far out."""
-    values = [] if isinstance(decision, int) else [float(value) for value in decision]
+    values = [float(value) for value in decision] if isinstance(decision, Iterable) else []
     within = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]
     if len(values) != len(bounds) or not all(within):
         told = (f"{name} from {low:g} to {high:g}" for name, (low, high) in zip(names, bounds, strict=True))

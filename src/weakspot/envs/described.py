@@ -23,9 +23,10 @@ import json
 import tomllib
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import gymnasium
@@ -187,7 +188,7 @@ class DescribedEnvironment:
         self._actions.append(kept)
         total, terminated, truncated, picture = 0.0, False, False, None
         for _ in range(self.description.frame_skip):
-            picture, reward, terminated, truncated, _ = self._env.step(taken)
+            picture, reward, terminated, truncated, _ = self._env.step(copy(taken))  # it may be changed in there
             total += float(reward)
             if terminated or truncated:
                 break
@@ -296,17 +297,39 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     bounds = None
     if isinstance(space, gymnasium.spaces.Discrete):
         count = int(space.n)
-    elif isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded():
+    elif _is_row(space):
         count = space.shape[0]
-        bounds = tuple((float(low), float(high)) for low, high in zip(space.low, space.high, strict=True))
+        pairs = zip(space.low, space.high, strict=True)
+        bounds = tuple((_within(low, up=True), _within(high, up=False)) for low, high in pairs)
     else:
         raise ConfigError(
             f"the actions of {description.id} are {space}",
-            expected="discrete actions, or a row of numbers with bounds",
+            expected="discrete actions, or a row of floating point numbers with bounds",
             todo="wrap it so that its actions are one of these, and register that",
         )
     names = description.actions or tuple(str(number) for number in range(count))
     if len(names) != count:
         kind = "actions" if bounds is None else "dimensions of the actions"
         raise ConfigError(f"{len(names)} names for the {count} {kind} of {description.id}", expected="one name for each")
+    capitals = {name.upper() for name in names}
+    if bounds is not None and ("V" in capitals or len(capitals) < len(names)):
+        raise ConfigError(
+            f"the dimensions of the actions of {description.id} are called {', '.join(names)}",
+            expected="names that differ by more than capitals, none of them V, which is the critic's",
+            todo="give them other names: actions = [...] in the TOML file",
+        )
     return names, bounds
+
+
+def _is_row(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:
+    """Whether actions are a row of floating point numbers, each with bounds."""
+    row = isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
+    return row and np.issubdtype(space.dtype, np.floating)
+
+
+def _within(bound: np.floating, *, up: bool) -> float:
+    """The bound in single precision, in which agents answer, and not beyond itself."""
+    single = np.float32(bound)
+    if float(single) < float(bound) if up else float(single) > float(bound):
+        single = np.nextafter(single, np.float32(np.inf if up else -np.inf))
+    return float(single)

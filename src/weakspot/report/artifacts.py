@@ -7,8 +7,6 @@ one that is there but damaged raises :class:`RunError` with the name of the file
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from weakspot.errors import RunError
+from weakspot.files import UNREADABLE_ARRAYS
 from weakspot.types import Stacks
 
 T = TypeVar("T")
@@ -118,6 +117,7 @@ class Reconstructions:
         real, reconstructed: stacks (n, k, h, w, 3), uint8.
         saliency: of the real states (n, h, w), uint8.
         scores_real, scores_reconstructed: the agent's answers (n, a).
+        same_action: whether the agent does the same on both (n,).
     """
 
     real: Stacks
@@ -125,6 +125,7 @@ class Reconstructions:
     saliency: np.ndarray
     scores_real: np.ndarray
     scores_reconstructed: np.ndarray
+    same_action: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -521,7 +522,7 @@ class _Arrays:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 self.arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except UNREADABLE_ARRAYS as error:
             raise _damaged(path, str(error), "an npz archive of plain arrays") from error
         self.n = len(self.get(first, np.uint8, 5))
 
@@ -559,6 +560,9 @@ class _Arrays:
             raise _damaged(self.path, f"{name!r} holds NaN or infinity", "finite numbers")
         return array.astype(np.float64)
 
+    def flags(self, name: str) -> np.ndarray:
+        return self._sized(self.get(name, np.bool_, 1), name, (self.n,))
+
     def per_state(self, name: str) -> np.ndarray:
         array = self._sized(self.get(name, np.number, 1), name, (self.n,))
         if not np.isfinite(array).all():
@@ -574,6 +578,7 @@ def _reconstructions(path: Path, environment: EnvironmentRecord) -> Reconstructi
         saliency=arrays.maps("saliency"),
         scores_real=arrays.scores("scores_real"),
         scores_reconstructed=arrays.scores("scores_reconstructed"),
+        same_action=arrays.flags("same_action"),
     )
 
 

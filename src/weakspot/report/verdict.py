@@ -24,7 +24,8 @@ ENOUGH_VALID = 0.85
 RULE = (
     "“faithful” means that the 95\u00a0% interval rules out that the agent loses more than "
     f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score on reconstructions, that every object looked for is there in at "
-    f"least {100 * ENOUGH_RECALL:.0f}\u00a0% of them, that the agent prefers the same action in at least "
+    f"least {100 * ENOUGH_RECALL:.0f}\u00a0% of them, that the agent prefers the same action (where actions are "
+    "continuous, one within a tenth of each dimension’s range) in at least "
     f"{100 * ENOUGH_AGREEMENT:.0f}\u00a0% of them, and that random samples are like real states: in the agent’s features "
     f"at most {TOLERATED_DISTANCE:g} times as far from real ones as these are from each other, and, where objects can be "
     f"checked, sound at least {100 * ENOUGH_VALID:.0f}\u00a0% as often.  “Do not trust” means that the agent surely loses "
@@ -65,7 +66,8 @@ def judge(run: Run) -> Verdict:
         sentence = "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
         return Verdict("unknown", HEADLINES["unknown"], sentence)
     if run.agreement:
-        parts.append(_agreement(run.agreement))
+        continuous = run.overview.agent is not None and run.overview.agent.action_bounds is not None
+        parts.append(_agreement(run.agreement, "does nearly the same" if continuous else "prefers the same action"))
     if run.samples:
         parts.append(_samples(run.samples))
     level = next(level for level in ("poor", "care", "good") if level in [part[0] for part in parts])
@@ -101,9 +103,9 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> tuple[str, str]:
     )
 
 
-def _agreement(agreement: Agreement) -> tuple[str, str]:
+def _agreement(agreement: Agreement, does: str) -> tuple[str, str]:
     level = "good" if agreement.same_action >= ENOUGH_AGREEMENT else "care"
-    return level, f"the agent prefers the same action in {100 * agreement.same_action:.0f}\u00a0% of reconstructions"
+    return level, f"the agent {does} in {100 * agreement.same_action:.0f}\u00a0% of reconstructions"
 
 
 def _samples(samples: Samples) -> tuple[str, str]:

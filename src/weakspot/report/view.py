@@ -21,9 +21,6 @@ RETRIEVED = 5
 RECONSTRUCTIONS = 8
 """How many reconstructions are shown."""
 
-CLOSE_ACTIONS = 0.1
-"""Continuous actions that differ by less than this share of the range count as the same, as in the agreement."""
-
 CURVES = {
     "loss": ("Loss", "", False),
     "reconstruction": ("Reconstruction Lₚ", "", False),
@@ -159,7 +156,7 @@ def _is_policy(agent: AgentRecord | None) -> bool:
 
 
 def _is_continuous(agent: AgentRecord | None) -> bool:
-    return agent is not None and agent.scores_are == "means"
+    return agent is not None and agent.action_bounds is not None
 
 
 def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
@@ -171,17 +168,23 @@ def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
-def _bars_axis(scores: np.ndarray, agent: AgentRecord | None) -> Axis:
+def _bars_axes(scores: np.ndarray, agent: AgentRecord | None) -> list[Axis]:
+    """One axis for each action: the same for all, or, for the dimensions of continuous ones, each with zero in its middle
+    and room for its bounds."""
+    count = scores.shape[1]
     if _is_policy(agent):
-        return Axis(0.0, 1.0)
+        return [Axis(0.0, 1.0)] * count
+    if agent is not None and agent.action_bounds is not None:
+        ends = np.maximum(np.abs(scores).max(axis=0), np.abs(agent.action_bounds).max(axis=1))
+        return [Axis(-float(end), float(end)) for end in np.where(ends > 0, ends, 1.0)]
     low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
-    return Axis(low, high if high > low else low + 1.0)
+    return [Axis(low, high if high > low else low + 1.0)] * count
 
 
-def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axis: Axis, agent: AgentRecord | None) -> Bars:
-    zero = float(axis.place([0.0])[0])
+def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axes: list[Axis], agent: AgentRecord | None) -> Bars:
+    zero = float(axes[0].place([0.0])[0])
     rows = []
-    for index, action in enumerate(actions):
+    for index, (action, axis) in enumerate(zip(actions, axes, strict=True)):
         bars = []
         for scores in answers:
             place = float(axis.place([scores[index]])[0])
@@ -197,29 +200,32 @@ def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -
     taken = "most likely" if agent is not None and agent.acts == "sampled" else "taken"
     if _is_policy(agent):
         return f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
-    axis = _bars_axis(scores, agent)
+    if agent is not None and agent.action_bounds is not None:
+        return (
+            f"Bars: the policy’s mean in each dimension of its action {of_state}, zero in the middle, before it is held "
+            "within its bounds. Each dimension has a scale of its own, the same for every state here."
+        )
+    axis = _bars_axes(scores, agent)[0]
     ends = f"from {number(axis.low)} to {number(axis.high)}, the same for every state here"
-    if _is_continuous(agent):
-        return f"Bars: what the policy sets each dimension of its action to on average {of_state}, {ends}."
     return f"Bars: {scores_word(agent)} of each action {of_state}, {ends}; the one that is {taken} is coloured."
 
 
-def answer_text(actions: tuple[str, ...], scores: np.ndarray, axis: Axis, agent: AgentRecord | None) -> str:
+def answer_text(actions: tuple[str, ...], scores: np.ndarray, axes: list[Axis], agent: AgentRecord | None) -> str:
     """What the agent does, in a few words: its best action and the score of that, or all dimensions of a continuous one."""
     told = range(len(actions)) if _is_continuous(agent) else [int(scores.argmax())]
-    return ", ".join(f"{actions[index]} {_score_text(float(scores[index]), axis, agent)}" for index in told)
+    return ", ".join(f"{actions[index]} {_score_text(float(scores[index]), axes[index], agent)}" for index in told)
 
 
 def target_view(findings: Findings, overview: Overview, detail: Detail) -> TargetView:
     """The section of one target; pictures are encoded here."""
     agent, actions = overview.agent, overview.environment.action_names
     scores = shown_scores(findings.scores, agent)
-    axis = _bars_axis(scores, agent)
+    axes = _bars_axes(scores, agent)
     novelty = findings.novelty
     count, frames = len(findings.states), overview.environment.frames
 
     def answer(index: int) -> str:
-        return answer_text(actions, scores[index], axis, agent)
+        return answer_text(actions, scores[index], axes, agent)
 
     def film(index: int, saliency: str) -> Film:
         symbol = shown_symbol(findings.symbol)
@@ -241,7 +247,7 @@ def target_view(findings: Findings, overview: Overview, detail: Detail) -> Targe
         facts.append(Fact("KL to prior", f"{number(findings.prior_kl[index])} nats"))
         facts.append(Fact("steps", f"{int(findings.iterations[index]):,}"))
         picture = film(index, saliency_uri(findings.saliency[index]))
-        bars = _bars(actions, [scores[index]], axis, agent)
+        bars = _bars(actions, [scores[index]], axes, agent)
         cards.append(StateCard(picture, closest, distance, answer(index), bars, tuple(facts)))
     for index in range(len(cards), min(count, len(cards) + detail.rest)):
         rest.append(SmallCard(film(index, ""), answer(index), f"T = {number(findings.target[index])}"))
@@ -299,12 +305,12 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
     """Real states beside their reconstructions, with the agent's answers to both."""
     agent, actions = overview.agent, overview.environment.action_names
     real, rebuilt = shown_scores(data.scores_real, agent), shown_scores(data.scores_reconstructed, agent)
-    axis = _bars_axis(np.concatenate([real, rebuilt]), agent)
+    axes = _bars_axes(np.concatenate([real, rebuilt]), agent)
     cards = []
     for index in range(min(RECONSTRUCTIONS, len(data.real))):
         saliency = saliency_uri(data.saliency[index])
         if _is_continuous(agent):
-            first, second = (answer_text(actions, scores[index], axis, agent) for scores in (real, rebuilt))
+            first, second = (answer_text(actions, scores[index], axes, agent) for scores in (real, rebuilt))
         else:
             first, second = (actions[int(scores[index].argmax())] for scores in (real, rebuilt))
         film = Film(
@@ -316,20 +322,10 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
         )
         uri = strip_uri(data.reconstructed[index], detail.step)
         other = Film(uri, f"Reconstruction of state {index + 1}; {second}.", "reconstruction", "reconstructed")
-        bars = _bars(actions, [real[index], rebuilt[index]], axis, agent)
-        same = _same(real[index], rebuilt[index], agent)
+        bars = _bars(actions, [real[index], rebuilt[index]], axes, agent)
         answer = f"{first} on both" if first == second else f"{first} became {second}"
-        cards.append(ReconstructionCard(film, other, bars, answer, same))
+        cards.append(ReconstructionCard(film, other, bars, answer, bool(data.same_action[index])))
     return tuple(cards)
-
-
-def _same(scores: np.ndarray, others: np.ndarray, agent: AgentRecord | None) -> bool:
-    """Whether the agent does the same: takes the same action, or a continuous one that is close."""
-    if agent is None or agent.action_bounds is None:
-        return bool(scores.argmax() == others.argmax())
-    low, high = agent.action_bounds.T
-    apart = np.abs(scores.clip(low, high) - others.clip(low, high))
-    return bool((apart < CLOSE_ACTIONS * (high - low)).all())
 
 
 def sample_cards(data: Samples, detail: Detail) -> tuple[SmallCard, ...]:

@@ -13,6 +13,8 @@ from torch import Tensor
 from weakspot.dataset import StateDataset
 from weakspot.types import Latent, State
 
+LEAST_SPREAD = 0.01
+"""Standard deviation of a continuous action, in units of its range, below which it counts as this."""
 STATISTICS_FRAMES = 2_000
 """Frames the median is taken over; more change nothing that can be seen."""
 
@@ -91,6 +93,9 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     answered = answers(dataset)[torch.from_numpy(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
-    if dataset.agent.scores_are != "means":
+    if dataset.agent.action_bounds is None:
         answer_variance[:actions] = answer_variance[:actions].mean()
+    else:
+        low, high = torch.tensor(dataset.agent.action_bounds).unbind(dim=1)
+        answer_variance[:actions] = answer_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
     return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames)

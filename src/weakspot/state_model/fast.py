@@ -19,8 +19,9 @@ Departures from the paper, each for a measured reason:
 3. The agent's saliency is a part of the weights instead of all of them, so that nothing is ignored altogether; and another
    part goes to what differs from the median frame, which is what moves.  Without it small, faint and thin things are learned
    late: the ball of Pong, the enemies, divers and shots of Seaquest.
-4. No state's squared error counts more than 5 times the median of its batch: a flash of the whole background, as in one
-   of hundreds of Q*bert's states, would otherwise be most of the gradient.
+4. No state's squared error counts more than 5 times the median of its batch (of its part, where workers split it, so that
+   their number is a setting of the result): a flash of the whole background, as in one of hundreds of Q*bert's states,
+   would otherwise be most of the gradient.
 5. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
 6. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
@@ -71,7 +72,7 @@ class FastConfig:
     pixel_variance: float = 1e-3
     """tau."""
     largest: float = 5.0
-    """The most that one state's squared error counts, in multiples of the median of its batch."""
+    """The most that one state's squared error counts, in multiples of the median of its part of the batch."""
     perception: float = 30.0
     """eta."""
     prior: float = 1.0
@@ -85,6 +86,8 @@ class FastConfig:
         shares = (self.saliency_share, self.moving_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(f"shares of the weight of {shares}", expected="no share below 0, and a sum of at most 1")
+        if not 1.0 <= self.largest < math.inf:
+            raise ConfigError(f"largest is {self.largest}", expected="a number from 1 up")
 
 
 GROUPS = 1

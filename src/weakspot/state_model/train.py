@@ -183,15 +183,15 @@ def train(
     feeder = Feeder(dataset, maps, indices, network.latent, config.seed)
     state = _State()
     checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
+    parts = config.parts if chosen_recipe.splits_batches else 1
     made_of = digest(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
-        *(config.seed, config.held_out, str(precision), of_prior, perceive.rule),
+        *(config.seed, config.held_out, str(precision), of_prior, perceive.rule, parts),
     )
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)
     _forget_after(metrics, state.step)
-    parts = config.parts if chosen_recipe.splits_batches else 1
     size = chosen_recipe.config.batch_size
     pieces = [piece for piece in np.array_split(np.arange(size), parts) if len(piece)]
     info = {

@@ -22,11 +22,12 @@ def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
 
     Raises:
         WeightsError: the framework cannot load it.
+        ModuleNotFoundError: it is an agent of sb3-contrib, which is not installed.
     """
     tops = {name.split(".")[0] for name in read_archive(path).weights}
-    try:
-        # of the actor-critics, any loads the others' policies; and nothing is to be replayed
-        kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
+    # of the actor-critics, any loads the others' policies
+    kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
+    try:  # nothing is to be replayed
         model = kind.load(path, device="cpu", custom_objects={"buffer_size": 1})
         actions, _ = model.predict(observations, deterministic=True)
     except Exception as error:  # the zip's own code can fail in any way

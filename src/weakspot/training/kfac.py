@@ -96,10 +96,12 @@ class KFAC(torch.optim.Optimizer):
     def watching(self) -> Iterator[list[tuple[Layer, Tensor, Tensor]]]:
         """What the layers are given and answer while the network answers: pass it to :meth:`observe`."""
         passed: list[tuple[Layer, Tensor, Tensor]] = []
-        hooks = [
-            layer.register_forward_hook(lambda layer, given, answer: passed.append((layer, given[0].detach(), answer)))
-            for layer in self.layers
-        ]
+
+        def note(layer: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
+            assert isinstance(layer, Layer)
+            passed.append((layer, given[0].detach(), answer))
+
+        hooks = [layer.register_forward_hook(note) for layer in self.layers]
         try:
             yield passed
         finally:
