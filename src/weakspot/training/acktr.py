@@ -1,0 +1,87 @@
+"""ACKTR: A2C along the natural gradient, in a trust region (Wu et al. 2017).
+
+    loss = -E[A log pi(a | s)] + c_v E[(R - V(s))^2] - c_e E[H(pi(. | s))]
+
+as in A2C.  The network is taken to predict an action, drawn from pi, and a return, drawn from N(V(s), 1); the Fisher
+matrix is that of both together, from one sample of each state, and the step is that of :mod:`weakspot.training.kfac`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from gymnasium import spaces
+from stable_baselines3 import A2C
+from torch import Tensor
+
+from weakspot.training.kfac import KFAC
+
+
+class ACKTR(A2C):
+    """A2C of stable-baselines3 with steps by K-FAC.
+
+    Args:
+        policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
+        learning_rate: the longest step, or a schedule of it.
+        kl: bound on the change of the predictions by one step.
+        damping, decay, momentum, inverse_every: see :class:`~weakspot.training.kfac.KFAC`.
+        settings: further arguments of A2C.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        env: Any,
+        *,
+        learning_rate: Any = 0.25,
+        kl: float = 1e-3,
+        damping: float = 1e-2,
+        decay: float = 0.99,
+        momentum: float = 0.9,
+        inverse_every: int = 10,
+        **settings: Any,
+    ) -> None:
+        self._steps = {
+            "kl": kl, "damping": damping, "decay": decay, "momentum": momentum, "inverse_every": inverse_every
+        }  # fmt: skip
+        super().__init__(policy, env, learning_rate=learning_rate, **settings)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self.policy.optimizer = KFAC(self.policy, learning_rate=self.lr_schedule(1), **self._steps)
+
+    def train(self) -> None:
+        """One step on what was just played."""
+        optimizer = self.policy.optimizer
+        assert isinstance(optimizer, KFAC)
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(optimizer)
+        (played,) = self.rollout_buffer.get(batch_size=None)
+        actions = played.actions
+        if isinstance(self.action_space, spaces.Discrete):
+            actions = actions.long().flatten()
+        with optimizer.watching() as passed:
+            values, log_likelihood, entropy = self.policy.evaluate_actions(played.observations, actions)
+        values = values.flatten()
+        optimizer.observe(passed, log_likelihood + self._drawn_return(values))
+        advantages = played.advantages
+        if self.normalize_advantage:
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy_loss = -(advantages * log_likelihood).mean()
+        value_loss = F.mse_loss(played.returns, values)
+        spread = -log_likelihood.mean() if entropy is None else entropy.mean()
+        optimizer.zero_grad()
+        (policy_loss + self.vf_coef * value_loss - self.ent_coef * spread).backward()
+        optimizer.step()
+        self._n_updates += 1
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/policy_loss", policy_loss.item())
+        self.logger.record("train/value_loss", value_loss.item())
+        self.logger.record("train/entropy", spread.item())
+
+    def _drawn_return(self, values: Tensor) -> Tensor:
+        """log N(v; V, 1) of a return v that is drawn from it, up to a constant (b,)."""
+        drawn = values.detach() + torch.randn_like(values)
+        return -0.5 * (values - drawn).square()
