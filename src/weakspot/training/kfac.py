@@ -49,7 +49,7 @@ class Factors:
 
 
 class KFAC(torch.optim.Optimizer):
-    """Steps along the natural gradient, with momentum.
+    """Steps along the natural gradient, averaged over the last ones.
 
     Args:
         network: its linear and convolutional layers are what is trained; other parameters are refused.
@@ -57,7 +57,7 @@ class KFAC(torch.optim.Optimizer):
         kl: bound on the change of the predictions by one step.
         damping: added to every eigenvalue of F.
         decay: of the running averages, per observation.
-        momentum: of the steps; the bound holds for one step without it.
+        momentum: decay of the running average of steps that is gone; an average of steps within the bound is within it.
         inverse_every: steps from one eigendecomposition to the next.
     """
 
@@ -156,7 +156,7 @@ class KFAC(torch.optim.Optimizer):
 
     def _move(self, parameter: Tensor, step: Tensor, eta: float) -> None:
         velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
-        velocity.mul_(self.momentum).add_(step, alpha=eta)
+        velocity.lerp_(eta * step, 1.0 - self.momentum)
         parameter.sub_(velocity)
 
     def state_dict(self) -> dict[str, Any]:
