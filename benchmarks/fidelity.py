@@ -46,7 +46,7 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
     titles = {
         **{name: name.replace("_", " ") for name in sorted(measured) if name.endswith("_recall")},
         "agreement": "same greedy action",
-        "answer_error": "squared error of the answers over their variance",
+        "answer_error": "squared error of answers / variance",
         "mse": "mean squared error",
     }
     shown = [name for name in titles if name in measured]

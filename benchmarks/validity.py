@@ -1,10 +1,11 @@
 """What descending on a target does to states: how far it gets, whether they stay possible, and whether they differ.
 
-    python -m benchmarks.validity --recipes fast fast-gaussian paper --targets T- T+ T+- LEFT --regularisers 0 0.003 0.03
+    python -m benchmarks.validity --models fast "fast without its flow" paper --regularisers 0 0.003 0.03
 
-For each recipe and weight of the regulariser, 64 states are synthesised for each target, from the models that
-:mod:`benchmarks.fidelity` trained in the same folder (or trains now).  Of them: the target in standard deviations of the
-real states' below their mean, the share that exceeds 99 % of the real states, in Pong the share that passes the object
+For each model and weight of the regulariser, 64 states are synthesised for each target, from the models that
+:mod:`benchmarks.fidelity` trained in the same folder (or trains now).  A model without its flow is the same network,
+searched where the codes of whole stacks have mean 0 and covariance I.  Of the states: the target in standard deviations of
+the real states' below their mean, the share that exceeds 99 % of the real states, in Pong the share that passes the object
 checks, and the Vendi score and mean distance in the agent's features, each over that of the 64 real states that are best
 under the same target.  Writes ``validity.json``, ``validity.png`` and sheets of the states that the default weight makes.
 """
@@ -34,13 +35,15 @@ from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.starts import starts
+from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import TrainConfig, threads
+from weakspot.state_model.train import TrainConfig, encoded, threads
 from weakspot.synthesis import SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
+WITHOUT_FLOW = " without its flow"
 BEST = 64
 """Real states that are best under a target, and synthesised ones beside them."""
 
@@ -87,7 +90,7 @@ def real_states(one: Subject, dataset: StateDataset, target: Target, width: floa
 def measures(
     one: Subject, environment: str, states: State, target: np.ndarray, real: Real, width: float
 ) -> dict[str, float]:
-    """The line of one recipe, weight and target."""
+    """The line of one model, weight and target."""
     made = features(one.perceive, states)
     line = {
         "target_sd": float((real.values.mean() - target.mean()) / real.values.std()),
@@ -122,19 +125,26 @@ def sweep(
     return lines
 
 
+def without_flow(model: StateModel, dataset: StateDataset) -> StateModel:
+    """The same network, its latent space only whitened."""
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    codes = encoded(model.network, dataset, indices, model.device)
+    return replace(model, prior=whitening.fit(*codes).to(model.device))
+
+
 def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """Validity, or diversity where there are no checks, over target value: a line a recipe, a point a weight."""
+    """Validity, or diversity where there are no checks, over target value: a line a model, a point a weight."""
     titles = {"valid": "pass the object checks", "vendi_ratio": "Vendi score over that of the best real states"}
     every = [line for lines in result.values() for line in lines]
     up = [name for name in titles if name in every[0]]
     figure = Figure(figsize=(5.2 * len(up), 4.0), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(up), squeeze=False)[0], up, strict=True):
-        for recipe, lines in result.items():
+        for model, lines in result.items():
             weights = sorted({line["regulariser"] for line in lines})
             of = {weight: [line for line in lines if line["regulariser"] == weight] for weight in weights}
             x = [np.mean([line["target_sd"] for line in of[weight]]) for weight in weights]
             y = [np.mean([line[name] for line in of[weight]]) for weight in weights]
-            axes.plot(x, y, marker="o", label=recipe)
+            axes.plot(x, y, marker="o", label=model)
             for weight, *point in zip(weights, x, y, strict=True):
                 axes.annotate(f"{weight:g}", point, textcoords="offset points", xytext=(5, 4), fontsize=8)
         axes.set(title=titles[name], xlabel="target, in standard deviations of real states below their mean")
@@ -145,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper"])
+    parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"])
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
     parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
     parser.add_argument("--minutes", type=float, default=30.0, help="of training for a recipe that is not trained yet")
@@ -162,17 +172,19 @@ def main() -> None:
     real = {target.name: real_states(one, dataset, target, width) for target in targets}
     config = SynthesisConfig(states=BEST)
     result: dict[str, list[dict[str, Any]]] = {}
-    for recipe in told.recipes:
-        model, _ = curve(one, data, recipe, told.minutes, told.folder)
-        print(recipe, flush=True)
+    for name in told.models:
+        model, _ = curve(one, data, name.removesuffix(WITHOUT_FLOW), told.minutes, told.folder)
+        print(name, flush=True)
         with threads(TrainConfig().parts):
-            pictures = told.folder / f"optimised-{recipe}"
-            result[recipe] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
+            if name.endswith(WITHOUT_FLOW):
+                model = without_flow(model, dataset)
+            pictures = told.folder / f"optimised-{name.replace(' ', '-')}"
+            result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {
         "agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes,
         "default": config.regulariser, "torch": torch.__version__,
     }  # fmt: skip
-    write_json(told.folder / "validity.json", {"settings": settings, "recipes": result})
+    write_json(told.folder / "validity.json", {"settings": settings, "models": result})
     trade_off(result, told.folder / "validity.png")
 
 

@@ -14,8 +14,11 @@ from benchmarks import ablation, fidelity, figures, validity
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.pipeline import Subject
+from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.fast import FastRecipe
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.train import encoded
 from weakspot.targets import resolve_target
 
 
@@ -84,6 +87,20 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, play
     best = float(np.sort(real.values)[0])
     again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
+
+
+def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, statistics):
+    dataset, _, _ = played
+    network = ablation.FULL.network(statistics, torch.float32).eval()
+    model = StateModel(network, whitening.identity(network.latent), {})
+    bare = validity.without_flow(model, dataset)
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    mean, log_variance = encoded(network, dataset, indices, torch.device("cpu"))
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
+    white = bare.prior.to_noise(mean + (0.5 * log_variance).exp() * noise)
+    assert white.mean(dim=0).abs().max() < 0.3 and white.var(dim=0).mean() == pytest.approx(1.0, abs=0.1)
+    state = as_state(dataset.stacks(indices[:4]))
+    torch.testing.assert_close(bare.reconstruct(state), model.reconstruct(state), atol=1e-3, rtol=0)
 
 
 def test_pictures_are_drawn(tmp_path: Path):

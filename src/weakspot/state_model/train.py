@@ -215,7 +215,7 @@ def train(
         model = unfitted()
         if not chosen_recipe.whitens:
             return model
-        means, log_variances = _codes(network, dataset, indices, device)
+        means, log_variances = encoded(network, dataset, indices, device)
         if chosen_recipe.flow is None:
             return replace(model, prior=whitening.fit(means, log_variances))
         with threads(config.parts):
@@ -314,7 +314,8 @@ class _State:
         return means
 
 
-def _codes(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+def encoded(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """f(s) of stored states: means and log-variances of their codes (n, z)."""
     means, log_variances = [], []
     with torch.no_grad():
         for start in range(0, len(indices), 128):
