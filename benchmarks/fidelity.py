@@ -1,6 +1,6 @@
-"""Recipes for equal time on the same frames of one agent: what they keep of real states, and how good their samples are.
+"""Recipes for equal processor time on the same frames of one agent: what they keep, and how good their samples are.
 
-    python -m benchmarks.fidelity --recipes fast fast-gaussian --minutes 30
+    python -m benchmarks.fidelity --recipes fast paper --cpu-minutes 60
 
 Over time: mean squared error, the agent's agreement, the distance of its answers, and, in games whose objects are known,
 their recall, all on held-out states.  At the end: the goggles test on paired seeds, and of random samples the distance in
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
         for recipe, rows in lines.items():
             points = [(row["seconds"] / 60, row[name]) for row in rows if name in row]
             axes.plot(*zip(*points, strict=True), marker=".", label=recipe)
-        axes.set(title=titles[name], xlabel="minutes of training")
+        axes.set(title=titles[name], xlabel="processor minutes")
         if name in ("mse", "answer_error"):
             axes.set_yscale("log")
     save(figure, path)
@@ -77,7 +78,7 @@ def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, fol
     result: dict[str, Any] = {}
     lines = {}
     for recipe in recipes:
-        model, lines[recipe] = curve(one, data, recipe, minutes, folder)
+        model, lines[recipe] = curve(one, data, recipe, minutes, folder, time.process_time)
         made = draw(model, count)
         with torch.no_grad():
             reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
@@ -101,17 +102,17 @@ def main() -> None:
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
     parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"])
-    parser.add_argument("--minutes", type=float, default=30.0, help="of training for each recipe, on all cores")
+    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for each recipe, of all cores together")
     parser.add_argument("--episodes", type=int, default=20, help="of the goggles test; 0 leaves it out")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    result = measure(one, told.recipes, told.minutes, told.episodes, told.folder)
+    result = measure(one, told.recipes, told.cpu_minutes, told.episodes, told.folder)
     settings = {
-        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes, "episodes": told.episodes,
-        "workers": TrainConfig().parts, "torch": torch.__version__,
+        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "cpu_minutes": told.cpu_minutes,
+        "episodes": told.episodes, "workers": TrainConfig().parts, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})
 

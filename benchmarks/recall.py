@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -37,9 +39,11 @@ def stored(one: Subject, folder: Path) -> Stored:
     return dataset, load_maps(path, len(dataset))
 
 
-def curve(one: Subject, data: Stored, recipe: str, minutes: float, folder: Path) -> tuple[StateModel, list[dict[str, Any]]]:
-    """Trains one recipe for ``minutes`` on all cores; what stands in ``folder``, of the same data and settings, is gone on
-    with, or found finished.
+def curve(
+    one: Subject, data: Stored, recipe: str, minutes: float, folder: Path, clock: Callable[[], float] = time.perf_counter
+) -> tuple[StateModel, list[dict[str, Any]]]:
+    """Trains one recipe for ``minutes`` of ``clock`` on all cores; what stands in ``folder``, of the same data and settings,
+    is gone on with, or found finished.
 
     Returns:
         The model, and what was measured on held-out states: ``step``, ``seconds`` of training, and the measures.
@@ -55,7 +59,7 @@ def curve(one: Subject, data: Stored, recipe: str, minutes: float, folder: Path)
 
     config = TrainConfig(recipe=recipe, minutes=minutes, measure_every=30.0)
     with threads(config.parts):
-        model = train(one.perceive, dataset, maps, config, place, measures=measures)
+        model = train(one.perceive, dataset, maps, config, place, clock=clock, measures=measures)
     lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
     return model, [line for line in lines if "agreement" in line]
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"])
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
     parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
-    parser.add_argument("--minutes", type=float, default=30.0, help="of training for a recipe that is not trained yet")
+    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for a recipe that is not trained yet")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     keep_memory()
@@ -173,7 +174,7 @@ def main() -> None:
     config = SynthesisConfig(states=BEST)
     result: dict[str, list[dict[str, Any]]] = {}
     for name in told.models:
-        model, _ = curve(one, data, name.removesuffix(WITHOUT_FLOW), told.minutes, told.folder)
+        model, _ = curve(one, data, name.removesuffix(WITHOUT_FLOW), told.cpu_minutes, told.folder, time.process_time)
         print(name, flush=True)
         with threads(TrainConfig().parts):
             if name.endswith(WITHOUT_FLOW):
@@ -181,7 +182,7 @@ def main() -> None:
             pictures = told.folder / f"optimised-{name.replace(' ', '-')}"
             result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {
-        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "minutes": told.minutes,
+        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "cpu_minutes": told.cpu_minutes,
         "default": config.regulariser, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "validity.json", {"settings": settings, "models": result})

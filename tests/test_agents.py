@@ -14,12 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from weakspot.agents import dueling, zoo
+from weakspot.agents import card as cards
+from weakspot.agents import zoo
 from weakspot.agents.actor_critic import ActorCriticNetwork
 from weakspot.agents.base import AgentOutput, AgentSpec, choose
-from weakspot.agents.dueling import Card, DuelingNetwork
+from weakspot.agents.card import Card
+from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent, check_agent, check_answer, fingerprint
+from weakspot.agents.policy import PolicyNetwork
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
 from weakspot.games import action_names, environment_id, resolve_game
 
@@ -60,7 +63,7 @@ def acktr_weights() -> dict[str, torch.Tensor]:
 def tiny(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "tiny.safetensors"
-    dueling.export(DuelingNetwork(6, "compact").state_dict(), CARD, path)
+    cards.export(DuelingNetwork(6, "compact").state_dict(), CARD, path)
     return path
 
 
@@ -187,6 +190,26 @@ def test_action_names_are_the_emulators():
 # --- dueling agents --------------------------------------------------------------------------------------------------
 
 
+def test_an_actor_critic_of_our_own_survives_its_file(tmp_path):
+    torch.manual_seed(1)
+    network = PolicyNetwork(6, "compact")
+    card = replace(CARD, kind="actor-critic", network="compact")
+    path = tmp_path / "mine.safetensors"
+    cards.export(network.state_dict(), card, path)
+    agent = load_agent(str(path))
+    assert (agent.spec.scores_are, agent.spec.acts, agent.spec.environment) == (
+        "log-probabilities",
+        "sampled",
+        card.environment,
+    )
+    observation = torch.randint(256, (3, 4, 84, 84), generator=torch.Generator().manual_seed(0)).float()
+    output, (logits, value) = agent(observation), network(observation)
+    torch.testing.assert_close(output.scores, logits.log_softmax(dim=1), atol=2e-3, rtol=0)
+    torch.testing.assert_close(output.value, value[:, 0], atol=2e-3, rtol=0)
+    with pytest.raises(WeightsError, match="another network's"):
+        cards.export(network.state_dict(), replace(card, kind="dueling-dqn"), path)
+
+
 @pytest.mark.parametrize("network", ["compact", "nature"])
 def test_the_mean_advantage_is_zero(network):
     torch.manual_seed(0)
@@ -213,7 +236,7 @@ def test_export_and_load(tiny, tmp_path):
         assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
         card = json.loads(file.metadata()["weakspot"])
     assert (card["kind"], card["format"], card["score"]) == ("dueling-dqn", 1, {"mean": 1.5})
-    dueling.export(agent.module.state_dict(), CARD, tmp_path / "again.safetensors")
+    cards.export(agent.module.state_dict(), CARD, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == tiny.read_bytes()
 
 
@@ -229,10 +252,10 @@ def test_loading_leaves_the_global_generator_alone(tiny, tmp_path, acktr_weights
 def test_export_refuses_weights_that_do_not_fit(tmp_path):
     weights = DuelingNetwork(6, "compact").state_dict()
     with pytest.raises(WeightsError, match=r"advantage_stream\.2\.bias has shape \(6,\), not \(5,\)"):
-        dueling.export(weights, replace(CARD, actions=PONG[:5]), tmp_path / "x.safetensors")
+        cards.export(weights, replace(CARD, actions=PONG[:5]), tmp_path / "x.safetensors")
     weights["value_stream.0.bias"][0] = 1e6  # beyond float16
     with pytest.raises(WeightsError, match="not finite"):
-        dueling.export(weights, CARD, tmp_path / "x.safetensors")
+        cards.export(weights, CARD, tmp_path / "x.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -367,3 +368,15 @@ def test_unpatch_is_pixel_shuffle_with_the_channels_last():
         F.pixel_shuffle(patches.unflatten(1, (16, 3)).transpose(1, 2).flatten(1, 2), 4), patches, slope
     )
     assert torch.equal(found, expected)
+
+
+def test_a_budget_in_minutes_goes_by_the_clock_it_is_given(played, tmp_path):
+    """On this one every look at it takes half a second, and a step takes two looks."""
+    dataset, perceive, maps = played
+    looks = itertools.count()
+    config = TrainConfig(minutes=0.2, prior_share=0.5, workers=1, precision="float32", checkpoint_every=1e9)
+    model = train(
+        perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL), clock=lambda: 0.5 * next(looks)
+    )
+    assert model.info["steps"] == 12 and model.info["seconds"] == 6.0
+    assert model.info["flow"]["steps"] == 12 and model.info["flow"]["seconds"] == 6.0

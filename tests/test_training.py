@@ -20,7 +20,7 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from weakspot.agents import dueling
+from weakspot.agents import card as cards
 from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
@@ -128,8 +128,8 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
     model = learn(TINY, folder, lambda line: None)
     path = folder / "last.safetensors"
     _, metadata = read_weights(folder / "agent.safetensors")
-    card = dueling.read_card(metadata, "agent")
-    dueling.export(dueling_weights(model.q_net.state_dict()), card, path)
+    card = cards.read_card(metadata, "agent")
+    cards.export(dueling_weights(model.q_net.state_dict()), card, path)
     observations = torch.randint(256, (32, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     agent = load_agent(str(path))
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
 
 def test_the_card_says_what_was_done(finished):
     folder, said = finished
-    card = dueling.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
+    card = cards.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
     assert card.training["settings"] == asdict(TINY)
     assert card.training["command"] == command_of(TINY, str(folder))
@@ -176,7 +176,7 @@ def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
     assert stored == replace(TINY, final_episodes=20)
     (tmp_path / "config.json").write_text(json.dumps(settings | {"final_episodes": 1}))
     path = finish(tmp_path, command="the exact command", name="mine", say=lambda line: None)
-    card = dueling.read_card(read_weights(path)[1], "agent")
+    card = cards.read_card(read_weights(path)[1], "agent")
     assert (card.training["command"], card.name, card.training["policy"]) == ("the exact command", "mine", "last")
     assert card.score["selection"] == {}
 
@@ -191,7 +191,7 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
         average["advantage_stream.2.bias"].copy_(torch.eye(9)[action])
         torch.save(checkpoint | {"average": average, "steps": 480 - action, "score": 0.0}, tmp_path / which)
     (tmp_path / "config.json").write_text(json.dumps(asdict(TINY) | {"final_episodes": 1}))
-    card = dueling.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
+    card = cards.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
     selection = card.score["selection"]
     assert set(selection) == {"last", "best evaluation"}
     better = max(selection, key=lambda which: selection[which]["mean"])

@@ -21,7 +21,7 @@ import torch
 
 from weakspot.agents import zoo
 from weakspot.agents.base import Agent, AgentOutput, Perceiver, same_action
-from weakspot.agents.dueling import METADATA_KEY, read_card
+from weakspot.agents.card import METADATA_KEY, read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.fidelity import fidelity

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents import dueling, zoo
+from weakspot.agents import card, zoo
 from weakspot.agents.actor_critic import earlier_names, is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.cleanrl import load_cleanrl
@@ -188,8 +188,8 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
         weights, metadata = _saved_by_torch(path), {}
     else:
         weights, metadata = read_weights(path)
-    if dueling.METADATA_KEY in metadata:
-        return dueling.from_weights(path, weights, dueling.read_card(metadata, str(path)), device=device)
+    if card.METADATA_KEY in metadata:
+        return card.from_weights(path, weights, card.read_card(metadata, str(path)), device=device)
     weights = earlier_names(weights)
     if is_actor_critic(weights):
         return load_actor_critic(path, weights, _interface(path, environment, metadata.get("env")), device=device)

@@ -219,6 +219,7 @@ def fit(
     checkpoint: Path,
     checkpoint_every: float = 60.0,
     dtype: torch.dtype = torch.float32,
+    clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> tuple[FlowPrior, dict[str, float]]:
     """Learns the flow, or goes on learning it.
@@ -233,6 +234,7 @@ def fit(
         checkpoint: the file it is kept in meanwhile.
         checkpoint_every: seconds.
         dtype: number format of the products.
+        clock: tells the seconds.
         progress: called with the share of the budget that is used, and a short text.
 
     Returns:
@@ -268,7 +270,7 @@ def fit(
     kept = told = seconds
     size = min(config.batch_size, len(means))
     while (share := used(steps, seconds)) < 1.0:
-        started = time.perf_counter()
+        started = clock()
         rate = warmed_cosine(config.learning_rate, share, steps, warm_up=50)
         chosen = torch.randint(len(means), (size,), generator=generator)
         around, start = torch.randn(2, size, means.shape[1], generator=generator).to(device)
@@ -291,7 +293,7 @@ def fit(
                 expected="a finite loss",
                 todo="use --train.precision float32, or another --train.seed",
             )
-        seconds += time.perf_counter() - started
+        seconds += clock() - started
         if seconds - told >= 5.0:
             told = seconds
             progress(share, f"prior, step {steps:,}, loss {loss:.4f}")

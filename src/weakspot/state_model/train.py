@@ -139,6 +139,7 @@ def train(
     folder: Path,
     *,
     chosen_recipe: Recipe | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     measures: Measure | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> StateModel:
@@ -151,6 +152,7 @@ def train(
         config: budget, seed and machine.
         folder: holds ``checkpoint.pt`` (tensors and numbers only) and ``metrics.jsonl`` meanwhile.
         chosen_recipe: a recipe with settings of its own; by default the one that ``config`` names.
+        clock: tells the seconds that a budget in minutes is made of; :func:`time.process_time` for those of the processor.
         measures: called now and then with the model as it stands, before a prior is fitted to its codes, and at the end.
         progress: called with the share of the budget that is used, and a short text.
 
@@ -225,7 +227,7 @@ def train(
                     steps / config.prior_steps if config.steps > 0 else seconds / (60.0 * config.minutes * of_prior)
                 ),
                 seed=config.seed, made_of=digest(made_of, state.step, asdict(chosen_recipe.flow)),
-                checkpoint=folder / "prior.pt", checkpoint_every=config.checkpoint_every, dtype=precision,
+                checkpoint=folder / "prior.pt", checkpoint_every=config.checkpoint_every, dtype=precision, clock=clock,
                 progress=lambda share, text: progress(1.0 - of_prior * (1.0 - share), text),
             )  # fmt: skip
         return replace(model, prior=prior, info=model.info | {"flow": {"settings": asdict(chosen_recipe.flow), **told}})
@@ -244,7 +246,7 @@ def train(
         kept, measured_at, noted = state.seconds, state.seconds, state.seconds
         network.train()
         while (share := state.used(config.steps, 60.0 * config.minutes * (1.0 - of_prior))) < 1.0:
-            started = time.perf_counter()
+            started = clock()
             for group in optimizer.param_groups:
                 group["lr"] = chosen_recipe.learning_rate(share, state.step)
             chosen, noise = feeder.draw(size)
@@ -263,7 +265,7 @@ def train(
             optimizer.step()
             state.step += 1
             state.add([terms for _, terms in results])
-            state.seconds += time.perf_counter() - started
+            state.seconds += clock() - started
             if not np.isfinite(state.last["loss"]):
                 raise _not_finite(perceive, state)
             if state.seconds - noted >= 5.0:

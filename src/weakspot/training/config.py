@@ -8,7 +8,7 @@ from typing import get_args
 
 import torch
 
-from weakspot.agents.dueling import NetworkSize
+from weakspot.agents.convolutions import NetworkSize
 from weakspot.errors import ConfigError
 from weakspot.games import resolve_game
 from weakspot.precision import Precision

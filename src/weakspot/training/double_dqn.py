@@ -24,7 +24,7 @@ from stable_baselines3.dqn.policies import CnnPolicy, QNetwork
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from weakspot.agents.dueling import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
 
 __all__ = ["HIDDEN", "ConvFeatures", "DoubleDQN", "DuelingCnnPolicy", "DuelingQNetwork", "blocks"]
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakspot.agents.dueling import Card, DuelingNetwork, export
+from weakspot.agents.card import Card, export
+from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.weights import unfilled
 from weakspot.errors import RunError
 from weakspot.games import action_names, environment_id

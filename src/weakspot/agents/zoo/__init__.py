@@ -6,7 +6,7 @@ import difflib
 from importlib import resources
 from pathlib import Path
 
-from weakspot.agents.dueling import Card, read_card
+from weakspot.agents.card import Card, read_card
 from weakspot.agents.weights import listed, read_weights
 from weakspot.errors import WeightsError
 

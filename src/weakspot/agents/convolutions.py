@@ -1,0 +1,29 @@
+"""The convolutions of the agents that this package trains, in three sizes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+NetworkSize = Literal["nature", "compact", "small"]
+
+CONVOLUTIONS: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),
+    "compact": ((16, 8, 4), (32, 4, 2)),
+    "small": ((16, 8, 4), (32, 4, 2), (64, 3, 2)),
+}
+"""Convolutions of each network as (filters, kernel size, stride): Mnih et al. 2015, Mnih et al. 2013, and one whose third
+convolution leaves the dueling head a tenth of the weights to read and write at each update."""
+
+HIDDEN: dict[str, int] = {"nature": 512, "compact": 256, "small": 128}
+"""Units in the hidden layer behind the convolutions: of each stream, where the head is a dueling one."""
+
+
+def convolution_layers(channels: int, network: NetworkSize) -> nn.Sequential:
+    """The convolutions of a network, a ReLU after each, flattened."""
+    layers: list[nn.Module] = []
+    for filters, kernel, stride in CONVOLUTIONS[network]:
+        layers += [nn.Conv2d(channels, filters, kernel, stride), nn.ReLU()]
+        channels = filters
+    return nn.Sequential(*layers, nn.Flatten())
