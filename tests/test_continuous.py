@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3 import A2C, PPO
@@ -27,9 +28,9 @@ from weakspot.dataset import StateDataset
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment, Description
 from weakspot.envs.make import environment_factory
-from weakspot.errors import ConfigError, MismatchError, UnknownTargetError
+from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeakspotError
 from weakspot.observation import colour_observation
-from weakspot.pipeline import subject
+from weakspot.pipeline import load_pair, subject
 from weakspot.report.artifacts import AgentRecord, load_run
 from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
 from weakspot.saliency import saliency
@@ -467,3 +468,56 @@ def test_a_target_of_discrete_actions_is_refused_before_anything_runs(finished, 
     assert "its actions are continuous" in capsys.readouterr().err
     one = subject(RunConfig(agent=command[2], environment=command[4]))
     assert one.agent.spec.action_bounds == BOUNDS
+
+
+def zoo_folder(folder: Path, **config) -> Path:
+    """What a training with RL Zoo leaves, of an agent that sees two gray frames of 40x36."""
+    (folder / "Sliding-v0").mkdir(parents=True)
+    shown = DescribedEnvironment(Description("Sliding-v0", frames=2, size=(40, 36), frame_skip=3))
+    space = gymnasium.spaces.Box(0, 255, shown.spec.observation_shape, np.uint8)
+
+    class Seen(gymnasium.Env):
+        observation_space, action_space = space, Sliding.action_space
+
+    A2C("CnnPolicy", Seen(), seed=0).save(folder / "Sliding-v0.zip")
+    wrappers = [
+        {"rl_zoo3.wrappers.FrameSkip": {"skip": 3}},
+        {"rl_zoo3.wrappers.YAMLCompatResizeObservation": {"shape": [40, 36]}},
+        {"gymnasium.wrappers.transform_observation.GrayscaleObservation": {"keep_dim": True}},
+    ]
+    settings = {"env_wrapper": wrappers, "frame_stack": 2, "normalize": "{'norm_obs': False, 'norm_reward': True}"}
+    (folder / "Sliding-v0" / "args.yml").write_text(yaml.dump({"env": "Sliding-v0", "env_kwargs": config.pop("make", None)}))
+    (folder / "Sliding-v0" / "config.yml").write_text(yaml.dump(settings | config))
+    return folder
+
+
+def test_a_training_of_the_zoo_tells_how_its_environment_was_shown(tmp_path):
+    agent, factory, _ = load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1")), None, "cpu")
+    environment = factory()
+    assert environment.spec.observation_shape == agent.spec.observation_shape == (2, 40, 36)
+    assert environment.spec.preprocessing["frame_skip"] == 3 and agent.spec.continuous
+    wrapped = gymnasium.wrappers.GrayscaleObservation(
+        gymnasium.wrappers.ResizeObservation(gymnasium.make("Sliding-v0"), (40, 36))
+    )
+    shown = environment.reset(5)
+    theirs, _ = wrapped.reset(seed=int(np.random.default_rng(5).integers(2**31)))
+    np.testing.assert_array_equal(shown.observation[-1], theirs)
+    shown = environment.step([0.5, 0.25])
+    for _ in range(3):
+        theirs, *_ = wrapped.step(np.array([0.5, 0.25], np.float32))
+    np.testing.assert_array_equal(shown.observation[-1], theirs)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"env_wrapper": ["mine.Wrapper"]}, "mine.Wrapper"),
+        ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2, "odd": 1}}]}, "odd"),
+        ({"vec_env_wrapper": "mine.Around"}, "mine.Around"),
+        ({"normalize": True}, "running statistics"),
+        ({"make": {"colour": 1}}, "cannot make"),
+    ],
+)
+def test_what_cannot_be_shown_as_it_was_is_refused(config, words, tmp_path):
+    with pytest.raises(WeakspotError, match=words):
+        load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1", **config)), None, "cpu")

@@ -23,6 +23,7 @@ from weakspot.agents import zoo
 from weakspot.agents.base import Agent, AgentOutput, Perceiver, same_action
 from weakspot.agents.card import METADATA_KEY, read_card
 from weakspot.agents.load import load_agent
+from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
@@ -32,7 +33,7 @@ from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import DescribedEnvironment
+from weakspot.envs.described import DescribedEnvironment, Description
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json, write_text
@@ -101,7 +102,7 @@ def load_pair(
 
     Args:
         agent: what :func:`load_agent` takes.
-        environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file tells it.
+        environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file or folder tells it.
         device: where the agent computes.
         trust: run the code that the agent's file holds, if it holds any.
 
@@ -109,7 +110,8 @@ def load_pair(
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
-    if environment and (description := described(environment)):
+    description = described(environment) if environment else trained_with(agent)
+    if description:
         probe = DescribedEnvironment(description)
         loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)
         factory = environment_factory(description)
@@ -119,6 +121,14 @@ def load_pair(
         probe = factory()
     check_fit(loaded.spec, probe.spec)
     return loaded, factory, probe
+
+
+def trained_with(agent: str) -> Description | None:
+    """How the environment of an agent that lies in the folder of a training with RL Zoo was made and shown; None for
+    Atari games, and for agents that lie elsewhere."""
+    folder = Path(agent).expanduser()
+    shown = read_training(folder).shown if is_training(folder) else None
+    return Description(**shown) if shown else None
 
 
 def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:

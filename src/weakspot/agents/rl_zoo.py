@@ -17,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from weakspot.errors import AgentError
+from weakspot.errors import AgentError, UnknownGameError
+from weakspot.games import resolve_game
 
 FRAMES = 4
 WRAPPERS = ("AtariWrapper",)
@@ -30,10 +31,13 @@ class Training:
     Attributes:
         archive: the agent's zip.
         environment: id of what it was trained on.
+        shown: how that was made and shown, as the entries of a description (see docs/environments.md); None for an Atari
+            game, which is shown as usual.
     """
 
     archive: Path
     environment: str
+    shown: dict[str, Any] | None
 
 
 def is_training(folder: Path) -> bool:
@@ -45,8 +49,8 @@ def read_training(folder: Path) -> Training:
     """What a folder holds.
 
     Raises:
-        AgentError: there is no agent in it, a file cannot be read, or the agent was trained on observations that are
-            not four gray frames of 84x84.
+        AgentError: there is no agent in it, a file cannot be read, or the agent was trained on observations that cannot
+            be made here.
     """
     described = next(iter(sorted(folder.glob("*/args.yml")))).parent
     arguments = _read(described / "args.yml")
@@ -67,26 +71,77 @@ def read_training(folder: Path) -> Training:
             expected=f"best_model.zip or {described.name}.zip",
             todo="train longer, or name a zip",
         )
-    _check(_read(described / "config.yml"), described / "config.yml")
+    settings, source = _read(described / "config.yml"), described / "config.yml"
+    _check_normalised(settings, source)
+    if not _is_atari(environment):
+        return Training(found, environment, _shown(settings, source, environment, arguments.get("env_kwargs") or {}))
+    _check_atari(settings, source)
     if arguments.get("env_kwargs") or environment.startswith("ALE/"):
         raise AgentError(
             f"{described / 'args.yml'} says env: {environment}, env_kwargs: {arguments.get('env_kwargs')}",
             expected="an environment without arguments, and one that leaves the skipping of frames to AtariWrapper",
             todo="name the zip itself, and describe the environment in a TOML file",
         )
-    return Training(found, environment)
+    return Training(found, environment, None)
 
 
-def _check(settings: dict[str, Any], source: Path) -> None:
-    todo = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
+def _is_atari(environment: str) -> bool:
+    try:
+        resolve_game(environment)
+    except UnknownGameError:
+        return False
+    return True
+
+
+def _shown(settings: dict[str, Any], source: Path, environment: str, make: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a description that say what the wrappers did."""
+    shown: dict[str, Any] = {"id": environment, "frames": settings.get("frame_stack") or 1, "gray": False, "size": None}
+    shown["make"] = make
+    for name, told in _wrappers(settings):
+        kind = name.split(".")[-1].removeprefix("YAMLCompat").lower()
+        if kind == "frameskip" and set(told) <= {"skip"}:
+            shown["frame_skip"] = told.get("skip", 4)
+        elif kind == "resizeobservation" and set(told) == {"shape"}:
+            side = told["shape"]
+            shown["size"] = (side, side) if isinstance(side, int) else tuple(side)
+        elif kind == "grayscaleobservation" and set(told) <= {"keep_dim"}:
+            shown["gray"] = True
+        else:
+            raise AgentError(
+                f"{source} says env_wrapper: {name} {told or ''}".rstrip(),
+                expected="FrameSkip, ResizeObservation and GrayscaleObservation, or none",
+                todo="name the zip itself, and describe the environment in a TOML file if that can say it",
+            )
+    if around := settings.get("vec_env_wrapper"):
+        raise AgentError(f"{source} says vec_env_wrapper: {around}", expected="none", todo=TODO)
+    return shown
+
+
+def _wrappers(settings: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The wrappers around an environment by their names, each with what it was told, the innermost first."""
+    given = settings.get("env_wrapper") or []
+    wrappers = []
+    for wrapper in [given] if isinstance(given, str | dict) else given:
+        pairs = wrapper.items() if isinstance(wrapper, dict) else [(wrapper, {})]
+        wrappers += [(str(name), dict(told or {})) for name, told in pairs]
+    return wrappers
+
+
+TODO = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
+
+
+def _check_normalised(settings: dict[str, Any], source: Path) -> None:
     normalize = settings.get("normalize")
     if normalize and not re.search(r"norm_obs\W*[:=]\s*False", str(normalize)):
         raise AgentError(
             f"{source} says normalize: {settings['normalize']}, so the agent saw observations scaled by running statistics, "
             "which are in a pickle (vecnormalize.pkl)",
             expected="an agent that sees the frames as they are",
-            todo=todo,
+            todo=TODO,
         )
+
+
+def _check_atari(settings: dict[str, Any], source: Path) -> None:
     given = settings.get("env_wrapper") or []
     wrappers = [given] if isinstance(given, str) else given
     other = [wrapper for wrapper in wrappers if str(wrapper).split(".")[-1] not in WRAPPERS]
@@ -95,7 +150,7 @@ def _check(settings: dict[str, Any], source: Path) -> None:
         raise AgentError(
             f"{source} says env_wrapper: {wrappers}, vec_env_wrapper: {around}, frame_stack: {settings.get('frame_stack')}",
             expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, as it is, and {FRAMES} frames",
-            todo=todo,
+            todo=TODO,
         )
 
 
