@@ -88,7 +88,7 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
 
 def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) -> dict[str, float]:
     """Trains a variant with one seed, or takes the measures that stand, and gives them."""
-    place = folder / "ablation" / f"{name.replace(' ', '-')}-{seed}"
+    place = folder / "ablation" / f"{name.replace(' ', '-')}-{minutes:g}-{seed}"
     told = place / "measures.json"
     variant = VARIANTS[name]()
     dataset, maps = stored(one, folder)

@@ -50,7 +50,7 @@ def curve(
     """
     dataset, maps = data
     held = with_history(dataset, dataset.split(0.1)[1])
-    place = folder / recipe
+    place = folder / f"{recipe}-{minutes:g}-{clock.__name__}"  # no budget goes on with another one's training
 
     def measures(model: StateModel) -> dict[str, float]:
         line = fidelity(model, one.perceive, dataset, held).line()

@@ -84,7 +84,7 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
         return time.perf_counter() - started, found.target
 
     torch.set_num_threads(2)
-    stored_model = folder / "fast" / "model.safetensors"
+    stored_model = max(folder.glob("fast-*/model.safetensors"), key=lambda path: path.stat().st_mtime)
     model, exact = (load(stored_model, "cpu", kind) for kind in (resolve("auto", "cpu"), torch.float32))
     start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
     run(model, replace(config, steps=3))

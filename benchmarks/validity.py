@@ -33,6 +33,7 @@ from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.starts import starts
@@ -127,10 +128,13 @@ def sweep(
 
 
 def without_flow(model: StateModel, dataset: StateDataset) -> StateModel:
-    """The same network, its latent space only whitened."""
+    """The same network, its latent space only whitened; raises :class:`ConfigError` where there is no flow to leave out."""
+    if "flow" not in model.info:
+        raise ConfigError(f"a model of the recipe {model.info.get('recipe')} has no flow", expected="fast")
     indices = with_history(dataset, dataset.split(0.1)[0])
     codes = encoded(model.network, dataset, indices, model.device)
-    return replace(model, prior=whitening.fit(*codes).to(model.device))
+    info = {name: told for name, told in model.info.items() if name != "flow"}
+    return replace(model, prior=whitening.fit(*codes).to(model.device), info=info)
 
 
 def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:

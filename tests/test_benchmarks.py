@@ -13,6 +13,7 @@ from small_pong import batch_of
 from benchmarks import ablation, fidelity, figures, validity
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import ConfigError
 from weakspot.pipeline import Subject
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
@@ -92,8 +93,10 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, play
 def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, statistics):
     dataset, _, _ = played
     network = ablation.FULL.network(statistics, torch.float32).eval()
-    model = StateModel(network, whitening.identity(network.latent), {})
+    model = StateModel(network, whitening.identity(network.latent), {"flow": {}})
     bare = validity.without_flow(model, dataset)
+    with pytest.raises(ConfigError, match="no flow"):
+        validity.without_flow(bare, dataset)
     indices = with_history(dataset, dataset.split(0.1)[0])
     mean, log_variance = encoded(network, dataset, indices, torch.device("cpu"))
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))

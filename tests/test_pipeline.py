@@ -95,7 +95,10 @@ def test_ctrl_c_says_that_everything_is_kept(tmp_path):
     folder = tmp_path / "run"
     arguments = [word if word != "6" else "100000" for word in TINY]
     command = [sys.executable, "-m", "weakspot.cli", "run", *arguments, "--output", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (folder / "train" / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.1)

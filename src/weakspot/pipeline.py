@@ -110,7 +110,9 @@ def load_pair(
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
-    description = described(environment) if environment else trained_with(agent)
+    told = trained_with(agent)
+    plain = told is not None and environment in (None, told.id)  # the folder knows more than the id does
+    description = told if plain else described(environment) if environment else None
     if description:
         probe = DescribedEnvironment(description)
         loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)

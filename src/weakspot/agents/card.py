@@ -135,7 +135,7 @@ def read_card(metadata: Mapping[str, str], source: str) -> Card:
         kind, version = content["kind"], content["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(source, error) from error
-    if kind not in KINDS or version != FORMAT:
+    if not isinstance(kind, str) or kind not in KINDS or version != FORMAT:
         raise WeightsError(
             f"{source} holds an agent of kind {kind!r}, format {version!r}",
             expected=f"kind {' or '.join(KINDS)}, format {FORMAT}",
@@ -154,6 +154,8 @@ def read_card(metadata: Mapping[str, str], source: str) -> Card:
 
 
 def _network(card: Card) -> nn.Module:
+    if card.kind not in KINDS:
+        raise WeightsError(f"an agent of kind {card.kind!r}", expected=" or ".join(KINDS), todo="name one of these kinds")
     with unfilled():
         return KINDS[card.kind].network(len(card.actions), card.network, card.observation_shape)
 

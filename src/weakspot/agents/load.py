@@ -303,7 +303,7 @@ def _function(module: ModuleType, name: str, path: Path) -> Any:
 
 
 def _same(environment: str, other: str) -> bool:
-    if environment == other:
+    if environment.rpartition(":")[2] == other.rpartition(":")[2]:  # whatever module registers it
         return True
     try:
         return resolve_game(environment) == resolve_game(other)

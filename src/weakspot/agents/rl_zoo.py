@@ -55,10 +55,10 @@ def read_training(folder: Path) -> Training:
     described = next(iter(sorted(folder.glob("*/args.yml")))).parent
     arguments = _read(described / "args.yml")
     environment = arguments.get("env")
-    if not isinstance(environment, str):
+    if not isinstance(environment, str) or ":" in environment:  # a module that a file names is not imported
         raise AgentError(
-            f"{described / 'args.yml'} does not tell an environment",
-            expected="env, as the training script writes it",
+            f"{described / 'args.yml'} says env: {environment}",
+            expected="the id of an environment, as the training script writes it, without a module",
             todo="name the zip itself, and give the environment",
         )
     checkpoints = [path for path in folder.glob("rl_model_*_steps.zip") if path.stem.split("_")[2].isdigit()]
@@ -93,37 +93,67 @@ def _is_atari(environment: str) -> bool:
     return True
 
 
+SKIPS = ("rl_zoo3.wrappers.FrameSkip",)
+RESIZES = (
+    "rl_zoo3.wrappers.YAMLCompatResizeObservation",
+    "gymnasium.wrappers.ResizeObservation",
+    "gymnasium.wrappers.resize_observation.ResizeObservation",
+    "gymnasium.wrappers.transform_observation.ResizeObservation",
+)
+GRAYS = ("gymnasium.wrappers.GrayScaleObservation", "gymnasium.wrappers.gray_scale_observation.GrayScaleObservation")
+"""Those of gymnasium before 1.0, with OpenCV's weights of the colours, as here; later ones have others."""
+
+
 def _shown(settings: dict[str, Any], source: Path, environment: str, make: dict[str, Any]) -> dict[str, Any]:
     """The entries of a description that say what the wrappers did."""
     shown: dict[str, Any] = {"id": environment, "frames": settings.get("frame_stack") or 1, "gray": False, "size": None}
-    shown["make"] = make
-    for name, told in _wrappers(settings):
-        kind = name.split(".")[-1].removeprefix("YAMLCompat").lower()
-        if kind == "frameskip" and set(told) <= {"skip"}:
-            shown["frame_skip"] = told.get("skip", 4)
-        elif kind == "resizeobservation" and set(told) == {"shape"}:
+    shown |= {"make": make, "frame_skip": 1}
+    seen: set[str] = set()
+    for name, told in _wrappers(settings, source):
+        if name in SKIPS and set(told) <= {"skip"}:
+            kind, shown["frame_skip"] = "skip", told.get("skip", 4)
+        elif name in RESIZES and set(told) == {"shape"}:
             side = told["shape"]
-            shown["size"] = (side, side) if isinstance(side, int) else tuple(side)
-        elif kind == "grayscaleobservation" and set(told) <= {"keep_dim"}:
-            shown["gray"] = True
+            kind, shown["size"] = "size", tuple(side) if isinstance(side, list | tuple) else (side, side)
+        elif name in GRAYS and set(told) <= {"keep_dim"}:
+            kind, shown["gray"] = "gray", True
         else:
+            kind = ""
+        if not kind or kind in seen:
             raise AgentError(
-                f"{source} says env_wrapper: {name} {told or ''}".rstrip(),
-                expected="FrameSkip, ResizeObservation and GrayscaleObservation, or none",
+                f"{source} says env_wrapper: {name} {told or ''}".rstrip() + (" once more" if kind else ""),
+                expected=f"each at most once: {', '.join((*SKIPS, *RESIZES, *GRAYS))}",
                 todo="name the zip itself, and describe the environment in a TOML file if that can say it",
             )
+        seen.add(kind)
     if around := settings.get("vec_env_wrapper"):
         raise AgentError(f"{source} says vec_env_wrapper: {around}", expected="none", todo=TODO)
+    numbers = [shown["frames"], shown["frame_skip"], *(shown["size"] or ())]
+    if (
+        not all(isinstance(number, int) for number in numbers)
+        or len(shown["size"] or "hw") != 2
+        or not isinstance(make, dict)
+    ):
+        raise AgentError(
+            f"{source} says frames, skip and size of {numbers}, and {source.with_name('args.yml')} env_kwargs: {make}",
+            expected="whole numbers, and arguments by name",
+            todo="name the zip itself, and describe the environment in a TOML file",
+        )
     return shown
 
 
-def _wrappers(settings: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """The wrappers around an environment by their names, each with what it was told, the innermost first."""
+def _wrappers(settings: dict[str, Any], source: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The wrappers around an environment by their names, each with what it was told."""
     given = settings.get("env_wrapper") or []
     wrappers = []
-    for wrapper in [given] if isinstance(given, str | dict) else given:
+    for wrapper in given if isinstance(given, list) else [given]:
         pairs = wrapper.items() if isinstance(wrapper, dict) else [(wrapper, {})]
-        wrappers += [(str(name), dict(told or {})) for name, told in pairs]
+        for name, told in pairs:
+            if not isinstance(name, str) or not isinstance(told or {}, dict):
+                raise AgentError(
+                    f"{source} says env_wrapper: {given}", expected="names of wrappers, with arguments by name", todo=TODO
+                )
+            wrappers.append((name, dict(told or {})))
     return wrappers
 
 

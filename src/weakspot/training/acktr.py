@@ -16,6 +16,7 @@ from gymnasium import spaces
 from stable_baselines3 import A2C
 from torch import Tensor
 
+from weakspot.errors import ConfigError
 from weakspot.training.kfac import KFAC
 
 
@@ -24,10 +25,13 @@ class ACKTR(A2C):
 
     Args:
         policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
-        learning_rate: the longest step, or a schedule of it.
+        learning_rate: the most that the natural gradient is multiplied with, or a schedule of it.
         kl: bound on the change of the predictions by one step.
         damping, decay, momentum, inverse_every: see :class:`~weakspot.training.kfac.KFAC`.
-        settings: further arguments of A2C.
+        settings: further arguments of A2C, those of its own optimiser aside.
+
+    Raises:
+        ConfigError: one of these is given.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class ACKTR(A2C):
         inverse_every: int = 10,
         **settings: Any,
     ) -> None:
+        if unused := sorted({"max_grad_norm", "use_rms_prop", "rms_prop_eps"} & settings.keys()):
+            raise ConfigError(f"ACKTR with {', '.join(unused)}", expected="kl, which bounds its steps, instead")
         self._steps = {
             "kl": kl, "damping": damping, "decay": decay, "momentum": momentum, "inverse_every": inverse_every
         }  # fmt: skip

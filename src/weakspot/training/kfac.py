@@ -53,11 +53,11 @@ class KFAC(torch.optim.Optimizer):
 
     Args:
         network: its linear and convolutional layers are what is trained; other parameters are refused.
-        learning_rate: eta_max.
-        kl: bound on the change of the predictions by one step.
+        learning_rate: eta_max, the most that the natural gradient is multiplied with.
+        kl: bound on the change of the predictions by one step, by the eigenvalues as they were found last.
         damping: added to every eigenvalue of F.
         decay: of the running averages, per observation.
-        momentum: decay of the running average of steps that is gone; an average of steps within the bound is within it.
+        momentum: decay of the running average of steps that is gone; each of them was within the bound when it was found.
         inverse_every: steps from one eigendecomposition to the next.
     """
 
@@ -85,7 +85,7 @@ class KFAC(torch.optim.Optimizer):
         if other or odd:
             raise ConfigError(
                 f"a network with {', '.join(other) or odd[0]}",
-                expected="linear layers and convolutions without groups, dilation or padding by words, and nothing else",
+                expected="linear layers and convolutions, without groups, dilation, or padding by words or other than zeros",
             )
         super().__init__([parameter for layer in self.layers for parameter in layer.parameters()], {"lr": learning_rate})
         self.kl, self.damping, self.decay, self.momentum, self.inverse_every = kl, damping, decay, momentum, inverse_every
@@ -170,8 +170,10 @@ class KFAC(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Undoes :meth:`state_dict`."""
-        for parameter, velocity in zip(self.param_groups[0]["params"], state_dict["velocity"], strict=False):
-            self.state[parameter]["velocity"] = velocity.clone()
+        self.state.clear()
+        if state_dict["velocity"]:
+            for parameter, velocity in zip(self.param_groups[0]["params"], state_dict["velocity"], strict=True):
+                self.state[parameter]["velocity"] = velocity.clone()
         self.param_groups[0]["lr"] = state_dict["learning_rate"]
         self.factors = [
             Factors(inputs.clone(), outputs.clone(), seen, [(values.clone(), vectors.clone()) for values, vectors in eigen])
@@ -181,7 +183,8 @@ class KFAC(torch.optim.Optimizer):
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:
-    return layer.groups == 1 and layer.dilation == (1, 1) and not isinstance(layer.padding, str)
+    usual = layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+    return usual and not isinstance(layer.padding, str)
 
 
 def _empty(layer: Layer) -> Factors:
