@@ -13,11 +13,12 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 import pytest
 import torch
 import yaml
+from canary import Canary
+from noise import Noise, images
 from sb3_contrib import QRDQN, RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -33,34 +34,6 @@ from weakspot.interface import Interface
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"
-
-
-class Noise(gymnasium.Env):
-    """Shows noise in the shape of Pong's observations."""
-
-    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    action_space = gymnasium.spaces.Discrete(6)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action):
-        return self.observation_space.sample(), 0.0, False, False, {}
-
-
-class Canary:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
-
-
-def images(batch: int = 3) -> torch.Tensor:
-    return torch.randint(256, (batch, 4, 84, 84), generator=torch.Generator().manual_seed(0)).float()
 
 
 def rewritten(path: Path, name: str, content: bytes) -> None:

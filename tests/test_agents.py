@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from noise import images
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -47,10 +48,6 @@ class Answers(nn.Module):
 def linear(actions: int = 2, inputs: int = 4) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, actions))
-
-
-def images(batch: int = 3, seed: int = 0) -> torch.Tensor:
-    return torch.randint(256, (batch, 4, 84, 84), generator=torch.Generator().manual_seed(seed)).float()
 
 
 @pytest.fixture(scope="session")

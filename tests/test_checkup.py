@@ -7,10 +7,9 @@ import sys
 from dataclasses import replace
 from itertools import takewhile
 
-import gymnasium
-import numpy as np
 import pytest
 import torch
+from noise import Noise
 from sb3_contrib import QRDQN
 from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
@@ -160,13 +159,6 @@ def test_the_command(networks):
 def test_impossible_settings():
     with pytest.raises(ConfigError, match="1 episodes"):
         CheckConfig(episodes=1)
-
-
-class Noise(gymnasium.Env):
-    """Shows noise in the shape of Pong's observations."""
-
-    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
-    action_space = gymnasium.spaces.Discrete(6)
 
 
 class Negated(nn.Module):

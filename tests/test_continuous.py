@@ -13,6 +13,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from registering import known
 from stable_baselines3 import A2C, PPO
 from torch import nn
 
@@ -72,11 +73,8 @@ class Unbounded(Sliding):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    for name, entry in (("Sliding-v0", Sliding), ("Unbounded-v0", Unbounded)):
-        gymnasium.register(name, entry)
-    yield
-    for name in ("Sliding-v0", "Unbounded-v0"):
-        gymnasium.registry.pop(name)
+    with known(Sliding=Sliding, Unbounded=Unbounded):
+        yield
 
 
 SLIDING = Description("Sliding-v0", frames=1, gray=False, size=None, actions=("push", "light"))
@@ -264,12 +262,8 @@ class Whole(Sliding):
 
 @pytest.fixture
 def more():
-    kinds = {"Fine-v0": Fine, "Fine32-v0": Fine32, "Whole-v0": Whole}
-    for name, entry in kinds.items():
-        gymnasium.register(name, entry)
-    yield
-    for name in kinds:
-        gymnasium.registry.pop(name)
+    with known(Fine=Fine, Fine32=Fine32, Whole=Whole):
+        yield
 
 
 @pytest.mark.parametrize("name", ["Fine-v0", "Fine32-v0"])

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from registering import known
 
 from weakspot.analysis.objects import recalls
 from weakspot.checkup import CheckConfig, check_up
@@ -87,11 +88,8 @@ class Words(gymnasium.Env):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    for name, entry in (("Drifting-v0", Drifting), ("Words-v0", Words)):
-        gymnasium.register(name, entry)
-    yield
-    for name in ("Drifting-v0", "Words-v0"):
-        gymnasium.registry.pop(name)
+    with known(Drifting=Drifting, Words=Words):
+        yield
 
 
 DRIFTING = Description("Drifting-v0", frames=3, gray=False, size=None)

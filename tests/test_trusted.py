@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from canary import Canary
+from noise import images
 from torch import nn
 
 from weakspot.agents.base import Perceiver
@@ -39,20 +41,6 @@ class Network(nn.Module):
     def forward(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         features = self.features(observation / 255)
         return self.actor(features), self.critic(features)
-
-
-class Canary:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
-
-
-def images(batch: int = 3) -> torch.Tensor:
-    return torch.randint(256, (batch, 4, 84, 84), generator=torch.Generator().manual_seed(0)).float()
 
 
 def exported(network: nn.Module, path: Path) -> Path:
