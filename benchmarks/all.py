@@ -25,7 +25,7 @@ from weakspot.pipeline import Subject, subject
 PARTS: dict[str, Callable[[Subject, argparse.Namespace], dict[str, Any]]] = {
     "collect": lambda one, told: collect.measure(one.agent, one.agent.spec.environment),
     "recall": lambda one, told: recall.measure(told.agent, told.environment, told.minutes, told.episodes, told.folder),
-    "speed": lambda one, told: speed.measure(told.agent, told.environment, told.folder),
+    "speed": lambda one, told: speed.measure(told.agent, told.environment, told.minutes, told.folder),
 }
 """What is measured, in this order: the last part uses the model that the second one trains."""
 

@@ -39,8 +39,16 @@ def stored(one: Subject, folder: Path) -> Stored:
     return dataset, load_maps(path, len(dataset))
 
 
+Clock: TypeAlias = Callable[[], float]
+
+
+def place(folder: Path, recipe: str, minutes: float, clock: Clock = time.perf_counter) -> Path:
+    """Where a recipe is trained: no budget goes on with another one's training."""
+    return folder / f"{recipe}-{minutes:g}-{clock.__name__}"
+
+
 def curve(
-    one: Subject, data: Stored, recipe: str, minutes: float, folder: Path, clock: Callable[[], float] = time.perf_counter
+    one: Subject, data: Stored, recipe: str, minutes: float, folder: Path, clock: Clock = time.perf_counter
 ) -> tuple[StateModel, list[dict[str, Any]]]:
     """Trains one recipe for ``minutes`` of ``clock`` on all cores; what stands in ``folder``, of the same data and settings,
     is gone on with, or found finished.
@@ -50,7 +58,7 @@ def curve(
     """
     dataset, maps = data
     held = with_history(dataset, dataset.split(0.1)[1])
-    place = folder / f"{recipe}-{minutes:g}-{clock.__name__}"  # no budget goes on with another one's training
+    there = place(folder, recipe, minutes, clock)
 
     def measures(model: StateModel) -> dict[str, float]:
         line = fidelity(model, one.perceive, dataset, held).line()
@@ -59,8 +67,8 @@ def curve(
 
     config = TrainConfig(recipe=recipe, minutes=minutes, measure_every=30.0)
     with threads(config.parts):
-        model = train(one.perceive, dataset, maps, config, place, clock=clock, measures=measures)
-    lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        model = train(one.perceive, dataset, maps, config, there, clock=clock, measures=measures)
+    lines = [json.loads(line) for line in (there / "metrics.jsonl").read_text().splitlines()]
     return model, [line for line in lines if "agreement" in line]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.recall import stored
+from benchmarks.recall import place, stored
 from weakspot.cli import keep_memory
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
@@ -64,7 +64,7 @@ def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) 
     }
 
 
-def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int = 60) -> dict[str, float]:
+def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 64, steps: int = 60) -> dict[str, float]:
     """States a second of ``states`` at once over one after another (eight of them timed), and whether they are the same.
 
     They are compared in float32 after five steps, in standard deviations of the target: later, and in bfloat16, rounding
@@ -84,7 +84,7 @@ def synthesis_speedup(one: Subject, folder: Path, states: int = 64, steps: int =
         return time.perf_counter() - started, found.target
 
     torch.set_num_threads(2)
-    stored_model = max(folder.glob("fast-*/model.safetensors"), key=lambda path: path.stat().st_mtime)
+    stored_model = place(folder, "fast", minutes) / "model.safetensors"
     model, exact = (load(stored_model, "cpu", kind) for kind in (resolve("auto", "cpu"), torch.float32))
     start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
     run(model, replace(config, steps=3))
@@ -136,12 +136,12 @@ def _share(pid: int) -> int:
     return 0
 
 
-def measure(agent: str, environment: str | None, folder: Path) -> dict[str, float]:
+def measure(agent: str, environment: str | None, minutes: float, folder: Path) -> dict[str, float]:
     """All of this file; uses the model that :mod:`benchmarks.recall` trained."""
     one = subject(RunConfig(agent=agent, environment=environment))
     return {
         **step_overhead(one, folder),
-        **synthesis_speedup(one, folder),
+        **synthesis_speedup(one, folder, minutes),
         **peak_memory(agent, environment),
     }
 
@@ -150,10 +150,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
+    parser.add_argument("--minutes", type=float, default=7.0, help="that the model in the folder was trained for")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
     told = parser.parse_args()
     keep_memory()
-    print(json.dumps(measure(told.agent, told.environment, told.folder), indent=2))
+    print(json.dumps(measure(told.agent, told.environment, told.minutes, told.folder), indent=2))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Categorical
 
 pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
 
@@ -46,7 +47,9 @@ def right(model: A2C) -> float:
     """Probability of the right action, on average over the places."""
     places = torch.eye(4)
     with torch.no_grad():
-        return float(model.policy.get_distribution(places).distribution.probs.diagonal().mean())  # type: ignore[union-attr]
+        policy = model.policy.get_distribution(places).distribution
+    assert isinstance(policy, Categorical)
+    return float(policy.probs.diagonal().mean())
 
 
 def test_it_learns_what_is_paid_for_and_sooner_than_a2c():
@@ -62,7 +65,13 @@ def test_it_learns_what_is_paid_for_and_sooner_than_a2c():
 
 def test_a_step_changes_the_policy_by_no_more_than_its_bound():
     """With one layer, of which the bound is exact but for the samples that its factors are made of."""
-    model = made(ACKTR, kl=1e-3, momentum=0.0, decay=0.9, learning_rate=1e6, ent_coef=0.01, policy_kwargs={"net_arch": []})
+    model = made(
+        ACKTR,
+        learning_rate=1e6,
+        kfac={"kl": 1e-3, "momentum": 0.0, "decay": 0.9},
+        ent_coef=0.01,
+        policy_kwargs={"net_arch": []},
+    )
     model.learn(64 * 10)
     optimizer = model.policy.optimizer
     assert isinstance(optimizer, KFAC) and optimizer.steps == 10

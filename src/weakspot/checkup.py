@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, SaliencyRule, choose
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, SaliencyRule, choose, ends
 from weakspot.agents.load import zip_of
 from weakspot.analysis.goggles import GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
@@ -241,7 +241,7 @@ def _as_its_framework(agent: Agent, archive: Path, seen: Observation) -> Finding
         best, least = scores.max(dim=1).values, scores.min(dim=1).values
         same = scores.gather(1, theirs[:, None])[:, 0] >= best - CLOSE * (best - least)
     else:
-        low, high = torch.tensor(agent.spec.action_bounds).unbind(dim=1)
+        low, high = ends(agent.spec.action_bounds, scores)
         same = ((scores.clamp(low, high) - theirs).abs() <= CLOSE * scores.std(dim=0)).all(dim=1)
     said = f"without chance, the same action as its predict in {int(same.sum())} of {len(seen)} states"
     return Finding(name, bool(same.all()), said, "report this with the zip: it was read, but not as it was meant")

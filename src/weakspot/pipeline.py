@@ -33,7 +33,7 @@ from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import DescribedEnvironment, Description
+from weakspot.envs.described import DescribedEnvironment, Description, description_of
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json, write_text
@@ -110,9 +110,9 @@ def load_pair(
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
-    told = trained_with(agent)
-    plain = told is not None and environment in (None, told.id)  # the folder knows more than the id does
-    description = told if plain else described(environment) if environment else None
+    description = trained_with(agent)
+    if environment and (description is None or environment != description.id):  # of an id, the folder knows more
+        description = described(environment)
     if description:
         probe = DescribedEnvironment(description)
         loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)
@@ -130,7 +130,7 @@ def trained_with(agent: str) -> Description | None:
     Atari games, and for agents that lie elsewhere."""
     folder = Path(agent).expanduser()
     shown = read_training(folder).shown if is_training(folder) else None
-    return Description(**shown) if shown else None
+    return description_of(shown, folder) if shown else None
 
 
 def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
-from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, SaliencyRule
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, SaliencyRule, ends
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, DatasetError, SaliencyError
 from weakspot.files import write_atomic
@@ -62,7 +62,7 @@ def best_score(output: AgentOutput) -> PerState:
 
 def size_of_action(output: AgentOutput, bounds: Bounds) -> PerState:
     """The sum over the dimensions of a continuous action, each without its sign and in units of its range (b,)."""
-    low, high = torch.tensor(bounds, dtype=output.scores.dtype, device=output.scores.device).unbind(dim=1)
+    low, high = ends(bounds, output.scores)
     return (output.scores.abs() / (high - low).clamp_min(1e-9)).sum(dim=1)
 
 

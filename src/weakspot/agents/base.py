@@ -140,7 +140,7 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
     noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
     at_random = torch.rand(batch, generator=generator) < epsilon
     if spec.action_bounds is not None:
-        low, high = torch.tensor(spec.action_bounds, dtype=scores.dtype).unbind(dim=1)
+        low, high = ends(spec.action_bounds, scores)
         own = scores.clamp(low, high)
         return torch.where(at_random[:, None], low + (high - low) * noise, own), own
     random = torch.randint(actions, (batch,), generator=generator)
@@ -148,6 +148,12 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
         scores = scores - torch.log(-torch.log(noise))  # Gumbel: the argmax is a draw from the softmax
     own = scores.argmax(dim=1)
     return torch.where(at_random, random, own), own
+
+
+def ends(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:
+    """The least and the largest values (a,) of continuous actions, in the number format and on the device of ``like``."""
+    low, high = torch.tensor(bounds, dtype=like.dtype, device=like.device).unbind(dim=1)
+    return low, high
 
 
 CLOSE_ACTIONS = 0.1
@@ -159,7 +165,7 @@ def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[T
     continuous actions within ``bounds`` that are close."""
     if bounds is None:
         return scores.argmax(dim=1) == others.argmax(dim=1)
-    low, high = torch.tensor(bounds, dtype=scores.dtype, device=scores.device).unbind(dim=1)
+    low, high = ends(bounds, scores)
     apart = scores.clamp(low, high) - others.clamp(low, high)
     return (apart.abs() <= CLOSE_ACTIONS * (high - low)).all(dim=1)
 

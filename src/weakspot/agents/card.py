@@ -22,7 +22,7 @@ from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.fitting import agent_around
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.policy import PolicyNetwork
-from weakspot.agents.weights import fill, listed, read_weights, unfilled
+from weakspot.agents.weights import fill, listed, unfilled
 from weakspot.errors import WeightsError
 from weakspot.files import write_atomic
 from weakspot.interface import Interface
@@ -96,16 +96,6 @@ def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
     fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the weights to be exported")
     metadata = {METADATA_KEY: json.dumps(asdict(card), allow_nan=False)}
     write_atomic(path, lambda temporary: save_file(half, temporary, metadata))
-
-
-def load(path: Path, *, device: torch.device | str = "cpu") -> ModuleAgent:
-    """The agent in a file that :func:`export` wrote, computing in float32.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or not one of these.
-    """
-    weights, metadata = read_weights(path)
-    return from_weights(path, weights, read_card(metadata, str(path)), device=device)
 
 
 def from_weights(

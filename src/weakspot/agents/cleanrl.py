@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import ScoresAre
-from weakspot.agents.fitting import check_actions, fitted
+from weakspot.agents.fitting import WAY_OUT, check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, unfilled
 from weakspot.errors import WeightsError
@@ -104,7 +104,7 @@ def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.
         raise WeightsError(
             f"{source} holds no agent that is known here; its tensors are {listed(weights)}",
             expected="what dqn_atari, c51_atari or ppo_atari of CleanRL save",
-            todo="write a function that builds your network and loads these weights, and name it as path.py:factory",
+            todo=WAY_OUT,
         )
     if "atoms" in weights:
         atoms = weights["atoms"]

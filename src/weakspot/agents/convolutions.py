@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import nn
 
 NetworkSize = Literal["nature", "compact", "small"]
@@ -20,10 +22,14 @@ HIDDEN: dict[str, int] = {"nature": 512, "compact": 256, "small": 128}
 """Units in the hidden layer behind the convolutions: of each stream, where the head is a dueling one."""
 
 
-def convolution_layers(channels: int, network: NetworkSize) -> nn.Sequential:
-    """The convolutions of a network, a ReLU after each, flattened."""
+def convolution_layers(observation_shape: Sequence[int], network: NetworkSize) -> tuple[nn.Sequential, int]:
+    """The convolutions of a network for observations (c, h, w), a ReLU after each, flattened, and how many numbers they
+    give."""
+    channels = observation_shape[0]
     layers: list[nn.Module] = []
     for filters, kernel, stride in CONVOLUTIONS[network]:
         layers += [nn.Conv2d(channels, filters, kernel, stride), nn.ReLU()]
         channels = filters
-    return nn.Sequential(*layers, nn.Flatten())
+    convolutions = nn.Sequential(*layers, nn.Flatten())
+    with torch.no_grad():
+        return convolutions, convolutions(torch.zeros(1, *observation_shape)).shape[1]

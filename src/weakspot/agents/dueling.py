@@ -5,7 +5,6 @@ Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a')
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
@@ -24,9 +23,7 @@ class DuelingNetwork(nn.Module):
         self, actions: int, network: NetworkSize = "nature", observation_shape: tuple[int, int, int] = (4, 84, 84)
     ) -> None:
         super().__init__()
-        self.convolutions = convolution_layers(observation_shape[0], network)
-        with torch.no_grad():
-            features = self.convolutions(torch.zeros(1, *observation_shape)).shape[1]
+        self.convolutions, features = convolution_layers(observation_shape, network)
         hidden = HIDDEN[network]
         self.value_stream = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, 1))
         self.advantage_stream = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, actions))

@@ -13,6 +13,9 @@ from weakspot.errors import MismatchError, WeightsError
 from weakspot.games import environment_id, id_in, resolve_game
 from weakspot.interface import Interface
 
+WAY_OUT = "write a function that builds your network and loads these weights, and name it as path.py:factory"
+"""What to do with weights whose network is not known here."""
+
 
 def trained_on(path: Path, given: str | None, told: str | None = None) -> str:
     """The id of the Atari environment that an agent's file was trained on.

@@ -19,12 +19,12 @@ from weakspot.agents import card, zoo
 from weakspot.agents.actor_critic import earlier_names, is_actor_critic, load_actor_critic
 from weakspot.agents.base import Agent, AgentSpec
 from weakspot.agents.cleanrl import load_cleanrl
-from weakspot.agents.fitting import agent_around, trained_on
+from weakspot.agents.fitting import WAY_OUT, agent_around, trained_on
 from weakspot.agents.module import ModuleAgent, check_agent
 from weakspot.agents.pickled import read_pickled
 from weakspot.agents.rl_zoo import is_training, read_training
 from weakspot.agents.sb3 import load_sb3
-from weakspot.agents.trusted import EXPORTED, is_code, load_trusted, sources
+from weakspot.agents.trusted import EXPORTED, kind_of, load_trusted, sources
 from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import interface, resolve_game
@@ -77,8 +77,8 @@ def load_agent(
     file, colon, factory = reference.rpartition(":")
     if colon and file.endswith(".py"):
         agent = _from_factory(Path(file), factory, environment, device)
-    elif trust and holds_code(Path(reference).expanduser()):
-        agent = _from_code(Path(reference).expanduser(), environment, device)
+    elif trust and (content := code_in(path := Path(reference).expanduser())):
+        agent = _from_code(path, content, environment, device)
     else:
         agent = _from_weights(reference, environment, device)
     wanted = environment.environment if isinstance(environment, Interface) else environment
@@ -100,25 +100,26 @@ def zip_of(reference: str) -> Path | None:
     return path if path.suffix.lower() == ".zip" and path.is_file() else None
 
 
-def holds_code(path: Path) -> bool:
-    """Whether a file that is there holds a network as code, and not only tensors of a network that is known here."""
-    suffix = path.suffix.lower()
-    if not path.is_file() or suffix not in {*_SAVED_BY_TORCH, EXPORTED}:
-        return False
-    if is_code(path):
-        return True
+def code_in(path: Path) -> bytes | None:
+    """The content of a file that holds a network as code; None of one that is not there, or holds no more than a state dict
+    or the tensors of a network that is known here."""
+    if not path.is_file() or path.suffix.lower() not in {*_SAVED_BY_TORCH, EXPORTED}:
+        return None
     content = path.read_bytes()
+    if kind_of(path, content) is not None:
+        return content
     with suppress(WeightsError):
         read_tensors(content, str(path))
-        return False  # a state dict
+        return None
     with suppress(WeightsError):
-        return not is_actor_critic(earlier_names(read_pickled(content, str(path))))
-    return True
+        if is_actor_critic(earlier_names(read_pickled(content, str(path)))):
+            return None
+    return content
 
 
-def _from_code(path: Path, environment: str | Interface | None, device: torch.device | str) -> Agent:
+def _from_code(path: Path, content: bytes, environment: str | Interface | None, device: torch.device | str) -> Agent:
     with _importable(path.parent):
-        network = load_trusted(path, device)
+        network = load_trusted(path, content, device)
     agent = wrap(network, _interface(path, environment), name=path.stem, device=device)
     return replace(agent, spec=replace(agent.spec, fingerprint=" ".join([file_digest(path), *sources(network)])))
 
@@ -197,7 +198,7 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
         f"{path} holds no agent that is known here; its tensors are {listed(weights)}",
         expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
         "(conv1, conv2, conv3, linear1, actor_linear, critic_linear)",
-        todo="write a function that builds your network and loads these weights, and name it as path.py:factory"
+        todo=WAY_OUT
         + (", or say --trust if it holds a whole network and you trust its maker" if suffix in _SAVED_BY_TORCH else ""),
     )
 

@@ -4,7 +4,6 @@ and a linear head each for the action logits and the value.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
@@ -23,9 +22,7 @@ class PolicyNetwork(nn.Module):
         self, actions: int, network: NetworkSize = "nature", observation_shape: tuple[int, int, int] = (4, 84, 84)
     ) -> None:
         super().__init__()
-        self.convolutions = convolution_layers(observation_shape[0], network)
-        with torch.no_grad():
-            features = self.convolutions(torch.zeros(1, *observation_shape)).shape[1]
+        self.convolutions, features = convolution_layers(observation_shape, network)
         self.hidden = nn.Sequential(nn.Linear(features, HIDDEN[network]), nn.ReLU())
         self.actor, self.critic = nn.Linear(HIDDEN[network], actions), nn.Linear(HIDDEN[network], 1)
 

@@ -22,6 +22,7 @@ from weakspot.games import resolve_game
 
 FRAMES = 4
 WRAPPERS = ("AtariWrapper",)
+WAY_OUT = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
 
 
 @dataclass(frozen=True)
@@ -104,42 +105,33 @@ GRAYS = ("gymnasium.wrappers.GrayScaleObservation", "gymnasium.wrappers.gray_sca
 """Those of gymnasium before 1.0, with OpenCV's weights of the colours, as here; later ones have others."""
 
 
-def _shown(settings: dict[str, Any], source: Path, environment: str, make: dict[str, Any]) -> dict[str, Any]:
+def _shown(settings: dict[str, Any], source: Path, environment: str, make: Any) -> dict[str, Any]:
     """The entries of a description that say what the wrappers did."""
-    shown: dict[str, Any] = {"id": environment, "frames": settings.get("frame_stack") or 1, "gray": False, "size": None}
-    shown |= {"make": make, "frame_skip": 1}
-    seen: set[str] = set()
+    wrapped: dict[str, Any] = {}
     for name, told in _wrappers(settings, source):
-        if name in SKIPS and set(told) <= {"skip"}:
-            kind, shown["frame_skip"] = "skip", told.get("skip", 4)
-        elif name in RESIZES and set(told) == {"shape"}:
-            side = told["shape"]
-            kind, shown["size"] = "size", tuple(side) if isinstance(side, list | tuple) else (side, side)
-        elif name in GRAYS and set(told) <= {"keep_dim"}:
-            kind, shown["gray"] = "gray", True
-        else:
-            kind = ""
-        if not kind or kind in seen:
+        entry = _entry(name, told)
+        if entry is None or entry[0] in wrapped:
             raise AgentError(
-                f"{source} says env_wrapper: {name} {told or ''}".rstrip() + (" once more" if kind else ""),
+                f"{source} says env_wrapper: {name} {told or ''}".rstrip() + (" once more" if entry else ""),
                 expected=f"each at most once: {', '.join((*SKIPS, *RESIZES, *GRAYS))}",
                 todo="name the zip itself, and describe the environment in a TOML file if that can say it",
             )
-        seen.add(kind)
+        wrapped[entry[0]] = entry[1]
     if around := settings.get("vec_env_wrapper"):
-        raise AgentError(f"{source} says vec_env_wrapper: {around}", expected="none", todo=TODO)
-    numbers = [shown["frames"], shown["frame_skip"], *(shown["size"] or ())]
-    if (
-        not all(isinstance(number, int) for number in numbers)
-        or len(shown["size"] or "hw") != 2
-        or not isinstance(make, dict)
-    ):
-        raise AgentError(
-            f"{source} says frames, skip and size of {numbers}, and {source.with_name('args.yml')} env_kwargs: {make}",
-            expected="whole numbers, and arguments by name",
-            todo="name the zip itself, and describe the environment in a TOML file",
-        )
-    return shown
+        raise AgentError(f"{source} says vec_env_wrapper: {around}", expected="none", todo=WAY_OUT)
+    return {"id": environment, "frames": settings.get("frame_stack") or 1, "gray": False, "make": make, **wrapped}
+
+
+def _entry(name: str, told: dict[str, Any]) -> tuple[str, Any] | None:
+    """The entry of a description that says what a wrapper did; None where none does."""
+    if name in SKIPS and set(told) <= {"skip"}:
+        return "frame_skip", told.get("skip", 4)
+    if name in RESIZES and set(told) == {"shape"}:
+        side = told["shape"]
+        return "size", list(side) if isinstance(side, list | tuple) else [side, side]
+    if name in GRAYS and set(told) <= {"keep_dim"}:
+        return "gray", True
+    return None
 
 
 def _wrappers(settings: dict[str, Any], source: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -151,13 +143,10 @@ def _wrappers(settings: dict[str, Any], source: Path) -> list[tuple[str, dict[st
         for name, told in pairs:
             if not isinstance(name, str) or not isinstance(told or {}, dict):
                 raise AgentError(
-                    f"{source} says env_wrapper: {given}", expected="names of wrappers, with arguments by name", todo=TODO
+                    f"{source} says env_wrapper: {given}", expected="names of wrappers, with arguments by name", todo=WAY_OUT
                 )
             wrappers.append((name, dict(told or {})))
     return wrappers
-
-
-TODO = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
 
 
 def _check_normalised(settings: dict[str, Any], source: Path) -> None:
@@ -167,7 +156,7 @@ def _check_normalised(settings: dict[str, Any], source: Path) -> None:
             f"{source} says normalize: {settings['normalize']}, so the agent saw observations scaled by running statistics, "
             "which are in a pickle (vecnormalize.pkl)",
             expected="an agent that sees the frames as they are",
-            todo=TODO,
+            todo=WAY_OUT,
         )
 
 
@@ -180,7 +169,7 @@ def _check_atari(settings: dict[str, Any], source: Path) -> None:
         raise AgentError(
             f"{source} says env_wrapper: {wrappers}, vec_env_wrapper: {around}, frame_stack: {settings.get('frame_stack')}",
             expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, as it is, and {FRAMES} frames",
-            todo=TODO,
+            todo=WAY_OUT,
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import ScoresAre
-from weakspot.agents.fitting import check_actions, fitted
+from weakspot.agents.fitting import WAY_OUT, check_actions, fitted
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
 from weakspot.errors import MismatchError, WeightsError
@@ -31,7 +31,6 @@ KERNELS, STRIDES = (8, 4, 3), (4, 2, 1)
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """Those that a policy's ``activation_fn`` may name."""
 EXTRACTOR = "stable_baselines3.common.torch_layers.NatureCNN"
-WAY_OUT = "write a function that builds your network and loads these weights, and name it as path.py:factory"
 
 
 @dataclass(frozen=True)

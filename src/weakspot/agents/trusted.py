@@ -5,10 +5,11 @@ Reading any of these can run anything, so nothing here is called unless the user
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -61,29 +62,32 @@ class Scripted(nn.Module):
         return self.script(observation)
 
 
-def is_code(path: Path) -> bool:
-    """Whether a file is a TorchScript or ``torch.export`` archive."""
-    return path.suffix.lower() == EXPORTED or is_script(path.read_bytes())
+def kind_of(path: Path, content: bytes) -> Literal["export", "script"] | None:
+    """Which archive of code a file is, if it is one."""
+    if path.suffix.lower() == EXPORTED:
+        return "export"
+    return "script" if is_script(content) else None
 
 
-def load_trusted(path: Path, device: torch.device | str) -> nn.Module:
+def load_trusted(path: Path, content: bytes, device: torch.device | str) -> nn.Module:
     """The network in a file, **running whatever the file says**.
 
     Args:
         path: an archive of ``torch.export.save`` (``.pt2``) or ``torch.jit.save``, or a file of ``torch.save`` with a whole
             network in it, whose classes must be importable.
+        content: of the file.
         device: where to compute.
 
     Raises:
         WeightsError: it cannot be read, or holds no network.
     """
     try:
-        if path.suffix.lower() == EXPORTED:
-            program = passes.move_to_device_pass(torch.export.load(path), str(device))
-            return Traced(program.module())
-        if is_script(path.read_bytes()):
-            return Scripted(torch.jit.load(path, map_location=device))
-        loaded = torch.load(path, map_location=device, weights_only=False)
+        kind, file = kind_of(path, content), io.BytesIO(content)
+        if kind == "export":
+            return Traced(passes.move_to_device_pass(torch.export.load(file), str(device)).module())
+        if kind == "script":
+            return Scripted(torch.jit.load(file, map_location=device))
+        loaded = torch.load(file, map_location=device, weights_only=False)
     except Exception as error:  # the file's own code can fail in any way
         raise WeightsError(
             f"{path} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:300]}",

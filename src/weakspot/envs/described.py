@@ -92,13 +92,22 @@ def read_description(path: Path) -> Description:
             expected="id, and nothing that is not known",
             todo=todo,
         )
-    _check_types(told, path)
+    return description_of(told, path)
+
+
+def description_of(told: dict[str, Any], source: Path) -> Description:
+    """The description that known entries make; without a size, the environment keeps its own.
+
+    Raises:
+        ConfigError: an entry is of the wrong type; ``source`` is where it stands.
+    """
+    _check_types(told, source)
     settings: dict[str, Any] = {"size": None}
     settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     try:
         return Description(**settings)
     except TypeError as error:
-        raise ConfigError(f"{path}: {error}", expected="values as in the example", todo=todo) from error
+        raise ConfigError(f"{source}: {error}", expected=f"values as in the example of {__name__}") from error
 
 
 def _check_types(told: dict[str, Any], path: Path) -> None:

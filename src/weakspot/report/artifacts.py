@@ -61,6 +61,11 @@ class AgentRecord:
     card: Card | None
     action_bounds: np.ndarray | None
 
+    @property
+    def continuous(self) -> bool:
+        """Whether its actions are rows of numbers."""
+        return self.action_bounds is not None
+
 
 @dataclass(frozen=True)
 class Overview:

@@ -66,7 +66,7 @@ def judge(run: Run) -> Verdict:
         sentence = "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
         return Verdict("unknown", HEADLINES["unknown"], sentence)
     if run.agreement:
-        continuous = run.overview.agent is not None and run.overview.agent.action_bounds is not None
+        continuous = run.overview.agent is not None and run.overview.agent.continuous
         parts.append(_agreement(run.agreement, "does nearly the same" if continuous else "prefers the same action"))
     if run.samples:
         parts.append(_samples(run.samples))

@@ -156,7 +156,7 @@ def _is_policy(agent: AgentRecord | None) -> bool:
 
 
 def _is_continuous(agent: AgentRecord | None) -> bool:
-    return agent is not None and agent.action_bounds is not None
+    return agent is not None and agent.continuous
 
 
 def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
@@ -200,7 +200,7 @@ def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -
     taken = "most likely" if agent is not None and agent.acts == "sampled" else "taken"
     if _is_policy(agent):
         return f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
-    if agent is not None and agent.action_bounds is not None:
+    if _is_continuous(agent):
         return (
             f"Bars: the policy’s mean in each dimension of its action {of_state}, zero in the middle, before it is held "
             "within its bounds. Each dimension has a scale of its own, the same for every state here."

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from weakspot.agents.base import ends
 from weakspot.dataset import StateDataset
 from weakspot.types import Latent, State
 
@@ -96,6 +97,6 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     if dataset.agent.action_bounds is None:
         answer_variance[:actions] = answer_variance[:actions].mean()
     else:
-        low, high = torch.tensor(dataset.agent.action_bounds).unbind(dim=1)
+        low, high = ends(dataset.agent.action_bounds, answer_variance)
         answer_variance[:actions] = answer_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
     return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames)

@@ -8,6 +8,7 @@ matrix is that of both together, from one sample of each state, and the step is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -26,8 +27,7 @@ class ACKTR(A2C):
     Args:
         policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
         learning_rate: the most that the natural gradient is multiplied with, or a schedule of it.
-        kl: bound on the change of the predictions by one step.
-        damping, decay, momentum, inverse_every: see :class:`~weakspot.training.kfac.KFAC`.
+        kfac: further arguments of :class:`~weakspot.training.kfac.KFAC`, such as ``kl``.
         settings: further arguments of A2C, those of its own optimiser aside.
 
     Raises:
@@ -40,23 +40,17 @@ class ACKTR(A2C):
         env: Any,
         *,
         learning_rate: Any = 0.25,
-        kl: float = 1e-3,
-        damping: float = 1e-2,
-        decay: float = 0.99,
-        momentum: float = 0.9,
-        inverse_every: int = 10,
+        kfac: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         if unused := sorted({"max_grad_norm", "use_rms_prop", "rms_prop_eps"} & settings.keys()):
-            raise ConfigError(f"ACKTR with {', '.join(unused)}", expected="kl, which bounds its steps, instead")
-        self._steps = {
-            "kl": kl, "damping": damping, "decay": decay, "momentum": momentum, "inverse_every": inverse_every
-        }  # fmt: skip
+            raise ConfigError(f"ACKTR with {', '.join(unused)}", expected="kfac with kl, which bounds its steps")
+        self._kfac = kfac or {}
         super().__init__(policy, env, learning_rate=learning_rate, **settings)
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self.policy.optimizer = KFAC(self.policy, learning_rate=self.lr_schedule(1), **self._steps)
+        self.policy.optimizer = KFAC(self.policy, learning_rate=self.lr_schedule(1), **self._kfac)
 
     def train(self) -> None:
         """One step on what was just played."""

@@ -56,9 +56,7 @@ class ConvFeatures(BaseFeaturesExtractor):
     """
 
     def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
-        convolutions = convolution_layers(observation_space.shape[0], network)
-        with torch.no_grad():
-            features = convolutions(torch.zeros(1, *observation_space.shape)).shape[1]
+        convolutions, features = convolution_layers(observation_space.shape, network)
         super().__init__(observation_space, features)
         self.convolutions = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
