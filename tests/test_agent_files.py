@@ -256,8 +256,8 @@ def test_a_training_of_the_zoo_names_its_agent_and_environment(training, saved_d
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"normalize": True}, "running statistics"),
-        ({"normalize": "{'norm_obs': True}"}, "running statistics"),
+        ({"normalize": True}, "channels come first"),
+        ({"normalize": "{'norm_obs': True}"}, "channels come first"),
         ({"frame_stack": 2}, "frame_stack: 2"),
         ({"env_wrapper": ["mine.Wrapper"]}, "mine.Wrapper"),
         ({"env_wrapper": None}, "env_wrapper"),

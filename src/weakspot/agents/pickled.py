@@ -50,13 +50,21 @@ ADMITTED: dict[tuple[str, str], Any] = {
 
 
 class Husk:
-    """Stands for an object of a class that is not made."""
+    """Stands for an object of a class that is not made.
+
+    Attributes:
+        arguments: what it was to be made from.
+        state: what its attributes were to be.
+    """
 
     dump_patches = False  # asked for by torch.load
+    arguments: tuple[Any, ...] = ()
     state: Any = None
 
     def __new__(cls, *arguments: object, **named: object) -> Husk:
-        return object.__new__(cls)
+        made = object.__new__(cls)
+        made.arguments = arguments
+        return made
 
     def __init__(self, *arguments: object, **named: object) -> None:
         pass

@@ -153,10 +153,11 @@ def _check_normalised(settings: dict[str, Any], source: Path) -> None:
     normalize = settings.get("normalize")
     if normalize and not re.search(r"norm_obs\W*[:=]\s*False", str(normalize)):
         raise AgentError(
-            f"{source} says normalize: {settings['normalize']}, so the agent saw observations scaled by running statistics, "
-            "which are in a pickle (vecnormalize.pkl)",
-            expected="an agent that sees the frames as they are",
-            todo=WAY_OUT,
+            f"{source} says normalize: {settings['normalize']}; RL Zoo scales pictures before their channels come first, "
+            "and of such stable-baselines3 makes no CnnPolicy",
+            expected="an agent that saw the frames as they are",
+            todo="if a script of yours trained it on pictures that VecNormalize scaled, put vecnormalize.pkl beside the zip "
+            "and name the zip itself; otherwise " + WAY_OUT,
         )
 
 

@@ -2,12 +2,14 @@
 
 A zip has its settings as JSON (``data``), where every Python object stands twice: as a pickle and in words.  Only the
 words and the tensors (``policy.pth``) are read here, and the network is built anew from them: the convolutions of Mnih et
-al. 2015, the layers behind them as wide as the tensors say, and the heads.
+al. 2015, the layers behind them as wide as the tensors say, and the heads; in front of them what ``VecNormalize`` did.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from weakspot.agents.base import ScoresAre
 from weakspot.agents.fitting import WAY_OUT, check_actions, fitted
 from weakspot.agents.module import ModuleAgent
+from weakspot.agents.normalized import Normalized, Statistics, read_statistics, statistics_beside
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
 from weakspot.errors import MismatchError, WeightsError
 from weakspot.interface import Interface
@@ -30,6 +33,7 @@ KERNELS, STRIDES = (8, 4, 3), (4, 2, 1)
 """Of the three convolutions of ``NatureCNN``."""
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """Those that a policy's ``activation_fn`` may name."""
+NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf)")
 EXTRACTOR = "stable_baselines3.common.torch_layers.NatureCNN"
 
 
@@ -140,7 +144,53 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     check_actions(path, actions, interface)
     with unfilled():
         network, scores_are = _network(archive, interface)
+    if _is_normalized(archive):
+        network = Normalized(network, _statistics(path, sees))
     return fitted(network, path, interface, sees, scores_are, device)
+
+
+def statistics_of(path: Path) -> Path | None:
+    """The file of the statistics that the agent in a zip saw its observations scaled by; None where it saw them as they are.
+
+    Raises:
+        WeightsError: the zip cannot be read, or there is no such file beside it.
+    """
+    return statistics_beside(path) if _is_normalized(read_archive(path)) else None
+
+
+def _is_normalized(archive: Archive) -> bool:
+    """Whether the agent saw what ``VecNormalize`` shows: numbers on both sides of zero.
+
+    Raises:
+        WeightsError: it saw pictures in another range than 0 to 255.
+    """
+    dtype = str(_in_words(archive, "observation_space", "dtype"))
+    if dtype.endswith("uint8"):
+        return False
+    low, high = (_first(_in_words(archive, "observation_space", name)) for name in ("low", "high"))
+    if low == -high:
+        return True
+    if (low, high) != (0.0, 255.0):
+        raise _unknown(archive, f"that was trained on observations from {low:g} to {high:g} ({dtype}), not 0 to 255")
+    return False
+
+
+def _first(words: object) -> float:
+    """The first number of an array in numpy's words."""
+    found = NUMBER.search(str(words))
+    return float(found.group()) if found else math.nan
+
+
+def _statistics(path: Path, sees: tuple[int, ...]) -> Statistics:
+    beside = statistics_beside(path)
+    statistics = read_statistics(beside)
+    if statistics.mean.shape != sees:
+        raise WeightsError(
+            f"{beside} scales observations of shape {statistics.mean.shape}, and the agent in {path} sees {sees}",
+            expected="those of the stacks that it saw, channels first: of VecNormalize put around VecTransposeImage",
+            todo="name the file that was saved with this agent vecnormalize.pkl",
+        )
+    return statistics
 
 
 def _action_count(archive: Archive, interface: Interface) -> int:

@@ -3,13 +3,15 @@ holds."""
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
 
-from weakspot.agents.sb3 import read_archive
+from weakspot.agents.sb3 import read_archive, statistics_of
 from weakspot.errors import WeightsError
 
 
@@ -29,6 +31,9 @@ def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
     kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
     try:  # nothing is to be replayed
         model = kind.load(path, device="cpu", custom_objects={"buffer_size": 1})
+        if statistics := statistics_of(path):
+            normalizes: VecNormalize = pickle.loads(statistics.read_bytes())
+            observations = np.asarray(normalizes.normalize_obs(observations))
         actions, _ = model.predict(observations, deterministic=True)
     except Exception as error:  # the zip's own code can fail in any way
         raise WeightsError(

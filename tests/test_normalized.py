@@ -1,0 +1,188 @@
+"""Observations that VecNormalize scaled: as stable-baselines3 itself scales them, and read without running its pickle."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from canary import Canary
+from noise import Noise, images
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
+
+from weakspot.agents.base import Perceiver
+from weakspot.agents.load import load_agent
+from weakspot.agents.normalized import Normalized, Statistics, read_statistics
+from weakspot.agents.sb3 import statistics_of
+from weakspot.checkup import CheckConfig, check_up
+from weakspot.errors import WeightsError
+from weakspot.saliency import guided_gradient
+
+torch.set_num_threads(1)
+PONG = "PongNoFrameskip-v4"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[PPO, VecNormalize, Path]:
+    """A PPO that saw Pong through VecNormalize, with what it saved."""
+    folder = tmp_path_factory.mktemp("normalised")
+    seen = VecNormalize(VecTransposeImage(VecFrameStack(make_atari_env(PONG, n_envs=1, seed=0), 4)))
+    model = PPO("CnnPolicy", seen, policy_kwargs={"normalize_images": False}, n_steps=64, batch_size=32, n_epochs=1, seed=0)
+    model.learn(128)
+    model.save(folder / PONG)
+    seen.save(str(folder / "vecnormalize.pkl"))
+    return model, seen, folder / f"{PONG}.zip"
+
+
+def test_an_agent_answers_as_it_does_behind_vec_normalize(trained):
+    model, seen, path = trained
+    observations = torch.cat([images(), torch.from_numpy(seen.get_original_obs()).float()])
+    normalized = torch.from_numpy(seen.normalize_obs(observations.numpy().astype(np.uint8)))
+    assert normalized.abs().max() == seen.clip_obs, "some pixels never change, so that the clip is needed"
+    with torch.no_grad():
+        theirs = model.policy.get_distribution(normalized).distribution
+        ours = load_agent(str(path))(observations)
+    assert isinstance(theirs, torch.distributions.Categorical)
+    torch.testing.assert_close(ours.scores, theirs.logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.value, model.policy.predict_values(normalized)[:, 0].detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_the_statistics_are_those_of_vec_normalize(trained):
+    _, seen, path = trained
+    statistics = read_statistics(path.with_name("vecnormalize.pkl"))
+    assert isinstance(seen.obs_rms, RunningMeanStd)
+    np.testing.assert_array_equal(statistics.mean, seen.obs_rms.mean)
+    np.testing.assert_array_equal(statistics.variance, seen.obs_rms.var)
+    assert (statistics.epsilon, statistics.clip) == (seen.epsilon, seen.clip_obs)
+
+
+def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
+    _, _, path = trained
+    findings = {}
+    for finding in check_up(CheckConfig(agent=str(path), trust=True, episodes=2, longest=4)):
+        findings[finding.name] = finding
+        if finding.name == "tells where it looks":
+            break
+    assert findings["does what stable-baselines3 does"].passed, findings
+    assert findings["tells where it looks"].passed, findings
+
+
+def test_a_clipped_pixel_has_no_slope_and_guided_backpropagation_is_defined():
+    statistics = Statistics(np.zeros((1, 1, 2)), np.array([[[1e4, 1.0]]]), 1e-8, 10.0)
+    network = Normalized(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2)), statistics)
+    observation = torch.tensor([[[[50.0, 50.0]]]], requires_grad=True)
+    network(observation).sum().backward()
+    assert observation.grad is not None
+    assert observation.grad[0, 0, 0, 0] != 0
+    assert observation.grad[0, 0, 0, 1] == 0
+
+
+def test_guided_backpropagation_looks_through_the_scaling(trained):
+    _, _, path = trained
+    agent = load_agent(str(path))
+    state = torch.rand(1, 4, 84, 84, generator=torch.Generator().manual_seed(0))
+    assert guided_gradient(Perceiver(agent, lambda s: 255.0 * s), state).abs().sum() > 0
+
+
+def save_changed(seen: VecNormalize, change: Callable[[VecNormalize], None], path: Path) -> None:
+    """Saves what was seen with something about it changed."""
+    changed = pickle.loads(pickle.dumps(seen))
+    change(changed)
+    vars(changed).update(venv=None, class_attributes=None, returns=None)  # which are not saved
+    changed.save(str(path))
+
+
+def test_statistics_are_part_of_what_an_agent_is(trained, tmp_path):
+    _, seen, path = trained
+    before = load_agent(str(path)).spec.fingerprint
+    other = shutil.copy(path, tmp_path / path.name)
+    save_changed(
+        seen, lambda changed: setattr(changed.obs_rms, "mean", changed.obs_rms.mean + 1.0), tmp_path / "vec_normalize.pkl"
+    )
+    assert load_agent(str(other)).spec.fingerprint != before
+
+
+def test_a_checkpoint_has_its_own_statistics(trained, tmp_path):
+    _, _, path = trained
+    shutil.copy(path, tmp_path / "rl_model_2000_steps.zip")
+    own = shutil.copy(path.with_name("vecnormalize.pkl"), tmp_path / "rl_model_vecnormalize_2000_steps.pkl")
+    shutil.copy(own, tmp_path / "vecnormalize.pkl")
+    assert statistics_of(tmp_path / "rl_model_2000_steps.zip") == own
+
+
+def test_the_pickle_is_not_run(trained, tmp_path):
+    _, _, path = trained
+    canary = tmp_path / "canary"
+    zipped = shutil.copy(path, tmp_path / path.name)
+    (tmp_path / "vecnormalize.pkl").write_bytes(pickle.dumps({"obs_rms": Canary(canary)}))
+    with pytest.raises(WeightsError, match=r"vecnormalize\.pkl cannot be read"):
+        load_agent(str(zipped))
+    assert not canary.exists()
+
+
+def test_without_its_statistics_an_agent_is_refused(trained, tmp_path):
+    _, _, path = trained
+    alone = shutil.copy(path, tmp_path / path.name)
+    with pytest.raises(WeightsError, match="statistics it scaled them by are not beside it"):
+        load_agent(str(alone))
+
+
+class Pictures(Noise):
+    """Noise with channels last, as environments show pictures."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (84, 84, 1), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean[:1]), "do not fit"),
+        (lambda seen: setattr(seen.obs_rms, "var", -seen.obs_rms.var), "not finite, or do not fit"),
+        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean * np.nan), "not finite"),
+        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean.astype(int)), "int64"),
+        (lambda seen: setattr(seen, "clip_obs", 0.0), "clip_obs 0.0"),
+        (lambda seen: setattr(seen, "obs_rms", {"picture": seen.obs_rms}), "cannot be read"),
+    ],
+)
+def test_statistics_that_make_no_sense_are_refused(trained, tmp_path, change, words):
+    _, seen, path = trained
+    zipped = shutil.copy(path, tmp_path / path.name)
+    save_changed(seen, change, tmp_path / "vecnormalize.pkl")
+    with pytest.raises(WeightsError, match=words):
+        load_agent(str(zipped))
+
+
+def test_statistics_of_other_pictures_are_refused(trained, tmp_path):
+    _, _, path = trained
+    zipped = shutil.copy(path, tmp_path / path.name)
+    VecNormalize(DummyVecEnv([Pictures])).save(str(tmp_path / "vecnormalize.pkl"))
+    with pytest.raises(WeightsError, match=r"\(84, 84, 1\), and the agent .* sees \(4, 84, 84\)"):
+        load_agent(str(zipped))
+
+
+def test_pictures_in_a_range_that_is_not_ours_are_refused(tmp_path):
+    class Unit(Noise):
+        observation_space = gymnasium.spaces.Box(0.0, 1.0, (4, 84, 84), np.float32)
+
+    DQN("CnnPolicy", Unit(), buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
+    with pytest.raises(WeightsError, match=r"from 0 to 1 \(float32\), not 0 to 255"):
+        load_agent(str(tmp_path / f"{PONG}.zip"))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "words"), [({}, "NatureCNN only with images"), ({"normalize_images": False}, "Kernel size")]
+)
+def test_rl_zoo_cannot_train_on_scaled_pictures(kwargs, words):
+    """It scales first, then stacks, and leaves it to stable-baselines3 to bring the channels of bytes, and only of bytes, to
+    the front: such an agent, which is refused here, does not exist."""
+    seen = VecFrameStack(VecNormalize(make_atari_env(PONG, n_envs=1, seed=0)), 4)
+    with pytest.raises((AssertionError, RuntimeError), match=words):
+        PPO("CnnPolicy", seen, policy_kwargs=kwargs)
