@@ -26,7 +26,7 @@ from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
+from weakspot.dataset import StateDataset, as_state
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment, Description
 from weakspot.envs.make import environment_factory
@@ -504,6 +504,22 @@ def test_a_training_of_the_zoo_tells_how_its_environment_was_shown(tmp_path):
     assert factory().spec.preprocessing["frame_skip"] == 3, "the folder knows more than the id does"
 
 
+def test_gray_frames_are_those_of_gymnasium_today(tmp_path):
+    wrappers = [
+        {"rl_zoo3.wrappers.YAMLCompatResizeObservation": {"shape": [40, 36]}},
+        {"gymnasium.wrappers.transform_observation.GrayscaleObservation": {"keep_dim": True}},
+    ]
+    _, factory, _ = load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1", env_wrapper=wrappers)), None, "cpu")
+    environment = factory()
+    shown = environment.reset(5)
+    resized = gymnasium.wrappers.ResizeObservation(gymnasium.make("Sliding-v0"), (40, 36))
+    theirs, _ = gymnasium.wrappers.GrayscaleObservation(resized).reset(seed=int(np.random.default_rng(5).integers(2**31)))
+    np.testing.assert_array_equal(shown.observation[-1], theirs)
+    state = np.stack([np.zeros_like(shown.frame), shown.frame])[None]
+    lost = environment.observe(as_state(state)).numpy()[0, -1] - shown.observation[-1]
+    assert lost.min() > -1e-3 and lost.max() < 1.001, "the agent sees the state's own gray, rounded down"
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
@@ -513,10 +529,10 @@ def test_a_training_of_the_zoo_tells_how_its_environment_was_shown(tmp_path):
         ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": 2}]}, "arguments by name"),
         ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2.5}}]}, "whole numbers"),
         ({"env_wrapper": 3}, "names of wrappers"),
-        ({"env_wrapper": ["gymnasium.wrappers.transform_observation.GrayscaleObservation"]}, "GrayscaleObservation"),
+        ({"env_wrapper": ["gymnasium.wrappers.RescaleObservation"]}, "RescaleObservation"),
         ({"env": "antigravity:Sliding-v0"}, "without a module"),
         ({"vec_env_wrapper": "mine.Around"}, "mine.Around"),
-        ({"normalize": True}, "running statistics"),
+        ({"normalize": True}, "channels come first"),
         ({"make": {"colour": 1}}, "cannot make"),
     ],
 )

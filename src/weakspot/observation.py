@@ -15,9 +15,10 @@ GRAY = (0.2989, 0.5870, 0.1140)
 """Weights of red, green and blue in the emulator's own gray palette."""
 
 
-def gray_observation(state: State) -> Observation:
-    """Gray stacks (b, k, h, w) in 0 to 255 from colour stacks (b, 3k, h, w) in 0 to 1."""
-    weights = 255.0 * torch.tensor(GRAY, dtype=state.dtype, device=state.device)
+def gray_observation(state: State, colours: tuple[float, float, float] = GRAY) -> Observation:
+    """Gray stacks (b, k, h, w) in 0 to 255 from colour stacks (b, 3k, h, w) in 0 to 1, red, green and blue weighted by
+    ``colours``."""
+    weights = 255.0 * torch.tensor(colours, dtype=state.dtype, device=state.device)
     mixing = torch.kron(torch.eye(state.shape[1] // 3, dtype=state.dtype, device=state.device), weights[:, None])
     return (state.permute(0, 2, 3, 1) @ mixing).permute(0, 3, 1, 2)  # one product with (3k, k): fast, the channels last
 

@@ -101,8 +101,13 @@ RESIZES = (
     "gymnasium.wrappers.resize_observation.ResizeObservation",
     "gymnasium.wrappers.transform_observation.ResizeObservation",
 )
-GRAYS = ("gymnasium.wrappers.GrayScaleObservation", "gymnasium.wrappers.gray_scale_observation.GrayScaleObservation")
-"""Those of gymnasium before 1.0, with OpenCV's weights of the colours, as here; later ones have others."""
+GRAYS = {
+    "gymnasium.wrappers.GrayScaleObservation": True,
+    "gymnasium.wrappers.gray_scale_observation.GrayScaleObservation": True,
+    "gymnasium.wrappers.GrayscaleObservation": [0.2125, 0.7154, 0.0721],
+    "gymnasium.wrappers.transform_observation.GrayscaleObservation": [0.2125, 0.7154, 0.0721],
+}
+"""As gymnasium had it before 1.0, with OpenCV's weights of the colours, and since, with weights of its own."""
 
 
 def _shown(settings: dict[str, Any], source: Path, environment: str, make: Any) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def _entry(name: str, told: dict[str, Any]) -> tuple[str, Any] | None:
         side = told["shape"]
         return "size", list(side) if isinstance(side, list | tuple) else [side, side]
     if name in GRAYS and set(told) <= {"keep_dim"}:
-        return "gray", True
+        return "gray", GRAYS[name]
     return None
 
 

@@ -4,7 +4,7 @@ A description is an id, which stands for four gray frames of 84x84, or a TOML fi
 
     id = "CarRacing-v3"          # what gymnasium.make is given
     frames = 4                   # k, frames in a state
-    gray = true                  # what the agent sees of each; the state model always sees colour
+    gray = true                  # what the agent sees of each, false for colour; the state model always sees colour
     size = [84, 84]              # height and width; leave it out to keep the environment's own
     crop = [0, 12, 0, 0]         # pixels cut off the picture before it is resized: top, bottom, left, right
     frame_skip = 1               # steps that an action is held
@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -46,7 +47,9 @@ class Description:
     Attributes:
         id: what ``gymnasium.make`` is given.
         frames: k, frames in a state.
-        gray: whether the agent sees gray frames; otherwise colour, the channels of each frame together.
+        gray: whether the agent sees gray frames, as OpenCV makes them, or three weights of red, green and blue, for gray
+            frames that are rounded down, as gymnasium's ``GrayscaleObservation`` makes them; otherwise colour, the channels
+            of each frame together.
         size: height and width of a frame, or None for the environment's own.
         crop: pixels that are cut off before: top, bottom, left, right.
         frame_skip: steps that an action is held; rewards are added up.
@@ -56,7 +59,7 @@ class Description:
 
     id: str
     frames: int = 4
-    gray: bool = True
+    gray: bool | tuple[float, float, float] = True
     size: tuple[int, int] | None = (84, 84)
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     frame_skip: int = 1
@@ -102,6 +105,7 @@ def description_of(told: dict[str, Any], source: Path) -> Description:
         ConfigError: an entry is of the wrong type; ``source`` is where it stands.
     """
     _check_types(told, source)
+    _check_gray(told.get("gray", True), source)
     settings: dict[str, Any] = {"size": None}
     settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     try:
@@ -118,6 +122,17 @@ def _check_types(told: dict[str, Any], path: Path) -> None:
     names = told.get("actions", [])
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
         raise ConfigError(f"{path} says actions = {names!r}", expected="a list of different names")
+
+
+def _check_gray(gray: Any, path: Path) -> None:
+    if isinstance(gray, bool):
+        return
+    numbers = isinstance(gray, list) and len(gray) == 3 and all(isinstance(weight, int | float) for weight in gray)
+    if not numbers or min(gray) < 0 or not 0 < sum(gray) <= 1 + 1e-6:
+        raise ConfigError(
+            f"{path} says gray = {gray!r}",
+            expected="true, false, or three weights of red, green and blue that add up to 1 at most",
+        )
 
 
 class DescribedEnvironment:
@@ -163,7 +178,7 @@ class DescribedEnvironment:
             height=self._size[0],
             width=self._size[1],
             channels=3,
-            gray=told.gray,
+            gray=bool(told.gray),
             preprocessing=asdict(told) | {"resize": "area"},
             action_bounds=self._bounds,
         )
@@ -171,7 +186,10 @@ class DescribedEnvironment:
     @property
     def observe(self) -> Callable[[State], Observation]:
         """The observation as a differentiable function of the state."""
-        return gray_observation if self.description.gray else colour_observation
+        gray = self.description.gray
+        if isinstance(gray, tuple):
+            return partial(gray_observation, colours=gray)
+        return gray_observation if gray else colour_observation
 
     def reset(self, seed: int | None = None) -> Step:
         """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
@@ -268,7 +286,10 @@ class DescribedEnvironment:
         return self._step
 
     def _observation(self) -> np.ndarray:
-        if self.description.gray:
+        gray = self.description.gray
+        if isinstance(gray, tuple):
+            return np.stack([np.sum(frame * np.array(gray), axis=-1).astype(np.uint8) for frame in self._frames])
+        if gray:
             return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
