@@ -24,7 +24,7 @@ from stable_baselines3 import A2C, DQN
 
 from weakspot.agents.base import Agent
 from weakspot.agents.load import load_agent
-from weakspot.checkup import CheckConfig, check_up
+from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
 
 PONG = "PongNoFrameskip-v4"
 
@@ -72,7 +72,7 @@ def main() -> None:
             model.save(path)
             started = time.perf_counter()
             for finding in check_up(CheckConfig(agent=str(path))):
-                if finding.name == "guided backpropagation":
+                if finding.name == LAST_BEFORE_PLAY:
                     break
             result[type(model).__name__] = {
                 "load_and_check_seconds": round(time.perf_counter() - started, 2),

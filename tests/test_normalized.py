@@ -22,7 +22,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.agents.load import load_agent
 from weakspot.agents.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.sb3 import statistics_of
-from weakspot.checkup import CheckConfig, check_up
+from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
 from weakspot.errors import WeightsError
 from weakspot.saliency import guided_gradient
 
@@ -69,10 +69,10 @@ def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
     findings = {}
     for finding in check_up(CheckConfig(agent=str(path), trust=True, episodes=2, longest=4)):
         findings[finding.name] = finding
-        if finding.name == "tells where it looks":
+        if finding.name == LAST_BEFORE_PLAY:
             break
     assert findings["does what stable-baselines3 does"].passed, findings
-    assert findings["tells where it looks"].passed, findings
+    assert findings[LAST_BEFORE_PLAY].passed, findings
 
 
 def test_a_clipped_pixel_has_no_slope_and_guided_backpropagation_is_defined():

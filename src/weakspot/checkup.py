@@ -28,6 +28,8 @@ STATES, EVERY = 64, 4
 """Observations that the checks look at, and decisions from one to the next."""
 CLOSE = 1e-3
 """Answers that differ by less than this, of the spread of the answers, are the same."""
+LAST_BEFORE_PLAY = "tells where it looks"
+"""The check after which the agent plays."""
 SALIENCY = {"guided": "guided backpropagation", "gradient": "gradient"}
 """What the rules of :mod:`weakspot.saliency` are called."""
 LEAST_SPREAD = 1e-4
@@ -171,9 +173,9 @@ def check_up(
         yield _as_its_framework(agent, archive, seen)
     try:
         saliency(perceive, made_up_state(environment.spec, agent.device))
-        yield Finding("tells where it looks", True, f"its {SALIENCY[config.saliency]} is defined")
+        yield Finding(LAST_BEFORE_PLAY, True, f"its {SALIENCY[config.saliency]} is defined")
     except SaliencyError as error:
-        yield Finding("tells where it looks", False, error.seen, error.todo)
+        yield Finding(LAST_BEFORE_PLAY, False, error.seen, error.todo)
     environment.close()
     yield from _plays(agent, factory, environment.spec, config, progress)
 
