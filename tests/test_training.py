@@ -26,10 +26,18 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
 from weakspot.training.config import DoubleDQNConfig, command_of
-from weakspot.training.double_dqn import HELD_EXPONENT, HELD_MOST, blocks
+from weakspot.training.double_dqn import (
+    HELD_EXPONENT,
+    HELD_MOST,
+    blocks,
+    build_double_dqn,
+    dueling_weights,
+    learning_rate,
+    start_from,
+)
 from weakspot.training.evaluate import evaluate, greedy
-from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, dueling_weights, finish
-from weakspot.training.train_double_dqn import build, learn, learning_rate, start_from, train
+from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, finish
+from weakspot.training.train import learn, train
 
 torch.set_num_threads(1)
 
@@ -58,7 +66,8 @@ START = """
 import json, sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from weakspot.training.train_double_dqn import DoubleDQNConfig, learn
+from weakspot.training.train import learn
+from weakspot.training.config import DoubleDQNConfig
 learn(DoubleDQNConfig(**json.loads(sys.argv[1])), Path(sys.argv[2]), lambda line: print(line, flush=True))
 """
 
@@ -73,6 +82,8 @@ def killed(tmp_path_factory) -> Path:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
+    with open(folder / "metrics.jsonl", "a") as file:
+        file.write('{"step": 479, "updates": 999}\n{"step": 4')  # of evaluations behind the checkpoint, the last one cut
     return folder
 
 
@@ -103,11 +114,12 @@ def test_a_killed_training_goes_on(finished):
 def test_going_on_restores_everything_that_is_stored(killed, finished):
     stored = torch.load(killed / "checkpoint.pt", weights_only=True)
     model = learn(TINY, killed, lambda line: None)
-    assert (model.num_timesteps, model._n_updates, model._n_calls) == (480, stored["updates"], stored["calls"])
+    assert {name: getattr(model, name) for name in stored["counters"]} == stored["counters"]
+    assert (model.num_timesteps, stored["counters"].keys()) == (480, {"num_timesteps", "_n_updates", "_n_calls"})
     for name, tensor in model.policy.state_dict().items():
         assert torch.equal(tensor, stored["policy"][name]), name
     for name, tensor in model.average.state_dict().items():
-        assert torch.equal(tensor, stored["average"][name]), name
+        assert torch.equal(tensor, stored["kept"][name]), name
     kept = model.policy.optimizer.state_dict()["state"]
     assert kept and all(torch.equal(kept[i]["exp_avg"], stored["optimizer"]["state"][i]["exp_avg"]) for i in kept)
     online, target = model.q_net.state_dict(), model.q_net_target.state_dict()
@@ -147,7 +159,7 @@ def test_the_card_says_what_was_done(finished):
     card = cards.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
     assert card.training["settings"] == asdict(TINY)
-    assert card.training["command"] == command_of(TINY, str(folder))
+    assert card.training["command"] == command_of("double-dqn", TINY, str(folder))
     assert card.score["mean"] == pytest.approx(np.mean(card.score["scores"])) and len(card.score["scores"]) == 2
     policies = card.score["selection"]
     if policies:  # else the last policy is also the best one
@@ -172,8 +184,7 @@ def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
     del settings["final_episodes"]  # as an older version wrote it
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (tmp_path / "checkpoint.pt").write_bytes((folder / "checkpoint.pt").read_bytes())
-    stored = DoubleDQNConfig(**settings)
-    assert stored == replace(TINY, final_episodes=20)
+    assert DoubleDQNConfig(**{k: v for k, v in settings.items() if k != "algorithm"}) == replace(TINY, final_episodes=20)
     (tmp_path / "config.json").write_text(json.dumps(settings | {"final_episodes": 1}))
     path = finish(tmp_path, command="the exact command", name="mine", say=lambda line: None)
     card = cards.read_card(read_weights(path)[1], "agent")
@@ -186,11 +197,11 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
     folder, _ = finished
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     for which, action in (("checkpoint.pt", 1), ("best.pt", 3)):
-        average = {name: tensor.clone() for name, tensor in checkpoint["average"].items()}
+        average = {name: tensor.clone() for name, tensor in checkpoint["kept"].items()}
         average["advantage_stream.2.weight"].zero_()
         average["advantage_stream.2.bias"].copy_(torch.eye(9)[action])
-        torch.save(checkpoint | {"average": average, "steps": 480 - action, "score": 0.0}, tmp_path / which)
-    (tmp_path / "config.json").write_text(json.dumps(asdict(TINY) | {"final_episodes": 1}))
+        torch.save(checkpoint | {"kept": average, "steps": 480 - action, "score": 0.0}, tmp_path / which)
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "double-dqn"} | asdict(TINY) | {"final_episodes": 1}))
     card = cards.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
     selection = card.score["selection"]
     assert set(selection) == {"last", "best evaluation"}
@@ -224,7 +235,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(finished, tmp_path):
 
     folder, _ = finished
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    torch.save({"average": Evil(), "steps": 1}, tmp_path / "checkpoint.pt")
+    torch.save({"kept": Evil(), "steps": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(RunError):
         finish(tmp_path)
     assert not (tmp_path / "ran").exists()
@@ -240,7 +251,7 @@ def test_no_training_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def model():
-    model = build(TINY, first_env_seed=0)
+    model = build_double_dqn(TINY, first_env_seed=0)
     yield model
     model.env.close()
 
@@ -255,7 +266,7 @@ def test_the_mean_advantage_is_zero(model):
 
 def test_the_average_follows_the_online_network():
     config = replace(TINY, average=0.5, learning_starts=8, steps=8, envs=4)
-    model = build(config, first_env_seed=0)
+    model = build_double_dqn(config, first_env_seed=0)
     model.learn(8)  # fills the buffer; two updates
     before = [p.clone() for p in model.average.parameters()]
     model.train(1, 4)
@@ -310,7 +321,7 @@ def test_the_learning_rate_falls_linearly_where_it_is_asked_to():
     falling = replace(TINY, learning_rate=1e-3, final_learning_rate=1e-4)
     assert learning_rate(falling, 1.0) == 1e-3 and learning_rate(falling, 0.0) == pytest.approx(1e-4)
     assert learning_rate(falling, 0.5) == pytest.approx(5.5e-4)
-    model = build(falling, first_env_seed=0)
+    model = build_double_dqn(falling, first_env_seed=0)
     model.learn(480)
     assert model.policy.optimizer.param_groups[0]["lr"] < 2e-4
     model.env.close()
@@ -320,22 +331,22 @@ def test_a_training_starts_from_an_agent(finished):
     folder, _ = finished
     path = folder / "agent.safetensors"
     weights, _ = read_weights(path)
-    model = build(TINY, first_env_seed=0)
+    model = build_double_dqn(TINY, first_env_seed=0)
     start_from(model, path)
     for network in (model.q_net, model.q_net_target, model.average):
         taken = dueling_weights(network.state_dict())
         assert taken.keys() == weights.keys()
         assert all(torch.equal(taken[name], tensor.float()) for name, tensor in weights.items())
     model.env.close()
-    other = build(replace(TINY, network="small"), first_env_seed=0)
+    other = build_double_dqn(replace(TINY, network="small"), first_env_seed=0)
     with pytest.raises(WeightsError, match="another network"):
         start_from(other, path)
     other.env.close()
 
 
 def test_half_precision_answers_almost_alike():
-    with_half = build(replace(TINY, precision="bfloat16"), first_env_seed=0)
-    model = build(TINY, first_env_seed=0)
+    with_half = build_double_dqn(replace(TINY, precision="bfloat16"), first_env_seed=0)
+    model = build_double_dqn(TINY, first_env_seed=0)
     model.q_net.load_state_dict(with_half.q_net.state_dict())
     observation = torch.randint(256, (8, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     exact, half = model.q_net(observation), with_half.q_net(observation)
@@ -427,9 +438,11 @@ def test_impossible_settings_are_refused(change, error):
 
 
 def test_the_command_spells_out_every_setting():
-    command = command_of(TINY, "out")
+    command = command_of("double-dqn", TINY, "out")
     assert command.startswith("weakspot train-agent double-dqn --game ms_pacman --steps 480 ")
     assert command.endswith(" --output out")
     given = {name: value for name, value in asdict(TINY).items() if value is not None}
     assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in given.items())
-    assert "--start" not in command and "--start a.safetensors" in command_of(replace(TINY, start="a.safetensors"), "out")
+    assert "--start" not in command and "--start a.safetensors" in command_of(
+        "double-dqn", replace(TINY, start="a.safetensors"), "out"
+    )

@@ -5,31 +5,33 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, TypeAlias
 
 import torch
 import tyro
 
 from weakspot.progress import say
-from weakspot.training.config import DoubleDQNConfig
-from weakspot.training.train_double_dqn import train
+from weakspot.training.algorithms import algorithm_of
+from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
+from weakspot.training.train import train
+
+Chosen: TypeAlias = (
+    Annotated[DoubleDQNConfig, tyro.conf.subcommand("double-dqn")]
+    | Annotated[A2CConfig, tyro.conf.subcommand("a2c")]
+    | Annotated[ACKTRConfig, tyro.conf.subcommand("acktr")]
+)
 
 
-def train_agent(
-    algorithm: tyro.conf.Positional[Literal["double-dqn"]],
-    config: Annotated[DoubleDQNConfig, tyro.conf.arg(name="")],
-    output: Path | None = None,
-    threads: int = 1,
-) -> None:
+@tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) -> None:
     """Trains an agent on an Atari game; hours of work, which the same command goes on with after a kill.
 
     Args:
-        algorithm: double-dqn, the dueling double DQN of the paper's section 4.1.
-        config: its settings.
+        config: the algorithm, and its settings.
         output: the training's folder, runs/ALGORITHM-GAME-SEED by default.
         threads: of the tensor work; a second one pays where nothing else runs on its core.
     """
     torch.set_num_threads(threads)
-    folder = output or Path("runs") / f"{algorithm}-{config.game}-{config.seed}"
+    folder = output or Path("runs") / f"{algorithm_of(config)}-{config.game}-{config.seed}"
     agent = train(config, folder, say, command=shlex.join(["weakspot", *sys.argv[1:]]))
     say(f"agent: {agent}")

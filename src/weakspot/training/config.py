@@ -1,4 +1,4 @@
-"""Settings of a dueling double DQN training."""
+"""Settings of the trainings of agents."""
 
 from __future__ import annotations
 
@@ -15,21 +15,61 @@ from weakspot.precision import Precision
 
 
 @dataclass(frozen=True)
-class DoubleDQNConfig:
-    """Settings of a training.  The defaults are those of the last phase of the Pong agent that ships, on two
-    cores without a GPU; the paper's are in brackets."""
+class TrainingConfig:
+    """What all trainings have in common."""
 
     game: str = "pong"
     """Atari game, as the ROM is called."""
     steps: int = 600_000
     """Decisions of the agent, four emulator frames each [2,000,000]."""
     seed: int = 0
-    start: str | None = None
-    """File of an agent of the same network, whose weights the training starts from; none starts from random ones."""
     network: NetworkSize = "small"
     """Size of the network [nature]."""
     gamma: float = 0.99
     """Discount factor [0.95]."""
+    evaluate_every: int = 25_000
+    """Decisions from one evaluation, with a checkpoint, to the next."""
+    evaluation_episodes: int = 8
+    final_episodes: int = 20
+    """Episodes of each measurement after the training: choosing the policy, and its final score."""
+    episode_decisions: int = 27_000
+    """Games of an evaluation are cut after so many decisions; the default is the emulator's own 30 minutes of play."""
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
+        rom = resolve_game(self.game)
+        if rom != self.game:
+            raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
+        if self.network not in get_args(NetworkSize):
+            raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
+        self._whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
+        self._whole(0, "seed")
+        if not 0 < self.gamma <= 1:
+            raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N") from error
+
+    def _whole(self, least: int, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected=f"a whole number from {least} up")
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a number above 0")
+
+
+@dataclass(frozen=True)
+class DoubleDQNConfig(TrainingConfig):
+    """Settings of a dueling double DQN training.  The defaults are those of the last phase of the Pong agent that ships, on
+    two cores without a GPU; the paper's are in brackets."""
+
+    start: str | None = None
+    """File of an agent of the same network, whose weights the training starts from; none starts from random ones."""
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
     learning_rate: float = 2e-4
@@ -55,36 +95,15 @@ class DoubleDQNConfig:
     held for three decisions on average."""
     exploration_most: float = 0.2
     """epsilon that the most exploring environment keeps; those between are spaced geometrically (Horgan et al. 2018)."""
-    evaluate_every: int = 25_000
-    evaluation_episodes: int = 8
-    final_episodes: int = 20
-    """Episodes of each measurement after the training: choosing the policy, and its final score."""
-    episode_decisions: int = 27_000
-    """Games of an evaluation are cut after so many decisions; the default is the emulator's own 30 minutes of play."""
-    device: str = "cpu"
     precision: Precision = "auto"
     """Number format of the convolutions and hidden layers; auto takes the one the machine is fastest in."""
 
     def __post_init__(self) -> None:
-        """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
-        rom = resolve_game(self.game)
-        if rom != self.game:
-            raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
-        if self.network not in get_args(NetworkSize):
-            raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
+        super().__post_init__()
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
-        for name in (
-            *("steps", "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval"),
-            *("exploration_steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions"),
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 1 up")
-        for name in ("seed", "learning_starts"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 0 up")
-        if not 0 < self.gamma <= 1:
-            raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
+        self._whole(1, "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
+        self._whole(0, "learning_starts")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
         if not 0 < self.exploration_final <= self.exploration_most <= 1:
@@ -92,8 +111,7 @@ class DoubleDQNConfig:
                 f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
                 expected="numbers above 0, at most 1, the first not above the second",
             )
-        if not 0 < self.learning_rate < float("inf"):
-            raise ConfigError(f"learning_rate is {self.learning_rate}", expected="a number above 0")
+        self._positive("learning_rate")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
             raise ConfigError(
                 f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
@@ -106,15 +124,69 @@ class DoubleDQNConfig:
             )
         if self.buffer_size < self.envs:
             raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least the {self.envs} of envs")
-        try:
-            torch.device(self.device)
-        except RuntimeError as error:
-            raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N") from error
 
 
-def command_of(config: DoubleDQNConfig, folder: str) -> str:
+@dataclass(frozen=True)
+class ActorCriticConfig(TrainingConfig):
+    """What A2C and ACKTR have in common."""
+
+    envs: int = 16
+    """Environments played side by side."""
+    n_steps: int = 5
+    """Decisions in each of them from one update to the next, and rewards summed before bootstrapping."""
+    learning_rate: float = 7e-4
+    """At the start; it falls to 0, linearly over all steps."""
+    entropy: float = 0.01
+    """What the entropy of the policy is worth in the loss."""
+    value: float = 0.5
+    """Weight of the critic's squared error in the loss."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._whole(1, "envs", "n_steps")
+        self._positive("learning_rate", "value")
+        if not 0 <= self.entropy < float("inf"):
+            raise ConfigError(f"entropy is {self.entropy}", expected="a number from 0 up")
+
+
+@dataclass(frozen=True)
+class A2CConfig(ActorCriticConfig):
+    """Settings of an A2C training (Mnih et al. 2016), by RMSprop."""
+
+    max_grad_norm: float = 0.5
+    """Length that gradients are cut to."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("max_grad_norm")
+
+
+@dataclass(frozen=True)
+class ACKTRConfig(ActorCriticConfig):
+    """Settings of an ACKTR training (Wu et al. 2017)."""
+
+    envs: int = 32
+    """Environments played side by side."""
+    n_steps: int = 20
+    """Decisions in each of them from one update to the next, and rewards summed before bootstrapping."""
+    learning_rate: float = 0.25
+    """The most that the natural gradient is multiplied with; it falls to 0, linearly over all steps."""
+    kl: float = 1e-3
+    """Bound on the change of the predictions by one step."""
+    damping: float = 1e-2
+    """Added to every eigenvalue of the Fisher matrix."""
+    inverse_every: int = 10
+    """Steps from one inverse of the Fisher matrix to the next."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("kl", "damping")
+        self._whole(1, "inverse_every")
+
+
+def command_of(algorithm: str, config: TrainingConfig, folder: str) -> str:
     """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
     settings = " ".join(
         f"--{name.replace('_', '-')} {value}" for name, value in dataclasses.asdict(config).items() if value is not None
     )
-    return f"weakspot train-agent double-dqn {settings} --output {folder}"
+    return f"weakspot train-agent {algorithm} {settings} --output {folder}"

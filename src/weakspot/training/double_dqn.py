@@ -10,6 +10,8 @@ lacks, the double target and the dueling head, as one policy and one algorithm c
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +27,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
-
-__all__ = ["HIDDEN", "ConvFeatures", "DoubleDQN", "DuelingCnnPolicy", "DuelingQNetwork", "blocks"]
-
+from weakspot.agents.weights import fill, read_weights
+from weakspot.precision import resolve
+from weakspot.training.config import DoubleDQNConfig
+from weakspot.training.vec_env import AtariTrainingEnv
 
 HELD_EXPONENT, HELD_MOST = 2.0, 30
 """A random action is held for k decisions with probability proportional to k^-2, and never for more than these."""
@@ -190,3 +193,60 @@ class DoubleDQN(DQN):
         self._n_updates += gradient_steps
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/loss", float(np.mean(losses)))
+
+
+def build_double_dqn(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
+    """The algorithm of ``config`` on fresh environments, untrained."""
+    env = AtariTrainingEnv(config.game, config.envs, seed=first_env_seed)
+    return DoubleDQN(
+        DuelingCnnPolicy,
+        env,
+        learning_rate=lambda remaining: learning_rate(config, remaining),
+        buffer_size=config.buffer_size,
+        learning_starts=config.learning_starts,
+        batch_size=config.batch_size,
+        gamma=config.gamma,
+        train_freq=1,
+        gradient_steps=config.updates,
+        n_steps=config.n_steps,
+        target_update_interval=config.target_interval,
+        exploration_fraction=config.exploration_steps / config.steps,
+        exploration_final_eps=config.exploration_final,
+        policy_kwargs={
+            "net_arch": [HIDDEN[config.network]],
+            "features_extractor_class": ConvFeatures,
+            "features_extractor_kwargs": {"network": config.network},
+            "normalize_images": False,  # the network divides by 255 itself
+            "optimizer_kwargs": {"fused": True},
+            "dtype": resolve(config.precision, config.device),
+        },
+        seed=config.seed,
+        device=config.device,
+        decay=config.average,
+        epsilons=np.geomspace(config.exploration_final, config.exploration_most, config.envs),
+    )
+
+
+def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
+    """The learning rate when a share ``remaining`` of the training is still to come."""
+    return config.final_learning_rate + remaining * (config.learning_rate - config.final_learning_rate)
+
+
+def start_from(model: DoubleDQN, path: Path) -> None:
+    """Puts the weights of an agent file into the online network, the target network and the average.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another network.
+    """
+    weights, _ = read_weights(path)
+    for network in (model.q_net, model.q_net_target, model.average):
+        named = {
+            f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()
+            for name, tensor in weights.items()
+        }
+        fill(network, named, str(path))
+
+
+def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a :class:`~weakspot.agents.dueling.DuelingNetwork` out of the state dict of a training's Q-network."""
+    return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in network.items()}

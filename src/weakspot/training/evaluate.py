@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from ale_py.vector_env import AtariVectorEnv
-from torch import nn
+from torch import Tensor
+
+from weakspot.agents.card import KINDS
 
 
 def evaluate(
@@ -48,12 +50,34 @@ def evaluate(
     return [float(score) for score in scores]
 
 
-def greedy(network: nn.Module) -> Callable[[np.ndarray], np.ndarray]:
-    """The greedy policy of a Q-network that takes observations of bytes."""
-    device = next(network.parameters()).device
+def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
+    """The policy that takes the action with the best of the ``answers`` (b, a) to observations of bytes."""
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return network(torch.from_numpy(observations).to(device)).argmax(dim=1).cpu().numpy()
+            return answers(torch.from_numpy(observations).to(device)).argmax(dim=1).cpu().numpy()
 
     return act
+
+
+def sampled(
+    answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The policy that draws from the log-probabilities (b, a), up to a constant, that are the ``answers``."""
+    generator = np.random.default_rng(seed)
+
+    def act(observations: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            logits = answers(torch.from_numpy(observations).to(device)).cpu().numpy()
+        return (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
+
+    return act
+
+
+def player(
+    kind: str, answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """How agents of a kind, of those in :data:`weakspot.agents.card.KINDS`, act."""
+    if KINDS[kind].scores_are == "log-probabilities":
+        return sampled(answers, device, seed)
+    return greedy(answers, device)

@@ -1,6 +1,6 @@
 """The end of a training: which policy is kept, how good it is, and the file it ends up in.
 
-Scores of a DQN go up and down, so the last policy and the one with the best evaluation are candidates.  Both are
+Scores go up and down, so the last policy and the one with the best evaluation are candidates.  Both are
 played on seeds of their own, the better one is chosen, and the chosen one is then played on fresh seeds, which
 nothing was chosen by: that is the score on its card.
 """
@@ -18,16 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakspot.agents.card import Card, export
-from weakspot.agents.dueling import DuelingNetwork
+from weakspot.agents.card import KINDS, Card, export
 from weakspot.agents.weights import unfilled
-from weakspot.errors import RunError
+from weakspot.errors import RunError, WeakspotError
 from weakspot.games import action_names, environment_id
-from weakspot.training.config import DoubleDQNConfig, command_of
-from weakspot.training.evaluate import evaluate, greedy
-
-EPSILON = 0.001
-"""Share of random actions in the measurements: enough that games from the same start do not all go the same way."""
+from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
+from weakspot.training.config import TrainingConfig, command_of
+from weakspot.training.evaluate import evaluate, greedy, player
 
 SELECTION_SEEDS, FINAL_SEEDS = 20_000_000, 10_000_000
 """First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them."""
@@ -57,17 +54,12 @@ class Policy:
     Attributes:
         which: ``last`` or ``best evaluation``.
         steps: decisions it was trained for.
-        weights: of a :class:`DuelingNetwork`, as they come back from float16.
+        weights: of the network of an agent file, as they come back from float16.
     """
 
     which: str
     steps: int
     weights: Mapping[str, Tensor]
-
-
-def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`DuelingNetwork` out of the state dict of a training's Q-network."""
-    return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in network.items()}
 
 
 def finish(
@@ -92,36 +84,45 @@ def finish(
         RunError: the folder holds no training that has stored anything.
     """
     config = read_config(folder)
+    which = algorithm_of(config)
+    algorithm = ALGORITHMS[which]
     with unfilled():
-        network = DuelingNetwork(len(action_names(config.game)), config.network)
-    candidates = _candidates(folder)
+        network = KINDS[algorithm.kind].network(len(action_names(config.game)), config.network, (4, 84, 84))
+    candidates = _candidates(folder, algorithm)
 
-    def measured(policy: Policy, seeds: int, epsilon: float) -> dict[str, Any]:
+    def answers(observations: Tensor) -> Tensor:
+        answer = network(observations)
+        return answer[0] if isinstance(answer, tuple) else answer
+
+    def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
         first = seeds + 1_000 * config.seed
-        act, episodes = greedy(network), config.final_episodes
-        scores = evaluate(act, config.game, episodes, first, epsilon, config.episode_decisions)
+        scores = evaluate(act, config.game, config.final_episodes, first, epsilon, config.episode_decisions)
         return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
+
+    def as_it_plays(policy: Policy, seeds: int) -> dict[str, Any]:
+        return measured(policy, seeds, player(algorithm.kind, answers, "cpu", seeds + config.seed), algorithm.epsilon[1])
 
     chosen, selection = candidates[0], {}
     for policy in candidates if len(candidates) > 1 else []:
-        selection[policy.which] = {**measured(policy, SELECTION_SEEDS, EPSILON), "steps": policy.steps}
+        selection[policy.which] = {**as_it_plays(policy, SELECTION_SEEDS), "steps": policy.steps}
         say(f"{policy.which} policy, after {policy.steps:,} decisions: {selection[policy.which]['mean']:.1f}")
         if selection[policy.which]["mean"] > selection[chosen.which]["mean"]:
             chosen = policy
-    final, unperturbed = measured(chosen, FINAL_SEEDS, EPSILON), measured(chosen, FINAL_SEEDS, 0.0)
+    final, best_action = as_it_plays(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(answers), 0.0)
     say(f"{chosen.which} policy kept; on fresh seeds: {final['mean']:.1f} +- {final['std']:.1f}")
     card = Card(
-        name=name or f"{config.game.replace('_', '-')}-double-dqn",
+        name=name or f"{config.game.replace('_', '-')}-{which}",
         environment=environment_id(config.game),
         network=config.network,
         actions=action_names(config.game),
         observation_shape=(4, 84, 84),
         preprocessing=PREPROCESSING,
         training={
-            "algorithm": "dueling double DQN",
-            "command": command or command_of(config, str(folder)),
+            "algorithm": algorithm.title,
+            "command": command or command_of(which, config, str(folder)),
             "steps": config.steps,
+            "cpu_hours": round(float(read_checkpoint(folder / "checkpoint.pt")["cpu_seconds"]) / 3600, 2),
             "seed": config.seed,
             "policy": chosen.which,
             "policy_steps": chosen.steps,
@@ -130,33 +131,45 @@ def finish(
         score={
             **final,
             "episodes": config.final_episodes,
-            "greedy": unperturbed,
+            "greedy": best_action,
             "selection": selection,
             "protocol": "Unclipped scores of full games, weights rounded to float16.  The policy was chosen between "
             "the last one and the one with the best evaluation by the games under 'selection'; the scores "
             "here are from fresh seeds, which nothing was chosen by.",
         },
         versions={package: version(package) for package in _PACKAGES},
+        kind=algorithm.kind,
     )
     path = folder / "agent.safetensors"
     export(chosen.weights, card, path)
     return path
 
 
-def read_config(folder: Path) -> DoubleDQNConfig:
+def read_config(folder: Path) -> TrainingConfig:
     """The settings of the training in ``folder``; settings it does not know yet have their defaults.
 
     Raises:
         RunError: there are none, or they cannot be read.
     """
-    path = folder / "config.json"
+    settings = stored_settings(folder / "config.json")
+    return ALGORITHMS[settings.pop("algorithm")].config(**settings)
+
+
+def stored_settings(path: Path) -> dict[str, Any]:
+    """The name of the ``algorithm`` and its settings, all of them, in a file.
+
+    Raises:
+        RunError: they cannot be read, or are of no algorithm that is known.
+    """
     try:
-        return DoubleDQNConfig(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        stored = json.loads(path.read_text())
+        name = stored.pop("algorithm")
+        return {"algorithm": name, **asdict(ALGORITHMS[name].config(**stored))}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, WeakspotError) as error:
         raise RunError(
-            f"cannot read the settings of a training from {path}: {error}",
-            expected="the folder of a double DQN training",
-            todo="check the folder",
+            f"cannot read the settings of a training from {path}: {type(error).__name__}: {error}",
+            expected=f"the folder of a training of an agent: {', '.join(ALGORITHMS)}",
+            todo="choose another folder",
         ) from error
 
 
@@ -171,24 +184,24 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     except Exception as error:  # torch raises many types for damaged files
         raise RunError(
             f"cannot read the checkpoint {path}: {type(error).__name__}: {error}",
-            expected="a checkpoint that a double DQN training wrote",
+            expected="a checkpoint that the training of an agent wrote",
             todo="if it is damaged, delete it; the training then starts anew",
         ) from error
-    if not isinstance(content, dict) or not {"average", "steps"} <= content.keys():
-        raise RunError(f"{path} is no checkpoint of a double DQN training", expected="averaged weights and their steps")
+    if not isinstance(content, dict) or not {"kept", "steps"} <= content.keys():
+        raise RunError(f"{path} is no checkpoint of the training of an agent", expected="weights and their steps")
     return content
 
 
-def _candidates(folder: Path) -> list[Policy]:
-    last = _policy("last", read_checkpoint(folder / "checkpoint.pt"))
+def _candidates(folder: Path, algorithm: Algorithm) -> list[Policy]:
+    last = _policy("last", read_checkpoint(folder / "checkpoint.pt"), algorithm)
     if not (folder / "best.pt").exists():
         return [last]
-    best = _policy("best evaluation", read_checkpoint(folder / "best.pt"))
+    best = _policy("best evaluation", read_checkpoint(folder / "best.pt"), algorithm)
     return [last] if best.steps == last.steps else [last, best]
 
 
-def _policy(which: str, checkpoint: Mapping[str, Any]) -> Policy:
-    weights = {name: tensor.half().float() for name, tensor in dueling_weights(checkpoint["average"]).items()}
+def _policy(which: str, checkpoint: Mapping[str, Any], algorithm: Algorithm) -> Policy:
+    weights = {name: tensor.half().float() for name, tensor in algorithm.exported(checkpoint["kept"]).items()}
     return Policy(which, int(checkpoint["steps"]), weights)
 
 

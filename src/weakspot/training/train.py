@@ -1,10 +1,11 @@
-"""``weakspot train-agent double-dqn``: trains the agent of :mod:`weakspot.training.double_dqn` on one Atari game.
+"""``weakspot train-agent``: trains an agent on one Atari game, by one of :mod:`weakspot.training.algorithms`.
 
 The run folder holds ``config.json``, ``metrics.jsonl`` (one line an evaluation), ``checkpoint.pt`` (networks,
 optimiser, counters and random states; tensors and numbers only, so that loading it runs no code), ``best.pt`` (the
 policy with the best evaluation) and, in the end, ``agent.safetensors`` with its card.  The same command goes on after
-a kill.  The replay buffer, several GB, is not stored: after a resume it is refilled by the current policy before
-updates go on, so a resumed training is as good as an uninterrupted one but not the same bits.
+a kill.  Neither the games that are being played nor a replay buffer, several GB, are stored: after a resume new games are
+started, and the buffer is refilled by the current policy before updates go on, so a resumed training is as good as an
+uninterrupted one but not the same bits.
 """
 
 from __future__ import annotations
@@ -14,83 +15,30 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from weakspot.agents.weights import fill, read_weights
-from weakspot.errors import ConfigError, RunMismatchError
-from weakspot.files import make_folder, storage_errors, write_atomic, write_json
-from weakspot.precision import resolve
-from weakspot.training.config import DoubleDQNConfig
-from weakspot.training.double_dqn import HIDDEN, ConvFeatures, DoubleDQN, DuelingCnnPolicy
-from weakspot.training.evaluate import evaluate, greedy
-from weakspot.training.finish import finish, read_checkpoint
-from weakspot.training.vec_env import AtariTrainingEnv
-
-
-def build(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
-    """The algorithm of ``config`` on fresh environments, untrained."""
-    env = AtariTrainingEnv(config.game, config.envs, seed=first_env_seed)
-    return DoubleDQN(
-        DuelingCnnPolicy,
-        env,
-        learning_rate=lambda remaining: learning_rate(config, remaining),
-        buffer_size=config.buffer_size,
-        learning_starts=config.learning_starts,
-        batch_size=config.batch_size,
-        gamma=config.gamma,
-        train_freq=1,
-        gradient_steps=config.updates,
-        n_steps=config.n_steps,
-        target_update_interval=config.target_interval,
-        exploration_fraction=config.exploration_steps / config.steps,
-        exploration_final_eps=config.exploration_final,
-        policy_kwargs={
-            "net_arch": [HIDDEN[config.network]],
-            "features_extractor_class": ConvFeatures,
-            "features_extractor_kwargs": {"network": config.network},
-            "normalize_images": False,  # the network divides by 255 itself
-            "optimizer_kwargs": {"fused": True},
-            "dtype": resolve(config.precision, config.device),
-        },
-        seed=config.seed,
-        device=config.device,
-        decay=config.average,
-        epsilons=np.geomspace(config.exploration_final, config.exploration_most, config.envs),
-    )
-
-
-def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
-    """The learning rate when a share ``remaining`` of the training is still to come."""
-    return config.final_learning_rate + remaining * (config.learning_rate - config.final_learning_rate)
-
-
-def start_from(model: DoubleDQN, path: Path) -> None:
-    """Puts the weights of an agent file into the online network, the target network and the average.
-
-    Raises:
-        WeightsError: it cannot be read, or is of another network.
-    """
-    weights, _ = read_weights(path)
-    for network in (model.q_net, model.q_net_target, model.average):
-        named = {
-            f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()
-            for name, tensor in weights.items()
-        }
-        fill(network, named, str(path))
+from weakspot.errors import RunMismatchError
+from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
+from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
+from weakspot.training.config import TrainingConfig
+from weakspot.training.evaluate import evaluate, player
+from weakspot.training.finish import finish, read_checkpoint, stored_settings
 
 
 class _Keeper(BaseCallback):
     """Evaluates and stores a checkpoint every ``evaluate_every`` decisions."""
 
-    def __init__(self, config: DoubleDQNConfig, folder: Path, seconds_before: float, say: Callable[[str], None]) -> None:
+    def __init__(self, config: TrainingConfig, folder: Path, seconds_before: float, say: Callable[[str], None]) -> None:
         super().__init__()
         self.config, self.folder, self.say = config, folder, say
+        self.algorithm = ALGORITHMS[algorithm_of(config)]
         self.started = time.process_time() - seconds_before
         self.next_evaluation: int | None = None
         self.kept_at = -1
@@ -107,14 +55,14 @@ class _Keeper(BaseCallback):
 
     def keep(self) -> None:
         """Evaluates, then stores the policy if it is the best so far, the checkpoint and the line of metrics."""
-        model = self.model
-        assert isinstance(model, DoubleDQN)
+        model, algorithm = self.model, self.algorithm
+        network, seed = algorithm.kept(model), 10_000 + self.config.seed
         scores = evaluate(
-            greedy(model.average),
+            player(algorithm.kind, lambda observations: algorithm.answers(network, observations), model.device, seed),
             self.config.game,
             self.config.evaluation_episodes,
-            seed=10_000 + self.config.seed,
-            epsilon=0.01,
+            seed=seed,
+            epsilon=algorithm.epsilon[0],
             most_decisions=self.config.episode_decisions,
         )
         cpu_seconds = time.process_time() - self.started
@@ -123,55 +71,60 @@ class _Keeper(BaseCallback):
             "updates": model._n_updates,
             "score": float(np.mean(scores)),
             "scores": scores,
-            "epsilon": model.exploration_rate,
             "cpu_seconds": cpu_seconds,
         }
         if line["score"] > self.best:
             self.best = line["score"]
-            best = {"average": model.average.state_dict(), "steps": model.num_timesteps, "score": self.best}
+            best = {"kept": network.state_dict(), "steps": model.num_timesteps, "score": self.best}
             write_atomic(self.folder / "best.pt", lambda path: torch.save(best, path))
-        write_atomic(self.folder / "checkpoint.pt", lambda path: torch.save(_checkpoint(model, cpu_seconds), path))
         metrics = self.folder / "metrics.jsonl"
         with storage_errors(metrics), open(metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
+        checkpoint = _checkpoint(model, algorithm, cpu_seconds)
+        write_atomic(self.folder / "checkpoint.pt", lambda path: torch.save(checkpoint, path))
         self.kept_at = model.num_timesteps
         left = cpu_seconds / max(model.num_timesteps, 1) * (self.config.steps - model.num_timesteps)
         self.say(
             f"{model.num_timesteps:>9,} of {self.config.steps:,} decisions   score {line['score']:7.1f}   "
-            f"epsilon {model.exploration_rate:.2f}   about {left / 60:.0f} min left"
+            f"about {left / 60:.0f} min left"
         )
 
 
-def _checkpoint(model: DoubleDQN, cpu_seconds: float) -> dict[str, Any]:
+def _checkpoint(model: BaseAlgorithm, algorithm: Algorithm, cpu_seconds: float) -> dict[str, Any]:
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple)
     return {
         "policy": model.policy.state_dict(),
-        "average": model.average.state_dict(),
+        "kept": algorithm.kept(model).state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
         "steps": model.num_timesteps,
-        "updates": model._n_updates,
-        "calls": model._n_calls,
+        "counters": {name: getattr(model, name) for name in algorithm.counters},
         "cpu_seconds": cpu_seconds,
         "torch_rng": torch.get_rng_state(),
         "numpy_rng": [torch.from_numpy(state[1].astype(np.int64)), int(state[2]), int(state[3]), float(state[4])],
     }
 
 
-def _restore(model: DoubleDQN, checkpoint: dict[str, Any]) -> None:
+def _restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, Any]) -> None:
     model.policy.load_state_dict(checkpoint["policy"])
-    model.average.load_state_dict(checkpoint["average"])
+    algorithm.kept(model).load_state_dict(checkpoint["kept"])
     model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
-    model.num_timesteps = checkpoint["steps"]
-    model._n_updates = checkpoint["updates"]
-    model._n_calls = checkpoint["calls"]
+    for name in algorithm.counters:
+        setattr(model, name, checkpoint["counters"][name])
     torch.set_rng_state(checkpoint["torch_rng"])
     keys, position, has_gauss, cached = checkpoint["numpy_rng"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
 
 
+def _forget_after(metrics: Path, steps: int) -> None:
+    """Takes out the lines that a kill left behind its last checkpoint; their decisions are made again."""
+    if metrics.exists():
+        lines = metrics.read_text().splitlines(keepends=True)
+        write_text(metrics, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps))
+
+
 def train(
-    config: DoubleDQNConfig,
+    config: TrainingConfig,
     folder: Path,
     say: Callable[[str], None] = print,
     *,
@@ -202,22 +155,24 @@ def train(
     return finish(folder, command=command, say=say)
 
 
-def learn(config: DoubleDQNConfig, folder: Path, say: Callable[[str], None] = print) -> DoubleDQN:
+def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> BaseAlgorithm:
     """The training itself, without the export; returns the trained algorithm.  Raises what :func:`train` raises.
 
     stable-baselines3 seeds the global random generators of Python, numpy and torch; they are as before afterwards.
     """
     _claim(config, folder)
+    algorithm = ALGORITHMS[algorithm_of(config)]
     checkpoint_path = folder / "checkpoint.pt"
     checkpoint = read_checkpoint(checkpoint_path, config.device) if checkpoint_path.exists() else None
     done = checkpoint["steps"] if checkpoint else 0
     with _global_random_state_kept():
-        model = build(config, first_env_seed=1_000 * config.seed + done)
-        if config.start and not checkpoint:
-            start_from(model, Path(config.start))
+        model = algorithm.build(config, 1_000 * config.seed + done)
         if checkpoint:
-            _restore(model, checkpoint)
+            _restore(model, algorithm, checkpoint)
+            _forget_after(folder / "metrics.jsonl", done)
             say(f"going on from {done:,} decisions")
+        else:
+            algorithm.begin(model, config)
         try:
             if done < config.steps:
                 keeper = _Keeper(config, folder, checkpoint["cpu_seconds"] if checkpoint else 0.0, say)
@@ -230,19 +185,14 @@ def learn(config: DoubleDQNConfig, folder: Path, say: Callable[[str], None] = pr
     return model
 
 
-def _claim(config: DoubleDQNConfig, folder: Path) -> None:
+def _claim(config: TrainingConfig, folder: Path) -> None:
     """Writes the settings into the folder, or checks that those in it are the same."""
     make_folder(folder)
-    settings, path = dataclasses.asdict(config), folder / "config.json"
+    settings, path = {"algorithm": algorithm_of(config), **dataclasses.asdict(config)}, folder / "config.json"
     if not path.exists():
         write_json(path, settings)
         return
-    try:
-        stored = json.loads(path.read_text())
-    except ValueError as error:
-        raise RunMismatchError(f"{path} is damaged: {error}", todo="choose another folder") from error
-    with suppress(TypeError, ConfigError):  # settings that are newer than the folder have their defaults
-        stored = dataclasses.asdict(DoubleDQNConfig(**stored))
+    stored = stored_settings(path)
     if stored != settings:
         different = sorted(k for k in settings.keys() | stored.keys() if settings.get(k) != stored.get(k))
         raise RunMismatchError(

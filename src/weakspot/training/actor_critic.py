@@ -1,0 +1,82 @@
+"""A2C and ACKTR on stable-baselines3, with the network of :class:`weakspot.agents.policy.PolicyNetwork`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.training.acktr import ACKTR
+from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
+from weakspot.training.vec_env import AtariTrainingEnv
+
+NAMES = {"features_extractor.": "", "action_net.": "actor.", "value_net.": "critic."}
+"""What the parts of a policy of stable-baselines3 are called in an agent file."""
+
+
+class PolicyFeatures(BaseFeaturesExtractor):
+    """Convolutions and a hidden layer: observations (b, c, h, w) in 0 to 1 to features (b, hidden)."""
+
+    def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
+        convolutions, features = convolution_layers(observation_space.shape, network)
+        super().__init__(observation_space, HIDDEN[network])
+        self.convolutions = convolutions
+        self.hidden = nn.Sequential(nn.Linear(features, HIDDEN[network]), nn.ReLU())
+
+    def forward(self, observations: Tensor) -> Tensor:
+        return self.hidden(self.convolutions(observations))
+
+
+def build_a2c(config: A2CConfig, first_env_seed: int) -> A2C:
+    """A2C by ``config`` on fresh environments, untrained."""
+    return A2C(**_settings(config, first_env_seed), max_grad_norm=config.max_grad_norm)
+
+
+def build_acktr(config: ACKTRConfig, first_env_seed: int) -> ACKTR:
+    """ACKTR by ``config`` on fresh environments, untrained."""
+    kfac = {"kl": config.kl, "damping": config.damping, "inverse_every": config.inverse_every}
+    return ACKTR(**_settings(config, first_env_seed), kfac=kfac)
+
+
+def _settings(config: ActorCriticConfig, first_env_seed: int) -> dict[str, Any]:
+    return {
+        "policy": ActorCriticCnnPolicy,
+        "env": AtariTrainingEnv(config.game, config.envs, seed=first_env_seed),
+        "learning_rate": lambda remaining: remaining * config.learning_rate,
+        "n_steps": config.n_steps,
+        "gamma": config.gamma,
+        "ent_coef": config.entropy,
+        "vf_coef": config.value,
+        "policy_kwargs": {
+            "net_arch": [],
+            "features_extractor_class": PolicyFeatures,
+            "features_extractor_kwargs": {"network": config.network},
+        },
+        "seed": config.seed,
+        "device": config.device,
+    }
+
+
+def logits(policy: ActorCriticCnnPolicy, observations: Tensor) -> Tensor:
+    """The policy's log-probabilities (b, a) for observations of bytes."""
+    distribution = policy.get_distribution(observations).distribution
+    assert isinstance(distribution, torch.distributions.Categorical)
+    return distribution.logits
+
+
+def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a :class:`~weakspot.agents.policy.PolicyNetwork` out of the state dict of a training's policy, which
+    names the features once more for each head."""
+    return {
+        name.replace(theirs, ours, 1): tensor.float().cpu()
+        for name, tensor in policy.items()
+        for theirs, ours in NAMES.items()
+        if name.startswith(theirs)
+    }

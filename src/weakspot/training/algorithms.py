@@ -1,0 +1,87 @@
+"""The algorithms that agents are trained by, and what a training needs to know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor, nn
+
+from weakspot.training.actor_critic import build_a2c, build_acktr, logits, policy_weights
+from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
+from weakspot.training.double_dqn import build_double_dqn, dueling_weights, start_from
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One of them.
+
+    Attributes:
+        title: for people.
+        config: its settings.
+        kind: of the agents it trains, among those of :data:`weakspot.agents.card.KINDS`.
+        build: makes it out of its settings and the seed of the first environment.
+        begin: what is done with it before a training that does not go on with an earlier one.
+        kept: the network of it that is evaluated and kept.
+        answers: Q-values or log-probabilities (b, a) of that network for observations of bytes.
+        exported: the weights of an agent file out of that network's.
+        counters: its attributes that count, and are stored with the weights.
+        epsilon: share of random actions when it is evaluated, and in the final measurement.
+    """
+
+    title: str
+    config: type[TrainingConfig]
+    kind: str
+    build: Callable[[Any, int], BaseAlgorithm]
+    begin: Callable[[Any, Any], None]
+    kept: Callable[[Any], nn.Module]
+    answers: Callable[[Any, Tensor], Tensor]
+    exported: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    counters: tuple[str, ...]
+    epsilon: tuple[float, float]
+
+
+def _from_weights(model: Any, config: DoubleDQNConfig) -> None:
+    if config.start:
+        start_from(model, Path(config.start))
+
+
+def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any, int], BaseAlgorithm]) -> Algorithm:
+    return Algorithm(
+        title=title,
+        config=config,
+        kind="actor-critic",
+        build=build,
+        begin=lambda model, config: None,
+        kept=lambda model: model.policy,
+        answers=logits,
+        exported=policy_weights,
+        counters=("num_timesteps", "_n_updates"),
+        epsilon=(0.0, 0.0),  # its actions are drawn as it is
+    )
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "double-dqn": Algorithm(
+        title="dueling double DQN",
+        config=DoubleDQNConfig,
+        kind="dueling-dqn",
+        build=build_double_dqn,
+        begin=_from_weights,
+        kept=lambda model: model.average,
+        answers=lambda network, observations: network(observations),
+        exported=dueling_weights,
+        counters=("num_timesteps", "_n_updates", "_n_calls"),
+        epsilon=(0.01, 0.001),  # enough that games from the same start do not all go the same way
+    ),
+    "a2c": _actor_critic("A2C", A2CConfig, build_a2c),
+    "acktr": _actor_critic("ACKTR", ACKTRConfig, build_acktr),
+}
+
+
+def algorithm_of(config: TrainingConfig) -> str:
+    """The name of the algorithm that settings are for."""
+    return next(name for name, algorithm in ALGORITHMS.items() if algorithm.config is type(config))

@@ -1,0 +1,158 @@
+"""The trainings of A2C and ACKTR: the network they train and the one they export, kill and resume, and the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+
+from weakspot.agents.card import read_card
+from weakspot.agents.load import load_agent
+from weakspot.agents.policy import PolicyNetwork
+from weakspot.agents.weights import read_weights
+from weakspot.cli import main
+from weakspot.errors import ConfigError, RunError, RunMismatchError
+from weakspot.training.actor_critic import logits, policy_weights
+from weakspot.training.algorithms import ALGORITHMS
+from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
+from weakspot.training.evaluate import evaluate, player, sampled
+from weakspot.training.finish import FINAL_SEEDS, read_config
+from weakspot.training.train import learn, train
+
+torch.set_num_threads(1)
+SHORT = {
+    "game": "ms_pacman", "steps": 192, "envs": 4, "n_steps": 6, "network": "small", "evaluate_every": 96,
+    "evaluation_episodes": 1, "final_episodes": 2, "episode_decisions": 60,
+}  # fmt: skip
+TINY: dict[str, TrainingConfig] = {"a2c": A2CConfig(**SHORT), "acktr": ACKTRConfig(**SHORT, inverse_every=2)}
+
+
+def nothing(line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module", params=list(TINY))
+def finished(request, tmp_path_factory) -> tuple[str, Path]:
+    folder = tmp_path_factory.mktemp("run") / request.param
+    train(TINY[request.param], folder, nothing)
+    return request.param, folder
+
+
+def observations() -> torch.Tensor:
+    return torch.randint(256, (16, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_exported_agent_answers_what_the_trained_one_does(finished):
+    which, folder = finished
+    model = learn(TINY[which], folder, nothing)
+    exact = PolicyNetwork(9, "small")
+    exact.load_state_dict(policy_weights(model.policy.state_dict()))
+    with torch.no_grad():
+        theirs = logits(model.policy, observations())
+        values = model.policy.predict_values(observations())
+        ours = exact(observations().float())
+    torch.testing.assert_close(ours[0].log_softmax(dim=1), theirs, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours[1], values, atol=1e-5, rtol=1e-5)
+    agent = load_agent(str(folder / "agent.safetensors"))
+    assert (agent.spec.scores_are, agent.spec.acts) == ("log-probabilities", "sampled")
+    answer = agent(observations().float())
+    assert answer.value is not None and answer.value.shape == (16,)
+    torch.testing.assert_close(answer.scores.exp().sum(dim=1), torch.ones(16))
+
+
+def test_the_card_says_what_was_done(finished):
+    which, folder = finished
+    card = read_card(read_weights(folder / "agent.safetensors")[1], "agent")
+    assert (card.name, card.kind) == (f"ms-pacman-{which.replace('_', '-')}", "actor-critic")
+    assert card.training["algorithm"] == ALGORITHMS[which].title and card.training["cpu_hours"] >= 0
+    assert card.training["settings"] == asdict(TINY[which])
+    assert card.training["command"].startswith(f"weakspot train-agent {which} --game ms_pacman")
+    network = load_agent(str(folder / "agent.safetensors")).module
+    act = player("actor-critic", lambda seen: network(seen)[0], "cpu", FINAL_SEEDS)
+    assert evaluate(act, "ms_pacman", 2, FINAL_SEEDS, 0.0, 60) == card.score["scores"], "measured again from the file"
+
+
+@pytest.mark.parametrize("which", list(TINY))
+def test_a_stopped_training_goes_on_from_its_checkpoint(which, tmp_path):
+    class StopError(Exception):
+        pass
+
+    def stop(line: str) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        learn(TINY[which], tmp_path, stop)
+    stored = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert stored["steps"] < 192
+    said: list[str] = []
+    model = learn(TINY[which], tmp_path, said.append)
+    assert said[0] == f"going on from {stored['steps']} decisions"
+    assert model.num_timesteps >= 192 and model._n_updates > stored["counters"]["_n_updates"]
+    final = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    again = learn(TINY[which], tmp_path, nothing)
+    for name, tensor in again.policy.state_dict().items():
+        assert torch.equal(tensor, final["policy"][name]), name
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[0] == stored["steps"]
+
+
+def test_another_algorithm_does_not_go_on_with_a_training(finished):
+    which, folder = finished
+    other = DoubleDQNConfig(game="ms_pacman", steps=192)
+    with pytest.raises(RunMismatchError, match="algorithm"):
+        train(other, folder, nothing)
+    assert read_config(folder) == TINY[which]
+
+
+@pytest.mark.parametrize("stored", ["{", "[]", '{"algorithm": "sarsa"}', '{"algorithm": "a2c", "kl": 1}', "{}"])
+def test_settings_that_are_not_known_are_refused(tmp_path, stored):
+    (tmp_path / "config.json").write_text(stored)
+    with pytest.raises(RunError, match=r"config\.json"):
+        train(TINY["a2c"], tmp_path, nothing)
+
+
+def test_drawn_actions_are_as_likely_as_the_policy_says():
+    shares = torch.tensor([0.1, 0.2, 0.7])
+    act = sampled(lambda seen: shares.log().expand(len(seen), 3), "cpu", seed=0)
+    drawn = np.concatenate([act(np.zeros((100, 1), np.uint8)) for _ in range(100)])
+    assert np.allclose(np.bincount(drawn) / len(drawn), shares.numpy(), atol=0.015)
+
+
+def test_the_learning_rate_falls_to_nothing(finished):
+    which, folder = finished
+    stored = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]
+    rate = stored["learning_rate"] if which == "acktr" else stored["param_groups"][0]["lr"]
+    assert 0 <= rate < 0.3 * TINY[which].learning_rate  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        (A2CConfig, {"envs": 0}),
+        (A2CConfig, {"n_steps": 0}),
+        (A2CConfig, {"entropy": -1.0}),
+        (A2CConfig, {"value": 0.0}),
+        (A2CConfig, {"max_grad_norm": 0.0}),
+        (A2CConfig, {"learning_rate": float("inf")}),
+        (ACKTRConfig, {"kl": 0.0}),
+        (ACKTRConfig, {"damping": -1.0}),
+        (ACKTRConfig, {"inverse_every": 0}),
+    ],
+)
+def test_impossible_settings_are_refused(kind, change):
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        replace(kind(), **change)
+
+
+def test_the_command_trains(tmp_path, capsys):
+    settings = [word for name, value in SHORT.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["train-agent", "a2c", *settings, "--output", str(tmp_path / "out")]) == 0
+    assert f"agent: {tmp_path / 'out' / 'agent.safetensors'}" in capsys.readouterr().out
+    assert main(["train-agent", "acktr", *settings, "--output", str(tmp_path / "out")]) == 2
+    assert "other settings: algorithm" in capsys.readouterr().err
