@@ -18,6 +18,18 @@ def bootstrap_mean(values: np.ndarray, generator: np.random.Generator) -> tuple[
     return float(values.mean()), float(low), float(high)
 
 
+def bootstrap_difference(
+    values: np.ndarray, others: np.ndarray, generator: np.random.Generator
+) -> tuple[float, float, float]:
+    """Mean of ``values`` minus that of ``others``, which are not paired with them, low and high end of its interval."""
+    means = [
+        sample[generator.integers(len(sample), size=(RESAMPLES, len(sample)))].mean(axis=1)
+        for sample in (np.asarray(values, np.float64), np.asarray(others, np.float64))
+    ]
+    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+    return float(np.mean(values) - np.mean(others)), float(low), float(high)
+
+
 def wilson(successes: int, trials: int) -> tuple[float, float, float]:
     """Share, low and high end of Wilson's score interval."""
     share = successes / trials

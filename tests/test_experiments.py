@@ -1,0 +1,83 @@
+"""The experiments on tiny budgets, and their numbers where the answer is known."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+
+from matplotlib import image
+
+from experiments import agents, learning
+from weakspot.agents import zoo
+from weakspot.analysis.intervals import bootstrap_difference
+from weakspot.errors import ConfigError
+
+torch.set_num_threads(1)
+
+
+def run(module, monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+    module.main()
+
+
+def test_learning_curves_of_two_algorithms_with_the_same_seeds(tmp_path, monkeypatch, capsys):
+    """Twice: the second time nothing is trained."""
+    monkeypatch.setattr(learning, "EVALUATIONS", 2)
+    command = ["--game", "ms_pacman", "--steps", "640", "--seeds", "3", "--episodes", "1", "--longest", "20"]
+    command += ["--folder", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    run(learning, monkeypatch, *command)
+    told = json.loads((tmp_path / "out" / "learning-ms_pacman.json").read_text())
+    assert set(told["curves"]) == {"a2c", "acktr"} and told["seeds"] == [3]
+    assert "seed" not in told["settings"]["acktr"] and told["settings"]["acktr"]["kl"] == 1e-3
+    for points in (told["curves"]["a2c"][0], told["curves"]["acktr"][0]):
+        assert [p["step"] for p in points] == sorted({p["step"] for p in points}) and points[-1]["step"] >= 640
+    assert image.imread(tmp_path / "out" / "learning-ms_pacman.png").std() > 0.01
+    capsys.readouterr()
+    run(learning, monkeypatch, *command)
+    assert "decisions   score" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "learning-ms_pacman.json").read_text()) == told
+
+
+def test_the_mean_score_of_a_training_is_the_area_under_its_curve():
+    assert learning.area([{"step": 10, "score": 2.0}]) == 2.0
+    points = [{"step": 10, "score": 0.0}, {"step": 30, "score": 4.0}]
+    assert learning.area(points) == pytest.approx((10 * 0 + 20 * 2) / 30)
+
+
+def test_the_table_of_agents(tmp_path):
+    def lost(act, game, episodes, seed, epsilon, longest):
+        return [-21.0] * episodes
+
+    entry = agents.row(zoo.path("pong-double-dqn"), play=lost)
+    assert entry["score"][0] == pytest.approx(zoo.card("pong-double-dqn").score["mean"])
+    assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] > 39
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{agents.START}\nold\n{agents.END}\nafter\n")
+    agents.put_into(page, agents.table([entry]))
+    agents.put_into(page, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "`pong-double-dqn` (repository only) | PongNoFrameskip-v4" in text and "| 1.2 |" in text
+    page.write_text("nothing here")
+    with pytest.raises(ConfigError, match="no place"):
+        agents.put_into(page, "x")
+
+
+def test_random_play_is_measured_on_the_game(tmp_path):
+    scores = agents.evaluate(agents.at_random, "pong", 2, 0, 1.0, 60)
+    assert scores == agents.evaluate(agents.at_random, "pong", 2, 0, 1.0, 60) and len(scores) == 2
+
+
+def test_the_interval_of_a_difference_covers_it():
+    generator, covered = np.random.default_rng(0), 0
+    for _ in range(60):
+        mean, low, high = bootstrap_difference(generator.normal(3, 1, 30), generator.normal(1, 2, 40), generator)
+        assert low < mean < high
+        covered += low < 2 < high
+    assert covered >= 52
