@@ -39,6 +39,8 @@ def stored(one: Subject, folder: Path) -> Stored:
     return dataset, load_maps(path, len(dataset))
 
 
+MEASURED = 2_000
+"""Held-out states at most that a model is measured on while it is trained."""
 Clock: TypeAlias = Callable[[], float]
 
 
@@ -58,6 +60,7 @@ def curve(
     """
     dataset, maps = data
     held = with_history(dataset, dataset.split(0.1)[1])
+    held = np.sort(np.random.default_rng(0).permutation(held)[:MEASURED])
     there = place(folder, recipe, minutes, clock)
 
     def measures(model: StateModel) -> dict[str, float]:
