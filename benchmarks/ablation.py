@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.recall import stored
+from benchmarks.recall import Stored, stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import keep_memory
@@ -86,12 +86,12 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
 }
 
 
-def one_run(one: Subject, folder: Path, name: str, minutes: float, seed: int) -> dict[str, float]:
+def one_run(one: Subject, data: Stored, folder: Path, name: str, minutes: float, seed: int) -> dict[str, float]:
     """Trains a variant with one seed, or takes the measures that stand, and gives them."""
     place = folder / "ablation" / f"{name.replace(' ', '-')}-{minutes:g}-{seed}"
     told = place / "measures.json"
     variant = VARIANTS[name]()
-    dataset, maps = stored(one, folder)
+    dataset, maps = data
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
     made_of = digest(dataset.fingerprint, asdict(config), "processor time", *all_settings(variant.recipe))
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
@@ -132,19 +132,21 @@ def main() -> None:
     parser.add_argument("--environment")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--cpu-minutes", type=float, default=5.0, help="of each training, of all cores together")
+    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
+    data = stored(one, told.folder, told.frames)
     result: dict[str, list[dict[str, float]]] = {name: [] for name in told.variants}
     for seed in told.seeds:
         for name in told.variants:
-            result[name].append(one_run(one, told.folder, name, told.cpu_minutes, seed))
+            result[name].append(one_run(one, data, told.folder, name, told.cpu_minutes, seed))
             print(f"{name}, seed {seed}: {json.dumps(result[name][-1])}", flush=True)
     settings = {
-        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "cpu_minutes": told.cpu_minutes,
+        "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
         "seeds": told.seeds,
     }  # fmt: skip
     write_json(told.folder / "ablation.json", {"settings": settings, "variants": result})

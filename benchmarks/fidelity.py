@@ -22,7 +22,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.figures import save, sheet
-from benchmarks.recall import curve, stored
+from benchmarks.recall import Stored, curve, stored
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
@@ -67,9 +67,8 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
     save(figure, path)
 
 
-def measure(one: Subject, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
+def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Trains each recipe, or takes what stands in ``folder``, and measures it."""
-    data = stored(one, folder)
     dataset, _ = data
     held = with_history(dataset, dataset.split(0.1)[1])
     count = min(SAMPLES, len(held) // 2)
@@ -103,15 +102,16 @@ def main() -> None:
     parser.add_argument("--environment")
     parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"])
     parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for each recipe, of all cores together")
+    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--episodes", type=int, default=20, help="of the goggles test; 0 leaves it out")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    result = measure(one, told.recipes, told.cpu_minutes, told.episodes, told.folder)
+    result = measure(one, stored(one, told.folder, told.frames), told.recipes, told.cpu_minutes, told.episodes, told.folder)
     settings = {
-        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "cpu_minutes": told.cpu_minutes,
+        "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
         "episodes": told.episodes, "workers": TrainConfig().parts, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})

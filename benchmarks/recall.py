@@ -30,9 +30,9 @@ from weakspot.state_model.train import TrainConfig, threads, train
 Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 
 
-def stored(one: Subject, folder: Path) -> Stored:
+def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
     """States of the agent and their saliency maps, collected once."""
-    dataset = collect(one.agent, one.factory, CollectConfig(), folder / "collect")
+    dataset = collect(one.agent, one.factory, CollectConfig(frames=frames), folder / "collect")
     path = folder / "saliency.npy"
     if not path.exists():
         saliency_maps(one.perceive, dataset, path)

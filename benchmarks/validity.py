@@ -164,12 +164,13 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
     parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
     parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for a recipe that is not trained yet")
+    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    data = stored(one, told.folder)
+    data = stored(one, told.folder, told.frames)
     dataset, _ = data
     sharpness = sharpness_for(dataset, RunConfig().sharpness)
     targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
@@ -186,7 +187,7 @@ def main() -> None:
             pictures = told.folder / f"optimised-{name.replace(' ', '-')}"
             result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {
-        "agent": one.agent.spec.name, "frames": CollectConfig().frames, "cpu_minutes": told.cpu_minutes,
+        "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
         "default": config.regulariser, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "validity.json", {"settings": settings, "models": result})
