@@ -3,9 +3,10 @@
     python -m benchmarks.fidelity --recipes fast paper --cpu-minutes 60
 
 Over time: mean squared error, the agent's agreement, the distance of its answers, and, in games whose objects are known,
-their recall, all on held-out states.  At the end: the goggles test on paired seeds, and of random samples the distance in
-the agent's features beside its floor, what a classifier can tell, and in Pong the share that passes the object checks,
-beside the same of reconstructions and of real states.  Writes JSON, curves and a sheet of random samples as PNG.
+their recall, all on held-out states.  At the end: the same on states that were trained on, the goggles test on paired seeds,
+and of random samples the distance in the agent's features beside its floor, what a classifier can tell, and in Pong the
+share that passes the object checks, beside the same of reconstructions and of real states.  Writes JSON, curves and a sheet
+of random samples as PNG.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.figures import save, sheet
-from benchmarks.recall import Stored, curve, stored
+from benchmarks.recall import MEASURED, Stored, curve, stored
+from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
@@ -70,6 +72,7 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
 def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Trains each recipe, or takes what stands in ``folder``, and measures it."""
     dataset, _ = data
+    trained = with_history(dataset, dataset.split(0.1)[0])
     held = with_history(dataset, dataset.split(0.1)[1])
     count = min(SAMPLES, len(held) // 2)
     chosen = np.random.default_rng(0).permutation(held)[: 2 * count]
@@ -82,6 +85,8 @@ def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, epis
         with torch.no_grad():
             reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
         result[recipe] = {"steps": model.info["steps"], "curve": lines[recipe]}
+        seen = np.sort(np.random.default_rng(0).permutation(trained)[:MEASURED])
+        result[recipe]["on_training_states"] = fidelity(model, one.perceive, dataset, seen).line()
         for name, states in (("samples", made), ("reconstructions", reconstructed)):
             record = compare(states, real, one.perceive, dataset.environment.id).record()
             result[recipe][name] = record | {"telling_accuracy": round(telling_accuracy(real[:count], states), 4)}
