@@ -71,7 +71,8 @@ def row(path: Path, play: Callable[..., list[float]] = evaluate) -> dict[str, An
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| agent | game | algorithm, network | decisions | CPU hours | MB | score | random play | ahead by at least |",
+        "| agent | game | algorithm, network | decisions of the policy that was kept | CPU hours of the training | MB "
+        "| score | random play | ahead by at least |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in rows:

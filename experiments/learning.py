@@ -3,8 +3,8 @@
     python -m experiments.learning --game pong --steps 1000000 --seeds 0 1 2 --output docs/agents
 
 Every training lives in a folder of its own, is gone on with after a kill, and is not done again; several of these commands
-with different seeds can run side by side, and a last one with all seeds draws the figure.  Settings are the defaults of
-``weakspot train-agent``, the number of decisions and of evaluations aside.
+with different seeds can run side by side, and a last one with all seeds draws the figure.  What an algorithm learns by are
+the defaults of ``weakspot train-agent``; how often and how long it is evaluated is said here.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def drawn(curves: dict[str, list[list[dict[str, float]]]], game: str, path: Path
         colour = f"C{which}"
         for points in runs:
             axes.plot([p["step"] for p in points], [p["score"] for p in points], color=colour, alpha=0.25, linewidth=1)
-        grid = np.linspace(0, min(points[-1]["step"] for points in runs), 200)
+        grid = np.linspace(max(points[0]["step"] for points in runs), min(points[-1]["step"] for points in runs), 200)
         mean = np.mean([np.interp(grid, [p["step"] for p in q], [p["score"] for p in q]) for q in runs], axis=0)
         axes.plot(grid, mean, color=colour, linewidth=2, label=f"{ALGORITHMS[name].title}, {len(runs)} seeds")
     axes.set(xlabel="decisions of the agent", ylabel=f"score in {game.replace('_', ' ').title()}")

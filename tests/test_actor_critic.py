@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+
+from ale_py.vector_env import AtariVectorEnv
 
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
@@ -100,6 +103,39 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(which, tmp_path):
         assert torch.equal(tensor, final["policy"][name]), name
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps)) and steps[0] == stored["steps"]
+
+
+def seeds_of_games(folder: Path, config: TrainingConfig, monkeypatch) -> set[int]:
+    """Those that the emulators of a training are started with."""
+    told: list[set[int]] = []
+    reset = AtariVectorEnv.reset
+
+    def noted(envs: AtariVectorEnv, *, seed: int, **options: Any) -> Any:
+        told.append({seed + i for i in range(envs.num_envs)})
+        return reset(envs, seed=seed, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AtariVectorEnv, "reset", noted)
+        learn(config, folder, nothing)
+    return told[0]
+
+
+def test_every_seed_and_every_resume_plays_games_of_its_own(tmp_path, monkeypatch):
+    config = replace(TINY["a2c"], steps=24, evaluate_every=24)
+    one, two = (seeds_of_games(tmp_path / str(seed), replace(config, seed=seed), monkeypatch) for seed in (1, 2))
+    (tmp_path / "longer").mkdir()
+    (tmp_path / "longer" / "checkpoint.pt").write_bytes((tmp_path / "1" / "checkpoint.pt").read_bytes())
+    resumed = seeds_of_games(tmp_path / "longer", replace(config, seed=1, steps=48), monkeypatch)
+    assert len(one) == 4 and not (one & two or one & resumed or two & resumed)
+
+
+def test_the_learning_rate_is_never_below_nothing():
+    """The last rollout ends behind the last step."""
+    model = ALGORITHMS["a2c"].build(A2CConfig(**SHORT | {"steps": 100, "n_steps": 20}))
+    model.learn(100)
+    assert model.num_timesteps > 100 and model.policy.optimizer.param_groups[0]["lr"] == 0.0
+    assert model.env is not None
+    model.env.close()
 
 
 def test_another_algorithm_does_not_go_on_with_a_training(finished):

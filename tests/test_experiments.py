@@ -69,9 +69,9 @@ def test_the_table_of_agents(tmp_path):
         agents.put_into(page, "x")
 
 
-def test_random_play_is_measured_on_the_game(tmp_path):
-    scores = agents.evaluate(agents.at_random, "pong", 2, 0, 1.0, 60)
-    assert scores == agents.evaluate(agents.at_random, "pong", 2, 0, 1.0, 60) and len(scores) == 2
+def test_random_play_is_random():
+    idle, random = (agents.evaluate(agents.at_random, "ms_pacman", 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
+    assert len(random) == 3 and random != idle
 
 
 def test_the_interval_of_a_difference_covers_it():

@@ -19,12 +19,14 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.load import load_agent
+from weakspot.agents.load import load_agent, wrap
+from weakspot.agents.module import ModuleAgent
 from weakspot.agents.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.sb3 import statistics_of
 from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
 from weakspot.errors import WeightsError
-from weakspot.saliency import guided_gradient
+from weakspot.interface import Interface
+from weakspot.saliency import guided_gradient, plain_gradient
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"
@@ -58,6 +60,7 @@ def test_an_agent_answers_as_it_does_behind_vec_normalize(trained):
 def test_the_statistics_are_those_of_vec_normalize(trained):
     _, seen, path = trained
     statistics = read_statistics(path.with_name("vecnormalize.pkl"))
+    assert statistics is not None
     assert isinstance(seen.obs_rms, RunningMeanStd)
     np.testing.assert_array_equal(statistics.mean, seen.obs_rms.mean)
     np.testing.assert_array_equal(statistics.variance, seen.obs_rms.var)
@@ -75,14 +78,26 @@ def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
     assert findings[LAST_BEFORE_PLAY].passed, findings
 
 
-def test_a_clipped_pixel_has_no_slope_and_guided_backpropagation_is_defined():
-    statistics = Statistics(np.zeros((1, 1, 2)), np.array([[[1e4, 1.0]]]), 1e-8, 10.0)
+def linear_agent(statistics: Statistics) -> ModuleAgent:
     network = Normalized(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2)), statistics)
-    observation = torch.tensor([[[[50.0, 50.0]]]], requires_grad=True)
-    network(observation).sum().backward()
-    assert observation.grad is not None
-    assert observation.grad[0, 0, 0, 0] != 0
-    assert observation.grad[0, 0, 0, 1] == 0
+    return wrap(network, Interface("Other-v0", ("a", "b"), (1, 1, 2)), name="linear")
+
+
+def test_guided_backpropagation_takes_the_scaling_for_linear_and_a_clipped_pixel_has_no_slope():
+    agent = linear_agent(Statistics(np.zeros((1, 1, 2)), np.array([[[1e4, 1.0]]]), 1e-8, 10.0))
+    perceive = Perceiver(agent, lambda state: 255.0 * state)
+    state = torch.full((1, 1, 1, 2), 50.2 / 255)
+    guided = guided_gradient(perceive, state)
+    torch.testing.assert_close(guided, plain_gradient(perceive, state))
+    assert guided[0, 0, 0, 0] != 0 and guided[0, 0, 0, 1] == 0
+
+
+def test_a_part_of_a_gray_level_is_no_change():
+    """A pixel that never changed in the training would otherwise be as bright or dark as the scale goes."""
+    agent = linear_agent(Statistics(np.full((1, 1, 2), 87.0), np.zeros((1, 1, 2)), 1e-8, 10.0))
+    seen = torch.tensor([[[[87.0, 87.0]]]])
+    torch.testing.assert_close(agent(seen + 0.3).scores, agent(seen).scores)
+    assert not torch.allclose(agent(seen + 1.0).scores, agent(seen).scores)
 
 
 def test_guided_backpropagation_looks_through_the_scaling(trained):
@@ -100,13 +115,24 @@ def save_changed(seen: VecNormalize, change: Callable[[VecNormalize], None], pat
     changed.save(str(path))
 
 
-def test_statistics_are_part_of_what_an_agent_is(trained, tmp_path):
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_statistics_are_read_out_of_pickles_of_all_kinds(trained, tmp_path, protocol):
+    _, seen, path = trained
+    zipped = shutil.copy(path, tmp_path / path.name)
+    (tmp_path / "vecnormalize.pkl").write_bytes(pickle.dumps(seen, protocol=protocol))
+    torch.testing.assert_close(load_agent(str(zipped))(images()).scores, load_agent(str(path))(images()).scores)
+
+
+@pytest.mark.parametrize("name", ["mean", "var"])
+def test_statistics_are_part_of_what_an_agent_is(trained, tmp_path, name):
     _, seen, path = trained
     before = load_agent(str(path)).spec.fingerprint
     other = shutil.copy(path, tmp_path / path.name)
-    save_changed(
-        seen, lambda changed: setattr(changed.obs_rms, "mean", changed.obs_rms.mean + 1.0), tmp_path / "vec_normalize.pkl"
-    )
+
+    def changed(seen: VecNormalize) -> None:
+        setattr(seen.obs_rms, name, getattr(seen.obs_rms, name) + 1.0)
+
+    save_changed(seen, changed, tmp_path / "vec_normalize.pkl")
     assert load_agent(str(other)).spec.fingerprint != before
 
 
@@ -116,6 +142,9 @@ def test_a_checkpoint_has_its_own_statistics(trained, tmp_path):
     own = shutil.copy(path.with_name("vecnormalize.pkl"), tmp_path / "rl_model_vecnormalize_2000_steps.pkl")
     shutil.copy(own, tmp_path / "vecnormalize.pkl")
     assert statistics_of(tmp_path / "rl_model_2000_steps.zip") == own
+    own.unlink()
+    with pytest.raises(WeightsError, match=r"rl_model_vecnormalize_2000_steps\.pkl"):
+        load_agent(str(tmp_path / "rl_model_2000_steps.zip"), environment=PONG)
 
 
 def test_the_pickle_is_not_run(trained, tmp_path):
@@ -131,7 +160,7 @@ def test_the_pickle_is_not_run(trained, tmp_path):
 def test_without_its_statistics_an_agent_is_refused(trained, tmp_path):
     _, _, path = trained
     alone = shutil.copy(path, tmp_path / path.name)
-    with pytest.raises(WeightsError, match="statistics it scaled them by are not beside it"):
+    with pytest.raises(WeightsError, match="statistics that it scales them by are not beside it"):
         load_agent(str(alone))
 
 
@@ -164,17 +193,48 @@ def test_statistics_of_other_pictures_are_refused(trained, tmp_path):
     _, _, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
     VecNormalize(DummyVecEnv([Pictures])).save(str(tmp_path / "vecnormalize.pkl"))
-    with pytest.raises(WeightsError, match=r"\(84, 84, 1\), and the agent .* sees \(4, 84, 84\)"):
+    with pytest.raises(WeightsError, match=r"\(84, 84, 1\) from -10 to 10, and the agent .* saw \(4, 84, 84\)"):
         load_agent(str(zipped))
 
 
-def test_pictures_in_a_range_that_is_not_ours_are_refused(tmp_path):
-    class Unit(Noise):
-        observation_space = gymnasium.spaces.Box(0.0, 1.0, (4, 84, 84), np.float32)
+class Unit(Noise):
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (4, 84, 84), np.float32)
 
-    DQN("CnnPolicy", Unit(), buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
-    with pytest.raises(WeightsError, match=r"from 0 to 1 \(float32\), not 0 to 255"):
+
+class Signed(Noise):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (4, 84, 84), np.float32)
+
+
+class Floats(Noise):
+    observation_space = gymnasium.spaces.Box(0.0, 255.0, (4, 84, 84), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scaled", "words"),
+    [
+        (Unit, False, "from 0 to 1, not 0 to 255"),
+        (Signed, False, "from -1 to 1, as VecNormalize shows them"),
+        (Signed, True, "saw .* from -1 to 1"),
+        (Floats, True, "saw them from 0 to 255"),
+    ],
+)
+def test_pictures_in_a_range_that_is_not_ours_are_refused(tmp_path, kind, scaled, words):
+    """VecNormalize says so in the observation space of bytes alone."""
+    seen = VecNormalize(DummyVecEnv([kind]), norm_obs=scaled)
+    DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
+    seen.save(str(tmp_path / "vecnormalize.pkl"))
+    with pytest.raises(WeightsError, match=words):
         load_agent(str(tmp_path / f"{PONG}.zip"))
+
+
+def test_floating_point_pictures_in_our_range_are_as_good_as_bytes(tmp_path):
+    seen = VecNormalize(DummyVecEnv([Floats]), norm_obs=False)
+    model = DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False})
+    model.save(tmp_path / PONG)
+    seen.save(str(tmp_path / "vecnormalize.pkl"))
+    with torch.no_grad():
+        theirs = model.q_net(images())
+    torch.testing.assert_close(load_agent(str(tmp_path / f"{PONG}.zip"))(images()).scores, theirs)
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,16 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
     assert card.training["policy_steps"] == selection[better]["steps"]
 
 
+def test_what_a_kill_before_the_first_checkpoint_left_is_forgotten(finished, tmp_path):
+    folder, _ = finished
+    (tmp_path / "metrics.jsonl").write_text('{"step": 52, "score": 1.0}\n{"step": 5')
+    (tmp_path / "best.pt").write_bytes((folder / "best.pt").read_bytes())
+    model = learn(replace(TINY, steps=96, evaluate_every=96, learning_starts=800), tmp_path, lambda line: None)
+    assert model.num_timesteps == 96
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [96]
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["steps"] == 96
+
+
 @pytest.mark.parametrize("change", [{"gamma": 0.9}, {"steps": 960}, {"seed": 1, "network": "nature"}])
 def test_other_settings_are_refused(finished, change):
     with pytest.raises(RunMismatchError, match=", ".join(sorted(change))):
@@ -251,7 +261,7 @@ def test_no_training_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def model():
-    model = build_double_dqn(TINY, first_env_seed=0)
+    model = build_double_dqn(TINY)
     yield model
     model.env.close()
 
@@ -266,7 +276,7 @@ def test_the_mean_advantage_is_zero(model):
 
 def test_the_average_follows_the_online_network():
     config = replace(TINY, average=0.5, learning_starts=8, steps=8, envs=4)
-    model = build_double_dqn(config, first_env_seed=0)
+    model = build_double_dqn(config)
     model.learn(8)  # fills the buffer; two updates
     before = [p.clone() for p in model.average.parameters()]
     model.train(1, 4)
@@ -321,7 +331,7 @@ def test_the_learning_rate_falls_linearly_where_it_is_asked_to():
     falling = replace(TINY, learning_rate=1e-3, final_learning_rate=1e-4)
     assert learning_rate(falling, 1.0) == 1e-3 and learning_rate(falling, 0.0) == pytest.approx(1e-4)
     assert learning_rate(falling, 0.5) == pytest.approx(5.5e-4)
-    model = build_double_dqn(falling, first_env_seed=0)
+    model = build_double_dqn(falling)
     model.learn(480)
     assert model.policy.optimizer.param_groups[0]["lr"] < 2e-4
     model.env.close()
@@ -331,22 +341,22 @@ def test_a_training_starts_from_an_agent(finished):
     folder, _ = finished
     path = folder / "agent.safetensors"
     weights, _ = read_weights(path)
-    model = build_double_dqn(TINY, first_env_seed=0)
+    model = build_double_dqn(TINY)
     start_from(model, path)
     for network in (model.q_net, model.q_net_target, model.average):
         taken = dueling_weights(network.state_dict())
         assert taken.keys() == weights.keys()
         assert all(torch.equal(taken[name], tensor.float()) for name, tensor in weights.items())
     model.env.close()
-    other = build_double_dqn(replace(TINY, network="small"), first_env_seed=0)
+    other = build_double_dqn(replace(TINY, network="small"))
     with pytest.raises(WeightsError, match="another network"):
         start_from(other, path)
     other.env.close()
 
 
 def test_half_precision_answers_almost_alike():
-    with_half = build_double_dqn(replace(TINY, precision="bfloat16"), first_env_seed=0)
-    model = build_double_dqn(TINY, first_env_seed=0)
+    with_half = build_double_dqn(replace(TINY, precision="bfloat16"))
+    model = build_double_dqn(TINY)
     model.q_net.load_state_dict(with_half.q_net.state_dict())
     observation = torch.randint(256, (8, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     exact, half = model.q_net(observation), with_half.q_net(observation)

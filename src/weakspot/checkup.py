@@ -47,7 +47,8 @@ class CheckConfig:
     where the agent's file says it."""
     trust: bool = False
     """Run the code that the agent's file holds: TorchScript, torch.export, a whole network that was pickled, or, to compare
-    with its own predict, what stable-baselines3 pickles.  Only for files whose maker you trust."""
+    with its own predict, what stable-baselines3 pickles, in the zip and in a vecnormalize.pkl beside it.  Only for files
+    whose maker you trust."""
     score: float | None = None
     """What you expect it to score on average; without it, it must beat random play."""
     episodes: int = 8

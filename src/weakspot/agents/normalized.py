@@ -45,20 +45,25 @@ class Statistics:
 class Normalized(nn.Module):
     """A network that sees observations (b, c, h, w) in 0 to 255 as ``VecNormalize`` shows them.
 
-    In double precision, as there: where a pixel hardly ever changed, its mean in single precision is too far off.
+    In double precision, as there: where a pixel hardly ever changed, its mean in single precision is too far off.  For the
+    same reason levels are rounded to whole ones first, which the agent saw alone: where a pixel never changed, a tenth of
+    one is as far off as the scale goes.  Slopes pass through the rounding.
     """
 
     mean: Tensor
     deviation: Tensor
+    clip: Tensor
 
     def __init__(self, network: nn.Module, statistics: Statistics) -> None:
         super().__init__()
-        self.network, self.clip = network, statistics.clip
+        self.network = network
+        self.register_buffer("clip", torch.tensor(statistics.clip, dtype=torch.float64))
         self.register_buffer("mean", torch.from_numpy(statistics.mean))
         self.register_buffer("deviation", torch.from_numpy(np.sqrt(statistics.variance + statistics.epsilon)))
 
     def forward(self, observation: Tensor) -> Any:
-        scaled = (observation.double() - self.mean) / self.deviation
+        levels = observation.double()
+        scaled = (levels + (levels.round() - levels).detach() - self.mean) / self.deviation
         ends = scaled.detach().clamp(-self.clip, self.clip)
         inside = ends == scaled.detach()
         # A clamp, in numbers and slopes, but not one that guided backpropagation would have to take for a nonlinearity
@@ -66,33 +71,28 @@ class Normalized(nn.Module):
         return self.network((scaled * inside + ends * ~inside).to(observation.dtype))
 
 
-def statistics_beside(path: Path) -> Path:
-    """The file of statistics that lies beside an agent's zip: one of :data:`NAMES`, or that of the same checkpoint.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    checkpoint = re.sub(r"_(\d+_steps)$", r"_vecnormalize_\1.pkl", path.stem)
-    candidates = [path.with_name(name) for name in (checkpoint, *NAMES) if name != path.stem]
-    found = next((file for file in candidates if file.is_file()), None)
-    if found is None:
-        raise WeightsError(
-            f"the agent in {path} was trained on observations that VecNormalize scaled, and the statistics it scaled them "
-            "by are not beside it",
-            expected=f"one of {', '.join(file.name for file in candidates)} in the same folder",
-            todo="save them there: environment.save('vecnormalize.pkl')",
-        )
-    return found
+def statistics_beside(path: Path) -> Path | None:
+    """The file of statistics that lies beside an agent's zip: one of :data:`NAMES`, or, of a checkpoint, that of the same
+    number of steps alone."""
+    return next((path.with_name(name) for name in names_beside(path) if path.with_name(name).is_file()), None)
 
 
-def read_statistics(path: Path) -> Statistics:
-    """The statistics in a file, without running anything in it.
+def names_beside(path: Path) -> tuple[str, ...]:
+    """What the file of an agent's statistics may be called."""
+    name, is_checkpoint = re.subn(r"_(\d+_steps)$", r"_vecnormalize_\1", path.stem)
+    return (f"{name}.pkl",) if is_checkpoint else NAMES
+
+
+def read_statistics(path: Path) -> Statistics | None:
+    """The statistics in a file, without running anything in it; None where it scaled nothing but rewards.
 
     Raises:
         WeightsError: it cannot be read, or is no ``VecNormalize`` of single pictures.
     """
     try:
         told = TensorsOnly(io.BytesIO(path.read_bytes())).load().state
+        if not told["norm_obs"]:
+            return None
         running = told["obs_rms"].state
         mean, variance = _numbers(running["mean"]), _numbers(running["var"])
         statistics = Statistics(mean, variance, float(told["epsilon"]), float(told["clip_obs"]))
@@ -118,7 +118,11 @@ def _numbers(husk: Any) -> np.ndarray:
     """The floating point numbers of an array of which a husk is left, as its ``__reduce__`` describes it."""
     if isinstance(husk, Mapping):
         raise TypeError("statistics by name, of an environment that shows more than a picture")
-    _, shape, kind, columns_first, content = husk.state
+    if husk.state is None:  # from protocol 5 of pickle on
+        content, kind, shape, order = husk.arguments[:4]
+        columns_first = order == "F"
+    else:
+        _, shape, kind, columns_first, content = husk.state
     dtype = np.dtype(f"{kind.state[1]}{kind.arguments[0]}")
     if dtype.kind != "f":
         raise TypeError(f"statistics that are {dtype}")

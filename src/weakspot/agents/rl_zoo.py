@@ -159,7 +159,7 @@ def _check_normalised(settings: dict[str, Any], source: Path) -> None:
     if normalize and not re.search(r"norm_obs\W*[:=]\s*False", str(normalize)):
         raise AgentError(
             f"{source} says normalize: {settings['normalize']}; RL Zoo scales pictures before their channels come first, "
-            "and of such stable-baselines3 makes no CnnPolicy",
+            "and of such today's stable-baselines3 makes no CnnPolicy",
             expected="an agent that saw the frames as they are",
             todo="if a script of yours trained it on pictures that VecNormalize scaled, put vecnormalize.pkl beside the zip "
             "and name the zip itself; otherwise " + WAY_OUT,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from weakspot.agents.base import ScoresAre
 from weakspot.agents.fitting import WAY_OUT, check_actions, fitted
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.normalized import Normalized, Statistics, read_statistics, statistics_beside
+from weakspot.agents.normalized import Normalized, Statistics, names_beside, read_statistics, statistics_beside
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
 from weakspot.errors import MismatchError, WeightsError
 from weakspot.interface import Interface
@@ -144,8 +144,8 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     check_actions(path, actions, interface)
     with unfilled():
         network, scores_are = _network(archive, interface)
-    if _is_normalized(archive):
-        network = Normalized(network, _statistics(path, sees))
+    if (statistics := _scaling(archive, path, sees)) is not None:
+        network = Normalized(network, statistics)
     return fitted(network, path, interface, sees, scores_are, device)
 
 
@@ -153,44 +153,62 @@ def statistics_of(path: Path) -> Path | None:
     """The file of the statistics that the agent in a zip saw its observations scaled by; None where it saw them as they are.
 
     Raises:
-        WeightsError: the zip cannot be read, or there is no such file beside it.
+        WeightsError: the zip cannot be read, or what lies beside it does not fit it.
     """
-    return statistics_beside(path) if _is_normalized(read_archive(path)) else None
+    archive = read_archive(path)
+    sees = tuple(int(size) for size in _in_words(archive, "observation_space", "_shape"))
+    return None if _scaling(archive, path, sees) is None else statistics_beside(path)
 
 
-def _is_normalized(archive: Archive) -> bool:
-    """Whether the agent saw what ``VecNormalize`` shows: numbers on both sides of zero.
+def _scaling(archive: Archive, path: Path, sees: tuple[int, ...]) -> Statistics | None:
+    """The statistics that the agent saw its observations scaled by; None where it saw them as they are.
 
     Raises:
-        WeightsError: it saw pictures in another range than 0 to 255.
+        WeightsError: it saw pictures in another range than 0 to 255, and not through ``VecNormalize``; or what lies beside
+            the zip does not fit it.
     """
-    dtype = str(_in_words(archive, "observation_space", "dtype"))
-    if dtype.endswith("uint8"):
-        return False
+    low, high = _range(archive)
+    beside = statistics_beside(path)
+    statistics = None if beside is None else read_statistics(beside)
+    if (low, high) == (0.0, 255.0):
+        if statistics is not None:
+            raise WeightsError(
+                f"{beside} says that observations were scaled, and the agent in {path} saw them from 0 to 255",
+                expected="a zip that says the same, as today's stable-baselines3 writes it, or no such file beside it",
+                todo="move that file away if it is not of this agent; otherwise " + WAY_OUT,
+            )
+        return None
+    if statistics is None:
+        if low == -high:
+            raise WeightsError(
+                f"the agent in {path} was trained on observations from {low:g} to {high:g}, as VecNormalize shows them, "
+                "and the statistics that it scales them by are not beside it",
+                expected=f"{' or '.join(names_beside(path))} in the same folder",
+                todo="save them there: environment.save('vecnormalize.pkl')",
+            )
+        raise _unknown(archive, f"that was trained on observations from {low:g} to {high:g}, not 0 to 255")
+    if (low, high) != (-statistics.clip, statistics.clip) or statistics.mean.shape != sees:
+        raise WeightsError(
+            f"{beside} shows observations of shape {statistics.mean.shape} from {-statistics.clip:g} to "
+            f"{statistics.clip:g}, and the agent in {path} saw {sees} from {low:g} to {high:g}",
+            expected="statistics of the stacks that it saw, channels first: of VecNormalize put around VecTransposeImage",
+            todo="name the file that was saved with this agent vecnormalize.pkl",
+        )
+    return statistics
+
+
+def _range(archive: Archive) -> tuple[float, float]:
+    """The least and the largest number in an observation."""
+    if str(_in_words(archive, "observation_space", "dtype")).endswith("uint8"):
+        return 0.0, 255.0
     low, high = (_first(_in_words(archive, "observation_space", name)) for name in ("low", "high"))
-    if low == -high:
-        return True
-    if (low, high) != (0.0, 255.0):
-        raise _unknown(archive, f"that was trained on observations from {low:g} to {high:g} ({dtype}), not 0 to 255")
-    return False
+    return low, high
 
 
 def _first(words: object) -> float:
     """The first number of an array in numpy's words."""
     found = NUMBER.search(str(words))
     return float(found.group()) if found else math.nan
-
-
-def _statistics(path: Path, sees: tuple[int, ...]) -> Statistics:
-    beside = statistics_beside(path)
-    statistics = read_statistics(beside)
-    if statistics.mean.shape != sees:
-        raise WeightsError(
-            f"{beside} scales observations of shape {statistics.mean.shape}, and the agent in {path} sees {sees}",
-            expected="those of the stacks that it saw, channels first: of VecNormalize put around VecTransposeImage",
-            todo="name the file that was saved with this agent vecnormalize.pkl",
-        )
-    return statistics
 
 
 def _action_count(archive: Archive, interface: Interface) -> int:

@@ -67,6 +67,8 @@ class Description:
     make: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.gray, bool):
+            object.__setattr__(self, "gray", _weights(self.gray))
         numbers = (self.frames, self.frame_skip, *(self.size or (1, 1)), *self.crop)
         if min(numbers[:-4]) < 1 or min(self.crop) < 0 or len(self.crop) != 4 or len(self.size or "hw") != 2:
             raise ConfigError(
@@ -105,7 +107,6 @@ def description_of(told: dict[str, Any], source: Path) -> Description:
         ConfigError: an entry is of the wrong type; ``source`` is where it stands.
     """
     _check_types(told, source)
-    _check_gray(told.get("gray", True), source)
     settings: dict[str, Any] = {"size": None}
     settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     try:
@@ -119,20 +120,22 @@ def _check_types(told: dict[str, Any], path: Path) -> None:
         value = told.get(name, [])
         if not all(isinstance(number, int) for number in (value if isinstance(value, list) else [value])):
             raise ConfigError(f"{path} says {name} = {value!r}", expected="whole numbers")
+    if not isinstance(gray := told.get("gray", True), bool):
+        _weights(gray)
     names = told.get("actions", [])
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
         raise ConfigError(f"{path} says actions = {names!r}", expected="a list of different names")
 
 
-def _check_gray(gray: Any, path: Path) -> None:
-    if isinstance(gray, bool):
-        return
-    numbers = isinstance(gray, list) and len(gray) == 3 and all(isinstance(weight, int | float) for weight in gray)
+def _weights(gray: Any) -> tuple[float, ...]:
+    """Three weights of red, green and blue."""
+    numbers = isinstance(gray, list | tuple) and len(gray) == 3 and all(isinstance(weight, int | float) for weight in gray)
     if not numbers or min(gray) < 0 or not 0 < sum(gray) <= 1 + 1e-6:
         raise ConfigError(
-            f"{path} says gray = {gray!r}",
+            f"an environment with gray = {gray!r}",
             expected="true, false, or three weights of red, green and blue that add up to 1 at most",
         )
+    return tuple(gray)
 
 
 class DescribedEnvironment:

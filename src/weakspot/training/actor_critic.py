@@ -34,22 +34,22 @@ class PolicyFeatures(BaseFeaturesExtractor):
         return self.hidden(self.convolutions(observations))
 
 
-def build_a2c(config: A2CConfig, first_env_seed: int) -> A2C:
+def build_a2c(config: A2CConfig) -> A2C:
     """A2C by ``config`` on fresh environments, untrained."""
-    return A2C(**_settings(config, first_env_seed), max_grad_norm=config.max_grad_norm)
+    return A2C(**_settings(config), max_grad_norm=config.max_grad_norm)
 
 
-def build_acktr(config: ACKTRConfig, first_env_seed: int) -> ACKTR:
+def build_acktr(config: ACKTRConfig) -> ACKTR:
     """ACKTR by ``config`` on fresh environments, untrained."""
     kfac = {"kl": config.kl, "damping": config.damping, "inverse_every": config.inverse_every}
-    return ACKTR(**_settings(config, first_env_seed), kfac=kfac)
+    return ACKTR(**_settings(config), kfac=kfac)
 
 
-def _settings(config: ActorCriticConfig, first_env_seed: int) -> dict[str, Any]:
+def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
-        "env": AtariTrainingEnv(config.game, config.envs, seed=first_env_seed),
-        "learning_rate": lambda remaining: remaining * config.learning_rate,
+        "env": AtariTrainingEnv(config.game, config.envs, seed=config.seed),
+        "learning_rate": lambda remaining: max(remaining, 0.0) * config.learning_rate,
         "n_steps": config.n_steps,
         "gamma": config.gamma,
         "ent_coef": config.entropy,

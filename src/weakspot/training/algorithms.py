@@ -23,7 +23,7 @@ class Algorithm:
         title: for people.
         config: its settings.
         kind: of the agents it trains, among those of :data:`weakspot.agents.card.KINDS`.
-        build: makes it out of its settings and the seed of the first environment.
+        build: makes it out of its settings.
         begin: what is done with it before a training that does not go on with an earlier one.
         kept: the network of it that is evaluated and kept.
         answers: Q-values or log-probabilities (b, a) of that network for observations of bytes.
@@ -35,7 +35,7 @@ class Algorithm:
     title: str
     config: type[TrainingConfig]
     kind: str
-    build: Callable[[Any, int], BaseAlgorithm]
+    build: Callable[[Any], BaseAlgorithm]
     begin: Callable[[Any, Any], None]
     kept: Callable[[Any], nn.Module]
     answers: Callable[[Any, Tensor], Tensor]
@@ -49,7 +49,7 @@ def _from_weights(model: Any, config: DoubleDQNConfig) -> None:
         start_from(model, Path(config.start))
 
 
-def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any, int], BaseAlgorithm]) -> Algorithm:
+def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any], BaseAlgorithm]) -> Algorithm:
     return Algorithm(
         title=title,
         config=config,

@@ -21,12 +21,12 @@ class TrainingConfig:
     game: str = "pong"
     """Atari game, as the ROM is called."""
     steps: int = 600_000
-    """Decisions of the agent, four emulator frames each [2,000,000]."""
+    """Decisions of the agent, four emulator frames each [double DQN in the paper: 2,000,000]."""
     seed: int = 0
     network: NetworkSize = "small"
-    """Size of the network [nature]."""
+    """Size of the network [in the paper: nature]."""
     gamma: float = 0.99
-    """Discount factor [0.95]."""
+    """Discount factor [double DQN in the paper: 0.95]."""
     evaluate_every: int = 25_000
     """Decisions from one evaluation, with a checkpoint, to the next."""
     evaluation_episodes: int = 8

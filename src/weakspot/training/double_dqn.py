@@ -195,9 +195,9 @@ class DoubleDQN(DQN):
         self.logger.record("train/loss", float(np.mean(losses)))
 
 
-def build_double_dqn(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
+def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
     """The algorithm of ``config`` on fresh environments, untrained."""
-    env = AtariTrainingEnv(config.game, config.envs, seed=first_env_seed)
+    env = AtariTrainingEnv(config.game, config.envs, seed=config.seed)
     return DoubleDQN(
         DuelingCnnPolicy,
         env,
@@ -229,7 +229,7 @@ def build_double_dqn(config: DoubleDQNConfig, first_env_seed: int) -> DoubleDQN:
 
 def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
     """The learning rate when a share ``remaining`` of the training is still to come."""
-    return config.final_learning_rate + remaining * (config.learning_rate - config.final_learning_rate)
+    return config.final_learning_rate + max(remaining, 0.0) * (config.learning_rate - config.final_learning_rate)
 
 
 def start_from(model: DoubleDQN, path: Path) -> None:

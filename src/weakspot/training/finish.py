@@ -72,7 +72,7 @@ def finish(
     """Chooses between the last policy and the best, measures it, and writes ``agent.safetensors`` with its card.
 
     Args:
-        folder: of a training: ``config.json``, ``checkpoint.pt`` and, unless it is an old one, ``best.pt``.
+        folder: of a training: ``config.json``, ``checkpoint.pt`` and, where a policy was kept for its score, ``best.pt``.
         command: how the training was started, for the card; None writes the command with all settings.
         name: of the agent; None calls it after the game, such as ``pong-double-dqn``.
         say: told each measurement.

@@ -19,7 +19,8 @@ def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
     """The actions that the framework's own ``predict`` takes, without chance: (n,), or (n, a) where they are continuous.
 
     Args:
-        path: of the zip; **what is pickled in it is run**.
+        path: of the zip; **what is pickled in it is run**, and in the statistics of ``VecNormalize`` beside it, if it has
+            some.
         observations: bytes (n, c, h, w).
 
     Raises:

@@ -214,5 +214,8 @@ def _slope(layer: Layer) -> Tensor:
 
 
 def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(factor)
+    try:
+        values, vectors = torch.linalg.eigh(factor)
+    except RuntimeError:  # of low rank, which single precision may not get through
+        values, vectors = (found.to(factor.dtype) for found in torch.linalg.eigh(factor.double()))
     return values.clamp_min(0.0), vectors

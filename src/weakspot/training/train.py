@@ -4,8 +4,8 @@ The run folder holds ``config.json``, ``metrics.jsonl`` (one line an evaluation)
 optimiser, counters and random states; tensors and numbers only, so that loading it runs no code), ``best.pt`` (the
 policy with the best evaluation) and, in the end, ``agent.safetensors`` with its card.  The same command goes on after
 a kill.  Neither the games that are being played nor a replay buffer, several GB, are stored: after a resume new games are
-started, and the buffer is refilled by the current policy before updates go on, so a resumed training is as good as an
-uninterrupted one but not the same bits.
+started, the decisions since the last update of an actor-critic are lost, and the buffer is refilled by the current policy
+before updates go on, so a resumed training is as good as an uninterrupted one but not the same bits.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ class _Keeper(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.next_evaluation is None:
-            self.next_evaluation = self.num_timesteps + self.config.evaluate_every
+            self.next_evaluation = self._following()
         if self.num_timesteps >= self.next_evaluation:
-            self.next_evaluation += self.config.evaluate_every
+            self.next_evaluation = self._following()
             self.keep()
         return True
+
+    def _following(self) -> int:
+        return (self.num_timesteps // self.config.evaluate_every + 1) * self.config.evaluate_every
 
     def keep(self) -> None:
         """Evaluates, then stores the policy if it is the best so far, the checkpoint and the line of metrics."""
@@ -111,16 +114,19 @@ def _restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, A
     model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
     for name in algorithm.counters:
         setattr(model, name, checkpoint["counters"][name])
-    torch.set_rng_state(checkpoint["torch_rng"])
+    torch.set_rng_state(checkpoint["torch_rng"].cpu())
     keys, position, has_gauss, cached = checkpoint["numpy_rng"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    np.random.set_state(("MT19937", keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
 
 
-def _forget_after(metrics: Path, steps: int) -> None:
-    """Takes out the lines that a kill left behind its last checkpoint; their decisions are made again."""
+def _forget_after(folder: Path, steps: int) -> None:
+    """Takes out what a kill left behind the last checkpoint; the decisions since then are made again."""
+    metrics, best = folder / "metrics.jsonl", folder / "best.pt"
     if metrics.exists():
         lines = metrics.read_text().splitlines(keepends=True)
         write_text(metrics, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps))
+    if best.exists() and read_checkpoint(best)["steps"] > steps:
+        best.unlink()
 
 
 def train(
@@ -143,7 +149,7 @@ def train(
 
     Raises:
         RunMismatchError: the folder holds a training with other settings.
-        RunError: its checkpoint is damaged.
+        RunError: its settings or its checkpoint are damaged.
         StorageError: the folder cannot be written to.
     """
     _claim(config, folder)
@@ -166,10 +172,12 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     checkpoint = read_checkpoint(checkpoint_path, config.device) if checkpoint_path.exists() else None
     done = checkpoint["steps"] if checkpoint else 0
     with _global_random_state_kept():
-        model = algorithm.build(config, 1_000 * config.seed + done)
+        model = algorithm.build(config)
+        assert model.env is not None
+        model.env.seed(1_000_000 * config.seed + done)  # of the games: others for each seed, and after each resume
+        _forget_after(folder, done)
         if checkpoint:
             _restore(model, algorithm, checkpoint)
-            _forget_after(folder / "metrics.jsonl", done)
             say(f"going on from {done:,} decisions")
         else:
             algorithm.begin(model, config)
