@@ -23,7 +23,7 @@ from weakspot.cli import main
 from weakspot.errors import ConfigError, RunError, RunMismatchError
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
-from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
+from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig, DoubleDQNConfig, TrainingConfig
 from weakspot.training.evaluate import evaluate, player, sampled
 from weakspot.training.finish import FINAL_SEEDS, read_config
 from weakspot.training.train import learn, train
@@ -33,7 +33,7 @@ SHORT = {
     "game": "ms_pacman", "steps": 192, "envs": 4, "n_steps": 6, "network": "small", "evaluate_every": 96,
     "evaluation_episodes": 1, "final_episodes": 2, "episode_decisions": 60,
 }  # fmt: skip
-TINY: dict[str, TrainingConfig] = {"a2c": A2CConfig(**SHORT), "acktr": ACKTRConfig(**SHORT, inverse_every=2)}
+TINY: dict[str, ActorCriticConfig] = {"a2c": A2CConfig(**SHORT), "acktr": ACKTRConfig(**SHORT, inverse_every=2)}
 
 
 def nothing(line: str) -> None:
@@ -164,7 +164,7 @@ def test_the_learning_rate_falls_to_nothing(finished):
     which, folder = finished
     stored = torch.load(folder / "checkpoint.pt", weights_only=True)["optimizer"]
     rate = stored["learning_rate"] if which == "acktr" else stored["param_groups"][0]["lr"]
-    assert 0 <= rate < 0.3 * TINY[which].learning_rate  # type: ignore[attr-defined]
+    assert 0 <= rate < 0.3 * TINY[which].learning_rate
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,23 @@ Z = 1.959964
 
 def bootstrap_mean(values: np.ndarray, generator: np.random.Generator) -> tuple[float, float, float]:
     """Mean, low and high end of the percentile bootstrap interval of the mean."""
-    values = np.asarray(values, dtype=np.float64)
-    means = values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
+    low, high = np.percentile(_resampled_means(values, generator), [2.5, 97.5])
+    return float(np.mean(values, dtype=np.float64)), float(low), float(high)
 
 
 def bootstrap_difference(
     values: np.ndarray, others: np.ndarray, generator: np.random.Generator
 ) -> tuple[float, float, float]:
     """Mean of ``values`` minus that of ``others``, which are not paired with them, low and high end of its interval."""
-    means = [
-        sample[generator.integers(len(sample), size=(RESAMPLES, len(sample)))].mean(axis=1)
-        for sample in (np.asarray(values, np.float64), np.asarray(others, np.float64))
-    ]
-    low, high = np.percentile(means[0] - means[1], [2.5, 97.5])
+    means = _resampled_means(values, generator) - _resampled_means(others, generator)
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(np.mean(values) - np.mean(others)), float(low), float(high)
+
+
+def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Means of as many values drawn with replacement, again and again."""
+    values = np.asarray(values, dtype=np.float64)
+    return values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float, float]:
