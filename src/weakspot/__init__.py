@@ -14,6 +14,7 @@ from weakspot.agents.load import load_agent
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
+from weakspot.envs.driving.registration import register
 from weakspot.errors import WeakspotError
 from weakspot.pipeline import Pipeline
 from weakspot.state_model.model import StateModel
@@ -37,3 +38,5 @@ __all__ = [
     "synthesize",
     "train",
 ]
+
+register()

@@ -80,7 +80,7 @@ def check_running(shown: Step | None) -> None:
         raise ConfigError("a decision without a running episode", expected="reset() before step()")
 
 
-def discrete(decision: Decision, actions: int) -> int:
+def discrete(decision: object, actions: int) -> int:
     """The number of an action; raises :class:`ConfigError` where there is no such one among ``actions``."""
     number = index(decision) if isinstance(decision, SupportsIndex) else -1
     if not 0 <= number < actions:
@@ -88,9 +88,12 @@ def discrete(decision: Decision, actions: int) -> int:
     return number
 
 
-def continuous(decision: Decision, names: Sequence[str], bounds: Bounds) -> list[float]:
+def continuous(decision: object, names: Sequence[str], bounds: Bounds) -> list[float]:
     """The values of a continuous action; raises :class:`ConfigError` where they are too many, too few, or too far out."""
-    values = [float(value) for value in decision] if isinstance(decision, Iterable) else []
+    try:
+        values = [float(value) for value in decision] if isinstance(decision, Iterable) else []
+    except (TypeError, ValueError):
+        values = []
     within = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]
     if len(values) != len(bounds) or not all(within):
         told = (f"{name} from {low:g} to {high:g}" for name, (low, high) in zip(names, bounds, strict=True))

@@ -1,0 +1,109 @@
+"""The town for people: a view over the agent's car from behind, with the sun, shadows and windows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weakspot.envs.driving import meshes, pedestrians
+from weakspot.envs.driving.classes import SemanticClass
+from weakspot.envs.driving.meshes import Mesh
+from weakspot.envs.driving.sensors import FAR, SUN, Camera, Scene, cast, scene_of, town_scene
+from weakspot.envs.driving.world import World
+
+BEHIND, ABOVE = 9.0, 4.2
+CAMERA = Camera(height=360, width=640, view=70.0, tilt=12.0)
+COLOURS = np.array(
+    [
+        [92, 92, 98],
+        [235, 235, 230],
+        [176, 170, 162],
+        [205, 186, 164],
+        [98, 142, 74],
+        [70, 105, 165],
+        [232, 160, 60],
+        [255, 40, 30],
+        [40, 235, 120],
+        [170, 205, 240],
+    ],
+    np.float32,
+)
+"""Colour of each semantic class in full light (10, 3)."""
+OWN_COLOUR = np.array([200.0, 45.0, 45.0], np.float32)
+SHADOW = 0.55
+WINDOW = np.array([96.0, 118.0, 140.0], np.float32)
+HAZE = np.array([205.0, 220.0, 235.0], np.float32)
+
+
+def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
+    """A picture (h, w, 3) uint8 from behind and above the agent's car."""
+    car = world.state.car
+    cos, sin = car.direction
+    x, y = car.middle
+    origin = np.array([x - BEHIND * cos, y - BEHIND * sin, ABOVE], np.float32)
+    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    directions = turned.reshape(-1, 3)
+    town, moving = town_scene(world.config.town), scene_of(_moving(world))
+    distance, triangle = cast(town, origin, directions)
+    colour = _colours(town, world)[triangle]
+    near, other = cast(moving, origin, directions)
+    closer = near < distance
+    colour[closer] = _moving_colours(moving)[other[closer]]
+    distance = np.where(closer, near, distance)
+    hit = np.flatnonzero(distance < FAR)
+    points = origin + distance[hit, None] * directions[hit]
+    houses = ~closer[hit] & (town.classes[triangle[hit]] == SemanticClass.BUILDING)
+    colour[hit[houses]] = _windows(colour[hit[houses]], points[houses])
+    colour[hit] *= _shadows((town, moving), points)[:, None]
+    haze = (np.minimum(distance / FAR, 1.0) ** 2 * 0.75)[:, None]
+    up = np.clip(directions[:, 2:], 0.0, 0.4) / 0.4
+    sky = HAZE * (1 - up) + COLOURS[SemanticClass.SKY] * up
+    seen = np.where((distance < FAR)[:, None], colour * (1 - haze) + HAZE * haze, sky)
+    return np.clip(seen, 0, 255).astype(np.uint8).reshape(camera.height, camera.width, 3)
+
+
+def _moving(world: World) -> Mesh:
+    """Everything that moves, the agent's car last."""
+    places, headings = world.cars()
+    folk = world.state.people
+    feet = world.feet()
+    own, heading = np.array([world.state.car.middle]), np.array([world.state.car.direction])
+    return meshes.joined(
+        [
+            meshes.cars(places, headings, world.state.traffic.shade),
+            meshes.people(feet, pedestrians.facing(folk), folk.distracted),
+            meshes.cars(own, heading, np.array([0.99])),
+        ]
+    )
+
+
+def _colours(scene: Scene, world: World) -> np.ndarray:
+    """Colours of the triangles in the sun, and of the sky at the end."""
+    classes = scene.classes_now(world)
+    colours = COLOURS[classes] * (0.55 + 0.75 * scene.shade)[:, None]
+    colours[scene.lit] = COLOURS[classes[scene.lit]]
+    return colours
+
+
+def _moving_colours(scene: Scene) -> np.ndarray:
+    colours = COLOURS[scene.classes] * (0.55 + 0.75 * scene.shade)[:, None]
+    own = slice(-1 - len(meshes.CAR), -1)
+    colours[own] = OWN_COLOUR * (0.55 + 0.6 * scene.shade[own])[:, None]
+    return colours
+
+
+def _windows(colour: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Windows in the walls, by where on them a point lies."""
+    across = (points[:, 0] + points[:, 1]) / 2.4 % 1.0
+    up = (points[:, 2] - 0.6) / 3.0
+    glass = (np.abs(across - 0.5) < 0.26) & (np.abs(up % 1.0 - 0.5) < 0.28) & (up > 0)
+    return np.where(glass[:, None], WINDOW, colour)
+
+
+def _shadows(scenes: tuple[Scene, Scene], points: np.ndarray) -> np.ndarray:
+    """How much of the sun reaches each point: 1 in the light."""
+    towards = np.broadcast_to(SUN / np.linalg.norm(SUN), points.shape).astype(np.float32)
+    raised = (points + 0.05 * towards).astype(np.float32)
+    dark = np.zeros(len(points), bool)
+    for scene in scenes:
+        dark |= scene.scene.run(raised, np.ascontiguousarray(towards), query="OCCLUDED") >= 0
+    return np.where(dark, SHADOW, 1.0).astype(np.float32)

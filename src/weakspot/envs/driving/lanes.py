@@ -1,0 +1,156 @@
+"""Where cars drive: straight lanes between intersections, and the turns that connect them.
+
+Lanes are straight or quarter circles, so that the place at any length along one has a closed form.  A straight lane runs
+from where it leaves an intersection to the stop line of the next; a connector runs on from there, over the intersection,
+to a lane that leaves it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.envs.driving.town import CAR_WIDTH, Town
+
+DIRECTIONS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+"""East, north, west, south: what headings 0 to 3 of lanes mean."""
+STRAIGHT, RIGHT, LEFT = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """All lanes of a town, as arrays over their numbers; the straight ones come first.
+
+    Attributes:
+        start: (n, 2) where each begins.
+        begins: (n,) its heading there, an index into :data:`DIRECTIONS`.
+        bend: (n,) ``STRAIGHT``, ``RIGHT`` or ``LEFT``.
+        radius: (n,) of a bend, 0 for straight lanes.
+        length: (n,).
+        intersection: (n, 2) the intersection that a straight lane leads to, and that a connector lies on, as indices into
+            the town's columns and rows.
+        parent: (n,) the straight lane that a connector goes on from, -1 for straight lanes.
+        successors: (n, 3) lanes that go on from its end, -1 where there are fewer.
+        straight: how many there are between intersections; the other ones are connectors.
+        conflicts: (n, n) bool, whether cars on the two connectors could touch; no connector conflicts with itself.
+    """
+
+    start: np.ndarray
+    begins: np.ndarray
+    bend: np.ndarray
+    radius: np.ndarray
+    length: np.ndarray
+    intersection: np.ndarray
+    parent: np.ndarray
+    successors: np.ndarray
+    straight: int
+    conflicts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def pose(self, lane: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places (..., 2) and unit headings (..., 2) at ``along`` metres from the beginning of each ``lane``."""
+        forward = DIRECTIONS[self.begins[lane]]
+        bend = self.bend[lane]
+        radius = np.where(bend == STRAIGHT, 1.0, self.radius[lane])
+        side = np.where(bend == LEFT, 1.0, -1.0)
+        left = np.stack([-forward[..., 1], forward[..., 0]], axis=-1) * side[..., None]
+        angle = along / radius
+        sin, cos = np.sin(angle), np.cos(angle)
+        curved = (bend != STRAIGHT)[..., None]
+        ahead = np.where(curved, (radius * sin)[..., None], along[..., None])
+        aside = np.where(curved, (radius * (1 - cos))[..., None], 0.0)
+        place = self.start[lane] + ahead * forward + aside * left
+        heading = np.where(curved, cos[..., None] * forward + sin[..., None] * left, forward)
+        return place, heading
+
+
+def build_lanes(town: Town) -> Lanes:
+    """The lanes of a town."""
+    streets = _straight_lanes(town)
+    table = list(streets.values())
+    successors: list[list[int]] = [[] for _ in table]
+    parents = [-1] * len(table)
+    numbers = {key: number for number, key in enumerate(streets)}
+    for (i, j, heading), number in numbers.items():  # lanes by the intersection they lead to, and their heading
+        for turn in (STRAIGHT, RIGHT, LEFT):
+            leaving = (heading + {STRAIGHT: 0, RIGHT: 3, LEFT: 1}[turn]) % 4
+            after = numbers.get(_next(i, j, leaving))
+            if after is None:
+                continue
+            place, _, _, _, length, _ = table[number]
+            end = place + length * DIRECTIONS[heading]
+            successors[number].append(len(table))
+            table.append((end, heading, turn, *_curve(town, turn), (i, j)))
+            successors.append([after])
+            parents.append(number)
+    straight = len(streets)
+    lanes = Lanes(
+        start=np.array([row[0] for row in table]),
+        begins=np.array([row[1] for row in table]),
+        bend=np.array([row[2] for row in table]),
+        radius=np.array([row[3] for row in table]),
+        length=np.array([row[4] for row in table]),
+        intersection=np.array([row[5] for row in table]),
+        parent=np.array(parents),
+        successors=np.array([after + [-1] * (3 - len(after)) for after in successors]),
+        straight=straight,
+        conflicts=np.zeros((len(table), len(table)), bool),
+    )
+    _mark_conflicts(lanes)
+    return lanes
+
+
+_Row = tuple[np.ndarray, int, int, float, float, tuple[int, int]]
+
+
+def _straight_lanes(town: Town) -> dict[tuple[int, int, int], _Row]:
+    """By the intersection that a lane leads to, and its heading."""
+    half, stop = town.config.lane_width / 2, town.stop_line
+    lanes: dict[tuple[int, int, int], _Row] = {}
+    for j, y in enumerate(town.rows):
+        for i in range(len(town.columns) - 1):
+            west, east = town.columns[i], town.columns[i + 1]
+            length = float(east - west - 2 * stop)
+            lanes[(i + 1, j, 0)] = (np.array([west + stop, y - half]), 0, STRAIGHT, 0.0, length, (i + 1, j))
+            lanes[(i, j, 2)] = (np.array([east - stop, y + half]), 2, STRAIGHT, 0.0, length, (i, j))
+    for i, x in enumerate(town.columns):
+        for j in range(len(town.rows) - 1):
+            south, north = town.rows[j], town.rows[j + 1]
+            length = float(north - south - 2 * stop)
+            lanes[(i, j + 1, 1)] = (np.array([x + half, south + stop]), 1, STRAIGHT, 0.0, length, (i, j + 1))
+            lanes[(i, j, 3)] = (np.array([x - half, north - stop]), 3, STRAIGHT, 0.0, length, (i, j))
+    return lanes
+
+
+def _next(i: int, j: int, heading: int) -> tuple[int, int, int]:
+    """The lane that leaves intersection (i, j) with a heading, by the intersection that it leads to."""
+    east, north = DIRECTIONS[heading]
+    return i + int(east), j + int(north), heading
+
+
+def _curve(town: Town, turn: int) -> tuple[float, float]:
+    """Radius and length of a connector."""
+    half, stop = town.config.lane_width / 2, town.stop_line
+    if turn == STRAIGHT:
+        return 0.0, 2 * stop
+    radius = stop - half if turn == RIGHT else stop + half
+    return radius, radius * np.pi / 2
+
+
+CLEARANCE = CAR_WIDTH + 0.3
+
+
+def _mark_conflicts(lanes: Lanes) -> None:
+    steps = np.linspace(0.0, 1.0, 25)
+    connectors = np.arange(lanes.straight, len(lanes))
+    places, _ = lanes.pose(connectors[:, None], lanes.length[connectors][:, None] * steps)
+    at = lanes.intersection[connectors]
+    for first in range(len(connectors)):
+        near = np.flatnonzero((at == at[first]).all(axis=1))
+        apart = np.linalg.norm(places[near][:, None] - places[first][None, :, None], axis=-1).min(axis=(1, 2))
+        same_start = (lanes.start[connectors[near]] == lanes.start[connectors[first]]).all(axis=1)
+        touching = (apart < CLEARANCE) & ~same_start
+        lanes.conflicts[connectors[first], connectors[near[touching]]] = True

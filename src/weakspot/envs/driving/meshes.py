@@ -1,0 +1,322 @@
+"""The world as triangles: those of the town, made once, and those of what moves, made anew for every picture."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.envs.driving.classes import SemanticClass
+from weakspot.envs.driving.pedestrians import BODY_HEIGHT
+from weakspot.envs.driving.signals import ALONG_X, ALONG_Y
+from weakspot.envs.driving.town import (
+    CAR_HEIGHT,
+    CAR_LENGTH,
+    CAR_WIDTH,
+    CROSSING_START,
+    CROSSING_WIDTH,
+    OUTSIDE,
+    PAVEMENT_WIDTH,
+    Boxes,
+    Town,
+)
+
+MARKING_HEIGHT, PAVEMENT_HEIGHT = 0.02, 0.15
+LINE_WIDTH = 0.2
+LIGHT_SIZE, LIGHT_LOW = (1.1, 2.0), 3.6
+"""Width and height of a traffic light, and how high it hangs, in metres; large, to be seen in small pictures."""
+
+
+BOX = np.array(
+    [[0, 1, 5], [0, 5, 4], [1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7], [4, 5, 6], [4, 6, 7]]
+)
+"""Triangles of a box without its bottom; its corners go round counter-clockwise, at the bottom and then at the top."""
+FACES = len(BOX)
+PHONE_BEND = 0.18
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles with a class and a brightness each.
+
+    Attributes:
+        corners: (n, 3, 3) float32, n triangles of three points.
+        classes: (n,) uint8, numbers of :class:`SemanticClass`.
+        shade: (n,) float32, how bright the surface is, 0 to 1.
+        light: (n,) int32, which traffic light a triangle belongs to: its index in the lights (2, nx + 1, ny + 1), flattened,
+            or -1; such triangles take their class from what the light shows.
+    """
+
+    corners: np.ndarray
+    classes: np.ndarray
+    shade: np.ndarray
+    light: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.corners)
+
+
+def joined(meshes: list[Mesh]) -> Mesh:
+    """Several meshes as one."""
+    return Mesh(
+        np.concatenate([mesh.corners for mesh in meshes]),
+        np.concatenate([mesh.classes for mesh in meshes]),
+        np.concatenate([mesh.shade for mesh in meshes]),
+        np.concatenate([mesh.light for mesh in meshes]),
+    )
+
+
+def town_mesh(town: Town) -> Mesh:
+    """Everything of the town that does not move."""
+    west, east = town.columns[0] - _outskirts(town), town.columns[-1] + _outskirts(town)
+    south, north = town.rows[0] - _outskirts(town), town.rows[-1] + _outskirts(town)
+    parts = [
+        plates(np.array([[west, east, south, north]]), -0.02, SemanticClass.VEGETATION, 0.45),
+        plates(_streets(town), 0.0, SemanticClass.ROAD, 0.35),
+        plates(_markings(town), MARKING_HEIGHT, SemanticClass.MARKING, 0.9),
+        _blocks(town),
+        solid(town.buildings, SemanticClass.BUILDING),
+        cars(town.parked.centre, town.parked.heading, town.parked.shade),
+        _trees(town),
+        _lights(town),
+    ]
+    return joined(parts)
+
+
+def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
+    """Cars (n) with unit headings (n, 2), each as bright as its ``shade`` (n,)."""
+    return _copies(CAR, places, headings, shade)
+
+
+def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray) -> Mesh:
+    """People (n) with unit headings (n, 2); those on the phone bend their heads forward."""
+    bent = np.where(on_phone, PHONE_BEND, 0.0)
+    mesh = _copies(PERSON, places, headings, np.ones(len(places)))
+    heads = mesh.corners.reshape(len(places), len(PERSON), 3, 3)[:, -FACES:]
+    heads[..., :2] += (bent[:, None] * headings)[:, None, None].astype(np.float32)
+    return mesh
+
+
+def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
+    """A mesh round the origin that looks along x, at places (n, 2), with unit headings (n, 2)."""
+    n, forward = len(places), headings.astype(np.float32)
+    x, y, z = np.moveaxis(mesh.corners, -1, 0)[:, None]
+    cos, sin = forward[:, 0, None, None], forward[:, 1, None, None]
+    at = places.astype(np.float32)
+    corners = np.empty((n, len(mesh), 3, 3), np.float32)
+    corners[..., 0] = x * cos - y * sin + at[:, 0, None, None]
+    corners[..., 1] = x * sin + y * cos + at[:, 1, None, None]
+    corners[..., 2] = z
+    return Mesh(
+        corners.reshape(-1, 3, 3),
+        np.tile(mesh.classes, n),
+        (mesh.shade * shade[:, None]).astype(np.float32).ravel(),
+        np.tile(mesh.light, n),
+    )
+
+
+def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
+    """Upright boxes, without their bottoms."""
+    n = len(boxes)
+    ahead = boxes.heading * boxes.half[:, :1]
+    left = np.stack([-boxes.heading[:, 1], boxes.heading[:, 0]], axis=1) * boxes.half[:, 1:]
+    ground = np.stack([boxes.centre + a * ahead + b * left for a, b in ((1, -1), (1, 1), (-1, 1), (-1, -1))], axis=1)
+    points = np.empty((n, 8, 3), np.float32)
+    points[:, :4, :2], points[:, 4:, :2] = ground, ground
+    points[:, :4, 2], points[:, 4:, 2] = boxes.low[:, None], boxes.high[:, None]
+    return _mesh(points[:, BOX].reshape(-1, 3, 3), of, np.repeat(boxes.shade, FACES))
+
+
+def plates(rectangles: np.ndarray, height: float, of: SemanticClass, shade: float) -> Mesh:
+    """Flat rectangles (n, 4), west, east, south and north, that face up."""
+    west, east, south, north = rectangles.T
+    corners = np.stack([np.stack(pair, axis=1) for pair in ((west, south), (east, south), (east, north), (west, north))], 1)
+    points = np.full((len(rectangles), 4, 3), height, np.float32)
+    points[:, :, :2] = corners
+    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), of, np.full(2 * len(rectangles), shade))
+
+
+def _mesh(corners: np.ndarray, of: SemanticClass, shade: np.ndarray) -> Mesh:
+    n = len(corners)
+    return Mesh(
+        np.ascontiguousarray(corners, np.float32),
+        np.full(n, int(of), np.uint8),
+        np.asarray(shade, np.float32),
+        np.full(n, -1, np.int32),
+    )
+
+
+def _outskirts(town: Town) -> float:
+    return town.kerb + PAVEMENT_WIDTH + OUTSIDE
+
+
+def _streets(town: Town) -> np.ndarray:
+    ends_x = town.columns[0] - town.kerb, town.columns[-1] + town.kerb
+    along_x = [(*ends_x, y - town.kerb, y + town.kerb) for y in town.rows]
+    spans = zip(town.rows[:-1] + town.kerb, town.rows[1:] - town.kerb, strict=True)
+    along_y = [(x - town.kerb, x + town.kerb, *span) for span in spans for x in town.columns]
+    return np.array(along_x + along_y)
+
+
+def _blocks(town: Town) -> Mesh:
+    """Pavements, with their kerbs, and the lots inside them."""
+    wide, high = town.parks.shape
+    raised, lots = [], []
+    for i in range(-1, wide + 1):
+        for j in range(-1, high + 1):
+            west, east = _span(town.columns, i, town)
+            south, north = _span(town.rows, j, town)
+            raised.append((west, east, south, north))
+            if 0 <= i < wide and 0 <= j < high:
+                lots.append((west + PAVEMENT_WIDTH, east - PAVEMENT_WIDTH, south + PAVEMENT_WIDTH, north - PAVEMENT_WIDTH))
+    table = np.array(raised)
+    n = len(table)
+    boxes = Boxes(
+        np.stack([table[:, :2].mean(axis=1), table[:, 2:].mean(axis=1)], axis=1),
+        np.stack([np.ptp(table[:, :2], axis=1) / 2, np.ptp(table[:, 2:], axis=1) / 2], axis=1),
+        np.tile([1.0, 0.0], (n, 1)),
+        np.zeros(n),
+        np.full(n, PAVEMENT_HEIGHT),
+        np.full(n, 0.6),
+    )
+    return joined(
+        [
+            solid(boxes, SemanticClass.PAVEMENT),
+            plates(np.array(lots), PAVEMENT_HEIGHT + 0.02, SemanticClass.VEGETATION, 0.45),
+        ]
+    )
+
+
+def _span(streets: np.ndarray, number: int, town: Town) -> tuple[float, float]:
+    low = streets[number] + town.kerb if number >= 0 else streets[0] - _outskirts(town)
+    high = streets[number + 1] - town.kerb if number < len(streets) - 1 else streets[-1] + _outskirts(town)
+    return low, high
+
+
+def _markings(town: Town) -> np.ndarray:
+    """Dashed middle lines, stop lines, and the stripes of the crossings for pedestrians, as rectangles."""
+    marks: list[tuple[float, float, float, float]] = []
+    half, lane, stop = LINE_WIDTH / 2, town.config.lane_width, town.stop_line
+
+    def mark(along_x: bool, u: tuple[float, float], w: tuple[float, float]) -> None:
+        marks.append((*u, *w) if along_x else (*w, *u))
+
+    for along_x, streets, crossed in ((True, town.rows, town.columns), (False, town.columns, town.rows)):
+        for number, street in enumerate(streets):
+            for first, (begin, end) in enumerate(itertools.pairwise(crossed)):
+                for at in np.arange(begin + stop + 1, end - stop - 2, 6.0):
+                    mark(along_x, (at, at + 3.0), (street - half, street + half))
+                for index, inwards in ((first, 1.0), (first + 1, -1.0)):
+                    at = (index, number) if along_x else (number, index)
+                    if not town.signalled[at]:
+                        continue
+                    corner = float(crossed[index])
+                    side = inwards if along_x else -inwards  # of the lane that comes in, on its right
+                    line = corner + inwards * stop, corner + inwards * (stop + 0.5)
+                    mark(
+                        along_x,
+                        (min(line), max(line)),
+                        (min(street, street + side * lane), max(street, street + side * lane)),
+                    )
+                    inner = number not in (0, len(streets) - 1)
+                    if inner:  # a crossing only where there is a block on each side
+                        zebra = corner + inwards * (town.kerb + CROSSING_START)
+                        far = zebra + inwards * CROSSING_WIDTH
+                        for w in np.arange(-town.kerb + 0.4, town.kerb - 0.4, 1.2):
+                            mark(along_x, (min(zebra, far), max(zebra, far)), (street + w, street + w + 0.6))
+    return np.array(marks)
+
+
+def _trees(town: Town) -> Mesh:
+    """A trunk and a crown of two pyramids each."""
+    n = len(town.trees)
+    centre, height = town.trees[:, :2], town.trees[:, 2]
+    axis = np.tile([1.0, 0.0], (n, 1))
+    trunk = Boxes(centre, np.full((n, 2), 0.18), axis, np.zeros(n), height * 0.45, np.full(n, 0.25))
+    width, middle, low = 0.28 * height, 0.6 * height, 0.35 * height
+    ring = np.array([[1, 0], [0.5, 0.87], [-0.5, 0.87], [-1, 0], [-0.5, -0.87], [0.5, -0.87]])
+    around = np.concatenate([centre[:, None] + width[:, None, None] * ring, _column(middle, 6)], axis=2)
+    ends = [np.concatenate([centre, end[:, None]], axis=1) for end in (low, height)]
+    after = np.roll(around, -1, axis=1)
+    faces = [np.stack([around, after, np.broadcast_to(end[:, None], around.shape)], axis=2) for end in ends]
+    crown = np.concatenate(faces, axis=1).reshape(-1, 3, 3)
+    shade = np.tile(np.repeat([0.3, 0.5], 6), n)
+    return joined([solid(trunk, SemanticClass.VEGETATION), _mesh(crown, SemanticClass.VEGETATION, shade)])
+
+
+def _column(values: np.ndarray, copies: int) -> np.ndarray:
+    return np.tile(values[:, None, None], (1, copies, 1))
+
+
+def _lights(town: Town) -> Mesh:
+    """A traffic light for each arm, on the far side of the intersection, over the lane that goes straight on; its pole
+    stands at the kerb."""
+    lane, far = town.config.lane_width, town.stop_line
+    places, headings, numbers, poles = [], [], [], []
+    for i, x in enumerate(town.columns):
+        for j, y in enumerate(town.rows):
+            if not town.signalled[i, j]:
+                continue
+            arms = (
+                (i > 0, (1, 0)),
+                (i + 1 < len(town.columns), (-1, 0)),
+                (j > 0, (0, 1)),
+                (j + 1 < len(town.rows), (0, -1)),
+            )
+            for comes_from, (east, north) in arms:
+                if not comes_from:
+                    continue
+                axis = ALONG_X if east else ALONG_Y
+                right = np.array([north, -east], np.float64)
+                ahead = np.array([east, north], np.float64)
+                middle = np.array([x, y])
+                places.append(middle + far * ahead + lane / 2 * right)
+                poles.append(middle + far * ahead + (town.kerb + 0.4) * right)
+                headings.append(ahead)
+                numbers.append(np.ravel_multi_index((axis, i, j), (2, *town.signalled.shape)))
+    n = len(places)
+    head = Boxes(
+        np.array(places).reshape(-1, 2),
+        np.tile([0.15, LIGHT_SIZE[0] / 2], (n, 1)),
+        np.array(headings).reshape(-1, 2),
+        np.full(n, LIGHT_LOW),
+        np.full(n, LIGHT_LOW + LIGHT_SIZE[1]),
+        np.full(n, 0.95),
+    )
+    pole = Boxes(
+        np.array(poles).reshape(-1, 2),
+        np.full((n, 2), 0.1),
+        head.heading,
+        np.zeros(n),
+        np.full(n, LIGHT_LOW + LIGHT_SIZE[1]),
+        np.full(n, 0.2),
+    )
+    heads = solid(head, SemanticClass.RED_LIGHT)
+    lit = Mesh(heads.corners, heads.classes, heads.shade, np.repeat(np.array(numbers, np.int32), len(heads) // max(n, 1)))
+    return joined([lit, solid(pole, SemanticClass.BUILDING)])
+
+
+def _upright(
+    half: tuple[float, float], low: float, high: float, shade: float, of: SemanticClass, ahead: float = 0.0
+) -> Mesh:
+    """One box that looks along x, its middle ``ahead`` of the origin."""
+    one = Boxes(*(np.array([value], np.float64) for value in ((ahead, 0.0), half, (1.0, 0.0), low, high, shade)))
+    return solid(one, of)
+
+
+CAR = joined(
+    [
+        _upright((CAR_LENGTH / 2, CAR_WIDTH / 2), 0.25, 0.9, 1.0, SemanticClass.CAR),
+        _upright((CAR_LENGTH / 4, CAR_WIDTH / 2 - 0.15), 0.9, CAR_HEIGHT, 0.5, SemanticClass.CAR, ahead=-0.25),
+    ]
+)
+"""A body and a cabin."""
+PERSON = joined(
+    [
+        _upright((0.16, 0.2), 0.0, 0.85, 0.3, SemanticClass.PEDESTRIAN),
+        _upright((0.18, 0.27), 0.85, 1.45, 0.75, SemanticClass.PEDESTRIAN),
+        _upright((0.13, 0.12), 1.45, BODY_HEIGHT, 0.6, SemanticClass.PEDESTRIAN),
+    ]
+)
+"""Legs, a body and a head, in this order."""

@@ -1,0 +1,44 @@
+"""Whether upright boxes and posts overlap, seen from above."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def box_hits_boxes(
+    middle: np.ndarray,
+    heading: np.ndarray,
+    half: np.ndarray,
+    centres: np.ndarray,
+    headings: np.ndarray,
+    halves: np.ndarray,
+) -> np.ndarray:
+    """Whether one box overlaps each of n others (n,): by the separating axis theorem, on the axes of both.
+
+    Args:
+        middle, heading, half: (2,) centre, unit axis, and half length and width of the one box.
+        centres, headings, halves: (n, 2) of the others.
+    """
+    apart = centres - middle
+    cos = np.abs(headings @ heading)
+    sin = np.abs(headings[:, 0] * heading[1] - headings[:, 1] * heading[0])
+    hits = np.ones(len(centres), bool)
+    for number, axis in enumerate((heading, np.array([-heading[1], heading[0]]))):
+        reach = halves[:, 0] * (cos if number == 0 else sin) + halves[:, 1] * (sin if number == 0 else cos)
+        hits &= np.abs(apart @ axis) <= half[number] + reach
+    for number in range(2):
+        axes = headings if number == 0 else np.stack([-headings[:, 1], headings[:, 0]], axis=1)
+        reach = half[0] * (cos if number == 0 else sin) + half[1] * (sin if number == 0 else cos)
+        hits &= np.abs((apart * axes).sum(axis=1)) <= halves[:, number] + reach
+    return hits
+
+
+def box_hits_posts(
+    middle: np.ndarray, heading: np.ndarray, half: np.ndarray, posts: np.ndarray, radius: float
+) -> np.ndarray:
+    """Whether a box overlaps each of n circles of one ``radius`` around ``posts`` (n, 2)."""
+    apart = posts - middle
+    ahead = np.abs(apart @ heading)
+    aside = np.abs(apart @ np.array([-heading[1], heading[0]]))
+    out = np.hypot(np.maximum(ahead - half[0], 0), np.maximum(aside - half[1], 0))
+    return out <= radius

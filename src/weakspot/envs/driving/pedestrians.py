@@ -1,0 +1,339 @@
+"""People on foot: they walk round the blocks and cross streets, with or without a look.
+
+One model with the parameters of :class:`Behaviour` makes reasonable and distracted ones.  Who wants to cross goes to the
+kerb.  There a reasonable one waits: at a crossing with lights until the cars have red for long enough and none is near that
+cannot stop; elsewhere until no car will come by while he is on the street.  A distracted one walks on without a look, his
+eyes on his phone.  Nobody walks into the side of a car.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.envs.driving.signals import red_left
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, CORNER, SLOT, Town
+from weakspot.errors import ConfigError
+
+WALK, TO_KERB, WAIT, CROSS, HALT, BACK = range(6)
+"""What a pedestrian is doing; to halt is to stand on the street, a car right in front of one."""
+KERB_GAP = 0.4
+"""From where somebody waits to the kerb."""
+STOPPING_DECELERATION, REACTION_SECONDS = 6.0, 0.7
+"""Of a car that somebody might step in front of."""
+NEAR_CAR = 3.0
+"""Metres between somebody's way over the street and a car that stands on it, or as good as."""
+MARGIN_SECONDS = 1.5
+CREEPING = 4.0
+"""Metres a second at which cars that stand or creep are expected to come."""
+BODY_RADIUS, BODY_HEIGHT = 0.3, 1.75
+ARM = 0.4
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How pedestrians behave.
+
+    Attributes:
+        distraction: share of the crossings that are begun without a look.
+        jaywalking: chance of wanting to cross, at each gap between parked cars that somebody walks by.
+        crossing: the same, at each crossing at an intersection.
+        speed: slowest and fastest walk, metres a second.
+        patience: seconds after which somebody who waits walks on instead.
+
+    Raises:
+        ConfigError: a chance is none, or a speed or time is not above 0.
+    """
+
+    distraction: float = 0.0
+    jaywalking: float = 0.06
+    crossing: float = 0.5
+    speed: tuple[float, float] = (1.1, 1.7)
+    patience: float = 40.0
+
+    def __post_init__(self) -> None:
+        for name in ("distraction", "jaywalking", "crossing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"pedestrians with {name} = {getattr(self, name)}", expected="a share from 0 to 1")
+        if not 0 < self.speed[0] <= self.speed[1] <= 5 or not self.patience > 0:
+            raise ConfigError(
+                f"pedestrians with speed = {self.speed}, patience = {self.patience}",
+                expected="speeds above 0 and at most 5 metres a second, the slowest first; patience above 0",
+            )
+
+
+REASONABLE = Behaviour(distraction=0.0)
+DISTRACTED = Behaviour(distraction=1.0)
+
+
+@dataclass(frozen=True)
+class Pedestrians:
+    """Everybody on foot, as arrays over their numbers.
+
+    A block's pavement has four sides: 0 south, 1 east, 2 north, 3 west.  ``along`` is x on sides 0 and 2, y on the others.
+
+    Attributes:
+        block: (n, 2) the block each walks round, as indices of columns and rows.
+        side: (n,).
+        along: (n,) metres, in the town's coordinates.
+        forward: (n,) 1 or -1, whether he walks towards larger coordinates.
+        doing: (n,) ``WALK``, ``TO_KERB``, ``WAIT``, ``CROSS``, ``HALT`` or ``BACK``.
+        progress: (n,) metres from his way along the pavement, towards the other side of the street.
+        distracted: (n,) bool, whether he crosses without a look.
+        waited: (n,) seconds.
+        speed: (n,) of his walk.
+    """
+
+    block: np.ndarray
+    side: np.ndarray
+    along: np.ndarray
+    forward: np.ndarray
+    doing: np.ndarray
+    progress: np.ndarray
+    distracted: np.ndarray
+    waited: np.ndarray
+    speed: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.along)
+
+    def chosen(self, numbers: np.ndarray) -> Pedestrians:
+        """Some of them."""
+        return Pedestrians(*(column[numbers] for column in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Vehicles:
+    """Every moving car as pedestrians see it, the agent's among them: places (n, 2), headings (n, 2), speeds (n,)."""
+
+    places: np.ndarray
+    headings: np.ndarray
+    speeds: np.ndarray
+
+
+def spawn(town: Town, count: int, behaviour: Behaviour, generator: np.random.Generator) -> Pedestrians:
+    """Pedestrians all over the pavements of the blocks."""
+    wide, high = town.parks.shape
+    block = np.stack([generator.integers(wide, size=count), generator.integers(high, size=count)], axis=1)
+    side = generator.integers(4, size=count)
+    low, high_end = _ends(town, block, side)
+    return Pedestrians(
+        block=block,
+        side=side,
+        along=low + (high_end - low) * generator.random(count),
+        forward=np.where(generator.random(count) < 0.5, 1.0, -1.0),
+        doing=np.full(count, WALK),
+        progress=np.zeros(count),
+        distracted=np.zeros(count, bool),
+        waited=np.zeros(count),
+        speed=generator.uniform(*behaviour.speed, count),
+    )
+
+
+def places(town: Town, people: Pedestrians) -> np.ndarray:
+    """Where they are (n, 2)."""
+    along_x = people.side % 2 == 0
+    across = _walk_line(town, people.block, people.side) + _outwards(people.side) * people.progress
+    return np.where(along_x[:, None], np.stack([people.along, across], 1), np.stack([across, people.along], 1))
+
+
+def velocities(people: Pedestrians) -> np.ndarray:
+    """How they move (n, 2), metres a second."""
+    return facing(people) * np.where(np.isin(people.doing, (WAIT, HALT)), 0.0, people.speed)[:, None]
+
+
+def facing(people: Pedestrians) -> np.ndarray:
+    """Where they look (n, 2), unit vectors: over the street while they wait at it, else where they go."""
+    out = np.where(people.doing == BACK, -1.0, 1.0) * _outwards(people.side)
+    along_x = (people.side % 2 == 0)[:, None]
+    walks = (people.doing == WALK)[:, None]
+    on, none = people.forward, np.zeros(len(people))
+    ahead = np.where(along_x, np.stack([on, none], 1), np.stack([none, on], 1))
+    over = np.where(along_x, np.stack([none, out], 1), np.stack([out, none], 1))
+    return np.where(walks, ahead, over)
+
+
+def on_street(town: Town, people: Pedestrians) -> np.ndarray:
+    """Who is between the kerbs (n,)."""
+    return (people.progress > town.walk - town.kerb) & (people.progress < town.walk + town.kerb)
+
+
+def move(
+    people: Pedestrians,
+    town: Town,
+    behaviour: Behaviour,
+    vehicles: Vehicles,
+    seconds_now: float,
+    seconds: float,
+    generator: np.random.Generator,
+) -> Pedestrians:
+    """The pedestrians after ``seconds``, which begin at ``seconds_now``."""
+    n = len(people)
+    draws = generator.random((4, n))
+    doing, progress, waited = people.doing.copy(), people.progress.copy(), people.waited.copy()
+    walking = doing == WALK
+    way = people.speed * seconds
+    along = np.where(walking, people.along + people.forward * way, people.along)
+    wants, stop_at = _wants_to_cross(people, town, behaviour, along, draws[0])
+    wants &= walking
+    along = np.where(wants, stop_at, along)
+    distracted = np.where(wants, draws[1] < behaviour.distraction, people.distracted)
+    over = np.flatnonzero(np.isin(people.doing, (CROSS, HALT)))
+    doing[over] = np.where(_car_in_the_way(people.chosen(over), town, vehicles), HALT, CROSS)
+    out = (people.doing == TO_KERB) | (doing == CROSS)
+    progress = progress + np.where(out, way, 0.0) - np.where(people.doing == BACK, way, 0.0)
+
+    at_kerb = town.walk - town.kerb - KERB_GAP
+    arrived = (people.doing == TO_KERB) & (progress >= at_kerb)
+    progress = np.where(arrived & ~distracted, at_kerb, progress)
+    doing[arrived] = np.where(distracted[arrived], CROSS, WAIT)
+    waiting = np.flatnonzero(people.doing == WAIT)
+    waited[waiting] += seconds
+    goes = waiting[may_cross(people, town, vehicles, seconds_now, waiting)]
+    doing[goes], waited[goes] = CROSS, 0.0
+    tired = waiting[(waited[waiting] > behaviour.patience) & (doing[waiting] == WAIT)]
+    doing[tired], waited[tired] = BACK, 0.0
+    doing[wants] = TO_KERB
+    back = (people.doing == BACK) & (progress <= 0)
+    doing[back], progress[back] = WALK, 0.0
+
+    across = (doing == CROSS) & (progress >= 2 * town.walk)
+    block = np.where(across[:, None], people.block + _step_over(people.side), people.block)
+    side = np.where(across, (people.side + 2) % 4, people.side)
+    forward = np.where(across, np.where(draws[2] < 0.5, 1.0, -1.0), people.forward)
+    doing[across], progress[across] = WALK, 0.0
+    distracted = distracted & ~across
+    moved = Pedestrians(block, side, along, forward, doing, progress, distracted, waited, people.speed)
+    return _round_corners(moved, town)
+
+
+def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: float, chosen: np.ndarray) -> np.ndarray:
+    """Whether each of the ``chosen`` pedestrians, who look, sees that he can cross now."""
+    if not len(chosen):
+        return np.zeros(0, bool)
+    side, at = people.side[chosen], people.along[chosen]
+    axis = side % 2
+    street = _street(town, people.block[chosen], side)
+    crosses = 2 * town.kerb + KERB_GAP
+    needed = crosses / people.speed[chosen]
+    low, high = _segment(town, people.block[chosen], side)
+    column, row = _intersection(people.block[chosen], side, at - low < high - at)
+    with_lights = np.minimum(at - low, high - at) < CORNER
+    red = red_left(town, seconds_now)[axis, column, row]
+
+    u = np.where(axis[:, None] == 0, vehicles.places[None, :, 0], vehicles.places[None, :, 1])
+    w = np.where(axis[:, None] == 0, vehicles.places[None, :, 1], vehicles.places[None, :, 0]) - street[:, None]
+    heading = np.where(axis[:, None] == 0, vehicles.headings[None, :, 0], vehicles.headings[None, :, 1])
+    ahead = at[:, None] - u
+    distance = np.maximum(np.abs(ahead) - CAR_LENGTH / 2, 0.0)
+    on_this_street = np.abs(w) < town.kerb + 1.0
+    facing = on_this_street & (np.sign(ahead) * heading > 0.3)
+    box = town.stop_line + CAR_LENGTH
+    in_box = (np.abs(w) < box) & ((np.abs(u - low[:, None]) < box) | (np.abs(u - high[:, None]) < box))
+    turning = in_box & ~(on_this_street & (np.abs(heading) > 0.95))
+    speeds = vehicles.speeds[None]
+    in_the_way = on_this_street & (distance < NEAR_CAR)
+    comes = (facing | turning) & (distance / np.maximum(speeds, CREEPING) < needed[:, None] + MARGIN_SECONDS)
+    stopping = speeds * REACTION_SECONDS + speeds * speeds / (2 * STOPPING_DECELERATION)
+    cannot_stop = (facing | turning) & (speeds > 0.5) & (distance < stopping + NEAR_CAR)
+    anywhere = ~(in_the_way | comes | cannot_stop).any(axis=1)
+    at_lights = (red >= needed) & ~(in_the_way | cannot_stop).any(axis=1)
+    return np.where(with_lights, at_lights, anywhere)
+
+
+def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
+    """Whether a car is within an arm's length in front of each (n,); even on the phone nobody walks into the side of one."""
+    ahead = places(town, people) + ARM * facing(people)
+    apart = ahead[:, None] - vehicles.places[None]
+    headings = vehicles.headings
+    along = np.abs((apart * headings).sum(axis=-1))
+    across = np.abs(apart[..., 1] * headings[:, 0] - apart[..., 0] * headings[:, 1])
+    return ((along < CAR_LENGTH / 2 + BODY_RADIUS) & (across < CAR_WIDTH / 2 + BODY_RADIUS)).any(axis=1)
+
+
+def _wants_to_cross(
+    people: Pedestrians, town: Town, behaviour: Behaviour, along: np.ndarray, draw: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Who walks by a place to cross and wants to (n,), and where that place is (n,)."""
+    low, high = _segment(town, people.block, people.side)
+    before, after = np.minimum(people.along, along), np.maximum(people.along, along)
+    number = np.floor((after - low - CORNER) / SLOT)
+    gap = low + CORNER + number * SLOT
+    at_gap = (gap > before) & (gap <= after) & (gap >= low + CORNER) & (gap <= high - CORNER)
+    at_low = (low + town.crossing > before) & (low + town.crossing <= after)
+    at_high = (high - town.crossing > before) & (high - town.crossing <= after)
+    chance = np.where(at_gap, behaviour.jaywalking, np.where(at_low | at_high, behaviour.crossing, 0.0))
+    place = np.where(at_gap, gap, np.where(at_low, low + town.crossing, high - town.crossing))
+    over = people.block + _step_over(people.side)
+    there = ((over >= 0) & (over < np.array(town.parks.shape))).all(axis=1)
+    return (draw < chance) & there, place
+
+
+def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
+    """Who has come to the end of his side of the block goes on round the corner."""
+    low, high = _ends(town, people.block, people.side)
+    over, under = people.along > high, people.along < low
+    turned = (over | under) & (people.doing == WALK)
+    along_x = people.side % 2 == 0
+    side = np.where(turned, np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0)), people.side)
+    new_low, new_high = _ends(town, people.block, side)
+    from_low = np.where(along_x, people.side == 0, people.side == 3)
+    along = np.where(turned, np.where(from_low, new_low, new_high), people.along)
+    forward = np.where(turned, np.where(from_low, 1.0, -1.0), people.forward)
+    return Pedestrians(
+        people.block,
+        side,
+        along,
+        forward,
+        people.doing,
+        people.progress,
+        people.distracted,
+        people.waited,
+        people.speed,
+    )
+
+
+def _outwards(side: np.ndarray) -> np.ndarray:
+    """1 where the street beside a side lies towards larger coordinates."""
+    return np.where((side == 1) | (side == 2), 1.0, -1.0)
+
+
+def _step_over(side: np.ndarray) -> np.ndarray:
+    """From a block to the one over the street (n, 2)."""
+    return np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])[side]
+
+
+def _street(town: Town, block: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Where the middle of the street beside a side of a block is (n,)."""
+    column = town.columns[block[:, 0] + (side == 1)]
+    row = town.rows[block[:, 1] + (side == 2)]
+    return np.where(side % 2 == 0, row, column)
+
+
+def _walk_line(town: Town, block: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Where people walk beside that street (n,)."""
+    return _street(town, block, side) - _outwards(side) * town.walk
+
+
+def _segment(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The middles of the intersections at both ends of the street beside a side (n,)."""
+    along_x = side % 2 == 0
+    low = np.where(along_x, town.columns[block[:, 0]], town.rows[block[:, 1]])
+    high = np.where(along_x, town.columns[block[:, 0] + 1], town.rows[block[:, 1] + 1])
+    return low, high
+
+
+def _intersection(block: np.ndarray, side: np.ndarray, at_low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row (n,) of the intersection at an end of the street beside a side."""
+    along_x = side % 2 == 0
+    end = np.where(at_low, 0, 1)
+    column = np.where(along_x, block[:, 0] + end, block[:, 0] + (side == 1))
+    row = np.where(along_x, block[:, 1] + (side == 2), block[:, 1] + end)
+    return column, row
+
+
+def _ends(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the walk along a side begins and ends (n,)."""
+    low, high = _segment(town, block, side)
+    return low + town.walk, high - town.walk

@@ -1,0 +1,244 @@
+"""What the driver sees, by ray casting: depth, semantic classes and shaded gray.
+
+One ray goes through the middle of each pixel.  The town is one scene, built once; what moves is a second, small one, built
+anew for every picture, and only the rays that come near it are cast into it.  Of two hits the nearer one counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from weakspot.envs.driving import meshes, pedestrians
+from weakspot.envs.driving.classes import SemanticClass
+from weakspot.envs.driving.meshes import Mesh
+from weakspot.envs.driving.signals import GREEN
+from weakspot.envs.driving.town import TownConfig
+from weakspot.envs.driving.world import World, layout
+from weakspot.errors import ConfigError
+
+try:
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+except ImportError as error:
+    raise ConfigError(
+        f"the sensors of the driving environments cannot be loaded: {error}",
+        expected="embreex, which casts their rays",
+        todo="pip install 'weakspot[driving]'",
+    ) from error
+
+FAR = 100.0
+"""Metres to which the sensors reach; beyond is sky."""
+SUN = np.array([0.45, 0.3, 0.84], np.float32)
+AMBIENT = 0.45
+SKY_SHADE = 0.85
+HAZE = 0.5
+"""How much of what is at ``FAR`` is lost in the haze."""
+SMALLEST, LARGEST = 16, 1024
+NEAREST = 0.3
+CAR_RADIUS, PERSON_RADIUS = 2.7, 0.6
+"""Of upright cylinders that hold a car, or a person, in metres."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera.
+
+    Attributes:
+        height, width: of its picture in pixels.
+        view: the angle from the left edge to the right one, in degrees.
+        ahead, up: where it is, from the middle of the car, in metres.
+        tilt: degrees it looks down.
+
+    Raises:
+        ConfigError: a size or angle that no picture has.
+    """
+
+    height: int = 128
+    width: int = 128
+    view: float = 90.0
+    ahead: float = 0.5
+    up: float = 1.5
+    tilt: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (SMALLEST <= self.height <= LARGEST and SMALLEST <= self.width <= LARGEST):
+            raise ConfigError(
+                f"pictures of {self.height} by {self.width} pixels", expected=f"{SMALLEST} to {LARGEST} each way"
+            )
+        if not 10 <= self.view <= 150 or not -60 <= self.tilt <= 60:
+            raise ConfigError(
+                f"a camera with view = {self.view}, tilt = {self.tilt}",
+                expected="a view from 10 to 150 degrees, tilted by 60 at most",
+            )
+
+    @property
+    def focal(self) -> float:
+        """Pixels that something one metre wide covers at one metre."""
+        return self.width / 2 / float(np.tan(np.radians(self.view) / 2))
+
+    @cached_property
+    def rays(self) -> np.ndarray:
+        """Unit directions (height, width, 3) float32: ahead, left, up, row by row from the top left."""
+        across = (self.width / 2 - 0.5 - np.arange(self.width)) / self.focal
+        up = (self.height / 2 - 0.5 - np.arange(self.height)) / self.focal
+        rays = np.stack(np.broadcast_arrays(1.0, across[None, :], up[:, None]), axis=-1)
+        tilt = np.radians(self.tilt)
+        turned = rays.copy()
+        turned[..., 0] = rays[..., 0] * np.cos(tilt) + rays[..., 2] * np.sin(tilt)
+        turned[..., 2] = rays[..., 2] * np.cos(tilt) - rays[..., 0] * np.sin(tilt)
+        return (turned / np.linalg.norm(turned, axis=-1, keepdims=True)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture.
+
+    Attributes:
+        depth: (h, w) float32, metres along each ray, ``FAR`` for the sky.
+        classes: (h, w) uint8, numbers of :class:`SemanticClass`.
+        gray: (h, w) uint8.
+    """
+
+    depth: np.ndarray
+    classes: np.ndarray
+    gray: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Triangles that rays can be cast at, with what is known of each.
+
+    Attributes:
+        scene: Embree's.
+        classes: (n + 1,) uint8, the last of them the sky's, so that index -1 is what a ray meets that meets nothing.
+        shade: (n + 1,) float32, how bright each triangle is in this light, and the sky.
+        lit: (m,) the triangles of traffic lights, which take their class from what the light shows.
+        light: (m,) which light each of those belongs to; see :class:`weakspot.envs.driving.meshes.Mesh`.
+    """
+
+    scene: EmbreeScene
+    classes: np.ndarray
+    shade: np.ndarray
+    lit: np.ndarray
+    light: np.ndarray
+
+    def classes_now(self, world: World) -> np.ndarray:
+        """The classes, as the traffic lights stand."""
+        classes = self.classes.copy()
+        green = world.lights.ravel()[self.light] == GREEN
+        classes[self.lit] = np.where(green, SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT)
+        return classes
+
+
+def scene_of(mesh: Mesh) -> Scene:
+    """A mesh, ready for rays; the light falls on it from one side."""
+    scene = EmbreeScene()
+    TriangleMesh(scene, mesh.corners)
+    first, second = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
+    (ax, ay, az), (bx, by, bz) = first.T, second.T
+    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    length = np.maximum(np.sqrt((normals * normals).sum(axis=0)), np.float32(1e-9))
+    lit = AMBIENT + (1 - AMBIENT) * np.maximum((normals * SUN[:, None]).sum(axis=0) / length, 0.0)
+    lights = np.flatnonzero(mesh.light >= 0)
+    return Scene(
+        scene,
+        np.append(mesh.classes, np.uint8(SemanticClass.SKY)),
+        np.append(mesh.shade * lit, SKY_SHADE).astype(np.float32),
+        lights,
+        mesh.light[lights],
+    )
+
+
+@lru_cache(maxsize=4)
+def town_scene(config: TownConfig) -> Scene:
+    """The scene of a town, made once."""
+    return scene_of(meshes.town_mesh(layout(config)[0]))
+
+
+def look(world: World, camera: Camera) -> View:
+    """What the driver of the agent's car sees."""
+    car = world.state.car
+    cos, sin = car.direction
+    x, y = car.middle
+    origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
+    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    directions = turned.reshape(-1, 3)
+    town = town_scene(world.config.town)
+    distance, triangle = cast(town, origin, directions)
+    classes, shade = town.classes_now(world)[triangle], town.shade[triangle]
+    moving, near = _moving(world, camera, origin, (cos, sin))
+    if len(near):
+        closer, what = cast(moving, origin, directions[near])
+        hit = closer < distance[near]
+        seen, what = near[hit], what[hit]
+        distance[seen], classes[seen], shade[seen] = closer[hit], moving.classes[what], moving.shade[what]
+    fog = distance * np.float32(HAZE / FAR)
+    shade -= SKY_SHADE
+    shade *= 1 - fog
+    shade += SKY_SHADE
+    gray = (shade * 255).astype(np.uint8)
+    shape = camera.height, camera.width
+    return View(distance.reshape(shape), classes.reshape(shape), gray.reshape(shape))
+
+
+def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far rays get (n,), at most ``FAR``, and which triangle each meets (n,), -1 for none."""
+    origins = np.broadcast_to(origin, directions.shape).astype(np.float32)
+    met = scene.scene.run(origins, np.ascontiguousarray(directions), query="INTERSECT", output=1)
+    distance, triangle = met["tfar"], met["primID"]
+    far = (triangle < 0) | (distance >= FAR)
+    distance[far], triangle[far] = FAR, -1
+    return distance, triangle
+
+
+def _moving(world: World, camera: Camera, origin: np.ndarray, heading: tuple[float, float]) -> tuple[Scene, np.ndarray]:
+    """The cars and people in view, and the numbers of the rays that come near them."""
+    places, headings = world.cars()
+    folk, feet = world.state.people, world.feet()
+    cars = len(places)
+    radius = np.where(np.arange(cars + len(feet)) < cars, CAR_RADIUS, PERSON_RADIUS)
+    height = np.where(radius == CAR_RADIUS, meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT)
+    seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, origin, heading)
+    seen_cars, seen_people = seen[seen < cars], seen[seen >= cars] - cars
+    seen_folk = folk.chosen(seen_people)
+    mesh = meshes.joined(
+        [
+            meshes.cars(places[seen_cars], headings[seen_cars], world.state.traffic.shade[seen_cars]),
+            meshes.people(feet[seen_people], pedestrians.facing(seen_folk), seen_folk.distracted),
+        ]
+    )
+    covered = np.zeros((camera.height, camera.width), bool)
+    for top, bottom, left, right in parts.tolist():
+        covered[top:bottom, left:right] = True
+    return scene_of(mesh), np.flatnonzero(covered)
+
+
+def _in_view(
+    places: np.ndarray,
+    radius: np.ndarray,
+    height: np.ndarray,
+    camera: Camera,
+    origin: np.ndarray,
+    heading: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the upright cylinders at ``places`` the camera may see, and the part of the picture that each lies in:
+    top, bottom, left and right (n, 4), the ends not included."""
+    x, y = (places - origin[:2]).T
+    ahead, left = x * heading[0] + y * heading[1], y * heading[0] - x * heading[1]
+    edge = camera.width / 2 / camera.focal
+    wide = np.maximum(ahead + radius, NEAREST) * edge + radius
+    chosen = np.flatnonzero((ahead > -radius) & (ahead < FAR + radius) & (np.abs(left) <= wide))
+    ahead, left, radius, height = ahead[chosen], left[chosen], radius[chosen], height[chosen]
+    depth = np.stack([np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)])
+    sides = np.stack([left - radius, left + radius])
+    columns = (camera.width / 2 - camera.focal * sides[:, None] / depth[None]).reshape(4, -1)
+    tilt = np.tan(np.radians(camera.tilt))
+    rises = (np.stack([np.zeros_like(height), height]) - origin[2])[:, None] / depth[None]
+    turned = (rises + tilt) / np.maximum(1 - rises * tilt, 0.05)
+    rows = (camera.height / 2 - camera.focal * turned).reshape(4, -1)
+    parts = np.stack([rows.min(axis=0) - 1, rows.max(axis=0) + 2, columns.min(axis=0) - 1, columns.max(axis=0) + 2], axis=1)
+    limits = np.array([camera.height, camera.height, camera.width, camera.width])
+    return chosen, np.clip(parts, 0, limits).astype(np.int64)

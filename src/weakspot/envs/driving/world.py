@@ -1,0 +1,361 @@
+"""The world: a town, its traffic, its people and the agent's car, without a pixel.
+
+A decision lasts 0.1 seconds.  What happens in one: the agent's car moves by the bicycle model, the other cars and the
+pedestrians move, then it is looked whether the episode ends, and why.  All that changes stands in :class:`WorldState` and
+one random generator, so that a stored world goes on bit for bit.  Positions are rounded to multiples of 2^-20 m after each
+step, so that machines whose sines differ in the last bit do not drift apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from weakspot.envs.driving import pedestrians, signals, traffic
+from weakspot.envs.driving.bicycle import REAR_TO_CENTRE, Car, drive
+from weakspot.envs.driving.lanes import Lanes, build_lanes
+from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
+from weakspot.envs.driving.pedestrians import REASONABLE, Behaviour, Pedestrians, Vehicles
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town
+from weakspot.envs.driving.traffic import Obstacles, Traffic
+from weakspot.envs.snapshot import pack, unpack_for
+from weakspot.errors import ConfigError
+
+SECONDS = 0.1
+"""A decision lasts so long."""
+STATE_VERSION = 1
+HALF = np.array([CAR_LENGTH / 2, CAR_WIDTH / 2])
+TRUNK_RADIUS = 0.25
+NEAR = 12.0
+"""Metres from the agent's car within which it is looked for collisions; no box reaches further that is not this near."""
+CAUSES = ("pedestrian", "car", "building", "tree", "off_road", "red_light")
+"""What ends an episode, the gravest first."""
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """What a world is made from.
+
+    Attributes:
+        town: its streets and houses.
+        cars: moving cars beside the agent's.
+        people: pedestrians.
+        behaviour: of the pedestrians.
+
+    Raises:
+        ConfigError: a number is below 0, or there is no room for so many cars.
+    """
+
+    town: TownConfig = field(default_factory=TownConfig)
+    cars: int = 30
+    people: int = 200
+    behaviour: Behaviour = REASONABLE
+
+    def __post_init__(self) -> None:
+        if self.cars < 0 or self.people < 0:
+            raise ConfigError(f"a world with {self.cars} cars and {self.people} people", expected="numbers from 0 up")
+        room = len(traffic.places_on(layout(self.town)[1])[0]) // 2
+        if self.cars > room:
+            raise ConfigError(
+                f"{self.cars} cars in a town of {self.town.blocks[0]} by {self.town.blocks[1]} blocks",
+                expected=f"at most {room}, so that they can move",
+                todo="take fewer cars, or more or larger blocks",
+            )
+
+
+@lru_cache(maxsize=8)
+def layout(config: TownConfig) -> tuple[Town, Lanes]:
+    """A town and its lanes, made once for all worlds in it."""
+    town = build_town(config)
+    return town, build_lanes(town)
+
+
+@dataclass(frozen=True)
+class WorldState:
+    """Everything that changes.
+
+    Attributes:
+        decisions: since the episode began.
+        started: decisions before that since the traffic lights began their first round.
+        car: the agent's.
+        traffic, people: the others.
+    """
+
+    decisions: int
+    started: int
+    car: Car
+    traffic: Traffic
+    people: Pedestrians
+
+    @property
+    def seconds(self) -> float:
+        """By the clock of the traffic lights."""
+        return (self.started + self.decisions) * SECONDS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a decision led to.
+
+    Attributes:
+        cause: one of :data:`CAUSES` where the episode ends, or None.
+        along: metres driven in the direction of the lane; below 0 on the wrong side of the street.
+        way: metres driven.
+    """
+
+    cause: str | None
+    along: float
+    way: float
+
+
+class World:
+    """A world that goes on from state to state.
+
+    Args:
+        config: what it is made from.
+
+    Attributes:
+        config: the same.
+        town, lanes: what does not change.
+        state: what does.
+    """
+
+    def __init__(self, config: WorldConfig) -> None:
+        self.config = config
+        self.town, self.lanes = layout(config.town)
+        self.state: WorldState
+        self._shown: WorldState | None = None
+        self._generator = np.random.default_rng(0)
+        self._settings = {"world": asdict(config), "version": STATE_VERSION}
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Puts everybody somewhere, by a seed: the agent's car standing on a lane, the others on the move."""
+        self._generator = generator = np.random.default_rng(seed)
+        lane, along = traffic.places_on(self.lanes)
+        chosen = generator.permutation(len(lane))
+        own, others = chosen[0], chosen[1 : 1 + self.config.cars]
+        place, heading = self.lanes.pose(lane[own : own + 1], along[own : own + 1])
+        angle = math.atan2(heading[0, 1], heading[0, 0])
+        rear = place[0] - REAR_TO_CENTRE * heading[0]
+        self.state = WorldState(
+            decisions=0,
+            started=int(generator.integers(round(signals.CYCLE / SECONDS))),
+            car=Car(float(rear[0]), float(rear[1]), angle),
+            traffic=traffic.spawn(self.lanes, lane[others], along[others], generator),
+            people=pedestrians.spawn(self.town, self.config.people, self.config.behaviour, generator),
+        )
+
+    @property
+    def lights(self) -> np.ndarray:
+        """What the traffic lights show; see :func:`weakspot.envs.driving.signals.lights`."""
+        return signals.lights(self.town, self.state.seconds)
+
+    def step(self, steer: float, pedal: float) -> Outcome:
+        """One decision: the wheel to the left (1) or right (-1), throttle (1) or brake (-1).
+
+        Raises:
+            ConfigError: a number is not from -1 to 1.
+        """
+        if not (-1 <= steer <= 1 and -1 <= pedal <= 1):
+            raise ConfigError(f"steer = {steer}, pedal = {pedal}", expected="both from -1 to 1")
+        before, town = self.state, self.town
+        lights = self.lights
+        car = drive(before.car, steer, pedal, SECONDS)
+        own = _vehicle(before.car)
+        others, places = self._obstacles(before, own), self.cars()[0]
+        vehicles = self._vehicles(before, own)
+        moved = traffic.move(before.traffic, self.lanes, lights, places, others, SECONDS, self._generator)
+        moved = replace(moved, along=_on_grid(moved.along), speed=_on_grid(moved.speed))
+        people = pedestrians.move(
+            before.people,
+            town,
+            self.config.behaviour,
+            vehicles,
+            before.seconds,
+            SECONDS,
+            self._generator,
+        )
+        people = replace(people, along=_on_grid(people.along), progress=_on_grid(people.progress))
+        self.state = WorldState(before.decisions + 1, before.started, car, moved, people)
+        way = (before.car.speed + car.speed) / 2 * SECONDS
+        return Outcome(self._cause(before.car, lights), way * self._direction(car), way)
+
+    def get_state(self) -> bytes:
+        """Everything needed to go on bit for bit, under a checksum."""
+        state = self.state
+        header = {
+            "settings": self._settings,
+            "decisions": state.decisions,
+            "started": state.started,
+            "car": asdict(state.car),
+            "generator": self._generator.bit_generator.state,
+            "arrays": {},
+        }
+        parts = {}
+        for owner in ("traffic", "people"):
+            for name, array in vars(getattr(state, owner)).items():
+                header["arrays"][f"{owner}.{name}"] = [array.dtype.str, list(array.shape)]
+                parts[f"{owner}.{name}"] = np.ascontiguousarray(array).tobytes()
+        return pack(header, parts)
+
+    def set_state(self, stored: bytes) -> None:
+        """Goes back to a state.
+
+        Raises:
+            SnapshotError: the bytes are damaged, or of a world with other settings or of another version.
+        """
+        header, parts = unpack_for(_plain(self._settings), stored)
+        arrays = {
+            name: np.frombuffer(parts[name], np.dtype(kind)).reshape(shape).copy()
+            for name, (kind, shape) in header["arrays"].items()
+        }
+
+        def part(kind: type[Traffic] | type[Pedestrians], owner: str) -> Any:
+            return kind(**{told.name: arrays[f"{owner}.{told.name}"] for told in fields(kind)})
+
+        self._generator.bit_generator.state = header["generator"]
+        self.state = WorldState(
+            decisions=header["decisions"],
+            started=header["started"],
+            car=Car(**header["car"]),
+            traffic=part(Traffic, "traffic"),
+            people=part(Pedestrians, "people"),
+        )
+
+    def cars(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places and headings (n, 2) of the other cars that move."""
+        if self._shown is not self.state:
+            self._locate()
+        return self._cars
+
+    def feet(self) -> np.ndarray:
+        """Where the pedestrians are (n, 2)."""
+        if self._shown is not self.state:
+            self._locate()
+        return self._feet
+
+    def _locate(self) -> None:
+        state = self.state
+        self._cars = self.lanes.pose(state.traffic.lane, state.traffic.along)
+        self._feet = pedestrians.places(self.town, state.people)
+        self._shown = state
+
+    def _obstacles(self, state: WorldState, own: Vehicles) -> Obstacles:
+        """People on the street, now and one and two seconds on, and three points of the agent's car; whoever halts lets
+        cars go first."""
+        people = state.people
+        there = np.flatnonzero(pedestrians.on_street(self.town, people) & (people.doing != pedestrians.HALT))
+        places, speeds = self.feet()[there], pedestrians.velocities(people.chosen(there))
+        body = own.places + own.headings * np.array([[-1.8], [0.0], [1.8]])
+        velocity = np.broadcast_to(own.headings * own.speeds[:, None], body.shape)
+        return Obstacles(
+            np.concatenate([places, places + speeds, places + 2 * speeds, body]),
+            np.concatenate([np.zeros((3 * len(places), 2)), velocity]),
+        )
+
+    def _vehicles(self, state: WorldState, own: Vehicles) -> Vehicles:
+        places, headings = self.cars()
+        return Vehicles(
+            np.concatenate([places, own.places]),
+            np.concatenate([headings, own.headings]),
+            np.concatenate([state.traffic.speed, own.speeds]),
+        )
+
+    def _cause(self, before: Car, lights: np.ndarray) -> str | None:
+        car, town = self.state.car, self.town
+        middle, heading = np.array(car.middle), np.array(car.direction)
+        places, headings = self.cars()
+        beside = _near(places, middle)
+        places, headings = places[beside], headings[beside]
+        people = self.feet()
+        people = people[_near(people, middle)]
+        if box_hits_posts(middle, heading, HALF, people, pedestrians.BODY_RADIUS).any():
+            return "pedestrian"
+        halves = np.broadcast_to(HALF, places.shape)
+        parked, houses = town.parked, town.buildings
+        beside = _near(parked.centre, middle)
+        if (
+            box_hits_boxes(middle, heading, HALF, places, headings, halves).any()
+            or box_hits_boxes(
+                middle, heading, HALF, parked.centre[beside], parked.heading[beside], parked.half[beside]
+            ).any()
+        ):
+            return "car"
+        on_road = self._on_road(middle)
+        if not on_road or not self._on_road(middle + heading * HALF[0]):
+            if box_hits_boxes(middle, heading, HALF, houses.centre, houses.heading, houses.half).any():
+                return "building"
+            trees = town.trees[:, :2]
+            if box_hits_posts(middle, heading, HALF, trees[_near(trees, middle)], TRUNK_RADIUS).any():
+                return "tree"
+        if not on_road:
+            return "off_road"
+        return "red_light" if self._ran_red(before, lights) else None
+
+    def _on_road(self, place: np.ndarray) -> bool:
+        town = self.town
+        inside = town.columns[0] - town.kerb <= place[0] <= town.columns[-1] + town.kerb
+        inside = inside and town.rows[0] - town.kerb <= place[1] <= town.rows[-1] + town.kerb
+        apart = min(np.abs(town.columns - place[0]).min(), np.abs(town.rows - place[1]).min())
+        return bool(inside and apart <= town.kerb)
+
+    def _direction(self, car: Car) -> float:
+        """How far the car heads where its lane leads: 1 along it, -1 against it; 1 on intersections."""
+        middle, heading = car.middle, car.direction
+        town = self.town
+        x, y = middle[0] - _closest(town.columns, middle[0]), middle[1] - _closest(town.rows, middle[1])
+        if abs(x) < town.stop_line and abs(y) < town.stop_line:
+            return 1.0
+        if abs(y) <= abs(x):  # on a street along x; the right side is south of the middle when going east
+            return heading[0] if y < 0 else -heading[0]
+        return heading[1] if x > 0 else -heading[1]
+
+    def _ran_red(self, before: Car, lights: np.ndarray) -> bool:
+        """Whether the car's front came over a stop line while the light was red."""
+        car, town = self.state.car, self.town
+        front, back = _front(car), _front(before)
+        column = int(np.abs(town.columns - front[0]).argmin())
+        row = int(np.abs(town.rows - front[1]).argmin())
+        centre = (float(town.columns[column]), float(town.rows[row]))
+        for axis in (signals.ALONG_X, signals.ALONG_Y):
+            was, now = back[axis] - centre[axis], front[axis] - centre[axis]
+            across = front[1 - axis] - centre[1 - axis]
+            came_in = abs(was) > town.stop_line >= abs(now) and was * car.direction[axis] < 0
+            if came_in and abs(across) < town.kerb and lights[axis, column, row] == signals.RED:
+                return True
+        return False
+
+
+def _front(car: Car) -> tuple[float, float]:
+    cos, sin = car.direction
+    (x, y), half = car.middle, CAR_LENGTH / 2
+    return x + half * cos, y + half * sin
+
+
+def _vehicle(car: Car) -> Vehicles:
+    return Vehicles(np.array([car.middle]), np.array([car.direction]), np.array([car.speed]))
+
+
+def _near(places: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    return np.abs(places - middle).max(axis=1, initial=0.0) < NEAR
+
+
+def _closest(streets: np.ndarray, at: float) -> float:
+    return float(streets[np.abs(streets - at).argmin()])
+
+
+def _on_grid(values: np.ndarray) -> np.ndarray:
+    return np.round(values * 2.0**20) / 2.0**20
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """As JSON tells it again: lists for tuples."""
+    return {
+        name: _plain(value) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
+        for name, value in settings.items()
+    }

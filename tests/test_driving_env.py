@@ -1,0 +1,208 @@
+"""The driving environments as gymnasium and stable-baselines3 want them."""
+
+import gc
+import resource
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines3
+
+import weakspot  # noqa: F401  (registers the environments)
+from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
+from weakspot.envs.driving.env import ACTIONS, DriveEnv
+from weakspot.errors import ConfigError, SnapshotError
+
+TINY = {"size": (24, 32), "blocks": (2, 2), "cars": 6, "people": 20}
+
+
+@pytest.mark.parametrize("name", ["weakspot/Drive-v0", "weakspot/DriveSemantic-v0"])
+@pytest.mark.parametrize("settings", [{}, {"pedestrians": "distracted", "continuous": True}, {"pedestrians": "none"}])
+def test_gymnasium_and_stable_baselines3_accept_them(name, settings):
+    made = gymnasium.make(name, **TINY, **settings)
+    check_env(made.unwrapped, skip_render_check=True)
+    check_for_stable_baselines3(made.unwrapped)
+
+
+def test_they_are_what_the_paper_describes():
+    drive, semantic = gymnasium.make("weakspot/Drive-v0"), gymnasium.make("weakspot/DriveSemantic-v0")
+    assert drive.observation_space.shape == (8 * (1 + len(CLASS_NAMES) + 1), 128, 128)
+    assert semantic.observation_space.shape == (4 * len(CLASS_NAMES), 128, 128)
+    found = gymnasium.make("weakspot:weakspot/Drive-v0", render_mode="rgb_array")
+    found.reset(seed=0)
+    assert np.asarray(found.render()).shape == (360, 640, 3)
+
+
+def test_observations_hold_the_frames_one_after_the_other():
+    env = DriveEnv(**TINY, frames=3)
+    channels = len(env.channels)
+    first, _ = env.reset(seed=1)
+    assert not first[: 2 * channels].any()
+    frames = [first[-channels:]]
+    for _ in range(30):  # often enough for the room that frames are kept in to be used up
+        seen, *_ = env.step(1)
+        frames.append(seen[-channels:])
+        expected = ([np.zeros_like(frames[0])] * 2 + frames)[-3:]
+        assert (seen == np.concatenate(expected)).all()
+
+
+def test_a_frame_says_what_the_sensors_see():
+    env = DriveEnv(**TINY)
+    seen, _ = env.reset(seed=3)
+    view, frame = env.view(), seen[-len(env.channels) :].astype(int)
+    assert np.abs(frame[0] / 255 - (1 - view.depth / 100)).max() <= 0.5 / 255 + 1e-5
+    assert (frame[1:-1].argmax(axis=0) == view.classes).all() and set(np.unique(frame[1:-1])) == {0, 255}
+    assert (frame[1:-1].sum(axis=0) == 255).all()
+    assert (frame[-1] == view.gray).all()
+    assert env.channels == ("depth", *CLASS_NAMES, "gray")
+    assert (frame[1 + SemanticClass.SKY] == 255).any()
+
+
+def test_without_people_there_are_none():
+    env = DriveEnv(size=(32, 32), pedestrians="none")
+    for seed in range(5):
+        seen, _ = env.reset(seed=seed)
+        assert not seen[-len(env.channels) :][1 + SemanticClass.PEDESTRIAN].any()
+    assert len(env.world.state.people) == 0
+
+
+def test_rewards_are_those_that_the_module_states():
+    env = DriveEnv(**TINY)
+    env.reset(seed=0)
+    for _ in range(200):
+        before = env.world.state.car
+        _, reward, terminated, truncated, info = env.step(1)
+        car = env.world.state.car
+        assert info["speed"] == car.speed and info["metres"] == pytest.approx(0.05 * (before.speed + car.speed))
+        if terminated:
+            assert reward < -8 and info["cause"] is not None
+            break
+        straight = info["metres"] / 1.4
+        assert abs(reward) <= straight + 0.1 and info["cause"] is None
+        if abs(car.steer) < 1e-9 and reward > 0:
+            assert reward == pytest.approx(straight, abs=0.02)
+    assert terminated and not truncated
+
+
+def test_episodes_are_cut_off_after_their_time():
+    env = DriveEnv(**TINY, seconds=1.5)
+    env.reset(seed=0)
+    ends = [env.step(2)[2:4] for _ in range(15)]
+    assert ends == [(False, False)] * 14 + [(False, True)]
+    with pytest.raises(ConfigError, match="reset"):
+        env.step(2)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sensors": ()},
+        {"sensors": ("gray", "depth")},
+        {"sensors": ("colour",)},
+        {"frames": 0},
+        {"pedestrians": "polite"},
+        {"size": (8, 8)},
+        {"size": (128, 5000)},
+        {"seconds": 0.0},
+        {"render_mode": "human"},
+        {"blocks": (0, 1)},
+        {"cars": 10_000},
+        {"people": -1},
+    ],
+)
+def test_bad_settings_are_refused(wrong):
+    with pytest.raises(ConfigError, match="expected"):
+        DriveEnv(**{**TINY, **wrong})
+
+
+def test_bad_actions_are_refused_and_nothing_is_lost():
+    env = DriveEnv(**TINY)
+    env.reset(seed=0)
+    stored = env.get_state()
+    for wrong in (-1, len(ACTIONS), 0.5, "LEFT"):
+        with pytest.raises(ConfigError, match="action"):
+            env.step(wrong)
+    assert env.get_state() == stored
+    free = DriveEnv(**TINY, continuous=True)
+    free.reset(seed=0)
+    for wrong in ((0.0,), (0.0, 2.0), (float("nan"), 0.0), 3, "go", (None, 0)):
+        with pytest.raises(ConfigError, match="action"):
+            free.step(wrong)
+    free.step(np.array([0.1, -0.2], np.float32))
+
+
+def test_the_same_seed_is_the_same_episode():
+    def play(env):
+        shown = [env.reset(seed=7)[0], *(env.step(a)[0] for a in (1, 1, 3, 4, 2)), env.reset()[0]]
+        return np.stack(shown)
+
+    assert (play(DriveEnv(**TINY)) == play(DriveEnv(**TINY))).all()
+    assert (DriveEnv(**TINY).reset(seed=8)[0] != DriveEnv(**TINY).reset(seed=7)[0]).any()
+
+
+@given(st.lists(st.integers(0, len(ACTIONS) - 1), min_size=1, max_size=40), st.integers(0, 1000))
+@settings(max_examples=12)
+def test_a_stored_episode_goes_on_bit_for_bit(actions, seed):
+    def go_on(env):
+        told = []
+        for action in actions:
+            if not env._running:
+                told.append((env.reset()[0].tobytes(),))
+            seen, *rest = env.step(action)
+            told.append((seen.tobytes(), *rest))
+        return told
+
+    env = DriveEnv(**TINY, frames=2)
+    env.reset(seed=seed)
+    for action in actions:
+        if env.step(action)[2]:
+            env.reset()
+    stored = env.get_state()
+    expected = go_on(env)
+    other = DriveEnv(**TINY, frames=2)
+    other.reset(seed=seed + 1)
+    other.set_state(stored)
+    assert other.get_state() == stored
+    assert go_on(other) == expected
+
+
+def test_states_of_other_environments_are_refused():
+    env = DriveEnv(**TINY)
+    env.reset(seed=0)
+    with pytest.raises(SnapshotError, match="same settings"):
+        DriveEnv(**{**TINY, "size": (32, 32)}).set_state(env.get_state())
+    with pytest.raises(SnapshotError, match="same settings"):
+        DriveEnv(**{**TINY, "cars": 5}).set_state(env.get_state())
+    with pytest.raises(SnapshotError, match="checksum"):
+        env.set_state(env.get_state()[:-3])
+
+
+def test_memory_does_not_grow():
+    env = DriveEnv(**TINY)
+    env.reset(seed=0)
+
+    def play(decisions):
+        for number in range(decisions):
+            if any(env.step(number % len(ACTIONS))[2:4]):
+                env.reset()
+        gc.collect()
+
+    play(500)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    play(1500)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4_000  # KB
+
+
+def test_a_random_driver_ends_in_several_ways():
+    env, generator, causes = DriveEnv(**TINY), np.random.default_rng(0), set()
+    for seed in range(10):
+        env.reset(seed=seed)
+        for _ in range(250):
+            _, _, terminated, truncated, info = env.step(int(generator.integers(len(ACTIONS))))
+            if terminated or truncated:
+                break
+        causes.add(info["cause"])
+    assert {"off_road", "car"} <= causes

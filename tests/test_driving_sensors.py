@@ -1,0 +1,175 @@
+"""What the driver sees, held against geometry and against one scene that holds everything."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakspot.envs.driving import meshes, pedestrians, sensors
+from weakspot.envs.driving.bicycle import Car
+from weakspot.envs.driving.chase import CAMERA, chase
+from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours, semantic_class
+from weakspot.envs.driving.meshes import Mesh, joined
+from weakspot.envs.driving.sensors import FAR, Camera, cast, look, scene_of, town_scene
+from weakspot.envs.driving.town import CAR_LENGTH, TownConfig
+from weakspot.envs.driving.world import World, WorldConfig
+from weakspot.errors import ConfigError
+
+SMALL = Camera(48, 64)
+
+
+def world_with(cars=0, people=0, seed=0, **town):
+    world = World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), **town), cars=cars, people=people))
+    world.reset(seed)
+    return world
+
+
+def put(world, x, y, heading):
+    cos, sin = math.cos(heading), math.sin(heading)
+    world.state = replace(world.state, car=Car(x - 1.35 * cos, y - 1.35 * sin, heading))
+
+
+def test_the_street_is_as_far_as_geometry_says():
+    view, rays = look(world_with(trees=0.0, parking=0.0), Camera()), Camera().rays
+    street = view.classes == SemanticClass.ROAD
+    assert street.sum() > 3000
+    assert np.allclose(view.depth[street], Camera().up / -rays[..., 2][street], rtol=2e-3)
+
+
+def test_a_wall_is_as_far_as_it_is():
+    wall = np.array([[[20, -30, 0], [20, 30, 0], [20, 30, 40]], [[20, -30, 0], [20, 30, 40], [20, -30, 40]]], np.float32)
+    mesh = Mesh(wall, np.full(2, SemanticClass.BUILDING, np.uint8), np.ones(2, np.float32), np.full(2, -1, np.int32))
+    camera = Camera(32, 32, view=60.0)
+    distance, triangle = cast(scene_of(mesh), np.array([0, 0, 10], np.float32), camera.rays.reshape(-1, 3))
+    ahead = camera.rays.reshape(-1, 3)[:, 0]
+    hit = triangle >= 0
+    assert hit.mean() > 0.8
+    assert np.allclose(distance[hit], 20 / ahead[hit], rtol=1e-5)
+    assert (distance[~hit] == FAR).all()
+
+
+@given(st.integers(0, 30), st.floats(6, 60))
+@settings(max_examples=15)
+def test_the_car_ahead_is_as_far_as_it_is(seed, gap):
+    world = world_with(cars=1, seed=seed)
+    (place,), (heading,) = world.cars()
+    own = place - (gap + CAR_LENGTH / 2) * heading
+    put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
+    camera = Camera(129, 129, up=0.7)
+    view = look(world, camera)
+    if view.classes[64, 64] == SemanticClass.CAR:  # nothing stands between
+        assert view.depth[64, 64] <= gap - camera.ahead + 1e-2
+        assert view.depth[64, 64] == pytest.approx(gap - camera.ahead, abs=1e-2) or view.depth[64, 64] < gap - 1.0
+    else:
+        assert view.depth[64, 64] < gap
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25)
+def test_two_scenes_and_a_part_of_the_rays_show_what_one_scene_shows(seed):
+    """Against everything, in one scene, at which all rays are cast."""
+    world = world_with(cars=12, people=60, seed=seed)
+    for _ in range(seed % 40):
+        world.step(0.2, 1.0)
+    folk = world.state.people
+    moving = joined(
+        [
+            meshes.cars(*world.cars(), world.state.traffic.shade),
+            meshes.people(world.feet(), pedestrians.facing(folk), folk.distracted),
+        ]
+    )
+    whole = scene_of(joined([meshes.town_mesh(world.town), moving]))
+    car = world.state.car
+    cos, sin = car.direction
+    origin = np.array([car.middle[0] + SMALL.ahead * cos, car.middle[1] + SMALL.ahead * sin, SMALL.up], np.float32)
+    turned = SMALL.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    distance, triangle = cast(whole, origin, turned.reshape(-1, 3))
+    view = look(world, SMALL)
+    same = view.classes.ravel() == whole.classes_now(world)[triangle]
+    assert np.allclose(view.depth.ravel()[same], distance[same], atol=1e-3)
+    assert same.mean() > 0.999  # where two surfaces are equally far, either may come first
+
+
+def test_lights_show_what_they_are():
+    world = world_with()
+    scene = town_scene(world.config.town)
+    seen = set()
+    for started in range(0, 340, 10):
+        world.state = replace(world.state, started=started)
+        classes = scene.classes_now(world)
+        for part, number in zip(scene.lit, scene.light, strict=True):
+            light = world.lights.ravel()[number]
+            assert classes[part] == (SemanticClass.GREEN_LIGHT if light == 0 else SemanticClass.RED_LIGHT)
+            seen.add(int(classes[part]))
+    assert seen == {SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT}
+
+
+def test_every_class_can_be_seen():
+    world, seen = World(WorldConfig(TownConfig(seed=0))), set()
+    for seed in range(12):
+        world.reset(seed)
+        seen |= set(np.unique(look(world, Camera()).classes).tolist())
+    assert seen == set(range(len(CLASS_NAMES)))
+
+
+def test_who_comes_out_of_the_haze_is_seen_before_the_sky():
+    view = look(world_with(), Camera())
+    sky = view.classes == SemanticClass.SKY
+    assert (view.depth[sky] == FAR).all() and (view.depth[~sky] < FAR).all()
+    assert view.depth.min() > 0 and view.gray[sky].std() == 0
+
+
+def test_people_on_the_phone_bend_their_heads():
+    places, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
+    mesh = meshes.people(places, headings, np.array([False, True]))
+    heads = mesh.corners.reshape(2, -1, 3)[:, -3 * meshes.FACES :]
+    assert (heads[1, :, 0] - heads[0, :, 0] == pytest.approx(meshes.PHONE_BEND, abs=1e-6)) and (
+        heads[1, :, 1:] == heads[0, :, 1:]
+    ).all()
+
+
+@pytest.mark.parametrize("wrong", [{"height": 8}, {"width": 2000}, {"view": 0.0}, {"view": 179.0}, {"tilt": 90.0}])
+def test_cameras_that_see_nothing_are_refused(wrong):
+    with pytest.raises(ConfigError, match="expected"):
+        Camera(**wrong)
+
+
+def test_classes_have_names_and_colours():
+    assert semantic_class("red_light") is SemanticClass.RED_LIGHT
+    with pytest.raises(ConfigError, match="pedestrian"):
+        semantic_class("unicorn")
+    assert colours(np.arange(10)).shape == (10, 3) and len(np.unique(colours(np.arange(10)), axis=0)) == 10
+    with pytest.raises(ConfigError, match="0 to 9"):
+        colours(np.array([10]))
+
+
+def test_the_view_from_behind_shows_the_car_and_its_light():
+    world = world_with(cars=5, people=20)
+    picture = chase(world)
+    assert picture.shape == (CAMERA.height, CAMERA.width, 3)
+    red = (picture[..., 0] > 120) & (picture[..., 1] < 90) & (picture[..., 2] < 90)
+    rows, columns = np.nonzero(red)
+    assert red.mean() > 0.01 and abs(columns.mean() - CAMERA.width / 2) < 40 and rows.mean() > CAMERA.height / 2
+
+
+def test_the_same_state_is_the_same_picture():
+    world = world_with(cars=5, people=20)
+    stored, first = world.get_state(), look(world, SMALL)
+    for _ in range(10):
+        world.step(0.0, 1.0)
+    assert (look(world, SMALL).gray != first.gray).any()
+    world.set_state(stored)
+    again = look(world, SMALL)
+    assert (again.gray == first.gray).all() and (again.depth == first.depth).all() and (again.classes == first.classes).all()
+
+
+def test_sensors_look_one_way_only():
+    """A car behind is not seen, nor one behind a house."""
+    world = world_with(cars=1)
+    (place,), (heading,) = world.cars()
+    own = place + 12 * heading
+    put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
+    assert len(sensors._moving(world, SMALL, np.array([*own, 1.5], np.float32), tuple(heading))[1]) == 0

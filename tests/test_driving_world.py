@@ -1,0 +1,555 @@
+"""The rules of the town: every one that its docstrings state, held against what happens."""
+
+import hashlib
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from weakspot.envs.driving import pedestrians, signals
+from weakspot.envs.driving.bicycle import BRAKE, DRAG, MOST_SIDEWAYS, MOST_SPEED, WHEELBASE, Car, drive, steer_limit
+from weakspot.envs.driving.lanes import build_lanes
+from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
+from weakspot.envs.driving.pedestrians import BODY_RADIUS, CROSS, TO_KERB, WAIT, Behaviour
+from weakspot.envs.driving.town import TownConfig, build_town
+from weakspot.envs.driving.world import HALF, SECONDS, World, WorldConfig
+from weakspot.errors import ConfigError, SnapshotError
+
+
+def digest(*arrays):
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a, np.float64).tobytes() for a in arrays)).hexdigest()[:16]
+
+
+def far_away(world):
+    """The same world with the agent's car out of everybody's way."""
+    world.state = replace(world.state, car=replace(world.state.car, x=-500.0, y=-500.0))
+    return world
+
+
+def put(world, x, y, heading, speed=0.0):
+    """The middle of the agent's car at (x, y)."""
+    cos, sin = math.cos(heading), math.sin(heading)
+    world.state = replace(world.state, car=Car(x - 1.35 * cos, y - 1.35 * sin, heading, speed))
+    return world
+
+
+# -- town and lanes
+
+
+def test_a_seed_is_the_same_town_on_every_machine():
+    town = build_town(TownConfig(seed=3))
+    told = digest(
+        town.columns, town.rows, town.parks, town.buildings.centre, town.buildings.high, town.parked.centre, town.trees
+    )
+    assert told == "aed0f943cde9bd06"
+    assert digest(build_town(TownConfig(seed=4)).buildings.centre) != digest(town.buildings.centre)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"blocks": (0, 3)},
+        {"blocks": (1, 1)},
+        {"blocks": (3, 40)},
+        {"block_size": (120.0, 80.0)},
+        {"block_size": (20.0, 80.0)},
+        {"lane_width": 1.0},
+        {"parking": 1.5},
+        {"trees": -0.1},
+        {"seed": -1},
+    ],
+)
+def test_impossible_towns_are_refused(wrong):
+    with pytest.raises(ConfigError, match="expected"):
+        TownConfig(**wrong)
+
+
+def test_impossible_worlds_are_refused():
+    with pytest.raises(ConfigError, match="at most"):
+        WorldConfig(TownConfig(blocks=(1, 2)), cars=500)
+    with pytest.raises(ConfigError, match="from 0 up"):
+        WorldConfig(cars=-1)
+    with pytest.raises(ConfigError, match="share from 0 to 1"):
+        Behaviour(distraction=1.2)
+    with pytest.raises(ConfigError, match="speeds above 0"):
+        Behaviour(speed=(2.0, 1.0))
+
+
+@given(st.integers(0, 50))
+@settings(max_examples=10)
+def test_nothing_stands_on_the_street(seed):
+    town = build_town(TownConfig(seed=seed, blocks=(3, 2)))
+    kept = town.kerb
+    for boxes, margin in ((town.buildings, kept), (town.parked, town.config.lane_width)):
+        reach = np.abs(boxes.heading) * boxes.half[:, :1] + np.abs(boxes.heading[:, ::-1]) * boxes.half[:, 1:]
+        low, high = boxes.centre - reach, boxes.centre + reach
+        for axis, streets in ((0, town.columns), (1, town.rows)):
+            inside = (low[:, axis, None] < streets + margin) & (high[:, axis, None] > streets - margin)
+            if boxes is town.parked:  # beside the lanes of their own street, and never near a crossing one
+                along = np.abs(boxes.heading[:, axis]) > 0.5
+                inside = inside & ~along[:, None]
+            assert not inside.any()
+
+
+def test_lanes_go_on_where_the_one_before_ended():
+    lanes = build_lanes(build_town(TownConfig(seed=1, blocks=(3, 4))))
+    for lane in range(len(lanes)):
+        end, heading = lanes.pose(np.array([lane]), lanes.length[[lane]])
+        for after in lanes.successors[lane][lanes.successors[lane] >= 0]:
+            start, begins = lanes.pose(np.array([after]), np.zeros(1))
+            assert np.allclose(start, end) and np.allclose(begins, heading)
+        assert (lanes.successors[lane] >= 0).any()
+
+
+def test_paths_that_cross_conflict_and_paths_that_do_not_do_not():
+    lanes = build_lanes(build_town(TownConfig(seed=1, blocks=(2, 2))))
+    middle = [c for c in range(lanes.straight, len(lanes)) if tuple(lanes.intersection[c]) == (1, 1)]
+    by = {(int(lanes.begins[c]), int(lanes.bend[c])): c for c in middle}
+    assert lanes.conflicts[by[0, 0], by[1, 0]]  # straight on from the west and from the south
+    assert lanes.conflicts[by[0, 2], by[2, 0]]  # a left turn and who comes towards it
+    assert not lanes.conflicts[by[0, 0], by[2, 0]]  # both straight on, in opposite directions
+    assert not lanes.conflicts[by[0, 1], by[2, 1]]
+    assert (lanes.conflicts == lanes.conflicts.T).all() and not lanes.conflicts.diagonal().any()
+
+
+# -- the agent's car
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, MOST_SPEED), st.floats(-3, 3))
+def test_the_car_follows_the_bicycle_model(steer, pedal, speed, heading):
+    car = Car(3.0, -2.0, heading, speed, 0.3 * steer_limit(speed))
+    after = drive(car, steer, pedal, SECONDS)
+    steps, x, y, turned = 20_000, car.x, car.y, car.heading
+    way = (car.speed + after.speed) / 2 * SECONDS / steps  # the equation, in tiny steps
+    for _ in range(steps):
+        middle = turned + way * math.tan(after.steer) / WHEELBASE / 2
+        x, y = x + way * math.cos(middle), y + way * math.sin(middle)
+        turned += way * math.tan(after.steer) / WHEELBASE
+    assert abs(after.x - x) < 1e-5 and abs(after.y - y) < 1e-5
+    assert abs(math.remainder(after.heading - turned, 2 * math.pi)) < 1e-5
+
+
+@given(st.floats(-1, 1), st.floats(0, MOST_SPEED))
+def test_tyres_hold(steer, speed):
+    car = Car(0.0, 0.0, 0.0, speed, math.copysign(steer_limit(speed), -steer))
+    for _ in range(20):
+        car = drive(car, steer, 1.0, SECONDS)
+        assert 0 <= car.speed <= MOST_SPEED
+        assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= 1.35 * MOST_SIDEWAYS
+
+
+def test_full_brakes_stop_the_car_as_fast_as_they_should():
+    car, way = Car(0.0, 0.0, 0.0, 14.0), 0.0
+    while car.speed > 0:
+        before, car = car, drive(car, 0.0, -1.0, SECONDS)
+        way += car.x - before.x
+    assert way == pytest.approx(14.0**2 / 2 / (BRAKE + DRAG), rel=0.03)
+
+
+def test_pedals_and_wheel_have_ends():
+    with pytest.raises(ConfigError, match="from -1 to 1"):
+        World(WorldConfig(cars=0, people=0)).step(1.5, 0.0)
+    with pytest.raises(ConfigError, match="from -1 to 1"):
+        World(WorldConfig(cars=0, people=0)).step(0.0, math.nan)
+
+
+# -- overlap
+
+
+def clipped(first, second):
+    """Area of the part two convex polygons share, by Sutherland and Hodgman."""
+    for a, b in zip(second, np.roll(second, -1, axis=0), strict=True):
+        kept = []
+        for p, q in zip(first, np.roll(first, -1, axis=0), strict=True):
+            side = [(b[0] - a[0]) * (r[1] - a[1]) - (b[1] - a[1]) * (r[0] - a[0]) for r in (p, q)]
+            if side[0] >= 0:
+                kept.append(p)
+            if side[0] * side[1] < 0:
+                kept.append(p + (q - p) * side[0] / (side[0] - side[1]))
+        first = np.array(kept)
+        if len(first) < 3:
+            return 0.0
+    x, y = first.T
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
+
+
+def corners(middle, angle, half):
+    ahead, left = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    return np.array([middle + a * half[0] * ahead + b * half[1] * left for a, b in ((1, 1), (-1, 1), (-1, -1), (1, -1))])
+
+
+box = st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-4, 4), st.floats(0.3, 3), st.floats(0.3, 3))
+
+
+@given(box, box)
+@settings(max_examples=300)
+def test_boxes_overlap_exactly_where_they_share_an_area(one, other):
+    def parts(b):
+        return np.array(b[:2]), np.array([math.cos(b[2]), math.sin(b[2])]), np.array(b[3:])
+
+    hit = box_hits_boxes(*parts(one), *(part[None] for part in parts(other)))[0]
+    area = clipped(corners(np.array(one[:2]), one[2], one[3:]), corners(np.array(other[:2]), other[2], other[3:]))
+    if hit and area == 0:  # only touching: a little smaller they are apart
+        smaller = (*one[:3], one[3] - 1e-6, one[4] - 1e-6)
+        assert not box_hits_boxes(*parts(smaller), *(part[None] for part in parts(other)))[0]
+    else:
+        assert hit == (area > 0)
+
+
+@given(box, st.floats(-5, 5), st.floats(-5, 5))
+def test_a_post_is_hit_when_it_is_near_enough(one, x, y):
+    outline = corners(np.array(one[:2]), one[2], one[3:])
+    point = np.array([x, y])
+    local = np.abs(
+        np.array(
+            [(point - one[:2]) @ v for v in ((math.cos(one[2]), math.sin(one[2])), (-math.sin(one[2]), math.cos(one[2])))]
+        )
+    )
+    distance = (
+        0.0
+        if (local <= one[3:]).all()
+        else min(
+            float(np.linalg.norm(a + (b - a) * t - point))
+            for a, b in zip(outline, np.roll(outline, -1, axis=0), strict=True)
+            for t in [np.clip((point - a) @ (b - a) / ((b - a) @ (b - a)), 0, 1)]
+        )
+    )
+    hit = box_hits_posts(
+        np.array(one[:2]), np.array([math.cos(one[2]), math.sin(one[2])]), np.array(one[3:]), point[None], 0.3
+    )
+    if abs(distance - 0.3) > 1e-6:
+        assert bool(hit[0]) == (distance <= 0.3)
+
+
+# -- traffic
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def watched(request):
+    """Two and a half minutes of a town: what happened in each decision."""
+    world = World(WorldConfig(TownConfig(seed=request.param)))
+    world.reset(request.param)
+    far_away(world)
+    seen = []
+    for _ in range(1500):
+        before, lights, places, feet = world.state, world.lights, world.cars(), world.feet()
+        world.step(0.0, -1.0)
+        seen.append((before, lights, places, feet, world.state))
+    return world, seen
+
+
+def test_cars_do_not_run_into_each_other(watched):
+    _, seen = watched
+    for _, _, (places, headings), _, _ in seen[::5]:
+        halves = np.broadcast_to(HALF, places.shape)
+        for car in range(len(places)):
+            others = np.arange(len(places)) != car
+            assert not box_hits_boxes(
+                places[car], headings[car], HALF, places[others], headings[others], halves[others]
+            ).any()
+
+
+def test_cars_stop_at_red_lights_and_go_on_at_green(watched):
+    world, seen = watched
+    entered = 0
+    for before, lights, _, _, after in seen:
+        enters = (before.traffic.lane < world.lanes.straight) & (after.traffic.lane >= world.lanes.straight)
+        for lane in before.traffic.lane[enters]:
+            column, row = world.lanes.intersection[lane]
+            assert lights[world.lanes.begins[lane] % 2, column, row] != signals.RED
+            entered += 1
+    assert entered > 60
+
+
+def test_all_cars_get_on(watched):
+    _, seen = watched
+    way = sum(np.linalg.norm(b[2][0] - a[2][0], axis=1) for a, b in itertools.pairwise(seen))
+    assert way.min() > 200 and np.median(way) > 450
+
+
+def test_cars_do_not_hit_people_who_look(watched):
+    _, seen = watched
+    for _, _, (places, headings), feet, _ in seen:
+        for place, heading in zip(places, headings, strict=True):
+            assert not box_hits_posts(place, heading, HALF, feet[(np.abs(feet - place) < 5).all(axis=1)], BODY_RADIUS).any()
+
+
+def test_the_lights_of_streets_that_cross_are_never_green_together():
+    town = build_town(TownConfig(seed=0))
+    for seconds in np.arange(0, 2 * signals.CYCLE, 0.1):
+        shown = signals.lights(town, float(seconds))[:, town.signalled]
+        assert (shown == signals.RED).any(axis=0).all()
+        left = signals.red_left(town, float(seconds))[:, town.signalled]
+        assert ((left > 0) == (shown == signals.RED)).all()
+
+
+def test_red_lasts_as_long_as_it_is_said_to():
+    town = build_town(TownConfig(seed=0))
+    left = signals.red_left(town, 20.0)
+    inner = left > 0
+    for ahead, still in ((-0.05, True), (0.05, False)):
+        later = np.array(
+            [
+                signals.lights(town, 20.0 + float(seconds) + ahead)[at] == signals.RED
+                for at, seconds in zip(zip(*np.nonzero(inner), strict=True), left[inner], strict=True)
+            ]
+        )
+        assert (later == still).all()
+
+
+# -- people
+
+
+def test_who_looks_never_steps_in_front_of_a_car_that_cannot_stop(watched):
+    world, seen = watched
+    stepped = 0
+    for before, _, (places, headings), feet, after in seen:
+        for person in np.flatnonzero((before.people.doing == WAIT) & (after.people.doing == CROSS)):
+            stepped += 1
+            axis = int(before.people.side[person]) % 2
+            for place, heading, speed in zip(places, headings, before.traffic.speed, strict=True):
+                towards = (feet[person, axis] - place[axis]) * heading[axis] > 0
+                on_this_street = (
+                    abs(place[1 - axis] - feet[person, 1 - axis]) < 2 * world.town.kerb + 1 and abs(heading[axis]) > 0.9
+                )
+                if towards and on_this_street and speed > 0.5:
+                    bumper = abs(feet[person, axis] - place[axis]) - HALF[0]
+                    assert bumper > speed**2 / (2 * BRAKE) + 0.5 * speed
+    assert stepped > 100
+
+
+def test_who_looks_crosses_at_intersections_only_while_the_cars_have_red(watched):
+    world, seen = watched
+    at_lights = 0
+    for before, lights, _, feet, after in seen:
+        for person in np.flatnonzero((before.people.doing == WAIT) & (after.people.doing == CROSS)):
+            column = int(np.abs(world.town.columns - feet[person, 0]).argmin())
+            row = int(np.abs(world.town.rows - feet[person, 1]).argmin())
+            near = max(abs(world.town.columns[column] - feet[person, 0]), abs(world.town.rows[row] - feet[person, 1])) < 10
+            if near:
+                at_lights += 1
+                assert lights[int(before.people.side[person]) % 2, column, row] == signals.RED
+    assert at_lights > 50
+
+
+def test_people_walk_on_pavements_and_cross_streets_at_right_angles(watched):
+    world, seen = watched
+    town = world.town
+    for before, _, _, feet, _ in seen[::20]:
+        apart_x = np.abs(feet[:, :1] - town.columns).min(axis=1)
+        apart_y = np.abs(feet[:, 1:] - town.rows).min(axis=1)
+        assert (np.minimum(apart_x, apart_y) <= town.walk + 1e-3).all()
+        walks = before.people.doing == pedestrians.WALK
+        assert (np.minimum(apart_x, apart_y)[walks] >= town.kerb).all()
+    crossed = (seen[0][0].people.block != seen[-1][0].people.block).any(axis=1)
+    assert crossed.mean() > 0.2
+
+
+@pytest.mark.parametrize("distraction", [0.0, 0.3, 1.0])
+def test_people_are_distracted_as_often_as_is_said(distraction):
+    world = far_away(World(WorldConfig(cars=0, people=600, behaviour=Behaviour(distraction=distraction))))
+    looked = went = 0
+    for _ in range(900):
+        before = world.state.people.doing
+        world.step(0.0, -1.0)
+        after = world.state.people.doing
+        looked += int(((before == TO_KERB) & (after == WAIT)).sum())
+        went += int(((before == TO_KERB) & (after == CROSS)).sum())
+    share, total = went / (looked + went), looked + went
+    assert total > 500
+    assert abs(share - distraction) <= 4 * math.sqrt(distraction * (1 - distraction) / total)
+
+
+def test_without_cars_nobody_waits_for_one_between_the_lights():
+    world = far_away(World(WorldConfig(cars=0, people=400, behaviour=Behaviour(crossing=0.0))))
+    waits = 0
+    for _ in range(600):
+        world.step(0.0, -1.0)
+        waits = max(waits, int((world.state.people.doing == WAIT).sum()))
+        assert world.state.people.waited.max() <= 2 * SECONDS
+    assert waits > 0
+
+
+def test_a_person_on_the_street_stops_the_traffic():
+    """A car that drives towards somebody who stands on its lane stops before him."""
+    world = far_away(World(WorldConfig(TownConfig(seed=0), cars=1, people=0)))
+    lanes = world.lanes
+    lane = int(lanes.length[: lanes.straight].argmax())
+    world.state = replace(
+        world.state,
+        traffic=replace(
+            world.state.traffic,
+            lane=np.array([lane]),
+            along=np.array([5.0]),
+            speed=np.array([9.0]),
+            after=lanes.successors[[lane], 0],
+        ),
+    )
+    spot, heading = lanes.pose(np.array([lane]), np.array([45.0]))
+    put(world, spot[0, 0], spot[0, 1], math.atan2(heading[0, 1], heading[0, 0]))  # the agent's car, standing in the lane
+    for _ in range(150):
+        world.step(0.0, -1.0)
+    traffic = world.state.traffic
+    assert traffic.speed[0] < 0.1
+    assert 45.0 - 2 * HALF[0] - 4.0 < traffic.along[0] < 45.0 - 2 * HALF[0]
+
+
+# -- how episodes end
+
+
+def cause_of(world, decisions, steer=0.0, pedal=1.0):
+    for _ in range(decisions):
+        if cause := world.step(steer, pedal).cause:
+            return cause
+    return None
+
+
+@pytest.fixture
+def empty():
+    world = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=0, people=0))
+    world.reset(0)
+    return world
+
+
+def test_driving_along_a_lane_ends_nothing(empty):
+    lane_y = empty.town.rows[1] - empty.town.config.lane_width / 2
+    put(empty, empty.town.columns[1] + 12.0, lane_y, 0.0, 5.0)
+    out = empty.step(0.0, 0.0)
+    assert out.cause is None and out.along == pytest.approx(out.way) and out.way == pytest.approx(0.498, abs=1e-3)
+
+
+def test_the_wrong_side_counts_backwards(empty):
+    put(empty, empty.town.columns[1] + 20.0, empty.town.rows[1] + 1.75, 0.0, 5.0)
+    out = empty.step(0.0, 0.0)
+    assert out.along == pytest.approx(-out.way)
+
+
+def test_who_leaves_the_street_is_off_the_road(empty):
+    i = int(empty.town.parks[:, 0].argmax()) if empty.town.parks[:, 0].any() else None
+    x = (
+        (empty.town.columns[2] + empty.town.columns[3]) / 2
+        if i is None
+        else (empty.town.columns[i] + empty.town.columns[i + 1]) / 2
+    )
+    put(empty, x, empty.town.rows[0] + 1.0, math.pi / 2, 3.0)
+    assert cause_of(empty, 40) in ("off_road", "building")
+
+
+def test_a_house_stops_who_gets_that_far(empty):
+    town = empty.town
+    house = int(np.abs(town.buildings.centre - np.array([town.columns[2] + 30, town.rows[1] + 15])).sum(axis=1).argmin())
+    x, y = town.buildings.centre[house]
+    front = y - town.buildings.half[house, 1]
+    put(empty, float(x), float(front) - 2.3, math.pi / 2, 3.0)
+    assert cause_of(empty, 10) == "building"
+
+
+def test_a_tree_is_hit():
+    world = World(WorldConfig(TownConfig(seed=0, trees=1.0), cars=0, people=0))
+    x, y, _ = world.town.trees[
+        np.abs(world.town.trees[:, :2] - [world.town.columns[2] + 30, world.town.rows[2] + 8]).sum(axis=1).argmin()
+    ]
+    put(world, float(x), float(y) - 2.5, math.pi / 2, 3.0)
+    assert cause_of(world, 10) == "tree"
+
+
+def test_a_parked_car_is_a_car():
+    world = World(WorldConfig(TownConfig(seed=0, parking=1.0), cars=0, people=0))
+    (x, y), (cos, sin) = world.town.parked.centre[0], world.town.parked.heading[0]
+    put(world, float(x - 6 * cos), float(y - 6 * sin), math.atan2(sin, cos), 5.0)
+    assert cause_of(world, 20) == "car"
+
+
+def test_a_moving_car_is_a_car():
+    world = World(WorldConfig(TownConfig(seed=0), cars=5, people=0))
+    places, headings = world.cars()
+    put(world, *places[0].tolist(), math.atan2(headings[0, 1], headings[0, 0]))
+    assert cause_of(world, 1) == "car"
+
+
+def test_a_person_is_a_pedestrian():
+    world = World(WorldConfig(TownConfig(seed=0), cars=0, people=50))
+    x, y = world.feet()[0]
+    put(world, float(x) - 3.2, float(y), 0.0, 8.0)
+    assert cause_of(world, 10) == "pedestrian"
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_red_light_is_run_at_its_line_and_not_at_others(empty, axis):
+    town = empty.town
+    middle = np.array([town.columns[2], town.rows[2]])
+    ahead = np.array([1.0, 0.0]) if axis == 0 else np.array([0.0, 1.0])
+    right = np.array([ahead[1], -ahead[0]])
+    heading = axis * math.pi / 2
+
+    def shown(wanted):
+        """Puts the clock to where the light shows that for a second."""
+        during = (
+            started
+            for started in range(340)
+            if all(signals.lights(town, (started + later) * SECONDS)[axis, 2, 2] == wanted for later in (0, 10))
+        )
+        empty.state = replace(empty.state, started=next(during), decisions=0)
+
+    start = middle - (town.stop_line + HALF[0] + 2.0) * ahead + 1.75 * right
+    shown(signals.RED)
+    put(empty, *start.tolist(), heading, 6.0)
+    assert cause_of(empty, 8, pedal=0.0) == "red_light"
+    shown(signals.GREEN)
+    put(empty, *start.tolist(), heading, 6.0)
+    assert cause_of(empty, 8, pedal=0.0) is None
+    shown(signals.RED)  # leaving the intersection over the line of those who come in
+    put(empty, *(middle + (town.stop_line - HALF[0] - 1.0) * ahead + 1.75 * right).tolist(), heading, 6.0)
+    assert cause_of(empty, 8, pedal=0.0) is None
+
+
+# -- the same again
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=30), st.integers(0, 1000))
+@settings(max_examples=15)
+def test_a_stored_world_goes_on_bit_for_bit(controls, seed):
+    world = World(WorldConfig(TownConfig(seed=2)))
+    world.reset(seed)
+    for steer, pedal in controls:
+        world.step(steer, pedal)
+    stored = world.get_state()
+    outcomes = [world.step(steer, pedal) for steer, pedal in controls]
+    end = world.get_state()
+    other = World(WorldConfig(TownConfig(seed=2)))
+    other.set_state(stored)
+    assert other.get_state() == stored
+    assert [other.step(steer, pedal) for steer, pedal in controls] == outcomes
+    assert other.get_state() == end
+
+
+def test_a_seed_is_the_same_world_on_every_machine():
+    world = World(WorldConfig(TownConfig(seed=1)))
+    world.reset(5)
+    for number in range(300):
+        world.step(math.copysign(0.1, number % 20 - 9.5), 0.3)
+    state = world.state
+    told = digest(world.cars()[0].round(3), world.feet().round(3), np.array([state.car.x, state.car.y]).round(3))
+    assert told == "5d3886f7c6a5bc66"
+
+
+def test_states_of_other_worlds_are_refused():
+    world = World(WorldConfig(TownConfig(seed=2)))
+    stored = world.get_state()
+    with pytest.raises(SnapshotError, match="same settings"):
+        World(WorldConfig(TownConfig(seed=3))).set_state(stored)
+    with pytest.raises(SnapshotError, match="checksum"):
+        world.set_state(stored[:-1] + b"x")
+    with pytest.raises(SnapshotError):
+        world.set_state(stored[:100])
+
+
+def test_states_of_another_version_are_refused(monkeypatch):
+    stored = World(WorldConfig()).get_state()
+    monkeypatch.setattr("weakspot.envs.driving.world.STATE_VERSION", 999)
+    with pytest.raises(SnapshotError, match="version"):
+        World(WorldConfig()).set_state(stored)
