@@ -22,8 +22,8 @@ from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json, write_text
-from weakspot.games import resolve_game
 from weakspot.progress import say
+from weakspot.training.arenas import arena_of
 from weakspot.training.evaluate import evaluate
 
 START, END = "<!-- the table begins here; it is written by experiments.agents -->", "<!-- the table ends here -->"
@@ -45,9 +45,16 @@ def row(path: Path, play: Callable[..., list[float]] = evaluate) -> dict[str, An
     """What the table says of the agent in a file; ``play`` measures random play."""
     card = read_card(read_weights(path)[1], str(path))
     scores = np.array(card.score["scores"])
-    settings, game = card.training["settings"], resolve_game(card.environment)
+    settings = card.training["settings"]
     random = np.array(
-        play(at_random, game, len(scores), card.score["first_seed"], 1.0, settings.get("episode_decisions", 27_000))
+        play(
+            at_random,
+            arena_of(settings["game"]),
+            len(scores),
+            card.score["first_seed"],
+            1.0,
+            settings.get("episode_decisions", 27_000),
+        )
     )
     generator = np.random.default_rng(0)
     return {

@@ -23,6 +23,7 @@ from weakspot.cli import main
 from weakspot.errors import ConfigError, RunError, RunMismatchError
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig, DoubleDQNConfig, TrainingConfig
 from weakspot.training.evaluate import evaluate, player, sampled
 from weakspot.training.finish import FINAL_SEEDS, read_config
@@ -78,7 +79,9 @@ def test_the_card_says_what_was_done(finished):
     assert card.training["command"].startswith(f"weakspot train-agent {which} --game ms_pacman")
     network = load_agent(str(folder / "agent.safetensors")).module
     act = player("actor-critic", lambda seen: network(seen)[0], "cpu", FINAL_SEEDS)
-    assert evaluate(act, "ms_pacman", 2, FINAL_SEEDS, 0.0, 60) == card.score["scores"], "measured again from the file"
+    assert evaluate(act, arena_of("ms_pacman"), 2, FINAL_SEEDS, 0.0, 60) == card.score["scores"], (
+        "measured again from the file"
+    )
 
 
 @pytest.mark.parametrize("which", list(TINY))

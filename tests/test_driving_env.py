@@ -78,12 +78,12 @@ def test_rewards_are_those_that_the_module_states():
         car = env.world.state.car
         assert info["speed"] == car.speed and info["metres"] == pytest.approx(0.05 * (before.speed + car.speed))
         if terminated:
-            assert reward < -8 and info["cause"] is not None
+            assert reward < -0.8 and info["cause"] is not None
             break
-        straight = info["metres"] / 1.4
-        assert abs(reward) <= straight + 0.1 and info["cause"] is None
+        straight = info["metres"] / 14
+        assert abs(reward) <= straight + 0.01 and info["cause"] is None
         if abs(car.steer) < 1e-9 and reward > 0:
-            assert reward == pytest.approx(straight, abs=0.02)
+            assert reward == pytest.approx(straight, abs=0.002)
     assert terminated and not truncated
 
 

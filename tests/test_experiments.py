@@ -17,6 +17,7 @@ from experiments import agents, learning
 from weakspot.agents import zoo
 from weakspot.analysis.intervals import bootstrap_difference
 from weakspot.errors import ConfigError
+from weakspot.training.arenas import arena_of
 
 torch.set_num_threads(1)
 
@@ -70,7 +71,7 @@ def test_the_table_of_agents(tmp_path):
 
 
 def test_random_play_is_random():
-    idle, random = (agents.evaluate(agents.at_random, "ms_pacman", 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
+    idle, random = (agents.evaluate(agents.at_random, arena_of("ms_pacman"), 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
     assert len(random) == 3 and random != idle
 
 

@@ -25,6 +25,7 @@ from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
     HELD_EXPONENT,
@@ -168,7 +169,7 @@ def test_the_card_says_what_was_done(finished):
     assert any("on fresh seeds" in line for line in said)
     # the score can be measured again from the file alone
     network = load_agent(str(folder / "agent.safetensors")).module
-    again = evaluate(greedy(network), "ms_pacman", 2, FINAL_SEEDS, card.score["epsilon"], TINY.episode_decisions)
+    again = evaluate(greedy(network), arena_of("ms_pacman"), 2, FINAL_SEEDS, card.score["epsilon"], TINY.episode_decisions)
     assert again == card.score["scores"]
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
 from weakspot.training.acktr import ACKTR
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
-from weakspot.training.vec_env import AtariTrainingEnv
 
 NAMES = {"features_extractor.": "", "action_net.": "actor.", "value_net.": "critic."}
 """What the parts of a policy of stable-baselines3 are called in an agent file."""
@@ -48,7 +48,7 @@ def build_acktr(config: ACKTRConfig) -> ACKTR:
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
-        "env": AtariTrainingEnv(config.game, config.envs, seed=config.seed),
+        "env": arena_of(config.game).trained_on(config.envs, config.seed),
         "learning_rate": lambda remaining: max(remaining, 0.0) * config.learning_rate,
         "n_steps": config.n_steps,
         "gamma": config.gamma,

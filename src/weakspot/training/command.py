@@ -12,6 +12,7 @@ import tyro
 
 from weakspot.progress import say
 from weakspot.training.algorithms import algorithm_of
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
 from weakspot.training.train import train
 
@@ -24,7 +25,7 @@ Chosen: TypeAlias = (
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) -> None:
-    """Trains an agent on an Atari game; hours of work, which the same command goes on with after a kill.
+    """Trains an agent on an Atari game or in the town; hours of work, which the same command goes on with after a kill.
 
     Args:
         config: the algorithm, and its settings.
@@ -32,6 +33,6 @@ def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) ->
         threads: of the tensor work; a second one pays where nothing else runs on its core.
     """
     torch.set_num_threads(threads)
-    folder = output or Path("runs") / f"{algorithm_of(config)}-{config.game}-{config.seed}"
+    folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game).name}-{config.seed}"
     agent = train(config, folder, say, command=shlex.join(["weakspot", *sys.argv[1:]]))
     say(f"agent: {agent}")

@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 
 from weakspot.agents.convolutions import NetworkSize
+from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.errors import ConfigError
 from weakspot.games import resolve_game
 from weakspot.precision import Precision
@@ -19,7 +20,7 @@ class TrainingConfig:
     """What all trainings have in common."""
 
     game: str = "pong"
-    """Atari game, as the ROM is called."""
+    """Atari game, as the ROM is called; for a2c and acktr also one of the driving environments, by its id."""
     steps: int = 600_000
     """Decisions of the agent, four emulator frames each [double DQN in the paper: 2,000,000]."""
     seed: int = 0
@@ -38,8 +39,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
-        rom = resolve_game(self.game)
-        if rom != self.game:
+        if self.game not in ENVIRONMENTS and (rom := resolve_game(self.game)) != self.game:
             raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
         if self.network not in get_args(NetworkSize):
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
@@ -100,6 +100,12 @@ class DoubleDQNConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.game in ENVIRONMENTS:
+            raise ConfigError(
+                f"a double DQN for {self.game}",
+                expected="an Atari game, whose states are small enough to be kept for replay",
+                todo="train by a2c or acktr there",
+            )
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
         self._whole(1, "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")

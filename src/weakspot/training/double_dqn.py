@@ -29,8 +29,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
 from weakspot.agents.weights import fill, read_weights
 from weakspot.precision import resolve
+from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
-from weakspot.training.vec_env import AtariTrainingEnv
 
 HELD_EXPONENT, HELD_MOST = 2.0, 30
 """A random action is held for k decisions with probability proportional to k^-2, and never for more than these."""

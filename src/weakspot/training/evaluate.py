@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from ale_py.vector_env import AtariVectorEnv
 from torch import Tensor
 
 from weakspot.agents.card import KINDS
+from weakspot.training.arena import Arena
 
 
 def evaluate(
     act: Callable[[np.ndarray], np.ndarray],
-    game: str,
+    arena: Arena,
     episodes: int,
     seed: int,
     epsilon: float = 0.0,
@@ -23,25 +23,24 @@ def evaluate(
     """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
 
     Args:
-        act: maps observations (b, 4, 84, 84) uint8 to actions (b,).
-        game: as the ROM is called.
+        act: maps observations (b, c, h, w) uint8 to actions (b,).
+        arena: where it plays.
         episodes: number of games.
         seed: of the first game and of the random actions; the other games count up from it.
         epsilon: share of random actions.
         most_decisions: games are cut after so many decisions.
     """
     generator = np.random.default_rng(seed)
-    envs = AtariVectorEnv(game, episodes, num_threads=1, reward_clipping=False)
+    envs = arena.measured_in(episodes)
     try:
         observations, _ = envs.reset(seed=seed)
         scores, running = np.zeros(episodes), np.ones(episodes, dtype=bool)
-        actions_in_game = int(envs.single_action_space.n)  # type: ignore[attr-defined]
         for _ in range(most_decisions):
             if not running.any():
                 break
             actions = act(observations)
             explore = generator.random(episodes) < epsilon
-            actions = np.where(explore, generator.integers(0, actions_in_game, episodes), actions).astype(np.int64)
+            actions = np.where(explore, generator.integers(0, len(arena.actions), episodes), actions).astype(np.int64)
             observations, rewards, terminated, truncated, _info = envs.step(actions)
             scores += rewards * running
             running &= ~(terminated | truncated)

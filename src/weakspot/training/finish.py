@@ -21,28 +21,13 @@ from torch import Tensor
 from weakspot.agents.card import KINDS, Card, export
 from weakspot.agents.weights import unfilled
 from weakspot.errors import RunError, WeakspotError
-from weakspot.games import action_names, environment_id
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
 
 SELECTION_SEEDS, FINAL_SEEDS = 20_000_000, 10_000_000
 """First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them."""
-
-PREPROCESSING: dict[str, Any] = {
-    "frameskip": 4,
-    "pixel_maximum_over_frames": 2,
-    "colour": "gray",
-    "size": [84, 84],
-    "resize": "area",
-    "stack": 4,
-    "stack_order": "oldest first, zeros at reset",
-    "range": "0 to 255, divided by 255 in the network",
-    "repeat_action_probability": 0.0,
-    "actions": "minimal set",
-    "noop_max": 30,
-    "fire_on_reset": True,
-}
 
 _PACKAGES = ("torch", "stable-baselines3", "ale-py", "gymnasium", "numpy")
 
@@ -85,9 +70,9 @@ def finish(
     """
     config = read_config(folder)
     which = algorithm_of(config)
-    algorithm = ALGORITHMS[which]
+    algorithm, arena = ALGORITHMS[which], arena_of(config.game)
     with unfilled():
-        network = KINDS[algorithm.kind].network(len(action_names(config.game)), config.network, (4, 84, 84))
+        network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
     candidates = _candidates(folder, algorithm)
 
     def answers(observations: Tensor) -> Tensor:
@@ -97,7 +82,7 @@ def finish(
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
         first = seeds + 1_000 * config.seed
-        scores = evaluate(act, config.game, config.final_episodes, first, epsilon, config.episode_decisions)
+        scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions)
         return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
 
     def as_it_plays(policy: Policy, seeds: int) -> dict[str, Any]:
@@ -112,12 +97,12 @@ def finish(
     final, best_action = as_it_plays(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(answers), 0.0)
     say(f"{chosen.which} policy kept; on fresh seeds: {final['mean']:.1f} +- {final['std']:.1f}")
     card = Card(
-        name=name or f"{config.game.replace('_', '-')}-{which}",
-        environment=environment_id(config.game),
+        name=name or f"{arena.name}-{which}",
+        environment=arena.environment,
         network=config.network,
-        actions=action_names(config.game),
-        observation_shape=(4, 84, 84),
-        preprocessing=PREPROCESSING,
+        actions=arena.actions,
+        observation_shape=arena.observation_shape,
+        preprocessing=arena.preprocessing,
         training={
             "algorithm": algorithm.title,
             "command": command or command_of(which, config, str(folder)),

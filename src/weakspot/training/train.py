@@ -1,4 +1,4 @@
-"""``weakspot train-agent``: trains an agent on one Atari game, by one of :mod:`weakspot.training.algorithms`.
+"""``weakspot train-agent``: trains an agent in one environment, by one of :mod:`weakspot.training.algorithms`.
 
 The run folder holds ``config.json``, ``metrics.jsonl`` (one line an evaluation), ``checkpoint.pt`` (networks,
 optimiser, counters and random states; tensors and numbers only, so that loading it runs no code), ``best.pt`` (the
@@ -27,6 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from weakspot.errors import RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
+from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig
 from weakspot.training.evaluate import evaluate, player
 from weakspot.training.finish import finish, read_checkpoint, stored_settings
@@ -38,7 +39,7 @@ class _Keeper(BaseCallback):
     def __init__(self, config: TrainingConfig, folder: Path, seconds_before: float, say: Callable[[str], None]) -> None:
         super().__init__()
         self.config, self.folder, self.say = config, folder, say
-        self.algorithm = ALGORITHMS[algorithm_of(config)]
+        self.algorithm, self.arena = ALGORITHMS[algorithm_of(config)], arena_of(config.game)
         self.started = time.process_time() - seconds_before
         self.next_evaluation: int | None = None
         self.kept_at = -1
@@ -62,7 +63,7 @@ class _Keeper(BaseCallback):
         network, seed = algorithm.kept(model), 10_000 + self.config.seed
         scores = evaluate(
             player(algorithm.kind, lambda observations: algorithm.answers(network, observations), model.device, seed),
-            self.config.game,
+            self.arena,
             self.config.evaluation_episodes,
             seed=seed,
             epsilon=algorithm.epsilon[0],

@@ -7,9 +7,9 @@ An observation holds the frames one after the other, oldest first, black before 
 bytes (frames * channels, height, width): depth is 255 at the car and 0 at 100 metres and beyond, each class has a channel of
 its own with 255 where it is, gray is gray.  A decision lasts 0.1 seconds.  The reward of one is
 
-    metres along the lane / 1.4  -  0.1 |sideways acceleration| / 5 m/s^2  -  10 if it ends the episode
+    metres along the lane / 14  -  0.01 |sideways acceleration| / 5 m/s^2  -  1 if it ends the episode
 
-so that driving at the highest speed, 50 km/h, along the lane is worth 1 a decision.  Episodes end with a collision, off the
+so that driving at the highest speed, 50 km/h, along the lane is worth 1 a second.  Episodes end with a collision, off the
 road, and behind a red light's stop line; ``info["cause"]`` says which.
 """
 
@@ -48,7 +48,7 @@ ACTIONS: dict[str, tuple[float, float]] = {
 DIMENSIONS = ("steer", "pedal")
 PEDESTRIANS: dict[str, Behaviour | None] = {"reasonable": REASONABLE, "distracted": DISTRACTED, "none": None}
 SENSORS = {"depth": ("depth",), "classes": CLASS_NAMES, "gray": ("gray",)}
-SWERVING, ENDING = 0.1, 10.0
+SWERVING, ENDING = 0.01, 1.0
 ROOM = 4
 """Observations' worth of frames kept, so that they need not be moved with every decision."""
 _NUMBERS = np.arange(len(CLASS_NAMES), dtype=np.uint8)[:, None, None]
@@ -199,7 +199,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
     def _reward(self, outcome: Outcome) -> float:
         car = self.world.state.car
         sideways = car.speed * car.speed * abs(math.tan(car.steer)) / WHEELBASE / MOST_SIDEWAYS
-        return outcome.along / (MOST_SPEED * SECONDS) - SWERVING * sideways - ENDING * (outcome.cause is not None)
+        return outcome.along / MOST_SPEED - SWERVING * sideways - ENDING * (outcome.cause is not None)
 
     def _info(self, outcome: Outcome | None) -> dict[str, Any]:
         return {

@@ -140,7 +140,7 @@ def places(town: Town, people: Pedestrians) -> np.ndarray:
 
 def velocities(people: Pedestrians) -> np.ndarray:
     """How they move (n, 2), metres a second."""
-    return facing(people) * np.where(np.isin(people.doing, (WAIT, HALT)), 0.0, people.speed)[:, None]
+    return facing(people) * np.where((people.doing == WAIT) | (people.doing == HALT), 0.0, people.speed)[:, None]
 
 
 def facing(people: Pedestrians) -> np.ndarray:
@@ -179,7 +179,7 @@ def move(
     wants &= walking
     along = np.where(wants, stop_at, along)
     distracted = np.where(wants, draws[1] < behaviour.distraction, people.distracted)
-    over = np.flatnonzero(np.isin(people.doing, (CROSS, HALT)))
+    over = np.flatnonzero((people.doing == CROSS) | (people.doing == HALT))
     doing[over] = np.where(_car_in_the_way(people.chosen(over), town, vehicles), HALT, CROSS)
     out = (people.doing == TO_KERB) | (doing == CROSS)
     progress = progress + np.where(out, way, 0.0) - np.where(people.doing == BACK, way, 0.0)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 
-DRIVE, DRIVE_SEMANTIC = "weakspot/Drive-v0", "weakspot/DriveSemantic-v0"
 _ENTRY = "weakspot.envs.driving.env:DriveEnv"
+_SEMANTIC = {"sensors": ("classes",), "frames": 4}
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    "weakspot/Drive-v0": {},
+    "weakspot/DriveSemantic-v0": _SEMANTIC,
+    "weakspot/Drive96-v0": {"size": (96, 96)},
+    "weakspot/DriveSemantic64-v0": {**_SEMANTIC, "size": (64, 64)},
+}
+"""The settings of each that differ from the defaults; the last two show smaller pictures, for trainings without a GPU."""
 
 
 def register() -> None:
     """Registers the environments; done when ``weakspot`` is imported, so that ``gymnasium.make`` finds them under
     ``weakspot:weakspot/Drive-v0``, too."""
-    if DRIVE not in gymnasium.registry:
-        gymnasium.register(DRIVE, entry_point=_ENTRY)
-        gymnasium.register(DRIVE_SEMANTIC, entry_point=_ENTRY, kwargs={"sensors": ("classes",), "frames": 4})
+    for name, settings in ENVIRONMENTS.items():
+        if name not in gymnasium.registry:
+            gymnasium.register(name, entry_point=_ENTRY, kwargs=settings)

@@ -168,18 +168,18 @@ def look(world: World, camera: Camera) -> View:
     directions = turned.reshape(-1, 3)
     town = town_scene(world.config.town)
     distance, triangle = cast(town, origin, directions)
-    classes, shade = town.classes_now(world)[triangle], town.shade[triangle]
+    classes, shade = town.classes_now(world).take(triangle), town.shade.take(triangle)
     moving, near = _moving(world, camera, origin, (cos, sin))
     if len(near):
         closer, what = cast(moving, origin, directions[near])
-        hit = closer < distance[near]
+        hit = np.flatnonzero(closer < distance[near])
         seen, what = near[hit], what[hit]
         distance[seen], classes[seen], shade[seen] = closer[hit], moving.classes[what], moving.shade[what]
-    fog = distance * np.float32(HAZE / FAR)
-    shade -= SKY_SHADE
-    shade *= 1 - fog
-    shade += SKY_SHADE
-    gray = (shade * 255).astype(np.uint8)
+    shade -= np.float32(SKY_SHADE)
+    shade *= np.float32(1) - distance * np.float32(HAZE / FAR)
+    shade += np.float32(SKY_SHADE)
+    shade *= np.float32(255)
+    gray = shade.astype(np.uint8)
     shape = camera.height, camera.width
     return View(distance.reshape(shape), classes.reshape(shape), gray.reshape(shape))
 
@@ -189,8 +189,8 @@ def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.n
     origins = np.broadcast_to(origin, directions.shape).astype(np.float32)
     met = scene.scene.run(origins, np.ascontiguousarray(directions), query="INTERSECT", output=1)
     distance, triangle = met["tfar"], met["primID"]
-    far = (triangle < 0) | (distance >= FAR)
-    distance[far], triangle[far] = FAR, -1
+    np.minimum(distance, np.float32(FAR), out=distance)
+    triangle[distance >= FAR] = -1
     return distance, triangle
 
 

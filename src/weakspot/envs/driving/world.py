@@ -269,22 +269,17 @@ class World:
     def _cause(self, before: Car, lights: np.ndarray) -> str | None:
         car, town = self.state.car, self.town
         middle, heading = np.array(car.middle), np.array(car.direction)
-        places, headings = self.cars()
-        beside = _near(places, middle)
-        places, headings = places[beside], headings[beside]
         people = self.feet()
         people = people[_near(people, middle)]
-        if box_hits_posts(middle, heading, HALF, people, pedestrians.BODY_RADIUS).any():
+        if len(people) and box_hits_posts(middle, heading, HALF, people, pedestrians.BODY_RADIUS).any():
             return "pedestrian"
-        halves = np.broadcast_to(HALF, places.shape)
+        places, headings = self.cars()
         parked, houses = town.parked, town.buildings
-        beside = _near(parked.centre, middle)
-        if (
-            box_hits_boxes(middle, heading, HALF, places, headings, halves).any()
-            or box_hits_boxes(
-                middle, heading, HALF, parked.centre[beside], parked.heading[beside], parked.half[beside]
-            ).any()
-        ):
+        moving, standing = _near(places, middle), _near(parked.centre, middle)
+        places = np.concatenate([places[moving], parked.centre[standing]])
+        headings = np.concatenate([headings[moving], parked.heading[standing]])
+        halves = np.broadcast_to(HALF, places.shape)
+        if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, halves).any():
             return "car"
         on_road = self._on_road(middle)
         if not on_road or not self._on_road(middle + heading * HALF[0]):

@@ -1,4 +1,4 @@
-"""ALE's own vector environment behind the interface that stable-baselines3 trains on.
+"""Atari games: ALE's own vector environment behind the interface that stable-baselines3 trains on.
 
 ``ale_py.AtariVectorEnv`` does emulation, pixel maximum, resize and stacking in C++ threads, several times faster than
 stacked Python wrappers, with the same preprocessing.
@@ -13,6 +13,37 @@ import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
+
+from weakspot.games import action_names, environment_id
+from weakspot.training.arena import Arena
+
+PREPROCESSING: dict[str, Any] = {
+    "frameskip": 4,
+    "pixel_maximum_over_frames": 2,
+    "colour": "gray",
+    "size": [84, 84],
+    "resize": "area",
+    "stack": 4,
+    "stack_order": "oldest first, zeros at reset",
+    "range": "0 to 255, divided by 255 in the network",
+    "repeat_action_probability": 0.0,
+    "actions": "minimal set",
+    "noop_max": 30,
+    "fire_on_reset": True,
+}
+
+
+def atari_arena(game: str) -> Arena:
+    """The arena of a game, named as the ROM is called."""
+    return Arena(
+        name=game.replace("_", "-"),
+        environment=environment_id(game),
+        actions=action_names(game),
+        observation_shape=(4, 84, 84),
+        preprocessing=PREPROCESSING,
+        trained_on=lambda count, seed: AtariTrainingEnv(game, count, seed=seed),
+        measured_in=lambda count: AtariVectorEnv(game, count, num_threads=1, reward_clipping=False),
+    )
 
 
 class AtariTrainingEnv(VecEnv):

@@ -1,0 +1,20 @@
+"""The arenas by the names that settings call them."""
+
+from __future__ import annotations
+
+from weakspot.envs.driving.registration import ENVIRONMENTS
+from weakspot.training.arena import Arena
+from weakspot.training.atari import atari_arena
+
+
+def arena_of(game: str) -> Arena:
+    """The arena of an Atari game or of a driving environment, as :class:`weakspot.training.config.TrainingConfig` names it.
+
+    Raises:
+        ConfigError: a driving environment, and what its sensors need is not installed.
+    """
+    if game in ENVIRONMENTS:
+        from weakspot.training.driving import driving_arena  # needs embreex
+
+        return driving_arena(game)
+    return atari_arena(game)
