@@ -88,7 +88,7 @@ def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, epis
         seen = np.sort(np.random.default_rng(0).permutation(trained)[:MEASURED])
         result[recipe]["on_training_states"] = fidelity(model, one.perceive, dataset, seen).line()
         for name, states in (("samples", made), ("reconstructions", reconstructed)):
-            record = compare(states, real, one.perceive, dataset.environment.id).record()
+            record = compare(states, real, one.perceive, dataset.environment).record()
             result[recipe][name] = record | {"telling_accuracy": round(telling_accuracy(real[:count], states), 4)}
         if episodes:
             config = replace(GogglesConfig(), episodes=episodes)

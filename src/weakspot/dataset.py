@@ -40,15 +40,15 @@ SHORTEST_STRETCH = 100
 
 
 def as_state(stacks: Stacks) -> State:
-    """States (b, 3k, h, w) in [0, 1] from stacks (b, k, h, w, 3) of 0 to 255; the channels are last in memory."""
+    """States (b, ck, h, w) in [0, 1] from stacks (b, k, h, w, c) of 0 to 255; the channels are last in memory."""
     frames = torch.from_numpy(np.ascontiguousarray(stacks)).unbind(dim=1)
     return torch.cat(frames, dim=3).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
-def as_stacks(state: Tensor) -> Stacks:
-    """Stacks (b, k, h, w, 3) of 0 to 255 from states (b, 3k, h, w) in [0, 1], rounded; undoes :func:`as_state`."""
+def as_stacks(state: Tensor, channels: int = 3) -> Stacks:
+    """Stacks (b, k, h, w, c) of 0 to 255 from states (b, ck, h, w) in [0, 1], rounded; undoes :func:`as_state`."""
     levels = state.detach().mul(255.0).round().clamp(0, 255).to(torch.uint8).cpu()
-    return levels.unflatten(1, (-1, 3)).permute(0, 1, 3, 4, 2).contiguous().numpy()
+    return levels.unflatten(1, (-1, channels)).permute(0, 1, 3, 4, 2).contiguous().numpy()
 
 
 @dataclass(frozen=True)

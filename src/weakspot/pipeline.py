@@ -33,7 +33,8 @@ from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import DescribedEnvironment, Description, description_of
+from weakspot.envs.described import Description, description_of
+from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json, write_text
@@ -113,10 +114,11 @@ def load_pair(
     description = trained_with(agent)
     if environment and (description is None or environment != description.id):  # of an id, the folder knows more
         description = described(environment)
-    if description:
-        probe = DescribedEnvironment(description)
+    known = description or (environment if environment in ENVIRONMENTS else None)
+    if known:
+        factory = environment_factory(known)
+        probe = factory()
         loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)
-        factory = environment_factory(description)
     else:
         loaded = load_agent(agent, environment=environment, device=usable(device), trust=trust)
         factory = environment_factory(environment or loaded.spec.environment)
@@ -340,7 +342,7 @@ class Pipeline:
                         model, self.subject.perceive, target, begin(target), config, known,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
-                write_findings(found, self.subject.perceive, place / "findings.npz")
+                write_findings(found, self.subject.perceive, self.subject.spec.channels, place / "findings.npz")
                 write_json(told, {
                     "key": key, "target": target.name, "title": target.title, "description": target.description,
                     "energy_equation": energy_equation(target, known, config),
@@ -392,7 +394,7 @@ class Pipeline:
         bounds = self.subject.agent.spec.action_bounds
         arrays = {
             "real": dataset.stacks(chosen),
-            "reconstructed": as_stacks(reconstructed.cpu()),
+            "reconstructed": as_stacks(reconstructed.cpu(), dataset.environment.channels),
             "saliency": pictured(saliency(self.subject.perceive, state)),
             "scores_real": before.scores.cpu().numpy(),
             "scores_reconstructed": after.scores.cpu().numpy(),
@@ -493,10 +495,10 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write_atomic(path, write)
 
 
-def write_findings(found: Findings, perceive: Perceiver, path: Path) -> None:
-    """Writes what a search found, with the agent's saliency at each state."""
+def write_findings(found: Findings, perceive: Perceiver, channels: int, path: Path) -> None:
+    """Writes what a search found, frames of ``channels``, with the agent's saliency at each state."""
     arrays: dict[str, Any] = {
-        "states": as_stacks(found.state.cpu()),
+        "states": as_stacks(found.state.cpu(), channels),
         "scores": found.output.scores.cpu().numpy(),
         "energy": found.energy,
         "target": found.target.cpu().numpy(),

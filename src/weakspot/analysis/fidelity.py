@@ -57,7 +57,7 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             before = answered[at : at + 100]
             agreed += int(same_action(again[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
             wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
-            newest.append(as_stacks(reconstructed.cpu())[:, -1])
+            newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
     found = recalls(dataset.environment.id, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
     return Fidelity(squared / n, agreed / n, wrong / n, found)

@@ -14,6 +14,7 @@ from weakspot.analysis.ball import is_pong
 from weakspot.analysis.features import features, frechet
 from weakspot.analysis.pong_objects import PongChecks, pong_checks
 from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.envs.base import EnvironmentSpec
 from weakspot.state_model.model import StateModel
 from weakspot.types import Stacks, State
 
@@ -55,11 +56,11 @@ def draw(model: StateModel, count: int, seed: int = 0) -> State:
         return torch.cat([model.generate(part) for part in noise.split(64)])
 
 
-def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: str) -> Samples:
+def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec) -> Samples:
     """Holds made states (n, kc, h, w) against twice as many real ones (2n, kc, h, w) of ``environment``."""
     count = len(made)
     known = features(perceive, real)
-    stacks, pong = as_stacks(made), is_pong(environment)
+    stacks, pong = as_stacks(made, environment.channels), is_pong(environment.id)
     return Samples(
         stacks=stacks,
         distance=frechet(features(perceive, made), known[count:]),
@@ -84,4 +85,4 @@ def measure_samples(
     """
     count = min(most, len(held) // 2)
     chosen = np.random.default_rng([seed, 4]).permutation(held)[: 2 * count]
-    return compare(draw(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment.id)
+    return compare(draw(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment)

@@ -24,6 +24,8 @@ class EnvironmentSpec:
         frames: k, the number of frames in a state.
         height, width: of a frame, in pixels.
         channels: 3 for colour.
+        channel_colours: what people are shown each channel as, as far as it is there: red, green and blue, 0 to 255, which
+            add up; None where the channels are colours themselves.
         gray: whether the agent sees gray frames.
         ram: bytes of the emulator's memory, 0 where there is none.
         preprocessing: how observations come about, for the records.
@@ -40,6 +42,7 @@ class EnvironmentSpec:
     gray: bool = True
     ram: int = 0
     action_bounds: Bounds | None = None
+    channel_colours: tuple[tuple[int, int, int], ...] | None = None
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:

@@ -11,18 +11,21 @@ import gymnasium
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import Environment
 from weakspot.envs.described import DescribedEnvironment, Description, read_description
+from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.errors import UnknownGameError
 from weakspot.games import resolve_game
 
 
 def described(name: str) -> Description | None:
-    """The description that a name stands for: a TOML file, or the id of an environment that is no Atari game; None for
-    everything else, which is then taken for an Atari game.
+    """The description that a name stands for: a TOML file, or the id of an environment that is no Atari game; None for the
+    driving environments and for everything else, which is then taken for an Atari game.
 
     Raises:
         ConfigError: the file cannot be read.
         UnknownGameError: the name is neither gymnasium's nor that of a game.
     """
+    if name in ENVIRONMENTS:
+        return None
     if name.endswith(".toml"):
         return read_description(Path(name).expanduser())
     known = gymnasium.registry.get(name)
@@ -41,7 +44,16 @@ def described(name: str) -> Description | None:
 
 
 def environment_factory(environment: str | Description) -> Callable[[], Environment]:
-    """Makes copies of an environment: an Atari game by its name or id, or one that is described."""
+    """Makes copies of an environment: an Atari game by its name or id, a driving environment by its id, or one that is
+    described.
+
+    Raises:
+        ConfigError: a driving environment, and what its sensors need is not installed.
+    """
     if isinstance(environment, Description):
         return lambda: DescribedEnvironment(environment)
+    if environment in ENVIRONMENTS:
+        from weakspot.envs.driving.environment import DriveEnvironment  # needs embreex
+
+        return lambda: DriveEnvironment(environment)
     return lambda: AtariEnvironment(AtariConfig(game=environment))

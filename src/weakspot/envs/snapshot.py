@@ -25,7 +25,7 @@ def pack(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
-def unpack_for(settings: Mapping[str, Any], snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+def unpack_for(settings: Any, snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     """What :func:`unpack` gives, of a snapshot whose header tells these ``settings``.
 
     Raises:

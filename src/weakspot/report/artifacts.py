@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 from weakspot.errors import RunError
 from weakspot.files import UNREADABLE_ARRAYS
+from weakspot.report.images import in_colour
 from weakspot.types import Stacks
 
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class EnvironmentRecord:
     height: int
     width: int
     preprocessing: dict[str, Any]
+    channel_colours: tuple[tuple[int, int, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -407,6 +409,7 @@ def _overview(path: Path) -> Overview:
             height=environment.integer("height"),
             width=environment.integer("width"),
             preprocessing=environment.get("preprocessing", dict),
+            channel_colours=_channel_colours(environment),
         ),
         agent=None if data.data.get("agent") is None else _agent(data.record("agent")),
     )
@@ -519,6 +522,16 @@ def _recall(path: Path) -> tuple[ObjectRecall, ...]:
     return tuple(ObjectRecall(item.text("name"), item.interval("recall"), item.integer("n")) for item in items)
 
 
+def _channel_colours(environment: _Record) -> tuple[tuple[int, int, int], ...] | None:
+    told = environment.data.get("channel_colours")
+    if told is None:
+        return None
+    table = np.asarray(told)
+    if table.ndim != 2 or table.shape[1] != 3 or table.min() < 0 or table.max() > 255:
+        raise _damaged(environment.path, "channel_colours are no colours", "three numbers from 0 to 255 for each channel")
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in table)
+
+
 class _Arrays:
     """An npz archive whose arrays are checked as they are read; ``n`` is the number of states it is about."""
 
@@ -552,9 +565,13 @@ class _Arrays:
         return array
 
     def stacks(self, name: str, count: int | None = None) -> Stacks:
+        """Stacks of frames, as pictures that people can look at."""
         e = self.environment
-        array = self.get(name, np.uint8, 5)
-        return self._sized(array, name, (self.n if count is None else count, e.frames, e.height, e.width, 3))
+        colours = e.channel_colours
+        channels = 3 if colours is None else len(colours)
+        shape = (self.n if count is None else count, e.frames, e.height, e.width, channels)
+        array = self._sized(self.get(name, np.uint8, 5), name, shape)
+        return array if colours is None else in_colour(array, colours)
 
     def maps(self, name: str) -> np.ndarray:
         return self._sized(self.get(name, np.uint8, 3), name, (self.n, self.environment.height, self.environment.width))

@@ -8,12 +8,13 @@ compression of so few pixels does not.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from weakspot.types import Frame
+from weakspot.types import Frame, Stacks
 
 SALIENCY_COLOUR = (255, 45, 149)
 """Red, green, blue of the saliency overlay: a hue that hardly any Atari palette uses."""
@@ -43,6 +44,13 @@ def strip_uri(stack: np.ndarray, step: int) -> str:
     strip = np.concatenate(list(stack), axis=1).astype(np.int16)
     rounded = np.clip((strip + step // 2) // step * step, 0, 255).astype(np.uint8)
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
+
+
+def in_colour(stacks: Stacks, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Stacks (n, k, h, w, 3) that people can look at, of stacks (n, k, h, w, c) of other channels: each channel's colour, as
+    far as it is there, added up."""
+    mixed = stacks.astype(np.float32) @ (np.asarray(colours, np.float32) / 255)
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
 def saliency_uri(saliency: Frame | np.ndarray) -> str:

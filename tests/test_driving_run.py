@@ -1,0 +1,141 @@
+"""The town through all stages: collected, modelled, searched, and shown in colours."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from weakspot.cli import main
+from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.envs.base import Environment
+from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
+from weakspot.envs.driving.env import ACTIONS
+from weakspot.envs.driving.environment import DriveEnvironment
+from weakspot.envs.make import described, environment_factory
+from weakspot.errors import ConfigError, SnapshotError
+from weakspot.report.artifacts import load_run
+from weakspot.report.images import in_colour
+
+NAME = "weakspot/DriveSemantic64-v0"
+AGENT = """
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(40, 4, 8, 8), nn.ReLU(), nn.Flatten())
+        self.actor, self.critic = nn.Linear(256, 7), nn.Linear(256, 1)
+
+    def forward(self, observation):
+        features = self.features(observation / 255)
+        return self.actor(features), self.critic(features)
+
+def agent():
+    return Network()
+"""
+
+
+def small(**settings):
+    return DriveEnvironment(NAME, size=(24, 24), blocks=(2, 2), cars=5, people=20, **settings)
+
+
+def test_it_is_named_like_any_environment():
+    assert described(NAME) is None
+    made = environment_factory(NAME)()
+    assert isinstance(made, Environment)
+    spec = made.spec
+    assert (spec.id, spec.frames, spec.channels, spec.height) == (NAME, 4, len(CLASS_NAMES), 64)
+    assert spec.observation_shape == (40, 64, 64) and spec.action_names == tuple(ACTIONS)
+    assert spec.channel_colours == tuple(map(tuple, PALETTE.tolist()))
+    mixed = environment_factory("weakspot/Drive96-v0")().spec
+    assert mixed.channel_colours is not None and mixed.channel_colours[0] == mixed.channel_colours[-1] == (0, 0, 0)
+
+
+def test_the_observation_is_the_state_in_bytes():
+    made = small()
+    made.reset(3)
+    for action in (1, 1, 3):
+        shown = made.step(action)
+    stack = shown.observation.reshape(1, 4, 10, 24, 24).transpose(0, 1, 3, 4, 2)
+    assert (stack[0, -1] == shown.frame).all()
+    seen = made.observe(as_state(np.ascontiguousarray(stack)))
+    torch.testing.assert_close(seen, torch.from_numpy(shown.observation.astype(np.float32))[None])
+    np.testing.assert_array_equal(as_stacks(as_state(np.ascontiguousarray(stack)), 10), stack)
+
+
+def test_a_snapshot_shows_what_it_showed_and_goes_on_bit_for_bit():
+    made = small()
+    made.reset(1)
+    for _ in range(5):
+        shown = made.step(1)
+    snapshot = made.snapshot()
+    later = [made.step(action) for action in (1, 4, 2)]
+    other = small()
+    again = other.restore(snapshot)
+    for first, second in zip((shown, *later), (again, *(other.step(action) for action in (1, 4, 2))), strict=True):
+        assert (first.observation == second.observation).all()
+        assert (first.reward, first.terminated, first.truncated) == (second.reward, second.terminated, second.truncated)
+    with pytest.raises(SnapshotError):
+        small(pedestrians="distracted").restore(snapshot)
+    with pytest.raises(SnapshotError):
+        environment_factory("weakspot/DriveSemantic-v0")().restore(snapshot)
+
+
+def test_nothing_is_decided_or_stored_before_an_episode():
+    with pytest.raises(ConfigError, match="reset"):
+        small().step(0)
+    with pytest.raises(ConfigError, match="reset"):
+        small().snapshot()
+
+
+def test_class_probabilities_are_shown_as_mixed_colours():
+    stack = np.zeros((1, 1, 1, 2, 10), np.uint8)
+    stack[..., 0, 5] = 255
+    stack[..., 1, 0], stack[..., 1, 6] = 128, 127
+    shown = in_colour(stack, [tuple(colour) for colour in PALETTE.tolist()])
+    assert (shown[0, 0, 0, 0] == PALETTE[5]).all()
+    assert np.abs(shown[0, 0, 0, 1] - (PALETTE[0].astype(int) + PALETTE[6]) / 2).max() <= 1.5
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("driving")
+    (folder / "agent.py").write_text(AGENT)
+    command = [
+        *("run", "--agent", f"{folder / 'agent.py'}:agent", "--environment", NAME, "--targets", "V-", "BRAKE"),
+        *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
+        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
+        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "20", "--analyse.reconstructions", "3"),
+    ]
+    assert main(command) == 0
+    return folder
+
+
+def test_a_run_from_one_command(finished):
+    page = (finished / "run" / "report.html").read_text()
+    assert "BRAKE" in page and NAME in page
+    assert 0 <= json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())["agreement"] <= 1
+
+
+def test_states_are_stored_as_classes_and_shown_in_colours(finished):
+    dataset = StateDataset.open(finished / "run" / "collect")
+    frames = dataset.newest(np.arange(0, len(dataset), 20))
+    assert frames.shape[1:] == (64, 64, 10) and (frames.astype(int).sum(axis=-1) == 255).all()
+    run = load_run(finished / "run")
+    assert run.reconstructions is not None and run.reconstructions.real.shape == (3, 4, 64, 64, 3)
+    shown = {tuple(colour) for colour in run.reconstructions.real.reshape(-1, 3).tolist()}
+    assert shown <= {tuple(colour) for colour in PALETTE.tolist()} and len(shown) > 3
+
+
+def test_playing_on_from_a_stored_state_is_what_was_played(finished):
+    dataset = StateDataset.open(finished / "run" / "collect")
+    at, snapshot = dataset.snapshot_before(119)
+    environment = environment_factory(NAME)()
+    shown = environment.restore(snapshot)
+    for index in range(at, 119):
+        np.testing.assert_array_equal(shown.frame, dataset.newest(np.array([index]))[0])
+        over = dataset.terminated[index] or dataset.truncated[index]
+        shown = environment.step(int(dataset.action[index]))
+        shown = environment.reset() if over else shown
