@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakspot.envs.driving import meshes, pedestrians, sensors
+from weakspot.envs.driving import meshes, pedestrians
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.chase import CAMERA, chase
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours, semantic_class
 from weakspot.envs.driving.meshes import Mesh, joined
-from weakspot.envs.driving.sensors import FAR, Camera, cast, look, scene_of, town_scene
+from weakspot.envs.driving.sensors import FAR, Camera, cast, look, moving_parts, scene_of, town_scene
 from weakspot.envs.driving.town import CAR_LENGTH, TownConfig
 from weakspot.envs.driving.world import World, WorldConfig
 from weakspot.errors import ConfigError
@@ -167,9 +167,10 @@ def test_the_same_state_is_the_same_picture():
 
 
 def test_sensors_look_one_way_only():
-    """A car behind is not seen, nor one behind a house."""
+    """No ray is spent on a car behind."""
     world = world_with(cars=1)
     (place,), (heading,) = world.cars()
     own = place + 12 * heading
     put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
-    assert len(sensors._moving(world, SMALL, np.array([*own, 1.5], np.float32), tuple(heading))[1]) == 0
+    mesh, rays = moving_parts(world, SMALL)
+    assert len(mesh) == 0 and len(rays) == 0

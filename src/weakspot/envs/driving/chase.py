@@ -1,4 +1,4 @@
-"""The town for people: a view over the agent's car from behind, with the sun, shadows and windows."""
+"""The town for people: a view over the agent's car from behind, with the sun and shadows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ COLOURS = np.array(
 """Colour of each semantic class in full light (10, 3)."""
 OWN_COLOUR = np.array([200.0, 45.0, 45.0], np.float32)
 SHADOW = 0.55
-WINDOW = np.array([96.0, 118.0, 140.0], np.float32)
 HAZE = np.array([205.0, 220.0, 235.0], np.float32)
 
 
@@ -51,8 +50,6 @@ def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
     distance = np.where(closer, near, distance)
     hit = np.flatnonzero(distance < FAR)
     points = origin + distance[hit, None] * directions[hit]
-    houses = ~closer[hit] & (town.classes[triangle[hit]] == SemanticClass.BUILDING)
-    colour[hit[houses]] = _windows(colour[hit[houses]], points[houses])
     colour[hit] *= _shadows((town, moving), points)[:, None]
     haze = (np.minimum(distance / FAR, 1.0) ** 2 * 0.75)[:, None]
     up = np.clip(directions[:, 2:], 0.0, 0.4) / 0.4
@@ -89,14 +86,6 @@ def _moving_colours(scene: Scene) -> np.ndarray:
     own = slice(-1 - len(meshes.CAR), -1)
     colours[own] = OWN_COLOUR * (0.55 + 0.6 * scene.shade[own])[:, None]
     return colours
-
-
-def _windows(colour: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Windows in the walls, by where on them a point lies."""
-    across = (points[:, 0] + points[:, 1]) / 2.4 % 1.0
-    up = (points[:, 2] - 0.6) / 3.0
-    glass = (np.abs(across - 0.5) < 0.26) & (np.abs(up % 1.0 - 0.5) < 0.28) & (up > 0)
-    return np.where(glass[:, None], WINDOW, colour)
 
 
 def _shadows(scenes: tuple[Scene, Scene], points: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from weakspot.envs.driving.town import (
 
 MARKING_HEIGHT, PAVEMENT_HEIGHT = 0.02, 0.15
 LINE_WIDTH = 0.2
+WINDOW_SIZE, WINDOW_EVERY = (1.2, 1.5), (2.4, 3.0)
+"""Width and height of a window, and from one to the next, across and up."""
 LIGHT_SIZE, LIGHT_LOW = (1.1, 2.0), 3.6
 """Width and height of a traffic light, and how high it hangs, in metres; large, to be seen in small pictures."""
 
@@ -77,6 +79,7 @@ def town_mesh(town: Town) -> Mesh:
         plates(_markings(town), MARKING_HEIGHT, SemanticClass.MARKING, 0.9),
         _blocks(town),
         solid(town.buildings, SemanticClass.BUILDING),
+        _windows(town.buildings),
         cars(town.parked.centre, town.parked.heading, town.parked.shade),
         _trees(town),
         _lights(town),
@@ -226,6 +229,28 @@ def _markings(town: Town) -> np.ndarray:
                         for w in np.arange(-town.kerb + 0.4, town.kerb - 0.4, 1.2):
                             mark(along_x, (min(zebra, far), max(zebra, far)), (street + w, street + w + 0.6))
     return np.array(marks)
+
+
+def _windows(houses: Boxes) -> Mesh:
+    """Windows on all four sides of all houses, a little in front of the walls."""
+    parts = []
+    for middle, half, ahead, top in zip(houses.centre, houses.half, houses.heading, houses.high, strict=True):
+        left = np.array([-ahead[1], ahead[0]])
+        for out, along, reach, wide in (
+            (ahead, left, half[0], half[1]),
+            (-ahead, left, half[0], half[1]),
+            (left, ahead, half[1], half[0]),
+            (-left, ahead, half[1], half[0]),
+        ):
+            columns, floors = int((2 * wide - 1) / WINDOW_EVERY[0]), int((top - 0.5) / WINDOW_EVERY[1])
+            across = (np.arange(columns) - (columns - 1) / 2) * WINDOW_EVERY[0]
+            sill = 1.0 + np.arange(floors) * WINDOW_EVERY[1]
+            grid = np.stack(np.meshgrid(across, sill, indexing="ij"), axis=-1).reshape(-1, 1, 2)
+            corners = grid + np.array([(-1, 0), (1, 0), (1, 1), (-1, 1)]) * (WINDOW_SIZE[0] / 2, WINDOW_SIZE[1])
+            places = middle + (reach + 0.03) * out + corners[..., :1] * along
+            parts.append(np.concatenate([places, corners[..., 1:]], axis=-1))
+    points = np.concatenate(parts).astype(np.float32)
+    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), SemanticClass.BUILDING, np.full(2 * len(points), 0.3))
 
 
 def _trees(town: Town) -> Mesh:

@@ -21,6 +21,7 @@ from weakspot.errors import ConfigError
 
 try:
     from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore import EmbreeDevice
     from embreex.rtcore_scene import EmbreeScene
 except ImportError as error:
     raise ConfigError(
@@ -29,6 +30,7 @@ except ImportError as error:
         todo="pip install 'weakspot[driving]'",
     ) from error
 
+DEVICE = EmbreeDevice()
 FAR = 100.0
 """Metres to which the sensors reach; beyond is sky."""
 SUN = np.array([0.45, 0.3, 0.84], np.float32)
@@ -135,7 +137,7 @@ class Scene:
 
 def scene_of(mesh: Mesh) -> Scene:
     """A mesh, ready for rays; the light falls on it from one side."""
-    scene = EmbreeScene()
+    scene = EmbreeScene(DEVICE)
     TriangleMesh(scene, mesh.corners)
     first, second = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
     (ax, ay, az), (bx, by, bz) = first.T, second.T
@@ -160,17 +162,13 @@ def town_scene(config: TownConfig) -> Scene:
 
 def look(world: World, camera: Camera) -> View:
     """What the driver of the agent's car sees."""
-    car = world.state.car
-    cos, sin = car.direction
-    x, y = car.middle
-    origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
-    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    directions = turned.reshape(-1, 3)
+    origin, directions = rays_of(world, camera)
     town = town_scene(world.config.town)
     distance, triangle = cast(town, origin, directions)
     classes, shade = town.classes_now(world).take(triangle), town.shade.take(triangle)
-    moving, near = _moving(world, camera, origin, (cos, sin))
+    mesh, near = moving_parts(world, camera)
     if len(near):
+        moving = scene_of(mesh)
         closer, what = cast(moving, origin, directions[near])
         hit = np.flatnonzero(closer < distance[near])
         seen, what = near[hit], what[hit]
@@ -184,6 +182,16 @@ def look(world: World, camera: Camera) -> View:
     return View(distance.reshape(shape), classes.reshape(shape), gray.reshape(shape))
 
 
+def rays_of(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Where the camera is (3,), and the directions (h w, 3) of its rays, float32."""
+    car = world.state.car
+    cos, sin = car.direction
+    x, y = car.middle
+    origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
+    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    return origin, turned.reshape(-1, 3)
+
+
 def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far rays get (n,), at most ``FAR``, and which triangle each meets (n,), -1 for none."""
     origins = np.broadcast_to(origin, directions.shape).astype(np.float32)
@@ -194,14 +202,14 @@ def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.n
     return distance, triangle
 
 
-def _moving(world: World, camera: Camera, origin: np.ndarray, heading: tuple[float, float]) -> tuple[Scene, np.ndarray]:
+def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
     """The cars and people in view, and the numbers of the rays that come near them."""
     places, headings = world.cars()
     folk, feet = world.state.people, world.feet()
     cars = len(places)
     radius = np.where(np.arange(cars + len(feet)) < cars, CAR_RADIUS, PERSON_RADIUS)
     height = np.where(radius == CAR_RADIUS, meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT)
-    seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, origin, heading)
+    seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, world)
     seen_cars, seen_people = seen[seen < cars], seen[seen >= cars] - cars
     seen_folk = folk.chosen(seen_people)
     mesh = meshes.joined(
@@ -213,7 +221,7 @@ def _moving(world: World, camera: Camera, origin: np.ndarray, heading: tuple[flo
     covered = np.zeros((camera.height, camera.width), bool)
     for top, bottom, left, right in parts.tolist():
         covered[top:bottom, left:right] = True
-    return scene_of(mesh), np.flatnonzero(covered)
+    return mesh, np.flatnonzero(covered)
 
 
 def _in_view(
@@ -221,12 +229,13 @@ def _in_view(
     radius: np.ndarray,
     height: np.ndarray,
     camera: Camera,
-    origin: np.ndarray,
-    heading: tuple[float, float],
+    world: World,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of the upright cylinders at ``places`` the camera may see, and the part of the picture that each lies in:
     top, bottom, left and right (n, 4), the ends not included."""
-    x, y = (places - origin[:2]).T
+    (middle_x, middle_y), heading = world.state.car.middle, world.state.car.direction
+    x = places[:, 0] - (middle_x + camera.ahead * heading[0])
+    y = places[:, 1] - (middle_y + camera.ahead * heading[1])
     ahead, left = x * heading[0] + y * heading[1], y * heading[0] - x * heading[1]
     edge = camera.width / 2 / camera.focal
     wide = np.maximum(ahead + radius, NEAREST) * edge + radius
@@ -236,7 +245,7 @@ def _in_view(
     sides = np.stack([left - radius, left + radius])
     columns = (camera.width / 2 - camera.focal * sides[:, None] / depth[None]).reshape(4, -1)
     tilt = np.tan(np.radians(camera.tilt))
-    rises = (np.stack([np.zeros_like(height), height]) - origin[2])[:, None] / depth[None]
+    rises = (np.stack([np.zeros_like(height), height]) - camera.up)[:, None] / depth[None]
     turned = (rises + tilt) / np.maximum(1 - rises * tilt, 0.05)
     rows = (camera.height / 2 - camera.focal * turned).reshape(4, -1)
     parts = np.stack([rows.min(axis=0) - 1, rows.max(axis=0) + 2, columns.min(axis=0) - 1, columns.max(axis=0) + 2], axis=1)

@@ -198,19 +198,31 @@ _Box = tuple[float, float, float, float, float, float, float, float, float]
 
 
 def _houses(generator: np.random.Generator, lot: _Rectangle) -> list[_Box]:
-    """Houses in two rows back to back, each with a front on the street to its south or north."""
+    """Houses round a yard, each with its front on a street: along the whole south and north, and between these along the
+    west and east."""
     (west, east), (south, north) = lot
-    depth = min(12.0, (north - south) / 2 - SETBACK)
+    depth = min(12.0, (north - south) / 2 - SETBACK, (east - west) / 2 - SETBACK)
+    inner = SETBACK + depth + 1.0
     houses = []
-    for side in (south + SETBACK + depth / 2, north - SETBACK - depth / 2):
-        at = west + SETBACK
-        while at + 6 <= east - SETBACK:
-            width = min(float(np.round(generator.uniform(8, 20))), east - SETBACK - at)
-            height, shade, gap = generator.uniform(5, 22), generator.uniform(0.35, 0.85), generator.uniform(0, 3)
-            if generator.random() < 0.9:
-                houses.append((at + width / 2, side, width / 2, depth / 2, 1.0, 0.0, 0.0, float(height), float(shade)))
-            at += width + float(gap)
+    for y in (south + SETBACK + depth / 2, north - SETBACK - depth / 2):
+        for x, width, height, shade in _row(generator, west + SETBACK, east - SETBACK):
+            houses.append((x, y, width / 2, depth / 2, 1.0, 0.0, 0.0, height, shade))
+    for x in (west + SETBACK + depth / 2, east - SETBACK - depth / 2):
+        for y, width, height, shade in _row(generator, south + inner, north - inner):
+            houses.append((x, y, width / 2, depth / 2, 0.0, 1.0, 0.0, height, shade))
     return houses
+
+
+def _row(generator: np.random.Generator, begin: float, end: float) -> list[tuple[float, float, float, float]]:
+    """A row of houses: middle, width, height and shade of each."""
+    row, at = [], begin
+    while at + 6 <= end:
+        width = min(float(np.round(generator.uniform(8, 20))), end - at)
+        height, shade, gap = generator.uniform(5, 22), generator.uniform(0.35, 0.85), generator.uniform(0, 3)
+        if generator.random() < 0.9:
+            row.append((at + width / 2, width, float(height), float(shade)))
+        at += width + float(gap)
+    return row
 
 
 def _trees(generator: np.random.Generator, lot: _Rectangle, share: float, *, park: bool) -> list[tuple[float, float, float]]:
