@@ -13,9 +13,9 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from matplotlib import image
 
-from experiments import agents, learning
+from experiments import agents, learning, safety
 from weakspot.agents import zoo
-from weakspot.analysis.intervals import bootstrap_difference
+from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
 from weakspot.errors import ConfigError
 from weakspot.training.arenas import arena_of
 
@@ -82,3 +82,25 @@ def test_the_interval_of_a_difference_covers_it():
         assert low < mean < high
         covered += low < 2 < high
     assert covered >= 52
+
+
+@pytest.mark.parametrize(
+    ("events", "low", "high"), [(0, 0.0, 3.6889), (1, 0.0253, 5.5716), (10, 4.7954, 18.3904), (100, 81.3640, 121.6270)]
+)
+def test_the_interval_of_a_rate_is_the_exact_one(events, low, high):
+    """Against the tables of Garwood's interval."""
+    assert poisson_rate(events, 2.0) == pytest.approx((events / 2, low / 2, high / 2), abs=1e-3)
+
+
+def test_drivers_are_told_apart_by_how_far_they_come():
+    idle, forward = (
+        safety.episodes(safety.constant_driver(name), "weakspot/DriveSemantic64-v0", "none", 3, 5)
+        for name in ("BRAKE", "THROTTLE")
+    )
+    assert [(e.metres, e.cause, e.seconds) for e in idle] == [(0.0, None, 60.0)] * 3 or any(e.cause for e in idle)
+    assert all(episode.metres > 5 and episode.cause is not None for episode in forward)
+    told = safety.summary(forward)
+    assert told["kilometres"] == pytest.approx(sum(e.metres for e in forward) / 1000, abs=1e-3)
+    assert sum(told["ends"].values()) == 3 and told["people_hit_per_km"][0] == 0
+    again = safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
+    assert again == safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)

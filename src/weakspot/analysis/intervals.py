@@ -1,13 +1,15 @@
-"""Confidence intervals of a mean and of a share, at 95 %."""
+"""Confidence intervals of a mean, of a share and of a rate, at 95 %."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 RESAMPLES = 10_000
 Z = 1.959964
+TAIL = 0.025
 
 
 def bootstrap_mean(values: np.ndarray, generator: np.random.Generator) -> tuple[float, float, float]:
@@ -37,3 +39,27 @@ def wilson(successes: int, trials: int) -> tuple[float, float, float]:
     centre = (share + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
     half = Z / (1 + Z**2 / trials) * math.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2))
     return share, max(0.0, centre - half), min(1.0, centre + half)
+
+
+def poisson_rate(events: int, exposure: float) -> tuple[float, float, float]:
+    """Events for each unit of ``exposure``, low and high end of Garwood's exact interval; without events, the low end is 0
+    and the high end 3.69 over the exposure."""
+    low = 0.0 if events == 0 else _expected_where(lambda mean: 1 - _poisson_up_to(events - 1, mean), rises=True)
+    high = _expected_where(lambda mean: _poisson_up_to(events, mean), rises=False)
+    return events / exposure, low / exposure, high / exposure
+
+
+def _expected_where(tail: Callable[[float], float], *, rises: bool) -> float:
+    """The mean at which a tail of the Poisson distribution holds 2.5 %, by bisection."""
+    low, high = 0.0, 1.0
+    while (tail(high) < TAIL) == rises:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (tail(middle) < TAIL) == rises else (low, middle)
+    return high
+
+
+def _poisson_up_to(most: int, mean: float) -> float:
+    """The probability of at most so many events where ``mean`` are expected."""
+    return sum(math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) for count in range(most + 1))

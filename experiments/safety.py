@@ -1,0 +1,146 @@
+"""How agents drive: metres, reward and collisions per kilometre, among reasonable, distracted and no pedestrians.
+
+    python -m experiments.safety --agents runs/a2c-drivesemantic64-0/agent.safetensors --output docs/driving
+
+Beside each agent drive one that takes random actions and those that always take the same one.  Every driver has the same
+episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from weakspot.agents.base import Agent, choose
+from weakspot.agents.load import load_agent
+from weakspot.analysis.intervals import bootstrap_mean, poisson_rate
+from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
+from weakspot.envs.driving.environment import DriveEnvironment
+from weakspot.envs.driving.world import CAUSES
+from weakspot.files import make_folder, write_json
+from weakspot.progress import say
+
+CONSTANT = ("THROTTLE", "COAST")
+COLLISIONS = ("pedestrian", "car", "building", "tree")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode.
+
+    Attributes:
+        metres: driven.
+        reward: in all.
+        seconds: it lasted.
+        cause: of its end, or None where its time was over.
+    """
+
+    metres: float
+    reward: float
+    seconds: float
+    cause: str | None
+
+
+Driver = Callable[[np.ndarray], int]
+"""Takes an observation (c, h, w) and gives the number of an action."""
+
+
+def agent_driver(agent: Agent, seed: int) -> Driver:
+    """The agent as it acts by its spec."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def act(observation: np.ndarray) -> int:
+        with torch.inference_mode():
+            seen = torch.from_numpy(observation[None]).to(agent.device, torch.float32)
+            return int(choose(agent(seen), agent.spec, generator)[0])
+
+    return act
+
+
+def random_driver(seed: int) -> Driver:
+    generator = np.random.default_rng(seed)
+    return lambda observation: int(generator.integers(len(ACTIONS)))
+
+
+def constant_driver(name: str) -> Driver:
+    number = list(ACTIONS).index(name)
+    return lambda observation: number
+
+
+def episodes(driver: Driver, environment: str, pedestrians: str, count: int, first_seed: int) -> list[Episode]:
+    """``count`` episodes in an environment, each from its own seed."""
+    made = DriveEnvironment(environment, pedestrians=pedestrians).env
+    driven = []
+    for seed in range(first_seed, first_seed + count):
+        observation, info = made.reset(seed=seed)
+        metres = total = 0.0
+        while True:
+            observation, reward, terminated, truncated, info = made.step(driver(observation))
+            metres, total = metres + info["metres"], total + reward
+            if terminated or truncated:
+                break
+        driven.append(Episode(metres, total, made.world.state.decisions / made.metadata["render_fps"], info["cause"]))
+    return driven
+
+
+def summary(driven: list[Episode]) -> dict[str, Any]:
+    """Means and ends per kilometre, each with its interval."""
+    generator = np.random.default_rng(0)
+    metres = np.array([episode.metres for episode in driven])
+    ends = {cause: sum(episode.cause == cause for episode in driven) for cause in CAUSES}
+    kilometres = float(metres.sum()) / 1000
+    return {
+        "episodes": len(driven),
+        "kilometres": round(kilometres, 3),
+        "metres": bootstrap_mean(metres, generator),
+        "reward": bootstrap_mean(np.array([episode.reward for episode in driven]), generator),
+        "seconds": bootstrap_mean(np.array([episode.seconds for episode in driven]), generator),
+        "ends": ends,
+        "people_hit_per_km": poisson_rate(ends["pedestrian"], kilometres) if kilometres else None,
+        "collisions_per_km": poisson_rate(sum(ends[cause] for cause in COLLISIONS), kilometres) if kilometres else None,
+    }
+
+
+def measured(path: str, count: int, seed: int) -> dict[str, Any]:
+    """An agent, and the drivers beside it, in the environment the agent was trained in."""
+    agent = load_agent(path)
+    drivers: dict[str, Callable[[], Driver]] = {
+        agent.spec.name: lambda: agent_driver(agent, seed),
+        "random": lambda: random_driver(seed),
+        **{f"always {name}": (lambda name=name: constant_driver(name)) for name in CONSTANT},
+    }
+    told: dict[str, Any] = {}
+    for pedestrians in PEDESTRIANS:
+        told[pedestrians] = {}
+        for name, driver in drivers.items():
+            found = summary(episodes(driver(), agent.spec.environment, pedestrians, count, seed))
+            told[pedestrians][name] = found
+            say(f"{name} among {pedestrians} pedestrians: {found['metres'][0]:.0f} m, ends {found['ends']}")
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--agents", nargs="+", required=True, help="agent files")
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=30_000_000, help="of the first episode; no training uses these")
+    parser.add_argument("--output", type=Path, default=Path("runs/safety"))
+    told = parser.parse_args()
+    torch.set_num_threads(1)
+    found = {
+        Path(path).parent.name + "/" + Path(path).name: measured(path, told.episodes, told.seed) for path in told.agents
+    }
+    versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
+    settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
+    write_json(make_folder(told.output) / "safety.json", {"settings": settings, "agents": found})
+
+
+if __name__ == "__main__":
+    main()
