@@ -339,9 +339,9 @@ CAR = joined(
 """A body and a cabin."""
 PERSON = joined(
     [
-        _upright((0.16, 0.2), 0.0, 0.85, 0.3, SemanticClass.PEDESTRIAN),
-        _upright((0.18, 0.27), 0.85, 1.45, 0.75, SemanticClass.PEDESTRIAN),
+        _upright((0.28, 0.22), 0.0, 0.85, 0.3, SemanticClass.PEDESTRIAN),
+        _upright((0.25, 0.28), 0.85, 1.45, 0.75, SemanticClass.PEDESTRIAN),
         _upright((0.13, 0.12), 1.45, BODY_HEIGHT, 0.6, SemanticClass.PEDESTRIAN),
     ]
 )
-"""Legs, a body and a head, in this order."""
+"""Legs in mid-stride, a body and a head, in this order; wide enough to be met by a ray 20 metres away."""

@@ -60,7 +60,7 @@ class Camera:
 
     height: int = 128
     width: int = 128
-    view: float = 90.0
+    view: float = 75.0
     ahead: float = 0.5
     up: float = 1.5
     tilt: float = 0.0

@@ -1,0 +1,63 @@
+"""What is in the way: which classes frames of the driving environments show on the car's own path, and which anywhere.
+
+Where something stands follows from the camera alone: the lowest pixel that shows it is where it meets the ground, and a
+pixel of the ground is so far ahead and so far to the side.  Something is on the path if it meets the ground where the car
+gets by driving straight on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
+from weakspot.envs.driving.sensors import Camera
+from weakspot.errors import ConfigError
+from weakspot.types import Stacks
+
+NEAREST, FARTHEST = 3.0, 25.0
+"""Metres ahead of the camera; at 50 km/h brakes need 13."""
+HALF_WIDTH = 2.5
+"""Metres to either side: the car's own lane and a step beyond."""
+LEAST_PIXELS = 2
+"""Fewer pixels of a class are none: the edge of something, or a blur."""
+
+
+def path_ground(camera: Camera) -> np.ndarray:
+    """The pixels (h, w) bool that show the ground on the car's path, of a camera that is not tilted."""
+    across = camera.width / 2 - 0.5 - np.arange(camera.width)
+    down = np.arange(camera.height) + 0.5 - camera.height / 2
+    ahead = camera.focal * camera.up / np.maximum(down, 1e-9)
+    aside = np.abs(across[None, :]) / camera.focal * ahead[:, None]
+    return ((ahead >= NEAREST) & (ahead <= FARTHEST))[:, None] & (aside <= HALF_WIDTH)
+
+
+def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
+    """The most probable class (n, h, w) of each pixel in the newest frame of stacks (n, k, h, w, c).
+
+    Args:
+        channels: what the channels are called; see :class:`weakspot.envs.driving.env.DriveEnv`.
+
+    Raises:
+        ConfigError: they hold no classes.
+    """
+    if not set(CLASS_NAMES) <= set(channels):
+        raise ConfigError(f"frames with the channels {', '.join(channels)}", expected="a channel for each semantic class")
+    return stacks[:, -1][..., [channels.index(name) for name in CLASS_NAMES]].argmax(axis=-1)
+
+
+def shows(classes: np.ndarray, what: SemanticClass) -> np.ndarray:
+    """Which pictures (n,) of classes (n, h, w) show a class."""
+    return (classes == what).sum(axis=(1, 2)) >= LEAST_PIXELS
+
+
+def shows_on(classes: np.ndarray, what: SemanticClass, ground: np.ndarray) -> np.ndarray:
+    """Which pictures (n,) of classes (n, h, w) show a class that meets the ground on some of its pixels (h, w)."""
+    there = classes == what
+    above, below = np.zeros_like(there), np.zeros_like(there)
+    above[:, 1:], below[:, :-1] = there[:, :-1], there[:, 1:]
+    return (there & above & ~below & ground).any(axis=(1, 2))
+
+
+def shares(classes: np.ndarray) -> np.ndarray:
+    """Mean share of each class (10,) of the pixels of pictures of classes (n, h, w)."""
+    return np.bincount(classes.ravel(), minlength=len(CLASS_NAMES)) / classes.size

@@ -1,0 +1,83 @@
+"""What is in the way, held against worlds in which it is known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from weakspot.analysis.driving_objects import FARTHEST, HALF_WIDTH, NEAREST, classes_of, path_ground, shares, shows, shows_on
+from weakspot.envs.driving.bicycle import Car
+from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
+from weakspot.envs.driving.pedestrians import CROSS
+from weakspot.envs.driving.sensors import Camera, look
+from weakspot.envs.driving.town import TownConfig
+from weakspot.envs.driving.world import World, WorldConfig
+from weakspot.errors import ConfigError
+
+CAMERA = Camera(128, 128)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A street with one person on it."""
+    made = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=0, people=1))
+    people, town = made.state.people, made.town
+    along = (town.columns[1] + town.columns[2]) / 2
+    made.state = replace(
+        made.state,
+        people=replace(
+            people,
+            block=np.array([[1, 1]]), side=np.array([0]), along=np.array([along]), doing=np.array([CROSS]),
+            progress=np.array([town.walk]),
+        ),
+    )  # fmt: skip
+    return made
+
+
+def seen(world, ahead, left):
+    """The classes that a driver sees who has the person so far ahead and to his left."""
+    (person,) = world.feet()
+    camera = person[0] - ahead, person[1] - left
+    world.state = replace(world.state, car=Car(float(camera[0]) - CAMERA.ahead - 1.35, float(camera[1]), 0.0))
+    return look(world, CAMERA).classes[None]
+
+
+@pytest.mark.parametrize("ahead", [4.0, 10.0, 20.0])
+@pytest.mark.parametrize("left", [-1.8, 0.0, 1.8])
+def test_somebody_on_the_path_is_seen_there(world, ahead, left):
+    assert shows_on(seen(world, ahead, left), SemanticClass.PEDESTRIAN, path_ground(CAMERA)).all()
+
+
+@pytest.mark.parametrize(("ahead", "left"), [(12.0, -7.0), (12.0, 7.0), (6.0, 3.5), (27.5, 0.0)])
+def test_somebody_beside_the_path_is_seen_elsewhere(world, ahead, left):
+    classes = seen(world, ahead, left)
+    assert shows(classes, SemanticClass.PEDESTRIAN).all()
+    assert not shows_on(classes, SemanticClass.PEDESTRIAN, path_ground(CAMERA)).any()
+    assert not shows(classes, SemanticClass.CAR).any()
+
+
+def test_the_ground_of_the_path_is_where_points_on_it_fall():
+    generator, pixels = np.random.default_rng(0), path_ground(CAMERA)
+    hit = np.zeros_like(pixels)
+    for _ in range(60_000):
+        ahead, left = generator.uniform(NEAREST, FARTHEST), generator.uniform(-HALF_WIDTH, HALF_WIDTH)
+        column = math.floor(CAMERA.width / 2 - CAMERA.focal * left / ahead)
+        row = math.floor(CAMERA.height / 2 + CAMERA.focal * CAMERA.up / ahead)
+        if row < CAMERA.height and 0 <= column < CAMERA.width:
+            hit[row, column] = True
+    assert pixels.any() and (pixels & ~hit).sum() < 0.03 * pixels.sum()
+    assert (hit & ~pixels).sum() < 0.2 * pixels.sum(), "only at its edges"
+
+
+def test_classes_are_read_from_channels():
+    stacks = np.zeros((2, 4, 3, 3, 12), np.uint8)
+    stacks[0, -1, ..., 1 + SemanticClass.CAR] = 140
+    stacks[0, -1, ..., 1 + SemanticClass.ROAD] = 115
+    stacks[1, -1, ..., 1 + SemanticClass.SKY] = 255
+    classes = classes_of(stacks, ("depth", *CLASS_NAMES, "gray"))
+    assert (classes[0] == SemanticClass.CAR).all() and (classes[1] == SemanticClass.SKY).all()
+    told = shares(classes)
+    assert told[SemanticClass.CAR] == told[SemanticClass.SKY] == 0.5 and told.sum() == 1
+    with pytest.raises(ConfigError, match="semantic class"):
+        classes_of(stacks, ("red", "green", "blue"))
