@@ -2,20 +2,23 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from experiments import driving_states
 from weakspot.cli import main
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment
-from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
+from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE, SemanticClass
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.artifacts import load_run
 from weakspot.report.images import in_colour
+from weakspot.state_model.batch import with_history
 
 NAME = "weakspot/DriveSemantic64-v0"
 AGENT = """
@@ -139,3 +142,31 @@ def test_playing_on_from_a_stored_state_is_what_was_played(finished):
         over = dataset.terminated[index] or dataset.truncated[index]
         shown = environment.step(int(dataset.action[index]))
         shown = environment.reset() if over else shown
+
+
+def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["driving_states", "--run", str(finished / "run"), "--output", str(tmp_path)])
+    driving_states.main()
+    found = json.loads((tmp_path / "states.json").read_text())
+    assert set(found["targets"]) == {"V-", "BRAKE"}
+    with np.load(finished / "run" / "synthesize" / "action-brake" / "findings.npz") as arrays:
+        newest = arrays["states"][:, -1].argmax(axis=-1)
+    shown = found["targets"]["BRAKE"]["synthesised"]
+    assert shown["states"] == 3
+    assert shown["car anywhere"][0] == pytest.approx(((newest == SemanticClass.CAR).sum(axis=(1, 2)) >= 2).mean())
+    assert shown["class shares"]["sky"] == pytest.approx((newest == SemanticClass.SKY).mean(), abs=1e-4)
+    dataset = StateDataset.open(finished / "run" / "collect")
+    held = with_history(dataset, dataset.split()[1])
+    brakes = dataset.scores[held].argmax(axis=1) == list(ACTIONS).index("BRAKE")
+    parts = [part for part in found["brakes"].values() if part]
+    assert min(p[0] for p in parts) - 1e-9 <= brakes.mean() <= max(p[0] for p in parts) + 1e-9
+    picture = cv2.imread(str(tmp_path / "states-action-brake.png"))
+    assert picture is not None and picture.shape[1] == 8 * 66 * 3
+
+
+def test_runs_elsewhere_are_refused(tmp_path, played):
+    dataset, _, _ = played
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "collect").symlink_to(dataset.folder)
+    with pytest.raises(ConfigError, match="semantic class"):
+        driving_states.examined(tmp_path / "run", tmp_path)

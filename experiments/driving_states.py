@@ -1,0 +1,140 @@
+"""What the states that an agent was searched for show: figures 5 and 6 of the paper, with counts instead of the eye alone.
+
+    weakspot run --agent experiments/agents/drivesemantic64-a2c.safetensors --output runs/driving --targets V- V+ BRAKE
+    python -m experiments.driving_states --run runs/driving --output docs/driving
+
+For each target of a finished run in the town: how many of the synthesised states, of as many real ones that the target ranks
+best, and of all held-out real ones show a person, a car or a red light, on the car's own path or anywhere, each share with
+its 95 % interval; and the mean share of every class.  For real states: how often the agent brakes although its path is empty
+and no light is red.  Draws the synthesised states, in the order they came, above the real ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import image
+
+from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
+from weakspot.analysis.intervals import wilson
+from weakspot.config import RunConfig
+from weakspot.dataset import StateDataset
+from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours
+from weakspot.envs.driving.env import ACTIONS
+from weakspot.envs.driving.sensors import Camera
+from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.pipeline import real_answers, sharpness_for
+from weakspot.progress import say
+from weakspot.state_model.batch import with_history
+from weakspot.targets import resolve_target
+
+SHOWN = 8
+"""States of each kind that are drawn."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What pictures show, each an array (n,) of bool.
+
+    Attributes:
+        counts: by the name of what is to be seen.
+        empty: nobody and no car on the path, and no red light anywhere.
+    """
+
+    counts: dict[str, np.ndarray]
+    empty: np.ndarray
+
+
+def seen(classes: np.ndarray, camera: Camera) -> Seen:
+    """What pictures of classes (n, h, w) show."""
+    ground = path_ground(camera)
+    counts = {
+        "person on the path": shows_on(classes, SemanticClass.PEDESTRIAN, ground),
+        "person anywhere": shows(classes, SemanticClass.PEDESTRIAN),
+        "car on the path": shows_on(classes, SemanticClass.CAR, ground),
+        "car anywhere": shows(classes, SemanticClass.CAR),
+        "red light": shows(classes, SemanticClass.RED_LIGHT),
+        "green light": shows(classes, SemanticClass.GREEN_LIGHT),
+    }
+    return Seen(counts, ~(counts["person on the path"] | counts["car on the path"] | counts["red light"]))
+
+
+def told(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
+    """How often pictures show what, and the mean share of every class."""
+    found = seen(classes, camera)
+    return {
+        "states": len(classes),
+        **{name: wilson(int(there.sum()), len(there)) for name, there in found.counts.items()},
+        "nothing on the path, no red light": wilson(int(found.empty.sum()), len(found.empty)),
+        "class shares": dict(zip(CLASS_NAMES, shares(classes).round(5).tolist(), strict=True)),
+    }
+
+
+def braking(classes: np.ndarray, actions: np.ndarray, camera: Camera) -> dict[str, Any]:
+    """How often the agent's best action is to brake, where its path is empty and no light is red, and elsewhere."""
+    brakes, empty = actions == list(ACTIONS).index("BRAKE"), seen(classes, camera).empty
+    return {
+        "where nothing is in the way": wilson(int(brakes[empty].sum()), int(empty.sum())) if empty.any() else None,
+        "where something is": wilson(int(brakes[~empty].sum()), int((~empty).sum())) if (~empty).any() else None,
+    }
+
+
+def sheet(rows: list[np.ndarray], path: Path) -> None:
+    """Rows of pictures of classes (n, h, w) in their colours, three times their size."""
+    lines = []
+    for classes in rows:
+        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in colours(classes[:SHOWN])]
+        blank = np.full_like(framed[0], 255)
+        lines.append(np.concatenate(framed + [blank] * (SHOWN - len(framed)), axis=1))
+    picture = np.concatenate(lines, axis=0).repeat(3, axis=0).repeat(3, axis=1)
+    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a finished run in a driving environment")
+    parser.add_argument("--output", type=Path, default=Path("runs/driving-states"))
+    given = parser.parse_args()
+    output, result = make_folder(given.output), examined(given.run, given.output)
+    write_json(output / "states.json", result)
+    say(f"states.json and the pictures are in {output}")
+
+
+def examined(run: Path, output: Path) -> dict[str, Any]:
+    """What is to be said of a run; draws its pictures into ``output``.
+
+    Raises:
+        ConfigError: it is no run in a driving environment.
+    """
+    dataset = StateDataset.open(run / "collect")
+    channels = tuple(dataset.environment.preprocessing.get("channels", ()))
+    camera = Camera(dataset.environment.height, dataset.environment.width)
+    held = with_history(dataset, dataset.split()[1])
+    real = classes_of(dataset.newest(held)[:, None], channels)
+    answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, RunConfig().sharpness)
+    result: dict[str, Any] = {
+        "environment": dataset.environment.id,
+        "agent": dataset.agent.name,
+        "held-out real states": told(real, camera),
+        "brakes": braking(real, answers.scores.argmax(dim=1).numpy(), camera),
+        "targets": {},
+    }
+    for name in json.loads((run / "config.json").read_text())["targets"]:
+        target = resolve_target(name, dataset.agent, sharpness)
+        with np.load(run / "synthesize" / target.slug / "findings.npz", allow_pickle=False) as arrays:
+            made = classes_of(arrays["states"], channels)
+        best = real[torch.argsort(target(answers))[: len(made)].numpy()]
+        result["targets"][name] = {"synthesised": told(made, camera), "best real": told(best, camera)}
+        rows = [part for part in (made, made[SHOWN:], best, best[SHOWN:]) if len(part)]
+        sheet(rows, output / f"states-{target.slug}.png")
+    return result
+
+
+if __name__ == "__main__":
+    main()
