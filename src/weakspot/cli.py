@@ -52,10 +52,13 @@ def report(config: Config) -> None:
 
 
 def agents() -> None:
-    """Lists the agents that ship with the package."""
+    """Lists the agents that ship with the package, with score and size."""
     for name in zoo.names():
-        card = zoo.card(name)
-        say(f"{name:<24} {card.environment:<24} score {card.score['mean']:.1f}, {card.training['algorithm']}")
+        card, megabytes = zoo.card(name), zoo.path(name).stat().st_size / 1e6
+        say(
+            f"{name:<24} {card.environment:<24} score {card.score['mean']:.1f}, {megabytes:.1f} MB, "
+            f"{card.training['algorithm']}"
+        )
 
 
 def check_agent(config: Annotated[CheckConfig, tyro.conf.arg(name="")]) -> None:
