@@ -13,7 +13,7 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from matplotlib import image
 
-from experiments import agents, learning, safety
+from experiments import agents, dqn_settings, learning, safety
 from weakspot.agents import zoo
 from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
 from weakspot.errors import ConfigError
@@ -104,3 +104,21 @@ def test_drivers_are_told_apart_by_how_far_they_come():
     assert sum(told["ends"].values()) == 3 and told["people_hit_per_km"][0] == 0
     again = safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
     assert again == safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
+
+
+def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(dqn_settings, "PACED", 60)
+    command = ["dqn_settings", "--game", "ms_pacman", "--cpu-minutes", "0.02", "--variants", "default", "batches of 32"]
+    command += ["--episodes", "2", "--longest", "20", "--folder", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    dqn_settings.main()
+    found = json.loads((tmp_path / "dqn-settings-ms_pacman.json").read_text())
+    for name, (run,) in found["runs"].items():
+        assert run["decisions"] >= 120 and len(run["scores"]) == 2 and run["cpu_minutes"] > 0
+        assert found["score"][name][0] == pytest.approx(np.mean(run["scores"]))
+    assert found["variants"]["batches of 32"]["batch_size"] == 32 and found["variants"]["default"]["batch_size"] == 128
+    stands = {path: path.stat().st_mtime for path in tmp_path.rglob("checkpoint.pt")}
+    dqn_settings.main()
+    assert {path: path.stat().st_mtime for path in tmp_path.rglob("checkpoint.pt")} == stands, "nothing is trained again"
+    again = json.loads((tmp_path / "dqn-settings-ms_pacman.json").read_text())
+    assert again["runs"] == found["runs"]
