@@ -1,6 +1,6 @@
 """What the states that an agent was searched for show: figures 5 and 6 of the paper, with counts instead of the eye alone.
 
-    weakspot run --agent experiments/agents/drivesemantic64-a2c.safetensors --output runs/driving --targets V- V+ BRAKE
+    weakspot run --agent runs/a2c-drivesemantic64-0/agent.safetensors --output runs/driving --targets V- V+ BRAKE
     python -m experiments.driving_states --run runs/driving --output docs/driving
 
 For each target of a finished run in the town: how many of the synthesised states, of as many real ones that the target ranks

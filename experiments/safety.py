@@ -2,7 +2,7 @@
 
     python -m experiments.safety --agents runs/a2c-drivesemantic64-0/agent.safetensors --output docs/driving
 
-Beside each agent drive one that takes random actions and those that always take the same one.  Every driver has the same
+Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
 episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts.
 """
 
@@ -27,7 +27,7 @@ from weakspot.envs.driving.world import CAUSES
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 
-CONSTANT = ("THROTTLE", "COAST")
+CONSTANT = ("THROTTLE",)
 COLLISIONS = ("pedestrian", "car", "building", "tree")
 
 
@@ -39,13 +39,13 @@ class Episode:
         metres: driven.
         reward: in all.
         seconds: it lasted.
-        cause: of its end, or None where its time was over.
+        cause: of its end; ``time`` where its time was over.
     """
 
     metres: float
     reward: float
     seconds: float
-    cause: str | None
+    cause: str
 
 
 Driver = Callable[[np.ndarray], int]

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib import image
 
 import weakspot  # noqa: F401  (makes the environments known)
-from weakspot.envs.driving import meshes, pedestrians
+from weakspot.envs.driving import meshes
 from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import PALETTE, colours
 from weakspot.envs.driving.env import DriveEnv
@@ -28,11 +28,10 @@ HIGH = 60.0
 
 def from_above(world: World) -> np.ndarray:
     """A map of the town (h, w, 3), north up, everything in the colour of its class."""
-    town, folk, state = world.town, world.state.people, world.state
-    own = meshes.cars(np.array([state.car.middle]), np.array([state.car.direction]), np.ones(1))
-    others = meshes.cars(*world.cars(), state.traffic.shade)
-    people = meshes.people(world.feet(), pedestrians.facing(folk), folk.distracted)
-    scene = scene_of(meshes.joined([meshes.town_mesh(town), others, people, own]))
+    town, state = world.town, world.state
+    everybody = np.arange(len(state.traffic)), np.arange(len(state.people))
+    parts = [meshes.town_mesh(town), meshes.moving_mesh(world, *everybody), meshes.own_car(world)]
+    scene = scene_of(meshes.joined(parts))
     edge = town.kerb + 15
     x = np.arange(town.columns[0] - edge, town.columns[-1] + edge, METRES_A_PIXEL)
     y = np.arange(town.rows[-1] + edge, town.rows[0] - edge, -METRES_A_PIXEL)

@@ -1,7 +1,12 @@
 """The driving environments as gymnasium and stable-baselines3 want them."""
 
 import gc
+import math
 import resource
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -12,8 +17,10 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines3
 
 import weakspot  # noqa: F401  (registers the environments)
+from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.env import ACTIONS, DriveEnv
+from weakspot.envs.driving.pedestrians import Behaviour
 from weakspot.errors import ConfigError, SnapshotError
 
 TINY = {"size": (24, 32), "blocks": (2, 2), "cars": 6, "people": 20}
@@ -22,8 +29,8 @@ TINY = {"size": (24, 32), "blocks": (2, 2), "cars": 6, "people": 20}
 @pytest.mark.parametrize("name", ["weakspot/Drive-v0", "weakspot/DriveSemantic-v0"])
 @pytest.mark.parametrize("settings", [{}, {"pedestrians": "distracted", "continuous": True}, {"pedestrians": "none"}])
 def test_gymnasium_and_stable_baselines3_accept_them(name, settings):
-    made = gymnasium.make(name, **TINY, **settings)
-    check_env(made.unwrapped, skip_render_check=True)
+    made = gymnasium.make(name, render_mode="rgb_array", **TINY, **settings)
+    check_env(made.unwrapped)
     check_for_stable_baselines3(made.unwrapped)
 
 
@@ -69,29 +76,40 @@ def test_without_people_there_are_none():
     assert len(env.world.state.people) == 0
 
 
-def test_rewards_are_those_that_the_module_states():
-    env = DriveEnv(**TINY)
+@pytest.mark.parametrize(("side", "steer"), [(-1.75, 0.0), (-1.75, 0.4), (1.75, 0.0), (1.75, -0.3)])
+def test_rewards_are_those_that_the_module_states(side, steer):
+    env = DriveEnv(**{**TINY, "cars": 0, "people": 0}, continuous=True)
     env.reset(seed=0)
-    for _ in range(200):
-        before = env.world.state.car
-        _, reward, terminated, truncated, info = env.step(1)
-        car = env.world.state.car
-        assert info["speed"] == car.speed and info["metres"] == pytest.approx(0.05 * (before.speed + car.speed))
-        if terminated:
-            assert reward < -0.8 and info["cause"] is not None
-            break
-        straight = info["metres"] / 14
-        assert abs(reward) <= straight + 0.01 and info["cause"] is None
-        if abs(car.steer) < 1e-9 and reward > 0:
-            assert reward == pytest.approx(straight, abs=0.002)
-    assert terminated and not truncated
+    world = env.world
+    world.state = replace(world.state, car=Car(world.town.columns[0] + 15, world.town.rows[1] + side, 0.0, 8.0))
+    for _ in range(3):
+        before = world.state.car
+        _, reward, terminated, _, info = env.step((steer, 0.0))
+        car = world.state.car
+        metres = 0.05 * (before.speed + car.speed)
+        along = metres * math.cos(car.heading) * (1 if side < 0 else -1)
+        sideways = car.speed**2 * abs(math.tan(car.steer)) / 2.7
+        assert not terminated and info == {"cause": None, "metres": pytest.approx(metres), "speed": car.speed}
+        assert reward == pytest.approx(along / 14 - 0.01 * sideways / 5)
+
+
+def test_ends_and_intersections_are_paid_as_the_module_states():
+    env = DriveEnv(**{**TINY, "cars": 0, "people": 0})
+    env.reset(seed=0)
+    world, town = env.world, env.world.town
+    world.state = replace(world.state, car=Car(town.columns[1] - 2.0, town.rows[1] - 1.75, 0.0, 8.0))
+    assert env.step(0)[1] == 0
+    world.state = replace(world.state, car=Car(town.columns[0] + 30, town.rows[0] - town.kerb - 1.2, 0.0, 5.0))
+    _, reward, terminated, _, info = env.step(0)
+    assert terminated and info["cause"] == "off_road"
+    assert reward == pytest.approx(info["metres"] / 14 - 1, abs=1e-6)
 
 
 def test_episodes_are_cut_off_after_their_time():
     env = DriveEnv(**TINY, seconds=1.5)
     env.reset(seed=0)
-    ends = [env.step(2)[2:4] for _ in range(15)]
-    assert ends == [(False, False)] * 14 + [(False, True)]
+    ends = [(*told[2:4], told[4]["cause"]) for told in (env.step(2) for _ in range(15))]
+    assert ends == [(False, False, None)] * 14 + [(False, True, "time")]
     with pytest.raises(ConfigError, match="reset"):
         env.step(2)
 
@@ -104,6 +122,8 @@ def test_episodes_are_cut_off_after_their_time():
         {"sensors": ("colour",)},
         {"frames": 0},
         {"pedestrians": "polite"},
+        {"pedestrians": 1.5},
+        {"people": 10**9},
         {"size": (8, 8)},
         {"size": (128, 5000)},
         {"seconds": 0.0},
@@ -118,17 +138,39 @@ def test_bad_settings_are_refused(wrong):
         DriveEnv(**{**TINY, **wrong})
 
 
+OF_OTHER_TYPES = """
+from weakspot.envs.driving.env import DriveEnv
+from weakspot.errors import ConfigError
+
+for wrong in (
+    {"frames": 2.5}, {"pedestrians": ["none"]}, {"size": (128,)}, {"size": (64, 64, 90)}, {"size": 64}, {"size": (64.5, 64)},
+    {"blocks": (5,)}, {"blocks": 5}, {"cars": 2.5}, {"people": 2.5}, {"town": "x"}, {"seconds": "a"},
+):
+    try:
+        DriveEnv(**wrong)
+    except ConfigError as error:
+        assert error.expected, wrong
+    else:
+        raise AssertionError(f"{wrong} was taken")
+"""
+
+
+def test_settings_of_other_types_are_refused():
+    """In a process of its own, in which nobody checks types but the environment."""
+    subprocess.run([sys.executable, "-c", OF_OTHER_TYPES], check=True)
+
+
 def test_bad_actions_are_refused_and_nothing_is_lost():
     env = DriveEnv(**TINY)
     env.reset(seed=0)
     stored = env.get_state()
-    for wrong in (-1, len(ACTIONS), 0.5, "LEFT"):
+    for wrong in (-1, len(ACTIONS), 0.5, "LEFT", np.array([1, 2]), np.array(0.5), None):
         with pytest.raises(ConfigError, match="action"):
             env.step(wrong)
     assert env.get_state() == stored
     free = DriveEnv(**TINY, continuous=True)
     free.reset(seed=0)
-    for wrong in ((0.0,), (0.0, 2.0), (float("nan"), 0.0), 3, "go", (None, 0)):
+    for wrong in ((0.0,), (0.0, 2.0), (float("nan"), 0.0), 3, "go", (None, 0), "01", {0: 0, 1: 0}):
         with pytest.raises(ConfigError, match="action"):
             free.step(wrong)
     free.step(np.array([0.1, -0.2], np.float32))
@@ -176,8 +218,20 @@ def test_states_of_other_environments_are_refused():
         DriveEnv(**{**TINY, "size": (32, 32)}).set_state(env.get_state())
     with pytest.raises(SnapshotError, match="same settings"):
         DriveEnv(**{**TINY, "cars": 5}).set_state(env.get_state())
+    with pytest.raises(SnapshotError, match="same settings"):
+        DriveEnv(**TINY, seconds=1.0).set_state(env.get_state())
     with pytest.raises(SnapshotError, match="checksum"):
         env.set_state(env.get_state()[:-3])
+
+
+def resident():
+    """Bytes of memory that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_a_share_of_the_people_can_be_distracted():
+    env = DriveEnv(**TINY, pedestrians=0.3)
+    assert env.world.config.behaviour == Behaviour(distraction=0.3)
 
 
 def test_memory_does_not_grow():
@@ -191,9 +245,9 @@ def test_memory_does_not_grow():
         gc.collect()
 
     play(500)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident()
     play(1500)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4_000  # KB
+    assert resident() - before < 4 * 2**20
 
 
 def test_a_random_driver_ends_in_several_ways():

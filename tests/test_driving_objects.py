@@ -1,5 +1,6 @@
 """What is in the way, held against worlds in which it is known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -43,17 +44,33 @@ def seen(world, ahead, left):
 
 
 @pytest.mark.parametrize("ahead", [4.0, 10.0, 20.0])
-@pytest.mark.parametrize("left", [-1.8, 0.0, 1.8])
+@pytest.mark.parametrize("left", [-1.2, 0.0, 1.2])
 def test_somebody_on_the_path_is_seen_there(world, ahead, left):
     assert shows_on(seen(world, ahead, left), SemanticClass.PEDESTRIAN, path_ground(CAMERA)).all()
 
 
-@pytest.mark.parametrize(("ahead", "left"), [(12.0, -7.0), (12.0, 7.0), (6.0, 3.5), (27.5, 0.0)])
+@pytest.mark.parametrize(("ahead", "left"), [(12.0, -7.0), (12.0, 7.0), (6.0, 3.5), (29.0, 0.0)])
 def test_somebody_beside_the_path_is_seen_elsewhere(world, ahead, left):
     classes = seen(world, ahead, left)
     assert shows(classes, SemanticClass.PEDESTRIAN).all()
     assert not shows_on(classes, SemanticClass.PEDESTRIAN, path_ground(CAMERA)).any()
     assert not shows(classes, SemanticClass.CAR).any()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "left", "there"), [(20.0, 0.0, True), (8.0, 0.5, True), (30.0, 0.0, False), (10.0, 2.85, False)]
+)
+def test_cars_are_on_the_path_where_they_stand_on_it(ahead, left, there):
+    """The last of them is parked beside the lane."""
+    made = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=1, people=0))
+    (place,), ((cos, sin),) = made.cars()
+    back = ahead + 2.25 + CAMERA.ahead + 1.35
+    made.state = replace(
+        made.state, car=Car(place[0] - back * cos + left * sin, place[1] - back * sin - left * cos, math.atan2(sin, cos))
+    )
+    classes = look(made, CAMERA).classes[None]
+    assert shows(classes, SemanticClass.CAR).all()
+    assert shows_on(classes, SemanticClass.CAR, path_ground(CAMERA)).all() == there
 
 
 def test_the_ground_of_the_path_is_where_points_on_it_fall():

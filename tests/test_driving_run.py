@@ -92,6 +92,20 @@ def test_nothing_is_decided_or_stored_before_an_episode():
         small().snapshot()
 
 
+def test_continuous_actions_are_told_as_such():
+    made = small(continuous=True)
+    assert made.spec.action_names == ("steer", "pedal") and made.spec.action_bounds == ((-1.0, 1.0), (-1.0, 1.0))
+    made.reset(0)
+    made.step((0.1, 1.0))
+
+
+def test_settings_that_are_none_are_refused():
+    with pytest.raises(ConfigError, match="DriveSemantic"):
+        DriveEnvironment("CartPole-v1")
+    with pytest.raises(ConfigError, match="wheels"):
+        DriveEnvironment(NAME, wheels=3)
+
+
 def test_class_probabilities_are_shown_as_mixed_colours():
     stack = np.zeros((1, 1, 1, 2, 10), np.uint8)
     stack[..., 0, 5] = 255

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakspot.envs.driving import meshes, pedestrians
+from weakspot.envs.driving import meshes
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.chase import CAMERA, chase
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours, semantic_class
 from weakspot.envs.driving.meshes import Mesh, joined
-from weakspot.envs.driving.sensors import FAR, Camera, cast, look, moving_parts, scene_of, town_scene
+from weakspot.envs.driving.sensors import FAR, Camera, cast, look, moving_parts, rays_of, scene_of, town_scene
 from weakspot.envs.driving.town import CAR_LENGTH, TownConfig
 from weakspot.envs.driving.world import World, WorldConfig
 from weakspot.errors import ConfigError
@@ -74,19 +74,9 @@ def test_two_scenes_and_a_part_of_the_rays_show_what_one_scene_shows(seed):
     world = world_with(cars=12, people=60, seed=seed)
     for _ in range(seed % 40):
         world.step(0.2, 1.0)
-    folk = world.state.people
-    moving = joined(
-        [
-            meshes.cars(*world.cars(), world.state.traffic.shade),
-            meshes.people(world.feet(), pedestrians.facing(folk), folk.distracted),
-        ]
-    )
+    moving = meshes.moving_mesh(world, np.arange(12), np.arange(60))
     whole = scene_of(joined([meshes.town_mesh(world.town), moving]))
-    car = world.state.car
-    cos, sin = car.direction
-    origin = np.array([car.middle[0] + SMALL.ahead * cos, car.middle[1] + SMALL.ahead * sin, SMALL.up], np.float32)
-    turned = SMALL.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    distance, triangle = cast(whole, origin, turned.reshape(-1, 3))
+    distance, triangle = cast(whole, *rays_of(world, SMALL))
     view = look(world, SMALL)
     same = view.classes.ravel() == whole.classes_now(world)[triangle]
     assert np.allclose(view.depth.ravel()[same], distance[same], atol=1e-3)
@@ -124,7 +114,7 @@ def test_who_comes_out_of_the_haze_is_seen_before_the_sky():
 
 def test_people_on_the_phone_bend_their_heads():
     places, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
-    mesh = meshes.people(places, headings, np.array([False, True]))
+    mesh = meshes.people(places, headings, np.array([False, True]), np.ones(2, bool))
     heads = mesh.corners.reshape(2, -1, 3)[:, -3 * meshes.FACES :]
     assert (heads[1, :, 0] - heads[0, :, 0] == pytest.approx(meshes.PHONE_BEND, abs=1e-6)) and (
         heads[1, :, 1:] == heads[0, :, 1:]
@@ -174,3 +164,31 @@ def test_sensors_look_one_way_only():
     put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
     mesh, rays = moving_parts(world, SMALL)
     assert len(mesh) == 0 and len(rays) == 0
+
+
+def test_surfaces_face_outwards():
+    """What the light falls on is the outside of houses, windows, trees and cars."""
+    mesh = meshes.town_mesh(world_with(parking=0.5).town)
+    edges = mesh.corners[:, 1:] - mesh.corners[:, :1]
+    normals = np.cross(edges[:, 0], edges[:, 1])
+    flat = np.isin(mesh.classes, (SemanticClass.ROAD, SemanticClass.MARKING))
+    assert (normals[flat, 2] > 0).all()
+    solid = np.isin(mesh.classes, (SemanticClass.BUILDING, SemanticClass.CAR)) & (np.abs(normals[:, 2]) < 1e-6)
+    ahead = mesh.corners[solid].mean(axis=1) + 0.2 * normals[solid] / np.linalg.norm(normals[solid], axis=1, keepdims=True)
+    met, _ = cast(scene_of(mesh), ahead.astype(np.float32), (-normals[solid]).astype(np.float32))
+    assert (met < FAR).all(), "looked at from where it faces, each is there"
+    crowns = (mesh.classes == SemanticClass.VEGETATION) & (np.abs(normals[:, 2]) > 1e-6) & (mesh.shade < 0.45)
+    under = crowns & (mesh.corners[:, :, 2].max(axis=1) - mesh.corners[:, 2, 2] > 1e-3)
+    assert under.any() and (normals[under, 2] < 0).all()
+
+
+def test_people_stand_on_what_they_walk_on():
+    places, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
+    mesh = meshes.people(places, headings, np.zeros(2, bool), np.array([True, False]))
+    feet = mesh.corners.reshape(2, -1, 3)[:, :, 2].min(axis=1)
+    assert feet == pytest.approx([0.0, meshes.PAVEMENT_HEIGHT])
+
+
+def test_drivers_look_straight_ahead():
+    with pytest.raises(ConfigError, match="level"):
+        look(world_with(), Camera(48, 64, tilt=10.0))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakspot.envs.driving import pedestrians, signals
+from weakspot.envs.driving import traffic as traffic_rules
 from weakspot.envs.driving.bicycle import BRAKE, DRAG, MOST_SIDEWAYS, MOST_SPEED, WHEELBASE, Car, drive, steer_limit
 from weakspot.envs.driving.lanes import build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
@@ -45,7 +46,7 @@ def test_a_seed_is_the_same_town_on_every_machine():
     told = digest(
         town.columns, town.rows, town.parks, town.buildings.centre, town.buildings.high, town.parked.centre, town.trees
     )
-    assert told == "71eaf1b699763f97"
+    assert told == "7bcfcec3e5e3cd34"
     assert digest(build_town(TownConfig(seed=4)).buildings.centre) != digest(town.buildings.centre)
 
 
@@ -139,7 +140,7 @@ def test_tyres_hold(steer, speed):
     for _ in range(20):
         car = drive(car, steer, 1.0, SECONDS)
         assert 0 <= car.speed <= MOST_SPEED
-        assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= 1.35 * MOST_SIDEWAYS
+        assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= MOST_SIDEWAYS * (1 + 1e-5)
 
 
 def test_full_brakes_stop_the_car_as_fast_as_they_should():
@@ -244,7 +245,7 @@ def watched(request):
 
 def test_cars_do_not_run_into_each_other(watched):
     _, seen = watched
-    for _, _, (places, headings), _, _ in seen[::5]:
+    for _, _, (places, headings), _, _ in seen:
         halves = np.broadcast_to(HALF, places.shape)
         for car in range(len(places)):
             others = np.arange(len(places)) != car
@@ -374,23 +375,141 @@ def test_without_cars_nobody_waits_for_one_between_the_lights():
     assert waits > 0
 
 
-def test_a_person_on_the_street_stops_the_traffic():
-    """A car that drives towards somebody who stands on its lane stops before him."""
-    world = far_away(World(WorldConfig(TownConfig(seed=0), cars=1, people=0)))
+def approaching(people=0):
+    """A world with one car that is about to drive along a lane, and the places along that lane."""
+    world = far_away(World(WorldConfig(TownConfig(seed=0, parking=0.0), cars=1, people=people)))
     lanes = world.lanes
     lane = int(lanes.length[: lanes.straight].argmax())
     world.state = replace(
         world.state,
         traffic=replace(
             world.state.traffic,
-            lane=np.array([lane]),
-            along=np.array([5.0]),
-            speed=np.array([9.0]),
-            after=lanes.successors[[lane], 0],
+            lane=np.array([lane]), along=np.array([5.0]), speed=np.array([9.0]), after=lanes.successors[[lane], 0],
         ),
+    )  # fmt: skip
+    return world, lambda along: tuple(part[0] for part in lanes.pose(np.array([lane]), np.array([along])))
+
+
+def on_foot(world, place, heading, doing):
+    """The only person of a world, on the lane at a place, crossing it."""
+    town = world.town
+    axis = 0 if abs(heading[0]) > 0.5 else 1  # of the street
+    streets = town.rows if axis == 0 else town.columns
+    street = streets[np.abs(streets - place[1 - axis]).argmin()]
+    side = {0: 2, 1: 1}[axis]  # the block south or west of the street, whose people cross towards larger coordinates
+    block = [int((town.columns < place[0]).sum()) - 1, int((town.rows < place[1]).sum()) - 1]
+    block[1 - axis] = int(streets.searchsorted(street - 1)) - 1
+    people = world.state.people
+    world.state = replace(
+        world.state,
+        people=replace(
+            people,
+            block=np.array([block]), side=np.array([side]), along=np.array([place[axis]]), doing=np.array([doing]),
+            progress=np.array([place[1 - axis] - street + town.walk]), speed=np.array([1e-6]),
+        ),
+    )  # fmt: skip
+    assert np.allclose(world.feet()[0], place)
+
+
+@pytest.mark.parametrize("doing", [CROSS, pedestrians.HALT])
+def test_a_car_stops_for_a_person_on_its_lane(doing):
+    world, lane = approaching(people=1)
+    on_foot(world, *lane(45.0), doing)
+    for _ in range(150):
+        world.step(0.0, -1.0)
+    assert world.state.traffic.speed[0] < 0.1
+    assert 45.0 - HALF[0] - 5.0 < world.state.traffic.along[0] < 45.0 - HALF[0]
+
+
+@pytest.mark.parametrize("turned", [0.0, 0.5, 1.0, math.pi / 2])
+@pytest.mark.parametrize("aside", [0.0, 1.2, 2.0])
+def test_other_cars_do_not_run_into_a_standing_one(turned, aside):
+    world, lane = approaching()
+    place, heading = lane(45.0)
+    left = np.array([-heading[1], heading[0]])
+    put(world, *(place + aside * left).tolist(), math.atan2(heading[1], heading[0]) + turned)
+    for _ in range(200):
+        assert world.step(0.0, -1.0).cause != "car"
+
+
+def test_nobody_walks_into_the_side_of_a_car():
+    world, lane = approaching(people=1)
+    place, heading = lane(45.0)
+    put(world, *place.tolist(), math.atan2(heading[1], heading[0]))  # a standing car across somebody's way
+    ahead = np.array([-heading[1], heading[0]])
+    start = place - 2.5 * (ahead if ahead.sum() > 0 else -ahead)
+    on_foot(world, start, heading, CROSS)
+    world.state = replace(
+        world.state, people=replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
     )
-    spot, heading = lanes.pose(np.array([lane]), np.array([45.0]))
-    put(world, spot[0, 0], spot[0, 1], math.atan2(heading[0, 1], heading[0, 0]))  # the agent's car, standing in the lane
+    world.state = replace(world.state, traffic=replace(world.state.traffic, along=np.array([1.0]), speed=np.zeros(1)))
+    for _ in range(40):
+        assert world.step(0.0, -1.0).cause is None
+    assert world.state.people.doing[0] == pedestrians.HALT
+
+
+def test_who_waits_too_long_walks_on():
+    world, lane = approaching(people=1)
+    world.config = replace(world.config, behaviour=Behaviour(patience=3.0, jaywalking=1.0, crossing=1.0))
+    place, heading = lane(45.0)
+    put(world, *place.tolist(), math.atan2(heading[1], heading[0]))  # stands in the way of whoever wants to cross
+    on_foot(world, place, heading, WAIT)
+    at_kerb = world.town.walk - world.town.kerb - pedestrians.KERB_GAP
+    world.state = replace(
+        world.state, people=replace(world.state.people, progress=np.array([at_kerb]), speed=np.array([1.4]))
+    )
+    seen = []
+    for _ in range(60):
+        world.step(0.0, -1.0)
+        seen.append(int(world.state.people.doing[0]))
+    assert seen[:29] == [WAIT] * 29 and pedestrians.BACK in seen and seen[-1] == pedestrians.WALK
+    assert CROSS not in seen
+
+
+def test_who_has_crossed_walks_on_from_there():
+    world = far_away(World(WorldConfig(cars=0, people=500, behaviour=Behaviour(distraction=1.0, jaywalking=0.3))))
+    arrived = again = 0
+    for _ in range(500):
+        before = world.state.people.doing
+        world.step(0.0, -1.0)
+        landed = (before == CROSS) & (world.state.people.doing == pedestrians.WALK)
+        arrived += int(landed.sum())
+        world.step(0.0, -1.0)
+        again += int((world.state.people.doing[landed] == TO_KERB).sum())
+    assert arrived > 200 and again < 0.1 * arrived
+
+
+def test_cars_that_can_stop_for_amber_do():
+    world, _ = approaching()
+    lanes, number = world.lanes, int(world.state.traffic.lane[0])
+    length, (column, row) = lanes.length[number], lanes.intersection[number]
+    axis = lanes.begins[number] % 2
+    green = np.full((2, *world.town.signalled.shape), signals.GREEN)
+    for gap, stops in ((30.0, True), (4.0, False)):
+        amber = green.copy()
+        amber[axis, column, row] = signals.AMBER
+        traffic = replace(world.state.traffic, along=np.array([length - gap]))
+        assert traffic_rules.must_stop(traffic, lanes, amber)[0] == stops
+
+
+def test_as_many_cars_as_a_town_takes_get_on():
+    config = TownConfig(seed=1, blocks=(2, 2))
+    with pytest.raises(ConfigError, match="at most") as refused:
+        WorldConfig(config, cars=10**6)
+    most = int(str(refused.value).split("at most ")[1].split(",")[0])
+    world = far_away(World(WorldConfig(config, cars=most, people=0)))
+    way = np.zeros(most)
+    for _ in range(1200):
+        before = world.cars()[0]
+        world.step(0.0, -1.0)
+        way += np.linalg.norm(world.cars()[0] - before, axis=1)
+    assert way.min() > 50
+
+
+def test_an_agents_car_in_the_way_stops_the_traffic():
+    world, lane = approaching()
+    spot, heading = lane(45.0)
+    put(world, *spot.tolist(), math.atan2(heading[1], heading[0]))
     for _ in range(150):
         world.step(0.0, -1.0)
     traffic = world.state.traffic
@@ -428,28 +547,23 @@ def test_the_wrong_side_counts_backwards(empty):
     assert out.along == pytest.approx(-out.way)
 
 
-def test_who_leaves_the_street_is_off_the_road(empty):
-    i = int(empty.town.parks[:, 0].argmax()) if empty.town.parks[:, 0].any() else None
-    x = (
-        (empty.town.columns[2] + empty.town.columns[3]) / 2
-        if i is None
-        else (empty.town.columns[i] + empty.town.columns[i + 1]) / 2
-    )
-    put(empty, x, empty.town.rows[0] + 1.0, math.pi / 2, 3.0)
-    assert cause_of(empty, 40) in ("off_road", "building")
+def test_who_drives_onto_the_pavement_is_off_the_road(empty):
+    x = (empty.town.columns[2] + empty.town.columns[3]) / 2
+    put(empty, x, empty.town.rows[1] + 3.0, 0.5, 6.0)
+    assert cause_of(empty, 40) == "off_road"
 
 
-def test_a_house_stops_who_gets_that_far(empty):
+def test_who_drives_straight_at_a_house_gets_there(empty):
     town = empty.town
-    house = int(np.abs(town.buildings.centre - np.array([town.columns[2] + 30, town.rows[1] + 15])).sum(axis=1).argmin())
-    x, y = town.buildings.centre[house]
-    front = y - town.buildings.half[house, 1]
-    put(empty, float(x), float(front) - 2.3, math.pi / 2, 3.0)
-    assert cause_of(empty, 10) == "building"
+    fronts = np.abs(town.buildings.centre[:, 1] - town.buildings.half[:, 1] - (town.rows[1] + town.kerb + 3.2)) < 1e-6
+    inside = (town.buildings.centre[:, 0] > town.columns[1]) & (town.buildings.heading[:, 0] == 1.0)
+    house = np.flatnonzero(fronts & inside)[0]
+    put(empty, float(town.buildings.centre[house, 0]), float(town.rows[1]), math.pi / 2, 2.0)
+    assert cause_of(empty, 60) == "building"
 
 
 def test_a_tree_is_hit():
-    world = World(WorldConfig(TownConfig(seed=0, trees=1.0), cars=0, people=0))
+    world = World(WorldConfig(TownConfig(seed=0, trees=1.0, parking=0.0), cars=0, people=0))
     x, y, _ = world.town.trees[
         np.abs(world.town.trees[:, :2] - [world.town.columns[2] + 30, world.town.rows[2] + 8]).sum(axis=1).argmin()
     ]
@@ -534,7 +648,7 @@ def test_a_seed_is_the_same_world_on_every_machine():
         world.step(math.copysign(0.1, number % 20 - 9.5), 0.3)
     state = world.state
     told = digest(world.cars()[0].round(3), world.feet().round(3), np.array([state.car.x, state.car.y]).round(3))
-    assert told == "88a0210af118fa24"
+    assert told == "08779d6016529282"
 
 
 def test_states_of_other_worlds_are_refused():

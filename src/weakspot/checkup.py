@@ -138,7 +138,7 @@ def otherwise(environment: EnvironmentSpec) -> dict[str, tuple[Callable[[Tensor]
             lambda x: x.transpose(2, 3),
             "it was trained on transposed frames: exchange dimensions 2 and 3 of observations in front of it",
         )
-    if not environment.gray:
+    if not environment.gray and environment.channel_colours is None:
         ways["with blue, green and red in this order"] = (
             lambda x: x.unflatten(1, (frames, -1)).flip(2).flatten(1, 2),
             "it was trained on BGR: turn the channels of each frame round in front of it",

@@ -130,7 +130,7 @@ class StateDataset:
                     )
 
     def stacks(self, indices: np.ndarray) -> Stacks:
-        """The states (n, k, h, w, 3), oldest frame first; frames from before the episode are black.
+        """The states (n, k, h, w, c), oldest frame first; frames from before the episode are black.
 
         Raises:
             ConfigError: an index lies outside the data set.
@@ -138,7 +138,7 @@ class StateDataset:
         return self._gather(indices, self.environment.frames)
 
     def newest(self, indices: np.ndarray) -> Frames:
-        """The newest frame (n, h, w, 3) of each state."""
+        """The newest frame (n, h, w, c) of each state."""
         return self._gather(indices, 1)[:, 0]
 
     @cached_property

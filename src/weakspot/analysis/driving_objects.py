@@ -16,8 +16,8 @@ from weakspot.types import Stacks
 
 NEAREST, FARTHEST = 3.0, 25.0
 """Metres ahead of the camera; at 50 km/h brakes need 13."""
-HALF_WIDTH = 2.5
-"""Metres to either side: the car's own lane and a step beyond."""
+HALF_WIDTH = 1.5
+"""Metres to either side: the car and half a metre beyond; cars that are parked beside the lane are further away."""
 LEAST_PIXELS = 2
 """Fewer pixels of a class are none: the edge of something, or a blur."""
 

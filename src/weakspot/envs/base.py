@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
@@ -23,7 +23,7 @@ class EnvironmentSpec:
         action_names: such as ``("NOOP", "FIRE", "RIGHT", ...)``, or the dimensions of continuous actions.
         frames: k, the number of frames in a state.
         height, width: of a frame, in pixels.
-        channels: 3 for colour.
+        channels: of a frame; 3 for colour.
         channel_colours: what people are shown each channel as, as far as it is there: red, green and blue, 0 to 255, which
             add up; None where the channels are colours themselves.
         gray: whether the agent sees gray frames.
@@ -61,7 +61,7 @@ class Step:
 
     Attributes:
         observation: what the agent sees (c, h, w), uint8.
-        frame: the newest colour frame (h, w, 3), uint8.
+        frame: the newest frame (h, w, c), uint8; in colour, c is 3.
         reward: of the decision, unclipped.
         terminated, truncated: the episode is over.
         life_lost: a life ended with this decision.
@@ -85,7 +85,10 @@ def check_running(shown: Step | None) -> None:
 
 def discrete(decision: object, actions: int) -> int:
     """The number of an action; raises :class:`ConfigError` where there is no such one among ``actions``."""
-    number = index(decision) if isinstance(decision, SupportsIndex) else -1
+    try:
+        number = index(decision) if isinstance(decision, SupportsIndex) else -1
+    except TypeError:  # an array of several, or of other numbers
+        number = -1
     if not 0 <= number < actions:
         raise ConfigError(f"action {decision}", expected=f"a number from 0 to {actions - 1}")
     return number
@@ -94,7 +97,8 @@ def discrete(decision: object, actions: int) -> int:
 def continuous(decision: object, names: Sequence[str], bounds: Bounds) -> list[float]:
     """The values of a continuous action; raises :class:`ConfigError` where they are too many, too few, or too far out."""
     try:
-        values = [float(value) for value in decision] if isinstance(decision, Iterable) else []
+        named = isinstance(decision, str | bytes | Mapping)
+        values = [float(value) for value in decision] if isinstance(decision, Iterable) and not named else []
     except (TypeError, ValueError):
         values = []
     within = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]

@@ -526,10 +526,13 @@ def _channel_colours(environment: _Record) -> tuple[tuple[int, int, int], ...] |
     told = environment.data.get("channel_colours")
     if told is None:
         return None
-    table = np.asarray(told)
-    if table.ndim != 2 or table.shape[1] != 3 or table.min() < 0 or table.max() > 255:
+    try:
+        colours = tuple((red, green, blue) for red, green, blue in told)
+    except (TypeError, ValueError):
+        colours = ()
+    if not colours or not all(type(part) is int and 0 <= part <= 255 for colour in colours for part in colour):
         raise _damaged(environment.path, "channel_colours are no colours", "three numbers from 0 to 255 for each channel")
-    return tuple((int(red), int(green), int(blue)) for red, green, blue in table)
+    return colours
 
 
 class _Arrays:

@@ -20,6 +20,7 @@ class Arena:
         actions: their names.
         observation_shape: (c, h, w).
         preprocessing: how observations come about, for the agent's card.
+        packages: whose versions decide what is shown, for the card.
         trained_on: makes so many copies, from a first seed, as stable-baselines3 trains on them; rewards may be clipped, and
             lives count as episodes.
         measured_in: makes so many copies as scores are measured in, side by side: true rewards, whole episodes.
@@ -30,5 +31,6 @@ class Arena:
     actions: tuple[str, ...]
     observation_shape: tuple[int, int, int]
     preprocessing: dict[str, Any]
+    packages: tuple[str, ...]
     trained_on: Callable[[int, int], VecEnv]
     measured_in: Callable[[int], VectorEnv]

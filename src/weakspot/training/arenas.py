@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.training.arena import Arena
 from weakspot.training.atari import atari_arena
 
 
+@cache
 def arena_of(game: str) -> Arena:
     """The arena of an Atari game or of a driving environment, as :class:`weakspot.training.config.TrainingConfig` names it.
 

@@ -41,6 +41,7 @@ def atari_arena(game: str) -> Arena:
         actions=action_names(game),
         observation_shape=(4, 84, 84),
         preprocessing=PREPROCESSING,
+        packages=("ale-py",),
         trained_on=lambda count, seed: AtariTrainingEnv(game, count, seed=seed),
         measured_in=lambda count: AtariVectorEnv(game, count, num_threads=1, reward_clipping=False),
     )

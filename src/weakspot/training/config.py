@@ -22,7 +22,7 @@ class TrainingConfig:
     game: str = "pong"
     """Atari game, as the ROM is called; for a2c and acktr also one of the driving environments, by its id."""
     steps: int = 600_000
-    """Decisions of the agent, four emulator frames each [double DQN in the paper: 2,000,000]."""
+    """Decisions of the agent; in Atari games four emulator frames each [double DQN in the paper: 2,000,000]."""
     seed: int = 0
     network: NetworkSize = "small"
     """Size of the network [in the paper: nature]."""

@@ -32,6 +32,7 @@ def driving_arena(environment: str) -> Arena:
             "stack_order": "oldest first, zeros at reset",
             "range": "0 to 255, divided by 255 in the network",
         },
+        packages=("embreex",),
         trained_on=partial(_trained_on, environment),
         measured_in=partial(_measured_in, environment),
     )

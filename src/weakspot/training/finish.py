@@ -29,7 +29,7 @@ from weakspot.training.evaluate import evaluate, greedy, player
 SELECTION_SEEDS, FINAL_SEEDS = 20_000_000, 10_000_000
 """First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them."""
 
-_PACKAGES = ("torch", "stable-baselines3", "ale-py", "gymnasium", "numpy")
+_PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def finish(
             "the last one and the one with the best evaluation by the games under 'selection'; the scores "
             "here are from fresh seeds, which nothing was chosen by.",
         },
-        versions={package: version(package) for package in _PACKAGES},
+        versions={package: version(package) for package in (*_PACKAGES, *arena.packages)},
         kind=algorithm.kind,
     )
     path = folder / "agent.safetensors"

@@ -2,7 +2,7 @@
 
     x' = v cos(heading)    y' = v sin(heading)    heading' = v tan(steer) / L    v' = a
 
-Within a step speed and steering angle are constant, and the car runs on the arc that they make, in closed form.
+Within a step the steering angle is constant and the speed changes evenly, so that the car runs on an arc, in closed form.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ THROTTLE, BRAKE, DRAG = 3.0, 7.0, 0.4
 MOST_SPEED = 14.0
 """Metres a second, 50 km/h."""
 
-_GRID = 2.0**20
+GRID = 2.0**20
 
 
 def on_grid(value: float) -> float:
@@ -33,7 +33,7 @@ def on_grid(value: float) -> float:
     Machines differ in the last bit of sines and tangents.  Rounded after every step, such differences go away instead of
     growing.
     """
-    return round(value * _GRID) / _GRID
+    return round(value * GRID) / GRID
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def steer_limit(speed: float) -> float:
 def drive(car: Car, steer: float, pedal: float, seconds: float) -> Car:
     """The car after ``seconds`` with the wheel turned to ``steer`` and the pedals at ``pedal``, both -1 to 1.
 
-    ``steer`` is the share of the largest angle at that speed, positive to the left, and is approached at ``STEER_RATE``;
+    ``steer`` is the share of the largest angle at the speed, positive to the left, and is approached at ``STEER_RATE``;
     ``pedal`` is throttle above 0 and brake below.
     """
-    wanted = steer * steer_limit(car.speed)
-    angle = car.steer + min(max(wanted - car.steer, -STEER_RATE * seconds), STEER_RATE * seconds)
-    angle = min(max(angle, -steer_limit(car.speed)), steer_limit(car.speed))
     push = THROTTLE * pedal if pedal > 0 else BRAKE * pedal
     speed = min(max(car.speed + (push - DRAG) * seconds, 0.0), MOST_SPEED)
+    limit = steer_limit(max(speed, car.speed))
+    angle = car.steer + min(max(steer * limit - car.steer, -STEER_RATE * seconds), STEER_RATE * seconds)
+    angle = min(max(angle, -limit), limit)
     way = (car.speed + speed) / 2 * seconds
     turned = way * math.tan(angle) / WHEELBASE
     if abs(turned) < 1e-9:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from weakspot.envs.driving import meshes, pedestrians
+from weakspot.envs.driving import meshes
 from weakspot.envs.driving.classes import SemanticClass
 from weakspot.envs.driving.meshes import Mesh
-from weakspot.envs.driving.sensors import FAR, SUN, Camera, Scene, cast, scene_of, town_scene
+from weakspot.envs.driving.sensors import FAR, SUN, Camera, Scene, cast, rays_of, scene_of, town_scene
 from weakspot.envs.driving.world import World
 
-BEHIND, ABOVE = 9.0, 4.2
-CAMERA = Camera(height=360, width=640, view=70.0, tilt=12.0)
+CAMERA = Camera(height=360, width=640, view=70.0, ahead=-9.0, up=4.2, tilt=12.0)
 COLOURS = np.array(
     [
         [92, 92, 98],
@@ -35,12 +34,7 @@ HAZE = np.array([205.0, 220.0, 235.0], np.float32)
 
 def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
     """A picture (h, w, 3) uint8 from behind and above the agent's car."""
-    car = world.state.car
-    cos, sin = car.direction
-    x, y = car.middle
-    origin = np.array([x - BEHIND * cos, y - BEHIND * sin, ABOVE], np.float32)
-    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    directions = turned.reshape(-1, 3)
+    origin, directions = rays_of(world, camera)
     town, moving = town_scene(world.config.town), scene_of(_moving(world))
     distance, triangle = cast(town, origin, directions)
     colour = _colours(town, world)[triangle]
@@ -60,17 +54,8 @@ def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
 
 def _moving(world: World) -> Mesh:
     """Everything that moves, the agent's car last."""
-    places, headings = world.cars()
-    folk = world.state.people
-    feet = world.feet()
-    own, heading = np.array([world.state.car.middle]), np.array([world.state.car.direction])
-    return meshes.joined(
-        [
-            meshes.cars(places, headings, world.state.traffic.shade),
-            meshes.people(feet, pedestrians.facing(folk), folk.distracted),
-            meshes.cars(own, heading, np.array([0.99])),
-        ]
-    )
+    everybody = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
+    return meshes.joined([meshes.moving_mesh(world, *everybody), meshes.own_car(world)])
 
 
 def _colours(scene: Scene, world: World) -> np.ndarray:

@@ -9,14 +9,16 @@ its own with 255 where it is, gray is gray.  A decision lasts 0.1 seconds.  The 
 
     metres along the lane / 14  -  0.01 |sideways acceleration| / 5 m/s^2  -  1 if it ends the episode
 
-so that driving at the highest speed, 50 km/h, along the lane is worth 1 a second.  Episodes end with a collision, off the
-road, and behind a red light's stop line; ``info["cause"]`` says which.
+so that driving at the highest speed, 50 km/h, along the lane is worth 1 a second; on the wrong side of the street metres
+count backwards, on intersections they do not count.  Episodes end with a collision, off the road, and behind a red light's
+stop line, or are cut off after their time; ``info["cause"]`` says which.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 import gymnasium
@@ -31,7 +33,7 @@ from weakspot.envs.driving.classes import CLASS_NAMES
 from weakspot.envs.driving.pedestrians import DISTRACTED, REASONABLE, Behaviour
 from weakspot.envs.driving.sensors import FAR, Camera, View, look
 from weakspot.envs.driving.town import TownConfig
-from weakspot.envs.driving.world import SECONDS, Outcome, World, WorldConfig
+from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 
@@ -60,7 +62,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
     Args:
         sensors: which of ``depth``, ``classes`` and ``gray`` a frame has, in this order.
         frames: in an observation.
-        pedestrians: ``reasonable``, ``distracted`` or ``none``.
+        pedestrians: ``reasonable``, ``distracted`` or ``none``, or the share of crossings that are begun without a look.
         size: height and width of a frame, 16 to 1024 each.
         continuous: whether actions are a row of steering and pedal, each from -1 to 1, instead of a number of ``ACTIONS``.
         town: seed of the town.
@@ -79,7 +81,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self,
         sensors: tuple[str, ...] = ("depth", "classes", "gray"),
         frames: int = 8,
-        pedestrians: str = "reasonable",
+        pedestrians: str | float = "reasonable",
         size: tuple[int, int] = (128, 128),
         continuous: bool = False,
         town: int = 0,
@@ -89,12 +91,16 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         seconds: float = 60.0,
         render_mode: str | None = None,
     ) -> None:
-        _check(sensors, frames, pedestrians, seconds, render_mode)
-        behaviour = PEDESTRIANS[pedestrians]
-        self.camera = Camera(*size)
+        _check(sensors, frames, seconds, render_mode)
+        behaviour = _behaviour(pedestrians)
+        height, width = _pair("size", size)
+        self.camera = Camera(height, width)
+        for name, number in (("town", town), ("cars", cars), ("people", people)):
+            if not isinstance(number, int):
+                raise ConfigError(f"{name} = {number!r}", expected="a whole number")
         self.world = World(
             WorldConfig(
-                TownConfig(seed=town, blocks=(blocks[0], blocks[1])),
+                TownConfig(seed=town, blocks=_pair("blocks", blocks)),
                 cars=cars,
                 people=people if behaviour else 0,
                 behaviour=behaviour or REASONABLE,
@@ -103,10 +109,10 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self.sensors, self.frames, self.continuous = tuple(sensors), frames, continuous
         self.channels = tuple(name for sensor in self.sensors for name in SENSORS[sensor])
         self.seconds, self.render_mode = seconds, render_mode
-        shape = (frames * len(self.channels), *size)
+        shape = (frames * len(self.channels), height, width)
         self.observation_space: spaces.Box = spaces.Box(0, 255, shape, np.uint8)
         self.action_space: Any = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
-        self._film = np.zeros((ROOM * shape[0], *size), np.uint8)
+        self._film = np.zeros((ROOM * shape[0], height, width), np.uint8)
         self._end = shape[0]
         self._running = False
 
@@ -117,7 +123,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self._window()[:] = 0
         self._running = True
         self._see()
-        return self._window().copy(), self._info(None)
+        return self._window().copy(), self._info(None, 0.0)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One decision.
@@ -132,7 +138,8 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         terminated = outcome.cause is not None
         truncated = not terminated and self.world.state.decisions * SECONDS >= self.seconds - SECONDS / 2
         self._running = not (terminated or truncated)
-        return self._window().copy(), self._reward(outcome), terminated, truncated, self._info(outcome)
+        info = self._info("time" if truncated else outcome.cause, outcome.way)
+        return self._window().copy(), self._reward(outcome), terminated, truncated, info
 
     def view(self) -> View:
         """What the driver sees now: depth in metres, classes, and gray."""
@@ -201,27 +208,44 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         sideways = car.speed * car.speed * abs(math.tan(car.steer)) / WHEELBASE / MOST_SIDEWAYS
         return outcome.along / MOST_SPEED - SWERVING * sideways - ENDING * (outcome.cause is not None)
 
-    def _info(self, outcome: Outcome | None) -> dict[str, Any]:
-        return {
-            "cause": outcome.cause if outcome else None,
-            "metres": outcome.way if outcome else 0.0,
-            "speed": self.world.state.car.speed,
-        }
+    def _info(self, cause: str | None, metres: float) -> dict[str, Any]:
+        return {"cause": cause, "metres": metres, "speed": self.world.state.car.speed}
 
     def _settings(self) -> dict[str, Any]:
-        shape = list(self.observation_space.shape)
-        return json.loads(json.dumps({"sensors": self.sensors, "shape": shape, "continuous": self.continuous}))
+        settings = {
+            "version": STATE_VERSION,
+            "sensors": self.sensors,
+            "frames": self.frames,
+            "camera": asdict(self.camera),
+            "continuous": self.continuous,
+            "seconds": self.seconds,
+        }
+        return json.loads(json.dumps(settings))
 
 
-def _check(sensors: tuple[str, ...], frames: int, pedestrians: str, seconds: float, render_mode: str | None) -> None:
+def _behaviour(pedestrians: str | float) -> Behaviour | None:
+    """How pedestrians behave, or None where there are none."""
+    if isinstance(pedestrians, str) and pedestrians in PEDESTRIANS:
+        return PEDESTRIANS[pedestrians]
+    if isinstance(pedestrians, int | float) and not isinstance(pedestrians, bool):
+        return Behaviour(distraction=pedestrians)
+    raise ConfigError(f"pedestrians = {pedestrians!r}", expected=f"{', '.join(PEDESTRIANS)}, or a share from 0 to 1")
+
+
+def _pair(name: str, given: Any) -> tuple[int, int]:
+    """Two whole numbers."""
+    if not isinstance(given, tuple | list) or len(given) != 2 or not all(isinstance(number, int) for number in given):
+        raise ConfigError(f"{name} = {given!r}", expected="two whole numbers")
+    return given[0], given[1]
+
+
+def _check(sensors: tuple[str, ...], frames: int, seconds: float, render_mode: str | None) -> None:
     ordered = tuple(name for name in SENSORS if name in sensors)
     if not ordered or ordered != tuple(sensors):
         raise ConfigError(f"sensors = {sensors}", expected=f"some of {', '.join(SENSORS)}, in this order")
-    if not 1 <= frames <= 64:
-        raise ConfigError(f"frames = {frames}", expected="a whole number from 1 to 64")
-    if pedestrians not in PEDESTRIANS:
-        raise ConfigError(f"pedestrians = {pedestrians!r}", expected=" or ".join(PEDESTRIANS))
-    if not seconds > 0:
-        raise ConfigError(f"seconds = {seconds}", expected="a time above 0")
+    if not isinstance(frames, int) or not 1 <= frames <= 64:
+        raise ConfigError(f"frames = {frames!r}", expected="a whole number from 1 to 64")
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise ConfigError(f"seconds = {seconds!r}", expected="a time above 0")
     if render_mode not in (None, "rgb_array"):
         raise ConfigError(f"render_mode = {render_mode!r}", expected="rgb_array, or None")

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_shown
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
-from weakspot.envs.driving.env import ACTIONS, DriveEnv
+from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
+from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.snapshot import pack, unpack_for
+from weakspot.errors import ConfigError
 from weakspot.observation import colour_observation
 from weakspot.types import Decision, Observation, State
 
@@ -35,9 +36,12 @@ class DriveEnvironment:
 
     def __init__(self, name: str, **settings: Any) -> None:
         self.name, self._told = name, settings
-        made = gymnasium.make(name, disable_env_checker=True, **settings).unwrapped
-        assert isinstance(made, DriveEnv)
-        self.env = made
+        if name not in ENVIRONMENTS:
+            raise ConfigError(f"there is no driving environment {name!r}", expected=", ".join(ENVIRONMENTS))
+        try:
+            self.env = DriveEnv(**{**ENVIRONMENTS[name], **settings})
+        except TypeError as error:
+            raise ConfigError(f"{name} with {settings}: {error}", expected="settings of DriveEnv") from error
         self._step: Step | None = None
 
     @property
@@ -47,13 +51,14 @@ class DriveEnvironment:
         colours = dict(zip(CLASS_NAMES, PALETTE.tolist(), strict=True))
         return EnvironmentSpec(
             id=self.name,
-            action_names=tuple(ACTIONS),
+            action_names=DIMENSIONS if env.continuous else tuple(ACTIONS),
             frames=env.frames,
             height=shape[1],
             width=shape[2],
             channels=len(env.channels),
             preprocessing={"channels": list(env.channels), **self._told},
             gray=False,
+            action_bounds=((-1.0, 1.0), (-1.0, 1.0)) if env.continuous else None,
             channel_colours=tuple(tuple(colours.get(name, (0, 0, 0))) for name in env.channels),
         )
 
@@ -68,7 +73,7 @@ class DriveEnvironment:
         return self._show(observation, 0.0, False, False)
 
     def step(self, action: Decision) -> Step:
-        """Takes one of the ``spec.action_names`` by number.
+        """Takes one of the ``spec.action_names`` by number, or values of them both where actions are continuous.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.

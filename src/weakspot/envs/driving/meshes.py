@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weakspot.envs.driving import pedestrians
 from weakspot.envs.driving.classes import SemanticClass
 from weakspot.envs.driving.pedestrians import BODY_HEIGHT
 from weakspot.envs.driving.signals import ALONG_X, ALONG_Y
@@ -21,6 +22,7 @@ from weakspot.envs.driving.town import (
     Boxes,
     Town,
 )
+from weakspot.envs.driving.world import TRUNK_RADIUS, World
 
 MARKING_HEIGHT, PAVEMENT_HEIGHT = 0.02, 0.15
 LINE_WIDTH = 0.2
@@ -59,6 +61,29 @@ class Mesh:
         return len(self.corners)
 
 
+def moving_mesh(world: World, cars_seen: np.ndarray, people_seen: np.ndarray) -> Mesh:
+    """Some of the other cars and some of the people of a world, by their numbers."""
+    places, headings = world.cars()
+    folk = world.state.people.chosen(people_seen)
+    return joined(
+        [
+            cars(places[cars_seen], headings[cars_seen], world.state.traffic.shade[cars_seen]),
+            people(
+                world.feet()[people_seen],
+                pedestrians.facing(folk),
+                folk.distracted,
+                pedestrians.on_street(world.town, folk),
+            ),
+        ]
+    )
+
+
+def own_car(world: World) -> Mesh:
+    """The agent's car."""
+    car = world.state.car
+    return cars(np.array([car.middle]), np.array([car.direction]), np.ones(1))
+
+
 def joined(meshes: list[Mesh]) -> Mesh:
     """Several meshes as one."""
     return Mesh(
@@ -92,11 +117,13 @@ def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
     return _copies(CAR, places, headings, shade)
 
 
-def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray) -> Mesh:
-    """People (n) with unit headings (n, 2); those on the phone bend their heads forward."""
+def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_street: np.ndarray) -> Mesh:
+    """People (n) with unit headings (n, 2), on the street or on pavements; those on the phone bend their heads forward."""
     bent = np.where(on_phone, PHONE_BEND, 0.0)
     mesh = _copies(PERSON, places, headings, np.ones(len(places)))
-    heads = mesh.corners.reshape(len(places), len(PERSON), 3, 3)[:, -FACES:]
+    bodies = mesh.corners.reshape(len(places), len(PERSON), 3, 3)
+    bodies[..., 2] += np.where(on_street, 0.0, PAVEMENT_HEIGHT)[:, None, None].astype(np.float32)
+    heads = bodies[:, -FACES:]
     heads[..., :2] += (bent[:, None] * headings)[:, None, None].astype(np.float32)
     return mesh
 
@@ -238,8 +265,8 @@ def _windows(houses: Boxes) -> Mesh:
         left = np.array([-ahead[1], ahead[0]])
         for out, along, reach, wide in (
             (ahead, left, half[0], half[1]),
-            (-ahead, left, half[0], half[1]),
-            (left, ahead, half[1], half[0]),
+            (-ahead, -left, half[0], half[1]),
+            (left, -ahead, half[1], half[0]),
             (-left, ahead, half[1], half[0]),
         ):
             columns, floors = int((2 * wide - 1) / WINDOW_EVERY[0]), int((top - 0.5) / WINDOW_EVERY[1])
@@ -258,13 +285,14 @@ def _trees(town: Town) -> Mesh:
     n = len(town.trees)
     centre, height = town.trees[:, :2], town.trees[:, 2]
     axis = np.tile([1.0, 0.0], (n, 1))
-    trunk = Boxes(centre, np.full((n, 2), 0.18), axis, np.zeros(n), height * 0.45, np.full(n, 0.25))
+    trunk = Boxes(centre, np.full((n, 2), TRUNK_RADIUS), axis, np.zeros(n), height * 0.45, np.full(n, 0.25))
     width, middle, low = 0.28 * height, 0.6 * height, 0.35 * height
     ring = np.array([[1, 0], [0.5, 0.87], [-0.5, 0.87], [-1, 0], [-0.5, -0.87], [0.5, -0.87]])
     around = np.concatenate([centre[:, None] + width[:, None, None] * ring, _column(middle, 6)], axis=2)
     ends = [np.concatenate([centre, end[:, None]], axis=1) for end in (low, height)]
     after = np.roll(around, -1, axis=1)
-    faces = [np.stack([around, after, np.broadcast_to(end[:, None], around.shape)], axis=2) for end in ends]
+    low_end, top = (np.broadcast_to(end[:, None], around.shape) for end in ends)
+    faces = [np.stack([after, around, low_end], axis=2), np.stack([around, after, top], axis=2)]
     crown = np.concatenate(faces, axis=1).reshape(-1, 3, 3)
     shade = np.tile(np.repeat([0.3, 0.5], 6), n)
     return joined([solid(trunk, SemanticClass.VEGETATION), _mesh(crown, SemanticClass.VEGETATION, shade)])
@@ -332,7 +360,7 @@ def _upright(
 
 CAR = joined(
     [
-        _upright((CAR_LENGTH / 2, CAR_WIDTH / 2), 0.25, 0.9, 1.0, SemanticClass.CAR),
+        _upright((CAR_LENGTH / 2, CAR_WIDTH / 2), 0.0, 0.9, 1.0, SemanticClass.CAR),
         _upright((CAR_LENGTH / 4, CAR_WIDTH / 2 - 0.15), 0.9, CAR_HEIGHT, 0.5, SemanticClass.CAR, ahead=-0.25),
     ]
 )

@@ -29,6 +29,9 @@ CREEPING = 4.0
 """Metres a second at which cars that stand or creep are expected to come."""
 BODY_RADIUS, BODY_HEIGHT = 0.3, 1.75
 ARM = 0.4
+"""Metres in front of somebody that he sees without a look."""
+PAST = 0.01
+"""Metres past the place to cross at which somebody walks on, so that he does not come by it again at once."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def move(
 ) -> Pedestrians:
     """The pedestrians after ``seconds``, which begin at ``seconds_now``."""
     n = len(people)
-    draws = generator.random((4, n))
+    draws = generator.random((3, n))
     doing, progress, waited = people.doing.copy(), people.progress.copy(), people.waited.copy()
     walking = doing == WALK
     way = people.speed * seconds
@@ -197,12 +200,14 @@ def move(
     doing[wants] = TO_KERB
     back = (people.doing == BACK) & (progress <= 0)
     doing[back], progress[back] = WALK, 0.0
+    along = np.where(back, along + people.forward * PAST, along)
 
     across = (doing == CROSS) & (progress >= 2 * town.walk)
     block = np.where(across[:, None], people.block + _step_over(people.side), people.block)
     side = np.where(across, (people.side + 2) % 4, people.side)
     forward = np.where(across, np.where(draws[2] < 0.5, 1.0, -1.0), people.forward)
     doing[across], progress[across] = WALK, 0.0
+    along = np.where(across, along + forward * PAST, along)
     distracted = distracted & ~across
     moved = Pedestrians(block, side, along, forward, doing, progress, distracted, waited, people.speed)
     return _round_corners(moved, town)
@@ -228,15 +233,15 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
     ahead = at[:, None] - u
     distance = np.maximum(np.abs(ahead) - CAR_LENGTH / 2, 0.0)
     on_this_street = np.abs(w) < town.kerb + 1.0
-    facing = on_this_street & (np.sign(ahead) * heading > 0.3)
+    coming = on_this_street & (np.sign(ahead) * heading > 0.3)
     box = town.stop_line + CAR_LENGTH
     in_box = (np.abs(w) < box) & ((np.abs(u - low[:, None]) < box) | (np.abs(u - high[:, None]) < box))
     turning = in_box & ~(on_this_street & (np.abs(heading) > 0.95))
     speeds = vehicles.speeds[None]
     in_the_way = on_this_street & (distance < NEAR_CAR)
-    comes = (facing | turning) & (distance / np.maximum(speeds, CREEPING) < needed[:, None] + MARGIN_SECONDS)
+    comes = (coming | turning) & (distance / np.maximum(speeds, CREEPING) < needed[:, None] + MARGIN_SECONDS)
     stopping = speeds * REACTION_SECONDS + speeds * speeds / (2 * STOPPING_DECELERATION)
-    cannot_stop = (facing | turning) & (speeds > 0.5) & (distance < stopping + NEAR_CAR)
+    cannot_stop = (coming | turning) & (speeds > 0.5) & (distance < stopping + NEAR_CAR)
     anywhere = ~(in_the_way | comes | cannot_stop).any(axis=1)
     at_lights = (red >= needed) & ~(in_the_way | cannot_stop).any(axis=1)
     return np.where(with_lights, at_lights, anywhere)

@@ -161,7 +161,11 @@ def town_scene(config: TownConfig) -> Scene:
 
 
 def look(world: World, camera: Camera) -> View:
-    """What the driver of the agent's car sees."""
+    """What the driver of the agent's car sees.
+
+    Raises:
+        ConfigError: the camera is tilted.
+    """
     origin, directions = rays_of(world, camera)
     town = town_scene(world.config.town)
     distance, triangle = cast(town, origin, directions)
@@ -203,21 +207,19 @@ def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.n
 
 
 def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
-    """The cars and people in view, and the numbers of the rays that come near them."""
-    places, headings = world.cars()
-    folk, feet = world.state.people, world.feet()
+    """The cars and people in view, and the numbers of the rays that come near them.
+
+    Raises:
+        ConfigError: the camera is tilted; which rays come near what is known of level ones only.
+    """
+    if camera.tilt:
+        raise ConfigError(f"a driver's camera tilted by {camera.tilt} degrees", expected="a level one: tilt = 0")
+    places, feet = world.cars()[0], world.feet()
     cars = len(places)
     radius = np.where(np.arange(cars + len(feet)) < cars, CAR_RADIUS, PERSON_RADIUS)
-    height = np.where(radius == CAR_RADIUS, meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT)
+    height = np.where(radius == CAR_RADIUS, meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT + meshes.PAVEMENT_HEIGHT)
     seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, world)
-    seen_cars, seen_people = seen[seen < cars], seen[seen >= cars] - cars
-    seen_folk = folk.chosen(seen_people)
-    mesh = meshes.joined(
-        [
-            meshes.cars(places[seen_cars], headings[seen_cars], world.state.traffic.shade[seen_cars]),
-            meshes.people(feet[seen_people], pedestrians.facing(seen_folk), seen_folk.distracted),
-        ]
-    )
+    mesh = meshes.moving_mesh(world, seen[seen < cars], seen[seen >= cars] - cars)
     covered = np.zeros((camera.height, camera.width), bool)
     for top, bottom, left, right in parts.tolist():
         covered[top:bottom, left:right] = True
@@ -244,10 +246,8 @@ def _in_view(
     depth = np.stack([np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)])
     sides = np.stack([left - radius, left + radius])
     columns = (camera.width / 2 - camera.focal * sides[:, None] / depth[None]).reshape(4, -1)
-    tilt = np.tan(np.radians(camera.tilt))
     rises = (np.stack([np.zeros_like(height), height]) - camera.up)[:, None] / depth[None]
-    turned = (rises + tilt) / np.maximum(1 - rises * tilt, 0.05)
-    rows = (camera.height / 2 - camera.focal * turned).reshape(4, -1)
+    rows = (camera.height / 2 - camera.focal * rises).reshape(4, -1)
     parts = np.stack([rows.min(axis=0) - 1, rows.max(axis=0) + 2, columns.min(axis=0) - 1, columns.max(axis=0) + 2], axis=1)
     limits = np.array([camera.height, camera.height, camera.width, camera.width])
     return chosen, np.clip(parts, 0, limits).astype(np.int64)

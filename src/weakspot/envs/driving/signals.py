@@ -31,5 +31,5 @@ def red_left(town: Town, seconds: float) -> np.ndarray:
 
 def _phase(town: Town, seconds: float) -> np.ndarray:
     """Seconds since the green of each direction began."""
-    since = seconds + town.light_offset
+    since = seconds + town.light_offset * CYCLE
     return np.stack([since, since + CYCLE / 2]) % CYCLE

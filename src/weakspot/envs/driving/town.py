@@ -102,7 +102,7 @@ class Town:
         parks: (nx, ny) bool, blocks that are parks.
         buildings, parked: boxes.
         trees: (n, 3) x, y and height.
-        light_offset: (nx + 1, ny + 1) seconds by which the lights of each intersection are ahead.
+        light_offset: (nx + 1, ny + 1) share of a round by which the lights of each intersection are ahead.
     """
 
     config: TownConfig
@@ -169,7 +169,7 @@ def build_town(config: TownConfig) -> Town:
         buildings=_boxes(buildings),
         parked=_boxes(_parked(generator, config, columns, rows)),
         trees=np.array(trees).reshape(-1, 3),
-        light_offset=np.floor(generator.uniform(0, 34, (wide + 1, high + 1))),
+        light_offset=generator.random((wide + 1, high + 1)),
     )
 
 
@@ -180,7 +180,7 @@ def _streets(generator: np.random.Generator, config: TownConfig, blocks: int) ->
 
 OUTSIDE = 25.0
 """Depth of the lots beyond the outermost streets."""
-SETBACK = 1.0
+SETBACK = 0.2
 """From the pavement to the houses."""
 
 
@@ -252,7 +252,7 @@ def _parked(generator: np.random.Generator, config: TownConfig, columns: np.ndar
                         across = float(street) - direction * side if along_x else float(street) + direction * side
                         x, y = (place, across) if along_x else (across, place)
                         cos, sin = (direction, 0.0) if along_x else (0.0, direction)
-                        cars.append((x, y, CAR_LENGTH / 2, CAR_WIDTH / 2, cos, sin, 0.25, CAR_HEIGHT, shade))
+                        cars.append((x, y, CAR_LENGTH / 2, CAR_WIDTH / 2, cos, sin, 0.0, CAR_HEIGHT, shade))
     return cars
 
 

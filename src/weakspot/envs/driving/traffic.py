@@ -20,7 +20,8 @@ from weakspot.envs.driving.signals import AMBER, RED
 from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH
 
 ACCELERATION, COMFORTABLE, HARDEST = 1.8, 3.0, 8.0
-"""A, B, and the most a car brakes, in metres a second squared."""
+"""A, B, and the most a car brakes, in metres a second squared; only where an intersection closes too late to stop before it
+is a car put to a stand at its line."""
 STANDING_GAP, HEADWAY = 2.0, 1.3
 """s0 in metres, T in seconds."""
 CRUISE = 11.0
@@ -30,8 +31,10 @@ ONCOMING_SECONDS = 4.5
 """Who turns left waits for cars that reach the intersection within this time."""
 LOOK_AHEAD = np.arange(2.5, 34.0, 2.25)
 """Metres along the path at which a car looks for people and for the agent's car."""
-PATH_HALF_WIDTH = CAR_WIDTH / 2 + 0.8
-FAR = 1e6
+WIDE, CLOSE = CAR_WIDTH / 2 + 0.8, CAR_WIDTH / 2 + 0.35
+"""How near the middle of a car's path may come to people who walk, and to what stands."""
+FREE = 1e6
+"""Metres to what is not there, and the acceleration that nothing limits."""
 SPLIT = 10.5
 """Metres after which ways that begin at one stop line are apart."""
 SPAWN_APART = 16.0
@@ -66,10 +69,12 @@ class Obstacles:
     Attributes:
         places: (m, 2).
         velocities: (m, 2), metres a second.
+        radii: (m,) how near to them the middle of a car must not come.
     """
 
     places: np.ndarray
     velocities: np.ndarray
+    radii: np.ndarray
 
 
 def places_on(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +122,7 @@ def move(
     stops = must_stop(traffic, lanes, lights)
     push = _follow(traffic.speed, *_leader(traffic, lanes))
     push = np.minimum(
-        push, np.where(stops, _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic))), FAR)
+        push, np.where(stops, _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic))), FREE)
     )
     push = np.minimum(push, _for_obstacles(traffic, lanes, places, others))
     push = np.minimum(push, _for_turns(traffic, lanes, to_line))
@@ -161,9 +166,7 @@ def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.nda
 
 
 def _way_out_taken(traffic: Traffic, lanes: Lanes, connector: np.ndarray) -> np.ndarray:
-    """Whether a car would have to stand in the intersection (n,), or another one is on its way to the same lane."""
-    first = np.full(len(lanes), FAR)
-    np.minimum.at(first, traffic.lane, traffic.along)
+    """Whether a car would have to stand in the intersection (n,)."""
     standing = np.zeros(len(lanes), bool)
     slow = traffic.speed < 3.0
     near = traffic.along < 1.5 * CAR_LENGTH + STANDING_GAP
@@ -192,15 +195,15 @@ def _leader(traffic: Traffic, lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
     third = lanes.successors[traffic.after, 0]
     to_end = lanes.length[lane] - along
     same = (lane[None] == lane[:, None]) | _beside(traffic, lanes, lanes.parent[lane])
-    ahead = np.where(same & (along[None] > along[:, None]), along[None] - along[:, None], FAR)
+    ahead = np.where(same & (along[None] > along[:, None]), along[None] - along[:, None], FREE)
     follows = (lane[None] == traffic.after[:, None]) | _beside(traffic, lanes, lane)
-    on_next = np.where(follows, to_end[:, None] + along[None], FAR)
+    on_next = np.where(follows, to_end[:, None] + along[None], FREE)
     beyond = (lane >= lanes.straight)[:, None] | (to_end < 10.0)[:, None]
     on_third = np.where(
-        (lane[None] == third[:, None]) & beyond, (to_end + lanes.length[traffic.after])[:, None] + along[None], FAR
+        (lane[None] == third[:, None]) & beyond, (to_end + lanes.length[traffic.after])[:, None] + along[None], FREE
     )
     distance = np.minimum(np.minimum(ahead, on_next), on_third)
-    np.fill_diagonal(distance, FAR)
+    np.fill_diagonal(distance, FREE)
     nearest = distance.argmin(axis=1)
     return distance[np.arange(len(lane)), nearest] - CAR_LENGTH, traffic.speed[nearest]
 
@@ -226,19 +229,19 @@ def _for_turns(traffic: Traffic, lanes: Lanes, to_line: np.ndarray) -> np.ndarra
     wanted = (TURN_SPEED * TURN_SPEED - traffic.speed * traffic.speed) / (2 * np.maximum(to_line, 1.0))
     in_bend = ACCELERATION * (1 - traffic.speed / TURN_SPEED)
     slows = soon & (traffic.speed > TURN_SPEED) & (-wanted > COMFORTABLE / 2)
-    return np.where(bent, in_bend, np.where(slows, wanted, FAR))
+    return np.where(bent, in_bend, np.where(slows, wanted, FREE))
 
 
 def _for_obstacles(traffic: Traffic, lanes: Lanes, here: np.ndarray, others: Obstacles) -> np.ndarray:
     """The acceleration (n,) for people and the agent's car on each path."""
-    push = np.full(len(traffic), FAR)
-    reach = LOOK_AHEAD[-1] + PATH_HALF_WIDTH
+    push = np.full(len(traffic), FREE)
+    reach = LOOK_AHEAD[-1] + WIDE
     car, other = np.nonzero((np.abs(others.places[None] - here[:, None]) < reach).all(axis=2))
     if not len(car):
         return push
     places, headings = _path(traffic, lanes)
     apart = others.places[other][:, None] - places[car]
-    near = (apart * apart).sum(axis=-1) < PATH_HALF_WIDTH * PATH_HALF_WIDTH
+    near = (apart * apart).sum(axis=-1) < (others.radii * others.radii)[other, None]
     hit = near.any(axis=1)
     car, other, first = car[hit], other[hit], near[hit].argmax(axis=1)
     speed = (headings[car, first] * others.velocities[other]).sum(axis=-1)
@@ -259,7 +262,7 @@ def _path(traffic: Traffic, lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _choose(lanes: Lanes, lane: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One of the lanes that go on from each (n,), at random; straight on is as likely as all turns."""
+    """One of the lanes that go on from each (n,), each as likely as the others."""
     after = lanes.successors[lane]
     draw = generator.random(len(lane))
     known = (after >= 0).sum(axis=1)

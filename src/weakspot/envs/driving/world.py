@@ -8,6 +8,7 @@ step, so that machines whose sines differ in the last bit do not drift apart.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from weakspot.envs.driving import pedestrians, signals, traffic
-from weakspot.envs.driving.bicycle import REAR_TO_CENTRE, Car, drive
+from weakspot.envs.driving.bicycle import GRID, REAR_TO_CENTRE, Car, drive
 from weakspot.envs.driving.lanes import Lanes, build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
 from weakspot.envs.driving.pedestrians import REASONABLE, Behaviour, Pedestrians, Vehicles
@@ -29,11 +30,20 @@ SECONDS = 0.1
 """A decision lasts so long."""
 STATE_VERSION = 1
 HALF = np.array([CAR_LENGTH / 2, CAR_WIDTH / 2])
+OUTLINE = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)], np.float64)
+"""Points of a car, in halves of its length and width."""
 TRUNK_RADIUS = 0.25
+OFF_ROAD = 1.0
+"""Metres beyond the kerb that the middle of the car may be."""
 NEAR = 12.0
 """Metres from the agent's car within which it is looked for collisions; no box reaches further that is not this near."""
 CAUSES = ("pedestrian", "car", "building", "tree", "off_road", "red_light")
 """What ends an episode, the gravest first."""
+
+
+ROOM_FOR_EACH = 4
+"""Places that a town has for each car that moves in it."""
+MOST_PEOPLE = 5_000
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,12 @@ class WorldConfig:
     behaviour: Behaviour = REASONABLE
 
     def __post_init__(self) -> None:
-        if self.cars < 0 or self.people < 0:
-            raise ConfigError(f"a world with {self.cars} cars and {self.people} people", expected="numbers from 0 up")
-        room = len(traffic.places_on(layout(self.town)[1])[0]) // 2
+        if self.cars < 0 or not 0 <= self.people <= MOST_PEOPLE:
+            raise ConfigError(
+                f"a world with {self.cars} cars and {self.people} people",
+                expected=f"numbers from 0 up, at most {MOST_PEOPLE:,} people",
+            )
+        room = len(traffic.places_on(layout(self.town)[1])[0]) // ROOM_FOR_EACH
         if self.cars > room:
             raise ConfigError(
                 f"{self.cars} cars in a town of {self.town.blocks[0]} by {self.town.blocks[1]} blocks",
@@ -103,7 +116,7 @@ class Outcome:
 
     Attributes:
         cause: one of :data:`CAUSES` where the episode ends, or None.
-        along: metres driven in the direction of the lane; below 0 on the wrong side of the street.
+        along: metres driven in the direction of the lane; below 0 on the wrong side of the street, 0 on intersections.
         way: metres driven.
     """
 
@@ -130,7 +143,7 @@ class World:
         self.state: WorldState
         self._shown: WorldState | None = None
         self._generator = np.random.default_rng(0)
-        self._settings = {"world": asdict(config), "version": STATE_VERSION}
+        self._settings = json.loads(json.dumps({"world": asdict(config), "version": STATE_VERSION}))
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -209,7 +222,7 @@ class World:
         Raises:
             SnapshotError: the bytes are damaged, or of a world with other settings or of another version.
         """
-        header, parts = unpack_for(_plain(self._settings), stored)
+        header, parts = unpack_for(self._settings, stored)
         arrays = {
             name: np.frombuffer(parts[name], np.dtype(kind)).reshape(shape).copy()
             for name, (kind, shape) in header["arrays"].items()
@@ -246,16 +259,21 @@ class World:
         self._shown = state
 
     def _obstacles(self, state: WorldState, own: Vehicles) -> Obstacles:
-        """People on the street, now and one and two seconds on, and three points of the agent's car; whoever halts lets
-        cars go first."""
+        """People on the street, where they are and, of those who walk, where they will be in one and two seconds; and the
+        corners and middles of the sides of the agent's car."""
         people = state.people
-        there = np.flatnonzero(pedestrians.on_street(self.town, people) & (people.doing != pedestrians.HALT))
+        there = np.flatnonzero(pedestrians.on_street(self.town, people))
         places, speeds = self.feet()[there], pedestrians.velocities(people.chosen(there))
-        body = own.places + own.headings * np.array([[-1.8], [0.0], [1.8]])
-        velocity = np.broadcast_to(own.headings * own.speeds[:, None], body.shape)
+        halted = people.doing[there] == pedestrians.HALT
+        walks, ways = places[~halted], speeds[~halted]
+        ahead, left = own.headings[0], np.array([-own.headings[0, 1], own.headings[0, 0]])
+        body = own.places + OUTLINE[:, :1] * HALF[0] * ahead + OUTLINE[:, 1:] * HALF[1] * left
+        velocity = np.broadcast_to(ahead * own.speeds[0], body.shape)
+        standing = np.concatenate([places[halted], body])
         return Obstacles(
-            np.concatenate([places, places + speeds, places + 2 * speeds, body]),
-            np.concatenate([np.zeros((3 * len(places), 2)), velocity]),
+            np.concatenate([walks, walks + ways, walks + 2 * ways, standing]),
+            np.concatenate([np.zeros((len(standing) - len(body) + 3 * len(walks), 2)), velocity]),
+            np.concatenate([np.full(3 * len(walks), traffic.WIDE), np.full(len(standing), traffic.CLOSE)]),
         )
 
     def _vehicles(self, state: WorldState, own: Vehicles) -> Vehicles:
@@ -281,31 +299,31 @@ class World:
         halves = np.broadcast_to(HALF, places.shape)
         if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, halves).any():
             return "car"
-        on_road = self._on_road(middle)
-        if not on_road or not self._on_road(middle + heading * HALF[0]):
+        if not self._on_road(middle + heading * HALF[0], 0.0) or not self._on_road(middle, 0.0):
             if box_hits_boxes(middle, heading, HALF, houses.centre, houses.heading, houses.half).any():
                 return "building"
             trees = town.trees[:, :2]
             if box_hits_posts(middle, heading, HALF, trees[_near(trees, middle)], TRUNK_RADIUS).any():
                 return "tree"
-        if not on_road:
+        if not self._on_road(middle, OFF_ROAD):
             return "off_road"
         return "red_light" if self._ran_red(before, lights) else None
 
-    def _on_road(self, place: np.ndarray) -> bool:
-        town = self.town
-        inside = town.columns[0] - town.kerb <= place[0] <= town.columns[-1] + town.kerb
-        inside = inside and town.rows[0] - town.kerb <= place[1] <= town.rows[-1] + town.kerb
+    def _on_road(self, place: np.ndarray, beyond: float) -> bool:
+        """Whether a place is on a street, or at most so many metres beyond its kerb."""
+        town, reach = self.town, self.town.kerb + beyond
+        inside = town.columns[0] - reach <= place[0] <= town.columns[-1] + reach
+        inside = inside and town.rows[0] - reach <= place[1] <= town.rows[-1] + reach
         apart = min(np.abs(town.columns - place[0]).min(), np.abs(town.rows - place[1]).min())
-        return bool(inside and apart <= town.kerb)
+        return bool(inside and apart <= reach)
 
     def _direction(self, car: Car) -> float:
-        """How far the car heads where its lane leads: 1 along it, -1 against it; 1 on intersections."""
+        """How far the car heads where its lane leads: 1 along it, -1 against it; 0 on intersections, which have none."""
         middle, heading = car.middle, car.direction
         town = self.town
         x, y = middle[0] - _closest(town.columns, middle[0]), middle[1] - _closest(town.rows, middle[1])
         if abs(x) < town.stop_line and abs(y) < town.stop_line:
-            return 1.0
+            return 0.0
         if abs(y) <= abs(x):  # on a street along x; the right side is south of the middle when going east
             return heading[0] if y < 0 else -heading[0]
         return heading[1] if x > 0 else -heading[1]
@@ -345,12 +363,4 @@ def _closest(streets: np.ndarray, at: float) -> float:
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:
-    return np.round(values * 2.0**20) / 2.0**20
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """As JSON tells it again: lists for tuples."""
-    return {
-        name: _plain(value) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
-        for name, value in settings.items()
-    }
+    return np.round(values * GRID) / GRID
