@@ -8,7 +8,7 @@ from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.envs.driving.env import ACTIONS
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
 from weakspot.training.evaluate import evaluate, player
@@ -75,3 +75,8 @@ def test_actor_critics_are_made_for_every_driving_environment():
 def test_a_double_dqn_does_not_fit():
     with pytest.raises(ConfigError, match="a2c or acktr"):
         DoubleDQNConfig(game=GAME)
+
+
+def test_a_misspelt_environment_is_told_those_there_are():
+    with pytest.raises(UnknownGameError, match="weakspot/DriveSemantic64-v0"):
+        A2CConfig(game="weakspot/DriveSemantic64")

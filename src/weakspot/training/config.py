@@ -10,7 +10,7 @@ import torch
 
 from weakspot.agents.convolutions import NetworkSize
 from weakspot.envs.driving.registration import ENVIRONMENTS
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.precision import Precision
 
@@ -39,6 +39,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
+        if self.game.startswith("weakspot/") and self.game not in ENVIRONMENTS:
+            raise UnknownGameError(f"there is no driving environment {self.game!r}", expected=", ".join(ENVIRONMENTS))
         if self.game not in ENVIRONMENTS and (rom := resolve_game(self.game)) != self.game:
             raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
         if self.network not in get_args(NetworkSize):
