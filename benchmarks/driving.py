@@ -24,7 +24,6 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from gymnasium.vector import AsyncVectorEnv
 
-import weakspot  # noqa: F401  (makes the environments known)
 from weakspot.envs.driving import sensors
 from weakspot.envs.driving.env import DriveEnv
 from weakspot.envs.driving.sensors import Camera, moving_parts, rays_of, town_scene

@@ -21,8 +21,12 @@ def sheet(states: State, path: Path, columns: int = 6) -> None:
     stacks = as_stacks(states[:24])
     cells = [np.pad(np.concatenate([s[0], s[-1]], axis=1), ((1, 1), (1, 1), (0, 0)), constant_values=255) for s in stacks]
     rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
-    picture = np.concatenate(rows, axis=0).repeat(2, axis=0).repeat(2, axis=1)
-    write_atomic(path, lambda temporary: image.imsave(temporary, picture, format="png"))
+    save_picture(np.concatenate(rows, axis=0).repeat(2, axis=0).repeat(2, axis=1), path)
+
+
+def save_picture(picture: np.ndarray, path: Path) -> None:
+    """Writes a picture (h, w, 3) of bytes as PNG."""
+    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
 
 
 def save(figure: Figure, path: Path) -> None:

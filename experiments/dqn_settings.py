@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.learning import curve
 from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
@@ -59,8 +60,7 @@ def paced(config: DoubleDQNConfig, folder: Path) -> float:
             episode_decisions=1,
         )
         learn(short, folder / "pace", lambda line: None)
-        lines = [json.loads(line) for line in (folder / "pace" / "metrics.jsonl").read_text().splitlines()]
-        first, last = lines[0], lines[-1]
+        first, *_, last = curve(folder / "pace")
         pace = (last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"])
         write_json(told, {"seconds_per_decision": pace})
     return float(json.loads(told.read_text())["seconds_per_decision"])
@@ -85,8 +85,8 @@ def trained(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any]:
     act = greedy(lambda observations: algorithm.answers(network, observations))
     first = FRESH_SEEDS + 1_000 * seed
     scores = evaluate(act, arena_of(told.game), told.episodes, first, algorithm.epsilon[0], told.longest)
-    last = json.loads((folder / "training" / "metrics.jsonl").read_text().splitlines()[-1])
-    return {"seed": seed, "decisions": steps, "cpu_minutes": round(last["cpu_seconds"] / 60, 2), "scores": scores}
+    minutes = curve(folder / "training")[-1]["cpu_seconds"] / 60
+    return {"seed": seed, "decisions": steps, "cpu_minutes": round(minutes, 2), "scores": scores}
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

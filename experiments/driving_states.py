@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import image
 
+from benchmarks.figures import save_picture
 from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
 from weakspot.analysis.intervals import wilson
 from weakspot.config import RunConfig
@@ -28,7 +28,7 @@ from weakspot.dataset import StateDataset
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.sensors import Camera
-from weakspot.files import make_folder, write_atomic, write_json
+from weakspot.files import make_folder, write_json
 from weakspot.pipeline import real_answers, sharpness_for
 from weakspot.progress import say
 from weakspot.state_model.batch import with_history
@@ -92,8 +92,7 @@ def sheet(rows: list[np.ndarray], path: Path) -> None:
         framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in colours(classes[:SHOWN])]
         blank = np.full_like(framed[0], 255)
         lines.append(np.concatenate(framed + [blank] * (SHOWN - len(framed)), axis=1))
-    picture = np.concatenate(lines, axis=0).repeat(3, axis=0).repeat(3, axis=1)
-    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
+    save_picture(np.concatenate(lines, axis=0).repeat(3, axis=0).repeat(3, axis=1), path)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from weakspot.agents.load import load_agent
 from weakspot.analysis.intervals import bootstrap_mean, poisson_rate
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
-from weakspot.envs.driving.world import CAUSES
+from weakspot.envs.driving.world import CAUSES, SECONDS
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 
@@ -86,7 +86,7 @@ def episodes(driver: Driver, environment: str, pedestrians: str, count: int, fir
             metres, total = metres + info["metres"], total + reward
             if terminated or truncated:
                 break
-        driven.append(Episode(metres, total, made.world.state.decisions / made.metadata["render_fps"], info["cause"]))
+        driven.append(Episode(metres, total, made.world.state.decisions * SECONDS, info["cause"]))
     return driven
 
 

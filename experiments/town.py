@@ -10,16 +10,15 @@ from pathlib import Path
 
 import gymnasium
 import numpy as np
-from matplotlib import image
 
-import weakspot  # noqa: F401  (makes the environments known)
+from benchmarks.figures import save_picture
 from weakspot.envs.driving import meshes
 from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import PALETTE, colours
 from weakspot.envs.driving.env import DriveEnv
 from weakspot.envs.driving.sensors import FAR, View, cast, scene_of
 from weakspot.envs.driving.world import World
-from weakspot.files import make_folder, write_atomic
+from weakspot.files import make_folder
 
 METRES_A_PIXEL = 0.5
 HIGH = 60.0
@@ -69,18 +68,14 @@ def tiled(pictures: list[np.ndarray], columns: int, border: int = 4) -> np.ndarr
     return np.concatenate(rows, axis=0)
 
 
-def save(picture: np.ndarray, path: Path) -> None:
-    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/town"))
     output = make_folder(parser.parse_args().output)
     shown = moments(6)
-    save(from_above(shown[0].world), output / "map.png")
-    save(tiled([chase(env.world) for env in shown[:4]], 2), output / "chase.png")
-    save(tiled([sensed(env.view()).repeat(2, axis=0).repeat(2, axis=1) for env in shown], 2), output / "sensors.png")
+    save_picture(from_above(shown[0].world), output / "map.png")
+    save_picture(tiled([chase(env.world) for env in shown[:4]], 2), output / "chase.png")
+    save_picture(tiled([sensed(env.view()).repeat(2, axis=0).repeat(2, axis=1) for env in shown], 2), output / "sensors.png")
     print(f"map.png, chase.png and sensors.png are in {output}")
 
 

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines3
 
-import weakspot  # noqa: F401  (registers the environments)
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.env import ACTIONS, DriveEnv

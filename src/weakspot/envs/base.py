@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
@@ -73,8 +73,8 @@ class Step:
     reward: float
     terminated: bool
     truncated: bool
-    life_lost: bool
-    ram: np.ndarray
+    life_lost: bool = False
+    ram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 def check_running(shown: Step | None) -> None:

@@ -283,8 +283,6 @@ class DescribedEnvironment:
             reward=reward,
             terminated=terminated,
             truncated=truncated,
-            life_lost=False,
-            ram=np.zeros(0, np.uint8),
         )
         return self._step
 

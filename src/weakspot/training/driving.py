@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import gymnasium
 from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from weakspot.envs.driving.env import ACTIONS
+from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.training.arena import Arena
 
 
 def driving_arena(environment: str) -> Arena:
     """The arena of one of the driving environments, with the pedestrians it has by itself: reasonable ones."""
-    shown = gymnasium.make(environment)
-    shape = shown.observation_space.shape
-    assert shape is not None
-    channels, height, width = shape
-    unwrapped: Any = shown.unwrapped
+    spec = DriveEnvironment(environment).spec
     return Arena(
         name=environment.removeprefix("weakspot/").removesuffix("-v0").lower(),
         environment=environment,
-        actions=tuple(ACTIONS),
-        observation_shape=(channels, height, width),
+        actions=spec.action_names,
+        observation_shape=spec.observation_shape,
         preprocessing={
-            "channels": list(unwrapped.channels),
-            "stack": unwrapped.frames,
+            **spec.preprocessing,
+            "stack": spec.frames,
             "stack_order": "oldest first, zeros at reset",
             "range": "0 to 255, divided by 255 in the network",
         },

@@ -113,7 +113,5 @@ class DriveEnvironment:
             reward=reward,
             terminated=terminated,
             truncated=truncated,
-            life_lost=False,
-            ram=np.zeros(0, np.uint8),
         )
         return self._step

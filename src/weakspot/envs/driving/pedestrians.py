@@ -8,7 +8,7 @@ eyes on his phone.  Nobody walks into the side of a car.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -286,17 +286,7 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     from_low = np.where(along_x, people.side == 0, people.side == 3)
     along = np.where(turned, np.where(from_low, new_low, new_high), people.along)
     forward = np.where(turned, np.where(from_low, 1.0, -1.0), people.forward)
-    return Pedestrians(
-        people.block,
-        side,
-        along,
-        forward,
-        people.doing,
-        people.progress,
-        people.distracted,
-        people.waited,
-        people.speed,
-    )
+    return replace(people, side=side, along=along, forward=forward)
 
 
 def _outwards(side: np.ndarray) -> np.ndarray:

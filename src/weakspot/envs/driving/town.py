@@ -22,6 +22,8 @@ SLOT = 6.5
 """Length of a parking place."""
 CORNER = 14.0
 """No parking place is nearer than this to the middle of an intersection."""
+PARKING_WIDTH, PAVEMENT_WIDTH = 2.2, 3.0
+CROSSING_START, CROSSING_WIDTH = 0.5, 3.0
 PARK_SHARE = 0.2
 LEAST_BLOCK, MOST_BLOCK = 50.0, 300.0
 
@@ -66,6 +68,11 @@ class TownConfig:
                 raise ConfigError(f"a town with {name} = {getattr(self, name)}", expected="a share from 0 to 1")
         if self.seed < 0:
             raise ConfigError(f"a town with seed = {self.seed}", expected="a whole number from 0 up")
+
+    @property
+    def kerb(self) -> float:
+        """From the middle of a street to its kerb: a lane and a parking strip."""
+        return self.lane_width + PARKING_WIDTH
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,8 @@ class Town:
 
     @property
     def kerb(self) -> float:
-        """From the middle of a street to its kerb: a lane and a parking strip."""
-        return self.config.lane_width + PARKING_WIDTH
+        """From the middle of a street to its kerb."""
+        return self.config.kerb
 
     @property
     def stop_line(self) -> float:
@@ -142,22 +149,17 @@ class Town:
         return inner_x[:, None] | inner_y[None, :]
 
 
-PARKING_WIDTH, PAVEMENT_WIDTH = 2.2, 3.0
-CROSSING_START, CROSSING_WIDTH = 0.5, 3.0
-
-
 def build_town(config: TownConfig) -> Town:
     """The town of a seed and settings."""
     generator = np.random.default_rng(config.seed)
     wide, high = config.blocks
     columns, rows = _streets(generator, config, wide), _streets(generator, config, high)
     parks = generator.random((wide, high)) < PARK_SHARE
-    kerb = config.lane_width + PARKING_WIDTH
     buildings, trees = [], []
     for i in range(-1, wide + 1):
         for j in range(-1, high + 1):
             inside = 0 <= i < wide and 0 <= j < high
-            rectangle = _lot(columns, i, kerb), _lot(rows, j, kerb)
+            rectangle = _lot(columns, i, config.kerb), _lot(rows, j, config.kerb)
             if not (inside and parks[i, j]):
                 buildings += _houses(generator, rectangle)
             trees += _trees(generator, rectangle, config.trees, park=bool(inside and parks[i, j]))
