@@ -97,6 +97,26 @@ def test_lights_show_what_they_are():
     assert seen == {SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT}
 
 
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("away", [0.0, 2.0, 5.0, 10.0, 20.0])
+def test_drivers_see_the_light_that_counts_for_them(size, away):
+    """From twenty metres before the stop line to the line, on every arm: it is there, and no other is as large."""
+    world = world_with(cars=0)
+    town, camera = world.town, Camera(size, size)
+    back = town.stop_line + away + CAR_LENGTH / 2
+    for axis, ahead in ((0, (1, 0)), (0, (-1, 0)), (1, (0, 1)), (1, (0, -1))):
+        east, north = ahead
+        right = town.config.lane_width / 2
+        x, y = town.columns[1] - back * east + right * north, town.rows[1] - back * north - right * east
+        for started in range(0, 340, 20):
+            world.state = replace(world.state, started=started)
+            put(world, float(x), float(y), math.atan2(north, east))
+            green = int(world.lights[axis, 1, 1] == 0)
+            classes = look(world, camera).classes
+            count = [int((classes == light).sum()) for light in (SemanticClass.RED_LIGHT, SemanticClass.GREEN_LIGHT)]
+            assert count[green] >= 4 and count[green] > 2 * count[1 - green], (ahead, started, count)
+
+
 def test_every_class_can_be_seen():
     world, seen = World(WorldConfig(TownConfig(seed=0))), set()
     for seed in range(12):

@@ -28,8 +28,10 @@ MARKING_HEIGHT, PAVEMENT_HEIGHT = 0.02, 0.15
 LINE_WIDTH = 0.2
 WINDOW_SIZE, WINDOW_EVERY = (1.2, 1.5), (2.4, 3.0)
 """Width and height of a window, and from one to the next, across and up."""
-LIGHT_SIZE, LIGHT_LOW = (1.1, 2.0), 3.6
+LIGHT_SIZE, LIGHT_LOW = (1.6, 2.6), 3.4
 """Width and height of a traffic light, and how high it hangs, in metres; large, to be seen in small pictures."""
+LIGHT_DEPTH, LIGHT_RIM = 0.15, 0.1
+"""Half the depth of its housing, and how far that reaches beyond the light."""
 
 
 BOX = np.array(
@@ -303,51 +305,59 @@ def _column(values: np.ndarray, copies: int) -> np.ndarray:
 
 
 def _lights(town: Town) -> Mesh:
-    """A traffic light for each arm, on the far side of the intersection, over the lane that goes straight on; its pole
-    stands at the kerb."""
-    lane, far = town.config.lane_width, town.stop_line
-    places, headings, numbers, poles = [], [], [], []
-    for i, x in enumerate(town.columns):
-        for j, y in enumerate(town.rows):
-            if not town.signalled[i, j]:
+    """A traffic light for each arm, over the middle of the intersection on the right of the street, and posts at the corners
+    for the wires that it hangs on, which are too thin to be drawn.  Its sides and its back are dark."""
+    right_of_middle = town.config.lane_width / 2
+    places, headings, numbers, corners = [], [], [], []
+    for i, j in np.argwhere(town.signalled).tolist():
+        middle = np.array([town.columns[i], town.rows[j]])
+        arms = (
+            (i > 0, (1, 0)),
+            (i + 1 < len(town.columns), (-1, 0)),
+            (j > 0, (0, 1)),
+            (j + 1 < len(town.rows), (0, -1)),
+        )
+        for comes_from, (east, north) in arms:
+            if not comes_from:
                 continue
-            arms = (
-                (i > 0, (1, 0)),
-                (i + 1 < len(town.columns), (-1, 0)),
-                (j > 0, (0, 1)),
-                (j + 1 < len(town.rows), (0, -1)),
-            )
-            for comes_from, (east, north) in arms:
-                if not comes_from:
-                    continue
-                axis = ALONG_X if east else ALONG_Y
-                right = np.array([north, -east], np.float64)
-                ahead = np.array([east, north], np.float64)
-                middle = np.array([x, y])
-                places.append(middle + far * ahead + lane / 2 * right)
-                poles.append(middle + far * ahead + (town.kerb + 0.4) * right)
-                headings.append(ahead)
-                numbers.append(np.ravel_multi_index((axis, i, j), (2, *town.signalled.shape)))
-    n = len(places)
-    head = Boxes(
-        np.array(places).reshape(-1, 2),
-        np.tile([0.15, LIGHT_SIZE[0] / 2], (n, 1)),
-        np.array(headings).reshape(-1, 2),
-        np.full(n, LIGHT_LOW),
-        np.full(n, LIGHT_LOW + LIGHT_SIZE[1]),
-        np.full(n, 0.95),
-    )
-    pole = Boxes(
-        np.array(poles).reshape(-1, 2),
-        np.full((n, 2), 0.1),
-        head.heading,
-        np.zeros(n),
-        np.full(n, LIGHT_LOW + LIGHT_SIZE[1]),
+            places.append(middle + right_of_middle * np.array([north, -east], np.float64))
+            headings.append((east, north))
+            numbers.append(np.ravel_multi_index((ALONG_X if east else ALONG_Y, i, j), (2, *town.signalled.shape)))
+        corners += [middle + (town.kerb + 0.4) * np.array(corner) for corner in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+    ahead = np.array(headings, np.float64).reshape(-1, 2)
+    n, at = len(ahead), np.array(places).reshape(-1, 2)
+    top = LIGHT_LOW + LIGHT_SIZE[1] + LIGHT_RIM
+    housings = Boxes(
+        at,
+        np.tile([LIGHT_DEPTH, LIGHT_SIZE[0] / 2 + LIGHT_RIM], (n, 1)),
+        ahead,
+        np.full(n, LIGHT_LOW - LIGHT_RIM),
+        np.full(n, top),
         np.full(n, 0.2),
     )
-    heads = solid(head, SemanticClass.RED_LIGHT)
-    lit = Mesh(heads.corners, heads.classes, heads.shade, np.repeat(np.array(numbers, np.int32), len(heads) // max(n, 1)))
-    return joined([lit, solid(pole, SemanticClass.BUILDING)])
+    feet = np.array(corners).reshape(-1, 2)
+    poles = Boxes(
+        feet,
+        np.full((len(feet), 2), 0.1),
+        np.tile([1.0, 0.0], (len(feet), 1)),
+        np.zeros(len(feet)),
+        np.full(len(feet), top),
+        np.full(len(feet), 0.2),
+    )
+    dark = [solid(boxes, SemanticClass.BUILDING) for boxes in (housings, poles)]
+    return joined([_lamps(at - (LIGHT_DEPTH + 0.02) * ahead, ahead, np.array(numbers, np.int32)), *dark])
+
+
+def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
+    """What shines of traffic lights: upright rectangles at ``places`` (n, 2) that face those who come along ``ahead``."""
+    right = np.stack([ahead[:, 1], -ahead[:, 0]], axis=1)
+    points = np.empty((len(places), 4, 3), np.float32)
+    for corner, (side, height) in enumerate(((-0.5, 0.0), (0.5, 0.0), (0.5, 1.0), (-0.5, 1.0))):
+        points[:, corner, :2] = places + side * LIGHT_SIZE[0] * right
+        points[:, corner, 2] = LIGHT_LOW + height * LIGHT_SIZE[1]
+    triangles = points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
+    lamps = _mesh(triangles, SemanticClass.RED_LIGHT, np.full(len(triangles), 0.95))
+    return Mesh(lamps.corners, lamps.classes, lamps.shade, np.repeat(numbers, 2))
 
 
 def _upright(
