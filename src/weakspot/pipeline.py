@@ -29,6 +29,8 @@ from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
+from weakspot.baselines.method import spaced
+from weakspot.baselines.retrieval import GAP
 from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
@@ -416,7 +418,7 @@ class Pipeline:
         for target, stop, part in zip(targets, ends, states, strict=True):
             rows = slice(stop - len(part), stop)
             wanted = target(real_answers(dataset, train_indices)).numpy()
-            best = _apart(train_indices[np.argsort(wanted)], dataset, retrieved)
+            best = spaced(train_indices[np.argsort(wanted)], dataset.stream, dataset.time, retrieved, GAP)
             arrays = {
                 "closest": near.stacks[rows], "closest_index": near.index[rows], "mse": near.mse[rows],
                 "differing_share": near.differing_share[rows],
@@ -550,15 +552,3 @@ def _own(names: list[str]) -> list[str]:
     """Fingerprints of the user's own files among names such as ``path.py:function`` and ``path.toml``."""
     paths = [name.rpartition(":")[0] if ".py:" in name else name for name in names]
     return [file_digest(Path(path).expanduser()) for path in paths if path.endswith((".py", ".toml"))]
-
-
-def _apart(ranked: np.ndarray, dataset: StateDataset, count: int, gap: int = 20) -> np.ndarray:
-    """The first ``count`` of ``ranked`` that are at least ``gap`` decisions apart within a stream."""
-    chosen: list[int] = []
-    for index in ranked:
-        same = [c for c in chosen if dataset.stream[c] == dataset.stream[index]]
-        if all(abs(int(dataset.time[c]) - int(dataset.time[index])) >= gap for c in same):
-            chosen.append(int(index))
-        if len(chosen) == count:
-            break
-    return np.array(chosen, dtype=np.int64)

@@ -195,7 +195,7 @@ def synthesize(
         state = model.generate(x_mean + sigma * eps[active, step])
         wanted = target(perceive(state))
         energy = _missing(wanted, known, config) + config.regulariser * SearchDistribution(x_mean, sigma).kl()
-        gradient = _gradients(energy, wanted, (x_mean, x_log_sigma), target, check=step == 0)
+        gradient = gradients(energy, wanted, (x_mean, x_log_sigma), target, check=step == 0)
         for parameter, slope, (first_moment, second_moment) in zip(
             (mean, log_sigma), gradient, (moments[:2], moments[2:]), strict=True
         ):
@@ -234,10 +234,14 @@ def energy_equation(target: Target, known: Yardstick, config: SynthesisConfig) -
     return f"E = {missing} + {regulariser}, T = {target.equation}"
 
 
-def _gradients(
-    energy: PerState, wanted: PerState, inputs: tuple[Tensor, Tensor], target: Target, check: bool
+def gradients(
+    energy: PerState, wanted: PerState, inputs: tuple[Tensor, ...], target: Target, check: bool
 ) -> tuple[Tensor, ...]:
-    """Gradients of the summed energies; refuses a target through which no gradient flows."""
+    """Gradients of the summed energies in ``inputs``, of which ``wanted``, the target's values, are a part.
+
+    Raises:
+        TargetError: a gradient is not finite; or, with ``check``, none flows from the target to the first of the inputs.
+    """
     if check:
         flows = wanted.requires_grad
         if flows:
@@ -249,15 +253,15 @@ def _gradients(
                 expected="a differentiable function of the agent's scores or value",
                 todo="avoid .item(), .detach(), argmax and comparisons in the target",
             )
-    gradients = torch.autograd.grad(energy.sum(), inputs)
-    for gradient in gradients:
+    slopes = torch.autograd.grad(energy.sum(), inputs)
+    for gradient in slopes:
         if not torch.isfinite(gradient).all():
             raise TargetError(
                 f"the gradient of target {target.name!r} is not finite",
                 expected="a target with a finite slope",
                 todo="add a small constant under roots and logarithms of the target",
             )
-    return gradients
+    return slopes
 
 
 def _adam(first_moment: Tensor, second_moment: Tensor, active: Tensor, slope: Tensor, step: int) -> Tensor:

@@ -1,0 +1,79 @@
+"""Activation maximisation (Erhan et al. 2009): descends on the target in the pixels of the state, without a state model.
+
+    repeat:  d = gradient of  T(A(shown(s))) / tau + penalty(s),
+             s <- after(clip(s - step update(d) / rms(update(d)), 0, 1))
+
+with tau the target's standard deviation over the real states, as in :mod:`weakspot.synthesis`, and shown, penalty, update
+and after from one of :mod:`weakspot.baselines.pixel_regularisers`.  It starts from noise round the middle gray.  This is
+what section 4.6 of the paper compares with; figure 3 shows what comes of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from weakspot.agents.base import joined
+from weakspot.baselines.method import BACKWARD, BATCH, Cost, Found, Sources, answered
+from weakspot.baselines.pixel_regularisers import Plain
+from weakspot.errors import ConfigError
+from weakspot.synthesis import gradients, yardstick
+from weakspot.targets import Target
+from weakspot.types import State
+
+
+@dataclass(frozen=True)
+class ActivationMaximization:
+    """The descent in pixels.
+
+    Attributes:
+        regulariser: what keeps pictures smooth.
+        steps: of the descent.
+        step: root mean square that a step changes pixels by, of a range of 1.
+        start_sigma: standard deviation of the noise it starts from.
+
+    Raises:
+        ConfigError: a number is not positive.
+    """
+
+    regulariser: Plain = field(default_factory=Plain)
+    steps: int = 300
+    step: float = 0.01
+    start_sigma: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "step", "start_sigma"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
+
+    @property
+    def name(self) -> str:
+        """See :class:`weakspot.baselines.method.Method`."""
+        return f"activation maximisation, {self.regulariser.name}"
+
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+        """See :class:`weakspot.baselines.method.Method`."""
+        spec, device = sources.dataset.environment, sources.perceive.agent.device
+        generator = torch.Generator().manual_seed(seed)
+        shape = (count, spec.frames * spec.channels, spec.height, spec.width)
+        noise = 0.5 + self.start_sigma * torch.randn(shape, generator=generator)
+        tau = yardstick(target, sources.answers).scale
+        parts = [self._descend(part.to(device), sources, target, tau, generator) for part in noise.split(BATCH)]
+        output = joined([answered(sources.perceive, part) for part in parts])
+        passes = count * (self.steps * (1 + BACKWARD) + 1)
+        return Found(torch.cat(parts), output, target(output), Cost(agent=passes))
+
+    def _descend(self, state: State, sources: Sources, target: Target, tau: float, generator: torch.Generator) -> State:
+        """One batch of states to its end."""
+        regulariser = self.regulariser
+        for step in range(self.steps):
+            leaf = state.clamp(0.0, 1.0).requires_grad_()
+            wanted = target(sources.perceive(regulariser.shown(leaf, generator)))
+            energy = wanted / tau + regulariser.penalty(leaf)
+            (gradient,) = gradients(energy, wanted, (leaf,), target, check=step == 0)
+            with torch.no_grad():
+                direction = regulariser.update(gradient)
+                size = direction.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
+                state = regulariser.after((leaf - self.step * direction / size).clamp(0.0, 1.0), step)
+        return state.clamp(0.0, 1.0)

@@ -1,0 +1,39 @@
+"""Algorithm 1 of the paper (:mod:`weakspot.synthesis`) as one method among the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from weakspot.baselines.method import BACKWARD, Cost, Found, Sources
+from weakspot.dataset import as_state
+from weakspot.starts import starts
+from weakspot.synthesis import SynthesisConfig, synthesize, yardstick
+from weakspot.targets import Target
+
+ENCODED = 3
+"""Passes through the model that a candidate sample costs: it is decoded, encoded, and decoded again."""
+
+
+@dataclass(frozen=True)
+class AlgorithmOne:
+    """The search by gradients in the latent space.
+
+    Attributes:
+        config: of the search; its number of states and its seed are set by each call.
+        name: see :class:`weakspot.baselines.method.Method`.
+    """
+
+    config: SynthesisConfig = field(default_factory=SynthesisConfig)
+    name: str = "Algorithm 1"
+
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+        """See :class:`weakspot.baselines.method.Method`."""
+        config = replace(self.config, states=count, seed=seed)
+        dataset, indices = sources.dataset, sources.indices
+        begin = starts(sources.model, sources.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+        known = yardstick(target, sources.answers)
+        found = synthesize(sources.model, sources.perceive, target, begin(target), config, known)
+        steps = int(found.iterations.sum()) * (1 + BACKWARD) + count
+        tried = 0 if config.start == "prior" else max(config.candidates, count)
+        cost = Cost(model=steps + ENCODED * tried, agent=steps + tried)
+        return Found(found.state, found.output, found.target, cost)

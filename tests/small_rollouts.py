@@ -1,0 +1,74 @@
+"""Rollouts of the linear toy agent: states at random, in two rollouts, and what the agent answered to them."""
+
+import tempfile
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from toys import linear_model, linear_perceiver
+
+from weakspot.baselines.method import Sources
+from weakspot.dataset import StateDataset, as_state
+from weakspot.files import write_json
+from weakspot.pipeline import real_answers
+from weakspot.shards import FORMAT, VERSION, ShardContent, write_shard
+
+STREAMS, STEPS, FRAMES = 2, 120, 4
+LINEAR = linear_perceiver()
+
+
+def sources(perceive=LINEAR) -> Sources:
+    dataset = StateDataset.open(rollouts())
+    indices = np.arange(len(dataset))
+    indices = indices[dataset.age[indices] >= FRAMES]
+    return Sources(perceive, dataset, indices, real_answers(dataset, indices), linear_model())
+
+
+@cache
+def _place() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="rollouts-")
+
+
+@cache
+def rollouts() -> Path:
+    """The folder of the rollouts, written once."""
+    folder = Path(_place().name)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (STREAMS, STEPS, 4, 4, 3)).astype(np.uint8)
+    stacks = np.stack([frames[:, np.maximum(np.arange(STEPS) - back, 0)] for back in range(FRAMES)[::-1]], axis=2)
+    answers = LINEAR(as_state(stacks.reshape(-1, FRAMES, 4, 4, 3)))
+    actions = list(LINEAR.agent.spec.action_names)
+    write_json(
+        folder / "meta.json",
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "environment": {
+                "id": "toy",
+                "action_names": actions,
+                "frames": FRAMES,
+                "height": 4,
+                "width": 4,
+                "channels": 3,
+                "preprocessing": {},
+            },
+            "agent": asdict(LINEAR.agent.spec),
+            "config": {},
+            "streams": STREAMS,
+            "steps": STEPS,
+        },
+    )
+    nothing = np.zeros((STREAMS, STEPS), bool)
+    columns = {
+        "age": np.tile(np.arange(STEPS, dtype=np.int32), (STREAMS, 1)),
+        "terminated": nothing,
+        "truncated": nothing,
+        "reward": np.zeros((STREAMS, STEPS), np.float32),
+        "action": answers.scores.argmax(dim=1).view(STREAMS, STEPS).numpy(),
+        "scores": answers.scores.view(STREAMS, STEPS, -1).numpy(),
+        "value": torch.as_tensor(answers.value).view(STREAMS, STEPS).numpy(),
+    }
+    write_shard(folder, 0, ShardContent(0, frames, columns, {}, [b""] * STREAMS, [0] * STREAMS, ""))
+    return folder

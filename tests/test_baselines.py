@@ -1,0 +1,305 @@
+"""The other ways to find states for a target, each where the right answer is known, and all of them as one interface."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_rollouts import LINEAR, sources
+
+from weakspot.baselines import pixel_regularisers as pixels
+from weakspot.baselines.activation_maximization import ActivationMaximization
+from weakspot.baselines.algorithm_1 import AlgorithmOne
+from weakspot.baselines.highlights import Highlights, HighlightsDiv, importance, summary
+from weakspot.baselines.method import Method, spaced
+from weakspot.baselines.random_samples import RandomSamples
+from weakspot.baselines.random_search import RandomSearch
+from weakspot.baselines.retrieval import Retrieval
+from weakspot.errors import ConfigError, TargetError
+from weakspot.synthesis import SynthesisConfig
+from weakspot.targets import Target, resolve_target
+
+METHODS: list[Method] = [
+    AlgorithmOne(SynthesisConfig(steps=40, candidates=64, kept=1.0)),
+    Retrieval(),
+    RandomSamples(),
+    RandomSearch(200),
+    Highlights(),
+    HighlightsDiv(),
+    *(ActivationMaximization(regulariser, steps=8) for regulariser in pixels.EVERY),
+]
+MADE = [method for method in METHODS if not isinstance(method, (Retrieval, Highlights, HighlightsDiv))]
+
+
+def name_of(method):
+    return method.name
+
+
+def wanted(name="T-"):
+    return resolve_target(name, LINEAR.agent.spec, 5.0)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_states_answers_and_values_belong_together(method):
+    given, target = sources(), wanted("T+-")
+    found = method(given, target, 5, 0)
+    assert found.state.shape == (5, 12, 4, 4) and found.state.min() >= 0 and found.state.max() <= 1
+    torch.testing.assert_close(found.output.scores, given.perceive(found.state).scores, atol=2e-3, rtol=1e-4)
+    torch.testing.assert_close(found.target, target(found.output))
+
+
+@pytest.mark.parametrize("method", METHODS, ids=name_of)
+def test_the_same_seed_gives_the_same_states(method):
+    assert torch.equal(method(sources(), wanted(), 4, 3).state, method(sources(), wanted(), 4, 3).state)
+
+
+@pytest.mark.parametrize("method", MADE, ids=name_of)
+def test_another_seed_gives_other_states(method):
+    found = method(sources(), wanted(), 4, 3)
+    assert found.index is None
+    assert not torch.equal(found.state, method(sources(), wanted(), 4, 4).state)
+
+
+def test_methods_have_names_of_their_own():
+    assert len({method.name for method in METHODS}) == len(METHODS)
+
+
+class Counted:
+    """Counts the states that the agent is asked about, and those that gradients come back for."""
+
+    def __init__(self):
+        self.forward = self.backward = 0
+
+    def __call__(self, state):
+        self.forward += len(state)
+        if state.requires_grad:
+            state.register_hook(lambda gradient: setattr(self, "backward", self.backward + len(gradient)))
+        return LINEAR.observe(state)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method.name != "HIGHLIGHTS-DIV"], ids=name_of)
+def test_the_cost_is_what_the_agent_was_asked(method):
+    """A target's first gradient is checked, which asks for one more pass back; that is not counted."""
+    counted = Counted()
+    found = method(sources(replace(LINEAR, observe=counted)), wanted(), 4, 0)
+    checked = 4 if counted.backward else 0
+    assert found.cost.agent == counted.forward + 2 * (counted.backward - checked)
+
+
+# Retrieval
+
+
+def test_retrieval_finds_the_best_states_that_are_far_enough_apart():
+    given, target = sources(), wanted()
+    found = Retrieval(gap=10)(given, target, 3, 0)
+    values = target(given.answers).numpy()
+    time, stream = given.dataset.time[found.index], given.dataset.stream[found.index]
+    assert found.target[0] == values.min() and (np.diff(found.target.numpy()) >= 0).all()
+    for i in range(3):
+        assert all(stream[i] != stream[j] or abs(time[i] - time[j]) >= 10 for j in range(i))
+    near = (given.dataset.stream[given.indices] == stream[0]) & (np.abs(given.dataset.time[given.indices] - time[0]) < 10)
+    near |= (given.dataset.stream[given.indices] == stream[1]) & (np.abs(given.dataset.time[given.indices] - time[1]) < 10)
+    assert found.target[2] == values[~near].min()
+    torch.testing.assert_close(found.state[0], torch.from_numpy(given.dataset.stacks(found.index[:1])[0]).permute(
+        0, 3, 1, 2).flatten(0, 1) / 255.0)  # fmt: skip
+
+
+def test_too_few_states_are_said():
+    with pytest.raises(ConfigError, match="fewer states"):
+        Retrieval(gap=1000)(sources(), wanted(), 5, 0)
+    with pytest.raises(ConfigError, match="fewer states"):
+        Highlights(interval=1000)(sources(), wanted(), 5, 0)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60)), min_size=1, max_size=40),
+    st.integers(1, 9),
+    st.integers(0, 30),
+)
+def test_spaced_states_are_apart_and_none_that_is_passed_over_could_be_taken(at, count, gap):
+    stream, time = (np.array(column) for column in zip(*at, strict=True))
+    chosen = spaced(np.arange(len(at)), stream, time, count, gap)
+
+    def free(one, others):
+        return all(stream[one] != stream[other] or abs(time[one] - time[other]) >= gap for other in others)
+
+    for place, one in enumerate(chosen):
+        assert free(one, chosen[:place])
+        passed = set(range(one)) - set(chosen[:place].tolist())
+        assert not any(free(other, chosen[: np.searchsorted(chosen, other)]) for other in passed)
+    assert len(chosen) <= count
+
+
+# Random search
+
+
+def test_random_search_keeps_the_best_of_its_samples():
+    given, target = sources(), wanted()
+    found = RandomSearch(300)(given, target, 7, 5)
+    generator = torch.Generator().manual_seed(5)
+    drawn = [torch.randn(min(64, 300 - at), given.model.latent, generator=generator) for at in range(0, 300, 64)]
+    values = target(given.perceive(given.model.generate(torch.cat(drawn))))
+    torch.testing.assert_close(found.target, values.sort().values[:7])
+    with pytest.raises(ConfigError, match="at least the 7 wanted"):
+        RandomSearch(6)(given, target, 7, 0)
+
+
+def test_the_search_by_gradients_beats_the_random_one_of_the_same_cost():
+    given, target = sources(), wanted("A1")
+    ours = AlgorithmOne(SynthesisConfig(steps=150, candidates=64, enough="never", regulariser=0.01))(given, target, 8, 0)
+    random = RandomSearch(ours.cost.model)(given, target, 8, 0)
+    assert random.cost.model >= ours.cost.model
+    assert ours.target.median() < random.target.min()
+
+
+# HIGHLIGHTS
+
+
+def by_hand(important, count, interval):
+    """The algorithm as published, on one rollout."""
+    taken, wait = [], 0
+    for number, value in enumerate(important):
+        if wait:
+            wait -= 1
+        elif len(taken) < count or value > min(important[one] for one in taken):
+            if len(taken) == count:
+                taken.remove(min(taken, key=lambda one: important[one]))
+            taken.append(number)
+            wait = interval
+    return sorted(taken)
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60, unique=True), st.integers(1, 5), st.integers(0, 6))
+def test_summaries_are_those_of_the_published_algorithm(important, count, interval):
+    values = np.array(important, np.float64)
+
+    def least(taken, new):
+        return int(np.argmin(values[taken]))
+
+    assert sorted(summary(values, np.zeros(len(values)), count, interval, least)) == by_hand(important, count, interval)
+
+
+def test_a_new_rollout_is_not_passed_over():
+    values, streams = np.array([1.0, 5, 5, 9, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
+    assert sorted(summary(values, streams, 2, 4, lambda taken, new: 0)) == [0, 3]
+
+
+def test_highlights_shows_states_that_matter_whatever_the_target():
+    given = sources()
+    matters = importance(given.answers.scores.numpy())
+    found = Highlights(interval=3)(given, wanted("T-"), 6, 0)
+    spread = importance(found.output.scores.numpy())
+    assert spread.mean() > np.quantile(matters, 0.9) and (np.diff(spread) <= 0).all()
+    assert np.array_equal(found.index, Highlights(interval=3)(given, wanted("T+"), 6, 0).index)
+
+
+def test_highlights_div_shows_states_that_differ_more():
+    given = sources()
+    plain, diverse = (method(interval=3)(given, wanted(), 6, 0) for method in (Highlights, HighlightsDiv))
+
+    def least_distance(found):
+        apart = torch.cdist(found.output.vector(), found.output.vector())
+        return (apart + 1e9 * torch.eye(6)).min()
+
+    assert least_distance(diverse) > least_distance(plain)
+
+
+# Activation maximisation
+
+
+def test_pixels_of_a_linear_agent_go_where_its_weights_say():
+    """The best state for one action is 1 where its weight is positive and 0 elsewhere; gradients of one step size for all
+    pixels together get there as far as the weights are not tiny."""
+    given = sources()
+    found = ActivationMaximization(steps=400, step=0.05)(given, wanted("A1"), 3, 0)
+    weight = given.perceive.agent.weight[1].view(12, 4, 4)
+    clear = weight.abs() > 0.2 * weight.abs().mean()
+    assert torch.equal(found.state[:, clear], (weight > 0).float()[clear].expand(3, -1))
+
+
+@pytest.mark.parametrize("regulariser", pixels.EVERY, ids=name_of)
+def test_every_regulariser_still_descends(regulariser):
+    given, target = sources(), wanted("A1")
+    before, after = (ActivationMaximization(regulariser, steps=n)(given, target, 4, 0).target for n in (1, 100))
+    assert (after < before).all()
+
+
+def test_a_target_without_a_slope_is_refused():
+    flat = Target("flat", "flat", "", "", "", lambda output: output.scores.detach().sum(dim=1))
+    with pytest.raises(TargetError, match="no gradient"):
+        ActivationMaximization(steps=2)(sources(), flat, 2, 0)
+
+
+@pytest.mark.parametrize("name", ["steps", "step", "start_sigma"])
+def test_numbers_that_cannot_be_are_refused(name):
+    with pytest.raises(ConfigError, match=name):
+        ActivationMaximization(**{name: 0})
+
+
+def smooth(seed, shape=(2, 3, 7, 5)):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_total_variation_by_finite_differences():
+    state, tv = smooth(0).requires_grad_(), pixels.TotalVariation()
+    (slope,) = torch.autograd.grad(tv.penalty(state).sum(), state)
+    direction, step = smooth(1) - 0.5, 1e-5
+    ahead, back = (tv.penalty(state + sign * step * direction).sum() for sign in (1, -1))
+    torch.testing.assert_close((slope * direction).sum(), (ahead - back) / (2 * step), rtol=1e-5, atol=1e-7)
+
+
+def test_total_variation_of_a_ramp_is_its_slope():
+    ramp = torch.linspace(0, 1, 11).expand(1, 3, 6, 11)
+    torch.testing.assert_close(pixels.TotalVariation(weight=2.0).penalty(ramp), torch.tensor([0.2]), rtol=1e-3, atol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.1, 50.0), st.integers(0, 100), st.integers(2, 9), st.integers(2, 9))
+def test_a_sobolev_gradient_solves_its_equation(smoothness, seed, height, width):
+    gradient = smooth(seed, (1, 2, height, width))
+    d = pixels.SobolevGradient(smoothness=smoothness).update(gradient)
+    edged = torch.nn.functional.pad(d, (1, 1, 1, 1), mode="replicate")
+    laplace = edged[..., 2:, 1:-1] + edged[..., :-2, 1:-1] + edged[..., 1:-1, 2:] + edged[..., 1:-1, :-2] - 4 * d
+    torch.testing.assert_close(d - smoothness * laplace, gradient, atol=1e-9, rtol=1e-9)
+
+
+def test_blurring_keeps_the_mean_of_flat_pictures_and_spreads_a_point():
+    assert torch.allclose(pixels.blurred(torch.full((1, 3, 9, 9), 0.4), 1.0), torch.tensor(0.4))
+    point = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
+    point[..., 10, 10] = 1
+    spread = pixels.blurred(point, 1.5)
+    at = torch.arange(21, dtype=torch.float64) - 10
+    torch.testing.assert_close(spread.sum(), torch.tensor(1.0, dtype=torch.float64))
+    assert float((spread[0, 0] * at[:, None] ** 2).sum()) == pytest.approx(1.5**2, rel=0.03)
+
+
+def test_transformations_move_turn_and_scale():
+    """Without any of them the picture stays; each alone does what it says."""
+    generator = torch.Generator()
+    still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
+    picture = smooth(0, (1, 3, 32, 32)).float()
+    same = pixels.Transformations(**still).shown(picture, generator.manual_seed(0))
+    torch.testing.assert_close(same, picture, atol=1e-5, rtol=0)
+    flat = torch.zeros(64, 1, 33, 33)
+    flat[:, :, 16, 16] = 1.0  # a point in the middle
+    at = torch.arange(33.0) - 16
+
+    def centre(shown):
+        mass = shown.sum(dim=(2, 3)).squeeze(1)
+        return torch.stack([(shown * at[:, None]).sum(dim=(1, 2, 3)) / mass, (shown * at).sum(dim=(1, 2, 3)) / mass])
+
+    moved = centre(pixels.Transformations(**{**still, "jitter": 4.0}).shown(flat, generator.manual_seed(0)))
+    assert 2 < moved.abs().max() <= 4.01
+    turned = centre(pixels.Transformations(**{**still, "degrees": 20.0}).shown(flat, generator.manual_seed(0)))
+    assert turned.abs().max() < 1e-3  # round the middle
+    flat[:, :, 16, 26] = 1.0
+    turned = pixels.Transformations(**{**still, "degrees": 20.0}).shown(flat, generator.manual_seed(0))
+    heights = (turned * at[:, None] * (at > 4)).sum(dim=(1, 2, 3)) / (turned * (at > 4)).sum(dim=(1, 2, 3))
+    assert 2 < heights.abs().max() < 10 * np.sin(np.radians(20.5))
+    scaled = pixels.Transformations(**{**still, "scale": 0.2}).shown(flat, generator.manual_seed(0))
+    places = (scaled * at * (at > 4)).sum(dim=(1, 2, 3)) / (scaled * (at > 4)).sum(dim=(1, 2, 3))
+    assert 8.2 < places.min() < 9.5 and 10.5 < places.max() < 12.6
+    cropped = pixels.Transformations(**{**still, "crop": 0.2}).shown(torch.ones(64, 1, 8, 8), generator.manual_seed(0))
+    torch.testing.assert_close(cropped, torch.ones(64, 1, 8, 8))
