@@ -35,4 +35,9 @@ def save(figure: Figure, path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    write_figure(figure, path)
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Writes a figure as PNG."""
     write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

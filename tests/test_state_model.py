@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,16 @@ def test_training_resumes_and_ends_in_the_same_bits(played, tmp_path):
         assert torch.equal(a, b)
     losses = [json.loads(line).get("loss") for line in (tmp_path / "twice/metrics.jsonl").read_text().splitlines()]
     assert losses
+
+
+def test_a_training_that_stands_is_found_whatever_the_number_of_workers(played, tmp_path):
+    """A machine with another number of cores, or a process bound to one of them, must not throw hours away."""
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=6, prior_steps=2, workers=2, precision="float32")
+    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL))
+    alone = train(perceive, dataset, maps, replace(config, workers=1), tmp_path, chosen_recipe=FastRecipe(SMALL))
+    for a, b in zip(model.network.parameters(), alone.network.parameters(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_training_learns_more_than_the_median_frame(played, tmp_path):

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
-from weakspot.analysis import qbert_objects, seaquest_objects
+from weakspot.analysis import pong_objects, qbert_objects, seaquest_objects
 from weakspot.analysis.ball import REACH, ball_recall, is_pong
 from weakspot.analysis.recall import Recall
 from weakspot.envs.atari import RAM
@@ -36,7 +36,11 @@ small frame, the last two exclusive."""
 Finder = Callable[[Frames, np.ndarray], Windows]
 """Finds the objects of real frames (n, h, w, 3) with the emulator's memory (n, 128)."""
 
-FINDERS: dict[str, Finder] = {"Seaquest": seaquest_objects.find, "Qbert": qbert_objects.find}
+FINDERS: dict[str, Finder] = {
+    "Pong": pong_objects.find,
+    "Seaquest": seaquest_objects.find,
+    "Qbert": qbert_objects.find,
+}
 """By the title of the game."""
 
 

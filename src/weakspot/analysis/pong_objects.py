@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from weakspot.analysis.ball import BLUE, FIELD, SCREEN_HEIGHT, SCREEN_WIDTH
+from weakspot.analysis.ball import BLUE, FIELD, SCREEN_HEIGHT, SCREEN_WIDTH, positions
 from weakspot.types import Frames, Stacks
 
 PADDLES = {"left": (16, 20), "right": (140, 144)}
@@ -72,6 +72,33 @@ def pong_checks(stacks: Stacks) -> PongChecks:
     """Checks every frame of the states ``stacks`` (n, k, h, w, 3)."""
     passed = [_frame(stacks[:, i]) for i in range(stacks.shape[1])]
     return PongChecks(*(np.logical_and.reduce([frame[what] for frame in passed]) for what in range(4)))
+
+
+def find(frames: Frames, ram: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """Windows of the ball, by the emulator's memory (n, 128), and of both paddles, by their colours in real frames; see
+    :mod:`weakspot.analysis.objects`."""
+    height, width = frames.shape[1:3]
+    down, across = height / SCREEN_HEIGHT, width / SCREEN_WIDTH
+    x, y, there = positions(ram, height, width)
+    half = np.array([across, 2.0 * down])
+    centres = np.stack([x, y], axis=1)
+    boxes = np.concatenate([centres - half, centres + half], axis=1)
+    windows = {"ball": _shown(boxes, np.asarray(there))}
+    top = int(np.ceil(FIELD[0] * down))
+    field = frames[:, top : int(FIELD[1] * down)].astype(np.float64)
+    for name, side in (("own paddle", "right"), ("opponent's paddle", "left")):
+        covered = _cover(field, side, across) > THERE
+        rows, (first, last) = _longest(covered), PADDLES[side]
+        boxes = np.empty((len(frames), 4))
+        boxes[:, 0], boxes[:, 2] = first * across, last * across
+        boxes[:, 1], boxes[:, 3] = top + rows[:, 0], top + rows[:, 1] + 1
+        windows[name] = _shown(boxes, np.asarray(covered.any(axis=1)))
+    return windows
+
+
+def _shown(boxes: np.ndarray, there: np.ndarray) -> list[np.ndarray]:
+    """One box, or none, for each frame."""
+    return [boxes[i : i + int(seen)] for i, seen in enumerate(there.tolist())]
 
 
 def _frame(frames: Frames) -> tuple[np.ndarray, ...]:

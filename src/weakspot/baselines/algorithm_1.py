@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from weakspot.baselines.method import BACKWARD, Cost, Found, Sources
 from weakspot.dataset import as_state
 from weakspot.starts import starts
-from weakspot.synthesis import SynthesisConfig, synthesize, yardstick
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target
 
 ENCODED = 3
-"""Passes through the model that a candidate sample costs: it is decoded, encoded, and decoded again."""
+"""Passes through the model that a candidate sample costs: it is decoded, encoded, and decoded again.  Candidates that serve
+several targets are counted for each of them."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,17 @@ class AlgorithmOne:
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.baselines.method.Method`."""
         config = replace(self.config, states=count, seed=seed)
-        dataset, indices = sources.dataset, sources.indices
-        begin = starts(sources.model, sources.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+        begin = _begin(sources, config)
         known = yardstick(target, sources.answers)
         found = synthesize(sources.model, sources.perceive, target, begin(target), config, known)
         steps = int(found.iterations.sum()) * (1 + BACKWARD) + count
         tried = 0 if config.start == "prior" else max(config.candidates, count)
         cost = Cost(model=steps + ENCODED * tried, agent=steps + tried)
         return Found(found.state, found.output, found.target, cost)
+
+
+@lru_cache(maxsize=1)
+def _begin(sources: Sources, config: SynthesisConfig) -> Callable[[Target], SearchDistribution]:
+    """Where searches begin; the same candidates serve one target after another."""
+    dataset = sources.dataset
+    return starts(sources.model, sources.perceive, config, lambda i: as_state(dataset.stacks(i)), sources.indices)

@@ -24,7 +24,7 @@ BACKWARD = 2
 """Forward passes that a backward one counts as."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sources:
     """What methods may work with.
 

@@ -188,8 +188,8 @@ def train(
     parts = config.parts if chosen_recipe.splits_batches else 1
     made_of = digest(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
-        *(config.seed, config.held_out, str(precision), of_prior, perceive.rule, parts),
-    )
+        *(config.seed, config.held_out, str(precision), of_prior, perceive.rule),
+    )  # not of how many workers: they change the last bits only, and hours may stand here
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""Figure 1 and the appendix of the paper: for a game and its targets, four synthesised states each, as they come.
+
+    python -m experiments.figure_1_states --targets T+ T- T+- --output docs/results/pong
+    python -m experiments.figure_1_states --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors --targets T+- \
+        --name figure-4
+
+The searches have the same settings for every game, the default ones but for fewer candidates; the first four states are
+shown, none is chosen.  Figure 4 (section 4.3) is T± on the ACKTR agent of Seaquest.  Beside the pictures: how long each
+target took, and the share of the real states that it leaves behind.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.figures import write_figure
+from experiments import prepared
+from weakspot.baselines.method import Found
+from weakspot.dataset import as_stacks
+from weakspot.pipeline import real_answers
+from weakspot.progress import say
+from weakspot.targets import Target, usual_targets
+
+SHOWN = 4
+CANDIDATES = 1024
+"""Samples that the four searches begin at the best of."""
+
+
+def panel(rows: list[tuple[Target, Found]], title: str, path: Path) -> None:
+    """A row of newest frames for each target, the agent's energy under each."""
+    figure = Figure(figsize=(2.0 * SHOWN + 0.6, 2.35 * len(rows) + 0.5), layout="constrained")
+    grid = figure.subplots(len(rows), SHOWN, squeeze=False)
+    for axes, (target, found) in zip(grid, rows, strict=True):
+        for place, picture, value in zip(axes, as_stacks(found.state.cpu())[:, -1], found.target.tolist(), strict=True):
+            place.imshow(picture, interpolation="nearest")
+            place.set(xticks=[], yticks=[])
+            place.set_xlabel(f"{value:.3g}", fontsize=8, labelpad=2)
+        axes[0].set_ylabel(target.name)
+    figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
+
+
+def main() -> None:
+    arguments = prepared.parser(__doc__)
+    arguments.add_argument("--targets", nargs="+", help="as `weakspot run` takes them; T+ T- T+- and the like without")
+    arguments.add_argument("--name", default="figure-1")
+    arguments.set_defaults(candidates=CANDIDATES)
+    given = prepared.read(arguments)
+    there = prepared.prepare(given)
+    sources = there.sources(there.model(given))
+    names = given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers)
+    rows, told = [], {}
+    held = real_answers(there.dataset, there.held)
+    with prepared.on_all_cores():
+        for name in names:
+            target, started = there.target(name), time.monotonic()
+            found = given.algorithm(sources, target, SHOWN, given.seed)
+            seconds = time.monotonic() - started
+            beyond = np.mean(found.target.cpu().numpy()[:, None] < target(held).numpy()[None])
+            told[name] = {
+                "seconds": round(seconds, 1),
+                "energies": [round(value, 5) for value in found.target.tolist()],
+                "share of held-out states left behind": round(float(beyond), 4),
+            }
+            rows.append((target, found))
+            say(f"{name}: {told[name]}")
+    panel(rows, there.subject.agent.spec.name, given.output / f"{given.extra.name}.png")
+    prepared.write(given.extra.name, given, {"targets": told})
+
+
+if __name__ == "__main__":
+    main()

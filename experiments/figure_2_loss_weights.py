@@ -1,0 +1,106 @@
+"""Figure 2 of the paper: the weights of the reconstruction loss over random frames, and what they lie on.
+
+    python -m experiments.figure_2_loss_weights --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
+        --output docs/results/seaquest
+
+The weights are those of equation 2: guided backpropagation of the best score, averaged over 5x5 pixels;
+those of the newest frame.  Where the game's
+objects are known (Pong, Seaquest, Q*bert), the share of the weights within two pixels of each kind of object, over the share
+of the picture that this is: 1 for weights that are the same everywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from benchmarks.figures import write_figure
+from experiments import prepared
+from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.analysis.objects import FINDERS, Windows, finder
+from weakspot.dataset import as_state
+from weakspot.errors import ConfigError
+from weakspot.progress import say
+from weakspot.saliency import loss_weights, saliency
+
+SHOWN, NEAR = 8, 2
+"""Frames that are drawn; pixels around an object that are counted to it, as far as the average over 5x5 pixels spreads."""
+
+
+def inside(windows: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The pixels (h, w) within ``NEAR`` pixels of windows (m, 4)."""
+    covered = np.zeros((height, width), bool)
+    for left, top, right, bottom in windows:
+        rows = slice(max(int(np.floor(top)) - NEAR, 0), max(int(np.ceil(bottom)) + NEAR, 0))
+        columns = slice(max(int(np.floor(left)) - NEAR, 0), max(int(np.ceil(right)) + NEAR, 0))
+        covered[rows, columns] = True
+    return covered
+
+
+def on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Generator) -> dict[str, Any]:
+    """For each kind of object, the mean share of the weights (n, h, w) on it and of the picture, over the frames that
+    show one, and the mean of their ratio with its interval."""
+    told = {}
+    for name, places in windows.items():
+        shares = []
+        for weight, window in zip(weights, places, strict=True):
+            covered = inside(window, *weight.shape)
+            if covered.any() and weight.sum() > 0:
+                shares.append((float(weight[covered].sum() / weight.sum()), float(covered.mean())))
+        if len(shares) > 1:
+            on, area = np.array(shares).T
+            told[name] = {
+                "frames": len(shares),
+                "share of the weights": round(float(on.mean()), 4),
+                "share of the picture": round(float(area.mean()), 4),
+                "times a uniform map": bootstrap_mean(on / area, generator),
+            }
+    return told
+
+
+def panel(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> None:
+    """Frames above, their weights over them below."""
+    figure = Figure(figsize=(1.5 * len(frames), 3.4), layout="constrained")
+    grid = figure.subplots(2, len(frames))
+    for column, (frame, weight) in enumerate(zip(frames, weights, strict=True)):
+        gray = frame.mean(axis=-1)
+        grid[0, column].imshow(frame, interpolation="nearest")
+        grid[1, column].imshow(gray, cmap="gray", vmin=0, vmax=400, interpolation="nearest")
+        grid[1, column].imshow(np.sqrt(weight / weight.max()), cmap="inferno", alpha=0.75, interpolation="nearest")
+        for axes in grid[:, column]:
+            axes.set(xticks=[], yticks=[])
+    figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
+
+
+def main() -> None:
+    arguments = prepared.parser(__doc__)
+    arguments.add_argument("--states", type=int, default=500, help="random states whose weights are looked at")
+    given = prepared.read(arguments)
+    there = prepared.prepare(given)
+    dataset, generator = there.dataset, np.random.default_rng(given.seed)
+    chosen = np.sort(generator.permutation(there.held)[: given.extra.states])
+    frames = dataset.newest(chosen)
+    perceive = there.subject.perceive
+    maps = [
+        loss_weights(saliency(perceive, as_state(dataset.stacks(part)).to(perceive.agent.device)))[:, -1]
+        for part in np.array_split(chosen, -(-len(chosen) // 64))
+    ]
+    weights = torch.cat(maps).cpu().numpy()
+    find = finder(there.subject.spec.id)
+    if find is None:
+        raise ConfigError(f"the objects of {there.subject.spec.id} are not known", expected=f"one of {', '.join(FINDERS)}")
+    told = on_objects(weights, find(frames, dataset.ram[chosen]), generator)
+    for name, line in told.items():
+        say(f"{name}: {line}")
+    shown = generator.permutation(len(chosen))[:SHOWN]
+    panel(frames[shown], weights[shown], there.subject.agent.spec.name, given.output / "figure-2.png")
+    prepared.write("figure-2", given, {"objects": told, "states": len(chosen)})
+
+
+if __name__ == "__main__":
+    main()

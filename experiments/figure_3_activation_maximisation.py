@@ -1,0 +1,71 @@
+"""Figure 3, section 4.6 of the paper: activation maximisation in pixels beside Algorithm 1, for the same agent and target.
+
+    python -m experiments.figure_3_activation_maximisation --target T+ --output docs/results/pong
+
+Four states of each, as they come: pixels without any regulariser, with total variation, blurred images, blurred updates,
+Sobolev gradients, and random transformations; below them Algorithm 1 and the best real states.  Beside the pictures the
+distance to the closest training frame, the agent's answer, and the distance from real states in the agent's features.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchmarks.figures import write_figure
+from experiments import prepared
+from experiments.measures import measured, yard
+from weakspot.baselines.activation_maximization import ActivationMaximization
+from weakspot.baselines.method import Found, Method
+from weakspot.baselines.pixel_regularisers import EVERY
+from weakspot.baselines.retrieval import Retrieval
+from weakspot.dataset import as_stacks
+from weakspot.progress import say
+
+SHOWN = 4
+
+
+def panel(rows: list[tuple[str, Found, dict]], title: str, path: Path) -> None:
+    """A row for each method: the newest frames of its first states, and what is said of all of them."""
+    figure = Figure(figsize=(1.5 * SHOWN + 3.6, 1.55 * len(rows) + 0.4), layout="constrained")
+    grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False, width_ratios=[1] * SHOWN + [2])
+    for axes, (name, found, line) in zip(grid, rows, strict=True):
+        for place, picture in zip(axes, as_stacks(found.state.cpu())[:SHOWN, -1], strict=False):
+            place.imshow(picture, interpolation="nearest")
+            place.set(xticks=[], yticks=[])
+        distance = line["feature_distance"] / line["feature_distance_floor"]
+        text = (
+            f"{name}\n\ntarget: {line['target_sd']:.1f} sd beyond the mean\nclosest frame: mse {line['closest_mse']:.4f}\n"
+            f"features: {distance:.1f} of the floor"
+        )
+        axes[SHOWN].text(0.0, 0.5, text, va="center", fontsize=8)
+        axes[SHOWN].axis("off")
+    figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
+
+
+def main() -> None:
+    arguments = prepared.parser(__doc__)
+    arguments.add_argument("--target", default="T+")
+    arguments.add_argument("--states", type=int, default=16)
+    arguments.add_argument("--pixel-steps", type=int, default=300, help="of the descent in pixels")
+    given = prepared.read(arguments)
+    there = prepared.prepare(given)
+    sources, target = there.sources(there.model(given)), there.target(given.extra.target)
+    known = yard(there, given.extra.states)
+    everything: list[Method] = [ActivationMaximization(regulariser, given.extra.pixel_steps) for regulariser in EVERY]
+    everything += [given.algorithm, Retrieval()]
+    rows = []
+    with prepared.on_all_cores():
+        for method in everything:
+            found = method(sources, target, given.extra.states, given.seed)
+            rows.append((method.name, found, measured(found, target, known)[0]))
+            say(f"{method.name}: {rows[-1][2]}")
+    title = f"{there.subject.agent.spec.name}, {target.name}"
+    panel(rows, title, given.output / "figure-3.png")
+    prepared.write("figure-3", given, {"target": target.name, "methods": {name: line for name, _, line in rows}})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""What is said of the states that a method found: how far they go, how new they are, whether they could be and differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.validity import usual_distance, valid_share
+from experiments.prepared import Prepared
+from weakspot.analysis.diversity import mean_distance, vendi_score
+from weakspot.analysis.features import features, frechet
+from weakspot.analysis.intervals import wilson
+from weakspot.analysis.novelty import Closest, closest
+from weakspot.baselines.method import Found
+from weakspot.dataset import as_stacks, as_state
+from weakspot.pipeline import real_answers
+from weakspot.targets import Target
+
+MOST = 500
+"""Real states at most whose features are computed."""
+
+
+@dataclass(frozen=True)
+class Yard:
+    """What found states are held against, for one agent and its rollouts.
+
+    Attributes:
+        there: the agent and its rollouts.
+        features: of held-out real states, in random order (2n, f).
+        floor: the distance between two halves of these, of so many states as are compared.
+        width: of the Vendi score's kernel.
+    """
+
+    there: Prepared
+    features: torch.Tensor
+    floor: float
+    width: float
+
+    def feature_distance(self, made: torch.Tensor) -> float:
+        """Frechet's distance of features (n, f) from those of as many held-out states."""
+        return frechet(made, self.features[: len(made)])
+
+
+def yard(there: Prepared, count: int) -> Yard:
+    """Measures the real states, for comparisons of ``count`` states."""
+    chosen = np.random.default_rng(0).permutation(there.held)[: 2 * min(count, len(there.held) // 2)]
+    seen = features(there.subject.perceive, as_state(there.dataset.stacks(chosen)))
+    half = len(seen) // 2
+    return Yard(there, seen, frechet(seen[:half], seen[half:]), usual_distance(there.subject, there.dataset))
+
+
+def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any], Closest]:
+    """The line of one method, and the closest training state of each of its states.
+
+    The target's values are in standard deviations of those of the held-out real states, above their mean as the target
+    counts; novelty is in mean squared error and in the share of pixels that differ (section 4.8); the distance in the
+    agent's features is over its floor.
+    """
+    there = known.there
+    real = target(real_answers(there.dataset, there.held)).numpy()
+    values = found.target.detach().cpu().numpy()
+    stacks = as_stacks(found.state.detach().cpu(), there.dataset.environment.channels)
+    near = closest(stacks, there.dataset, there.trained)
+    made = features(there.subject.perceive, found.state.detach())
+    valid = valid_share(there.dataset.environment.id, found.state.detach().cpu())
+    count = len(values)
+    line: dict[str, Any] = {
+        "states": count,
+        "target_sd": round(float((real.mean() - values.mean()) / real.std()), 4),
+        "beyond_the_best_held_out": wilson(int((values < real.min()).sum()), count),
+        "closest_mse": round(float(near.mse.mean()), 6),
+        "differing_pixels": round(float(near.differing_share.mean()), 5),
+        "feature_distance": round(known.feature_distance(made), 4),
+        "feature_distance_floor": round(known.floor, 4),
+        "vendi": round(vendi_score(made, known.width), 4),
+        "mean_feature_distance": round(mean_distance(made), 4),
+        "passes": {"model": found.cost.model, "agent": found.cost.agent},
+    }
+    if valid is not None:
+        line["valid"] = wilson(round(valid * count), count)
+    return line, near

@@ -1,0 +1,97 @@
+"""Section 4.4 of the paper: states that call for each action of Seaquest, the oxygen they show, and what the agent dies of.
+
+    python -m experiments.section_4_4_actions --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
+        --output docs/results/seaquest
+
+Four states for each action, as they come, with the oxygen that each shows, read off the picture.  Beside them, of the
+rollouts: how much oxygen there is where the agent takes each action, and how many lives were lost without any.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.figures import write_figure
+from experiments import prepared
+from weakspot.analysis.intervals import bootstrap_mean, wilson
+from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.dataset import as_stacks
+from weakspot.errors import ConfigError
+from weakspot.games import is_game
+from weakspot.pipeline import real_answers
+from weakspot.progress import say
+from weakspot.types import Frames
+
+SHOWN, ACROSS = 4, 3
+"""States of an action, and actions in a row."""
+CANDIDATES = 1024
+"""Samples that the four searches for an action begin at the best of."""
+LITTLE = 0.25
+"""Of the bar; below it a submarine has to surface."""
+
+
+def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
+    """All actions, four newest frames each, with the oxygen under each."""
+    down = -(-len(actions) // ACROSS)
+    figure = Figure(figsize=(1.25 * SHOWN * ACROSS, 1.75 * down + 0.9), layout="constrained")
+    parts = figure.subfigures(down, ACROSS, squeeze=False).flatten()
+    for part, (name, frames) in zip(parts, actions.items(), strict=False):
+        part.suptitle(name, fontsize=9)
+        for axes, frame, level in zip(part.subplots(1, SHOWN), frames, oxygen(frames), strict=True):
+            axes.imshow(frame, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlabel(f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LITTLE else "black")
+    figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
+
+
+def main() -> None:
+    arguments = prepared.parser(__doc__)
+    arguments.set_defaults(candidates=CANDIDATES)
+    given = prepared.read(arguments)
+    there = prepared.prepare(given)
+    one, dataset = there.subject, there.dataset
+    if not is_game(one.spec.id, "Seaquest"):
+        raise ConfigError(f"section 4.4 with an agent of {one.spec.id}", expected="an agent of Seaquest")
+    sources = there.sources(there.model(given))
+    method = given.algorithm
+    generator = np.random.default_rng(given.seed)
+    whole = np.concatenate([there.trained, there.held])
+    taken = real_answers(dataset, whole).scores.argmax(dim=1).numpy()
+    made: dict[str, Frames] = {}
+    told: dict[str, Any] = {}
+    with prepared.on_all_cores():
+        for position, name in enumerate(one.agent.spec.action_names):
+            found = method(sources, there.target(name), SHOWN, given.seed)
+            made[name] = as_stacks(found.state.cpu())[:, -1]
+            real = whole[taken == position]
+            some = generator.permutation(real)[:500]
+            told[name] = {
+                "synthesised oxygen": [round(float(level), 3) for level in oxygen(made[name])],
+                "preferred": float((found.output.scores.argmax(dim=1) == position).float().mean()),
+                "real states": len(real),
+                "real oxygen": bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None,
+            }
+            say(f"{name}: {told[name]}")
+    lost = deaths(dataset)
+    lives = lost.out_of_oxygen + lost.hit
+    share = wilson(lost.out_of_oxygen, lives) if lives else None
+    every = oxygen(np.concatenate(list(made.values())))
+    title = f"{one.agent.spec.name}: states that call for each action"
+    if share:
+        title += f"\n{lost.out_of_oxygen} of the {lives} lives lost in its rollouts ended for want of oxygen"
+    gallery(made, title, given.output / "section-4-4.png")
+    result = {
+        "actions": told,
+        "lives lost": {"out of oxygen": lost.out_of_oxygen, "hit": lost.hit, "share out of oxygen": share},
+        "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
+    }
+    prepared.write("section-4-4", given, result)
+
+
+if __name__ == "__main__":
+    main()

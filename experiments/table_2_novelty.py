@@ -1,0 +1,103 @@
+"""Table 2 and figure 7, section 4.8 of the paper: how far synthesised states are from everything the model was trained on.
+
+    python -m experiments.table_2_novelty --states 1000 --output docs/results/pong
+
+The closest training state of each in mean squared error, over the whole training set, and in how many pixels it differs: a
+pixel differs when a colour is off by more than 25 % of its range.  The same for held-out real states, which says what any
+state of the game has.  Beside the closest state in pixels the closest one under the target.  Novelty alone is no merit, a
+blurred state is novel too: the share that passes the object checks where there are any, and the distance in the agent's
+features over its floor, stand beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.figures import save, save_picture
+from experiments import prepared
+from experiments.measures import measured, yard
+from weakspot.analysis.intervals import wilson
+from weakspot.analysis.novelty import closest
+from weakspot.dataset import as_stacks
+from weakspot.pipeline import real_answers
+from weakspot.progress import say
+from weakspot.targets import usual_targets
+
+PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
+"""Shares of states that differ in more than so many percent of their pixels; table 2."""
+SHOWN = 8
+
+
+def shares(differing: np.ndarray) -> dict[str, tuple[float, float, float]]:
+    """The line of table 2, each share with its interval."""
+    return {percent: wilson(int((differing > int(percent) / 100).sum()), len(differing)) for percent in PAPER}
+
+
+def histogram(lines: dict[str, np.ndarray], path: Path) -> None:
+    """Figure 7: how many states differ from their closest training state in how many pixels."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    bins = np.linspace(0, max(float(np.concatenate(list(lines.values())).max()), 1e-3), 41)
+    for name, differing in lines.items():
+        axes.hist(100 * differing, bins=list(100 * bins), histtype="step", density=True, label=name)
+    axes.set(xlabel="percent of pixels that differ from the closest training state", ylabel="density")
+    save(figure, path)
+
+
+def main() -> None:
+    arguments = prepared.parser(__doc__)
+    arguments.add_argument("--targets", nargs="+")
+    arguments.add_argument("--states", type=int, default=1000, help="synthesised states for all targets together")
+    given = prepared.read(arguments)
+    there = prepared.prepare(given)
+    sources = there.sources(there.model(given))
+    names = list(given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers))
+    each = -(-given.extra.states // len(names))
+    known, told, differing = yard(there, each), {}, []
+    answers = real_answers(there.dataset, there.trained)
+    pictures = []
+    with prepared.on_all_cores():
+        for name in names:
+            target = there.target(name)
+            found = given.algorithm(sources, target, each, given.seed)
+            line, near = measured(found, target, known)
+            differing.append(near.differing_share)
+            values = target(answers).numpy()
+            alike = there.trained[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
+            rows = [as_stacks(found.state.cpu())[:SHOWN, -1], near.stacks[:SHOWN, -1], there.dataset.stacks(alike)[:, -1]]
+            pictures += rows
+            told[name] = line | {"differing": shares(near.differing_share)}
+            say(f"{name}: {told[name]}")
+        chosen = np.random.default_rng(given.seed).permutation(there.held)[: len(names) * each]
+        started = time.monotonic()
+        real = closest(there.dataset.stacks(chosen), there.dataset, there.trained)
+        seconds = time.monotonic() - started
+    every = np.concatenate(differing)
+    result: dict[str, Any] = {
+        "targets": told,
+        "table 2": {"paper": PAPER, "synthesised": shares(every), "held-out real states": shares(real.differing_share)},
+        "median differing": {"synthesised": float(np.median(every)), "real": float(np.median(real.differing_share))},
+        "nearest neighbours": {"of": len(chosen), "among": len(there.trained), "seconds": round(seconds, 1)},
+    }
+    histogram({"synthesised": every, "held-out real states": real.differing_share}, given.output / "figure-7.png")
+    save_picture(strips(pictures), given.output / "table-2.png")
+    prepared.write("table-2", given, result)
+
+
+def strips(rows: list[np.ndarray]) -> np.ndarray:
+    """Rows of pictures (n, h, w, 3): for each target the synthesised states, the closest training state of each, and the
+    training state that the target likes as much."""
+    lines = []
+    for pictures in rows:
+        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in pictures]
+        lines.append(np.concatenate(framed, axis=1))
+    return np.concatenate(lines, axis=0).repeat(2, axis=0).repeat(2, axis=1)
+
+
+if __name__ == "__main__":
+    main()

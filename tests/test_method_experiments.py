@@ -1,0 +1,223 @@
+"""The experiments of the paper's tables and figures, each on a tiny budget, and their parts where the answer is known."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="the figures need it")
+
+from experiments import (
+    baselines,
+    figure_1_states,
+    figure_2_loss_weights,
+    figure_3_activation_maximisation,
+    figure_8_distributions,
+    prepared,
+    section_4_4_actions,
+    table_1_loss_study,
+    table_2_novelty,
+)
+from weakspot.analysis.objects import finder
+from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import ConfigError
+
+AGENTS = Path(__file__).with_name("tiny_agent.py")
+TINY = ["--frames", "640", "--budget", "0.03", "--candidates", "16", "--steps", "3"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Rollouts and models that all experiments share, one folder a game."""
+    return {game: tmp_path_factory.mktemp(game) for game in ("pong", "seaquest")}
+
+
+def run(module, monkeypatch, folders, output, *arguments, game="pong"):
+    agent = f"{AGENTS}:{'pong' if game == 'pong' else 'eighteen_actions'}"
+    place = ["--agent", agent, "--environment", game, "--folder", str(folders[game]), "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", [f"{module.__name__.split('.')[-1]}.py", *place, *TINY, *arguments])
+    module.main()
+
+
+def told(output: Path, name: str) -> dict:
+    record = json.loads((output / f"{name}.json").read_text())
+    assert record["command"].startswith("python -m experiments.") and str(output) not in record["command"]
+    assert record["settings"]["seed"] == 0 and "torch" in record["versions"]
+    picture = output / f"{name}.png"
+    assert not picture.exists() or cv2.imread(str(picture)).std() > 5
+    return record
+
+
+def test_figure_1(folders, tmp_path, monkeypatch):
+    run(figure_1_states, monkeypatch, folders, tmp_path, "--targets", "T-", "RIGHT", "--name", "figure-4")
+    found = told(tmp_path, "figure-4")["targets"]
+    assert list(found) == ["T-", "RIGHT"] and all(len(line["energies"]) == 4 for line in found.values())
+    assert (tmp_path / "figure-4.png").exists()
+
+
+def test_figure_2(folders, tmp_path, monkeypatch):
+    run(figure_2_loss_weights, monkeypatch, folders, tmp_path, "--states", "30")
+    found = told(tmp_path, "figure-2")["objects"]
+    assert {"own paddle", "opponent's paddle"} <= set(found) <= {"ball", "own paddle", "opponent's paddle"}
+    for line in found.values():
+        mean, low, high = line["times a uniform map"]
+        assert low <= mean <= high and 0 < line["share of the picture"] < 0.1
+
+
+def test_weights_on_objects_are_shares():
+    weights, windows = np.full((3, 10, 10), 0.01), {"thing": [np.array([[4.0, 4.0, 6.0, 6.0]])] * 2 + [np.zeros((0, 4))]}
+    line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
+    assert line["frames"] == 2 and line["share of the picture"] == pytest.approx(0.36)  # two pixels around it: 6 by 6
+    assert line["times a uniform map"] == pytest.approx((1.0, 1.0, 1.0))
+    weights[:2] = 0
+    weights[:2, 5, 5] = 1
+    line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
+    assert line["share of the weights"] == 1.0 and line["times a uniform map"][0] == pytest.approx(1 / 0.36)
+    edge = figure_2_loss_weights.inside(np.array([[-5.0, -5.0, 1.0, 1.0]]), 10, 10)
+    assert edge.sum() == 9, "a window may reach out of the picture"
+
+
+def test_figure_3(folders, tmp_path, monkeypatch):
+    run(figure_3_activation_maximisation, monkeypatch, folders, tmp_path, "--states", "4", "--pixel-steps", "3")
+    found = told(tmp_path, "figure-3")["methods"]
+    assert len(found) == 8 and found["retrieval"]["closest_mse"] == 0
+    noise = found["activation maximisation, no regulariser"]
+    assert noise["closest_mse"] > 0.01 and noise["differing_pixels"] > 0.5
+
+
+def test_baselines(folders, tmp_path, monkeypatch):
+    run(baselines, monkeypatch, folders, tmp_path, "--targets", "T-", "--states", "4", "--pixel-steps", "2")
+    found = told(tmp_path, "baselines")["targets"]["T-"]
+    assert len(found) == 8 and all(line["states"] == 4 for line in found.values())
+    assert found["random search"]["passes"]["model"] >= found["Algorithm 1"]["passes"]["model"]
+    assert found["random search"]["target_sd"] >= found["random samples"]["target_sd"]
+    assert found["retrieval"]["differing_pixels"] == 0 and found["retrieval"]["valid"][0] > 0.5
+
+
+def test_table_2_and_figure_7(folders, tmp_path, monkeypatch):
+    run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "T+", "--states", "16")
+    found = told(tmp_path, "table-2")
+    assert (tmp_path / "figure-7.png").exists() and (tmp_path / "table-2.png").exists()
+    line = found["table 2"]["synthesised"]
+    assert [line[percent][0] for percent in line] == sorted((line[percent][0] for percent in line), reverse=True)
+    assert found["nearest neighbours"]["of"] == 16
+
+
+def test_shares_of_table_2_count_what_differs_in_more_than_so_many_percent():
+    line = table_2_novelty.shares(np.array([0.05, 0.10, 0.11, 0.35, 0.9]))
+    assert [round(line[percent][0], 2) for percent in ("10", "20", "30", "50", "70")] == [0.6, 0.4, 0.4, 0.2, 0.2]
+
+
+def test_figure_8(folders, tmp_path, monkeypatch):
+    run(figure_8_distributions, monkeypatch, folders, tmp_path, "--targets", "T-", "--states", "6")
+    found = told(tmp_path, "figure-8")["targets"]["T-"]
+    assert set(found) == {"held-out real states", "random samples", "retrieval", "Algorithm 1"}
+    best = found["held-out real states"]["best"]
+    assert (found["retrieval"]["mean"] < best) <= (found["retrieval"]["beyond the best held-out state"][0] > 0)
+
+
+def test_table_1(folders, tmp_path, monkeypatch):
+    """Everything is there already the second time: nothing is trained again."""
+    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--columns", "VAE", "fast")
+    found = told(tmp_path, "table-1")
+    assert found["paper"]["full"] == 14 and set(found["columns"]) == {"agent", "VAE", "fast"}
+    models = {path: path.stat().st_mtime for path in folders["pong"].rglob("model.safetensors")}
+    assert len(models) == 2
+    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--columns", "fast")
+    assert models == {path: path.stat().st_mtime for path in models}
+    assert told(tmp_path, "table-1")["columns"]["fast"] == found["columns"]["fast"]
+
+
+def test_section_4_4(folders, tmp_path, monkeypatch):
+    run(section_4_4_actions, monkeypatch, folders, tmp_path, game="seaquest")
+    found = told(tmp_path, "section-4-4")
+    assert len(found["actions"]) == 18
+    assert all(0 <= level <= 1 for line in found["actions"].values() for level in line["synthesised oxygen"])
+    with pytest.raises(ConfigError, match="an agent of Seaquest"):
+        run(section_4_4_actions, monkeypatch, folders, tmp_path, game="pong")
+
+
+def test_commands_that_are_written_down_hold_no_paths_of_this_machine():
+    words = ["--agent", "/home/me/acktr.safetensors", "--folder", "/tmp/x", "--seed", "3", "--output", "out"]
+    assert prepared._without_folders(words) == ["--agent", "FOLDER/acktr.safetensors", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def dives():
+    """Newest frames, memory and lost lives of a submarine that dives and stays below."""
+    environment = AtariEnvironment(AtariConfig("seaquest"))
+    down = environment.spec.action_names.index("DOWN")
+    frames, memory, lost = [], [], []
+    step = environment.reset(1)
+    for _ in range(900):
+        frames.append(step.frame.copy())
+        memory.append(step.ram.copy())
+        step = environment.step(down)
+        lost.append(step.life_lost)
+        if step.terminated or step.truncated:
+            step = environment.reset()
+    return np.stack(frames), np.stack(memory), np.array(lost)
+
+
+def test_oxygen_of_a_picture_is_that_of_the_memory(dives):
+    frames, memory, _ = dives
+    level = memory[:, 102] / 64
+    shown = level > 0
+    assert shown.sum() > 200 and np.ptp(level[shown]) > 0.9
+    assert np.abs(oxygen(frames) - level)[shown].max() < 0.08
+
+
+class Rollouts:
+    """Two rollouts: in the first a life is lost for want of oxygen, in the second one is hit."""
+
+    stream = np.repeat([0, 1], 6)
+    time = np.tile(np.arange(6), 2)
+    ram = np.zeros((12, 128), np.uint8)
+    ram[:, 102] = [9, 5, 2, 0, 0, 0, 50, 49, 48, 0, 0, 64]
+    life_lost = np.array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1], bool)
+
+
+def test_what_a_submarine_died_of():
+    told = deaths(Rollouts())
+    assert (told.out_of_oxygen, told.hit) == (1, 2)
+
+
+def test_a_submarine_that_stays_below_dies_for_want_of_oxygen(dives):
+    frames, memory, lost = dives
+
+    class Dived(Rollouts):
+        stream, time = np.zeros(len(frames), int), np.arange(len(frames))
+        ram, life_lost = memory, lost
+
+    told = deaths(Dived())
+    assert told.out_of_oxygen >= 1 and told.out_of_oxygen + told.hit == lost.sum()
+
+
+def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():
+    environment = AtariEnvironment(AtariConfig("pong"))
+    rng, frames, memory = np.random.default_rng(0), [], []
+    step = environment.reset(1)
+    for _ in range(400):
+        frames.append(step.frame.copy())
+        memory.append(step.ram.copy())
+        step = environment.step(int(rng.integers(6)))
+    pictures = np.stack(frames)
+    find = finder("PongNoFrameskip-v4")
+    assert find is not None
+    windows = find(pictures, np.stack(memory))
+    wanted = {"ball": (236, 236, 236), "own paddle": (92, 186, 92), "opponent's paddle": (213, 130, 74)}
+    assert set(windows) == set(wanted)
+    for name, colour in wanted.items():
+        off = []
+        for picture, places in zip(pictures, windows[name], strict=True):
+            for left, top, right, bottom in places:
+                part = picture[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))].astype(float)
+                off.append(np.abs(part - colour).max(axis=-1).min())
+        assert len(off) > 100 and np.median(off) < (90 if name == "ball" else 30), name
+    assert all(len(places) <= 1 for kind in windows.values() for places in kind)
