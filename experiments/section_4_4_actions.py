@@ -77,7 +77,8 @@ def main() -> None:
                 "real oxygen": bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None,
             }
             say(f"{name}: {told[name]}")
-    lost = deaths(dataset)
+    order = np.lexsort((dataset.time, dataset.stream))
+    lost = deaths(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
     lives = lost.out_of_oxygen + lost.hit
     share = wilson(lost.out_of_oxygen, lives) if lives else None
     every = oxygen(np.concatenate(list(made.values())))

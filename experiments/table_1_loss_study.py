@@ -9,7 +9,6 @@ the same seeds.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from experiments import prepared
@@ -30,11 +29,12 @@ PAPER = {
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--episodes", type=int, default=20)
+    arguments.add_argument("--longest", type=int, default=GogglesConfig().longest, help="decisions of an episode, at most")
     arguments.add_argument("--columns", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     given = prepared.read(arguments)
     there = prepared.prepare(given)
     one = there.subject
-    config = replace(GogglesConfig(), episodes=given.extra.episodes)
+    config = GogglesConfig(episodes=given.extra.episodes, longest=given.extra.longest)
     columns: dict[str, Any] = {}
     for name in given.extra.columns:
         model = there.model(given, RECIPES[name])

@@ -19,6 +19,7 @@ from experiments import (
     figure_3_activation_maximisation,
     figure_8_distributions,
     prepared,
+    results,
     section_4_4_actions,
     table_1_loss_study,
     table_2_novelty,
@@ -124,12 +125,12 @@ def test_figure_8(folders, tmp_path, monkeypatch):
 
 def test_table_1(folders, tmp_path, monkeypatch):
     """Everything is there already the second time: nothing is trained again."""
-    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--columns", "VAE", "fast")
+    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--longest", "40", "--columns", "VAE", "fast")
     found = told(tmp_path, "table-1")
     assert found["paper"]["full"] == 14 and set(found["columns"]) == {"agent", "VAE", "fast"}
     models = {path: path.stat().st_mtime for path in folders["pong"].rglob("model.safetensors")}
     assert len(models) == 2
-    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--columns", "fast")
+    run(table_1_loss_study, monkeypatch, folders, tmp_path, "--episodes", "1", "--longest", "40", "--columns", "fast")
     assert models == {path: path.stat().st_mtime for path in models}
     assert told(tmp_path, "table-1")["columns"]["fast"] == found["columns"]["fast"]
 
@@ -141,6 +142,37 @@ def test_section_4_4(folders, tmp_path, monkeypatch):
     assert all(0 <= level <= 1 for line in found["actions"].values() for level in line["synthesised oxygen"])
     with pytest.raises(ConfigError, match="an agent of Seaquest"):
         run(section_4_4_actions, monkeypatch, folders, tmp_path, game="pong")
+
+
+def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
+    place = tmp_path / "results" / "pong"
+    place.mkdir(parents=True)
+    run(figure_2_loss_weights, monkeypatch, folders, place, "--states", "30")
+    run(figure_8_distributions, monkeypatch, folders, place, "--targets", "T-", "--states", "4")
+    record = json.loads((place / "figure-8.json").read_text())
+    monkeypatch.setattr(sys, "argv", ["x", "--results", str(tmp_path / "results"), "--page", str(tmp_path / "results.md")])
+    results.main()
+    page = (tmp_path / "results.md").read_text()
+    assert "## Figure 2" in page and "## Figure 8" in page and "## Table 1" not in page
+    assert "(results/pong/figure-2.png)" in page and "python -m experiments.figure_8_distributions" in page
+    best = record["targets"]["T-"]["Algorithm 1"]["mean"]
+    assert f"| pong | T- | Algorithm 1 | {results._cell(best)} |" in page
+    (place / "table-1.json").write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        results.main()
+
+
+def test_table_1_of_the_page_has_the_papers_numbers_beside_ours(tmp_path):
+    place = tmp_path / "pong"
+    place.mkdir()
+    told = {"mean": 3.0, "low": 1.0, "high": 5.0}
+    versions = {"torch": "2"}
+    settings = {"frames": 10, "budget_cpu_minutes": 1.0, "seed": 0}
+    record = {"columns": {"agent": told, "fast": told}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
+    (place / "table-1.json").write_text(json.dumps(record | {"versions": versions, "settings": settings}))
+    lines = results.table_1(tmp_path).splitlines()
+    assert lines[2] == "| pong, paper's agent | 14 | -8 | 4 | 14 |  |"
+    assert lines[3] == "| pong, here | 3 (1 to 5) |  |  |  | 3 (1 to 5) |"
 
 
 def test_commands_that_are_written_down_hold_no_paths_of_this_machine():
@@ -173,30 +205,22 @@ def test_oxygen_of_a_picture_is_that_of_the_memory(dives):
     assert np.abs(oxygen(frames) - level)[shown].max() < 0.08
 
 
-class Rollouts:
-    """Two rollouts: in the first a life is lost for want of oxygen, in the second one is hit."""
-
-    stream = np.repeat([0, 1], 6)
-    time = np.tile(np.arange(6), 2)
-    ram = np.zeros((12, 128), np.uint8)
-    ram[:, 102] = [9, 5, 2, 0, 0, 0, 50, 49, 48, 0, 0, 64]
-    life_lost = np.array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1], bool)
-
-
 def test_what_a_submarine_died_of():
-    told = deaths(Rollouts())
+    """Of two rollouts: in the first a life is lost for want of oxygen, in the second two are by a hit."""
+    stream, ram = np.repeat([0, 1], 6), np.zeros((12, 128), np.uint8)
+    ram[:, 102] = [9, 5, 2, 0, 0, 0, 50, 49, 48, 0, 0, 64]
+    lost = np.array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1], bool)
+    told = deaths(ram, lost, stream)
     assert (told.out_of_oxygen, told.hit) == (1, 2)
 
 
-def test_a_submarine_that_stays_below_dies_for_want_of_oxygen(dives):
-    frames, memory, lost = dives
-
-    class Dived(Rollouts):
-        stream, time = np.zeros(len(frames), int), np.arange(len(frames))
-        ram, life_lost = memory, lost
-
-    told = deaths(Dived())
-    assert told.out_of_oxygen >= 1 and told.out_of_oxygen + told.hit == lost.sum()
+def test_a_submarine_that_sits_on_the_ground_is_hit_long_before_its_oxygen_ends(dives):
+    """The bar is emptied then, too; that is no want of oxygen."""
+    _, memory, lost = dives
+    ends = np.flatnonzero(lost)
+    assert (memory[ends, 102] == 0).all()
+    told = deaths(memory, lost, np.zeros(len(lost), int))
+    assert (told.out_of_oxygen, told.hit) == (0, len(ends)) and len(ends) > 3
 
 
 def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():

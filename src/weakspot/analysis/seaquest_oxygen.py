@@ -17,7 +17,6 @@ from jaxtyping import Float
 
 from weakspot.analysis.ball import SCREEN_HEIGHT, SCREEN_WIDTH
 from weakspot.analysis.seaquest_objects import OXYGEN, OXYGEN_HEIGHT, OXYGEN_PLACE, OXYGEN_WIDTH
-from weakspot.dataset import StateDataset
 from weakspot.types import Frames
 
 BROWN = 163.0 - 21.0
@@ -51,18 +50,21 @@ class Deaths:
     hit: int
 
 
-def deaths(dataset: StateDataset) -> Deaths:
-    """Counts the lives that were lost in the rollouts.
+def deaths(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> Deaths:
+    """Counts the lives that were lost in rollouts.
 
     The bar is emptied while the submarine sinks, so what counts is what was left of the oxygen when it was last above 0.
     Lives that were lost before a rollout has shown any oxygen are left out.
+
+    Args:
+        ram: the emulator's memory (n, 128), in the order of time within each rollout.
+        life_lost: whether a life was lost there (n,).
+        stream: which rollout each belongs to (n,).
     """
     left = []
-    for stream in np.unique(dataset.stream):
-        rows = np.flatnonzero(dataset.stream == stream)
-        rows = rows[np.argsort(dataset.time[rows])]
-        level, lost = dataset.ram[rows, OXYGEN].astype(int), dataset.life_lost[rows]
-        last = np.maximum.accumulate(np.where(level > 0, np.arange(len(rows)), -1))  # when there was oxygen last
+    for one in np.unique(stream):
+        level, lost = ram[stream == one, OXYGEN].astype(int), life_lost[stream == one]
+        last = np.maximum.accumulate(np.where(level > 0, np.arange(len(level)), -1))  # when there was oxygen last
         left += [level[last[end]] for end in np.flatnonzero(lost) if last[end] >= 0]
     none = int((np.array(left, dtype=int) <= NEARLY_NONE).sum())
     return Deaths(none, len(left) - none)
