@@ -1,0 +1,88 @@
+"""The targets that docs/targets.md shows, by their files, where the answer is known."""
+
+import importlib.util
+import math
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from toys import LinearAgent
+
+from weakspot.agents.base import AgentOutput
+from weakspot.agents.load import load_agent
+from weakspot.targets import resolve_target
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+PAGE = (EXAMPLES.parent / "targets.md").read_text()
+AGENTS = os.environ.get("WEAKSPOT_AGENTS")
+
+
+def target(name):
+    return resolve_target(f"{EXAMPLES / 'targets.py'}:{name}", LinearAgent().spec, 1.0)
+
+
+def pair(*agents, **settings):
+    spec = importlib.util.spec_from_file_location("disagreement", EXAMPLES / "disagreement.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Pair(*agents, **settings)
+
+
+def answers(scores, value=None):
+    return AgentOutput(torch.tensor(scores), None if value is None else torch.tensor(value))
+
+
+def test_what_the_page_shows_is_what_the_files_hold():
+    for block in PAGE.split("```python\n")[1:]:
+        lines = block.split("```")[0].strip().splitlines()
+        text = (EXAMPLES / "targets.py").read_text()
+        assert all(line in text for line in lines), lines
+
+
+def test_unsure_is_minus_the_entropy():
+    energies = target("unsure")(answers([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0], [5.0, 5.0, -100.0, -100.0]]))
+    torch.testing.assert_close(energies, torch.tensor([-math.log(4), 0.0, -math.log(2)]))
+
+
+def test_hopeful_but_unsure_wants_both():
+    scores = [[0.0, 0.0], [0.0, 0.0], [50.0, 0.0]]
+    energies = target("hopeful_but_unsure")(answers(scores, [3.0, -3.0, 3.0]))
+    torch.testing.assert_close(energies, torch.tensor([-3 * math.log(2), 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("name", ["unsure", "hopeful_but_unsure"])
+def test_they_can_be_descended_on(name):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(4, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    value = (1 + torch.rand(4, generator=generator, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda s, v: target(name).energy(AgentOutput(s, v)), (scores, value))
+
+
+def test_an_agent_agrees_with_itself_and_plays_as_the_first():
+    one, other = LinearAgent(seed=0), LinearAgent(seed=1)
+    observation = torch.rand(5, 12, 4, 4)
+    scores, apart = pair(one, one, sharpness=5.0)(observation)
+    torch.testing.assert_close(apart, torch.zeros(5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(scores.argmax(1), one(observation).scores.argmax(1))
+    ahead, back = pair(one, other)(observation)[1], pair(other, one)(observation)[1]
+    torch.testing.assert_close(ahead, back)
+    assert (ahead > 0).all() and (ahead < math.log(2)).all()
+
+
+def test_greedy_agents_disagree_by_a_bit_or_not_at_all():
+    one, other = LinearAgent(seed=0), LinearAgent(seed=1)
+    observation = torch.rand(40, 12, 4, 4, generator=torch.Generator().manual_seed(0))
+    differ = one(observation).scores.argmax(1) != other(observation).scores.argmax(1)
+    assert 0 < differ.sum() < 40
+    apart = pair(one, other, sharpness=1e6)(observation)[1]
+    torch.testing.assert_close(apart, math.log(2) * differ.float(), atol=1e-3, rtol=0)
+
+
+@pytest.mark.skipif(not AGENTS, reason="WEAKSPOT_AGENTS names no folder with the published ACKTR agents")
+def test_two_real_agents_are_one(monkeypatch):
+    monkeypatch.setenv("SECOND", str(Path(AGENTS or "") / "acktr_PongNoFrameskip-v4.safetensors"))
+    agent = load_agent(f"{EXAMPLES / 'disagreement.py'}:pong", environment="PongNoFrameskip-v4")
+    output = agent(torch.rand(3, 4, 84, 84) * 255)
+    assert output.scores.shape == (3, 6) and output.value.shape == (3,)
+    assert (output.value >= 0).all() and (output.value <= math.log(2) + 1e-6).all()
