@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from weakspot.envs.driving import pedestrians, signals
 from weakspot.envs.driving import traffic as traffic_rules
 from weakspot.envs.driving.bicycle import BRAKE, DRAG, MOST_SIDEWAYS, MOST_SPEED, WHEELBASE, Car, drive, steer_limit
-from weakspot.envs.driving.lanes import build_lanes
+from weakspot.envs.driving.lanes import LEFT, RIGHT, STRAIGHT, build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
 from weakspot.envs.driving.pedestrians import BODY_RADIUS, CROSS, TO_KERB, WAIT, Behaviour
 from weakspot.envs.driving.town import TownConfig, build_town
@@ -490,6 +490,121 @@ def test_cars_that_can_stop_for_amber_do():
         amber[axis, column, row] = signals.AMBER
         traffic = replace(world.state.traffic, along=np.array([length - gap]))
         assert traffic_rules.must_stop(traffic, lanes, amber)[0] == stops
+
+
+# -- traffic, rule by rule, on streets with nobody else
+
+
+CROSSROADS = build_lanes(build_town(TownConfig(seed=0, blocks=(2, 2))))
+ALL_GREEN = np.full((2, 3, 3), signals.GREEN)
+NOBODY = traffic_rules.Obstacles(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
+
+
+def into_the_middle(heading):
+    """The lane that leads to the crossroads in the middle with a heading."""
+    lanes = CROSSROADS
+    leads = (lanes.intersection[: lanes.straight] == 1).all(axis=1) & (lanes.begins[: lanes.straight] == heading)
+    (lane,) = np.flatnonzero(leads)
+    return int(lane)
+
+
+def turn(lane, bend):
+    """The connector that goes on from a lane with a bend."""
+    (connector,) = [after for after in CROSSROADS.successors[lane] if after >= 0 and CROSSROADS.bend[after] == bend]
+    return int(connector)
+
+
+def cars(*each):
+    """Cars, each by its lane, metres along it (from its end, where they are negative), speed and next lane."""
+    lane, along, speed, after = (np.array(column) for column in zip(*each, strict=True))
+    along = np.where(along < 0, CROSSROADS.length[lane] + along, along).astype(float)
+    return traffic_rules.Traffic(lane, along, speed.astype(float), after, np.ones(len(lane)))
+
+
+def driven(traffic, seconds, lights=ALL_GREEN):
+    """The same cars step by step."""
+    generator, states = np.random.default_rng(0), [traffic]
+    for _ in range(round(seconds / SECONDS)):
+        here = CROSSROADS.pose(states[-1].lane, states[-1].along)[0]
+        states.append(traffic_rules.move(states[-1], CROSSROADS, lights, here, NOBODY, SECONDS, generator))
+    return states
+
+
+def test_who_turns_left_waits_for_those_who_come_towards_him():
+    east, west, north = (into_the_middle(heading) for heading in (0, 2, 1))
+    left = (east, -3.0, 4.0, turn(east, LEFT))
+
+    def waits(*other, lights=ALL_GREEN):
+        return bool(traffic_rules.must_stop(cars(left, other), CROSSROADS, lights)[0])
+
+    near, far = -20.0, -60.0
+    assert waits(west, near, 9.0, turn(west, STRAIGHT)) and waits(west, near, 9.0, turn(west, RIGHT))
+    assert not waits(west, near, 9.0, turn(west, LEFT)), "two who turn left pass each other"
+    assert not waits(west, far, 9.0, turn(west, STRAIGHT)), "there is time"
+    assert not waits(north, near, 9.0, turn(north, STRAIGHT)), "nobody comes towards him"
+    for bend in (STRAIGHT, RIGHT):
+        ahead = (east, -3.0, 4.0, turn(east, bend))
+        assert not traffic_rules.must_stop(cars(ahead, (west, near, 9.0, turn(west, STRAIGHT))), CROSSROADS, ALL_GREEN)[0]
+
+
+def test_who_waits_to_turn_left_goes_when_the_others_are_by():
+    east, west = into_the_middle(0), into_the_middle(2)
+    states = driven(cars((east, -6.0, 3.0, turn(east, LEFT)), (west, -25.0, 9.0, turn(west, STRAIGHT))), 15)
+    turned = next(i for i, state in enumerate(states) if state.lane[0] != east)
+    passed = next(i for i, state in enumerate(states) if state.lane[1] not in (west, turn(west, STRAIGHT)))
+    assert passed - 3 < turned < passed + 60
+
+
+def test_nobody_enters_an_intersection_that_he_could_not_leave():
+    east = into_the_middle(0)
+    connector = turn(east, STRAIGHT)
+    beyond = int(CROSSROADS.successors[connector, 0])
+    waiting = (east, -3.0, 4.0, connector)
+
+    def stops(along, speed):
+        there = (beyond, along, speed, int(CROSSROADS.successors[beyond, 0]))
+        return bool(traffic_rules.must_stop(cars(waiting, there), CROSSROADS, ALL_GREEN)[0])
+
+    assert stops(3.0, 0.0) and stops(6.0, 1.0)
+    assert not stops(3.0, 8.0), "it moves on"
+    assert not stops(30.0, 0.0), "there is room behind it"
+    jam = (beyond, 3.0, 0.0, int(CROSSROADS.successors[beyond, 0]))
+    for _ in range(80):
+        both = cars(waiting, jam)
+        here = CROSSROADS.pose(both.lane, both.along)[0]
+        moved = traffic_rules.move(both, CROSSROADS, ALL_GREEN, here, NOBODY, SECONDS, np.random.default_rng(0))
+        waiting = (int(moved.lane[0]), float(moved.along[0]), float(moved.speed[0]), connector)
+        assert waiting[0] == east
+    assert waiting[2] < 0.1
+
+
+@pytest.mark.parametrize("bend", [LEFT, RIGHT])
+def test_cars_are_slow_in_bends(bend):
+    east = into_the_middle(0)
+    states = driven(cars((east, -60.0, 10.0, turn(east, bend))), 20)
+    inside = [float(state.speed[0]) for state in states if CROSSROADS.bend[state.lane[0]] == bend]
+    assert len(inside) > 5 and max(inside) < 1.3 * traffic_rules.TURN_SPEED
+    straight = driven(cars((east, -60.0, 10.0, turn(east, STRAIGHT))), 20)
+    assert max(float(state.speed[0]) for state in straight) > 1.8 * traffic_rules.TURN_SPEED
+
+
+@pytest.mark.parametrize("pace", [0.0, 4.0, 8.0])
+def test_cars_keep_their_distance(pace):
+    """Behind a car of any pace they end at the distance of the intelligent driver model, and never come nearer than half of
+    what they keep while standing."""
+    east = into_the_middle(0)
+    after, ahead, along, speed = turn(east, STRAIGHT), 78.0, 40.0, 10.0
+    gaps = []
+    for _ in range(400):  # in the frame of the car ahead
+        both = cars((east, along, speed, after), (east, ahead, pace, after))
+        gap, of_leader = traffic_rules._leader(both, CROSSROADS)
+        gaps.append(float(gap[0]))
+        push = max(float(traffic_rules._follow(both.speed, gap, of_leader)[0]), -traffic_rules.HARDEST)
+        along += (speed - pace) * SECONDS
+        speed = max(speed + push * SECONDS, 0.0)
+    assert min(gaps) > traffic_rules.STANDING_GAP / 2
+    wanted = traffic_rules.STANDING_GAP + pace * traffic_rules.HEADWAY
+    assert gaps[-1] == pytest.approx(wanted / math.sqrt(1 - (pace / traffic_rules.CRUISE) ** 4), rel=0.12)
 
 
 def test_as_many_cars_as_a_town_takes_get_on():
