@@ -22,6 +22,7 @@ from weakspot.envs.driving.env import ACTIONS, DriveEnv
 from weakspot.envs.driving.pedestrians import Behaviour
 from weakspot.errors import ConfigError, SnapshotError
 
+ACTION = list(ACTIONS).index("THROTTLE")
 TINY = {"size": (24, 32), "blocks": (2, 2), "cars": 6, "people": 20}
 
 
@@ -53,6 +54,32 @@ def test_observations_hold_the_frames_one_after_the_other():
         frames.append(seen[-channels:])
         expected = ([np.zeros_like(frames[0])] * 2 + frames)[-3:]
         assert (seen == np.concatenate(expected)).all()
+
+
+def test_a_decision_that_is_held_is_several_of_the_same():
+    once, held = DriveEnv(**TINY, frames=2), DriveEnv(**TINY, frames=2, hold=3)
+    assert once.metadata["render_fps"] == 10 and held.metadata["render_fps"] == 3
+    once.reset(seed=2), held.reset(seed=2)
+    previous, ended = None, False
+    while not ended:
+        total, metres = 0.0, 0.0
+        for _ in range(3):
+            seen, reward, terminated, truncated, info = once.step(ACTION)
+            total, metres = total + reward, metres + info["metres"]
+            ended = terminated or truncated
+            if ended:
+                break
+        told, sum_of_them, *ends, also = held.step(ACTION)
+        assert (sum_of_them, ends) == (pytest.approx(total), [terminated, truncated])
+        assert also["cause"] == info["cause"] and also["metres"] == pytest.approx(metres) and also["speed"] == info["speed"]
+        channels = len(held.channels)
+        assert (told[channels:] == seen[channels:]).all() and (previous is None or (told[:channels] == previous).all())
+        previous = told[channels:]
+    assert terminated, "a car that only drives ahead ends somewhere"
+    with pytest.raises(ConfigError, match="running episode"):
+        held.step(ACTION)
+    with pytest.raises(SnapshotError):
+        once.set_state(held.get_state())
 
 
 def test_a_frame_says_what_the_sensors_see():
@@ -126,6 +153,8 @@ def test_episodes_are_cut_off_after_their_time():
         {"size": (8, 8)},
         {"size": (128, 5000)},
         {"seconds": 0.0},
+        {"hold": 0},
+        {"hold": 11},
         {"render_mode": "human"},
         {"blocks": (0, 1)},
         {"cars": 10_000},
@@ -143,7 +172,7 @@ from weakspot.errors import ConfigError
 
 for wrong in (
     {"frames": 2.5}, {"pedestrians": ["none"]}, {"size": (128,)}, {"size": (64, 64, 90)}, {"size": 64}, {"size": (64.5, 64)},
-    {"blocks": (5,)}, {"blocks": 5}, {"cars": 2.5}, {"people": 2.5}, {"town": "x"}, {"seconds": "a"},
+    {"blocks": (5,)}, {"blocks": 5}, {"cars": 2.5}, {"people": 2.5}, {"town": "x"}, {"seconds": "a"}, {"hold": 2.5},
 ):
     try:
         DriveEnv(**wrong)

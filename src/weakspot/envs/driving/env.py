@@ -5,7 +5,8 @@
 
 An observation holds the frames one after the other, oldest first, black before the episode, each with its channels, as
 bytes (frames * channels, height, width): depth is 255 at the car and 0 at 100 metres and beyond, each class has a channel of
-its own with 255 where it is, gray is gray.  A decision lasts 0.1 seconds.  The reward of one is
+its own with 255 where it is, gray is gray.  A decision lasts 0.1 seconds, or is held for some times as long.  The reward of
+0.1 seconds is
 
     metres along the lane / 14  -  0.01 |sideways acceleration| / 5 m/s^2  -  1 if it ends the episode
 
@@ -69,6 +70,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         blocks: of the town, from west to east and from south to north.
         cars, people: how many there are beside the agent's car; no people with pedestrians ``none``.
         seconds: after which an episode is cut off.
+        hold: how many times 0.1 seconds a decision lasts, as ``frame_skip`` in Atari games; 1 to 10.
         render_mode: ``rgb_array``, a view over the car from behind, or None.
 
     Raises:
@@ -89,9 +91,10 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         cars: int = 30,
         people: int = 200,
         seconds: float = 60.0,
+        hold: int = 1,
         render_mode: str | None = None,
     ) -> None:
-        _check(sensors, frames, seconds, render_mode)
+        _check(sensors, frames, seconds, hold, render_mode)
         behaviour = _behaviour(pedestrians)
         height, width = _pair("size", size)
         self.camera = Camera(height, width)
@@ -108,7 +111,8 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         )
         self.sensors, self.frames, self.continuous = tuple(sensors), frames, continuous
         self.channels = tuple(name for sensor in self.sensors for name in SENSORS[sensor])
-        self.seconds, self.render_mode = seconds, render_mode
+        self.seconds, self.hold, self.render_mode = seconds, hold, render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1 / (hold * SECONDS))}
         shape = (frames * len(self.channels), height, width)
         self.observation_space: spaces.Box = spaces.Box(0, 255, shape, np.uint8)
         self.action_space: Any = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
@@ -133,13 +137,18 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         """
         if not self._running:
             raise ConfigError("a decision without a running episode", expected="reset() before step()")
-        outcome = self.world.step(*self._controls(action))
+        controls = self._controls(action)
+        reward, metres, terminated, truncated, cause = 0.0, 0.0, False, False, None
+        for _ in range(self.hold):
+            outcome = self.world.step(*controls)
+            reward, metres, cause = reward + self._reward(outcome), metres + outcome.way, outcome.cause
+            terminated = cause is not None
+            truncated = not terminated and self.world.state.decisions * SECONDS >= self.seconds - SECONDS / 2
+            if terminated or truncated:
+                break
         self._see()
-        terminated = outcome.cause is not None
-        truncated = not terminated and self.world.state.decisions * SECONDS >= self.seconds - SECONDS / 2
         self._running = not (terminated or truncated)
-        info = self._info("time" if truncated else outcome.cause, outcome.way)
-        return self._window().copy(), self._reward(outcome), terminated, truncated, info
+        return self._window().copy(), reward, terminated, truncated, self._info("time" if truncated else cause, metres)
 
     def view(self) -> View:
         """What the driver sees now: depth in metres, classes, and gray."""
@@ -219,6 +228,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
             "camera": asdict(self.camera),
             "continuous": self.continuous,
             "seconds": self.seconds,
+            "hold": self.hold,
         }
         return json.loads(json.dumps(settings))
 
@@ -239,7 +249,7 @@ def _pair(name: str, given: Any) -> tuple[int, int]:
     return given[0], given[1]
 
 
-def _check(sensors: tuple[str, ...], frames: int, seconds: float, render_mode: str | None) -> None:
+def _check(sensors: tuple[str, ...], frames: int, seconds: float, hold: int, render_mode: str | None) -> None:
     ordered = tuple(name for name in SENSORS if name in sensors)
     if not ordered or ordered != tuple(sensors):
         raise ConfigError(f"sensors = {sensors}", expected=f"some of {', '.join(SENSORS)}, in this order")
@@ -247,5 +257,7 @@ def _check(sensors: tuple[str, ...], frames: int, seconds: float, render_mode: s
         raise ConfigError(f"frames = {frames!r}", expected="a whole number from 1 to 64")
     if not isinstance(seconds, int | float) or not seconds > 0:
         raise ConfigError(f"seconds = {seconds!r}", expected="a time above 0")
+    if not isinstance(hold, int) or not 1 <= hold <= 10:
+        raise ConfigError(f"hold = {hold!r}", expected="a whole number from 1 to 10")
     if render_mode not in (None, "rgb_array"):
         raise ConfigError(f"render_mode = {render_mode!r}", expected="rgb_array, or None")

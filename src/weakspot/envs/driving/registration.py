@@ -8,13 +8,15 @@ import gymnasium
 
 _ENTRY = "weakspot.envs.driving.env:DriveEnv"
 _SEMANTIC = {"sensors": ("classes",), "frames": 4}
+_HELD = 3
+"""With decisions of 0.1 seconds a learner would have to wait at a red light a hundred times in a row, by chance at first."""
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "weakspot/Drive-v0": {},
     "weakspot/DriveSemantic-v0": _SEMANTIC,
-    "weakspot/Drive96-v0": {"size": (96, 96)},
-    "weakspot/DriveSemantic64-v0": {**_SEMANTIC, "size": (64, 64)},
+    "weakspot/Drive96-v0": {"size": (96, 96), "hold": _HELD},
+    "weakspot/DriveSemantic64-v0": {**_SEMANTIC, "size": (64, 64), "hold": _HELD},
 }
-"""The settings of each that differ from the defaults; the last two show smaller pictures, for trainings without a GPU."""
+"""The settings of each that differ from the defaults; the last two are for trainings without a GPU."""
 
 
 def register() -> None:
