@@ -1,11 +1,12 @@
 """Activation maximisation (Erhan et al. 2009): descends on the target in the pixels of the state, without a state model.
 
-    repeat:  d = gradient of  T(A(shown(s))) / tau + penalty(s),
-             s <- after(clip(s - step update(d) / rms(update(d)), 0, 1))
+    repeat:  d = unit(update(gradient of T(A(shown(s))))) + unit(gradient of penalty(s)),
+             s <- after(clip(s - step d, 0, 1))
 
-with tau the target's standard deviation over the real states, as in :mod:`weakspot.synthesis`, and shown, penalty, update
-and after from one of :mod:`weakspot.baselines.pixel_regularisers`.  It starts from noise round the middle gray.  This is
-what section 4.6 of the paper compares with; figure 3 shows what comes of it.
+with shown, penalty, update and after from one of :mod:`weakspot.baselines.pixel_regularisers`, and unit(g) = g / rms(g) for
+each state.  How far a target can fall in pixels differs by orders of magnitude between agents; scaled like this, a penalty
+is as strong as any target.  It starts from noise round the middle gray.  This is what section 4.6 of the paper compares
+with; figure 3 shows what comes of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from weakspot.agents.base import joined
 from weakspot.baselines.method import BACKWARD, BATCH, Cost, Found, Sources, answered
 from weakspot.baselines.pixel_regularisers import Plain
 from weakspot.errors import ConfigError
-from weakspot.synthesis import gradients, yardstick
+from weakspot.synthesis import gradients
 from weakspot.targets import Target
 from weakspot.types import State
 
@@ -30,7 +31,7 @@ class ActivationMaximization:
     Attributes:
         regulariser: what keeps pictures smooth.
         steps: of the descent.
-        step: root mean square that a step changes pixels by, of a range of 1.
+        step: root mean square by which the target's part of a step changes pixels, of a range of 1.
         start_sigma: standard deviation of the noise it starts from.
 
     Raises:
@@ -58,22 +59,27 @@ class ActivationMaximization:
         generator = torch.Generator().manual_seed(seed)
         shape = (count, spec.frames * spec.channels, spec.height, spec.width)
         noise = 0.5 + self.start_sigma * torch.randn(shape, generator=generator)
-        tau = yardstick(target, sources.answers).scale
-        parts = [self._descend(part.to(device), sources, target, tau, generator) for part in noise.split(BATCH)]
+        parts = [self._descend(part.to(device), sources, target, generator) for part in noise.split(BATCH)]
         output = joined([answered(sources.perceive, part) for part in parts])
         passes = count * (self.steps * (1 + BACKWARD) + 1)
         return Found(torch.cat(parts), output, target(output), Cost(agent=passes))
 
-    def _descend(self, state: State, sources: Sources, target: Target, tau: float, generator: torch.Generator) -> State:
+    def _descend(self, state: State, sources: Sources, target: Target, generator: torch.Generator) -> State:
         """One batch of states to its end."""
         regulariser = self.regulariser
         for step in range(self.steps):
             leaf = state.clamp(0.0, 1.0).requires_grad_()
             wanted = target(sources.perceive(regulariser.shown(leaf, generator)))
-            energy = wanted / tau + regulariser.penalty(leaf)
-            (gradient,) = gradients(energy, wanted, (leaf,), target, check=step == 0)
+            (gradient,) = gradients(wanted, wanted, (leaf,), target, check=step == 0)
+            direction = _unit(regulariser.update(gradient))
+            penalty = regulariser.penalty(leaf)
+            if penalty is not None:
+                direction = direction + _unit(torch.autograd.grad(penalty.sum(), leaf)[0])
             with torch.no_grad():
-                direction = regulariser.update(gradient)
-                size = direction.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)
-                state = regulariser.after((leaf - self.step * direction / size).clamp(0.0, 1.0), step)
+                state = regulariser.after((leaf - self.step * direction).clamp(0.0, 1.0), step)
         return state.clamp(0.0, 1.0)
+
+
+def _unit(gradient: State) -> State:
+    """The direction of each state's gradient, with a root mean square of 1."""
+    return gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)

@@ -30,9 +30,9 @@ class Plain:
         """What the agent is shown of a state in this step."""
         return state
 
-    def penalty(self, state: State) -> PerState:
-        """What is added to the energy of each state."""
-        return state.new_zeros(len(state))
+    def penalty(self, state: State) -> PerState | None:
+        """What is to be small beside the target, for each state; None where there is nothing."""
+        return None
 
     def update(self, gradient: State) -> State:
         """The direction that is gone instead of the gradient."""
@@ -45,20 +45,16 @@ class Plain:
 
 @dataclass(frozen=True)
 class TotalVariation(Plain):
-    """w TV(s) is added to the energy (Mahendran and Vedaldi 2015), TV the mean length of the gradient between neighbouring
-    pixels:  mean sqrt((s[y, x+1] - s[y, x])^2 + (s[y+1, x] - s[y, x])^2).
-
-    Attributes:
-        weight: w, in standard deviations of the target for a TV of 1.
+    """Total variation is to be small beside the target (Mahendran and Vedaldi 2015): the mean length of the gradient between
+    neighbouring pixels,  mean sqrt((s[y, x+1] - s[y, x])^2 + (s[y+1, x] - s[y, x])^2).
     """
 
     name: str = "total variation"
-    weight: float = 30.0
 
     def penalty(self, state: State) -> PerState:
         across = state[..., :-1, 1:] - state[..., :-1, :-1]
         down = state[..., 1:, :-1] - state[..., :-1, :-1]
-        return self.weight * (across.square() + down.square() + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        return (across.square() + down.square() + 1e-8).sqrt().mean(dim=(1, 2, 3))
 
 
 @dataclass(frozen=True)
