@@ -21,6 +21,7 @@ from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
+from weakspot.files import write_text
 from weakspot.pipeline import Subject, subject
 from weakspot.saliency import load_maps, saliency_maps
 from weakspot.state_model.batch import with_history
@@ -33,9 +34,11 @@ Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
     """States of the agent and their saliency maps, collected once."""
     dataset = collect(one.agent, one.factory, CollectConfig(frames=frames), folder / "collect")
-    path = folder / "saliency.npy"
-    if not path.exists():
+    path, made_of = folder / "saliency.npy", folder / "saliency.txt"
+    wanted = f"{dataset.fingerprint} {one.agent.spec.fingerprint} {one.perceive.rule}"
+    if not (path.exists() and made_of.exists() and made_of.read_text() == wanted):
         saliency_maps(one.perceive, dataset, path)
+        write_text(made_of, wanted)
     return dataset, load_maps(path, len(dataset))
 
 

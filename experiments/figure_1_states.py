@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import write_figure
 from experiments import prepared
+from weakspot.baselines.algorithm_1 import forget_candidates
 from weakspot.baselines.method import Found
-from weakspot.dataset import as_stacks
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
 from weakspot.targets import Target, usual_targets
@@ -30,17 +30,17 @@ CANDIDATES = 1024
 """Samples that the four searches begin at the best of."""
 
 
-def panel(rows: list[tuple[Target, Found]], title: str, path: Path) -> None:
+def panel(there: prepared.Prepared, rows: list[tuple[Target, Found]], path: Path) -> None:
     """A row of newest frames for each target, the agent's energy under each."""
     figure = Figure(figsize=(2.0 * SHOWN + 0.6, 2.35 * len(rows) + 0.5), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)
     for axes, (target, found) in zip(grid, rows, strict=True):
-        for place, picture, value in zip(axes, as_stacks(found.state.cpu())[:, -1], found.target.tolist(), strict=True):
+        for place, picture, value in zip(axes, there.pictures(found.state), found.target.tolist(), strict=True):
             place.imshow(picture, interpolation="nearest")
             place.set(xticks=[], yticks=[])
             place.set_xlabel(f"{value:.3g}", fontsize=8, labelpad=2)
         axes[0].set_ylabel(target.name)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(there.subject.agent.spec.name, fontsize=10)
     write_figure(figure, path)
 
 
@@ -50,13 +50,14 @@ def main() -> None:
     arguments.add_argument("--name", default="figure-1")
     arguments.set_defaults(candidates=CANDIDATES)
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))
     names = given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers)
     rows, told = [], {}
     held = real_answers(there.dataset, there.held)
     with prepared.on_all_cores():
         for name in names:
+            forget_candidates()  # so that each target is timed with its own
             target, started = there.target(name), time.monotonic()
             found = given.algorithm(sources, target, SHOWN, given.seed)
             seconds = time.monotonic() - started
@@ -68,8 +69,8 @@ def main() -> None:
             }
             rows.append((target, found))
             say(f"{name}: {told[name]}")
-    panel(rows, there.subject.agent.spec.name, given.output / f"{given.extra.name}.png")
-    prepared.write(given.extra.name, given, {"targets": told})
+    panel(there, rows, given.output / f"{given.extra.name}.png")
+    prepared.write(given.extra.name, given, there, {"targets": told})
 
 
 if __name__ == "__main__":

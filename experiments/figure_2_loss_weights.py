@@ -24,6 +24,7 @@ from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.analysis.objects import FINDERS, Windows, finder
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError
+from weakspot.pipeline import Subject
 from weakspot.progress import say
 from weakspot.saliency import loss_weights, saliency
 
@@ -77,11 +78,17 @@ def panel(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> No
     write_figure(figure, path)
 
 
+def refuse(one: Subject) -> None:
+    """Raises :class:`ConfigError` for agents of games whose objects are not known."""
+    if finder(one.spec.id) is None:
+        raise ConfigError(f"the objects of {one.spec.id} are not known", expected=f"one of {', '.join(FINDERS)}")
+
+
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--states", type=int, default=500, help="random states whose weights are looked at")
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, refuse=refuse)
     dataset, generator = there.dataset, np.random.default_rng(given.seed)
     chosen = np.sort(generator.permutation(there.held)[: given.extra.states])
     frames = dataset.newest(chosen)
@@ -92,14 +99,13 @@ def main() -> None:
     ]
     weights = torch.cat(maps).cpu().numpy()
     find = finder(there.subject.spec.id)
-    if find is None:
-        raise ConfigError(f"the objects of {there.subject.spec.id} are not known", expected=f"one of {', '.join(FINDERS)}")
+    assert find is not None
     told = on_objects(weights, find(frames, dataset.ram[chosen]), generator)
     for name, line in told.items():
         say(f"{name}: {line}")
     shown = generator.permutation(len(chosen))[:SHOWN]
     panel(frames[shown], weights[shown], there.subject.agent.spec.name, given.output / "figure-2.png")
-    prepared.write("figure-2", given, {"objects": told, "states": len(chosen)})
+    prepared.write("figure-2", given, there, {"objects": told, "states": len(chosen)})
 
 
 if __name__ == "__main__":

@@ -20,18 +20,17 @@ from weakspot.baselines.activation_maximization import ActivationMaximization
 from weakspot.baselines.method import Found, Method
 from weakspot.baselines.pixel_regularisers import EVERY
 from weakspot.baselines.retrieval import Retrieval
-from weakspot.dataset import as_stacks
 from weakspot.progress import say
 
 SHOWN = 4
 
 
-def panel(rows: list[tuple[str, Found, dict]], title: str, path: Path) -> None:
+def panel(there: prepared.Prepared, rows: list[tuple[str, Found, dict]], target: str, path: Path) -> None:
     """A row for each method: the newest frames of its first states, and what is said of all of them."""
     figure = Figure(figsize=(1.5 * SHOWN + 3.6, 1.55 * len(rows) + 0.4), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False, width_ratios=[1] * SHOWN + [2])
     for axes, (name, found, line) in zip(grid, rows, strict=True):
-        for place, picture in zip(axes, as_stacks(found.state.cpu())[:SHOWN, -1], strict=False):
+        for place, picture in zip(axes, there.pictures(found.state[:SHOWN]), strict=False):
             place.imshow(picture, interpolation="nearest")
             place.set(xticks=[], yticks=[])
         distance = line["feature_distance"] / line["feature_distance_floor"]
@@ -41,7 +40,7 @@ def panel(rows: list[tuple[str, Found, dict]], title: str, path: Path) -> None:
         )
         axes[SHOWN].text(0.0, 0.5, text, va="center", fontsize=8)
         axes[SHOWN].axis("off")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{there.subject.agent.spec.name}, {target}", fontsize=10)
     write_figure(figure, path)
 
 
@@ -51,7 +50,7 @@ def main() -> None:
     arguments.add_argument("--states", type=int, default=16)
     arguments.add_argument("--pixel-steps", type=int, default=300, help="of the descent in pixels")
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, [given.extra.target])
     sources, target = there.sources(there.model(given)), there.target(given.extra.target)
     known = yard(there, given.extra.states)
     everything: list[Method] = [ActivationMaximization(regulariser, given.extra.pixel_steps) for regulariser in EVERY]
@@ -62,9 +61,8 @@ def main() -> None:
             found = method(sources, target, given.extra.states, given.seed)
             rows.append((method.name, found, measured(found, target, known)[0]))
             say(f"{method.name}: {rows[-1][2]}")
-    title = f"{there.subject.agent.spec.name}, {target.name}"
-    panel(rows, title, given.output / "figure-3.png")
-    prepared.write("figure-3", given, {"target": target.name, "methods": {name: line for name, _, line in rows}})
+    panel(there, rows, target.name, given.output / "figure-3.png")
+    prepared.write("figure-3", given, there, {"target": target.name, "methods": {name: line for name, _, line in rows}})
 
 
 if __name__ == "__main__":

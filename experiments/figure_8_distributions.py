@@ -46,7 +46,7 @@ def main() -> None:
     arguments.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-"])
     arguments.add_argument("--states", type=int, default=200)
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, given.extra.targets)
     sources = there.sources(there.model(given))
     answers, pong = real_answers(there.dataset, there.held), is_pong(there.dataset.environment.id)
     values: dict[str, dict[str, np.ndarray]] = {}
@@ -77,7 +77,7 @@ def main() -> None:
             real = values[target.name]["held-out real states"]
             told[name]["held-out real states"] = {"count": len(real), "mean": float(real.mean()), "best": best}
     figure(values, given.output / "figure-8.png")
-    prepared.write("figure-8", given, {"targets": told})
+    prepared.write("figure-8", given, there, {"targets": told})
 
 
 if __name__ == "__main__":

@@ -16,11 +16,12 @@ from weakspot.analysis.intervals import wilson
 from weakspot.analysis.novelty import Closest, closest
 from weakspot.baselines.method import Found
 from weakspot.dataset import as_stacks, as_state
+from weakspot.errors import ConfigError
 from weakspot.pipeline import real_answers
 from weakspot.targets import Target
 
-MOST = 500
-"""Real states at most whose features are computed."""
+SPLITS = 5
+"""Halvings of the real states that the floor is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,43 @@ class Yard:
     Attributes:
         there: the agent and its rollouts.
         features: of held-out real states, in random order (2n, f).
-        floor: the distance between two halves of these, of so many states as are compared.
         width: of the Vendi score's kernel.
     """
 
     there: Prepared
     features: torch.Tensor
-    floor: float
     width: float
 
-    def feature_distance(self, made: torch.Tensor) -> float:
-        """Frechet's distance of features (n, f) from those of as many held-out states."""
-        return frechet(made, self.features[: len(made)])
+    def feature_distance(self, made: torch.Tensor) -> tuple[float, float]:
+        """Frechet's distance of features (n, f) from those of as many held-out states, and its floor: the same between two
+        halves of the held-out states.  All sets are of one size, which the distance depends on, and both are means over
+        some ways to choose the real ones."""
+        count = min(len(made), len(self.features) // 2)
+        generator = torch.Generator().manual_seed(0)
+        distances, floors = [], []
+        for _ in range(SPLITS):
+            order = torch.randperm(len(self.features), generator=generator)
+            one, other = self.features[order[:count]], self.features[order[count : 2 * count]]
+            distances.append(frechet(made[:count], one))
+            floors.append(frechet(one, other))
+        return sum(distances) / SPLITS, sum(floors) / SPLITS
 
 
 def yard(there: Prepared, count: int) -> Yard:
-    """Measures the real states, for comparisons of ``count`` states."""
+    """Measures the real states, for comparisons of ``count`` states.
+
+    Raises:
+        ConfigError: there are too few states to compare.
+    """
+    if count < 2 or len(there.held) < 4:
+        raise ConfigError(
+            f"{count} states to be compared with {len(there.held)} held-out ones",
+            expected="two at least, and four held-out ones",
+            todo="ask for more --states, or collect more --frames",
+        )
     chosen = np.random.default_rng(0).permutation(there.held)[: 2 * min(count, len(there.held) // 2)]
     seen = features(there.subject.perceive, as_state(there.dataset.stacks(chosen)))
-    half = len(seen) // 2
-    return Yard(there, seen, frechet(seen[:half], seen[half:]), usual_distance(there.subject, there.dataset))
+    return Yard(there, seen, usual_distance(there.subject, there.dataset))
 
 
 def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any], Closest]:
@@ -67,14 +85,15 @@ def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any],
     made = features(there.subject.perceive, found.state.detach())
     valid = valid_share(there.dataset.environment.id, found.state.detach().cpu())
     count = len(values)
+    distance, floor = known.feature_distance(made)
     line: dict[str, Any] = {
         "states": count,
         "target_sd": round(float((real.mean() - values.mean()) / real.std()), 4),
         "beyond_the_best_held_out": wilson(int((values < real.min()).sum()), count),
         "closest_mse": round(float(near.mse.mean()), 6),
         "differing_pixels": round(float(near.differing_share.mean()), 5),
-        "feature_distance": round(known.feature_distance(made), 4),
-        "feature_distance_floor": round(known.floor, 4),
+        "feature_distance": distance,
+        "feature_distance_floor": floor,
         "vendi": round(vendi_score(made, known.width), 4),
         "mean_feature_distance": round(mean_distance(made), 4),
         "passes": {"model": found.cost.model, "agent": found.cost.agent},

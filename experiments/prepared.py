@@ -8,33 +8,40 @@ folders, so that its models serve here as well.
 from __future__ import annotations
 
 import argparse
+import json
 import platform
+import shlex
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from benchmarks.recall import curve, place, stored
+from weakspot.agents.base import SaliencyRule
 from weakspot.baselines.algorithm_1 import AlgorithmOne
 from weakspot.baselines.method import Sources
 from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
+from weakspot.dataset import StateDataset, as_stacks
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.precision import resolve
+from weakspot.report.images import in_colour
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
+from weakspot.state_model.recipes import all_settings
 from weakspot.state_model.recipes import recipe as recipe_of
-from weakspot.state_model.recipes import settings
 from weakspot.state_model.train import TrainConfig, threads
 from weakspot.synthesis import SynthesisConfig
 from weakspot.targets import Target, resolve_target
+from weakspot.types import Frames, Stacks, State
 
 PACKAGES = ("weakspot", "torch", "numpy", "ale-py")
 
@@ -48,10 +55,11 @@ class Given:
         recipe: of the state model.
         budget: processor minutes of its training.
         frames: states that are collected.
-        folder: where rollouts and models are kept.
+        folder: where rollouts and models are kept, those of one agent.
         output: where results go.
-        seed: of everything random.
-        candidates, steps: of the searches; see :class:`weakspot.synthesis.SynthesisConfig`.
+        seed: of the searches, and of what is drawn beside them; rollouts and state models have the seed 0.
+        start, enough, candidates, steps: of the searches; see :class:`weakspot.synthesis.SynthesisConfig`.
+        device, saliency, trust: see :class:`weakspot.config.RunConfig`.
         extra: what the one experiment takes beside that.
     """
 
@@ -63,14 +71,20 @@ class Given:
     folder: Path
     output: Path
     seed: int
+    start: Literal["samples", "data", "prior"]
+    enough: Literal["best", "never"]
     candidates: int
     steps: int
+    device: str
+    saliency: SaliencyRule
+    trust: bool
     extra: argparse.Namespace
 
     @property
     def algorithm(self) -> AlgorithmOne:
         """Algorithm 1, as it was asked for."""
-        return AlgorithmOne(SynthesisConfig(candidates=self.candidates, steps=self.steps))
+        config = SynthesisConfig(start=self.start, enough=self.enough, candidates=self.candidates, steps=self.steps)
+        return AlgorithmOne(config)
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,16 @@ class Prepared:
     trained: np.ndarray
     held: np.ndarray
 
+    def pictures(self, states: State) -> Frames:
+        """The newest frame of each state (n, h, w, 3), as people can look at it."""
+        environment = self.dataset.environment
+        return self.shown(as_stacks(states.detach().cpu(), environment.channels))
+
+    def shown(self, stacks: Stacks) -> Frames:
+        """The newest frame of each stack, as people can look at it."""
+        colours = self.dataset.environment.channel_colours
+        return (in_colour(stacks[:, -1:], colours) if colours else stacks[:, -1:])[:, 0]
+
     def target(self, name: str) -> Target:
         """A target by its name."""
         return resolve_target(name, self.subject.agent.spec, sharpness_for(self.dataset, RunConfig().sharpness))
@@ -101,8 +125,8 @@ class Prepared:
         device = self.subject.agent.device
         if (there / "model.json").exists():
             model = load(there / "model.safetensors", device, resolve(TrainConfig().precision, device))
-            wanted = settings(recipe_of(name))
-            if model.info["data"] == self.dataset.fingerprint and model.info["settings"] == wanted:
+            known = model.info["settings"], model.info.get("flow", {}).get("settings")
+            if model.info["data"] == self.dataset.fingerprint and known == all_settings(recipe_of(name)):
                 return model
         return curve(self.subject, (self.dataset, self.maps), name, given.budget, given.folder, time.process_time)[0]
 
@@ -119,10 +143,15 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--recipe", default="fast")
     made.add_argument("--budget", type=float, default=60.0, help="processor minutes of the state model's training")
     made.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to collect")
-    made.add_argument("--folder", type=Path, default=Path("runs/experiments"), help="of rollouts and state models")
-    made.add_argument("--output", type=Path, default=Path("runs/results"))
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--folder", type=Path, help="of rollouts and state models; runs/experiments/AGENT without")
+    made.add_argument("--output", type=Path, help="of results; runs/results/AGENT without")
+    made.add_argument("--seed", type=int, default=0, help="of the searches; rollouts and state models have the seed 0")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--saliency", default="guided", choices=get_args(SaliencyRule))
+    made.add_argument("--trust", action="store_true", help="run the code that the agent's file holds, if it holds any")
     usual = SynthesisConfig()
+    made.add_argument("--start", default=usual.start, choices=("samples", "data", "prior"), help="where searches begin")
+    made.add_argument("--enough", default=usual.enough, choices=("best", "never"), help="where a target has enough")
     made.add_argument("--candidates", type=int, default=usual.candidates, help="samples that searches begin at the best of")
     made.add_argument("--steps", type=int, default=usual.steps, help="of a search, at most")
     return made
@@ -131,16 +160,37 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
 def read(made: argparse.ArgumentParser) -> Given:
     """The arguments as they were given."""
     told = made.parse_args()
+    agent = _named(told.agent)
+    told.folder = told.folder or Path("runs/experiments") / agent
+    told.output = told.output or Path("runs/results") / agent
     common = {name: getattr(told, name) for name in Given.__dataclass_fields__ if name != "extra"}
     return Given(**common, extra=told)
 
 
-def prepare(given: Given) -> Prepared:
-    """Loads the agent, and collects its rollouts if they do not stand yet."""
+def _named(agent: str) -> str:
+    """The name of an agent's file, or of the function in it, as a folder."""
+    return "-".join(Path(agent).name.removesuffix(".safetensors").replace(".py:", "-").split(":"))
+
+
+def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject], None] = lambda one: None) -> Prepared:
+    """Loads the agent, and collects its rollouts if they do not stand yet.
+
+    Args:
+        given: what was asked for.
+        targets: names that the agent has to have, before anything takes long.
+        refuse: raises where the experiment cannot be done with the agent.
+
+    Raises:
+        UnknownTargetError: the agent has no such target.
+    """
     keep_memory()
+    settings = {"device": given.device, "saliency": given.saliency, "trust": given.trust}
+    one = subject(RunConfig(agent=given.agent, environment=given.environment, **settings))
+    refuse(one)
+    for name in targets:
+        resolve_target(name, one.agent.spec, 1.0)
     make_folder(given.folder)
     make_folder(given.output)
-    one = subject(RunConfig(agent=given.agent, environment=given.environment))
     dataset, maps = stored(one, given.folder, given.frames)
     trained, held = (with_history(dataset, part) for part in dataset.split(0.1))
     return Prepared(one, dataset, maps, trained, held)
@@ -151,34 +201,53 @@ def on_all_cores() -> Any:
     return threads(TrainConfig().parts)
 
 
-def write(name: str, given: Given, result: dict[str, Any]) -> None:
+def write(name: str, given: Given, there: Prepared, result: dict[str, Any]) -> None:
     """Writes what an experiment found, with what it takes to repeat it."""
-    module = Path(sys.argv[0]).stem if sys.argv else ""
-    record = {
-        "command": f"python -m experiments.{module} " + " ".join(_without_folders(sys.argv[1:])),
-        "settings": {
-            "agent": Path(given.agent).stem,
-            "recipe": given.recipe,
-            "budget_cpu_minutes": given.budget,
-            "frames": given.frames,
-            "seed": given.seed,
-            "candidates": given.candidates,
-            "steps": given.steps,
-        },
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
-    }
+    versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+    record = {"command": command(sys.argv), "settings": made_of(given, there), "versions": versions}
+    record |= {"written": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(given.output / f"{name}.json", record | result)
 
 
-def _without_folders(words: list[str]) -> list[str]:
-    """A command line whose paths mean something elsewhere: of files their names, of folders nothing."""
+def found_before(name: str, given: Given, there: Prepared) -> dict[str, Any]:
+    """What an experiment that was broken off has written already; nothing if it was of other settings or data."""
+    path = given.output / f"{name}.json"
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return {}
+    same = record.get("settings") == json.loads(json.dumps(made_of(given, there)))
+    return record if same else {}
+
+
+def made_of(given: Given, there: Prepared) -> dict[str, Any]:
+    """Everything that a result depends on, as plain data."""
+    shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "steps", "saliency")
+    own = {name: value for name, value in vars(given.extra).items() if name not in Given.__dataclass_fields__}
+    return {
+        "agent": _named(given.agent),
+        "agent_fingerprint": there.subject.agent.spec.fingerprint,
+        "environment": there.subject.spec.id,
+        "data_fingerprint": there.dataset.fingerprint,
+        "budget_cpu_minutes": given.budget,
+        **{name: getattr(given, name) for name in shared},
+        **{name: value for name, value in own.items() if name != "columns"},
+    }
+
+
+def command(words: Sequence[str]) -> str:
+    """A command line as anybody can give it: without folders, and with the names only of files."""
     kept: list[str] = []
-    skip = False
-    for word in words:
-        if skip:
-            skip = False
-        elif word in ("--folder", "--output"):
-            skip = True
-        else:
-            kept.append(f"FOLDER/{Path(word).name}" if word.endswith(".safetensors") else word)
-    return kept
+    rest = iter(words[1:])
+    for word in rest:
+        option, equals, _ = word.partition("=")
+        if option not in ("--folder", "--output"):
+            kept.append(_anywhere(word))
+        elif not equals:
+            next(rest, None)
+    return shlex.join(["python", "-m", f"experiments.{Path(words[0]).stem}", *kept])
+
+
+def _anywhere(word: str) -> str:
+    path, colon, function = word.rpartition(":") if ".py:" in word else (word, "", "")
+    return f"FOLDER/{Path(path).name}{colon}{function}" if "/" in path and Path(path).expanduser().exists() else word

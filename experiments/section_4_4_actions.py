@@ -22,7 +22,7 @@ from weakspot.analysis.seaquest_oxygen import deaths, oxygen
 from weakspot.dataset import as_stacks
 from weakspot.errors import ConfigError
 from weakspot.games import is_game
-from weakspot.pipeline import real_answers
+from weakspot.pipeline import Subject
 from weakspot.progress import say
 from weakspot.types import Frames
 
@@ -49,19 +49,23 @@ def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
     write_figure(figure, path)
 
 
+def refuse(one: Subject) -> None:
+    """Raises :class:`ConfigError` for agents of another game."""
+    if not is_game(one.spec.id, "Seaquest"):
+        raise ConfigError(f"section 4.4 with an agent of {one.spec.id}", expected="an agent of Seaquest")
+
+
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.set_defaults(candidates=CANDIDATES)
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, refuse=refuse)
     one, dataset = there.subject, there.dataset
-    if not is_game(one.spec.id, "Seaquest"):
-        raise ConfigError(f"section 4.4 with an agent of {one.spec.id}", expected="an agent of Seaquest")
     sources = there.sources(there.model(given))
     method = given.algorithm
     generator = np.random.default_rng(given.seed)
     whole = np.concatenate([there.trained, there.held])
-    taken = real_answers(dataset, whole).scores.argmax(dim=1).numpy()
+    taken = dataset.action[whole]
     made: dict[str, Frames] = {}
     told: dict[str, Any] = {}
     with prepared.on_all_cores():
@@ -79,7 +83,7 @@ def main() -> None:
             say(f"{name}: {told[name]}")
     order = np.lexsort((dataset.time, dataset.stream))
     lost = deaths(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
-    lives = lost.out_of_oxygen + lost.hit
+    lives = lost.out_of_oxygen + lost.otherwise
     share = wilson(lost.out_of_oxygen, lives) if lives else None
     every = oxygen(np.concatenate(list(made.values())))
     title = f"{one.agent.spec.name}: states that call for each action"
@@ -88,10 +92,10 @@ def main() -> None:
     gallery(made, title, given.output / "section-4-4.png")
     result = {
         "actions": told,
-        "lives lost": {"out of oxygen": lost.out_of_oxygen, "hit": lost.hit, "share out of oxygen": share},
+        "lives lost": {"out of oxygen": lost.out_of_oxygen, "otherwise": lost.otherwise, "share out of oxygen": share},
         "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
     }
-    prepared.write("section-4-4", given, result)
+    prepared.write("section-4-4", given, there, result)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from experiments import prepared
 from experiments.measures import measured, yard
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.novelty import closest
-from weakspot.dataset import as_stacks
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
 from weakspot.targets import usual_targets
@@ -54,7 +53,7 @@ def main() -> None:
     arguments.add_argument("--targets", nargs="+")
     arguments.add_argument("--states", type=int, default=1000, help="synthesised states for all targets together")
     given = prepared.read(arguments)
-    there = prepared.prepare(given)
+    there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))
     names = list(given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers))
     each = -(-given.extra.states // len(names))
@@ -69,7 +68,11 @@ def main() -> None:
             differing.append(near.differing_share)
             values = target(answers).numpy()
             alike = there.trained[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
-            rows = [as_stacks(found.state.cpu())[:SHOWN, -1], near.stacks[:SHOWN, -1], there.dataset.stacks(alike)[:, -1]]
+            rows = [
+                there.pictures(found.state[:SHOWN]),
+                there.shown(near.stacks[:SHOWN]),
+                there.shown(there.dataset.stacks(alike)),
+            ]
             pictures += rows
             told[name] = line | {"differing": shares(near.differing_share)}
             say(f"{name}: {told[name]}")
@@ -86,7 +89,7 @@ def main() -> None:
     }
     histogram({"synthesised": every, "held-out real states": real.differing_share}, given.output / "figure-7.png")
     save_picture(strips(pictures), given.output / "table-2.png")
-    prepared.write("table-2", given, result)
+    prepared.write("table-2", given, there, result)
 
 
 def strips(rows: list[np.ndarray]) -> np.ndarray:

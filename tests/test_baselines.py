@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_rollouts import LINEAR, sources
+from toys import linear_perceiver
 
+from weakspot.agents.base import AgentOutput
 from weakspot.baselines import pixel_regularisers as pixels
 from weakspot.baselines.activation_maximization import ActivationMaximization
 from weakspot.baselines.algorithm_1 import AlgorithmOne
@@ -17,6 +19,7 @@ from weakspot.baselines.method import Method, spaced
 from weakspot.baselines.random_samples import RandomSamples
 from weakspot.baselines.random_search import RandomSearch
 from weakspot.baselines.retrieval import Retrieval
+from weakspot.dataset import as_stacks
 from weakspot.errors import ConfigError, TargetError
 from weakspot.synthesis import SynthesisConfig
 from weakspot.targets import Target, resolve_target
@@ -162,9 +165,8 @@ def by_hand(important, count, interval):
     """The algorithm as published, on one rollout."""
     taken, wait = [], 0
     for number, value in enumerate(important):
-        if wait:
-            wait -= 1
-        elif len(taken) < count or value > min(important[one] for one in taken):
+        wait = max(wait - 1, 0)
+        if wait == 0 and (len(taken) < count or value > min(important[one] for one in taken)):
             if len(taken) == count:
                 taken.remove(min(taken, key=lambda one: important[one]))
             taken.append(number)
@@ -194,6 +196,45 @@ def test_highlights_shows_states_that_matter_whatever_the_target():
     spread = importance(found.output.scores.numpy())
     assert spread.mean() > np.quantile(matters, 0.9) and (np.diff(spread) <= 0).all()
     assert np.array_equal(found.index, Highlights(interval=3)(given, wanted("T+"), 6, 0).index)
+
+
+def test_highlights_div_replaces_the_state_most_like_the_new_one(monkeypatch):
+    """Three states in the summary; a fourth, more important than all, is most like the second."""
+    given = sources()
+    order = np.lexsort((given.dataset.time[given.indices], given.dataset.stream[given.indices]))
+    scores = torch.zeros(len(order), 3)
+    scores[order[[0, 10, 20, 30]], 0] = torch.tensor([5.0, 7.0, 6.0, 9.0])
+    places = {int(given.indices[order[at]]): value for at, value in zip((0, 10, 20, 30), (0.0, 4.0, 9.0, 5.0), strict=True)}
+    stacks = {given.dataset.stacks(np.array([index])).tobytes(): value for index, value in places.items()}
+
+    def placed(perceive, states):
+        shown = as_stacks(states).tobytes()
+        return torch.tensor([[stacks[shown]]])
+
+    monkeypatch.setattr("weakspot.baselines.highlights.features", placed)
+    asked = replace(given, answers=AgentOutput(scores))
+    found = HighlightsDiv(interval=10)(asked, wanted("A0"), 3, 0)
+    assert sorted(found.index) == sorted(index for index, value in places.items() if value != 4.0)
+    plain = Highlights(interval=10)(asked, wanted("A0"), 3, 0)
+    assert sorted(plain.index) == sorted(index for index, value in places.items() if value != 0.0)
+
+
+def test_highlights_refuses_scores_that_are_no_values():
+    given = sources()
+    spec = replace(LINEAR.agent.spec, scores_are="means", action_bounds=((-1.0, 1.0),) * 3)
+    agent = linear_perceiver().agent
+    agent.spec = spec
+    with pytest.raises(ConfigError, match="continuous"):
+        Highlights()(replace(given, perceive=replace(LINEAR, agent=agent)), wanted(), 3, 0)
+
+
+def test_candidates_are_paid_for():
+    for start, passes in (("samples", 3 * 64), ("data", 2 * 64), ("prior", 0)):
+        config = SynthesisConfig(steps=10, candidates=64, start=start, patience=100)
+        assert AlgorithmOne(config)(sources(), wanted(), 4, 0).cost.model == passes + 4 * 10 * 3 + 4
+    every = SynthesisConfig(steps=10, candidates=10_000, start="data", patience=100)
+    given = sources()
+    assert AlgorithmOne(every)(given, wanted(), 4, 0).cost.model == 2 * len(given.indices) + 4 * 10 * 3 + 4
 
 
 def test_highlights_div_shows_states_that_differ_more():
@@ -312,5 +353,25 @@ def test_transformations_move_turn_and_scale():
     scaled = pixels.Transformations(**{**still, "scale": 0.2}).shown(flat, generator.manual_seed(0))
     places = (scaled * at * (at > 4)).sum(dim=(1, 2, 3)) / (scaled * (at > 4)).sum(dim=(1, 2, 3))
     assert 8.2 < places.min() < 9.5 and 10.5 < places.max() < 12.6
-    cropped = pixels.Transformations(**{**still, "crop": 0.2}).shown(torch.ones(64, 1, 8, 8), generator.manual_seed(0))
-    torch.testing.assert_close(cropped, torch.ones(64, 1, 8, 8))
+
+
+def test_crops_are_anywhere_and_turns_keep_right_angles():
+    """Of pictures that hold their own coordinates, so that what is shown says where it is from."""
+    generator, (height, width) = torch.Generator(), (32, 64)
+    y, x = torch.meshgrid(torch.arange(height) * 1.0, torch.arange(width) * 1.0, indexing="ij")
+    coordinates = torch.stack([y, x]).expand(300, 2, height, width)
+    still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
+    cropped = pixels.Transformations(**{**still, "crop": 0.3}).shown(coordinates, generator.manual_seed(0))
+    assert cropped[:, 0].min() >= 0 and cropped[:, 1].max() <= width - 1
+    share = (cropped[:, 1, 16, 48] - cropped[:, 1, 16, 16]) / 32
+    assert 0.69 < share.min() < 0.75 and 0.95 < share.max() <= 1.001
+    middle = cropped[:, :, 15:17, 31:33].mean(dim=(2, 3)) - torch.tensor([15.5, 31.5])
+    assert middle.abs().amax(dim=0)[0] > 3 and middle.abs().amax(dim=0)[1] > 6
+    assert abs(float(torch.corrcoef(middle.T)[0, 1])) < 0.3, "in one direction it is cut elsewhere than in the other"
+    turned = pixels.Transformations(**{**still, "degrees": 20.0}).shown(coordinates, generator.manual_seed(0))
+    down = turned[:, :, 17, 32] - turned[:, :, 16, 32]
+    across = turned[:, :, 16, 33] - turned[:, :, 16, 32]
+    torch.testing.assert_close((down * across).sum(dim=1), torch.zeros(300), atol=1e-3, rtol=0)
+    torch.testing.assert_close(down.norm(dim=1), torch.ones(300), atol=1e-3, rtol=0)
+    torch.testing.assert_close(across.norm(dim=1), torch.ones(300), atol=1e-3, rtol=0)
+    assert across[:, 0].abs().max() > 0.3

@@ -9,7 +9,7 @@ import pytest
 import torch
 from toys import LinearAgent
 
-from weakspot.agents.base import AgentOutput
+from weakspot.agents.base import Agent, AgentOutput
 from weakspot.agents.load import load_agent
 from weakspot.targets import resolve_target
 
@@ -62,10 +62,12 @@ def test_they_can_be_descended_on(name):
 def test_an_agent_agrees_with_itself_and_plays_as_the_first():
     one, other = LinearAgent(seed=0), LinearAgent(seed=1)
     observation = torch.rand(5, 12, 4, 4)
-    scores, apart = pair(one, one, sharpness=5.0)(observation)
-    torch.testing.assert_close(apart, torch.zeros(5), atol=1e-6, rtol=0)
-    torch.testing.assert_close(scores.argmax(1), one(observation).scores.argmax(1))
-    ahead, back = pair(one, other)(observation)[1], pair(other, one)(observation)[1]
+    output = pair(one, one)(observation)
+    torch.testing.assert_close(output.value, torch.zeros(5), atol=1e-6, rtol=0)
+    assert torch.equal(output.scores, one(observation).scores)
+    spec = pair(one, other).spec
+    assert (spec.acts, spec.scores_are) == (one.spec.acts, one.spec.scores_are) and isinstance(pair(one, other), Agent)
+    ahead, back = pair(one, other)(observation).value, pair(other, one)(observation).value
     torch.testing.assert_close(ahead, back)
     assert (ahead > 0).all() and (ahead < math.log(2)).all()
 
@@ -75,7 +77,7 @@ def test_greedy_agents_disagree_by_a_bit_or_not_at_all():
     observation = torch.rand(40, 12, 4, 4, generator=torch.Generator().manual_seed(0))
     differ = one(observation).scores.argmax(1) != other(observation).scores.argmax(1)
     assert 0 < differ.sum() < 40
-    apart = pair(one, other, sharpness=1e6)(observation)[1]
+    apart = pair(one, other, sharpness=1e6)(observation).value
     torch.testing.assert_close(apart, math.log(2) * differ.float(), atol=1e-3, rtol=0)
 
 
@@ -83,6 +85,7 @@ def test_greedy_agents_disagree_by_a_bit_or_not_at_all():
 def test_two_real_agents_are_one(monkeypatch):
     monkeypatch.setenv("SECOND", str(Path(AGENTS or "") / "acktr_PongNoFrameskip-v4.safetensors"))
     agent = load_agent(f"{EXAMPLES / 'disagreement.py'}:pong", environment="PongNoFrameskip-v4")
+    assert (agent.spec.acts, agent.spec.scores_are) == ("greedy", "q-values")
     output = agent(torch.rand(3, 4, 84, 84) * 255)
     assert output.scores.shape == (3, 6) and output.value.shape == (3,)
     assert (output.value >= 0).all() and (output.value <= math.log(2) + 1e-6).all()

@@ -5,6 +5,7 @@ that the target V+ looks for disagreement, and V- for agreement.
 """
 
 import os
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -12,27 +13,30 @@ from torch import nn
 import weakspot as ws
 
 
-class Pair(nn.Module):
-    """Answers log-probabilities (b, a) of the first agent's actions, and how far the second one's are from them (b,)."""
+class Pair:
+    """Answers the first agent's scores, and in place of a value how far the second one's policy is from its own."""
 
-    def __init__(self, first, second, sharpness=1.0):
-        super().__init__()
-        self.answers = (first, second)
-        self.networks = nn.ModuleList([first.module, second.module])
-        self.sharpness = sharpness  # of policies made from Q-values, one over their unit
+    def __init__(self, first, second, sharpness=3.0):
+        self.first, self.second, self.sharpness = first, second, sharpness
+        self.module, self.device = nn.ModuleList([first.module, second.module]), first.device
+        both = first.spec.fingerprint + second.spec.fingerprint
+        self.spec = replace(first.spec, name=f"{first.spec.name} beside {second.spec.name}", fingerprint=both)
 
     def policy(self, agent, observation):
-        """Log-probabilities of the agent's actions (b, a)."""
+        """The agent's scores, and their log-probabilities (b, a); of Q-values in units of their spread."""
         scores = agent(observation).scores
-        return torch.log_softmax(scores if agent.spec.scores_are == "log-probabilities" else self.sharpness * scores, dim=1)
+        if agent.spec.scores_are == "q-values":
+            return scores, torch.log_softmax(self.sharpness * scores / scores.std(dim=1, keepdim=True), dim=1)
+        return scores, torch.log_softmax(scores, dim=1)
 
-    def forward(self, observation):
-        p, q = (self.policy(agent, observation) for agent in self.answers)
+    def __call__(self, observation):
+        scores, p = self.policy(self.first, observation)
+        _, q = self.policy(self.second, observation)
         middle = ((p.exp() + q.exp()) / 2).clamp(min=1e-12).log()
         apart = (p.exp() * (p - middle) + q.exp() * (q - middle)).sum(dim=1) / 2  # Jensen-Shannon divergence, 0 to log 2
-        return p, apart
+        return ws.AgentOutput(scores, apart)
 
 
 def pong():
     """The Pong agent that ships, and another one, whose file the environment variable SECOND names."""
-    return Pair(ws.load_agent("pong-double-dqn"), ws.load_agent(os.environ["SECOND"]), sharpness=10.0)
+    return Pair(ws.load_agent("pong-double-dqn"), ws.load_agent(os.environ["SECOND"]))

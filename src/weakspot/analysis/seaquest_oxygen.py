@@ -43,11 +43,11 @@ class Deaths:
 
     Attributes:
         out_of_oxygen: lives lost with an empty bar.
-        hit: all others, by enemies and their shots.
+        otherwise: all others: by enemies and their shots, or at the surface, which costs a life without a diver on board.
     """
 
     out_of_oxygen: int
-    hit: int
+    otherwise: int
 
 
 def deaths(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> Deaths:

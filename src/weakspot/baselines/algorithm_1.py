@@ -12,9 +12,9 @@ from weakspot.starts import starts
 from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target
 
-ENCODED = 3
-"""Passes through the model that a candidate sample costs: it is decoded, encoded, and decoded again.  Candidates that serve
-several targets are counted for each of them."""
+PASSES = {"samples": 3, "data": 2, "prior": 0}
+"""Passes through the model that a candidate costs: a sample is decoded, encoded, and decoded again; a real state is encoded
+and decoded.  Candidates that serve several targets are counted for each of them."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,15 @@ class AlgorithmOne:
         known = yardstick(target, sources.answers)
         found = synthesize(sources.model, sources.perceive, target, begin(target), config, known)
         steps = int(found.iterations.sum()) * (1 + BACKWARD) + count
-        tried = 0 if config.start == "prior" else max(config.candidates, count)
-        cost = Cost(model=steps + ENCODED * tried, agent=steps + tried)
+        tried = min(config.candidates, len(sources.indices)) if config.start == "data" else max(config.candidates, count)
+        asked = 0 if config.start == "prior" else tried
+        cost = Cost(model=steps + PASSES[config.start] * asked, agent=steps + asked)
         return Found(found.state, found.output, found.target, cost)
+
+
+def forget_candidates() -> None:
+    """Lets go of the candidates of the last call, and of what they were made from."""
+    _begin.cache_clear()
 
 
 @lru_cache(maxsize=1)

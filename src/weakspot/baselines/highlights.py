@@ -2,14 +2,15 @@
 
 The importance of a state is the spread of the agent's scores,
 
-    I(s) = max_a q_a(s) - min_a q_a(s).
+    I(s) = max_a q_a(s) - min_a q_a(s),
 
+of Q-values as published; of agents that answer log-probabilities, the spread of those.
 The rollouts are gone through in their order, with a summary of ``count`` states that is full from some point on:
 
     HIGHLIGHTS      a state more important than the least important one of the summary takes its place;
     HIGHLIGHTS-DIV  a state more important than the one of the summary that is most like it takes that one's place;
 
-and after each state that is taken, the ``interval`` decisions that follow it are passed over.  The target says nothing
+and a state can be taken ``interval`` decisions after the last one that was.  The target says nothing
 here: a summary is what it is, whatever its reader is after.  Its values are given with the states, to compare.
 """
 
@@ -28,7 +29,7 @@ from weakspot.errors import ConfigError
 from weakspot.targets import Target
 
 INTERVAL = 50
-"""Decisions passed over after a state is taken, as published."""
+"""Decisions from one state that is taken to the next, at least; as published."""
 
 Replaced = Callable[[list[int], int], int]
 """Which place of a full summary a state may take, from the states in the summary and the new one."""
@@ -46,7 +47,7 @@ def summary(important: np.ndarray, stream: np.ndarray, count: int, interval: int
         important: I of each state (n,), in the order of its rollout, one rollout after another.
         stream: the rollout of each (n,).
         count: size of the summary.
-        interval: states passed over after each that is taken.
+        interval: states from one that is taken to the next, at least.
         replaced: which one gives way.
     """
     taken: list[int] = []
@@ -64,7 +65,7 @@ def summary(important: np.ndarray, stream: np.ndarray, count: int, interval: int
             if value <= important[taken[place]]:
                 continue
             taken[place] = number
-        wait = interval
+        wait = max(interval - 1, 0)
     return taken
 
 
@@ -73,7 +74,7 @@ class Highlights:
     """HIGHLIGHTS.
 
     Attributes:
-        interval: decisions passed over after each state that is taken.
+        interval: decisions from one state that is taken to the next, at least.
         name: see :class:`weakspot.baselines.method.Method`.
     """
 
@@ -96,7 +97,7 @@ class HighlightsDiv:
     """HIGHLIGHTS-DIV, with distances in the agent's last hidden layer.
 
     Attributes:
-        interval: decisions passed over after each state that is taken.
+        interval: decisions from one state that is taken to the next, at least.
         name: see :class:`weakspot.baselines.method.Method`.
     """
 
@@ -134,9 +135,13 @@ def _in_order(sources: Sources) -> np.ndarray:
 def _found(
     sources: Sources, target: Target, important: np.ndarray, order: np.ndarray, count: int, interval: int, replaced: Replaced
 ) -> Found:
+    if sources.perceive.agent.spec.continuous:
+        raise ConfigError(
+            "HIGHLIGHTS of an agent with continuous actions", expected="scores that say what each action is worth"
+        )
     if interval < 0:
         raise ConfigError(f"interval is {interval}", expected="0 or more decisions")
     streams = sources.dataset.stream[sources.indices][order]
     taken = order[summary(important[order], streams, count, interval, replaced)]
     taken = taken[np.argsort(-important[taken], kind="stable")]
-    return of_rollouts(sources, enough(taken, count, f"that are more than {interval} decisions apart"), target)
+    return of_rollouts(sources, enough(taken, count, f"that are {interval} decisions apart"), target)

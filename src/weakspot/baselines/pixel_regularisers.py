@@ -76,7 +76,7 @@ class BlurredImage(Plain):
 
 @dataclass(frozen=True)
 class BlurredUpdate(Plain):
-    """Each update is blurred (Nguyen et al. 2016).
+    """Each update is blurred (Nguyen et al. 2015).
 
     Attributes:
         sigma: of the Gaussian, in pixels.
@@ -130,13 +130,14 @@ class Transformations(Plain):
     crop: float = 0.1
 
     def shown(self, state: State, generator: torch.Generator) -> State:
-        random = 2.0 * torch.rand(6, len(state), generator=generator).to(state) - 1.0  # each in -1 to 1
+        random = 2.0 * torch.rand(7, len(state), generator=generator).to(state) - 1.0  # each in -1 to 1
         angle = random[0] * math.radians(self.degrees)
         cut = self.crop * (1.0 + random[1]) / 2.0
         size = (1.0 + self.scale * random[2]) * (1.0 - cut)
         pixels = torch.tensor([2.0 / state.shape[-1], 2.0 / state.shape[-2]]).to(state)
-        moved = [self.jitter * random[3 + axis] * pixels[axis] + cut * random[5] for axis in (0, 1)]
-        rows = [size * angle.cos(), -size * angle.sin(), moved[0], size * angle.sin(), size * angle.cos(), moved[1]]
+        moved = [self.jitter * random[3 + axis] * pixels[axis] + cut * random[5 + axis] for axis in (0, 1)]
+        cos, sin, across = size * angle.cos(), size * angle.sin(), state.shape[-2] / state.shape[-1]
+        rows = [cos, -sin * across, moved[0], sin / across, cos, moved[1]]  # coordinates go from -1 to 1 both ways
         grid = F.affine_grid(torch.stack(rows, dim=1).unflatten(1, (2, 3)), list(state.shape), align_corners=False)
         return F.grid_sample(state, grid, padding_mode="reflection", align_corners=False)
 
