@@ -38,7 +38,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float, float]:
     share = successes / trials
     centre = (share + Z**2 / (2 * trials)) / (1 + Z**2 / trials)
     half = Z / (1 + Z**2 / trials) * math.sqrt(share * (1 - share) / trials + Z**2 / (4 * trials**2))
-    return share, max(0.0, centre - half), min(1.0, centre + half)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return share, low if successes else 0.0, high if successes < trials else 1.0
 
 
 def poisson_rate(events: int, exposure: float) -> tuple[float, float, float]:
