@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -19,9 +20,19 @@ matplotlib.use("Agg")
 def sheet(states: State, path: Path, columns: int = 6) -> None:
     """Oldest and newest frame of the first 24 states, side by side, at twice their size."""
     stacks = as_stacks(states[:24])
-    cells = [np.pad(np.concatenate([s[0], s[-1]], axis=1), ((1, 1), (1, 1), (0, 0)), constant_values=255) for s in stacks]
-    rows = [np.concatenate(cells[i : i + columns], axis=1) for i in range(0, len(cells), columns)]
-    save_picture(np.concatenate(rows, axis=0).repeat(2, axis=0).repeat(2, axis=1), path)
+    pairs = [np.concatenate([stack[0], stack[-1]], axis=1) for stack in stacks]
+    save_rows([pairs[i : i + columns] for i in range(0, len(pairs), columns)], path)
+
+
+def save_rows(rows: Sequence[Sequence[np.ndarray] | np.ndarray], path: Path, times: int = 2, columns: int = 0) -> None:
+    """Writes rows of pictures (h, w, 3) of one size as one, each framed, and every pixel as ``times`` by ``times`` of them;
+    it is at least ``columns`` pictures wide, and shorter rows end in white."""
+    lines, wide = [], max(columns, *(len(pictures) for pictures in rows))
+    for pictures in rows:
+        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in pictures]
+        blank = np.full_like(framed[0], 255)
+        lines.append(np.concatenate(framed + [blank] * (wide - len(framed)), axis=1))
+    save_picture(np.concatenate(lines, axis=0).repeat(times, axis=0).repeat(times, axis=1), path)
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:

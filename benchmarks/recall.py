@@ -21,9 +21,8 @@ from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
-from weakspot.files import write_text
 from weakspot.pipeline import Subject, subject
-from weakspot.saliency import load_maps, saliency_maps
+from weakspot.saliency import maps_for
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads, train
@@ -34,12 +33,8 @@ Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
     """States of the agent and their saliency maps, collected once."""
     dataset = collect(one.agent, one.factory, CollectConfig(frames=frames), folder / "collect")
-    path, made_of = folder / "saliency.npy", folder / "saliency.txt"
-    wanted = f"{dataset.fingerprint} {one.agent.spec.fingerprint} {one.perceive.rule}"
-    if not (path.exists() and made_of.exists() and made_of.read_text() == wanted):
-        saliency_maps(one.perceive, dataset, path)
-        write_text(made_of, wanted)
-    return dataset, load_maps(path, len(dataset))
+    made_for = f"{dataset.fingerprint} {one.agent.spec.fingerprint} {one.perceive.rule}"
+    return dataset, maps_for(made_for, one.perceive, dataset, folder)
 
 
 MEASURED = 2_000

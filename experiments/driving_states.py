@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.figures import save_picture
+from benchmarks.figures import save_rows
 from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
 from weakspot.analysis.intervals import wilson
 from weakspot.config import RunConfig
@@ -85,16 +85,6 @@ def braking(classes: np.ndarray, actions: np.ndarray, camera: Camera) -> dict[st
     }
 
 
-def sheet(rows: list[np.ndarray], path: Path) -> None:
-    """Rows of pictures of classes (n, h, w) in their colours, three times their size."""
-    lines = []
-    for classes in rows:
-        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in colours(classes[:SHOWN])]
-        blank = np.full_like(framed[0], 255)
-        lines.append(np.concatenate(framed + [blank] * (SHOWN - len(framed)), axis=1))
-    save_picture(np.concatenate(lines, axis=0).repeat(3, axis=0).repeat(3, axis=1), path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run in a driving environment")
@@ -131,7 +121,8 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
         best = real[torch.argsort(target(answers))[: len(made)].numpy()]
         result["targets"][name] = {"synthesised": told(made, camera), "best real": told(best, camera)}
         rows = [part for part in (made, made[SHOWN:], best, best[SHOWN:]) if len(part)]
-        sheet(rows, output / f"states-{target.slug}.png")
+        pictures = [colours(part[:SHOWN]) for part in rows]
+        save_rows(pictures, output / f"states-{target.slug}.png", times=3, columns=SHOWN)
     return result
 
 

@@ -26,8 +26,6 @@ from weakspot.progress import say
 from weakspot.targets import Target, usual_targets
 
 SHOWN = 4
-CANDIDATES = 1024
-"""Samples that the four searches begin at the best of."""
 
 
 def panel(there: prepared.Prepared, rows: list[tuple[Target, Found]], path: Path) -> None:
@@ -48,7 +46,7 @@ def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--targets", nargs="+", help="as `weakspot run` takes them; T+ T- T+- and the like without")
     arguments.add_argument("--name", default="figure-1")
-    arguments.set_defaults(candidates=CANDIDATES)
+    arguments.set_defaults(candidates=prepared.CANDIDATES_OF_FOUR)
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))

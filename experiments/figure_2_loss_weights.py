@@ -3,10 +3,9 @@
     python -m experiments.figure_2_loss_weights --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-The weights are those of equation 2: guided backpropagation of the best score, averaged over 5x5 pixels;
-those of the newest frame.  Where the game's
-objects are known (Pong, Seaquest, Q*bert), the share of the weights within two pixels of each kind of object, over the share
-of the picture that this is: 1 for weights that are the same everywhere.
+The weights are those of equation 2: guided backpropagation of the best score, averaged over 5x5 pixels; those of
+the newest frame.  Beside them the share of the weights within two pixels of each kind of object (Pong, Seaquest, Q*bert),
+over the share of the picture that this is: 1 for weights that are the same everywhere.
 """
 
 from __future__ import annotations

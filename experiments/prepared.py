@@ -43,6 +43,8 @@ from weakspot.synthesis import SynthesisConfig
 from weakspot.targets import Target, resolve_target
 from weakspot.types import Frames, Stacks, State
 
+CANDIDATES_OF_FOUR = 1024
+"""Samples that searches begin at the best of, where four states are shown."""
 PACKAGES = ("weakspot", "torch", "numpy", "ale-py")
 
 
@@ -169,7 +171,7 @@ def read(made: argparse.ArgumentParser) -> Given:
 
 def _named(agent: str) -> str:
     """The name of an agent's file, or of the function in it, as a folder."""
-    return "-".join(Path(agent).name.removesuffix(".safetensors").replace(".py:", "-").split(":"))
+    return Path(agent).name.removesuffix(".safetensors").replace(".py:", "-")
 
 
 def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject], None] = lambda one: None) -> Prepared:
@@ -223,7 +225,8 @@ def found_before(name: str, given: Given, there: Prepared) -> dict[str, Any]:
 def made_of(given: Given, there: Prepared) -> dict[str, Any]:
     """Everything that a result depends on, as plain data."""
     shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "steps", "saliency")
-    own = {name: value for name, value in vars(given.extra).items() if name not in Given.__dataclass_fields__}
+    known = {*Given.__dataclass_fields__, "columns"}  # which columns there are says nothing of what is in them
+    own = {name: value for name, value in vars(given.extra).items() if name not in known}
     return {
         "agent": _named(given.agent),
         "agent_fingerprint": there.subject.agent.spec.fingerprint,
@@ -231,7 +234,7 @@ def made_of(given: Given, there: Prepared) -> dict[str, Any]:
         "data_fingerprint": there.dataset.fingerprint,
         "budget_cpu_minutes": given.budget,
         **{name: getattr(given, name) for name in shared},
-        **{name: value for name, value in own.items() if name != "columns"},
+        **own,
     }
 
 

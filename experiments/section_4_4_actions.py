@@ -28,8 +28,6 @@ from weakspot.types import Frames
 
 SHOWN, ACROSS = 4, 3
 """States of an action, and actions in a row."""
-CANDIDATES = 1024
-"""Samples that the four searches for an action begin at the best of."""
 LITTLE = 0.25
 """Of the bar; below it a submarine has to surface."""
 
@@ -57,7 +55,7 @@ def refuse(one: Subject) -> None:
 
 def main() -> None:
     arguments = prepared.parser(__doc__)
-    arguments.set_defaults(candidates=CANDIDATES)
+    arguments.set_defaults(candidates=prepared.CANDIDATES_OF_FOUR)
     given = prepared.read(arguments)
     there = prepared.prepare(given, refuse=refuse)
     one, dataset = there.subject, there.dataset

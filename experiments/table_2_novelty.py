@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import save, save_picture
+from benchmarks.figures import save, save_rows
 from experiments import prepared
 from experiments.measures import measured, yard
 from weakspot.analysis.intervals import wilson
@@ -59,7 +59,7 @@ def main() -> None:
     each = -(-given.extra.states // len(names))
     known, told, differing = yard(there, each), {}, []
     answers = real_answers(there.dataset, there.trained)
-    pictures = []
+    pictures = []  # for each target the synthesised states, the closest training states, and those it likes as much
     with prepared.on_all_cores():
         for name in names:
             target = there.target(name)
@@ -88,18 +88,8 @@ def main() -> None:
         "nearest neighbours": {"of": len(chosen), "among": len(there.trained), "seconds": round(seconds, 1)},
     }
     histogram({"synthesised": every, "held-out real states": real.differing_share}, given.output / "figure-7.png")
-    save_picture(strips(pictures), given.output / "table-2.png")
+    save_rows(pictures, given.output / "table-2.png")
     prepared.write("table-2", given, there, result)
-
-
-def strips(rows: list[np.ndarray]) -> np.ndarray:
-    """Rows of pictures (n, h, w, 3): for each target the synthesised states, the closest training state of each, and the
-    training state that the target likes as much."""
-    lines = []
-    for pictures in rows:
-        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in pictures]
-        lines.append(np.concatenate(framed, axis=1))
-    return np.concatenate(lines, axis=0).repeat(2, axis=0).repeat(2, axis=1)
 
 
 if __name__ == "__main__":

@@ -39,12 +39,12 @@ from weakspot.envs.described import Description, description_of
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
-from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json, write_text
+from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json
 from weakspot.precision import resolve
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
 from weakspot.run import RunFolder, StageRecord, digest, file_digest
-from weakspot.saliency import load_maps, saliency, saliency_maps
+from weakspot.saliency import maps_for, saliency
 from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
@@ -256,19 +256,13 @@ class Pipeline:
         def work() -> str:
             dataset = self._dataset()
             make_folder(folder)
-            made_for, given = folder / "saliency.txt", f"{self._fingerprint('collect')} {self.config.saliency}"
-            stands = made_for.exists() and (folder / "saliency.npy").exists() and made_for.read_text() == given
-            if not stands:
-                with shown("saliency") as tell:
-                    saliency_maps(
-                        self.subject.perceive, dataset, folder / "saliency.npy",
-                        progress=lambda done, total: tell(done / total, ""),
-                    )  # fmt: skip
-                write_text(made_for, given)
+            made_for = f"{self._fingerprint('collect')} {self.config.saliency}"
+            with shown("saliency") as tell:
+                maps = maps_for(made_for, self.subject.perceive, dataset, folder, lambda done, total: tell(done / total, ""))
             held = self._measured(dataset)
             with shown("train") as tell:
                 train(
-                    self.subject.perceive, dataset, load_maps(folder / "saliency.npy", len(dataset)), config, folder,
+                    self.subject.perceive, dataset, maps, config, folder,
                     measures=lambda model: fidelity(model, self.subject.perceive, dataset, held).line(),
                     progress=tell,
                 )  # fmt: skip

@@ -37,7 +37,7 @@ from torch.overrides import TorchFunctionMode
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, SaliencyRule, ends
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, DatasetError, SaliencyError
-from weakspot.files import write_atomic
+from weakspot.files import write_atomic, write_text
 from weakspot.types import Bounds, Observation, PerState, State
 
 CLIP = 100.0
@@ -259,6 +259,28 @@ def saliency_maps(
 
     write_atomic(path, write)
     return load_maps(path, total)
+
+
+def maps_for(
+    made_for: str,
+    perceive: Perceiver,
+    dataset: States,
+    folder: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """The maps of a data set that stand in a folder; computed if there are none, or if they were made for something else.
+
+    Args:
+        made_for: names everything that the maps depend on.
+        perceive, dataset, progress: see :func:`saliency_maps`.
+        folder: holds ``saliency.npy``, and ``saliency.txt`` with what it was made for.
+    """
+    path, told = folder / "saliency.npy", folder / "saliency.txt"
+    if not (told.exists() and path.exists() and told.read_text() == made_for):
+        saliency_maps(perceive, dataset, path, progress=progress)
+        write_text(told, made_for)
+    progress(len(dataset), len(dataset))
+    return load_maps(path, len(dataset))
 
 
 def load_maps(path: Path, states: int) -> np.ndarray:

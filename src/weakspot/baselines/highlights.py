@@ -83,13 +83,7 @@ class Highlights:
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.baselines.method.Method`; nothing here is random."""
-        important = importance(sources.answers.scores.numpy())
-        order = _in_order(sources)
-
-        def least(taken: list[int], new: int) -> int:
-            return int(np.argmin(important[order[taken]]))
-
-        return _found(sources, target, important, order, count, self.interval, least)
+        return _summarised(sources, target, count, self.interval, _least_important)
 
 
 @dataclass(frozen=True)
@@ -106,42 +100,44 @@ class HighlightsDiv:
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.baselines.method.Method`; nothing here is random."""
-        important = importance(sources.answers.scores.numpy())
-        order = _in_order(sources)
         known: dict[int, torch.Tensor] = {}
 
-        def seen(number: int) -> torch.Tensor:
-            if number not in known:
-                state = as_state(sources.dataset.stacks(sources.indices[order[[number]]]))
-                known[number] = features(sources.perceive, state)[0]
-            return known[number]
+        def most_alike(important: np.ndarray, index: np.ndarray) -> Replaced:
+            def seen(number: int) -> torch.Tensor:
+                if number not in known:
+                    known[number] = features(sources.perceive, as_state(sources.dataset.stacks(index[[number]])))[0]
+                return known[number]
 
-        def closest(taken: list[int], new: int) -> int:
-            if important[order[new]] <= important[order[taken]].min():
-                return int(np.argmin(important[order[taken]]))  # takes nobody's place, so that no distance is needed
-            apart = torch.stack([seen(number) for number in taken]) - seen(new)
-            return int(apart.norm(dim=1).argmin())
+            def replaced(taken: list[int], new: int) -> int:
+                if important[new] <= important[taken].min():
+                    return int(important[taken].argmin())  # takes nobody's place, so that no distance is needed
+                apart = torch.stack([seen(number) for number in taken]) - seen(new)
+                return int(apart.norm(dim=1).argmin())
 
-        found = _found(sources, target, important, order, count, self.interval, closest)
+            return replaced
+
+        found = _summarised(sources, target, count, self.interval, most_alike)
         return replace(found, cost=Cost(agent=len(known)))
 
 
-def _in_order(sources: Sources) -> np.ndarray:
-    """Places of the states in ``sources.indices``, one rollout after another, each in its order."""
-    dataset = sources.dataset
-    return np.lexsort((dataset.time[sources.indices], dataset.stream[sources.indices]))
+def _least_important(important: np.ndarray, index: np.ndarray) -> Replaced:
+    return lambda taken, new: int(important[taken].argmin())
 
 
-def _found(
-    sources: Sources, target: Target, important: np.ndarray, order: np.ndarray, count: int, interval: int, replaced: Replaced
+def _summarised(
+    sources: Sources, target: Target, count: int, interval: int, rule: Callable[[np.ndarray, np.ndarray], Replaced]
 ) -> Found:
+    """A summary of the rollouts; ``rule`` makes which one gives way, from I (n,) and the numbers in the data set (n,) of
+    the states, one rollout after another, each in its order."""
     if sources.perceive.agent.spec.continuous:
         raise ConfigError(
             "HIGHLIGHTS of an agent with continuous actions", expected="scores that say what each action is worth"
         )
     if interval < 0:
         raise ConfigError(f"interval is {interval}", expected="0 or more decisions")
-    streams = sources.dataset.stream[sources.indices][order]
-    taken = order[summary(important[order], streams, count, interval, replaced)]
-    taken = taken[np.argsort(-important[taken], kind="stable")]
+    stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
+    order = np.lexsort((time, stream))
+    important = importance(sources.answers.scores.numpy())[order]
+    taken = np.array(summary(important, stream[order], count, interval, rule(important, sources.indices[order])))
+    taken = order[taken[np.argsort(-important[taken], kind="stable")]]
     return of_rollouts(sources, enough(taken, count, f"that are {interval} decisions apart"), target)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from weakspot.baselines.method import BATCH, Cost, Found, Sources, answered
+from weakspot.analysis.samples import draw
+from weakspot.baselines.method import Cost, Found, Sources, answered
 from weakspot.targets import Target
 
 
@@ -22,9 +21,6 @@ class RandomSamples:
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.baselines.method.Method`."""
-        model = sources.model
-        noise = torch.randn(count, model.latent, generator=torch.Generator().manual_seed(seed)).to(model.device)
-        with torch.no_grad():
-            state = torch.cat([model.generate(part) for part in noise.split(BATCH)])
+        state = draw(sources.model, count, seed)
         output = answered(sources.perceive, state)
         return Found(state, output, target(output), Cost(model=count, agent=count))
