@@ -6,9 +6,11 @@ The time is that of the training steps, on all cores; measuring in between is le
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +23,9 @@ from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
+from weakspot.files import make_folder
 from weakspot.pipeline import Subject, subject
+from weakspot.progress import say
 from weakspot.saliency import maps_for
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
@@ -30,11 +34,25 @@ from weakspot.state_model.train import TrainConfig, threads, train
 Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 
 
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """One process after another: who asks for the same rollouts or the same model meanwhile waits, and finds them made."""
+    path = make_folder(folder) / ".lock"
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is working in {folder}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def stored(one: Subject, folder: Path, frames: int = CollectConfig().frames) -> Stored:
     """States of the agent and their saliency maps, collected once."""
-    dataset = collect(one.agent, one.factory, CollectConfig(frames=frames), folder / "collect")
-    made_for = f"{dataset.fingerprint} {one.agent.spec.fingerprint} {one.perceive.rule}"
-    return dataset, maps_for(made_for, one.perceive, dataset, folder)
+    with in_turn(folder):
+        dataset = collect(one.agent, one.factory, CollectConfig(frames=frames), folder / "collect")
+        made_for = f"{dataset.fingerprint} {one.agent.spec.fingerprint} {one.perceive.rule}"
+        return dataset, maps_for(made_for, one.perceive, dataset, folder)
 
 
 MEASURED = 2_000
@@ -67,7 +85,7 @@ def curve(
         return line
 
     config = TrainConfig(recipe=recipe, minutes=minutes, measure_every=30.0)
-    with threads(config.parts):
+    with in_turn(there), threads(config.parts):
         model = train(one.perceive, dataset, maps, config, there, clock=clock, measures=measures)
     lines = [json.loads(line) for line in (there / "metrics.jsonl").read_text().splitlines()]
     return model, [line for line in lines if "agreement" in line]

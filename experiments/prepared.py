@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from benchmarks.recall import curve, place, stored
+from benchmarks.recall import curve, stored
 from weakspot.agents.base import SaliencyRule
 from weakspot.baselines.algorithm_1 import AlgorithmOne
 from weakspot.baselines.method import Sources
@@ -32,12 +32,9 @@ from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
-from weakspot.precision import resolve
 from weakspot.report.images import in_colour
 from weakspot.state_model.batch import with_history
-from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.recipes import all_settings
-from weakspot.state_model.recipes import recipe as recipe_of
+from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
 from weakspot.synthesis import SynthesisConfig
 from weakspot.targets import Target, resolve_target
@@ -122,15 +119,8 @@ class Prepared:
 
     def model(self, given: Given, recipe: str | None = None) -> StateModel:
         """A state model; it is trained now if it does not stand yet."""
-        name = recipe or given.recipe
-        there = place(given.folder, name, given.budget, time.process_time)
-        device = self.subject.agent.device
-        if (there / "model.json").exists():
-            model = load(there / "model.safetensors", device, resolve(TrainConfig().precision, device))
-            known = model.info["settings"], model.info.get("flow", {}).get("settings")
-            if model.info["data"] == self.dataset.fingerprint and known == all_settings(recipe_of(name)):
-                return model
-        return curve(self.subject, (self.dataset, self.maps), name, given.budget, given.folder, time.process_time)[0]
+        data = self.dataset, self.maps
+        return curve(self.subject, data, recipe or given.recipe, given.budget, given.folder, time.process_time)[0]
 
     def sources(self, model: StateModel) -> Sources:
         """What the methods that are compared may work with: the states that the model was trained on."""

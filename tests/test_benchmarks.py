@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,7 @@ import torch
 from small_pong import batch_of
 
 from benchmarks import ablation, fidelity, figures, validity
+from benchmarks.recall import in_turn
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError
@@ -118,3 +121,19 @@ def test_pictures_are_drawn(tmp_path: Path):
     shapes = {path.stem: cv2.imread(str(path)).shape for path in tmp_path.glob("*.png")}
     assert shapes["sheet"][0] == 2 * 2 * 86 and shapes["sheet"][1] == 6 * 2 * 170
     assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]
+
+
+def test_a_second_process_waits_until_the_first_has_made_what_both_need(tmp_path):
+    script = f"""
+from pathlib import Path
+from benchmarks.recall import in_turn
+with in_turn(Path({str(tmp_path)!r})):
+    print("begins", Path({str(tmp_path / "made")!r}).exists(), flush=True)
+"""
+    with in_turn(tmp_path):
+        other = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout is not None and "waiting" in other.stdout.readline()
+        (tmp_path / "made").touch()
+    assert other.stdout.readline() == "begins True\n" and other.wait() == 0

@@ -232,6 +232,27 @@ def test_a_training_that_stands_is_found_whatever_the_number_of_workers(played, 
         assert torch.equal(a, b)
 
 
+def test_a_finished_training_is_loaded_until_its_budget_or_flow_changes(played, tmp_path):
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=3, prior_steps=2, precision="float32")
+
+    def steps(model):
+        return model.info["steps"], model.info["flow"]["steps"]
+
+    model = train(perceive, dataset, maps, config, tmp_path)
+    for name in ("checkpoint.pt", "prior.pt", "metrics.jsonl"):
+        (tmp_path / name).unlink(missing_ok=True)  # so that nothing could be gone on with
+    changed = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    loaded = train(perceive, dataset, maps, config, tmp_path)
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == changed
+    noise = torch.randn(2, model.latent, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model.generate(noise), loaded.generate(noise))
+    assert steps(train(perceive, dataset, maps, replace(config, steps=4), tmp_path)) == (4, 2)
+    assert steps(train(perceive, dataset, maps, replace(config, steps=4, prior_steps=3), tmp_path)) == (4, 3)
+    (tmp_path / "model.json").write_text("{")
+    assert steps(train(perceive, dataset, maps, config, tmp_path))[0] == 4  # its checkpoint has gone further
+
+
 def test_training_learns_more_than_the_median_frame(played, tmp_path):
     """Everywhere together, not only on what moves and has most of the weight: that comes first, and takes thirty steps."""
     dataset, perceive, maps = played

@@ -103,7 +103,7 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
 
 def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32) -> StateModel:
     """Reads what :func:`save` wrote; raises :class:`StateModelError` for anything else."""
-    if not path.exists():
+    if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
     try:
         with safe_open(path, framework="pt") as file:

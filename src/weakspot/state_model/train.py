@@ -29,8 +29,8 @@ from weakspot.precision import Precision, resolve
 from weakspot.run import digest
 from weakspot.state_model import flow, whitening
 from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
-from weakspot.state_model.model import StateModel, save
-from weakspot.state_model.recipes import Recipe, recipe, settings
+from weakspot.state_model.model import StateModel, load, save
+from weakspot.state_model.recipes import Recipe, all_settings, recipe, settings
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def train(
     measures: Measure | None = None,
     progress: Callable[[float, str], None] = lambda share, text: None,
 ) -> StateModel:
-    """Trains in ``folder`` until the budget is used up, and writes ``model.safetensors`` and ``model.json`` there.
+    """Trains in ``folder`` until the budget is used up, and writes ``model.safetensors`` and ``model.json`` there; a model
+    that stands there, of the same data, settings and budget, is loaded.
 
     Args:
         perceive: A(s), the agent whose weaknesses are wanted.
@@ -190,6 +191,10 @@ def train(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
         *(config.seed, config.held_out, str(precision), of_prior, perceive.rule),
     )  # not of how many workers: they change the last bits only, and hours may stand here
+    finished = digest(made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(chosen_recipe))
+    weights = folder / "model.safetensors"
+    if weights.exists() and _made_of(folder / "model.json") == finished:
+        return load(weights, device, precision)
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)
@@ -204,6 +209,7 @@ def train(
         "precision": str(precision).removeprefix("torch."),
         "data": dataset.fingerprint,
         "agent": perceive.agent.spec.name,
+        "made_of": finished,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "latent": network.latent,
     }
@@ -285,7 +291,7 @@ def train(
     if measures is not None:
         note(measures(model))
     progress(1.0, f"step {state.step:,}")
-    save(model, statistics, folder / "model.safetensors")
+    save(model, statistics, weights)
     write_json(folder / "model.json", model.info)
     return model
 
@@ -373,6 +379,14 @@ def _restore(
             todo=f"delete {path} to start the training anew",
         ) from error
     return True
+
+
+def _made_of(path: Path) -> str | None:
+    """What the finished training whose description stands at ``path`` was made of, if one stands there."""
+    try:
+        return json.loads(path.read_text()).get("made_of")
+    except (OSError, json.JSONDecodeError):
+        return None
 
 
 def _forget_after(metrics: Path, step: int) -> None:
