@@ -74,7 +74,7 @@ def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 
     indices = with_history(dataset, dataset.split(0.1)[0])
     target = resolve_target("T-", one.agent.spec, 10.0)
     known = yardstick(target, real_answers(dataset, indices))
-    config = SynthesisConfig(states=states, steps=steps, tolerance=-1e9)
+    config = SynthesisConfig(states=states, searches=1, steps=steps, tolerance=-1e9)
 
     def run(model: StateModel, settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
         rows = slice(first, first + settings.states)

@@ -24,7 +24,7 @@ from weakspot.synthesis import (
 from weakspot.targets import Target, resolve_target
 
 CONFIG = SynthesisConfig(
-    states=6, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9, enough="never"
+    states=6, searches=1, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9, enough="never"
 )
 SCALE = 0.01
 
@@ -81,6 +81,24 @@ def test_stops_when_the_energy_no_longer_falls_and_says_when():
         assert np.isfinite(row[:steps]).all() and np.isnan(row[steps:]).all()
     assert len(set(found.iterations.tolist())) > 1, "each state stops for itself"
     assert found.target.mean().item() == pytest.approx(search(replace(config, tolerance=-1e9)).target.mean().item(), rel=0.1)
+
+
+def test_the_best_of_several_searches_are_kept_by_the_energy_that_is_shown():
+    config = replace(CONFIG, steps=40, searches=1, states=250)  # three batches
+    every = search(config)
+    kept = search(replace(config, searches=25, states=10))
+    chosen = resolve_target("A1", linear_perceiver().agent.spec, 5.0)
+    energy = chosen(linear_perceiver()(every.state)) / SCALE + config.regulariser * every.kl
+    wanted = sorted(energy.argsort()[:10].tolist())
+    torch.testing.assert_close(kept.noise, every.noise[wanted])
+    torch.testing.assert_close(kept.state, every.state[wanted])
+    torch.testing.assert_close(kept.output.scores, every.output.scores[wanted])
+    torch.testing.assert_close(kept.distribution.mean, every.distribution.mean[wanted])
+    torch.testing.assert_close(kept.distribution.sigma, every.distribution.sigma[wanted])
+    torch.testing.assert_close(kept.target, every.target[wanted])
+    torch.testing.assert_close(kept.kl, every.kl[wanted])
+    np.testing.assert_array_equal(kept.energy, every.energy[wanted])
+    assert len(kept.iterations) == 10 and kept.spent == every.spent == 250 * 40
 
 
 class Forgetful(LinearNetwork):
@@ -144,7 +162,7 @@ def test_the_energy_is_the_equation_that_people_are_shown(enough):
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
     found = search(config, scale=known.scale, best=known.best)
     text = energy_equation(chosen, known, config)
-    states = linear_model().generate(noise(config, 5)[:, 0])
+    states = linear_model().generate(noise(config, 3, 5)[:, 0])
     values = chosen(perceive(states)).tolist()
     left = (
         text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
@@ -159,8 +177,8 @@ def test_kl_is_that_of_the_state_models_prior_term():
 
 
 def test_each_state_has_noise_of_its_own():
-    drawn = noise(replace(CONFIG, states=3), 5)
-    torch.testing.assert_close(noise(replace(CONFIG, states=1), 5, first=2)[0], drawn[2])
+    drawn = noise(CONFIG, 3, 5)
+    torch.testing.assert_close(noise(CONFIG, 1, 5, first=2)[0], drawn[2])
     assert abs(np.corrcoef(drawn[0].flatten(), drawn[1].flatten())[0, 1]) < 0.1
 
 

@@ -58,7 +58,7 @@ def starts(
         progress: called with the candidates done and their number.
     """
     if config.start == "prior":
-        shape = (config.states, model.latent)
+        shape = (config.begun, model.latent)
         standard = SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
         return lambda target: standard
     if config.start == "samples":
@@ -74,7 +74,7 @@ def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progr
 
     Encoder and decoder have learned to give back real states; a sample that breaks something often comes back changed.
     """
-    count = max(config.candidates, config.states)
+    count = max(config.candidates, config.begun)
     random = np.random.default_rng([config.seed, 5])
     noise = torch.from_numpy(random.standard_normal((count, model.latent), np.float32)).to(model.device)
     outputs, changed = [], []
@@ -84,7 +84,7 @@ def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progr
             outputs.append(perceive(state))
             changed.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
             progress(min(BATCH * len(changed), count), count)
-    kept = torch.cat(changed).argsort(stable=True)[: max(round(config.kept * count), config.states)]
+    kept = torch.cat(changed).argsort(stable=True)[: max(round(config.kept * count), config.begun)]
     return Candidates(noise[kept], joined(outputs).rows(kept))
 
 
@@ -113,5 +113,5 @@ def best(candidates: Candidates, target: Target, config: SynthesisConfig) -> Sea
     """Searches that begin at the candidates that ``target`` ranks best, with a small x_sigma; where they are fewer than the
     searches, with the best again."""
     order = target(candidates.output).argsort(stable=True)
-    mean = candidates.noise[order[torch.arange(config.states, device=order.device) % len(order)]]
+    mean = candidates.noise[order[torch.arange(config.begun, device=order.device) % len(order)]]
     return SearchDistribution(mean, torch.full_like(mean, config.start_sigma))

@@ -14,13 +14,18 @@ value at the best of them.  Far above T*, M falls as T / tau; beyond T* nothing 
 leads the search to the likeliest states that are as good.  The paper's M is T itself, without end and not scaled;
 ``enough="never"`` takes T / tau.
 
-What is returned is one draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no
+Of each m searches, m n in all for n states, those n are kept whose E(u) = M(T(A(g(u)))) + alpha KL is lowest, with u one
+last draw from x: what a search finds depends on where it begins, and many end among the best few percent of what the state
+model draws by itself.
+
+What is returned is this draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no
 typical one: where the target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
 
-Departures from the paper's listing beside M: x_sigma is optimised through its logarithm, which keeps it positive; and where
-the paper starts every search at x_mu = 0, the default starts each somewhere else (:mod:`weakspot.starts`).
+Departures from the paper's listing beside M and m (the paper's is 1): x_sigma is optimised through its logarithm, which
+keeps it positive; and where the paper starts every search at x_mu = 0, the default starts each somewhere else
+(:mod:`weakspot.starts`).
 
-Each state has random numbers of its own, so it comes out the same whatever else is optimised beside it.
+Each search has random numbers of its own, so it ends in the same state whatever else is optimised beside it.
 """
 
 from __future__ import annotations
@@ -35,11 +40,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.agents.base import AgentOutput, Perceiver, joined
 from weakspot.errors import ConfigError, TargetError
 from weakspot.state_model.model import StateModel
 from weakspot.targets import Target
 from weakspot.types import Latent, PerState, State
+
+AT_ONCE = 96
+"""Searches in one batch; more of them take more memory, and on a processor no less time each."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,11 @@ class SynthesisConfig:
     """Settings of Algorithm 1."""
 
     states: int = 24
-    """States synthesised for each target."""
-    steps: int = 150
-    """Largest number of steps."""
+    """n, states synthesised for each target."""
+    searches: int = 3
+    """m, searches for each of them, of all of which the best are kept."""
+    steps: int = 60
+    """Largest number of steps of a search."""
     learning_rate: float = 0.05
     """lambda, Adam's step size."""
     regulariser: float = 0.003
@@ -76,11 +86,26 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("states", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma"):
+        for name in (
+            "states",
+            "searches",
+            "steps",
+            "learning_rate",
+            "patience",
+            "candidates",
+            "kept",
+            "softness",
+            "start_sigma",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if self.regulariser < 0:
             raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
+
+    @property
+    def begun(self) -> int:
+        """m n, searches for each target."""
+        return self.searches * self.states
 
 
 @dataclass(frozen=True)
@@ -106,8 +131,9 @@ class Findings:
         distribution: where the searches ended.
         target: T(A(s)) of each state, unscaled.
         kl: of each search distribution, in nats.
-        energy: E at each step (n, steps), NaN after a state has stopped.
-        iterations: steps each state took (n,).
+        energy: E at each step (n, steps), NaN after a search has stopped.
+        iterations: steps each search took (n,).
+        spent: steps of all searches, with those of which nothing was kept.
     """
 
     state: State
@@ -118,6 +144,16 @@ class Findings:
     kl: PerState
     energy: Float[np.ndarray, "n steps"]
     iterations: Int[np.ndarray, " n"]
+    spent: int
+
+    def rows(self, kept: Int[np.ndarray, " m"]) -> Findings:
+        """These states alone; what was spent stays."""
+        at = torch.from_numpy(kept).to(self.state.device)
+        distribution = SearchDistribution(self.distribution.mean[at], self.distribution.sigma[at])
+        return Findings(
+            self.state[at], self.noise[at], self.output.rows(at), distribution,
+            self.target[at], self.kl[at], self.energy[kept], self.iterations[kept], self.spent,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,10 +175,10 @@ def yardstick(target: Target, answers: AgentOutput) -> Yardstick:
     return Yardstick(float(values.std()), float(values.min()))
 
 
-def noise(config: SynthesisConfig, latent: int, first: int = 0) -> Float[Tensor, "n draws z"]:
-    """eps of every step and one more for the final draw, from a generator for each state."""
-    drawn = torch.empty(config.states, config.steps + 1, latent)
-    for j in range(config.states):
+def noise(config: SynthesisConfig, count: int, latent: int, first: int = 0) -> Float[Tensor, "count draws z"]:
+    """eps of every step and one more for the final draw, from a generator for each of ``count`` searches."""
+    drawn = torch.empty(count, config.steps + 1, latent)
+    for j in range(count):
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + first + j)
         torch.randn(config.steps + 1, latent, generator=generator, out=drawn[j])
     return drawn
@@ -159,16 +195,17 @@ def synthesize(
     first: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Findings:
-    """Runs Algorithm 1 from ``start``, all states at once; a state that has converged leaves the batch.
+    """Runs Algorithm 1 from ``start``, many searches at once, and keeps the best ``config.states``, in the order of their
+    starts; a search that has converged leaves its batch.
 
     Args:
         model: g, in the space where the data's codes are N(0, I).
         perceive: A(s).
         target: T.
-        start: where the searches begin; see :mod:`weakspot.starts`.
+        start: where the searches begin, one row for each; see :mod:`weakspot.starts`.
         config: settings.
         known: tau and T*.
-        first: number of the first state, for its random numbers.
+        first: number of the first search, for its random numbers.
         progress: called with the steps done and their largest number.
 
     Raises:
@@ -181,10 +218,33 @@ def synthesize(
             todo="check that the target uses its argument",
         )
     count = len(start.mean)
+    total = config.steps * -(-count // AT_ONCE)
+    parts = []
+    for at in range(0, count, AT_ONCE):
+        begin = SearchDistribution(start.mean[at : at + AT_ONCE], start.sigma[at : at + AT_ONCE])
+        done = config.steps * len(parts)
+        parts.append(
+            _searched(
+                model, perceive, target, begin, config, known, first + at,
+                lambda steps, done=done: progress(done + steps, total),
+            )
+        )  # fmt: skip
+    found = _joined(parts)
+    energy = _missing(found.target, known, config) + config.regulariser * found.kl
+    kept = np.sort(energy.cpu().numpy().argsort(kind="stable")[: config.states])
+    return found.rows(kept)
+
+
+def _searched(
+    model: StateModel, perceive: Perceiver, target: Target, start: SearchDistribution, config: SynthesisConfig,
+    known: Yardstick, first: int, progress: Callable[[int], None],
+) -> Findings:  # fmt: skip
+    """One batch of searches, all of them."""
+    count = len(start.mean)
     mean = start.mean.detach().clone()
     log_sigma = start.sigma.detach().log()
     moments = [torch.zeros_like(mean) for _ in range(4)]
-    eps = noise(config, model.latent, first).to(model.device)
+    eps = noise(config, count, model.latent, first).to(model.device)
     energies = np.full((count, config.steps), np.nan, dtype=np.float32)
     iterations = np.full(count, config.steps)
     active = torch.arange(count, device=model.device)
@@ -201,20 +261,38 @@ def synthesize(
         ):
             parameter[active] -= config.learning_rate * _adam(first_moment, second_moment, active, slope, step + 1)
         energies[active.cpu().numpy(), step] = energy.detach().cpu().numpy()
-        progress(step + 1, config.steps)
+        progress(step + 1)
         stopped = _converged(energies[active.cpu().numpy(), : step + 1], config)
         if stopped.any():
             iterations[active.cpu().numpy()[stopped]] = step + 1
             active = active[torch.from_numpy(~stopped).to(model.device)]
             if not len(active):
                 break
-    progress(config.steps, config.steps)
+    progress(config.steps)
     found = SearchDistribution(mean, log_sigma.exp())
     with torch.no_grad():
         u = found.mean + found.sigma * eps[:, -1]
         state = torch.cat([model.generate(part) for part in u.split(64)])
         output = perceive(state)
-        return Findings(state, u, output, found, target(output), found.kl(), energies, iterations)
+        spent = int(iterations.sum())
+        return Findings(state, u, output, found, target(output), found.kl(), energies, iterations, spent)
+
+
+def _joined(parts: list[Findings]) -> Findings:
+    """The searches of all batches, one after another."""
+    return Findings(
+        torch.cat([part.state for part in parts]),
+        torch.cat([part.noise for part in parts]),
+        joined([part.output for part in parts]),
+        SearchDistribution(
+            torch.cat([part.distribution.mean for part in parts]), torch.cat([part.distribution.sigma for part in parts])
+        ),
+        torch.cat([part.target for part in parts]),
+        torch.cat([part.kl for part in parts]),
+        np.concatenate([part.energy for part in parts]),
+        np.concatenate([part.iterations for part in parts]),
+        sum(part.spent for part in parts),
+    )
 
 
 def _missing(wanted: PerState, known: Yardstick, config: SynthesisConfig) -> PerState:

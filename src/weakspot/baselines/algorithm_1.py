@@ -35,8 +35,10 @@ class AlgorithmOne:
         begin = _begin(sources, config)
         known = yardstick(target, sources.answers)
         found = synthesize(sources.model, sources.perceive, target, begin(target), config, known)
-        steps = int(found.iterations.sum()) * (1 + BACKWARD) + count
-        tried = min(config.candidates, len(sources.indices)) if config.start == "data" else max(config.candidates, count)
+        steps = found.spent * (1 + BACKWARD) + config.begun
+        tried = (
+            min(config.candidates, len(sources.indices)) if config.start == "data" else max(config.candidates, config.begun)
+        )
         asked = 0 if config.start == "prior" else tried
         cost = Cost(model=steps + PASSES[config.start] * asked, agent=steps + asked)
         return Found(found.state, found.output, found.target, cost)
