@@ -57,7 +57,7 @@ class Given:
         folder: where rollouts and models are kept, those of one agent.
         output: where results go.
         seed: of the searches, and of what is drawn beside them; rollouts and state models have the seed 0.
-        start, enough, candidates, steps: of the searches; see :class:`weakspot.synthesis.SynthesisConfig`.
+        start, enough, candidates, searches, steps: of the searches; see :class:`weakspot.synthesis.SynthesisConfig`.
         device, saliency, trust: see :class:`weakspot.config.RunConfig`.
         extra: what the one experiment takes beside that.
     """
@@ -73,6 +73,7 @@ class Given:
     start: Literal["samples", "data", "prior"]
     enough: Literal["best", "never"]
     candidates: int
+    searches: int
     steps: int
     device: str
     saliency: SaliencyRule
@@ -82,8 +83,8 @@ class Given:
     @property
     def algorithm(self) -> AlgorithmOne:
         """Algorithm 1, as it was asked for."""
-        config = SynthesisConfig(start=self.start, enough=self.enough, candidates=self.candidates, steps=self.steps)
-        return AlgorithmOne(config)
+        names = ("start", "enough", "candidates", "searches", "steps")
+        return AlgorithmOne(SynthesisConfig(**{name: getattr(self, name) for name in names}))
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--start", default=usual.start, choices=("samples", "data", "prior"), help="where searches begin")
     made.add_argument("--enough", default=usual.enough, choices=("best", "never"), help="where a target has enough")
     made.add_argument("--candidates", type=int, default=usual.candidates, help="samples that searches begin at the best of")
+    made.add_argument("--searches", type=int, default=usual.searches, help="for each state; the best are kept")
     made.add_argument("--steps", type=int, default=usual.steps, help="of a search, at most")
     return made
 
@@ -214,7 +216,7 @@ def found_before(name: str, given: Given, there: Prepared) -> dict[str, Any]:
 
 def made_of(given: Given, there: Prepared) -> dict[str, Any]:
     """Everything that a result depends on, as plain data."""
-    shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "steps", "saliency")
+    shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "searches", "steps", "saliency")
     known = {*Given.__dataclass_fields__, "columns"}  # which columns there are says nothing of what is in them
     own = {name: value for name, value in vars(given.extra).items() if name not in known}
     return {
