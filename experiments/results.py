@@ -20,15 +20,15 @@ from weakspot.progress import say
 
 DEVIATIONS = (
     "The paper trains a state model for four hours on a Titan Xp; ours have the processor time that each result tells.",
-    "Where nothing else is said, the state model is the recipe `fast`, and three searches for each state start at the best of "
-    "many samples and gain nothing beyond the best real state; the better third of them is kept "
+    "Where nothing else is said, the state model is the recipe `fast`, and three searches for each state start at the best "
+    "of many samples and gain nothing beyond the best real state; the better third of them is kept "
     "([docs/state_model.md](state_model.md)). The paper's are `--recipe paper --start prior --enough never --searches 1`.",
     "The agents are others than the paper's: the double DQN of Pong that ships with this package, and the ACKTR agents of a "
     "public repository, as in sections 4.3 and 4.4.",
     "One action in a hundred is at random when scores are measured: without, a greedy agent plays the same few games again "
     "and again. Games are scored after 6,000 decisions if they have not ended.",
-    "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all else at the best of 4,096, or of "
-    "as many as the command says.",
+    "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all else at the best of 4,096, or "
+    "of as many as the command says.",
     "Activation maximisation descends without end, and random search keeps what is lowest, while Algorithm 1 gains nothing "
     "beyond the best real state: of energies alone the first two have more to show.",
     "The scores that the paper prints for Q*bert and Atlantis are in other units than the games' own.",
