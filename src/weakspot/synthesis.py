@@ -14,11 +14,10 @@ value at the best of them.  Far above T*, M falls as T / tau; beyond T* nothing 
 leads the search to the likeliest states that are as good.  The paper's M is T itself, without end and not scaled;
 ``enough="never"`` takes T / tau.
 
-Of each m searches, m n in all for n states, those n are kept whose E(u) = M(T(A(g(u)))) + alpha KL is lowest, with u one
-last draw from x: what a search finds depends on where it begins, and many end among the best few percent of what the state
-model draws by itself.
-
-What is returned is this draw from each x, as in the paper, and the agent's answers to it.  The state at x_mu itself is no
+What is returned is one draw from each x, as in the paper, and the agent's answers to it.  Of m n searches those n are kept
+whose draws have the lowest T: what a search finds depends on where it begins, and many end among the best few percent of what
+the state model draws by itself.
+The state at x_mu itself is no
 typical one: where the target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
 
 Departures from the paper's listing beside M and m (the paper's is 1): x_sigma is optimised through its logarithm, which
@@ -230,9 +229,7 @@ def synthesize(
             )
         )  # fmt: skip
     found = _joined(parts)
-    energy = _missing(found.target, known, config) + config.regulariser * found.kl
-    kept = np.sort(energy.cpu().numpy().argsort(kind="stable")[: config.states])
-    return found.rows(kept)
+    return found.rows(np.sort(found.target.cpu().numpy().argsort(kind="stable")[: config.states]))
 
 
 def _searched(
