@@ -15,10 +15,9 @@ leads the search to the likeliest states that are as good.  The paper's M is T i
 ``enough="never"`` takes T / tau.
 
 What is returned is one draw from each x, as in the paper, and the agent's answers to it.  Of m n searches those n are kept
-whose draws have the lowest T: what a search finds depends on where it begins, and many end among the best few percent of what
-the state model draws by itself.
-The state at x_mu itself is no
-typical one: where the target leaves a direction free, the regulariser draws x_mu towards 0, the average of all states.
+whose draws have the lowest T: what a search finds depends on where it begins, and many end among the best few percent of
+what the state model draws by itself.  The state at x_mu itself is no typical one: where the target leaves a direction free,
+the regulariser draws x_mu towards 0, the average of all states.
 
 Departures from the paper's listing beside M and m (the paper's is 1): x_sigma is optimised through its logarithm, which
 keeps it positive; and where the paper starts every search at x_mu = 0, the default starts each somewhere else
