@@ -255,7 +255,7 @@ def _write_target(
             "description": "Even the best action is worth little to the agent: it sees no good way out.",
             "energy_equation": "T(q) = Σ_i q_i exp(β q_i) / Σ_k exp(β q_k),   E(x) = T(A(g(x))) + α · KL(x, N(0, I))",
             "seed": 0,
-            "settings": {"steps": steps, "learning_rate": 0.03, "alpha": 0.02, "beta": 5.0},
+            "settings": {"searches": 3, "steps": steps, "learning_rate": 0.03, "alpha": 0.02, "beta": 5.0},
             "seconds": 6.2,
         },
     )

@@ -153,6 +153,17 @@ def test_states_beyond_every_real_one_are_counted(run: Path) -> None:
     assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(html_of(run).split())
 
 
+def test_the_page_says_of_how_many_searches_the_states_are_the_best(run: Path) -> None:
+    sentence = r"Of (\d+) searches, those (\d+) that ended"
+    found = re.search(sentence, html_of(run))
+    assert found is not None and int(found[1]) == 3 * int(found[2])
+    told = json.loads((run / "synthesize/t-minus/findings.json").read_text())
+    told["settings"]["searches"] = 1
+    for slug in ("t-minus", *(folder.name for folder in (run / "synthesize").iterdir())):
+        write_json(run / f"synthesize/{slug}/findings.json", told)
+    assert re.search(sentence, html_of(run)) is None
+
+
 def test_histogram_is_on_the_axis_of_the_dots() -> None:
     chart = distribution_chart(np.zeros(10), np.array([-1.0, 1.0]))
     bar = re.findall(r"M([\d.]+) 74V[\d.]+H([\d.]+)", chart.marks[0].path)

@@ -105,6 +105,7 @@ class TargetView:
     description: str
     equation: str
     count: int
+    chosen: str
     beyond: str
     charts: tuple[Chart, ...]
     bars_caption: str
@@ -259,6 +260,7 @@ def target_view(findings: Findings, overview: Overview, detail: Detail) -> Targe
         description=findings.description,
         equation=findings.energy_equation,
         count=count,
+        chosen=_chosen(findings),
         beyond=_beyond(findings),
         charts=_target_charts(findings),
         bars_caption=bars_caption(scores, agent, "in a state"),
@@ -268,6 +270,15 @@ def target_view(findings: Findings, overview: Overview, detail: Detail) -> Targe
         retrieved=_retrieved(findings, detail),
         facts=(*settings, Fact("seed", str(findings.seed)), Fact("time", duration(findings.seconds))),
     )
+
+
+def _chosen(findings: Findings) -> str:
+    """Of how many searches the states are the best; nothing where every search is shown."""
+    each = findings.settings.get("searches", 1)
+    if not isinstance(each, int) or each <= 1:
+        return ""
+    count = len(findings.states)
+    return f"Of {each * count} searches, those {count} that ended in the states with the lowest target energy."
 
 
 def _target_charts(findings: Findings) -> tuple[Chart, ...]:
