@@ -90,7 +90,7 @@ class _Keeper(BaseCallback):
         left = cpu_seconds / max(model.num_timesteps, 1) * (self.config.steps - model.num_timesteps)
         self.say(
             f"{model.num_timesteps:>9,} of {self.config.steps:,} decisions   score {line['score']:7.1f}   "
-            f"about {left / 60:.0f} min left"
+            f"about {max(left, 0.0) / 60:.0f} min left"
         )
 
 
