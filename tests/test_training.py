@@ -160,7 +160,7 @@ def test_the_card_says_what_was_done(finished):
     card = cards.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
     assert card.training["settings"] == asdict(TINY)
-    assert card.training["command"] == command_of("double-dqn", TINY, str(folder))
+    assert card.training["command"] == command_of("double-dqn", TINY, f"runs/{folder.name}")
     assert card.score["mean"] == pytest.approx(np.mean(card.score["scores"])) and len(card.score["scores"]) == 2
     policies = card.score["selection"]
     if policies:  # else the last policy is also the best one

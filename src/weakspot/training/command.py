@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -34,5 +32,5 @@ def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) ->
     """
     torch.set_num_threads(threads)
     folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game).name}-{config.seed}"
-    agent = train(config, folder, say, command=shlex.join(["weakspot", *sys.argv[1:]]))
+    agent = train(config, folder, say)
     say(f"agent: {agent}")

@@ -58,7 +58,8 @@ def finish(
 
     Args:
         folder: of a training: ``config.json``, ``checkpoint.pt`` and, where a policy was kept for its score, ``best.pt``.
-        command: how the training was started, for the card; None writes the command with all settings.
+        command: how the training was started, for the card; None writes the command with all settings, and
+            the folder by its name alone: whose machine it was says nothing.
         name: of the agent; None calls it after the game, such as ``pong-double-dqn``.
         say: told each measurement.
 
@@ -105,7 +106,7 @@ def finish(
         preprocessing=arena.preprocessing,
         training={
             "algorithm": algorithm.title,
-            "command": command or command_of(which, config, str(folder)),
+            "command": command or command_of(which, config, f"runs/{folder.name}"),
             "steps": config.steps,
             "cpu_hours": round(float(read_checkpoint(folder / "checkpoint.pt")["cpu_seconds"]) / 3600, 2),
             "seed": config.seed,

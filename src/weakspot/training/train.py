@@ -130,20 +130,13 @@ def _forget_after(folder: Path, steps: int) -> None:
         best.unlink()
 
 
-def train(
-    config: TrainingConfig,
-    folder: Path,
-    say: Callable[[str], None] = print,
-    *,
-    command: str | None = None,
-) -> Path:
+def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> Path:
     """Trains, or goes on training, in ``folder``, and exports the agent; does nothing where that is done already.
 
     Args:
         config: the settings.
         folder: the run folder, made if it is not there.
         say: told the progress, a line at a time.
-        command: how the training was started, for the agent's card; None writes the command with all settings.
 
     Returns:
         The agent file, ``folder / "agent.safetensors"``.
@@ -159,7 +152,7 @@ def train(
         say(f"{agent} stands already")
         return agent
     learn(config, folder, say)
-    return finish(folder, command=command, say=say)
+    return finish(folder, say=say)
 
 
 def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> BaseAlgorithm:
