@@ -2,6 +2,8 @@
 
     python -m experiments.safety --agents runs/a2c-drivesemantic64-0/agent.safetensors --output docs/driving
 
+Draws the agents' people hit and collisions per kilometre among each kind (figure 6 of the paper, in numbers).
+
 Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
 episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts.
 """
@@ -17,7 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
+from benchmarks.figures import write_figure
 from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.intervals import bootstrap_mean, poisson_rate
@@ -126,6 +130,23 @@ def measured(path: str, count: int, seed: int) -> dict[str, Any]:
     return told
 
 
+def drawn(told: dict[str, Any], path: Path) -> None:
+    """Rates per kilometre of the driver that is named first, an agent, among each kind of pedestrians."""
+    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+    for axes, (rate, title) in zip(
+        figure.subplots(1, 2), (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions")), strict=True
+    ):
+        for row, pedestrians in enumerate(told):
+            mean, low, high = next(iter(told[pedestrians].values()))[rate]
+            axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="C0", capsize=4)
+        axes.set(
+            yticks=range(len(told)), yticklabels=told if rate == "people_hit_per_km" else [], ylim=(len(told) - 0.5, -0.5)
+        )
+        axes.set(xlabel=f"{title} per kilometre", xlim=(0, None))
+        axes.grid(axis="x", alpha=0.3)
+    write_figure(figure, path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", nargs="+", required=True, help="agent files")
@@ -137,6 +158,8 @@ def main() -> None:
     found = {
         Path(path).parent.name + "/" + Path(path).name: measured(path, told.episodes, told.seed) for path in told.agents
     }
+    for path, each in found.items():
+        drawn(each, make_folder(told.output) / f"safety-{Path(path).parent.name}.png")
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
     settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
     write_json(make_folder(told.output) / "safety.json", {"settings": settings, "agents": found})
