@@ -139,10 +139,10 @@ def drawn(told: dict[str, Any], path: Path) -> None:
         for row, pedestrians in enumerate(told):
             mean, low, high = next(iter(told[pedestrians].values()))[rate]
             axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="C0", capsize=4)
-        axes.set(
-            yticks=range(len(told)), yticklabels=told if rate == "people_hit_per_km" else [], ylim=(len(told) - 0.5, -0.5)
-        )
+        names = list(told) if rate == "people_hit_per_km" else []
+        axes.set(yticks=range(len(told)), yticklabels=names, ylim=(len(told) - 0.5, -0.5))
         axes.set(xlabel=f"{title} per kilometre", xlim=(0, None))
+        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", alpha=0.3)
     write_figure(figure, path)
 

@@ -247,9 +247,14 @@ def test_a_finished_training_is_loaded_until_its_budget_or_flow_changes(played, 
     assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == changed
     noise = torch.randn(2, model.latent, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model.generate(noise), loaded.generate(noise))
+    told = tmp_path / "model.json"
+    before = told.read_text()
     assert steps(train(perceive, dataset, maps, replace(config, steps=4), tmp_path)) == (4, 2)
+    told.write_text(before)  # as a kill leaves it between the weights and what is said of them
+    train(perceive, dataset, maps, config, tmp_path)
+    assert json.loads(told.read_text())["steps"] == 4
     assert steps(train(perceive, dataset, maps, replace(config, steps=4, prior_steps=3), tmp_path)) == (4, 3)
-    (tmp_path / "model.json").write_text("{")
+    told.write_text("{")
     assert steps(train(perceive, dataset, maps, config, tmp_path))[0] == 4  # its checkpoint has gone further
 
 

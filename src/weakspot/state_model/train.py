@@ -194,7 +194,9 @@ def train(
     finished = digest(made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(chosen_recipe))
     weights = folder / "model.safetensors"
     if weights.exists() and _made_of(folder / "model.json") == finished:
-        return load(weights, device, precision)
+        standing = load(weights, device, precision)
+        if standing.info["made_of"] == finished:  # or a kill came between these two files
+            return standing
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)
