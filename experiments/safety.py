@@ -159,7 +159,7 @@ def main() -> None:
         Path(path).parent.name + "/" + Path(path).name: measured(path, told.episodes, told.seed) for path in told.agents
     }
     for path, each in found.items():
-        drawn(each, make_folder(told.output) / f"safety-{Path(path).parent.name}.png")
+        drawn(each, make_folder(told.output) / f"safety-{Path(path).with_suffix('').as_posix().replace('/', '-')}.png")
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
     settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
     write_json(make_folder(told.output) / "safety.json", {"settings": settings, "agents": found})
