@@ -84,17 +84,8 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in (
-            "states",
-            "searches",
-            "steps",
-            "learning_rate",
-            "patience",
-            "candidates",
-            "kept",
-            "softness",
-            "start_sigma",
-        ):
+        counts, amounts = ("states", "searches", "steps", "patience", "candidates"), ("learning_rate", "kept", "softness")
+        for name in (*counts, *amounts, "start_sigma"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if self.regulariser < 0:
@@ -268,7 +259,7 @@ def _searched(
     found = SearchDistribution(mean, log_sigma.exp())
     with torch.no_grad():
         u = found.mean + found.sigma * eps[:, -1]
-        state = torch.cat([model.generate(part) for part in u.split(64)])
+        state = model.generate(u)
         output = perceive(state)
         spent = int(iterations.sum())
         return Findings(state, u, output, found, target(output), found.kl(), energies, iterations, spent)
