@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from weakspot.envs.driving import meshes
@@ -68,12 +68,14 @@ def test_the_car_ahead_is_as_far_as_it_is(seed, gap):
 
 
 @given(st.integers(0, 10_000))
+@example(1630)  # four decisions after a collision the camera would lie in the roof of the other car, as near to it as can be
 @settings(max_examples=25)
 def test_two_scenes_and_a_part_of_the_rays_show_what_one_scene_shows(seed):
     """Against everything, in one scene, at which all rays are cast."""
     world = world_with(cars=12, people=60, seed=seed)
     for _ in range(seed % 40):
-        world.step(0.2, 1.0)
+        if world.step(0.2, 1.0).cause:
+            break  # as every episode does
     moving = meshes.moving_mesh(world, np.arange(12), np.arange(60))
     whole = scene_of(joined([meshes.town_mesh(world.town), moving]))
     distance, triangle = cast(whole, *rays_of(world, SMALL))
