@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import write_figure
 from experiments import prepared
+from experiments.kept import searches
 from experiments.measures import measured, yard
 from weakspot.baselines.activation_maximization import ActivationMaximization
 from weakspot.baselines.method import Found, Method
@@ -56,13 +57,13 @@ def main() -> None:
     everything: list[Method] = [ActivationMaximization(regulariser, given.extra.pixel_steps) for regulariser in EVERY]
     everything += [given.algorithm, Retrieval()]
     rows = []
-    with prepared.on_all_cores():
+    with prepared.on_all_cores(), searches("figure-3", given, there, sources) as find:
         for method in everything:
-            found = method(sources, target, given.extra.states, given.seed)
+            found = find(method, given.extra.target, given.extra.states)
             rows.append((method.name, found, measured(found, target, known)[0]))
             say(f"{method.name}: {rows[-1][2]}")
-    panel(there, rows, target.name, given.output / "figure-3.png")
-    prepared.write("figure-3", given, there, {"target": target.name, "methods": {name: line for name, _, line in rows}})
+        panel(there, rows, target.name, given.output / "figure-3.png")
+        prepared.write("figure-3", given, there, {"target": target.name, "methods": {name: line for name, _, line in rows}})
 
 
 if __name__ == "__main__":

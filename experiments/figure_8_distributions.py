@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import save
 from experiments import prepared
+from experiments.kept import searches
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.pong_objects import pong_checks
@@ -52,13 +53,13 @@ def main() -> None:
     values: dict[str, dict[str, np.ndarray]] = {}
     told: dict[str, Any] = {}
     everything: list[Method] = [RandomSamples(), Retrieval(), given.algorithm]
-    with prepared.on_all_cores():
+    with prepared.on_all_cores(), searches("figure-8", given, there, sources) as find:
         for name in given.extra.targets:
             target = there.target(name)
             values[target.name] = {"held-out real states": target(answers).numpy()}
             best, told[name] = float(values[target.name]["held-out real states"].min()), {}
             for method in everything:
-                found = method(sources, target, given.extra.states, given.seed)
+                found = find(method, name, given.extra.states)
                 energies = found.target.cpu().numpy()
                 values[target.name][method.name] = energies
                 beyond = energies < best
@@ -76,8 +77,8 @@ def main() -> None:
                 say(f"{name}, {method.name}: {line}")
             real = values[target.name]["held-out real states"]
             told[name]["held-out real states"] = {"count": len(real), "mean": float(real.mean()), "best": best}
-    figure(values, given.output / "figure-8.png")
-    prepared.write("figure-8", given, there, {"targets": told})
+        figure(values, given.output / "figure-8.png")
+        prepared.write("figure-8", given, there, {"targets": told})
 
 
 if __name__ == "__main__":

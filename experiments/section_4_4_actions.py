@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.figures import write_figure
 from experiments import prepared
+from experiments.kept import searches
 from weakspot.analysis.intervals import bootstrap_mean, wilson
 from weakspot.analysis.seaquest_oxygen import deaths, oxygen
 from weakspot.dataset import as_stacks
@@ -66,9 +67,9 @@ def main() -> None:
     taken = dataset.action[whole]
     made: dict[str, Frames] = {}
     told: dict[str, Any] = {}
-    with prepared.on_all_cores():
+    with prepared.on_all_cores(), searches("section-4-4", given, there, sources) as find:
         for position, name in enumerate(one.agent.spec.action_names):
-            found = method(sources, there.target(name), SHOWN, given.seed)
+            found = find(method, name, SHOWN)
             made[name] = as_stacks(found.state.cpu())[:, -1]
             real = whole[taken == position]
             some = generator.permutation(real)[:500]
@@ -79,21 +80,21 @@ def main() -> None:
                 "real oxygen": bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None,
             }
             say(f"{name}: {told[name]}")
-    order = np.lexsort((dataset.time, dataset.stream))
-    lost = deaths(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
-    lives = lost.out_of_oxygen + lost.otherwise
-    share = wilson(lost.out_of_oxygen, lives) if lives else None
-    every = oxygen(np.concatenate(list(made.values())))
-    title = f"{one.agent.spec.name}: states that call for each action"
-    if share:
-        title += f"\n{lost.out_of_oxygen} of the {lives} lives lost in its rollouts ended for want of oxygen"
-    gallery(made, title, given.output / "section-4-4.png")
-    result = {
-        "actions": told,
-        "lives lost": {"out of oxygen": lost.out_of_oxygen, "otherwise": lost.otherwise, "share out of oxygen": share},
-        "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
-    }
-    prepared.write("section-4-4", given, there, result)
+        order = np.lexsort((dataset.time, dataset.stream))
+        lost = deaths(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
+        lives = lost.out_of_oxygen + lost.otherwise
+        share = wilson(lost.out_of_oxygen, lives) if lives else None
+        every = oxygen(np.concatenate(list(made.values())))
+        title = f"{one.agent.spec.name}: states that call for each action"
+        if share:
+            title += f"\n{lost.out_of_oxygen} of the {lives} lives lost in its rollouts ended for want of oxygen"
+        gallery(made, title, given.output / "section-4-4.png")
+        result = {
+            "actions": told,
+            "lives lost": {"out of oxygen": lost.out_of_oxygen, "otherwise": lost.otherwise, "share out of oxygen": share},
+            "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
+        }
+        prepared.write("section-4-4", given, there, result)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -28,8 +30,11 @@ from experiments import (
     table_1_loss_study,
     table_2_novelty,
 )
+from experiments.kept import searches
 from weakspot.analysis.objects import finder
 from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.baselines.algorithm_1 import AlgorithmOne
+from weakspot.baselines.method import of_rollouts
 from weakspot.config import RunConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
@@ -174,6 +179,91 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
     run(baselines, monkeypatch, folders, tmp_path, *command)
     after = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
     assert len(after) == 8 and {name: after[name] for name in before} == before, "seconds and all"
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "states"),
+    [
+        (table_2_novelty, "table-2", "8"),
+        (figure_8_distributions, "figure-8", "4"),
+    ],
+)
+def test_states_that_were_found_are_not_searched_for_again(module, name, states, folders, tmp_path, monkeypatch):
+    arguments = ["--targets", "T-", "T+", "--states", states]
+    searched: list[str] = []
+    find = AlgorithmOne.__call__
+
+    def counted(self, sources, target, count, seed):
+        searched.append(target.name)
+        return find(self, sources, target, count, seed)
+
+    def broken(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AlgorithmOne, "__call__", counted)
+    with monkeypatch.context() as context:
+        context.setattr(prepared, "write", broken)
+        with pytest.raises(KeyboardInterrupt):
+            run(module, context, folders, tmp_path, *arguments)
+    first, searched[:] = list(searched), []
+    run(module, monkeypatch, folders, tmp_path, *arguments)
+    assert first and not searched and not any((folders["pong"] / "found").iterdir()), "and nothing is left behind"
+    broken_off = without_times(json.loads((tmp_path / f"{name}.json").read_text()))
+    run(module, monkeypatch, folders, tmp_path, *arguments)
+    assert searched == first, "once it has ended it begins anew"
+    assert without_times(json.loads((tmp_path / f"{name}.json").read_text())) == broken_off
+
+
+def without_times(record: dict) -> dict:
+    return {key: value for key, value in record.items() if key not in ("written", "nearest neighbours")}
+
+
+def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_path):
+    class Told:
+        name = "told"
+
+        def __init__(self, number: int) -> None:
+            self.number, self.asked = number, 0
+
+        def __repr__(self) -> str:
+            return f"Told({self.number})"
+
+        def __call__(self, sources, target, count, seed):
+            self.asked += 1
+            return of_rollouts(sources, np.arange(count) + self.number, target)
+
+    agent = f"{AGENTS}:pong"
+    given = prepared.Given(
+        agent, "pong", "fast", 0.03, 640, folders["pong"], tmp_path, 0, "samples", "best", 16, 1, 3, "cpu", "guided", True,
+        argparse.Namespace(),
+    )  # fmt: skip
+    there = prepared.prepare(given)
+    sources = there.sources(there.model(given))
+    mine = tmp_path / "mine.py"
+    mine.write_text("def target(output):\n    return output.scores[:, 0]\n")
+    with pytest.raises(RuntimeError), searches("x", given, there, sources) as find:
+        first = find(one := Told(0), "T-", 5)
+        for method, target, count in ((Told(7), "T-", 5), (one, "T+", 5), (one, "T-", 6), (one, f"{mine}:target", 5)):
+            find(method, target, count)
+        assert one.asked == 4
+        raise RuntimeError
+    for other in (replace(given, seed=1), replace(given, steps=4)):
+        with searches("x", other, there, sources) as find:
+            find(again := Told(0), "T-", 5)
+            assert again.asked == 1
+    mine.write_text("def target(output):\n    return output.scores[:, 1]\n")
+    with searches("x", given, there, sources) as find:
+        known = find(again := Told(0), "T-", 5)
+        assert again.asked == 0
+        assert torch.equal(known.state, first.state) and torch.equal(known.output.scores, first.output.scores)
+        assert torch.equal(known.target, first.target) and known.cost == first.cost
+        np.testing.assert_array_equal(known.index, first.index)
+        find(again, f"{mine}:target", 5)
+        assert again.asked == 1, "the target's file says something else now"
+        for path in find.folder.iterdir():
+            path.write_bytes(path.read_bytes()[:100])
+        find(again, "T-", 5)
+        assert again.asked == 2, "what is damaged is searched for again"
 
 
 def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):

@@ -1,0 +1,91 @@
+"""States that an experiment found are kept until it has ended: one that was broken off does not search for them again.
+
+They lie beside the state models, in ``found/`` of the experiment's ``--folder``, and are deleted when all is done.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from experiments.prepared import Given, Prepared, made_of
+from weakspot.agents.base import AgentOutput
+from weakspot.baselines.method import Cost, Found, Method, Sources
+from weakspot.files import make_folder, write_atomic
+from weakspot.progress import say
+from weakspot.run import digest, file_digest
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Finds states, or takes those that were found before the experiment was broken off.
+
+    Attributes:
+        there: the agent and its rollouts.
+        sources: what methods may work with.
+        seed: of all searches.
+        folder: where found states lie meanwhile.
+    """
+
+    there: Prepared
+    sources: Sources
+    seed: int
+    folder: Path
+
+    def __call__(self, method: Method, target: str, count: int) -> Found:
+        """``count`` states of a method for the target of that name; see :class:`weakspot.baselines.method.Method`."""
+        path = self.folder / f"{digest(repr(method), target, _written(target), count)}.safetensors"
+        known = _read(path, self.there.subject.agent.device)
+        if known is not None:
+            say(f"{target}, {method.name}: {count} states were found before")
+            return known
+        found = method(self.sources, self.there.target(target), count, self.seed)
+        write_atomic(path, lambda temporary: _save(found, temporary))
+        return found
+
+
+@contextmanager
+def searches(name: str, given: Given, there: Prepared, sources: Sources) -> Iterator[Searches]:
+    """The searches of the experiment ``name``; what they found is deleted when it has ended without an error."""
+    place = f"{name}-{digest(made_of(given, there), sources.model.info['made_of'])}"
+    folder = given.folder / "found" / place
+    make_folder(folder)
+    yield Searches(there, sources, given.seed, folder)
+    shutil.rmtree(folder)
+
+
+def _written(target: str) -> str:
+    """What the file of a target of the user's says now."""
+    return file_digest(Path(target.rpartition(":")[0])) if ".py:" in target else ""
+
+
+def _save(found: Found, path: Path) -> None:
+    tensors = {
+        "state": found.state, "target": found.target, "scores": found.output.scores, "value": found.output.value,
+        "index": None if found.index is None else torch.from_numpy(found.index),
+    }  # fmt: skip
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+    save_file(kept, path, metadata={"cost": json.dumps(asdict(found.cost))})
+
+
+def _read(path: Path, device: torch.device) -> Found | None:
+    """What was found; None where nothing was, or the file is damaged."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            cost = Cost(**json.loads(file.metadata()["cost"]))
+    except SafetensorError:
+        return None
+    index = tensors["index"].cpu().numpy() if "index" in tensors else None
+    output = AgentOutput(tensors["scores"], tensors.get("value"))
+    return Found(tensors["state"], output, tensors["target"], cost, index)
