@@ -34,10 +34,10 @@ def panel(there: prepared.Prepared, rows: list[tuple[str, Found, dict]], target:
         for place, picture in zip(axes, there.pictures(found.state[:SHOWN]), strict=False):
             place.imshow(picture, interpolation="nearest")
             place.set(xticks=[], yticks=[])
-        distance = line["feature_distance"] / line["feature_distance_floor"]
         text = (
-            f"{name}\n\ntarget: {line['target_sd']:.1f} sd beyond the mean\nclosest frame: mse {line['closest_mse']:.4f}\n"
-            f"features: {distance:.1f} of the floor"
+            f"{name}\n\ntarget: {line['target_sd'][0]:.1f} sd beyond the mean\n"
+            f"closest frame: mse {line['closest_mse'][0]:.4f}\n"
+            f"features: {line['feature_distance_over_floor'][0]:.1f} of the floor"
         )
         axes[SHOWN].text(0.0, 0.5, text, va="center", fontsize=8)
         axes[SHOWN].axis("off")

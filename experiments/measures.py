@@ -12,7 +12,7 @@ from benchmarks.validity import usual_distance, valid_share
 from experiments.prepared import Prepared
 from weakspot.analysis.diversity import mean_distance, vendi_score
 from weakspot.analysis.features import features, frechet
-from weakspot.analysis.intervals import wilson
+from weakspot.analysis.intervals import bootstrap_mean, jackknife, wilson
 from weakspot.analysis.novelty import Closest, closest
 from weakspot.baselines.method import Found
 from weakspot.dataset import as_stacks, as_state
@@ -59,10 +59,10 @@ def yard(there: Prepared, count: int) -> Yard:
     Raises:
         ConfigError: there are too few states to compare.
     """
-    if count < 2 or len(there.held) < 4:
+    if count < 3 or len(there.held) < 4:
         raise ConfigError(
             f"{count} states to be compared with {len(there.held)} held-out ones",
-            expected="two at least, and four held-out ones",
+            expected="three at least, and four held-out ones",
             todo="ask for more --states, or collect more --frames",
         )
     chosen = np.random.default_rng(0).permutation(there.held)[: 2 * min(count, len(there.held) // 2)]
@@ -75,7 +75,7 @@ def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any],
 
     The target's values are in standard deviations of those of the held-out real states, above their mean as the target
     counts; novelty is in mean squared error and in the share of pixels that differ (section 4.8); the distance in the
-    agent's features is over its floor.
+    agent's features is over its floor.  All with their intervals.
     """
     there = known.there
     real = target(real_answers(there.dataset, there.held)).numpy()
@@ -84,20 +84,27 @@ def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any],
     near = closest(stacks, there.dataset, there.trained)
     made = features(there.subject.perceive, found.state.detach())
     valid = valid_share(there.dataset.environment.id, found.state.detach().cpu())
-    count = len(values)
-    distance, floor = known.feature_distance(made)
+    count, generator = len(values), np.random.default_rng(0)
+
+    def over_floor(chosen: np.ndarray) -> float:
+        distance, floor = known.feature_distance(made[chosen])
+        return distance / floor
+
     line: dict[str, Any] = {
         "states": count,
-        "target_sd": round(float((real.mean() - values.mean()) / real.std()), 4),
+        "target_sd": _rounded(bootstrap_mean((real.mean() - values) / real.std(), generator), 4),
         "beyond_the_best_held_out": wilson(int((values < real.min()).sum()), count),
-        "closest_mse": round(float(near.mse.mean()), 6),
-        "differing_pixels": round(float(near.differing_share.mean()), 5),
-        "feature_distance": distance,
-        "feature_distance_floor": floor,
-        "vendi": round(vendi_score(made, known.width), 4),
-        "mean_feature_distance": round(mean_distance(made), 4),
+        "closest_mse": _rounded(bootstrap_mean(near.mse, generator), 6),
+        "differing_pixels": _rounded(bootstrap_mean(near.differing_share, generator), 5),
+        "feature_distance_over_floor": _rounded(jackknife(over_floor, count, generator), 4),
+        "vendi": _rounded(jackknife(lambda chosen: vendi_score(made[chosen], known.width), count, generator), 4),
+        "mean_feature_distance": _rounded(jackknife(lambda chosen: mean_distance(made[chosen]), count, generator), 4),
         "passes": {"model": found.cost.model, "agent": found.cost.agent},
     }
     if valid is not None:
         line["valid"] = wilson(round(valid * count), count)
     return line, near
+
+
+def _rounded(interval: tuple[float, float, float], digits: int) -> list[float]:
+    return [round(value, digits) for value in interval]

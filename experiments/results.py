@@ -137,7 +137,7 @@ def _methods(results: Path, told: Told, name: str, targets: Callable[[dict[str, 
             line["beyond_the_best_held_out"],
             line["closest_mse"],
             line["differing_pixels"],
-            line["feature_distance"] / line["feature_distance_floor"],
+            line["feature_distance_over_floor"],
             line["vendi"],
             line.get("valid"),
         )
@@ -209,7 +209,7 @@ def table_2(results: Path) -> str:
         rows += [(f"{agent}, {kind}", *lines[kind].values()) for kind in ("synthesised", "held-out real states")]
     head = ("share that differs from its closest training state in more than", "10 %", "20 %", "30 %", "50 %", "70 %")
     every = [
-        (agent, target, line["closest_mse"], line["feature_distance"] / line["feature_distance_floor"], line.get("valid"))
+        (agent, target, line["closest_mse"], line["feature_distance_over_floor"], line.get("valid"))
         for agent, record in told.items()
         for target, line in record["targets"].items()
     ]

@@ -1,6 +1,7 @@
 """The measures: ball recall, novelty, intervals, goggles, fidelity."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +13,10 @@ from small_pong import SmallAgent
 
 from weakspot.agents.base import Perceiver
 from weakspot.analysis.ball import ball_recall, positions
+from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
-from weakspot.analysis.intervals import bootstrap_mean, wilson
+from weakspot.analysis.intervals import bootstrap_mean, jackknife, wilson
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
 from weakspot.collect import CollectConfig, collect
@@ -119,6 +121,25 @@ def test_intervals_hold_what_they_promise():
         _, low, high = bootstrap_mean(generator.normal(3.0, 2.0, 40), generator)
         covered += low <= 3.0 <= high
     assert 0.88 <= covered / 200 <= 0.99
+
+
+@pytest.mark.parametrize("count", [4, 12, 60])
+def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
+    """The mean distance of two points of a Gaussian is 2 s / sqrt(pi)."""
+    generator = np.random.default_rng(1)
+    covered = {"distance": 0, "mean": 0}
+    for _ in range(300):
+        points = generator.normal(5.0, 2.0, count)
+
+        def distance(chosen, points=points):
+            return mean_distance(torch.from_numpy(points[chosen, None]))
+
+        whole, low, high = jackknife(distance, count, generator)
+        assert low < whole < high and whole == distance(np.arange(count))
+        covered["distance"] += low <= 4 / math.sqrt(math.pi) <= high
+        _, low, high = jackknife(lambda chosen, points=points: float(points[chosen].mean()), count, generator)
+        covered["mean"] += low <= 5.0 <= high
+    assert 0.88 <= covered["distance"] / 300 <= 1.0 and 0.9 <= covered["mean"] / 300 <= 0.99
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

@@ -10,6 +10,8 @@ two halves of the real states, of the same number.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -52,14 +54,13 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
 
 
 def frechet(one: Features, other: Features) -> float:
-    """Frechet's distance d between the Gaussians of two sets of features."""
+    """Frechet's distance d between the Gaussians of two sets of features.
+
+    With A and B the features less their means, (n - 1) C_1 = A^T A and (m - 1) C_2 = B^T B, so that the eigenvalues of
+    (n - 1) (m - 1) C_1 C_2 are the squared singular values of A B^T.  These are those of R S^T, with A = Q R, B = P S.
+    """
     a, b = one.double(), other.double()
-    root = _root(torch.atleast_2d(a.T.cov()))
-    across = torch.linalg.eigvalsh(root @ torch.atleast_2d(b.T.cov()) @ root).clamp_min(0.0).sqrt().sum()
+    r, s = (torch.linalg.qr(part - part.mean(0), mode="r").R for part in (a, b))
+    across = torch.linalg.svdvals(r @ s.T).sum() / math.sqrt((len(a) - 1) * (len(b) - 1))
     squared = (a.mean(0) - b.mean(0)).square().sum() + a.var(0).sum() + b.var(0).sum() - 2 * across
     return float(squared.clamp_min(0.0).sqrt())
-
-
-def _root(matrix: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
-    values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0.0).sqrt()) @ vectors.T
