@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_pong import batch_of
 
-from benchmarks import ablation, fidelity, figures, validity
+from benchmarks import ablation, fidelity, figures, prior, validity
 from benchmarks.recall import in_turn
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
@@ -21,6 +21,7 @@ from weakspot.pipeline import Subject
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.fast import FastRecipe
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import encoded
 from weakspot.targets import resolve_target
@@ -91,6 +92,27 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, play
     best = float(np.sort(real.values)[0])
     again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
+
+
+def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics):
+    dataset, _, _ = played
+    network = ablation.FULL.network(statistics, torch.float32).eval()
+    size = FlowConfig(width=16, depth=1, heads=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        velocity = Velocity(network.latent, network.frames, size).requires_grad_(False)
+        torch.nn.init.normal_(velocity.leave.weight, std=0.5)
+    model = StateModel(network, FlowPrior(whitening.identity(network.latent), velocity, 2), {})
+    real = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:70]))
+    lines = prior.account(model, real)
+    assert list(lines)[:4] == ["real states", "reconstructions", "decoded from drawn codes", "samples, 2 steps"]
+    apart = [line["there and back"] for line in lines.values() if "there and back" in line]
+    assert len(apart) == 5 and apart[0] > 2 * apart[1] > 8 * apart[-1] > 0
+    assert lines["real states"]["valid"][0] > 0.9
+    background = lines["reconstructions"]["valid"]
+    assert background[0] == 0.0, "an untrained network draws the background, in which there is no paddle"
+    with pytest.raises(ConfigError, match="has no flow"):
+        prior.account(StateModel(network, whitening.identity(network.latent), {}), real)
 
 
 def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, statistics):
