@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--cpu-minutes", type=float, default=60.0)
     parser.add_argument("--frames", type=int, default=CollectConfig().frames)
-    parser.add_argument("--states", type=int, default=2000, help="of each kind, at most")
+    parser.add_argument("--states", type=int, default=1000, help="of each kind, at most")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     parser.add_argument("--output", type=Path, help="prior.json in --folder without")
     told = parser.parse_args()
