@@ -1,4 +1,4 @@
-"""Time of a training step against its bare networks, of 64 states at once against one by one, and peak memory."""
+"""Time of a training step against its bare networks, of 64 states at once against one by one, of a whole target; memory."""
 
 from __future__ import annotations
 
@@ -100,6 +100,27 @@ def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 
     }
 
 
+def target_seconds(one: Subject, folder: Path, minutes: float, steps: int = 300) -> dict[str, float]:
+    """Seconds that 64 states for one target take on two threads, from the first candidate on: as a run makes them, and with
+    one search of ``steps`` steps for each, none of which ends early."""
+    dataset, _ = stored(one, folder)
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    target = resolve_target("T-", one.agent.spec, 10.0)
+    known = yardstick(target, real_answers(dataset, indices))
+    model = load(place(folder, "fast", minutes) / "model.safetensors", "cpu", resolve("auto", "cpu"))
+    usual = SynthesisConfig(states=64)
+
+    def seconds(config: SynthesisConfig) -> float:
+        started = time.perf_counter()
+        start = starts(model, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
+        synthesize(model, one.perceive, target, start, config, known)
+        return time.perf_counter() - started
+
+    torch.set_num_threads(2)
+    longest = replace(usual, searches=1, steps=steps, tolerance=-1e9)
+    return {"target_seconds": seconds(usual), f"target_seconds_of_{steps}_steps": seconds(longest)}
+
+
 def peak_memory(agent: str, environment: str | None) -> dict[str, float]:
     """Largest memory of a run on 10,000 frames in MB: the processes' proportional shares, sampled, added up."""
     folder = Path(tempfile.mkdtemp())
@@ -142,6 +163,7 @@ def measure(agent: str, environment: str | None, minutes: float, folder: Path) -
     return {
         **step_overhead(one, folder),
         **synthesis_speedup(one, folder, minutes),
+        **target_seconds(one, folder, minutes),
         **peak_memory(agent, environment),
     }
 

@@ -7,7 +7,8 @@ For each model and weight of the regulariser, 64 states are synthesised for each
 searched where the codes of whole stacks have mean 0 and covariance I.  Of the states: the target in standard deviations of
 the real states' below their mean, the share that exceeds 99 % of the real states, in Pong the share that passes the object
 checks, and the Vendi score and mean distance in the agent's features, each over that of the 64 real states that are best
-under the same target.  Writes ``validity.json``, ``validity.png`` and sheets of the states that the default weight makes.
+under the same target.  Writes ``validity.json``, ``validity.png`` and sheets of the states that the default weight makes, in
+random order.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def sweep(
             lines.append({"regulariser": weight, "target": target.name, **told})
             print(f"  {json.dumps(lines[-1])}", flush=True)
             if weight == config.regulariser:
-                sheet(found.state, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
+                shown = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they come best starts first
+                sheet(shown, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
     return lines
 
 
@@ -161,8 +163,10 @@ def main() -> None:
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
     parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"])
-    parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-", "LEFT", "RIGHT"])
+    parser.add_argument("--targets", nargs="+", help="T-, T+, T+- and every action without")
     parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
+    parser.add_argument("--searches", type=int, default=SynthesisConfig().searches, help="for each state that is kept")
+    parser.add_argument("--steps", type=int, default=SynthesisConfig().steps, help="of a search, at most")
     parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for a recipe that is not trained yet")
     parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
@@ -173,10 +177,13 @@ def main() -> None:
     data = stored(one, told.folder, told.frames)
     dataset, _ = data
     sharpness = sharpness_for(dataset, RunConfig().sharpness)
-    targets = [resolve_target(name, one.agent.spec, sharpness) for name in told.targets]
+    targets = [
+        resolve_target(name, one.agent.spec, sharpness)
+        for name in told.targets or ("T-", "T+", "T+-", *one.agent.spec.action_names)
+    ]
     width = usual_distance(one, dataset)
     real = {target.name: real_states(one, dataset, target, width) for target in targets}
-    config = SynthesisConfig(states=BEST)
+    config = SynthesisConfig(states=BEST, searches=told.searches, steps=told.steps)
     result: dict[str, list[dict[str, Any]]] = {}
     for name in told.models:
         model, _ = curve(one, data, name.removesuffix(WITHOUT_FLOW), told.cpu_minutes, told.folder, time.process_time)
@@ -188,7 +195,7 @@ def main() -> None:
             result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
     settings = {
         "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
-        "default": config.regulariser, "torch": torch.__version__,
+        "default": config.regulariser, "searches": told.searches, "steps": told.steps, "torch": torch.__version__,
     }  # fmt: skip
     write_json(told.folder / "validity.json", {"settings": settings, "models": result})
     trade_off(result, told.folder / "validity.png")

@@ -30,7 +30,7 @@ from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, recipe
-from weakspot.state_model.train import TrainConfig, gradients, train
+from weakspot.state_model.train import TrainConfig, gradients, sized, train
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
 
@@ -190,6 +190,47 @@ def test_a_split_batch_has_the_gradients_of_the_whole(played, statistics):
         halves.append(gradients(made, network, half, perceive, statistics, 0.5)[0])
     for g, a, b in zip(whole, *halves, strict=True):
         torch.testing.assert_close(g, a + b, rtol=1e-3, atol=1e-3 * float(g.abs().max()) + 1e-6)
+
+
+def test_bfloat16_has_the_states_losses_and_gradients_of_float32(played, statistics):
+    """What a graphics card computes in, on this machine."""
+    _, perceive, _ = played
+    chosen = recipe("fast")
+    exact, half = (chosen.network(statistics, precision) for precision in (torch.float32, torch.bfloat16))
+    generator = torch.Generator().manual_seed(0)
+    for parameter in exact.parameters():  # some are zero at the start
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    half.load_state_dict(exact.state_dict())
+    batch = batch_of(played, exact.latent, 8)
+    latent = torch.randn(8, exact.latent, generator=generator)
+    with torch.no_grad():
+        codes, rough_codes = exact.encode(batch.state), half.encode(batch.state)
+        wanted, found = exact.decode(latent), half.decode(latent)
+    for code, rough in zip(codes, rough_codes, strict=True):
+        assert rough.dtype == torch.float32 and float((rough - code).norm() / code.norm()) < 0.02
+    assert found.dtype == torch.float32 and float(wanted.std()) > 0.05
+    assert float((found - wanted).norm() / (wanted - statistics.background).norm()) < 0.02
+    (loss, terms), (rough, rough_terms) = (chosen.loss(network, batch, perceive, statistics) for network in (exact, half))
+    assert rough.item() == pytest.approx(loss.item(), rel=0.02)
+    assert all(rough_terms[name].item() == pytest.approx(terms[name].item(), rel=0.05) for name in terms)
+    slopes = [torch.cat([part.flatten() for part in torch.autograd.grad(value, list(network.parameters()))])
+              for value, network in ((loss, exact), (rough, half))]  # fmt: skip
+    assert float(torch.cosine_similarity(*slopes, dim=0)) > 0.99
+    assert float(slopes[1].norm() / slopes[0].norm()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_batches_are_larger_on_cuda_where_a_recipe_allows(played, tmp_path):
+    own, cuda = TrainConfig(), torch.device("cuda")
+    fast, paper = recipe("fast"), recipe("paper")
+    assert sized(fast, own, torch.device("cpu")) is fast and sized(paper, own, cuda) is paper
+    larger = sized(fast, own, cuda)
+    assert larger.config == replace(fast.config, batch_size=8 * fast.config.batch_size)
+    assert sized(fast, replace(own, batch_size=5), cuda).config.batch_size == 5
+    dataset, perceive, maps = played
+    model = train(perceive, dataset, maps, TrainConfig(steps=2, prior_steps=1, batch_size=7), tmp_path)
+    assert model.info["settings"]["batch_size"] == 7
+    with pytest.raises(ConfigError, match="batches of -1"):
+        TrainConfig(batch_size=-1)
 
 
 def test_states_with_black_history_are_left_out(played):

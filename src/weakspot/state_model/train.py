@@ -32,6 +32,9 @@ from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, 
 from weakspot.state_model.model import StateModel, load, save
 from weakspot.state_model.recipes import Recipe, all_settings, recipe, settings
 
+ON_CUDA = 8
+"""Batches there, over those on a CPU: a graphics card takes as long for few states as for many."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -48,6 +51,9 @@ class TrainConfig:
     """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
     prior_steps: int = 400
     """Steps of learning the prior where the budget is in steps."""
+    batch_size: int = 0
+    """States in a batch; 0 takes as many as the recipe says, and on CUDA
+    eight times as many where it can be any number."""
     seed: int = 0
     held_out: float = 0.1
     """Share of the states, the last of every stream, that is never trained on."""
@@ -72,8 +78,10 @@ class TrainConfig:
                 f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
                 expected="a share above 0 and below 1, and at least one step",
             )
-        if self.seed < 0 or self.workers < 0:
-            raise ConfigError(f"seed {self.seed} and {self.workers} workers", expected="0 or more of each")
+        if min(self.seed, self.workers, self.batch_size) < 0:
+            raise ConfigError(
+                f"seed {self.seed}, {self.workers} workers and batches of {self.batch_size}", expected="0 or more of each"
+            )
         if not 0 < self.held_out < 1:
             raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
 
@@ -81,6 +89,15 @@ class TrainConfig:
     def parts(self) -> int:
         """Workers, with 0 resolved for this machine."""
         return self.workers or min(2, len(os.sched_getaffinity(0)))
+
+
+def sized(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
+    """The recipe with batches as large as ``config`` asks for, or as ``device`` is good at; all else stays as it is."""
+    if config.batch_size:
+        return chosen.changed(batch_size=config.batch_size)
+    if device.type == "cuda" and chosen.splits_batches:
+        return chosen.changed(batch_size=ON_CUDA * chosen.config.batch_size)
+    return chosen
 
 
 Measure = Callable[[StateModel], dict[str, float]]
@@ -162,9 +179,9 @@ def train(
         StateModelError: the loss is no longer finite.
     """
     make_folder(folder)
-    chosen_recipe = chosen_recipe or recipe(config.recipe)
-    of_prior = config.prior_share if chosen_recipe.flow else 0.0
     device = perceive.agent.device
+    chosen_recipe = sized(chosen_recipe or recipe(config.recipe), config, device)
+    of_prior = config.prior_share if chosen_recipe.flow else 0.0
     precision = resolve(config.precision, device)
     indices = with_history(dataset, dataset.split(config.held_out)[0])
     if not len(indices):
@@ -190,7 +207,7 @@ def train(
     made_of = digest(
         *(dataset.fingerprint, perceive.agent.spec.fingerprint, config.recipe, settings(chosen_recipe)),
         *(config.seed, config.held_out, str(precision), of_prior, perceive.rule),
-    )  # not of how many workers: they change the last bits only, and hours may stand here
+    )  # not of how many workers: they change little, and hours may stand here
     finished = digest(made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(chosen_recipe))
     weights = folder / "model.safetensors"
     if weights.exists() and _made_of(folder / "model.json") == finished:
