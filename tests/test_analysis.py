@@ -16,7 +16,7 @@ from weakspot.analysis.ball import ball_recall, positions
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
-from weakspot.analysis.intervals import bootstrap_mean, jackknife, wilson
+from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, jackknife, wilson
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
 from weakspot.collect import CollectConfig, collect
@@ -123,6 +123,19 @@ def test_intervals_hold_what_they_promise():
     assert 0.88 <= covered / 200 <= 0.99
 
 
+def test_a_ratio_of_paired_means_and_where_there_is_none():
+    generator, covered = np.random.default_rng(2), 0
+    for _ in range(200):
+        others = generator.normal(10.0, 3.0, 40)
+        found = bootstrap_ratio(0.8 * others + generator.normal(0.0, 1.0, 40), others, generator)
+        assert found is not None and found[2] - found[1] < 0.15, "pairs are kept together"
+        covered += found[1] <= 0.8 <= found[2]
+    assert 0.88 <= covered / 200 <= 0.99
+    assert bootstrap_ratio(np.array([3.0, 1.0]), np.array([2.0, 2.0]), generator) == (1.0, 0.5, 1.5)
+    for others in ([-5.0, 5.0, 3.0], [-1.0, -1.0, -1.0], [0.0, 0.0, 0.0]):
+        assert bootstrap_ratio(np.ones(3), np.array(others), generator) is None
+
+
 @pytest.mark.parametrize("count", [4, 12, 60])
 def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
     """The mean distance of two points of a Gaussian is 2 s / sqrt(pi)."""
@@ -182,6 +195,7 @@ def test_goggles_show_the_agent_the_reconstruction():
 def test_scores_pair_episode_by_episode():
     record = Scores(np.array([1.0, 5.0]), np.array([0.0, 4.0]), 0).record(0)
     assert (record["difference"]["low"], record["difference"]["high"]) == (-1.0, -1.0)
+    assert record["ratio"] == pytest.approx({"mean": 2 / 3, "low": 0.0, "high": 0.8})
 
 
 def test_fidelity_of_a_perfect_and_of_an_empty_model(played):

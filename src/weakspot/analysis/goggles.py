@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import Agent, Perceiver, choose
-from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio
 from weakspot.dataset import as_state
 from weakspot.envs.base import Environment
 from weakspot.envs.parallel import ParallelEnvironments
@@ -54,7 +54,8 @@ class Scores:
     cut: int
 
     def record(self, seed: int) -> dict[str, Any]:
-        """Means and 95 % bootstrap intervals, of the difference pair by pair."""
+        """Means and 95 % bootstrap intervals, of the difference and the ratio pair by pair; no ratio where the agent's own
+        score is not above 0 beyond doubt."""
         generator = np.random.default_rng(seed)
 
         def told(values: np.ndarray) -> dict[str, Any]:
@@ -63,12 +64,15 @@ class Scores:
 
         difference = told(self.goggles - self.agent)
         del difference["scores"]
+        agent, goggles = told(self.agent), told(self.goggles)
+        ratio = bootstrap_ratio(self.goggles, self.agent, generator)
         note = f"{self.cut} episodes were scored before their end" if self.cut else ""
         return {
             "episodes": len(self.agent),
-            "agent": told(self.agent),
-            "goggles": told(self.goggles),
+            "agent": agent,
+            "goggles": goggles,
             "difference": difference,
+            "ratio": dict(zip(("mean", "low", "high"), ratio, strict=True)) if ratio else None,
             "note": note,
         }
 

@@ -31,6 +31,19 @@ def bootstrap_difference(
     return float(np.mean(values) - np.mean(others)), float(low), float(high)
 
 
+def bootstrap_ratio(
+    values: np.ndarray, others: np.ndarray, generator: np.random.Generator
+) -> tuple[float, float, float] | None:
+    """Mean of ``values`` over that of ``others``, which are paired with them, low and high end of its interval; None where
+    the mean of ``others`` might not be above 0, since a ratio says nothing then."""
+    pairs = np.stack([values, others], axis=1).astype(np.float64)
+    means = pairs[generator.integers(len(pairs), size=(RESAMPLES, len(pairs)))].mean(axis=1)
+    if pairs[:, 1].mean() <= 0 or (means[:, 1] <= 0).any():
+        return None
+    low, high = np.percentile(means[:, 0] / means[:, 1], [2.5, 97.5])
+    return float(pairs[:, 0].mean() / pairs[:, 1].mean()), float(low), float(high)
+
+
 def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Means of as many values drawn with replacement, again and again."""
     values = np.asarray(values, dtype=np.float64)
