@@ -9,7 +9,7 @@ more than 5 times its median over the batch (over its part, where a batch is spl
 gradient flows through it.  Afterwards a flow is learned that carries N(0, I) to the distribution of the data's codes
 (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
 
-Departures from the paper, each for a measured reason:
+Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/state_model.md what each is worth:
 
 1. The frames of a state are encoded and decoded one by one, by the same network, each to a short vector of its own.  One
    frame has few things in it that move, and every batch shows k times as many frames as states; how the frames of a state
@@ -27,6 +27,10 @@ Departures from the paper, each for a measured reason:
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
 7. The output is a correction of the median frame and starts at zero: the network only learns what moves.
 8. AdamW with a cosine to zero over the whole budget, and bfloat16 where the machine has units for it.
+9. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100 steps;
+   a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within -8 and
+   4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers, with the
+   critic's value where there is one.
 """
 
 from __future__ import annotations
