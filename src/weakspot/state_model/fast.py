@@ -27,10 +27,10 @@ Departures from the paper, each for a reason; docs/decisions/ has the measuremen
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
 7. The output is a correction of the median frame and starts at zero: the network only learns what moves.
 8. AdamW with a cosine to zero over the whole budget, and bfloat16 where the machine has units for it.
-9. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100 steps;
-   a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within -8 and
-   4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers, with the
-   critic's value where there is one.
+9. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100
+   steps; a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within
+   -8 and 4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers,
+   with the critic's value where there is one.
 """
 
 from __future__ import annotations
