@@ -8,7 +8,7 @@ searched where the codes of whole stacks have mean 0 and covariance I.  Of the s
 the real states' below their mean, the share that exceeds 99 % of the real states, in Pong the share that passes the object
 checks, and the Vendi score and mean distance in the agent's features, each over that of the 64 real states that are best
 under the same target.  Writes ``validity.json``, ``validity.png`` and sheets of the states that the default weight makes, in
-random order.
+random order.  What was measured before a kill is not measured again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
+from weakspot.run import digest
 from weakspot.starts import starts
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
@@ -109,24 +110,32 @@ def measures(
 
 def sweep(
     one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], width: float,
-    targets: list[Target], weights: list[float], config: SynthesisConfig, pictures: Path,
+    targets: list[Target], weights: list[float], config: SynthesisConfig, pictures: Path, kept: Path,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target."""
+    """One line for each weight and target; sheets of the states at the weight of ``config`` go to ``pictures``-target.
+
+    Lines are kept in ``kept`` as they are measured, and those that stand there are taken as they are.
+    """
+    wanted = [(weight, target) for weight in weights for target in targets]
+    lines = {(line["regulariser"], line["target"]): line for line in (json.loads(kept.read_text()) if kept.exists() else [])}
+    if all((weight, target.name) in lines for weight, target in wanted):
+        return [lines[weight, target.name] for weight, target in wanted]
     indices = with_history(dataset, dataset.split(0.1)[0])
     start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
     known = {target.name: yardstick(target, real_answers(dataset, indices)) for target in targets}
-    lines = []
-    for weight in weights:
-        for target in targets:
-            held, settings = real[target.name], replace(config, regulariser=weight)
-            found = synthesize(model, one.perceive, target, start(target), settings, known[target.name])
-            told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
-            lines.append({"regulariser": weight, "target": target.name, **told})
-            print(f"  {json.dumps(lines[-1])}", flush=True)
-            if weight == config.regulariser:
-                shown = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they come best starts first
-                sheet(shown, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
-    return lines
+    for weight, target in wanted:
+        if (weight, target.name) in lines:
+            continue
+        held, settings = real[target.name], replace(config, regulariser=weight)
+        found = synthesize(model, one.perceive, target, start(target), settings, known[target.name])
+        told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
+        if weight == config.regulariser:
+            shown = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they come best starts first
+            sheet(shown, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
+        lines[weight, target.name] = {"regulariser": weight, "target": target.name, **told}
+        print(f"  {json.dumps(lines[weight, target.name])}", flush=True)
+        write_json(kept, list(lines.values()))
+    return [lines[weight, target.name] for weight, target in wanted]
 
 
 def without_flow(model: StateModel, dataset: StateDataset) -> StateModel:
@@ -192,7 +201,8 @@ def main() -> None:
             if name.endswith(WITHOUT_FLOW):
                 model = without_flow(model, dataset)
             pictures = told.folder / f"optimised-{name.replace(' ', '-')}"
-            result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures)
+            place = make_folder(told.folder / "validity") / f"{digest(name, model.info['made_of'], asdict(config))}.json"
+            result[name] = sweep(one, model, dataset, real, width, targets, told.regularisers, config, pictures, place)
     settings = {
         "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
         "default": config.regulariser, "searches": told.searches, "steps": told.steps, "torch": torch.__version__,

@@ -24,6 +24,7 @@ from weakspot.state_model.fast import FastRecipe
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import encoded
+from weakspot.synthesis import SynthesisConfig, synthesize
 from weakspot.targets import resolve_target
 
 
@@ -92,6 +93,35 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, play
     best = float(np.sort(real.values)[0])
     again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
+
+
+def test_a_sweep_that_was_broken_off_goes_on(one, played, statistics, tmp_path, monkeypatch):
+    dataset, _, _ = played
+    network = ablation.FULL.network(statistics, torch.float32).eval().requires_grad_(False)
+    torch.nn.init.normal_(network.decoder[-1].weight, std=0.05)
+    model = StateModel(network, whitening.identity(network.latent), {})
+    targets = [resolve_target(name, one.agent.spec, 1.0) for name in ("T-", "LEFT")]
+    width = validity.usual_distance(one, dataset)
+    real = {target.name: validity.real_states(one, dataset, target, width) for target in targets}
+    config = SynthesisConfig(states=4, searches=1, steps=2, candidates=8)
+    calls: list[str] = []
+
+    def counted(model, perceive, target, *rest):
+        calls.append(target.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return synthesize(model, perceive, target, *rest)
+
+    monkeypatch.setattr(validity, "synthesize", counted)
+    weights = [0.0, config.regulariser]
+    arguments = (one, model, dataset, real, width, targets, weights, config, tmp_path / "optimised", tmp_path / "kept.json")
+    with pytest.raises(KeyboardInterrupt):
+        validity.sweep(*arguments)
+    lines = validity.sweep(*arguments)
+    assert calls == ["T-", "LEFT", "LEFT", "T-", "LEFT"], "the first was there already"
+    assert [(line["regulariser"], line["target"]) for line in lines] == [(w, t.name) for w in weights for t in targets]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["optimised-action-left.png", "optimised-t-minus.png"]
+    assert validity.sweep(*arguments) == lines and len(calls) == 5
 
 
 def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics):
