@@ -175,6 +175,20 @@ def test_a_bad_target_of_the_users_is_told_and_finished_stages_stay(finished, tm
     assert (folder / "train" / "model.safetensors").exists() and (folder / "report.html").exists()
 
 
+def test_a_target_that_tells_no_states_apart_is_told_before_anything_is_trained(finished, tmp_path, capsys):
+    folder, own = tmp_path / "run", tmp_path / "own.py"
+    own.write_text("def own(output):\n    return output.scores.sum(dim=1) * 0 + 1")
+    shutil.copytree(finished, folder)
+    shutil.rmtree(folder / "train")
+    config = json.loads((folder / "config.json").read_text())
+    config["targets"] = [f"{own}:own"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["run", *replaced("--targets", f"{own}:own"), "--output", str(folder)]) == 2
+    told = capsys.readouterr().err
+    assert "spread of 0.0" in told and "--targets" in told
+    assert not (folder / "train" / "saliency.npy").exists() and not (folder / "train" / "checkpoint.pt").exists()
+
+
 def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path):
     if os.geteuid() != 0 or not Path("/dev/shm").is_dir():
         pytest.skip("needs to mount a small file system")

@@ -255,6 +255,9 @@ class Pipeline:
 
         def work() -> str:
             dataset = self._dataset()
+            trained = with_history(dataset, dataset.split(config.held_out)[0])
+            for target in self._resolved(dataset) if len(trained) else ():
+                yardstick(target, real_answers(dataset, trained))  # raises before hours of training, not after
             make_folder(folder)
             made_for = f"{self._fingerprint('collect')} {self.config.saliency}"
             with shown("saliency") as tell:

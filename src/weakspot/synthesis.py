@@ -159,9 +159,24 @@ class Yardstick:
 
 
 def yardstick(target: Target, answers: AgentOutput) -> Yardstick:
-    """Measures ``target`` over the agent's ``answers`` to real states."""
+    """Measures ``target`` over the agent's ``answers`` to real states.
+
+    Raises:
+        TargetError: the target is the same for all of them, or not finite.
+    """
     values = target(answers)
-    return Yardstick(float(values.std()), float(values.min()))
+    known = Yardstick(float(values.std()), float(values.min()))
+    _refuse_without_spread(target, known)
+    return known
+
+
+def _refuse_without_spread(target: Target, known: Yardstick) -> None:
+    if not (np.isfinite(known.scale) and known.scale > 0):
+        raise TargetError(
+            f"target {target.name!r} has a spread of {known.scale} over the real states",
+            expected="a target that tells states apart",
+            todo="ask for others with --targets; if it is a function of your own, check that it uses its argument",
+        )
 
 
 def noise(config: SynthesisConfig, count: int, latent: int, first: int = 0) -> Float[Tensor, "count draws z"]:
@@ -200,12 +215,7 @@ def synthesize(
     Raises:
         TargetError: the target is not finite, or does not depend on the state.
     """
-    if not (np.isfinite(known.scale) and known.scale > 0):
-        raise TargetError(
-            f"target {target.name!r} has a spread of {known.scale} over the real states",
-            expected="a target that tells states apart",
-            todo="check that the target uses its argument",
-        )
+    _refuse_without_spread(target, known)
     count = len(start.mean)
     total = config.steps * -(-count // AT_ONCE)
     parts = []
