@@ -136,7 +136,7 @@ def test_a_ratio_of_paired_means_and_where_there_is_none():
         assert bootstrap_ratio(np.ones(3), np.array(others), generator) is None
 
 
-@pytest.mark.parametrize("count", [4, 12, 60])
+@pytest.mark.parametrize("count", [4, 16, 39, 60])
 def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
     """The mean distance of two points of a Gaussian is 2 s / sqrt(pi)."""
     generator = np.random.default_rng(1)
@@ -153,6 +153,7 @@ def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
         _, low, high = jackknife(lambda chosen, points=points: float(points[chosen].mean()), count, generator)
         covered["mean"] += low <= 5.0 <= high
     assert 0.88 <= covered["distance"] / 300 <= 1.0 and 0.9 <= covered["mean"] / 300 <= 0.99
+    assert jackknife(lambda chosen: float(len(chosen)), count, generator) == (count, count, count), "a number is no spread"
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

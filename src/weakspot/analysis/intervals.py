@@ -55,18 +55,20 @@ def jackknife(
 ) -> tuple[float, float, float]:
     """A statistic of ``count`` things that is no mean of anything, low and high end of its interval.
 
-    The delete-a-group jackknife: the things are dealt into ten groups, and the statistic is taken without each of them in
-    turn.  A bootstrap would not do where likeness counts, since it draws the same thing twice.
+    The delete-d jackknife (Shao and Wu 1989): ten groups of d are drawn that share nothing, and the statistic is
+    taken without each in turn.  A bootstrap would not do where likeness counts, since it draws the same thing twice; and all
+    groups are of one size, since a statistic may grow with the number of things.
 
     Args:
         statistic: of the things whose numbers it is given.
         count: two at least.
         generator: deals them.
     """
-    order, groups = generator.permutation(count), min(GROUPS, count)
-    without = [statistic(np.sort(np.delete(order, np.s_[group::groups]))) for group in range(groups)]
-    whole, spread = statistic(np.arange(count)), np.square(np.array(without) - np.mean(without)).sum()
-    half = T[groups - 1] * math.sqrt((groups - 1) / groups * float(spread))
+    order, groups, size = generator.permutation(count), min(GROUPS, count), max(count // GROUPS, 1)
+    left_out = order[: groups * size].reshape(groups, size)
+    without = np.array([statistic(np.setdiff1d(order, group)) for group in left_out])
+    whole, spread = statistic(np.arange(count)), float(np.square(without - without.mean()).sum())
+    half = T[groups - 1] * math.sqrt((count - size) / (size * groups) * spread)
     return whole, whole - half, whole + half
 
 
