@@ -82,7 +82,7 @@ def _read(path: Path, device: torch.device) -> Found | None:
         return None
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
             cost = Cost(**json.loads(file.metadata()["cost"]))
     except SafetensorError:
         return None

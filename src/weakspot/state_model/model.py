@@ -108,7 +108,7 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         header = json.loads(metadata["weakspot"])
         if header["format"] != FORMAT:
             raise StateModelError(
