@@ -65,6 +65,8 @@ class CheckConfig:
     def __post_init__(self) -> None:
         if self.episodes < 2 or self.longest < 1:
             raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="2 or more of 1 or more")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}", expected="0 or more")
 
 
 @dataclass(frozen=True)

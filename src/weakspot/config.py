@@ -62,6 +62,10 @@ class RunConfig:
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
     analyse: AnalyseConfig = field(default_factory=AnalyseConfig)
 
+    def __post_init__(self) -> None:
+        if not self.sharpness > 0:
+            raise ConfigError(f"sharpness is {self.sharpness}", expected="a positive number, or the soft maximum is none")
+
     def record(self) -> dict[str, Any]:
         """Everything that decides the results, as plain data; the agent itself is known by its fingerprint."""
         record = asdict(self)

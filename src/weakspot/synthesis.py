@@ -86,10 +86,11 @@ class SynthesisConfig:
     def __post_init__(self) -> None:
         counts, amounts = ("states", "searches", "steps", "patience", "candidates"), ("learning_rate", "kept", "softness")
         for name in (*counts, *amounts, "start_sigma"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # nor where it is NaN
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
-        if self.regulariser < 0:
-            raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
+        for name in ("regulariser", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="0 or more")
 
     @property
     def begun(self) -> int:

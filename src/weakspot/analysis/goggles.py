@@ -37,6 +37,9 @@ class GogglesConfig:
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.longest < 1:
             raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="0 or more of 1 or more")
+        if not 0 <= self.epsilon <= 1 or self.seed < 0:
+            seen = f"a share of {self.epsilon} random actions, seed {self.seed}"
+            raise ConfigError(seen, expected="a share from 0 to 1, and a seed from 0 up")
 
 
 @dataclass(frozen=True)

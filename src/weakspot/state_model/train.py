@@ -67,7 +67,7 @@ class TrainConfig:
     """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
 
     def __post_init__(self) -> None:
-        if self.minutes <= 0 and self.steps <= 0:
+        if not self.minutes > 0 and self.steps <= 0:  # nor where it is NaN
             raise ConfigError(
                 f"a training of {self.minutes} minutes and {self.steps} steps",
                 expected="a positive number of minutes or steps",
