@@ -53,14 +53,13 @@ def account(model: StateModel, real: State, seed: int = 0) -> dict[str, dict[str
         raise ConfigError(f"a model of the recipe {model.info.get('recipe')} has no flow", expected="fast")
     real, prior, generator = real.to(model.device), model.prior, torch.Generator().manual_seed(seed)
     noise, around = torch.randn(2, len(real), model.latent, generator=generator).to(model.device)
-    steps = tuple(sorted({prior.integration, *STEPS}))
-    finer = {n: replace(model, prior=replace(prior, integration=n)) for n in steps}
     lines = {
         "real states": checked(lambda part: part, real),
         "reconstructions": checked(model.reconstruct, real),
         "decoded from drawn codes": checked(lambda part, away: _drawn(model, part, away), real, around),
     }
-    for n, finely in finer.items():
+    for n in sorted({prior.integration, *STEPS}):
+        finely = replace(model, prior=replace(prior, integration=n))
         lines[f"samples, {n} steps"] = checked(finely.generate, noise) | {"there and back": there_and_back(finely, noise)}
     for scale in SCALES:
         lines[f"samples, {prior.integration} steps, from {scale:g} u"] = checked(model.generate, scale * noise)

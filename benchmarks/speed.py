@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -29,8 +30,8 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
-from weakspot.synthesis import SearchDistribution, SynthesisConfig, synthesize, yardstick
-from weakspot.targets import resolve_target
+from weakspot.synthesis import SearchDistribution, SynthesisConfig, Yardstick, synthesize, yardstick
+from weakspot.targets import Target, resolve_target
 
 
 def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) -> dict[str, float]:
@@ -64,16 +65,27 @@ def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) 
     }
 
 
+def _searched_for(
+    one: Subject, folder: Path
+) -> tuple[Callable[[StateModel, SynthesisConfig], SearchDistribution], Target, Yardstick]:
+    """Where searches of a model for T- begin, and T-, with what the real states say of it."""
+    dataset, _ = stored(one, folder)
+    indices = with_history(dataset, dataset.split(0.1)[0])
+    target = resolve_target("T-", one.agent.spec, 10.0)
+
+    def begin(model: StateModel, config: SynthesisConfig) -> SearchDistribution:
+        return starts(model, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
+
+    return begin, target, yardstick(target, real_answers(dataset, indices))
+
+
 def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 64, steps: int = 60) -> dict[str, float]:
     """States a second of ``states`` at once over one after another (eight of them timed), and whether they are the same.
 
     They are compared in float32 after five steps, in standard deviations of the target: later, and in bfloat16, rounding
     has grown into other states that are as good, since Adam takes a full step on the smallest slope.
     """
-    dataset, _ = stored(one, folder)
-    indices = with_history(dataset, dataset.split(0.1)[0])
-    target = resolve_target("T-", one.agent.spec, 10.0)
-    known = yardstick(target, real_answers(dataset, indices))
+    begin, target, known = _searched_for(one, folder)
     config = SynthesisConfig(states=states, searches=1, steps=steps, tolerance=-1e9)
 
     def run(model: StateModel, settings: SynthesisConfig, first: int = 0) -> tuple[float, torch.Tensor]:
@@ -86,7 +98,7 @@ def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 
     torch.set_num_threads(2)
     stored_model = place(folder, "fast", minutes) / "model.safetensors"
     model, exact = (load(stored_model, "cpu", kind) for kind in (resolve("auto", "cpu"), torch.float32))
-    start = starts(exact, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
+    start = begin(exact, config)
     run(model, replace(config, steps=3))
     together, _ = run(model, config)
     each = median(run(model, replace(config, states=1), first=j)[0] for j in range(8))
@@ -103,17 +115,13 @@ def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 
 def target_seconds(one: Subject, folder: Path, minutes: float, steps: int = 300) -> dict[str, float]:
     """Seconds that 64 states for one target take on two threads, from the first candidate on: as a run makes them, and with
     one search of ``steps`` steps for each, none of which ends early."""
-    dataset, _ = stored(one, folder)
-    indices = with_history(dataset, dataset.split(0.1)[0])
-    target = resolve_target("T-", one.agent.spec, 10.0)
-    known = yardstick(target, real_answers(dataset, indices))
+    begin, target, known = _searched_for(one, folder)
     model = load(place(folder, "fast", minutes) / "model.safetensors", "cpu", resolve("auto", "cpu"))
     usual = SynthesisConfig(states=64)
 
     def seconds(config: SynthesisConfig) -> float:
         started = time.perf_counter()
-        start = starts(model, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
-        synthesize(model, one.perceive, target, start, config, known)
+        synthesize(model, one.perceive, target, begin(model, config), config, known)
         return time.perf_counter() - started
 
     torch.set_num_threads(2)

@@ -118,23 +118,22 @@ def sweep(
     """
     wanted = [(weight, target) for weight in weights for target in targets]
     lines = {(line["regulariser"], line["target"]): line for line in (json.loads(kept.read_text()) if kept.exists() else [])}
-    if all((weight, target.name) in lines for weight, target in wanted):
-        return [lines[weight, target.name] for weight, target in wanted]
-    indices = with_history(dataset, dataset.split(0.1)[0])
-    start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
-    known = {target.name: yardstick(target, real_answers(dataset, indices)) for target in targets}
-    for weight, target in wanted:
-        if (weight, target.name) in lines:
-            continue
-        held, settings = real[target.name], replace(config, regulariser=weight)
-        found = synthesize(model, one.perceive, target, start(target), settings, known[target.name])
-        told = measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), held, width)
-        if weight == config.regulariser:
-            shown = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they come best starts first
-            sheet(shown, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
-        lines[weight, target.name] = {"regulariser": weight, "target": target.name, **told}
-        print(f"  {json.dumps(lines[weight, target.name])}", flush=True)
-        write_json(kept, list(lines.values()))
+    left = [(weight, target) for weight, target in wanted if (weight, target.name) not in lines]
+    if left:
+        indices = with_history(dataset, dataset.split(0.1)[0])
+        answers = real_answers(dataset, indices)
+        start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+        for weight, target in left:
+            settings, known = replace(config, regulariser=weight), yardstick(target, answers)
+            found = synthesize(model, one.perceive, target, start(target), settings, known)
+            values = found.target.numpy(force=True)
+            told = measures(one, dataset.environment.id, found.state, values, real[target.name], width)
+            if weight == config.regulariser:
+                shown = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they come best starts first
+                sheet(shown, pictures.with_name(f"{pictures.name}-{target.slug}.png"))
+            lines[weight, target.name] = {"regulariser": weight, "target": target.name, **told}
+            print(f"  {json.dumps(lines[weight, target.name])}", flush=True)
+            write_json(kept, list(lines.values()))
     return [lines[weight, target.name] for weight, target in wanted]
 
 

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from experiments.prepared import Given, Prepared, made_of
 from weakspot.agents.base import AgentOutput
+from weakspot.agents.weights import read_weights
 from weakspot.baselines.method import Cost, Found, Method, Sources
+from weakspot.errors import WeightsError
 from weakspot.files import make_folder, write_atomic
 from weakspot.progress import say
 from weakspot.run import digest, file_digest
@@ -81,11 +82,10 @@ def _read(path: Path, device: torch.device) -> Found | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt", device=str(device)) as file:
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-            cost = Cost(**json.loads(file.metadata()["cost"]))
-    except SafetensorError:
+        tensors, metadata = read_weights(path)
+    except WeightsError:
         return None
+    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
     index = tensors["index"].cpu().numpy() if "index" in tensors else None
     output = AgentOutput(tensors["scores"], tensors.get("value"))
-    return Found(tensors["state"], output, tensors["target"], cost, index)
+    return Found(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)

@@ -256,8 +256,10 @@ class Pipeline:
         def work() -> str:
             dataset = self._dataset()
             trained = with_history(dataset, dataset.split(config.held_out)[0])
-            for target in self._resolved(dataset) if len(trained) else ():
-                yardstick(target, real_answers(dataset, trained))  # raises before hours of training, not after
+            if len(trained):  # or the training says what is wrong
+                answers = real_answers(dataset, trained)
+                for target in self._resolved(dataset):
+                    yardstick(target, answers)  # raises before hours of training, not after
             make_folder(folder)
             made_for = f"{self._fingerprint('collect')} {self.config.saliency}"
             with shown("saliency") as tell:
@@ -321,6 +323,7 @@ class Pipeline:
         def work() -> str:
             dataset, model = self._dataset(), self._model()
             train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
+            answers = real_answers(dataset, train_indices)
             begin: Callable[[Target], SearchDistribution] | None = None
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
@@ -334,7 +337,7 @@ class Pipeline:
                             model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)),
                             train_indices, lambda done, total, tell=tell: tell(done / total, ""),
                         )  # fmt: skip
-                known = yardstick(target, real_answers(dataset, train_indices))
+                known = yardstick(target, answers)
                 started = time.monotonic()
                 with shown(target.name) as tell:
                     found = synthesize(

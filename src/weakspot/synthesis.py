@@ -84,8 +84,10 @@ class SynthesisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts, amounts = ("states", "searches", "steps", "patience", "candidates"), ("learning_rate", "kept", "softness")
-        for name in (*counts, *amounts, "start_sigma"):
+        positive = (
+            "states", "searches", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma",
+        )  # fmt: skip
+        for name in positive:
             if not getattr(self, name) > 0:  # nor where it is NaN
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         for name in ("regulariser", "seed"):

@@ -61,12 +61,13 @@ class Scores:
         score is not above 0 beyond doubt."""
         generator = np.random.default_rng(seed)
 
-        def told(values: np.ndarray) -> dict[str, Any]:
-            mean, low, high = bootstrap_mean(values, generator)
-            return {"scores": [float(v) for v in values], "mean": mean, "low": low, "high": high}
+        def named(interval: tuple[float, float, float]) -> dict[str, Any]:
+            return dict(zip(("mean", "low", "high"), interval, strict=True))
 
-        difference = told(self.goggles - self.agent)
-        del difference["scores"]
+        def told(values: np.ndarray) -> dict[str, Any]:
+            return {"scores": [float(v) for v in values], **named(bootstrap_mean(values, generator))}
+
+        difference = named(bootstrap_mean(self.goggles - self.agent, generator))
         agent, goggles = told(self.agent), told(self.goggles)
         ratio = bootstrap_ratio(self.goggles, self.agent, generator)
         note = f"{self.cut} episodes were scored before their end" if self.cut else ""
@@ -75,7 +76,7 @@ class Scores:
             "agent": agent,
             "goggles": goggles,
             "difference": difference,
-            "ratio": dict(zip(("mean", "low", "high"), ratio, strict=True)) if ratio else None,
+            "ratio": named(ratio) if ratio else None,
             "note": note,
         }
 

@@ -36,8 +36,8 @@ def bootstrap_ratio(
 ) -> tuple[float, float, float] | None:
     """Mean of ``values`` over that of ``others``, which are paired with them, low and high end of its interval; None where
     the mean of ``others`` might not be above 0, since a ratio says nothing then."""
-    pairs = np.stack([values, others], axis=1).astype(np.float64)
-    means = pairs[generator.integers(len(pairs), size=(RESAMPLES, len(pairs)))].mean(axis=1)
+    pairs = np.stack([values, others], axis=1)
+    means = _resampled_means(pairs, generator)
     if pairs[:, 1].mean() <= 0 or (means[:, 1] <= 0).any():
         return None
     low, high = np.percentile(means[:, 0] / means[:, 1], [2.5, 97.5])
@@ -45,7 +45,7 @@ def bootstrap_ratio(
 
 
 def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Means of as many values drawn with replacement, again and again."""
+    """Means of as many values, or rows of them, drawn with replacement, again and again."""
     values = np.asarray(values, dtype=np.float64)
     return values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
 
