@@ -46,6 +46,7 @@ def main() -> None:
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets)
     sources = there.sources(there.model(given))
+    model = sources.model.info["made_of"]
     known, count = yard(there, given.extra.states), given.extra.states
     told: dict[str, Any] = prepared.found_before("baselines", given, there).get("targets", {})
     with prepared.on_all_cores():
@@ -53,13 +54,14 @@ def main() -> None:
             told.setdefault(name, {})
 
             def line(method: Method, name: str = name) -> int:
-                if method.name in told[name]:
-                    return told[name][method.name]["passes"]["model"]
+                known_line = told[name].get(method.name)
+                if known_line and known_line["model"] == model:
+                    return known_line["passes"]["model"]
                 started = time.monotonic()
                 target = there.target(name)
                 found = method(sources, target, count, given.seed)
                 seconds = round(time.monotonic() - started, 1)
-                told[name][method.name] = measured(found, target, known)[0] | {"seconds": seconds}
+                told[name][method.name] = measured(found, target, known)[0] | {"seconds": seconds, "model": model}
                 prepared.write("baselines", given, there, {"targets": told})
                 say(f"{name}, {method.name}: {told[name][method.name]}")
                 return found.cost.model

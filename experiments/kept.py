@@ -21,6 +21,7 @@ from weakspot.agents.weights import read_weights
 from weakspot.baselines.method import Cost, Found, Method, Sources
 from weakspot.errors import WeightsError
 from weakspot.files import make_folder, write_atomic
+from weakspot.own_code import own
 from weakspot.progress import say
 from weakspot.run import digest, file_digest
 
@@ -43,7 +44,8 @@ class Searches:
 
     def __call__(self, method: Method, target: str, count: int) -> Found:
         """``count`` states of a method for the target of that name; see :class:`weakspot.baselines.method.Method`."""
-        path = self.folder / f"{digest(repr(method), target, _written(target), count)}.safetensors"
+        written = file_digest(of_user[0]) if (of_user := own(target)) else ""  # what the file of the user's target says now
+        path = self.folder / f"{digest(repr(method), target, written, count)}.safetensors"
         known = _read(path, self.there.subject.agent.device)
         if known is not None:
             say(f"{target}, {method.name}: {count} states were found before")
@@ -61,11 +63,6 @@ def searches(name: str, given: Given, there: Prepared, sources: Sources) -> Iter
     make_folder(folder)
     yield Searches(there, sources, given.seed, folder)
     shutil.rmtree(folder)
-
-
-def _written(target: str) -> str:
-    """What the file of a target of the user's says now."""
-    return file_digest(Path(target.rpartition(":")[0])) if ".py:" in target else ""
 
 
 def _save(found: Found, path: Path) -> None:

@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -31,8 +31,10 @@ from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks
 from weakspot.files import make_folder, write_json
+from weakspot.own_code import own
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.report.images import in_colour
+from weakspot.run import file_digest
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
@@ -217,8 +219,9 @@ def found_before(name: str, given: Given, there: Prepared) -> dict[str, Any]:
 def made_of(given: Given, there: Prepared) -> dict[str, Any]:
     """Everything that a result depends on, as plain data."""
     shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "searches", "steps", "saliency")
+    asked = [*(getattr(given.extra, "targets", None) or ()), *filter(None, [getattr(given.extra, "target", None)])]
     known = {*Given.__dataclass_fields__, "columns"}  # which columns there are says nothing of what is in them
-    own = {name: value for name, value in vars(given.extra).items() if name not in known}
+    others = {name: value for name, value in vars(given.extra).items() if name not in known}
     return {
         "agent": _named(given.agent),
         "agent_fingerprint": there.subject.agent.spec.fingerprint,
@@ -226,7 +229,9 @@ def made_of(given: Given, there: Prepared) -> dict[str, Any]:
         "data_fingerprint": there.dataset.fingerprint,
         "budget_cpu_minutes": given.budget,
         **{name: getattr(given, name) for name in shared},
-        **own,
+        "search": asdict(given.algorithm.config),
+        "target_files": {_named(target): file_digest(written[0]) for target in asked if (written := own(target))},
+        **others,
     }
 
 

@@ -42,14 +42,16 @@ def main() -> None:
     columns: dict[str, Any] = prepared.found_before("table-1", given, there).get("columns", {})
     printed = next((line for title, line in PAPER.items() if is_game(one.spec.id, title)), None)
     for name in given.extra.columns:
-        if name in columns:
-            continue
         model = there.model(given, RECIPES[name])
+        made_of = model.info["made_of"]
+        if name in columns and columns[name]["model"] == made_of:
+            continue
         with prepared.on_all_cores():
             scores = goggles(model, one.agent, one.factory, config).record(config.seed)
         line = fidelity(model, one.perceive, there.dataset, measured).line()
         columns["agent"] = scores["agent"]
-        columns[name] = scores["goggles"] | {"difference": scores["difference"], "steps": model.info["steps"], "keeps": line}
+        kept = {"steps": model.info["steps"], "model": made_of, "keeps": line}
+        columns[name] = scores["goggles"] | {"difference": scores["difference"]} | kept
         prepared.write("table-1", given, there, {"columns": columns, "paper": printed})
         say(f"{name}: {columns[name]}")
 

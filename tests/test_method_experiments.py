@@ -179,6 +179,13 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
     run(baselines, monkeypatch, folders, tmp_path, *command)
     after = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
     assert len(after) == 8 and {name: after[name] for name in before} == before, "seconds and all"
+    path = tmp_path / "baselines.json"
+    record = json.loads(path.read_text())
+    record["targets"]["T-"]["random samples"] |= {"model": "another", "seconds": -1}
+    path.write_text(json.dumps(record))
+    run(baselines, monkeypatch, folders, tmp_path, *command)
+    made_again = json.loads(path.read_text())["targets"]["T-"]["random samples"]
+    assert made_again["seconds"] >= 0 and without_times(made_again) == without_times(after["random samples"])
 
 
 @pytest.mark.parametrize(
@@ -215,7 +222,7 @@ def test_states_that_were_found_are_not_searched_for_again(module, name, states,
 
 
 def without_times(record: dict) -> dict:
-    return {key: value for key, value in record.items() if key not in ("written", "nearest neighbours")}
+    return {key: value for key, value in record.items() if key not in ("written", "seconds", "nearest neighbours")}
 
 
 def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_path):

@@ -90,6 +90,7 @@ def test_the_users_own_target(tmp_path):
         ("def f(output):\n    return output.scores", r"returned \(2, 3\) for 2 states"),
         ("def f(output):\n    return output.scores.sum()", r"returned \(\) for 2 states"),
         ("def f(output):\n    return 1.0", "returned float"),
+        ("def f(output):\n    return output.value.mean(1)", r"(?s)AttributeError.*scores \(2, 3\), value None"),
         ("def f(output):\n    return output.scores.sum(dim=1).log()", "returned -?(nan|inf)"),
     ],
 )
@@ -100,12 +101,21 @@ def test_a_target_that_returns_nonsense_is_refused(tmp_path, source, error):
         resolve_target(f"{path}:f", SPEC, 1.0)(AgentOutput(-torch.ones(2, 3)))
 
 
+def test_a_target_may_import_its_neighbours_and_lie_in_the_home_folder(tmp_path, monkeypatch):
+    (tmp_path / "neighbour_of_mine.py").write_text("WEIGHT = 2.0\n")
+    (tmp_path / "mine.py").write_text(
+        "from neighbour_of_mine import WEIGHT\ndef f(output):\n    return WEIGHT * output.scores.sum(dim=1)\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert resolve_target("~/mine.py:f", SPEC, 1.0)(AgentOutput(torch.ones(1, 3))).tolist() == [6.0]
+
+
 def test_files_and_functions_that_are_missing_or_broken(tmp_path):
     path = tmp_path / "own.py"
-    with pytest.raises(UnknownTargetError, match="there is no file"):
+    with pytest.raises(UnknownTargetError, match=r"no file .*own\.py"):
         resolve_target(f"{path}:f", SPEC, 1.0)
     path.write_text("def one(output):\n    return 0\n")
-    with pytest.raises(UnknownTargetError, match=r"(?s)no function 'two'.*one of one"):
+    with pytest.raises(UnknownTargetError, match="no function 'two'; it has one"):
         resolve_target(f"{path}:two", SPEC, 1.0)
     path.write_text("1 / 0\n")
     with pytest.raises(TargetError, match="ZeroDivisionError"):

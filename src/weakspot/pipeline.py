@@ -40,6 +40,7 @@ from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json
+from weakspot.own_code import own
 from weakspot.precision import resolve
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
@@ -550,5 +551,5 @@ def command_line(config: RunConfig) -> str:
 
 def _own(names: list[str]) -> list[str]:
     """Fingerprints of the user's own files among names such as ``path.py:function`` and ``path.toml``."""
-    paths = [name.rpartition(":")[0] if ".py:" in name else name for name in names]
-    return [file_digest(Path(path).expanduser()) for path in paths if path.endswith((".py", ".toml"))]
+    paths = [found[0] if (found := own(name)) else Path(name).expanduser() for name in names]
+    return [file_digest(path) for path in paths if path.suffix in (".py", ".toml")]

@@ -23,19 +23,17 @@ them.  Targets see answers, never the state model.
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from weakspot.agents.base import AgentOutput, AgentSpec
-from weakspot.errors import TargetError, UnknownTargetError
+from weakspot.errors import TargetError, UnknownTargetError, WeakspotError
+from weakspot.own_code import function_in, own
 from weakspot.types import PerState, Scores
 
 Energy = Callable[[AgentOutput], PerState]
@@ -72,8 +70,21 @@ class Target:
     energy: Energy
 
     def __call__(self, output: AgentOutput) -> PerState:
-        """The energies (b,); raises :class:`TargetError` for a wrong shape or a number that is not finite."""
-        energy = self.energy(output)
+        """The energies (b,); raises :class:`TargetError` for a wrong shape or a number that is not finite, and where the
+        target itself raises an error."""
+        try:
+            energy = self.energy(output)
+        except WeakspotError:
+            raise
+        except Exception as error:
+            answer = (
+                f"scores {tuple(output.scores.shape)}, value {None if output.value is None else tuple(output.value.shape)}"
+            )
+            raise TargetError(
+                f"target {self.name!r} failed with {type(error).__name__}: {error}",
+                expected=f"a function of the agent's answer ({answer})",
+                todo="call it by itself to see where it fails",
+            ) from error
         batch = output.scores.shape[0]
         if not isinstance(energy, torch.Tensor) or energy.shape != (batch,):
             seen = tuple(energy.shape) if isinstance(energy, torch.Tensor) else type(energy).__name__
@@ -176,36 +187,9 @@ def critic_low() -> Target:
     return Target("V-", "v-minus", "States the critic dreads", "The critic expects little.", "V", lambda o: _value(o, "V-"))
 
 
-def from_file(reference: str) -> Target:
+def from_file(reference: str, path: Path, name: str) -> Target:
     """The user's own target from ``path.py:function``: any differentiable function from AgentOutput to energies (b,)."""
-    path_text, _, name = reference.rpartition(":")
-    path = Path(path_text)
-    if not path.is_file():
-        raise UnknownTargetError(
-            f"there is no file {path_text!r} for target {reference!r}",
-            expected="path.py:function, with a path from the current folder",
-            todo="check the path",
-        )
-    spec = importlib.util.spec_from_file_location(f"weakspot_target_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UnknownTargetError(f"{path} is not a Python file", expected="path.py:function")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise TargetError(
-            f"{path} raised {type(error).__name__} when it was read: {error}", todo="run the file by itself to see why"
-        ) from error
-    function = getattr(module, name, None)
-    if function is None or not callable(function):
-        there = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise UnknownTargetError(
-            f"{path} has no function {name!r}",
-            expected="one of " + ", ".join(there) if there else "a function from AgentOutput to energies",
-            todo="check the name after the colon",
-        )
-    energy: Energy = cast(Energy, function)
+    energy: Energy = function_in(path, name, TargetError, UnknownTargetError)
     description = (inspect.getdoc(energy) or "A target of the user's own.").splitlines()[0]
     return Target(
         reference, f"own-{_slug(f'{path.stem}-{name}')}", name.replace("_", " "), description, f"{name}(A(s))", energy
@@ -245,8 +229,8 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
     Raises:
         UnknownTargetError: there is no such target; the message names those there are.
     """
-    if ".py:" in name:
-        return from_file(name)
+    if found := own(name):
+        return from_file(name, *found)
     known = known_targets(agent, sharpness)
     upper = name.upper().replace("±", "+-")
     capitals = {called.upper(): called for called in reversed(known)}

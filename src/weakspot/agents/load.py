@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import torch
@@ -29,6 +24,7 @@ from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import interface, resolve_game
 from weakspot.interface import Interface
+from weakspot.own_code import function_in, importable, own
 from weakspot.run import file_digest
 
 _SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".ts", ".jit", ".torchscript"}
@@ -74,9 +70,8 @@ def load_agent(
         AgentError: the factory cannot be found or fails.
         UnknownGameError: ``environment`` is not known.
     """
-    file, colon, factory = reference.rpartition(":")
-    if colon and file.endswith(".py"):
-        agent = _from_factory(Path(file), factory, environment, device)
+    if found := own(reference):
+        agent = _from_factory(*found, environment, device)
     elif trust and (content := code_in(path := Path(reference).expanduser())):
         agent = _from_code(path, content, environment, device)
     else:
@@ -118,7 +113,7 @@ def code_in(path: Path) -> bytes | None:
 
 
 def _from_code(path: Path, content: bytes, environment: str | Interface | None, device: torch.device | str) -> Agent:
-    with _importable(path.parent):
+    with importable(path.parent):
         network = load_trusted(path, content, device)
     agent = wrap(network, _interface(path, environment), name=path.stem, device=device)
     return replace(agent, spec=replace(agent.spec, fingerprint=" ".join([file_digest(path), *sources(network)])))
@@ -204,11 +199,10 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
 
 
 def _from_factory(path: Path, factory: str, environment: str | Interface | None, device: torch.device | str) -> Agent:
-    if not path.is_file():
-        raise AgentError(f"no file {path}", expected="a Python file, as in path.py:factory", todo="check the path")
+    function = function_in(path, factory, AgentError, AgentError)
     try:
-        with _importable(path.parent):
-            made = _function(_module(path), factory, path)()
+        with importable(path.parent):
+            made = function()
     except AgentError:
         raise
     except Exception as error:
@@ -263,44 +257,6 @@ def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device
     pair = isinstance(answer, (tuple, list))
     scores_are = "means" if fits.action_bounds else "log-probabilities" if pair else "q-values"
     return agent_around(network, fits, name, scores_are, device)
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Lets a user's file import its neighbours, and those of the current folder, for as long as it is being run."""
-    before = list(sys.path)
-    sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-def _module(path: Path) -> ModuleType:
-    name = f"weakspot_user_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise AgentError(f"{path} cannot be imported", expected="a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and type hints in the file look themselves up here
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _function(module: ModuleType, name: str, path: Path) -> Any:
-    function = getattr(module, name, None)
-    if not callable(function):
-        defined = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise AgentError(
-            f"{path} has no function {name!r}; it has {listed(defined)}",
-            expected="the name of a function that takes no arguments",
-            todo=f"write {path}:NAME with one of these names",
-        )
-    return function
 
 
 def _same(environment: str, other: str) -> bool:
