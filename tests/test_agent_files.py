@@ -263,6 +263,7 @@ def test_a_training_of_the_zoo_names_its_agent_and_environment(training, saved_d
         ({"env_wrapper": None}, "env_wrapper"),
         ({"env_wrapper": [None]}, "env_wrapper"),
         ({"env_wrapper": [{"stable_baselines3.common.atari_wrappers.AtariWrapper": {"frame_skip": 2}}]}, "as it is"),
+        ({"env_wrapper": {"stable_baselines3.common.atari_wrappers.AtariWrapper": {"frame_skip": 2}}}, "as it is"),
         ({"vec_env_wrapper": "stable_baselines3.common.vec_env.VecNormalize"}, "VecNormalize"),
         ({"env_wrapper": Path("x")}, "without Python objects"),
     ],

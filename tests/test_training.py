@@ -26,6 +26,7 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
 from weakspot.training.arenas import arena_of
+from weakspot.training.command import train_agent
 from weakspot.training.config import DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
     HELD_EXPONENT,
@@ -222,6 +223,17 @@ def test_what_a_kill_before_the_first_checkpoint_left_is_forgotten(finished, tmp
     assert model.num_timesteps == 96
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [96]
     assert torch.load(tmp_path / "best.pt", weights_only=True)["steps"] == 96
+
+
+def test_a_training_that_cannot_begin_leaves_its_folder_to_another(tmp_path):
+    with pytest.raises(WeightsError, match="nosuch"):
+        learn(replace(TINY, start=str(tmp_path / "nosuch.safetensors")), tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="'cuda' cannot be used here"):
+            learn(replace(TINY, device="cuda"), tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="threads is 0"):
+        train_agent(TINY, tmp_path, threads=0)
 
 
 @pytest.mark.parametrize("change", [{"gamma": 0.9}, {"steps": 960}, {"seed": 1, "network": "nature"}])
@@ -432,6 +444,7 @@ def test_the_double_target_by_hand(model, discounts):
         ({"learning_starts": -1}, ConfigError),
         ({"learning_starts": 200_000}, ConfigError),
         ({"buffer_size": 4, "learning_starts": 0}, ConfigError),
+        ({"learning_starts": 1_001, "buffer_size": 1_001}, ConfigError),
         ({"envs": 0}, ConfigError),
         ({"exploration_final": 1.5}, ConfigError),
         ({"exploration_steps": 0}, ConfigError),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from weakspot.baselines.retrieval import GAP
 from weakspot.collect import check_fit, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.device import usable
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.described import Description, description_of
 from weakspot.envs.driving.registration import ENVIRONMENTS
@@ -144,19 +146,6 @@ def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def usable(device: str) -> str:
-    """The device, if this machine has it; raises :class:`ConfigError` otherwise."""
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {device!r} cannot be used here: {str(error).splitlines()[0]}",
-            expected="cpu, or cuda where torch finds one",
-            todo="choose another --device, or install a torch with CUDA",
-        ) from error
-    return device
-
-
 class Pipeline:
     """The stages of one run, in order.
 
@@ -256,7 +245,7 @@ class Pipeline:
 
         def work() -> str:
             dataset = self._dataset()
-            trained = with_history(dataset, dataset.split(config.held_out)[0])
+            trained, _ = self._split(dataset)
             if len(trained):  # or the training says what is wrong
                 answers = real_answers(dataset, trained)
                 for target in self._resolved(dataset):
@@ -274,13 +263,18 @@ class Pipeline:
                 )  # fmt: skip
             return file_digest(folder / "model.safetensors")
 
-        outputs = [folder / name for name in ("model.safetensors", "model.json", "metrics.jsonl")]
+        outputs = [folder / name for name in ("model.safetensors", "model.json")]
         settings = all_settings(recipe(config.recipe))
         key = digest(asdict(config), self.config.saliency, *settings, self._fingerprint("collect"))
         return key, outputs, work
 
+    def _split(self, dataset: StateDataset) -> tuple[np.ndarray, np.ndarray]:
+        """Whole states that are trained on, and those that are held out."""
+        trained, held = dataset.split(self.config.train.held_out)
+        return with_history(dataset, trained), with_history(dataset, held)
+
     def _measured(self, dataset: StateDataset) -> np.ndarray:
-        held = with_history(dataset, dataset.split(self.config.train.held_out)[1])
+        held = self._split(dataset)[1]
         count = min(self.config.analyse.held_out, len(held))
         if not count:
             raise ConfigError(
@@ -323,7 +317,7 @@ class Pipeline:
 
         def work() -> str:
             dataset, model = self._dataset(), self._model()
-            train_indices = with_history(dataset, dataset.split(self.config.train.held_out)[0])
+            train_indices, _ = self._split(dataset)
             answers = real_answers(dataset, train_indices)
             begin: Callable[[Target], SearchDistribution] | None = None
             for target in self._resolved(dataset):
@@ -361,7 +355,7 @@ class Pipeline:
 
         def work() -> str:
             dataset, model = self._dataset(), self._model()
-            train_indices, held = (with_history(dataset, i) for i in dataset.split(self.config.train.held_out))
+            train_indices, held = self._split(dataset)
             measured = fidelity(model, self.subject.perceive, dataset, self._measured(dataset))
             objects = [recall.record(name) for name, recall in measured.recalls.items()]
             write_json(folder / "recall.json", {"objects": objects})
@@ -383,6 +377,8 @@ class Pipeline:
 
         key = digest(asdict(config), self._fingerprint("synthesize"))
         outputs = [folder / name for name in ("fidelity.json", "recall.json", "reconstructions.npz")]
+        if len(self._split(self._dataset())[1]) >= LEAST_HELD_OUT:
+            outputs += [folder / name for name in ("samples.npz", "samples.json")]
         outputs += [folder / slug / "novelty.npz" for slug in self.slugs]
         outputs += [folder / "goggles.json"] if config.goggles.episodes else []
         return key, outputs, work
@@ -546,7 +542,7 @@ def command_line(config: RunConfig) -> str:
                 words.extend([f"--{prefix}{name.replace('_', '-')}", *(str(v) for v in values)])
 
     walk(plain, default, "")
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def _own(names: list[str]) -> list[str]:

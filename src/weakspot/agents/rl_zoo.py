@@ -167,13 +167,13 @@ def _check_normalised(settings: dict[str, Any], source: Path) -> None:
 
 
 def _check_atari(settings: dict[str, Any], source: Path) -> None:
-    given = settings.get("env_wrapper") or []
-    wrappers = [given] if isinstance(given, str) else given
-    other = [wrapper for wrapper in wrappers if str(wrapper).split(".")[-1] not in WRAPPERS]
+    wrappers = _wrappers(settings, source)
+    other = [name for name, told in wrappers if told or name.split(".")[-1] not in WRAPPERS]
     around = settings.get("vec_env_wrapper")
     if other or around or not wrappers or settings.get("frame_stack") != FRAMES:
         raise AgentError(
-            f"{source} says env_wrapper: {wrappers}, vec_env_wrapper: {around}, frame_stack: {settings.get('frame_stack')}",
+            f"{source} says env_wrapper: {settings.get('env_wrapper')}, vec_env_wrapper: {around}, "
+            f"frame_stack: {settings.get('frame_stack')}",
             expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, as it is, and {FRAMES} frames",
             todo=WAY_OUT,
         )

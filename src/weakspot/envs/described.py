@@ -69,8 +69,9 @@ class Description:
     def __post_init__(self) -> None:
         if not isinstance(self.gray, bool):
             object.__setattr__(self, "gray", _weights(self.gray))
-        numbers = (self.frames, self.frame_skip, *(self.size or (1, 1)), *self.crop)
-        if min(numbers[:-4]) < 1 or min(self.crop) < 0 or len(self.crop) != 4 or len(self.size or "hw") != 2:
+        size = self.size or (1, 1)
+        known = len(size) == 2 and len(self.crop) == 4
+        if not known or min(self.frames, self.frame_skip, *size) < 1 or min(self.crop) < 0:
             raise ConfigError(
                 f"an environment with frames = {self.frames}, frame_skip = {self.frame_skip}, size = {self.size}, "
                 f"crop = {self.crop}",
@@ -116,10 +117,12 @@ def description_of(told: dict[str, Any], source: Path) -> Description:
 
 
 def _check_types(told: dict[str, Any], path: Path) -> None:
-    for name in ("frames", "frame_skip", "size", "crop"):
-        value = told.get(name, [])
-        if not all(isinstance(number, int) for number in (value if isinstance(value, list) else [value])):
-            raise ConfigError(f"{path} says {name} = {value!r}", expected="whole numbers")
+    for name, several in (("frames", False), ("frame_skip", False), ("size", True), ("crop", True)):
+        value = told.get(name, [] if several else 1)
+        numbers = value if several else [value]
+        if not isinstance(numbers, list) or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
+            wanted = "whole numbers: one each for frames and frame_skip, and lists for size and crop"
+            raise ConfigError(f"{path} says {name} = {value!r}", expected=wanted)
     if not isinstance(gray := told.get("gray", True), bool):
         _weights(gray)
     names = told.get("actions", [])

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import torch
 import tyro
 
+from weakspot.errors import ConfigError
 from weakspot.progress import say
 from weakspot.training.algorithms import algorithm_of
 from weakspot.training.arenas import arena_of
@@ -30,6 +31,8 @@ def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) ->
         output: the training's folder, runs/ALGORITHM-GAME-SEED by default.
         threads: of the tensor work; a second one pays where nothing else runs on its core.
     """
+    if threads < 1:
+        raise ConfigError(f"threads is {threads}", expected="a whole number from 1 up")
     torch.set_num_threads(threads)
     folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game).name}-{config.seed}"
     agent = train(config, folder, say)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from typing import get_args
 
@@ -124,9 +125,10 @@ class DoubleDQNConfig(TrainingConfig):
             raise ConfigError(
                 f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
             )
-        if self.learning_starts > self.buffer_size:
+        kept = self.buffer_size // self.envs * self.envs  # as many of each environment
+        if self.learning_starts > kept:
             raise ConfigError(
-                f"learning starts after {self.learning_starts:,} transitions, but only {self.buffer_size:,} are kept",
+                f"learning starts after {self.learning_starts:,} transitions, but only {kept:,} are kept",
                 expected="learning_starts at most buffer_size",
                 todo="raise buffer_size or lower learning_starts",
             )
@@ -194,7 +196,6 @@ class ACKTRConfig(ActorCriticConfig):
 
 def command_of(algorithm: str, config: TrainingConfig, folder: str) -> str:
     """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
-    settings = " ".join(
-        f"--{name.replace('_', '-')} {value}" for name, value in dataclasses.asdict(config).items() if value is not None
-    )
-    return f"weakspot train-agent {algorithm} {settings} --output {folder}"
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
+    options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["weakspot", "train-agent", algorithm, *options, "--output", folder])

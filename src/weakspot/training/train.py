@@ -24,6 +24,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
+from weakspot.device import usable
 from weakspot.errors import RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
@@ -144,9 +145,11 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     Raises:
         RunMismatchError: the folder holds a training with other settings.
         RunError: its settings or its checkpoint are damaged.
+        ConfigError: this machine has no such device.
+        WeightsError: the weights to start from cannot be read, or are of another network.
         StorageError: the folder cannot be written to.
     """
-    _claim(config, folder)
+    _check(config, folder)
     agent = folder / "agent.safetensors"
     if agent.exists():
         say(f"{agent} stands already")
@@ -160,7 +163,8 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
 
     stable-baselines3 seeds the global random generators of Python, numpy and torch; they are as before afterwards.
     """
-    _claim(config, folder)
+    _check(config, folder)
+    usable(config.device)
     algorithm = ALGORITHMS[algorithm_of(config)]
     checkpoint_path = folder / "checkpoint.pt"
     checkpoint = read_checkpoint(checkpoint_path, config.device) if checkpoint_path.exists() else None
@@ -175,6 +179,7 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
             say(f"going on from {done:,} decisions")
         else:
             algorithm.begin(model, config)
+        write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
                 keeper = _Keeper(config, folder, checkpoint["cpu_seconds"] if checkpoint else 0.0, say)
@@ -187,12 +192,15 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     return model
 
 
-def _claim(config: TrainingConfig, folder: Path) -> None:
-    """Writes the settings into the folder, or checks that those in it are the same."""
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    return {"algorithm": algorithm_of(config), **dataclasses.asdict(config)}
+
+
+def _check(config: TrainingConfig, folder: Path) -> None:
+    """Makes the folder, or checks that the settings in it are the same."""
     make_folder(folder)
-    settings, path = {"algorithm": algorithm_of(config), **dataclasses.asdict(config)}, folder / "config.json"
+    settings, path = _settings(config), folder / "config.json"
     if not path.exists():
-        write_json(path, settings)
         return
     stored = stored_settings(path)
     if stored != settings:
