@@ -154,14 +154,16 @@ def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
     up = [name for name in titles if name in every[0]]
     figure = Figure(figsize=(5.2 * len(up), 4.0), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(up), squeeze=False)[0], up, strict=True):
-        for model, lines in result.items():
+        axes.margins(0.1)
+        for number, (model, lines) in enumerate(result.items()):
+            place = (3, -13 if number % 2 else 6)
             weights = sorted({line["regulariser"] for line in lines})
             of = {weight: [line for line in lines if line["regulariser"] == weight] for weight in weights}
             x = [np.mean([line["target_sd"] for line in of[weight]]) for weight in weights]
             y = [np.mean([line[name] for line in of[weight]]) for weight in weights]
             axes.plot(x, y, marker="o", label=model)
             for weight, *point in zip(weights, x, y, strict=True):
-                axes.annotate(f"{weight:g}", point, textcoords="offset points", xytext=(5, 4), fontsize=8)
+                axes.annotate(f"{weight:g}", point, textcoords="offset points", xytext=place, fontsize=8)
         axes.set(title=titles[name], xlabel="target, in standard deviations of real states below their mean")
     save(figure, path)
 
