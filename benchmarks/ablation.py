@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,10 +20,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.arguments import at_least, positive
 from benchmarks.recall import Stored, stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
@@ -104,7 +106,7 @@ def one_run(one: Subject, data: Stored, folder: Path, name: str, minutes: float,
 
 
 def _measured(one: Subject, dataset: StateDataset, model: StateModel) -> dict[str, float]:
-    held = with_history(dataset, dataset.split(0.1)[1])
+    held = with_history(dataset, dataset.split()[1])
     samples = measure_samples(model, one.perceive, dataset, held, SAMPLES)
     measures = fidelity(model, one.perceive, dataset, held).line()
     measures["feature_distance_over_floor"] = samples.distance / samples.floor
@@ -131,12 +133,11 @@ def main() -> None:
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--cpu-minutes", type=float, default=5.0, help="of each training, of all cores together")
-    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
+    parser.add_argument("--cpu-minutes", type=positive, default=5.0, help="of each training, of all cores together")
+    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
-    keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     data = stored(one, told.folder, told.frames)
@@ -154,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,6 +9,7 @@ up to where it plays.  Framework and adapter answer the same 64 observations in 
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from stable_baselines3 import A2C, DQN
 from weakspot.agents.base import Agent
 from weakspot.agents.load import load_agent
 from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
+from weakspot.cli import exit_code
 
 PONG = "PongNoFrameskip-v4"
 
@@ -82,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

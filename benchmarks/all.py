@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import collect, recall, speed
-from weakspot.cli import keep_memory
+from benchmarks.arguments import at_least, positive
+from weakspot.cli import exit_code
 from weakspot.config import RunConfig
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
@@ -34,13 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--minutes", type=float, default=7.0, help="of training for each recipe")
-    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--minutes", type=positive, default=7.0, help="of training for each recipe")
+    parser.add_argument("--episodes", type=at_least(1), default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     told = parser.parse_args()
-    keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     result = json.loads(told.output.read_text()) if told.output.exists() else {}
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,6 +9,7 @@ stores colour frames, snapshots and memory, which the bare loop does not.
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from ale_py.vector_env import AtariVectorEnv
 
 from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig, collect
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.games import resolve_game
@@ -68,7 +69,6 @@ def measure(
         ``collect`` and ``bare`` in decisions per second, and ``collect_ratio``, the median of their ratios round by
         round.
     """
-    keep_memory()  # as the command line does
     before = torch.get_num_threads()
     torch.set_num_threads(torch_threads)
     try:
@@ -103,4 +103,4 @@ def main(agent: str, game: str, streams: int = 10, decisions: int = 10_000, roun
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    sys.exit(exit_code(lambda: tyro.cli(main)))

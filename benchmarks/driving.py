@@ -13,6 +13,7 @@ import argparse
 import importlib.metadata
 import platform
 import resource
+import sys
 import time
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from gymnasium.vector import AsyncVectorEnv
 
+from benchmarks.arguments import at_least
+from weakspot.cli import exit_code
 from weakspot.envs.driving import sensors
 from weakspot.envs.driving.env import DriveEnv
 from weakspot.envs.driving.sensors import Camera, moving_parts, rays_of, town_scene
@@ -124,9 +127,9 @@ def measured(decisions: int, rounds: int, long: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/town"))
-    parser.add_argument("--decisions", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--long", type=int, default=20_000, help="decisions over which the memory is watched")
+    parser.add_argument("--decisions", type=at_least(1), default=300)
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--long", type=at_least(1), default=20_000, help="decisions over which the memory is watched")
     told = parser.parse_args()
     found = measured(told.decisions, told.rounds, told.long)
     write_json(make_folder(told.output) / "speed.json", found)
@@ -135,4 +138,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +23,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least, positive
 from benchmarks.figures import save, sheet
 from benchmarks.recall import MEASURED, Stored, curve, stored
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
@@ -72,8 +74,8 @@ def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
 def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Trains each recipe, or takes what stands in ``folder``, and measures it."""
     dataset, _ = data
-    trained = with_history(dataset, dataset.split(0.1)[0])
-    held = with_history(dataset, dataset.split(0.1)[1])
+    trained = with_history(dataset, dataset.split()[0])
+    held = with_history(dataset, dataset.split()[1])
     count = min(SAMPLES, len(held) // 2)
     chosen = np.random.default_rng(0).permutation(held)[: 2 * count]
     real = as_state(dataset.stacks(chosen)).to(one.agent.device)
@@ -106,12 +108,13 @@ def main() -> None:
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
     parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"])
-    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for each recipe, of all cores together")
-    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
-    parser.add_argument("--episodes", type=int, default=20, help="of the goggles test; 0 leaves it out")
+    parser.add_argument(
+        "--cpu-minutes", type=positive, default=60.0, help="of training for each recipe, of all cores together"
+    )
+    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
+    parser.add_argument("--episodes", type=at_least(0), default=20, help="of the goggles test; 0 leaves it out")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
-    keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     result = measure(one, stored(one, told.folder, told.frames), told.recipes, told.cpu_minutes, told.episodes, told.folder)
@@ -123,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

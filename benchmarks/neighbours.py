@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.arguments import at_least
 from benchmarks.recall import stored
 from weakspot.analysis.novelty import closest
+from weakspot.cli import exit_code
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder
@@ -56,8 +59,8 @@ def measure(dataset: StateDataset, states: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--states", type=int, default=1_000)
-    parser.add_argument("--frames", type=int, default=10_000)
+    parser.add_argument("--states", type=at_least(1), default=1_000)
+    parser.add_argument("--frames", type=at_least(1), default=10_000)
     parser.add_argument("--folder", type=Path, default=Path("runs/neighbours"))
     told = parser.parse_args()
     make_folder(told.folder)
@@ -66,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,11 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.arguments import at_least, positive
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.pong_objects import pong_checks
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import as_stacks, as_state
@@ -93,20 +95,19 @@ def main() -> None:
     parser.add_argument("--agent", default="pong-double-dqn", help="one of Pong, which there are object checks for")
     parser.add_argument("--environment")
     parser.add_argument("--recipe", default="fast")
-    parser.add_argument("--cpu-minutes", type=float, default=60.0)
-    parser.add_argument("--frames", type=int, default=CollectConfig().frames)
-    parser.add_argument("--states", type=int, default=1000, help="of each kind, at most")
+    parser.add_argument("--cpu-minutes", type=positive, default=60.0)
+    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames)
+    parser.add_argument("--states", type=at_least(1), default=1000, help="of each kind, at most")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     parser.add_argument("--output", type=Path, help="prior.json in --folder without")
     told = parser.parse_args()
-    keep_memory()
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     if not is_pong(one.spec.id):
         raise ConfigError(f"object checks of samples with an agent of {one.spec.id}", expected="an agent of Pong")
     make_folder(told.folder)
     dataset, maps = stored(one, told.folder, told.frames)
     model, _ = curve(one, (dataset, maps), told.recipe, told.cpu_minutes, told.folder, time.process_time)
-    held = with_history(dataset, dataset.split(0.1)[1])
+    held = with_history(dataset, dataset.split()[1])
     chosen = np.random.default_rng(0).permutation(held)[: told.states]
     lines = account(model, as_state(dataset.stacks(chosen)))
     for name, line in lines.items():
@@ -119,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

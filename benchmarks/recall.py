@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from benchmarks.arguments import at_least, positive
+from weakspot.analysis.ball import is_pong
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, goggles
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
+from weakspot.errors import ConfigError
 from weakspot.files import make_folder
 from weakspot.pipeline import Subject, subject
 from weakspot.progress import say
@@ -75,7 +79,7 @@ def curve(
         The model, and what was measured on held-out states: ``step``, ``seconds`` of training, and the measures.
     """
     dataset, maps = data
-    held = with_history(dataset, dataset.split(0.1)[1])
+    held = with_history(dataset, dataset.split()[1])
     held = np.sort(np.random.default_rng(0).permutation(held)[:MEASURED])
     there = place(folder, recipe, minutes, clock)
 
@@ -94,6 +98,10 @@ def curve(
 def measure(agent: str, environment: str | None, minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
     """Recall of ``fast`` and ``paper`` over time, and the goggles test with ``fast``."""
     one = subject(RunConfig(agent=agent, environment=environment))
+    if not is_pong(one.spec.id):
+        raise ConfigError(
+            f"{one.spec.id} has no ball to look for", expected="Pong", todo="use benchmarks.fidelity for other games"
+        )
     data = stored(one, folder)
     model, fast = curve(one, data, "fast", minutes, folder)
     _, paper = curve(one, data, "paper", minutes, folder)
@@ -116,13 +124,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--minutes", type=float, default=7.0)
-    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--minutes", type=positive, default=7.0)
+    parser.add_argument("--episodes", type=at_least(1), default=20)
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
     told = parser.parse_args()
-    keep_memory()
     print(json.dumps(measure(told.agent, told.environment, told.minutes, told.episodes, told.folder), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

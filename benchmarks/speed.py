@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.arguments import positive
 from benchmarks.recall import place, stored
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.pipeline import Subject, real_answers, subject
@@ -38,7 +39,7 @@ def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) 
     """Seconds of a real training step over those of forward and backward on a batch in memory, one worker each."""
     dataset, maps = stored(one, folder)
     chosen = recipe("fast")
-    train_indices = with_history(dataset, dataset.split(0.1)[0])
+    train_indices = with_history(dataset, dataset.split()[0])
     statistics = statistics_of(dataset, train_indices, np.random.default_rng(0))
     torch.set_num_threads(1)
     network: Any = chosen.network(statistics, resolve("auto", "cpu"))
@@ -70,7 +71,7 @@ def _searched_for(
 ) -> tuple[Callable[[StateModel, SynthesisConfig], SearchDistribution], Target, Yardstick]:
     """Where searches of a model for T- begin, and T-, with what the real states say of it."""
     dataset, _ = stored(one, folder)
-    indices = with_history(dataset, dataset.split(0.1)[0])
+    indices = with_history(dataset, dataset.split()[0])
     target = resolve_target("T-", one.agent.spec, 10.0)
 
     def begin(model: StateModel, config: SynthesisConfig) -> SearchDistribution:
@@ -180,12 +181,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--minutes", type=float, default=7.0, help="that the model in the folder was trained for")
+    parser.add_argument("--minutes", type=positive, default=7.0, help="that the model in the folder was trained for")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"))
     told = parser.parse_args()
-    keep_memory()
     print(json.dumps(measure(told.agent, told.environment, told.minutes, told.folder), indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

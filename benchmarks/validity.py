@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,13 +25,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least, positive
 from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features
 from weakspot.analysis.pong_objects import pong_checks
-from weakspot.cli import keep_memory
+from weakspot.cli import exit_code
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
@@ -120,7 +122,7 @@ def sweep(
     lines = {(line["regulariser"], line["target"]): line for line in (json.loads(kept.read_text()) if kept.exists() else [])}
     left = [(weight, target) for weight, target in wanted if (weight, target.name) not in lines]
     if left:
-        indices = with_history(dataset, dataset.split(0.1)[0])
+        indices = with_history(dataset, dataset.split()[0])
         answers = real_answers(dataset, indices)
         start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
         for weight, target in left:
@@ -141,7 +143,7 @@ def without_flow(model: StateModel, dataset: StateDataset) -> StateModel:
     """The same network, its latent space only whitened; raises :class:`ConfigError` where there is no flow to leave out."""
     if "flow" not in model.info:
         raise ConfigError(f"a model of the recipe {model.info.get('recipe')} has no flow", expected="fast")
-    indices = with_history(dataset, dataset.split(0.1)[0])
+    indices = with_history(dataset, dataset.split()[0])
     codes = encoded(model.network, dataset, indices, model.device)
     info = {name: told for name, told in model.info.items() if name != "flow"}
     return replace(model, prior=whitening.fit(*codes).to(model.device), info=info)
@@ -175,13 +177,16 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"])
     parser.add_argument("--targets", nargs="+", help="T-, T+, T+- and every action without")
     parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
-    parser.add_argument("--searches", type=int, default=SynthesisConfig().searches, help="for each state that is kept")
-    parser.add_argument("--steps", type=int, default=SynthesisConfig().steps, help="of a search, at most")
-    parser.add_argument("--cpu-minutes", type=float, default=60.0, help="of training for a recipe that is not trained yet")
-    parser.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to train and measure on")
+    parser.add_argument(
+        "--searches", type=at_least(1), default=SynthesisConfig().searches, help="for each state that is kept"
+    )
+    parser.add_argument("--steps", type=at_least(1), default=SynthesisConfig().steps, help="of a search, at most")
+    parser.add_argument(
+        "--cpu-minutes", type=positive, default=60.0, help="of training for a recipe that is not trained yet"
+    )
+    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
-    keep_memory()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
     data = stored(one, told.folder, told.frames)
@@ -213,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
+from weakspot.cli import exit_code
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json, write_text
 from weakspot.progress import say
@@ -134,4 +136,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

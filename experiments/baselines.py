@@ -10,9 +10,11 @@ they differ, and what it cost.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
+from benchmarks.arguments import at_least
 from experiments import prepared
 from experiments.measures import measured, yard
 from weakspot.baselines.activation_maximization import ActivationMaximization
@@ -22,6 +24,7 @@ from weakspot.baselines.pixel_regularisers import Plain, SobolevGradient
 from weakspot.baselines.random_samples import RandomSamples
 from weakspot.baselines.random_search import RandomSearch
 from weakspot.baselines.retrieval import Retrieval
+from weakspot.cli import exit_code
 from weakspot.progress import say
 
 
@@ -41,8 +44,8 @@ def methods(passes: int, pixel_steps: int) -> list[Method]:
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--targets", nargs="+", default=["T-", "T+-"])
-    arguments.add_argument("--states", type=int, default=64)
-    arguments.add_argument("--pixel-steps", type=int, default=300, help="of the descents in pixels")
+    arguments.add_argument("--states", type=at_least(3), default=64)
+    arguments.add_argument("--pixel-steps", type=at_least(1), default=300, help="of the descents in pixels")
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets)
     sources = there.sources(there.model(given))
@@ -72,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

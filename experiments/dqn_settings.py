@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.arguments import at_least, positive
 from experiments.learning import curve
 from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.cli import exit_code
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 from weakspot.training.algorithms import ALGORITHMS
@@ -101,11 +104,11 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="boxing")
-    parser.add_argument("--cpu-minutes", type=float, default=20.0, help="of each training")
+    parser.add_argument("--cpu-minutes", type=positive, default=20.0, help="of each training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--episodes", type=int, default=20, help="of each measurement")
-    parser.add_argument("--longest", type=int, default=6_000, help="decisions after which a game is cut")
+    parser.add_argument("--episodes", type=at_least(1), default=20, help="of each measurement")
+    parser.add_argument("--longest", type=at_least(1), default=6_000, help="decisions after which a game is cut")
     parser.add_argument("--folder", type=Path, default=Path("runs/dqn-settings"), help="of the trainings")
     parser.add_argument("--output", type=Path, help="where the numbers go; the folder by default")
     told = parser.parse_args()
@@ -123,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

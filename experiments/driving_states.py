@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import torch
 from benchmarks.figures import save_rows
 from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
 from weakspot.analysis.intervals import wilson
-from weakspot.config import RunConfig
+from weakspot.cli import exit_code
 from weakspot.dataset import StateDataset
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours
 from weakspot.envs.driving.env import ACTIONS
@@ -104,9 +105,10 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
     dataset = StateDataset.open(run / "collect")
     channels = tuple(dataset.environment.preprocessing.get("channels", ()))
     camera = Camera(dataset.environment.height, dataset.environment.width)
-    held = with_history(dataset, dataset.split()[1])
+    config = json.loads((run / "config.json").read_text())
+    held = with_history(dataset, dataset.split(config["train"]["held_out"])[1])
     real = classes_of(dataset.newest(held)[:, None], channels)
-    answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, RunConfig().sharpness)
+    answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, config["sharpness"])
     result: dict[str, Any] = {
         "environment": dataset.environment.id,
         "agent": dataset.agent.name,
@@ -114,7 +116,7 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
         "brakes": braking(real, answers.scores.argmax(dim=1).numpy(), camera),
         "targets": {},
     }
-    for name in json.loads((run / "config.json").read_text())["targets"]:
+    for name in config["targets"]:
         target = resolve_target(name, dataset.agent, sharpness)
         with np.load(run / "synthesize" / target.slug / "findings.npz", allow_pickle=False) as arrays:
             made = classes_of(arrays["states"], channels)
@@ -127,4 +129,4 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -11,6 +11,7 @@ target took, and the share of the real states that it leaves behind.
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from benchmarks.figures import write_figure
 from experiments import prepared
 from weakspot.baselines.algorithm_1 import forget_candidates
 from weakspot.baselines.method import Found
+from weakspot.cli import exit_code
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
 from weakspot.targets import Target, usual_targets
@@ -72,4 +74,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -10,6 +10,7 @@ over the share of the picture that this is: 1 for weights that are the same ever
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import write_figure
 from experiments import prepared
 from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.analysis.objects import FINDERS, Windows, finder
+from weakspot.cli import exit_code
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError
 from weakspot.pipeline import Subject
@@ -85,7 +88,7 @@ def refuse(one: Subject) -> None:
 
 def main() -> None:
     arguments = prepared.parser(__doc__)
-    arguments.add_argument("--states", type=int, default=500, help="random states whose weights are looked at")
+    arguments.add_argument("--states", type=at_least(1), default=500, help="random states whose weights are looked at")
     given = prepared.read(arguments)
     there = prepared.prepare(given, refuse=refuse)
     dataset, generator = there.dataset, np.random.default_rng(given.seed)
@@ -108,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,10 +9,12 @@ distance to the closest training frame, the agent's answer, and the distance fro
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import write_figure
 from experiments import prepared
 from experiments.kept import searches
@@ -21,6 +23,7 @@ from weakspot.baselines.activation_maximization import ActivationMaximization
 from weakspot.baselines.method import Found, Method
 from weakspot.baselines.pixel_regularisers import EVERY
 from weakspot.baselines.retrieval import Retrieval
+from weakspot.cli import exit_code
 from weakspot.progress import say
 
 SHOWN = 4
@@ -48,8 +51,8 @@ def panel(there: prepared.Prepared, rows: list[tuple[str, Found, dict]], target:
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--target", default="T+")
-    arguments.add_argument("--states", type=int, default=16)
-    arguments.add_argument("--pixel-steps", type=int, default=300, help="of the descent in pixels")
+    arguments.add_argument("--states", type=at_least(3), default=16)
+    arguments.add_argument("--pixel-steps", type=at_least(1), default=300, help="of the descent in pixels")
     given = prepared.read(arguments)
     there = prepared.prepare(given, [given.extra.target])
     sources, target = there.sources(there.model(given)), there.target(given.extra.target)
@@ -67,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,12 +9,14 @@ are object checks, among those that pass them.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import save
 from experiments import prepared
 from experiments.kept import searches
@@ -24,6 +26,7 @@ from weakspot.analysis.pong_objects import pong_checks
 from weakspot.baselines.method import Method
 from weakspot.baselines.random_samples import RandomSamples
 from weakspot.baselines.retrieval import Retrieval
+from weakspot.cli import exit_code
 from weakspot.dataset import as_stacks
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
@@ -45,7 +48,7 @@ def figure(values: dict[str, dict[str, np.ndarray]], path: Path) -> None:
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-"])
-    arguments.add_argument("--states", type=int, default=200)
+    arguments.add_argument("--states", type=at_least(3), default=200)
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets)
     sources = there.sources(there.model(given))
@@ -82,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import save
+from weakspot.cli import exit_code
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 from weakspot.training.algorithms import ALGORITHMS
@@ -94,10 +97,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="pong")
     parser.add_argument("--algorithms", nargs="+", default=["a2c", "acktr"], choices=list(ALGORITHMS))
-    parser.add_argument("--steps", type=int, default=1_000_000, help="decisions of each training")
+    parser.add_argument("--steps", type=at_least(1), default=1_000_000, help="decisions of each training")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=8, help="of each evaluation")
-    parser.add_argument("--longest", type=int, default=6_000, help="decisions after which a game of an evaluation is cut")
+    parser.add_argument("--episodes", type=at_least(1), default=8, help="of each evaluation")
+    parser.add_argument(
+        "--longest", type=at_least(1), default=6_000, help="decisions after which a game of an evaluation is cut"
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/learning"), help="of the trainings")
     parser.add_argument("--output", type=Path, help="where the figure and the numbers go; the folder by default")
     told = parser.parse_args()
@@ -113,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

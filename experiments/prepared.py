@@ -22,11 +22,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from benchmarks.arguments import at_least, positive
 from benchmarks.recall import curve, stored
 from weakspot.agents.base import SaliencyRule
 from weakspot.baselines.algorithm_1 import AlgorithmOne
 from weakspot.baselines.method import Sources
-from weakspot.cli import keep_memory
 from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks
@@ -136,8 +136,8 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--agent", default="pong-double-dqn")
     made.add_argument("--environment")
     made.add_argument("--recipe", default="fast")
-    made.add_argument("--budget", type=float, default=60.0, help="processor minutes of the state model's training")
-    made.add_argument("--frames", type=int, default=CollectConfig().frames, help="states to collect")
+    made.add_argument("--budget", type=positive, default=60.0, help="processor minutes of the state model's training")
+    made.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to collect")
     made.add_argument("--folder", type=Path, help="of rollouts and state models; runs/experiments/AGENT without")
     made.add_argument("--output", type=Path, help="of results; runs/results/AGENT without")
     made.add_argument("--seed", type=int, default=0, help="of the searches; rollouts and state models have the seed 0")
@@ -147,9 +147,11 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     usual = SynthesisConfig()
     made.add_argument("--start", default=usual.start, choices=("samples", "data", "prior"), help="where searches begin")
     made.add_argument("--enough", default=usual.enough, choices=("best", "never"), help="where a target has enough")
-    made.add_argument("--candidates", type=int, default=usual.candidates, help="samples that searches begin at the best of")
-    made.add_argument("--searches", type=int, default=usual.searches, help="for each state; the best are kept")
-    made.add_argument("--steps", type=int, default=usual.steps, help="of a search, at most")
+    made.add_argument(
+        "--candidates", type=at_least(1), default=usual.candidates, help="samples that searches begin at the best of"
+    )
+    made.add_argument("--searches", type=at_least(1), default=usual.searches, help="for each state; the best are kept")
+    made.add_argument("--steps", type=at_least(1), default=usual.steps, help="of a search, at most")
     return made
 
 
@@ -179,7 +181,6 @@ def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject
     Raises:
         UnknownTargetError: the agent has no such target.
     """
-    keep_memory()
     settings = {"device": given.device, "saliency": given.saliency, "trust": given.trust}
     one = subject(RunConfig(agent=given.agent, environment=given.environment, **settings))
     refuse(one)
@@ -188,7 +189,7 @@ def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject
     make_folder(given.folder)
     make_folder(given.output)
     dataset, maps = stored(one, given.folder, given.frames)
-    trained, held = (with_history(dataset, part) for part in dataset.split(0.1))
+    trained, held = (with_history(dataset, part) for part in dataset.split())
     return Prepared(one, dataset, maps, trained, held)
 
 

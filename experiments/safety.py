@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import write_figure
 from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.intervals import bootstrap_mean, poisson_rate
+from weakspot.cli import exit_code
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.world import CAUSES, SECONDS
+from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 
@@ -137,7 +141,10 @@ def drawn(told: dict[str, Any], path: Path) -> None:
         figure.subplots(1, 2), (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions")), strict=True
     ):
         for row, pedestrians in enumerate(told):
-            mean, low, high = next(iter(told[pedestrians].values()))[rate]
+            found = next(iter(told[pedestrians].values()))[rate]
+            if found is None:
+                continue  # it has not moved at all
+            mean, low, high = found
             axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="C0", capsize=4)
         names = list(told) if rate == "people_hit_per_km" else []
         axes.set(yticks=range(len(told)), yticklabels=names, ylim=(len(told) - 0.5, -0.5))
@@ -150,20 +157,26 @@ def drawn(told: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", nargs="+", required=True, help="agent files")
-    parser.add_argument("--episodes", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=30_000_000, help="of the first episode; no training uses these")
+    parser.add_argument("--episodes", type=at_least(1), default=100)
+    parser.add_argument("--seed", type=int, default=30_000_000, help="of the first episode")
     parser.add_argument("--output", type=Path, default=Path("runs/safety"))
     told = parser.parse_args()
     torch.set_num_threads(1)
-    found = {
-        Path(path).parent.name + "/" + Path(path).name: measured(path, told.episodes, told.seed) for path in told.agents
-    }
-    for path, each in found.items():
-        drawn(each, make_folder(told.output) / f"safety-{Path(path).with_suffix('').as_posix().replace('/', '-')}.png")
+    named = {f"{Path(path).parent.name}/{Path(path).name}": path for path in told.agents}
+    if len(named) < len(told.agents):
+        raise ConfigError(
+            "agent files of the same name in folders of the same name",
+            expected="another name for each, since results are told apart by it",
+            todo="rename a folder, or measure them with another --output",
+        )
+    output = make_folder(told.output)
+    found = {name: measured(path, told.episodes, told.seed) for name, path in named.items()}
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
     settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
-    write_json(make_folder(told.output) / "safety.json", {"settings": settings, "agents": found})
+    write_json(output / "safety.json", {"settings": settings, "agents": found})
+    for name, each in found.items():
+        drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,6 +9,7 @@ rollouts: how much oxygen there is where the agent takes each action, and how ma
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from experiments import prepared
 from experiments.kept import searches
 from weakspot.analysis.intervals import bootstrap_mean, wilson
 from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.cli import exit_code
 from weakspot.dataset import as_stacks
 from weakspot.errors import ConfigError
 from weakspot.games import is_game
@@ -98,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -9,14 +9,17 @@ the same seeds.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import at_least
 from benchmarks.recall import MEASURED
 from experiments import prepared
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, goggles
+from weakspot.cli import exit_code
 from weakspot.games import is_game
 from weakspot.progress import say
 
@@ -31,8 +34,10 @@ PAPER = {
 
 def main() -> None:
     arguments = prepared.parser(__doc__)
-    arguments.add_argument("--episodes", type=int, default=20)
-    arguments.add_argument("--longest", type=int, default=GogglesConfig().longest, help="decisions of an episode, at most")
+    arguments.add_argument("--episodes", type=at_least(1), default=20)
+    arguments.add_argument(
+        "--longest", type=at_least(1), default=GogglesConfig().longest, help="decisions of an episode, at most"
+    )
     arguments.add_argument("--columns", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     given = prepared.read(arguments)
     there = prepared.prepare(given)
@@ -57,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -11,6 +11,7 @@ features over its floor, stand beside it.
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.arguments import at_least
 from benchmarks.figures import save, save_rows
 from experiments import prepared
 from experiments.kept import searches
 from experiments.measures import measured, yard
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.novelty import closest
+from weakspot.cli import exit_code
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
 from weakspot.targets import usual_targets
@@ -52,7 +55,7 @@ def histogram(lines: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--targets", nargs="+")
-    arguments.add_argument("--states", type=int, default=1000, help="synthesised states for all targets together")
+    arguments.add_argument("--states", type=at_least(3), default=1000, help="synthesised states for all targets together")
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))
@@ -94,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

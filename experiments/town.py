@@ -6,12 +6,14 @@ python -m experiments.town --output docs/driving
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 
 from benchmarks.figures import save_picture
+from weakspot.cli import exit_code
 from weakspot.envs.driving import meshes
 from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import PALETTE, colours
@@ -80,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -1,6 +1,7 @@
 """The town through all stages: collected, modelled, searched, and shown in colours."""
 
 import json
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.artifacts import load_run
 from weakspot.report.images import in_colour
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.train import TrainConfig
 
 NAME = "weakspot/DriveSemantic64-v0"
 AGENT = """
@@ -182,5 +184,6 @@ def test_runs_elsewhere_are_refused(tmp_path, played):
     dataset, _, _ = played
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "collect").symlink_to(dataset.folder)
+    (tmp_path / "run" / "config.json").write_text(json.dumps({"train": asdict(TrainConfig()), "sharpness": 10.0}))
     with pytest.raises(ConfigError, match="semantic class"):
         driving_states.examined(tmp_path / "run", tmp_path)

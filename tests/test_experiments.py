@@ -16,6 +16,7 @@ from matplotlib import image
 from experiments import agents, dqn_settings, learning, safety
 from weakspot.agents import zoo
 from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
+from weakspot.cli import main
 from weakspot.errors import ConfigError
 from weakspot.training.arenas import arena_of
 
@@ -106,6 +107,20 @@ def test_drivers_are_told_apart_by_how_far_they_come():
     assert again == safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
 
 
+def test_a_driver_that_has_not_moved_has_no_rates_and_is_drawn(tmp_path):
+    still = safety.summary([safety.Episode(0.0, -1.0, 60.0, "time")])
+    assert still["people_hit_per_km"] is None and still["collisions_per_km"] is None
+    safety.drawn({"none": {"agent": still}}, tmp_path / "still.png")
+    assert image.imread(tmp_path / "still.png").std() > 0
+
+
+def test_agents_that_cannot_be_told_apart_are_refused(tmp_path, monkeypatch):
+    paths = [str(tmp_path / place / "a2c" / "agent.safetensors") for place in ("one", "other")]
+    monkeypatch.setattr("sys.argv", ["safety", "--agents", *paths, "--output", str(tmp_path)])
+    with pytest.raises(ConfigError, match="same name"):
+        safety.main()
+
+
 def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
     monkeypatch.setattr(dqn_settings, "PACED", 60)
     command = ["dqn_settings", "--game", "ms_pacman", "--cpu-minutes", "0.02", "--variants", "default", "batches of 32"]
@@ -122,3 +137,9 @@ def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime for path in tmp_path.rglob("checkpoint.pt")} == stands, "nothing is trained again"
     again = json.loads((tmp_path / "dqn-settings-ms_pacman.json").read_text())
     assert again["runs"] == found["runs"]
+
+
+def test_training_without_its_extra_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "weakspot.training.command", None)
+    assert main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]) == 2
+    assert "pip install 'weakspot[agents]'" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,23 @@ def told(output: Path, name: str) -> dict:
     picture = output / f"{name}.png"
     assert not picture.exists() or cv2.imread(str(picture)).std() > 5
     return record
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["experiments.figure_1_states", "--agent", "nobody"], "error: no agent is called 'nobody'"),
+        (["experiments.table_2_novelty", "--states", "2"], "--states: 2 is less than 3"),
+        (["experiments.figure_1_states", "--steps", "0"], "--steps: 0 is less than 1"),
+        (["benchmarks.fidelity", "--cpu-minutes", "nan"], "--cpu-minutes: nan is no positive number"),
+        (["benchmarks.recall", "--agent", f"{AGENTS}:eighteen_actions", "--environment", "seaquest"], "has no ball"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(words, said, tmp_path):
+    command = [sys.executable, "-m", *words, "--folder", str(tmp_path / "folder")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "folder" / "collect").exists(), "nothing has been begun"
 
 
 @pytest.fixture

@@ -77,6 +77,19 @@ def test_what_is_lost_is_made_again_and_nothing_else(finished, tmp_path, capsys)
     assert (folder / "report.html").exists()
 
 
+def test_random_samples_that_are_lost_are_made_again(finished, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    with np.load(folder / "analyse/samples.npz") as arrays:
+        before = {key: arrays[key] for key in arrays.files}
+    (folder / "analyse/samples.npz").unlink()
+    assert main(["run", *TINY, "--output", str(folder)]) == 0
+    assert "synthesize: done already" in (said := capsys.readouterr().out) and "analyse: done in" in said
+    with np.load(folder / "analyse/samples.npz") as arrays:
+        for key, kept in before.items():
+            np.testing.assert_array_equal(arrays[key], kept)
+
+
 @pytest.mark.parametrize("seconds", [3.0, 6.0, 9.0])
 def test_after_kill_9_the_same_command_goes_on(finished, tmp_path, seconds):
     folder = tmp_path / "run"

@@ -23,6 +23,7 @@ from torch import nn
 from weakspot.agents.base import Perceiver
 from weakspot.dataset import as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
+from weakspot.files import forget_after
 from weakspot.observation import gray_observation
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, with_history
@@ -259,8 +260,35 @@ def test_training_resumes_and_ends_in_the_same_bits(played, tmp_path):
     twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL))
     for a, b in zip(once.network.parameters(), twice.network.parameters(), strict=True):
         assert torch.equal(a, b)
-    losses = [json.loads(line).get("loss") for line in (tmp_path / "twice/metrics.jsonl").read_text().splitlines()]
-    assert losses
+
+
+def test_lines_of_metrics_up_to_the_checkpoint_stay(tmp_path):
+    lines = tmp_path / "metrics.jsonl"
+    lines.write_text('{"step": 5}\n{"step": 12}\n{"step": 13}\n{"ste')
+    forget_after(lines, 12)
+    assert lines.read_text() == '{"step": 5}\n{"step": 12}\n'
+    forget_after(tmp_path / "none.jsonl", 12)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_killed_training_loses_none_of_its_measures(played, tmp_path):
+    """A checkpoint follows each measurement here, so that all of them are there once, and in order."""
+    dataset, perceive, maps = played
+    config = TrainConfig(steps=6, prior_steps=1, checkpoint_every=0.0, measure_every=0.0, workers=1)
+
+    def killed(model):
+        if model.info["steps"] == 4:
+            raise KeyboardInterrupt
+        return {"seen": model.info["steps"]}
+
+    with pytest.raises(KeyboardInterrupt):
+        train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL), measures=killed)
+    train(
+        perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL),
+        measures=lambda model: {"seen": model.info["steps"]},
+    )  # fmt: skip
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["seen"] for line in lines if "seen" in line] == [1, 2, 3, 4, 5, 6, 6], "the last is of the model in the end"
 
 
 def test_a_training_that_stands_is_found_whatever_the_number_of_workers(played, tmp_path):

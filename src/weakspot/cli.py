@@ -117,18 +117,25 @@ def keep_memory() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
-    keep_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Runs the command line; returns its :func:`exit_code`."""
     commands = dict(COMMANDS)
     try:
         from weakspot.training.command import train_agent
     except ModuleNotFoundError:
         commands["train-agent"] = _needs_an_extra
+        if [*(sys.argv[1:] if arguments is None else arguments)][:1] == ["train-agent"]:
+            return exit_code(_needs_an_extra)  # whatever else the line says
     else:
         commands["train-agent"] = train_agent
+    return exit_code(lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="weakspot"))
+
+
+def exit_code(work: Callable[[], object]) -> int:
+    """Does the work of a process; returns its exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
+    keep_memory()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="weakspot")
+        work()
     except WeakspotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -33,6 +33,8 @@ from weakspot.shards import (
 )
 from weakspot.types import Frames, Stacks, State
 
+HELD_OUT = 0.1
+"""Share of the states that is never trained on."""
 HELD_OUT_PARTS = 5
 """Parts of every stream that :meth:`StateDataset.split` holds out, where streams are long enough."""
 SHORTEST_STRETCH = 100
@@ -201,7 +203,7 @@ class StateDataset:
         """Decisions of the same environment before each state, (n,)."""
         return np.arange(len(self)) % self.steps
 
-    def split(self, held_out: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    def split(self, held_out: float = HELD_OUT) -> tuple[np.ndarray, np.ndarray]:
         """Indices to train on and indices held out: the last part of each of up to ``HELD_OUT_PARTS`` equal stretches of
         every stream, with k states on either side left out of both.
 

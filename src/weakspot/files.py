@@ -106,3 +106,18 @@ def write_text(path: Path, content: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes ``content`` to ``path`` atomically, as indented JSON; refuses NaN, which is not JSON."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def forget_after(lines: Path, step: int) -> None:
+    """Drops what a kill left behind the checkpoint of ``step`` in a file of JSON lines, a half-written last line too: a
+    resumed training is going to write it again.  What was noted up to that step stays."""
+    if not lines.exists():
+        return
+    kept = []
+    for line in lines.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (json.JSONDecodeError, KeyError):
+            continue
+    write_text(lines, "".join(f"{line}\n" for line in kept))

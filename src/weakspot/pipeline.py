@@ -458,12 +458,14 @@ class Pipeline:
         if METADATA_KEY not in metadata:
             return None
         card = read_card(metadata, str(path))
-        score = card.score
-        return {
-            "score_mean": score["mean"], "score_std": score["std"], "episodes": score["episodes"],
-            "steps": card.training["policy_steps"], "algorithm": card.training["algorithm"],
-            "trained by": card.training["command"],
-        }  # fmt: skip
+        try:
+            return {
+                "score_mean": card.score["mean"], "score_std": card.score["std"], "episodes": card.score["episodes"],
+                "steps": card.training["policy_steps"], "algorithm": card.training["algorithm"],
+                "trained by": card.training["command"],
+            }  # fmt: skip
+        except KeyError:  # a card may say nothing of either
+            return None
 
 
 def sharpness_for(dataset: StateDataset, sharpness: float) -> float:

@@ -18,8 +18,6 @@ LARGE_CARDS = 8
 """How many synthesised states of a target are shown large."""
 RETRIEVED = 5
 """How many real states are shown beside them."""
-RECONSTRUCTIONS = 8
-"""How many reconstructions are shown."""
 
 CURVES = {
     "loss": ("Loss", "", False),
@@ -318,7 +316,7 @@ def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Deta
     real, rebuilt = shown_scores(data.scores_real, agent), shown_scores(data.scores_reconstructed, agent)
     axes = _bars_axes(np.concatenate([real, rebuilt]), agent)
     cards = []
-    for index in range(min(RECONSTRUCTIONS, len(data.real))):
+    for index in range(len(data.real)):
         saliency = saliency_uri(data.saliency[index])
         if _is_continuous(agent):
             first, second = (answer_text(actions, scores[index], axes, agent) for scores in (real, rebuilt))

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.dataset import StateDataset, as_state
+from weakspot.dataset import HELD_OUT, StateDataset, as_state
 from weakspot.errors import ConfigError, OutputError, StateModelError
-from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
+from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
 from weakspot.precision import Precision, resolve
 from weakspot.run import digest
 from weakspot.state_model import flow, whitening
@@ -55,8 +55,8 @@ class TrainConfig:
     """States in a batch; 0 takes as many as the recipe says, and on CUDA
     eight times as many where it can be any number."""
     seed: int = 0
-    held_out: float = 0.1
-    """Share of the states, the last of every stream, that is never trained on."""
+    held_out: float = HELD_OUT
+    """Share of the states that is never trained on, in a few parts of every stream."""
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints."""
     measure_every: float = 60.0
@@ -217,7 +217,7 @@ def train(
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)
-    _forget_after(metrics, state.step)
+    forget_after(metrics, state.step)
     size = chosen_recipe.config.batch_size
     pieces = [piece for piece in np.array_split(np.arange(size), parts) if len(piece)]
     info = {
@@ -406,17 +406,3 @@ def _made_of(path: Path) -> str | None:
         return json.loads(path.read_text()).get("made_of")
     except (OSError, json.JSONDecodeError):
         return None
-
-
-def _forget_after(metrics: Path, step: int) -> None:
-    """Drops lines of ``metrics`` that a resumed training is going to write again, and a half-written last line."""
-    if not metrics.exists():
-        return
-    kept = []
-    for line in metrics.read_text().splitlines():
-        try:
-            if json.loads(line)["step"] < step:
-                kept.append(line)
-        except (json.JSONDecodeError, KeyError):
-            continue
-    write_text(metrics, "".join(f"{line}\n" for line in kept))

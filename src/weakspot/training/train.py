@@ -26,7 +26,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from weakspot.device import usable
 from weakspot.errors import RunMismatchError
-from weakspot.files import make_folder, storage_errors, write_atomic, write_json, write_text
+from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig
@@ -123,10 +123,8 @@ def _restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, A
 
 def _forget_after(folder: Path, steps: int) -> None:
     """Takes out what a kill left behind the last checkpoint; the decisions since then are made again."""
-    metrics, best = folder / "metrics.jsonl", folder / "best.pt"
-    if metrics.exists():
-        lines = metrics.read_text().splitlines(keepends=True)
-        write_text(metrics, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= steps))
+    forget_after(folder / "metrics.jsonl", steps)
+    best = folder / "best.pt"
     if best.exists() and read_checkpoint(best)["steps"] > steps:
         best.unlink()
 
