@@ -8,6 +8,7 @@ to a lane that leaves it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,19 +53,21 @@ class Lanes:
 
     def pose(self, lane: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Places (..., 2) and unit headings (..., 2) at ``along`` metres from the beginning of each ``lane``."""
-        forward = DIRECTIONS[self.begins[lane]]
-        bend = self.bend[lane]
-        radius = np.where(bend == STRAIGHT, 1.0, self.radius[lane])
-        side = np.where(bend == LEFT, 1.0, -1.0)
-        left = np.stack([-forward[..., 1], forward[..., 0]], axis=-1) * side[..., None]
+        start, forward, inwards, radius, curved = (column[lane] for column in self._arcs)
         angle = along / radius
         sin, cos = np.sin(angle), np.cos(angle)
-        curved = (bend != STRAIGHT)[..., None]
-        ahead = np.where(curved, (radius * sin)[..., None], along[..., None])
-        aside = np.where(curved, (radius * (1 - cos))[..., None], 0.0)
-        place = self.start[lane] + ahead * forward + aside * left
-        heading = np.where(curved, cos[..., None] * forward + sin[..., None] * left, forward)
+        ahead, aside = np.where(curved, radius * sin, along), np.where(curved, radius * (1 - cos), 0.0)
+        place = start + ahead[..., None] * forward + aside[..., None] * inwards
+        heading = np.where(curved[..., None], cos[..., None] * forward + sin[..., None] * inwards, forward)
         return place, heading
+
+    @cached_property
+    def _arcs(self) -> tuple[np.ndarray, ...]:
+        """Of every lane: where it begins, its heading there, what it bends towards, its radius, and whether it bends."""
+        forward, curved = DIRECTIONS[self.begins], self.bend != STRAIGHT
+        side = np.where(self.bend == LEFT, 1.0, -1.0)
+        inwards = np.stack([-forward[:, 1], forward[:, 0]], axis=1) * side[:, None]
+        return self.start, forward, inwards, np.where(curved, self.radius, 1.0), curved
 
 
 def build_lanes(town: Town) -> Lanes:

@@ -28,6 +28,14 @@ MARGIN_SECONDS = 1.5
 CREEPING = 4.0
 """Metres a second at which cars that stand or creep are expected to come."""
 BODY_RADIUS, BODY_HEIGHT = 0.3, 1.75
+OUTWARDS = np.array([-1.0, 1.0, 1.0, -1.0])
+"""Of each side of a block: 1 where the street beside it lies towards larger coordinates."""
+STEP_OVER = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])
+"""Of each side of a block: the way to the one over the street."""
+FACING = np.array(
+    [[[-on, on - 1], [on, 1 - on], STEP_OVER[side], -STEP_OVER[side]] for side, on in enumerate((1, 0, 1, 0))], np.float64
+)
+"""Where somebody on each side looks who walks towards smaller coordinates, or larger ones, or over the street, or back."""
 ARM = 0.4
 """Metres in front of somebody that he sees without a look."""
 PAST = 0.01
@@ -136,9 +144,11 @@ def spawn(town: Town, count: int, behaviour: Behaviour, generator: np.random.Gen
 
 def places(town: Town, people: Pedestrians) -> np.ndarray:
     """Where they are (n, 2)."""
-    along_x = people.side % 2 == 0
-    across = _walk_line(town, people.block, people.side) + _outwards(people.side) * people.progress
-    return np.where(along_x[:, None], np.stack([people.along, across], 1), np.stack([across, people.along], 1))
+    side, found = people.side, np.empty((len(people), 2))
+    across = town.sides.walk[_at(people.block, side)] + OUTWARDS[side] * people.progress
+    number, axis = np.arange(len(people)), side % 2
+    found[number, axis], found[number, 1 - axis] = people.along, across
+    return found
 
 
 def velocities(people: Pedestrians) -> np.ndarray:
@@ -148,13 +158,8 @@ def velocities(people: Pedestrians) -> np.ndarray:
 
 def facing(people: Pedestrians) -> np.ndarray:
     """Where they look (n, 2), unit vectors: over the street while they wait at it, else where they go."""
-    out = np.where(people.doing == BACK, -1.0, 1.0) * _outwards(people.side)
-    along_x = (people.side % 2 == 0)[:, None]
-    walks = (people.doing == WALK)[:, None]
-    on, none = people.forward, np.zeros(len(people))
-    ahead = np.where(along_x, np.stack([on, none], 1), np.stack([none, on], 1))
-    over = np.where(along_x, np.stack([none, out], 1), np.stack([out, none], 1))
-    return np.where(walks, ahead, over)
+    walks, back = people.doing == WALK, people.doing == BACK
+    return FACING[people.side, np.where(walks, people.forward > 0, 2 + back)]
 
 
 def on_street(town: Town, people: Pedestrians) -> np.ndarray:
@@ -203,7 +208,7 @@ def move(
     along = np.where(back, along + people.forward * PAST, along)
 
     across = (doing == CROSS) & (progress >= 2 * town.walk)
-    block = np.where(across[:, None], people.block + _step_over(people.side), people.block)
+    block = np.where(across[:, None], people.block + STEP_OVER[people.side], people.block)
     side = np.where(across, (people.side + 2) % 4, people.side)
     forward = np.where(across, np.where(draws[2] < 0.5, 1.0, -1.0), people.forward)
     doing[across], progress[across] = WALK, 0.0
@@ -219,7 +224,7 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
         return np.zeros(0, bool)
     side, at = people.side[chosen], people.along[chosen]
     axis = side % 2
-    street = _street(town, people.block[chosen], side)
+    street = town.sides.street[_at(people.block[chosen], side)]
     crosses = 2 * town.kerb + KERB_GAP
     needed = crosses / people.speed[chosen]
     low, high = _segment(town, people.block[chosen], side)
@@ -227,9 +232,8 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
     with_lights = np.minimum(at - low, high - at) < CORNER
     red = red_left(town, seconds_now)[axis, column, row]
 
-    u = np.where(axis[:, None] == 0, vehicles.places[None, :, 0], vehicles.places[None, :, 1])
-    w = np.where(axis[:, None] == 0, vehicles.places[None, :, 1], vehicles.places[None, :, 0]) - street[:, None]
-    heading = np.where(axis[:, None] == 0, vehicles.headings[None, :, 0], vehicles.headings[None, :, 1])
+    u, w = vehicles.places.T[axis], vehicles.places.T[1 - axis] - street[:, None]
+    heading = vehicles.headings.T[axis]
     ahead = at[:, None] - u
     distance = np.maximum(np.abs(ahead) - CAR_LENGTH / 2, 0.0)
     on_this_street = np.abs(w) < town.kerb + 1.0
@@ -250,10 +254,9 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
 def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
     """Whether a car is within an arm's length in front of each (n,); even on the phone nobody walks into the side of one."""
     ahead = places(town, people) + ARM * facing(people)
-    apart = ahead[:, None] - vehicles.places[None]
-    headings = vehicles.headings
-    along = np.abs((apart * headings).sum(axis=-1))
-    across = np.abs(apart[..., 1] * headings[:, 0] - apart[..., 0] * headings[:, 1])
+    x, y = (ahead[:, None, axis] - vehicles.places[None, :, axis] for axis in (0, 1))
+    cos, sin = vehicles.headings.T
+    along, across = np.abs(x * cos + y * sin), np.abs(y * cos - x * sin)
     return ((along < CAR_LENGTH / 2 + BODY_RADIUS) & (across < CAR_WIDTH / 2 + BODY_RADIUS)).any(axis=1)
 
 
@@ -270,9 +273,7 @@ def _wants_to_cross(
     at_high = (high - town.crossing > before) & (high - town.crossing <= after)
     chance = np.where(at_gap, behaviour.jaywalking, np.where(at_low | at_high, behaviour.crossing, 0.0))
     place = np.where(at_gap, gap, np.where(at_low, low + town.crossing, high - town.crossing))
-    over = people.block + _step_over(people.side)
-    there = ((over >= 0) & (over < np.array(town.parks.shape))).all(axis=1)
-    return (draw < chance) & there, place
+    return (draw < chance) & town.sides.faces_a_block[_at(people.block, people.side)], place
 
 
 def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
@@ -289,34 +290,15 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     return replace(people, side=side, along=along, forward=forward)
 
 
-def _outwards(side: np.ndarray) -> np.ndarray:
-    """1 where the street beside a side lies towards larger coordinates."""
-    return np.where((side == 1) | (side == 2), 1.0, -1.0)
-
-
-def _step_over(side: np.ndarray) -> np.ndarray:
-    """From a block to the one over the street (n, 2)."""
-    return np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])[side]
-
-
-def _street(town: Town, block: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Where the middle of the street beside a side of a block is (n,)."""
-    column = town.columns[block[:, 0] + (side == 1)]
-    row = town.rows[block[:, 1] + (side == 2)]
-    return np.where(side % 2 == 0, row, column)
-
-
-def _walk_line(town: Town, block: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Where people walk beside that street (n,)."""
-    return _street(town, block, side) - _outwards(side) * town.walk
+def _at(block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where sides of blocks (n, 2) are in what :class:`weakspot.envs.driving.town.Sides` holds."""
+    return block[:, 0], block[:, 1], side
 
 
 def _segment(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The middles of the intersections at both ends of the street beside a side (n,)."""
-    along_x = side % 2 == 0
-    low = np.where(along_x, town.columns[block[:, 0]], town.rows[block[:, 1]])
-    high = np.where(along_x, town.columns[block[:, 0] + 1], town.rows[block[:, 1] + 1])
-    return low, high
+    at = _at(block, side)
+    return town.sides.low[at], town.sides.high[at]
 
 
 def _intersection(block: np.ndarray, side: np.ndarray, at_low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

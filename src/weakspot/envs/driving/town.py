@@ -99,6 +99,24 @@ class Boxes:
 
 
 @dataclass(frozen=True)
+class Sides:
+    """The four sides of every block: 0 south, 1 east, 2 north, 3 west.
+
+    Attributes:
+        street: (nx, ny, 4) where the middle of the street beside it is, y for sides 0 and 2, x for the others.
+        walk: the same of the line that people walk on.
+        low, high: the middles of the intersections at both ends of that street, in its own direction.
+        faces_a_block: bool, whether there is a block over the street.
+    """
+
+    street: np.ndarray
+    walk: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    faces_a_block: np.ndarray
+
+
+@dataclass(frozen=True)
 class Town:
     """A laid out town.  :func:`build_town` makes one.
 
@@ -140,6 +158,23 @@ class Town:
     def walk(self) -> float:
         """From the middle of a street to where pedestrians walk."""
         return self.kerb + PAVEMENT_WIDTH / 2
+
+    @cached_property
+    def sides(self) -> Sides:
+        """What lies beside the four sides of every block."""
+        wide, high = self.parks.shape
+        x, y = np.broadcast_to(self.columns[:, None], (wide + 1, high + 1)), np.broadcast_to(self.rows, (wide + 1, high + 1))
+        west, east, south, north = x[:-1, :-1], x[1:, :-1], y[:-1, :-1], y[:-1, 1:]
+        street = np.stack([south, east, north, west], axis=-1)
+        block = np.stack(np.meshgrid(np.arange(wide), np.arange(high), indexing="ij"), axis=-1)
+        inside = (block[:, :, 1] > 0, block[:, :, 0] < wide - 1, block[:, :, 1] < high - 1, block[:, :, 0] > 0)
+        return Sides(
+            street=street,
+            walk=street - np.array([-1.0, 1.0, 1.0, -1.0]) * self.walk,
+            low=np.stack([west, south, west, south], axis=-1),
+            high=np.stack([east, north, east, north], axis=-1),
+            faces_a_block=np.stack(inside, axis=-1),
+        )
 
     @cached_property
     def signalled(self) -> np.ndarray:

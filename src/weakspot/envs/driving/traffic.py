@@ -236,25 +236,28 @@ def _for_obstacles(traffic: Traffic, lanes: Lanes, here: np.ndarray, others: Obs
     """The acceleration (n,) for people and the agent's car on each path."""
     push = np.full(len(traffic), FREE)
     reach = LOOK_AHEAD[-1] + WIDE
-    car, other = np.nonzero((np.abs(others.places[None] - here[:, None]) < reach).all(axis=2))
+    x, y = (np.abs(others.places[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
+    car, other = np.nonzero(x & y)
     if not len(car):
         return push
-    places, headings = _path(traffic, lanes)
-    apart = others.places[other][:, None] - places[car]
+    some, row = np.unique(car, return_inverse=True)
+    places, headings = _path(traffic, lanes, some)
+    apart = others.places[other][:, None] - places[row]
     near = (apart * apart).sum(axis=-1) < (others.radii * others.radii)[other, None]
     hit = near.any(axis=1)
-    car, other, first = car[hit], other[hit], near[hit].argmax(axis=1)
-    speed = (headings[car, first] * others.velocities[other]).sum(axis=-1)
+    car, row, other, first = car[hit], row[hit], other[hit], near[hit].argmax(axis=1)
+    speed = (headings[row, first] * others.velocities[other]).sum(axis=-1)
     gap = LOOK_AHEAD[first] - CAR_LENGTH / 2 - 0.7
     np.minimum.at(push, car, _follow(traffic.speed[car], gap, np.maximum(speed, 0.0)))
     return push
 
 
-def _path(traffic: Traffic, lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
-    """Places and headings (n, m, 2) at ``LOOK_AHEAD`` metres along each car's path."""
-    at = traffic.along[:, None] + LOOK_AHEAD
-    lane = np.broadcast_to(traffic.lane[:, None], at.shape)
-    for following in (traffic.after, lanes.successors[traffic.after, 0]):
+def _path(traffic: Traffic, lanes: Lanes, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places and headings (n, m, 2) at ``LOOK_AHEAD`` metres along the paths of ``some`` cars (n,)."""
+    at = traffic.along[some, None] + LOOK_AHEAD
+    lane = np.broadcast_to(traffic.lane[some, None], at.shape)
+    after = traffic.after[some]
+    for following in (after, lanes.successors[after, 0]):
         beyond = at > lanes.length[lane]
         at = np.where(beyond, at - lanes.length[lane], at)
         lane = np.where(beyond, following[:, None], lane)

@@ -166,7 +166,9 @@ class World:
     @property
     def lights(self) -> np.ndarray:
         """What the traffic lights show; see :func:`weakspot.envs.driving.signals.lights`."""
-        return signals.lights(self.town, self.state.seconds)
+        if self._shown is not self.state:
+            self._locate()
+        return self._lights
 
     def step(self, steer: float, pedal: float) -> Outcome:
         """One decision: the wheel to the left (1) or right (-1), throttle (1) or brake (-1).
@@ -256,6 +258,7 @@ class World:
         state = self.state
         self._cars = self.lanes.pose(state.traffic.lane, state.traffic.along)
         self._feet = pedestrians.places(self.town, state.people)
+        self._lights = signals.lights(self.town, state.seconds)
         self._shown = state
 
     def _obstacles(self, state: WorldState, own: Vehicles) -> Obstacles:
@@ -312,10 +315,12 @@ class World:
     def _on_road(self, place: np.ndarray, beyond: float) -> bool:
         """Whether a place is on a street, or at most so many metres beyond its kerb."""
         town, reach = self.town, self.town.kerb + beyond
-        inside = town.columns[0] - reach <= place[0] <= town.columns[-1] + reach
-        inside = inside and town.rows[0] - reach <= place[1] <= town.rows[-1] + reach
-        apart = min(np.abs(town.columns - place[0]).min(), np.abs(town.rows - place[1]).min())
-        return bool(inside and apart <= reach)
+        apart = []
+        for streets, at in ((town.columns.tolist(), float(place[0])), (town.rows.tolist(), float(place[1]))):
+            if not streets[0] - reach <= at <= streets[-1] + reach:
+                return False
+            apart.append(min(abs(street - at) for street in streets))
+        return min(apart) <= reach
 
     def _direction(self, car: Car) -> float:
         """How far the car heads where its lane leads: 1 along it, -1 against it; 0 on intersections, which have none."""
@@ -355,11 +360,12 @@ def _vehicle(car: Car) -> Vehicles:
 
 
 def _near(places: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    return np.abs(places - middle).max(axis=1, initial=0.0) < NEAR
+    apart = np.abs(places - middle)
+    return (apart[:, 0] < NEAR) & (apart[:, 1] < NEAR)
 
 
 def _closest(streets: np.ndarray, at: float) -> float:
-    return float(streets[np.abs(streets - at).argmin()])
+    return min(streets.tolist(), key=lambda street: abs(street - at))
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:
