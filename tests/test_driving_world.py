@@ -379,7 +379,9 @@ def approaching(people=0):
     """A world with one car that is about to drive along a lane, and the places along that lane."""
     world = far_away(World(WorldConfig(TownConfig(seed=0, parking=0.0), cars=1, people=people)))
     lanes = world.lanes
-    lane = int(lanes.length[: lanes.straight].argmax())
+    number = np.arange(lanes.straight)
+    inner = lanes.intersection[number, 1 - lanes.begins[number] % 2] > 0  # with a block south or west of it
+    lane = int(np.where(inner, lanes.length[: lanes.straight], 0.0).argmax())
     world.state = replace(
         world.state,
         traffic=replace(
