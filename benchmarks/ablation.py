@@ -2,8 +2,10 @@
 
     python -m benchmarks.ablation --cpu-minutes 5 --seeds 0 1 2
 
-Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that was
-measured with the same settings in the same folder is not trained again.
+Of each are measured: what it keeps of held-out states, its random samples, how far from where it began a point of N(0, I)
+ends that goes through the flow and back, and how far below the agent's usual values states of T- get, and how many of them
+are possible.  Prints a table of means and ranges over the seeds, and writes ``ablation.json``.  A variant that was measured
+with the same settings in the same folder is not trained again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from typing import Any
 import torch
 
 from benchmarks.arguments import at_least, positive
+from benchmarks.prior import there_and_back
 from benchmarks.recall import Stored, stored
+from benchmarks.validity import measures as found_measures
+from benchmarks.validity import real_states, searched, usual_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import exit_code
@@ -29,14 +34,19 @@ from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
-from weakspot.pipeline import Subject, subject
+from weakspot.pipeline import Subject, sharpness_for, subject
 from weakspot.run import digest
 from weakspot.state_model.batch import DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
+from weakspot.state_model.flow import FlowPrior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.recipes import all_settings
 from weakspot.state_model.train import TrainConfig, threads, train
+from weakspot.synthesis import SynthesisConfig
+from weakspot.targets import resolve_target
 
+SEARCH = SynthesisConfig(states=64)
+"""Of the states for T-."""
 SAMPLES = 200
 """Random samples that are compared with as many real states."""
 
@@ -95,7 +105,9 @@ def one_run(one: Subject, data: Stored, folder: Path, name: str, minutes: float,
     variant = VARIANTS[name]()
     dataset, maps = data
     config = TrainConfig(minutes=minutes, seed=seed, precision=variant.precision)
-    made_of = digest(dataset.fingerprint, asdict(config), "processor time", *all_settings(variant.recipe))
+    made_of = digest(
+        dataset.fingerprint, asdict(config), "processor time", *all_settings(variant.recipe), asdict(SEARCH), SAMPLES
+    )
     if told.exists() and (known := json.loads(told.read_text()))["made_of"] == made_of:
         return known["measures"]
     with threads(config.parts):
@@ -112,6 +124,15 @@ def _measured(one: Subject, dataset: StateDataset, model: StateModel) -> dict[st
     measures["feature_distance_over_floor"] = samples.distance / samples.floor
     if samples.checks is not None:
         measures["valid_samples"] = float(samples.checks.valid.mean())
+    if isinstance(model.prior, FlowPrior):
+        noise = torch.randn(SAMPLES, model.latent, generator=torch.Generator().manual_seed(0)).to(model.device)
+        measures["there_and_back"] = there_and_back(model, noise)
+    target = resolve_target("T-", one.agent.spec, sharpness_for(dataset, RunConfig().sharpness))
+    width = usual_distance(one, dataset)
+    real = real_states(one, dataset, target, width)
+    found = searched(one, model, dataset, SEARCH)(target, SEARCH.regulariser)
+    told = found_measures(one, dataset.environment.id, found.state, found.target.numpy(force=True), real, width)
+    measures |= {f"optimised_{name}": told[name] for name in ("target_sd", "beyond_99", "valid") if name in told}
     return {name: round(value, 5) for name, value in measures.items()}
 
 

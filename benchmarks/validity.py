@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, encoded, threads
-from weakspot.synthesis import SynthesisConfig, synthesize, yardstick
+from weakspot.synthesis import Findings, SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -110,6 +111,21 @@ def measures(
     return {name: round(value, 4) for name, value in line.items() if value is not None}
 
 
+def searched(
+    one: Subject, model: StateModel, dataset: StateDataset, config: SynthesisConfig
+) -> Callable[[Target, float], Findings]:
+    """Searches for a target with a weight of the regulariser; all of them begin at the same candidates."""
+    indices = with_history(dataset, dataset.split()[0])
+    answers = real_answers(dataset, indices)
+    start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+
+    def search(target: Target, weight: float) -> Findings:
+        settings, known = replace(config, regulariser=weight), yardstick(target, answers)
+        return synthesize(model, one.perceive, target, start(target), settings, known)
+
+    return search
+
+
 def sweep(
     one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], width: float,
     targets: list[Target], weights: list[float], config: SynthesisConfig, pictures: Path, kept: Path,
@@ -122,12 +138,9 @@ def sweep(
     lines = {(line["regulariser"], line["target"]): line for line in (json.loads(kept.read_text()) if kept.exists() else [])}
     left = [(weight, target) for weight, target in wanted if (weight, target.name) not in lines]
     if left:
-        indices = with_history(dataset, dataset.split()[0])
-        answers = real_answers(dataset, indices)
-        start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
+        search = searched(one, model, dataset, config)
         for weight, target in left:
-            settings, known = replace(config, regulariser=weight), yardstick(target, answers)
-            found = synthesize(model, one.perceive, target, start(target), settings, known)
+            found = search(target, weight)
             values = found.target.numpy(force=True)
             told = measures(one, dataset.environment.id, found.state, values, real[target.name], width)
             if weight == config.regulariser:
