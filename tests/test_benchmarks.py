@@ -13,11 +13,12 @@ import torch
 from small_pong import batch_of
 
 from benchmarks import ablation, fidelity, figures, prior, validity
-from benchmarks.recall import in_turn
+from benchmarks.recall import in_turn, stored
+from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError
-from weakspot.pipeline import Subject
+from weakspot.pipeline import Subject, subject
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.fast import FastRecipe
@@ -189,3 +190,16 @@ with in_turn(Path({str(tmp_path)!r})):
         assert other.stdout is not None and "waiting" in other.stdout.readline()
         (tmp_path / "made").touch()
     assert other.stdout.readline() == "begins True\n" and other.wait() == 0
+
+
+def test_a_variant_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "SEARCH", SynthesisConfig(states=2, searches=1, steps=2, candidates=8))
+    monkeypatch.setattr(ablation, "SAMPLES", 20)
+    one = subject(RunConfig())
+    data = stored(one, tmp_path, 640)
+    told = ablation.one_run(one, data, tmp_path, "fast", 0.03, 0)
+    assert told["steps"] > 0 and 0 <= told["optimised_valid"] <= 1 and "there_and_back" in told
+    model = tmp_path / "ablation" / "fast-0.03-0" / "model.safetensors"
+    before = model.stat().st_mtime_ns
+    monkeypatch.setattr(ablation, "_measured", lambda *given: pytest.fail("it was measured before"))
+    assert ablation.one_run(one, data, tmp_path, "fast", 0.03, 0) == told and model.stat().st_mtime_ns == before
