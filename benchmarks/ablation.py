@@ -25,8 +25,8 @@ import torch
 from benchmarks.arguments import at_least, positive
 from benchmarks.prior import there_and_back
 from benchmarks.recall import Stored, stored
+from benchmarks.validity import BEST, real_states, searched, usual_distance
 from benchmarks.validity import measures as found_measures
-from benchmarks.validity import real_states, searched, usual_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import exit_code
@@ -45,7 +45,7 @@ from weakspot.state_model.train import TrainConfig, threads, train
 from weakspot.synthesis import SynthesisConfig
 from weakspot.targets import resolve_target
 
-SEARCH = SynthesisConfig(states=64)
+SEARCH = SynthesisConfig(states=BEST)
 """Of the states for T-."""
 SAMPLES = 200
 """Random samples that are compared with as many real states."""
@@ -138,7 +138,7 @@ def _measured(one: Subject, dataset: StateDataset, model: StateModel) -> dict[st
 
 def table(result: dict[str, list[dict[str, float]]]) -> str:
     """Means, and the range over seeds in brackets, as a table in Markdown."""
-    columns = list(next(iter(result.values()))[0])
+    columns = list(dict.fromkeys(column for runs in result.values() for run in runs for column in run))
     rows = ["| | " + " | ".join(column.replace("_", " ") for column in columns) + " |", "|---|" + "---|" * len(columns)]
     for name, runs in result.items():
         cells = []
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--cpu-minutes", type=positive, default=5.0, help="of each training, of all cores together")
     parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     make_folder(told.folder)

@@ -25,3 +25,11 @@ def positive(text: str) -> float:
     if not 0.0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no positive number")
     return number
+
+
+def not_negative(text: str) -> float:
+    """The type of an argument that is a weight."""
+    number = float(text)
+    if not 0.0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 up")
+    return number

@@ -37,6 +37,7 @@ from weakspot.dataset import as_state
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, subject
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.recipes import RECIPES
 from weakspot.state_model.train import TrainConfig, threads
 
 COLUMNS = 3
@@ -107,7 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"])
+    parser.add_argument(
+        "--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"], choices=list(RECIPES)
+    )
     parser.add_argument(
         "--cpu-minutes", type=positive, default=60.0, help="of training for each recipe, of all cores together"
     )

@@ -38,6 +38,7 @@ from weakspot.pipeline import subject
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.flow import FlowPrior
 from weakspot.state_model.model import StateModel
+from weakspot.state_model.recipes import RECIPES, recipe
 from weakspot.types import State
 
 BATCH = 64
@@ -94,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", default="pong-double-dqn", help="one of Pong, which there are object checks for")
     parser.add_argument("--environment")
-    parser.add_argument("--recipe", default="fast")
+    parser.add_argument("--recipe", default="fast", choices=[name for name in RECIPES if recipe(name).flow])
     parser.add_argument("--cpu-minutes", type=positive, default=60.0)
     parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames)
     parser.add_argument("--states", type=at_least(1), default=1000, help="of each kind, at most")

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least, positive
+from benchmarks.arguments import at_least, not_negative, positive
 from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
@@ -45,6 +45,7 @@ from weakspot.starts import starts
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
+from weakspot.state_model.recipes import RECIPES, recipe
 from weakspot.state_model.train import TrainConfig, encoded, threads
 from weakspot.synthesis import Findings, SynthesisConfig, synthesize, yardstick
 from weakspot.targets import Target, resolve_target
@@ -126,6 +127,11 @@ def searched(
     return search
 
 
+def models() -> list[str]:
+    """The names of models: of recipes, and of those that have a flow also without it."""
+    return [*RECIPES, *(f"{name}{WITHOUT_FLOW}" for name in RECIPES if recipe(name).flow)]
+
+
 def sweep(
     one: Subject, model: StateModel, dataset: StateDataset, real: dict[str, Real], width: float,
     targets: list[Target], weights: list[float], config: SynthesisConfig, pictures: Path, kept: Path,
@@ -187,9 +193,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"])
+    parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"], choices=models())
     parser.add_argument("--targets", nargs="+", help="T-, T+, T+- and every action without")
-    parser.add_argument("--regularisers", nargs="+", type=float, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
+    parser.add_argument("--regularisers", nargs="+", type=not_negative, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
     parser.add_argument(
         "--searches", type=at_least(1), default=SynthesisConfig().searches, help="for each state that is kept"
     )

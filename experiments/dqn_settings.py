@@ -105,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="boxing")
     parser.add_argument("--cpu-minutes", type=positive, default=20.0, help="of each training")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--episodes", type=at_least(1), default=20, help="of each measurement")
     parser.add_argument("--longest", type=at_least(1), default=6_000, help="decisions after which a game is cut")

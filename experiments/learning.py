@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--game", default="pong")
     parser.add_argument("--algorithms", nargs="+", default=["a2c", "acktr"], choices=list(ALGORITHMS))
     parser.add_argument("--steps", type=at_least(1), default=1_000_000, help="decisions of each training")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     parser.add_argument("--episodes", type=at_least(1), default=8, help="of each evaluation")
     parser.add_argument(
         "--longest", type=at_least(1), default=6_000, help="decisions after which a game of an evaluation is cut"

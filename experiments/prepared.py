@@ -140,7 +140,9 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     made.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to collect")
     made.add_argument("--folder", type=Path, help="of rollouts and state models; runs/experiments/AGENT without")
     made.add_argument("--output", type=Path, help="of results; runs/results/AGENT without")
-    made.add_argument("--seed", type=int, default=0, help="of the searches; rollouts and state models have the seed 0")
+    made.add_argument(
+        "--seed", type=at_least(0), default=0, help="of the searches; rollouts and state models have the seed 0"
+    )
     made.add_argument("--device", default="cpu")
     made.add_argument("--saliency", default="guided", choices=get_args(SaliencyRule))
     made.add_argument("--trust", action="store_true", help="run the code that the agent's file holds, if it holds any")

@@ -158,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", nargs="+", required=True, help="agent files")
     parser.add_argument("--episodes", type=at_least(1), default=100)
-    parser.add_argument("--seed", type=int, default=30_000_000, help="of the first episode")
+    parser.add_argument("--seed", type=at_least(0), default=30_000_000, help="of the first episode")
     parser.add_argument("--output", type=Path, default=Path("runs/safety"))
     told = parser.parse_args()
     torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.fast import FastRecipe
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import encoded
+from weakspot.state_model.train import TrainConfig, encoded, train
 from weakspot.synthesis import SynthesisConfig, synthesize
 from weakspot.targets import resolve_target
 
@@ -201,5 +201,17 @@ def test_a_variant_is_measured_once(tmp_path, monkeypatch):
     assert told["steps"] > 0 and 0 <= told["optimised_valid"] <= 1 and "there_and_back" in told
     model = tmp_path / "ablation" / "fast-0.03-0" / "model.safetensors"
     before = model.stat().st_mtime_ns
+    (model.parent / "measures.json").unlink()  # a kill came before it
+    assert ablation.one_run(one, data, tmp_path, "fast", 0.03, 0) == told and model.stat().st_mtime_ns == before
     monkeypatch.setattr(ablation, "_measured", lambda *given: pytest.fail("it was measured before"))
     assert ablation.one_run(one, data, tmp_path, "fast", 0.03, 0) == told and model.stat().st_mtime_ns == before
+
+
+def test_networks_of_other_variants_are_read_again(played, tmp_path):
+    dataset, perceive, maps = played
+    for name in ("without taking frames apart", "without the median frame"):
+        config = TrainConfig(steps=2, prior_steps=1, workers=1, precision="float32")
+        chosen = ablation.VARIANTS[name]().recipe
+        once, again = (train(perceive, dataset, maps, config, tmp_path / name, chosen_recipe=chosen) for _ in range(2))
+        for a, b in zip(once.network.parameters(), again.network.parameters(), strict=True):
+            assert torch.equal(a, b)

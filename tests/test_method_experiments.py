@@ -75,6 +75,8 @@ def told(output: Path, name: str) -> dict:
         (["experiments.table_2_novelty", "--states", "2"], "--states: 2 is less than 3"),
         (["experiments.figure_1_states", "--steps", "0"], "--steps: 0 is less than 1"),
         (["benchmarks.fidelity", "--cpu-minutes", "nan"], "--cpu-minutes: nan is no positive number"),
+        (["benchmarks.validity", "--regularisers", "0.003", "-1"], "-1 is no number from 0 up"),
+        (["benchmarks.validity", "--models", "fast", "paper without its flow"], "invalid choice: 'paper without its flow'"),
         (["benchmarks.recall", "--agent", f"{AGENTS}:eighteen_actions", "--environment", "seaquest"], "has no ball"),
     ],
 )

@@ -23,7 +23,7 @@ Departures from the paper's listing beside M and m (the paper's is 1): x_sigma i
 keeps it positive; and where the paper starts every search at x_mu = 0, the default starts each somewhere else
 (:mod:`weakspot.starts`).
 
-Each search has random numbers of its own, so it ends in the same state whatever else is optimised beside it.
+Each search has random numbers of its own: of what is optimised beside it nothing but rounding reaches it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class SynthesisConfig:
     """x_sigma at the start, but for ``prior``."""
     patience: int = 40
     """A state stops when its energy, averaged over this many steps, has not fallen by ``tolerance`` from the average
-    over as many steps before."""
+    over as many steps before: in searches of more than twice as many steps."""
     tolerance: float = 0.01
     """In units of the energy, that is of the target's standard deviation over real states."""
     seed: int = 0

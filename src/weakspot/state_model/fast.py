@@ -26,7 +26,7 @@ Departures from the paper, each for a reason; docs/decisions/ has the measuremen
 6. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
 7. The output is a correction of the median frame and starts at zero: the network only learns what moves.
-8. AdamW with a cosine to zero over the whole budget, and bfloat16 where the machine has units for it.
+8. AdamW with a cosine to a hundredth over the whole budget, and bfloat16 where the machine has units for it.
 9. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100
    steps; a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within
    -8 and 4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers,
@@ -281,6 +281,7 @@ class FastRecipe:
 
     def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
         self.config, self.flow = config, flow
+        self.clip: float | None = config.clip
 
     def changed(self, **settings: Any) -> FastRecipe:
         """The same recipe with other settings."""
@@ -293,7 +294,7 @@ class FastRecipe:
         return torch.optim.AdamW(network.parameters(), lr=self.config.learning_rate, weight_decay=1e-3, fused=True)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Warm-up over 100 steps, then a cosine to zero at the end of the budget."""
+        """Warm-up over 100 steps, and a cosine to a hundredth at the end of the budget."""
         return warmed_cosine(self.config.learning_rate, progress, step, warm_up=100)
 
     def loss(

@@ -309,7 +309,7 @@ def _stored(checkpoint: Path, made_of: str) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
     try:
-        content = torch.load(checkpoint, weights_only=True)
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except Exception:  # torch raises many types for damaged files; learning the flow anew takes minutes
         return None
     return content if content.get("made_of") == made_of else None

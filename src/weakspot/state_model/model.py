@@ -16,7 +16,7 @@ from weakspot.errors import StateModelError
 from weakspot.files import write_atomic
 from weakspot.state_model.batch import DataStatistics
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
-from weakspot.state_model.recipes import recipe
+from weakspot.state_model.recipes import Recipe, recipe
 from weakspot.state_model.whitening import Whitening
 from weakspot.types import Latent, State
 
@@ -101,8 +101,20 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
 
 
-def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype = torch.float32) -> StateModel:
-    """Reads what :func:`save` wrote; raises :class:`StateModelError` for anything else."""
+def load(
+    path: Path,
+    device: torch.device | str = "cpu",
+    precision: torch.dtype = torch.float32,
+    trained_by: Recipe | None = None,
+) -> StateModel:
+    """Reads what :func:`save` wrote; raises :class:`StateModelError` for anything else.
+
+    Args:
+        path: the file.
+        device: where the model is to compute.
+        precision: of the recipe ``fast``.
+        trained_by: the recipe, where it is none of those that have a name.
+    """
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
     try:
@@ -121,7 +133,8 @@ def load(path: Path, device: torch.device | str = "cpu", precision: torch.dtype 
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        network: Any = recipe(header["recipe"], header["settings"]).network(statistics, precision)
+        known = trained_by or recipe(header["recipe"], header["settings"])
+        network: Any = known.network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )

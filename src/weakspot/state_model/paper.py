@@ -96,6 +96,7 @@ class PaperRecipe:
 
     splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
     whitens = False
+    clip: float | None = None
     flow: FlowConfig | None = None
 
     def __init__(self, config: PaperConfig) -> None:

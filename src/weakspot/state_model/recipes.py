@@ -15,28 +15,20 @@ from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.fast import FastConfig, FastRecipe
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.paper import PaperConfig, PaperRecipe
-from weakspot.types import Latent, State
-
-
-@runtime_checkable
-class Network(Protocol):
-    """An encoder f and a decoder g."""
-
-    latent: int
-
-    def encode(self, state: State) -> tuple[Latent, Latent]: ...
-
-    def decode(self, latent: Latent) -> State: ...
 
 
 @runtime_checkable
 class Recipe(Protocol):
     """How a state model is built and trained.
 
+    Its network has ``latent``, the length z of a code, ``encode``, f, from states to means and log-variances (b, z), and
+    ``decode``, g, from codes to states.
+
     Attributes:
         config: its settings; has ``batch_size``.
         equation: its loss, for people.
         splits_batches: a batch may be worked on in parts, side by side.
+        clip: largest norm of a gradient, or None.
         flow: the settings of the flow that is learned on the codes after training, or None.  Its network knows ``frames``.
         whitens: without a flow, a Gaussian is fitted to the codes.
     """
@@ -45,6 +37,7 @@ class Recipe(Protocol):
     equation: str
     splits_batches: bool
     whitens: bool
+    clip: float | None
     flow: FlowConfig | None
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> Any: ...

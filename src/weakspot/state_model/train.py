@@ -8,6 +8,7 @@ core is busy elsewhere.  The gradients of the parts are added in a fixed order, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ class TrainConfig:
     prior_share: float = 0.35
     """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
     steps: int = 0
-    """Budget in steps, for results that are the same bits every time; 0 goes by the minutes."""
+    """Budget in steps, for results that are the same bits every time with as many workers; 0 goes by the minutes."""
     prior_steps: int = 400
     """Steps of learning the prior where the budget is in steps."""
     batch_size: int = 0
@@ -67,12 +68,15 @@ class TrainConfig:
     """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0 and self.steps <= 0:  # nor where it is NaN
+        if not 0 < self.minutes < math.inf and (self.steps <= 0 or not math.isfinite(self.minutes)):
             raise ConfigError(
                 f"a training of {self.minutes} minutes and {self.steps} steps",
                 expected="a positive number of minutes or steps",
                 todo="set --train.minutes or --train.steps",
             )
+        for name in ("checkpoint_every", "measure_every"):
+            if not getattr(self, name) >= 0:  # nor where it is NaN
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="seconds, 0 or more")
         if not 0 < self.prior_share < 1 or self.prior_steps < 1:
             raise ConfigError(
                 f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
@@ -211,7 +215,7 @@ def train(
     finished = digest(made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(chosen_recipe))
     weights = folder / "model.safetensors"
     if weights.exists() and _made_of(folder / "model.json") == finished:
-        standing = load(weights, device, precision)
+        standing = load(weights, device, precision, chosen_recipe)
         if standing.info["made_of"] == finished:  # or a kill came between these two files
             return standing
     if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
@@ -285,7 +289,7 @@ def train(
                 parameter.grad = results[0][0][position]
                 for found, _ in results[1:]:
                     parameter.grad += found[position]
-            if clip := getattr(chosen_recipe.config, "clip", None):
+            if clip := chosen_recipe.clip:
                 nn.utils.clip_grad_norm_(network.parameters(), clip)
             optimizer.step()
             state.step += 1
@@ -383,7 +387,7 @@ def _restore(
 ) -> bool:
     """Goes on from the checkpoint; False if it was made of other data or settings."""
     try:
-        stored = torch.load(path, weights_only=True)
+        stored = torch.load(path, map_location="cpu", weights_only=True)
         if stored["made_of"] != made_of:
             return False
         network.load_state_dict(stored["network"])
