@@ -306,7 +306,7 @@ def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):
     far, floor = known.feature_distance(3 + torch.randn(200, 20, generator=generator))
     assert far > 2 * floor
     with pytest.raises(ConfigError, match="three at least"):
-        run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "--states", "2")
+        run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "T+", "--states", "3")
 
 
 @pytest.mark.parametrize("module", [figure_1_states, baselines, table_2_novelty, figure_8_distributions])
