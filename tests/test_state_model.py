@@ -264,7 +264,7 @@ def test_training_resumes_and_ends_in_the_same_bits(played, tmp_path):
 
 def test_lines_of_metrics_up_to_the_checkpoint_stay(tmp_path):
     lines = tmp_path / "metrics.jsonl"
-    lines.write_text('{"step": 5}\n{"step": 12}\n{"step": 13}\n{"ste')
+    lines.write_bytes(b'{"step": 5}\n\xff\xfe\n7\n{"step": 12}\n{"step": 13}\n{"ste')
     forget_after(lines, 12)
     assert lines.read_text() == '{"step": 5}\n{"step": 12}\n'
     forget_after(tmp_path / "none.jsonl", 12)

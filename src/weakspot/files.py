@@ -114,10 +114,10 @@ def forget_after(lines: Path, step: int) -> None:
     if not lines.exists():
         return
     kept = []
-    for line in lines.read_text().splitlines():
+    for line in lines.read_text(errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except (json.JSONDecodeError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
     write_text(lines, "".join(f"{line}\n" for line in kept))

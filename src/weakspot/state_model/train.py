@@ -408,5 +408,5 @@ def _made_of(path: Path) -> str | None:
     """What the finished training whose description stands at ``path`` was made of, if one stands there."""
     try:
         return json.loads(path.read_text()).get("made_of")
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return None
