@@ -68,7 +68,7 @@ class TrainConfig:
     """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes < math.inf and (self.steps <= 0 or not math.isfinite(self.minutes)):
+        if not math.isfinite(self.minutes) or (self.minutes <= 0 and self.steps <= 0):
             raise ConfigError(
                 f"a training of {self.minutes} minutes and {self.steps} steps",
                 expected="a positive number of minutes or steps",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weakspot.envs.driving.signals import red_left
-from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, CORNER, SLOT, Town
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, CORNER, OUTWARDS, SLOT, Town
 from weakspot.errors import ConfigError
 
 WALK, TO_KERB, WAIT, CROSS, HALT, BACK = range(6)
@@ -28,8 +28,6 @@ MARGIN_SECONDS = 1.5
 CREEPING = 4.0
 """Metres a second at which cars that stand or creep are expected to come."""
 BODY_RADIUS, BODY_HEIGHT = 0.3, 1.75
-OUTWARDS = np.array([-1.0, 1.0, 1.0, -1.0])
-"""Of each side of a block: 1 where the street beside it lies towards larger coordinates."""
 STEP_OVER = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])
 """Of each side of a block: the way to the one over the street."""
 FACING = np.array(

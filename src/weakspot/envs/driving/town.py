@@ -98,6 +98,10 @@ class Boxes:
         return len(self.centre)
 
 
+OUTWARDS = np.array([-1.0, 1.0, 1.0, -1.0])
+"""Of each side of a block: 1 where the street beside it lies towards larger coordinates."""
+
+
 @dataclass(frozen=True)
 class Sides:
     """The four sides of every block: 0 south, 1 east, 2 north, 3 west.
@@ -170,7 +174,7 @@ class Town:
         inside = (block[:, :, 1] > 0, block[:, :, 0] < wide - 1, block[:, :, 1] < high - 1, block[:, :, 0] > 0)
         return Sides(
             street=street,
-            walk=street - np.array([-1.0, 1.0, 1.0, -1.0]) * self.walk,
+            walk=street - OUTWARDS * self.walk,
             low=np.stack([west, south, west, south], axis=-1),
             high=np.stack([east, north, east, north], axis=-1),
             faces_a_block=np.stack(inside, axis=-1),
