@@ -62,6 +62,19 @@ class Lanes:
         return place, heading
 
     @cached_property
+    def arm(self) -> np.ndarray:
+        """(n,) the same number for lanes that lead to, or begin at, one intersection from one side."""
+        return self._numbered(self.begins)
+
+    @cached_property
+    def opposite(self) -> np.ndarray:
+        """(n,) the ``arm`` of those who come towards each lane."""
+        return self._numbered((self.begins + 2) % 4)
+
+    def _numbered(self, direction: np.ndarray) -> np.ndarray:
+        return np.ravel_multi_index((*self.intersection.T, direction), (*(self.intersection.max(axis=0) + 1), 4))
+
+    @cached_property
     def _arcs(self) -> tuple[np.ndarray, ...]:
         """Of every lane: where it begins, its heading there, what it bends towards, its radius, and whether it bends."""
         forward, curved = DIRECTIONS[self.begins], self.bend != STRAIGHT

@@ -121,19 +121,17 @@ def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
 
 def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_street: np.ndarray) -> Mesh:
     """People (n) with unit headings (n, 2), on the street or on pavements; those on the phone bend their heads forward."""
-    bent = np.where(on_phone, PHONE_BEND, 0.0)
     mesh = _copies(PERSON, places, headings, np.ones(len(places)))
     bodies = mesh.corners.reshape(len(places), len(PERSON), 3, 3)
-    bodies[..., 2] += np.where(on_street, 0.0, PAVEMENT_HEIGHT)[:, None, None].astype(np.float32)
-    heads = bodies[:, -FACES:]
-    heads[..., :2] += (bent[:, None] * headings)[:, None, None].astype(np.float32)
+    bodies[~on_street, ..., 2] += np.float32(PAVEMENT_HEIGHT)
+    bodies[on_phone, -FACES:, :, :2] += (PHONE_BEND * headings[on_phone]).astype(np.float32)[:, None, None]
     return mesh
 
 
 def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
     """A mesh round the origin that looks along x, at places (n, 2), with unit headings (n, 2)."""
     n, forward = len(places), headings.astype(np.float32)
-    x, y, z = np.moveaxis(mesh.corners, -1, 0)[:, None]
+    x, y, z = (mesh.corners[..., axis] for axis in range(3))
     cos, sin = forward[:, 0, None, None], forward[:, 1, None, None]
     at = places.astype(np.float32)
     corners = np.empty((n, len(mesh), 3, 3), np.float32)
@@ -142,9 +140,9 @@ def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndar
     corners[..., 2] = z
     return Mesh(
         corners.reshape(-1, 3, 3),
-        np.tile(mesh.classes, n),
+        np.repeat(mesh.classes[None], n, axis=0).ravel(),
         (mesh.shade * shade[:, None]).astype(np.float32).ravel(),
-        np.tile(mesh.light, n),
+        np.repeat(mesh.light[None], n, axis=0).ravel(),
     )
 
 

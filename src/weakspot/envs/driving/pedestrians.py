@@ -277,14 +277,16 @@ def _wants_to_cross(
 def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     """Who has come to the end of his side of the block goes on round the corner."""
     low, high = _ends(town, people.block, people.side)
-    over, under = people.along > high, people.along < low
-    turned = (over | under) & (people.doing == WALK)
-    along_x = people.side % 2 == 0
-    side = np.where(turned, np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0)), people.side)
-    new_low, new_high = _ends(town, people.block, side)
-    from_low = np.where(along_x, people.side == 0, people.side == 3)
-    along = np.where(turned, np.where(from_low, new_low, new_high), people.along)
-    forward = np.where(turned, np.where(from_low, 1.0, -1.0), people.forward)
+    turned = np.flatnonzero(((people.along > high) | (people.along < low)) & (people.doing == WALK))
+    if not len(turned):
+        return people
+    side, along, forward = people.side.copy(), people.along.copy(), people.forward.copy()
+    left, over = people.side[turned], people.along[turned] > high[turned]
+    along_x = left % 2 == 0
+    side[turned] = np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0))
+    low, high = _ends(town, people.block[turned], side[turned])
+    from_low = np.where(along_x, left == 0, left == 3)
+    along[turned], forward[turned] = np.where(from_low, low, high), np.where(from_low, 1.0, -1.0)
     return replace(people, side=side, along=along, forward=forward)
 
 

@@ -141,9 +141,9 @@ def scene_of(mesh: Mesh) -> Scene:
     TriangleMesh(scene, mesh.corners)
     first, second = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
     (ax, ay, az), (bx, by, bz) = first.T, second.T
-    normals = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
-    length = np.maximum(np.sqrt((normals * normals).sum(axis=0)), np.float32(1e-9))
-    lit = AMBIENT + (1 - AMBIENT) * np.maximum((normals * SUN[:, None]).sum(axis=0) / length, 0.0)
+    x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    length = np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-9))
+    lit = AMBIENT + (1 - AMBIENT) * np.maximum((x * SUN[0] + y * SUN[1] + z * SUN[2]) / length, 0.0)
     lights = np.flatnonzero(mesh.light >= 0)
     return Scene(
         scene,
@@ -234,7 +234,7 @@ def _in_view(
     world: World,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of the upright cylinders at ``places`` the camera may see, and the part of the picture that each lies in:
-    top, bottom, left and right (n, 4), the ends not included."""
+    top, bottom, left and right (n, 4), the ends not included, and perhaps beyond the picture's."""
     (middle_x, middle_y), heading = world.state.car.middle, world.state.car.direction
     x = places[:, 0] - (middle_x + camera.ahead * heading[0])
     y = places[:, 1] - (middle_y + camera.ahead * heading[1])
@@ -243,11 +243,14 @@ def _in_view(
     wide = np.maximum(ahead + radius, NEAREST) * edge + radius
     chosen = np.flatnonzero((ahead > -radius) & (ahead < FAR + radius) & (np.abs(left) <= wide))
     ahead, left, radius, height = ahead[chosen], left[chosen], radius[chosen], height[chosen]
-    depth = np.stack([np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)])
-    sides = np.stack([left - radius, left + radius])
-    columns = (camera.width / 2 - camera.focal * sides[:, None] / depth[None]).reshape(4, -1)
-    rises = (np.stack([np.zeros_like(height), height]) - camera.up)[:, None] / depth[None]
-    rows = (camera.height / 2 - camera.focal * rises).reshape(4, -1)
-    parts = np.stack([rows.min(axis=0) - 1, rows.max(axis=0) + 2, columns.min(axis=0) - 1, columns.max(axis=0) + 2], axis=1)
-    limits = np.array([camera.height, camera.height, camera.width, camera.width])
-    return chosen, np.clip(parts, 0, limits).astype(np.int64)
+    front, back = np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)
+
+    def span(middle: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pixels from one end to the other of what reaches from ``low`` to ``high``, in metres up or to the left."""
+        first = middle - camera.focal * np.maximum(high / front, high / back)
+        last = middle - camera.focal * np.minimum(low / front, low / back)
+        return first - 1, last + 2
+
+    rows = span(camera.height / 2, np.full(len(chosen), -camera.up), height - camera.up)
+    columns = span(camera.width / 2, left - radius, left + radius)
+    return chosen, np.maximum(np.array([*rows, *columns]).T, 0).astype(np.int64)

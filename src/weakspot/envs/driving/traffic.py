@@ -148,8 +148,7 @@ def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray) -> np.ndarray:
     can_stop = traffic.speed * traffic.speed < 2 * COMFORTABLE * np.maximum(to_line, 0.1)
     stops = (light == RED) | ((light == AMBER) & can_stop)
     connector = np.where(approaching, traffic.after, 0)
-    crossing = lanes.conflicts[np.ix_(connector, traffic.lane)]
-    stops |= crossing.any(axis=1)
+    stops |= lanes.conflicts[connector[:, None], traffic.lane].any(axis=1)
     stops |= (lanes.bend[connector] == LEFT) & _oncoming(traffic, lanes, light, to_line)
     stops |= _way_out_taken(traffic, lanes, connector)
     stops &= approaching
@@ -158,11 +157,9 @@ def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray) -> np.ndarray:
 
 def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.ndarray) -> np.ndarray:
     """Whether somebody who goes before comes towards each car (n,)."""
-    same = (lanes.intersection[traffic.lane][:, None] == lanes.intersection[traffic.lane][None]).all(axis=2)
-    opposite = (lanes.begins[traffic.lane][:, None] + 2) % 4 == lanes.begins[traffic.lane][None]
     arrives = to_line / np.maximum(traffic.speed, 2.0) < ONCOMING_SECONDS
     goes_first = (traffic.lane < lanes.straight) & (lanes.bend[traffic.after] != LEFT) & (light != RED) & arrives
-    return (same & opposite & goes_first[None]).any(axis=1)
+    return (lanes.opposite[traffic.lane][:, None] == lanes.arm[traffic.lane[goes_first]]).any(axis=1)
 
 
 def _way_out_taken(traffic: Traffic, lanes: Lanes, connector: np.ndarray) -> np.ndarray:
@@ -237,11 +234,13 @@ def _for_obstacles(traffic: Traffic, lanes: Lanes, here: np.ndarray, others: Obs
     push = np.full(len(traffic), FREE)
     reach = LOOK_AHEAD[-1] + WIDE
     x, y = (np.abs(others.places[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
-    car, other = np.nonzero(x & y)
+    close = x & y
+    car, other = np.nonzero(close)
     if not len(car):
         return push
-    some, row = np.unique(car, return_inverse=True)
-    places, headings = _path(traffic, lanes, some)
+    concerned = close.any(axis=1)
+    places, headings = _path(traffic, lanes, np.flatnonzero(concerned))
+    row = (np.cumsum(concerned) - 1)[car]
     apart = others.places[other][:, None] - places[row]
     near = (apart * apart).sum(axis=-1) < (others.radii * others.radii)[other, None]
     hit = near.any(axis=1)

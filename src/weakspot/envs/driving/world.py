@@ -35,8 +35,8 @@ OUTLINE = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)], np.float64)
 TRUNK_RADIUS = 0.25
 OFF_ROAD = 1.0
 """Metres beyond the kerb that the middle of the car may be."""
-NEAR = 12.0
-"""Metres from the agent's car within which it is looked for collisions; no box reaches further that is not this near."""
+TOUCHING = 2 * float(np.hypot(*HALF))
+"""Metres between the middles of two cars beyond which they cannot touch; no more can a car and a person, or a tree."""
 CAUSES = ("pedestrian", "car", "building", "tree", "off_road", "red_light")
 """What ends an episode, the gravest first."""
 
@@ -299,8 +299,7 @@ class World:
         moving, standing = _near(places, middle), _near(parked.centre, middle)
         places = np.concatenate([places[moving], parked.centre[standing]])
         headings = np.concatenate([headings[moving], parked.heading[standing]])
-        halves = np.broadcast_to(HALF, places.shape)
-        if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, halves).any():
+        if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, np.tile(HALF, (len(places), 1))).any():
             return "car"
         if not self._on_road(middle + heading * HALF[0], 0.0) or not self._on_road(middle, 0.0):
             if box_hits_boxes(middle, heading, HALF, houses.centre, houses.heading, houses.half).any():
@@ -361,7 +360,7 @@ def _vehicle(car: Car) -> Vehicles:
 
 def _near(places: np.ndarray, middle: np.ndarray) -> np.ndarray:
     apart = np.abs(places - middle)
-    return (apart[:, 0] < NEAR) & (apart[:, 1] < NEAR)
+    return (apart[:, 0] < TOUCHING) & (apart[:, 1] < TOUCHING)
 
 
 def _closest(streets: np.ndarray, at: float) -> float:
