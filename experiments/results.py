@@ -74,7 +74,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list | tuple):
         mean, low, high = (_cell(part) for part in value)
-        return f"{mean} ({low} to {high})"
+        return f"{mean} ({low} to {high})" if low else mean
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{round(value, 9):.3g}"
     return str(value)

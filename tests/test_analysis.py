@@ -199,6 +199,12 @@ def test_scores_pair_episode_by_episode():
     assert record["ratio"] == pytest.approx({"mean": 2 / 3, "low": 0.0, "high": 0.8})
 
 
+def test_one_episode_has_no_interval():
+    record = Scores(np.array([2.0]), np.array([1.0]), 0).record(0)
+    assert record["difference"] == {"mean": -1.0, "low": None, "high": None}
+    assert record["ratio"] == {"mean": 0.5, "low": None, "high": None}
+
+
 def test_fidelity_of_a_perfect_and_of_an_empty_model(played):
     perceive, index = Perceiver(SmallAgent(), gray_observation), np.arange(100, 200)
     perfect = fidelity(model(), perceive, played, index)

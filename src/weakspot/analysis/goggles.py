@@ -58,11 +58,12 @@ class Scores:
 
     def record(self, seed: int) -> dict[str, Any]:
         """Means and 95 % bootstrap intervals, of the difference and the ratio pair by pair; no ratio where the agent's own
-        score is not above 0 beyond doubt."""
+        score is not above 0 beyond doubt, and no ends of intervals from a single episode, which says nothing of others."""
         generator = np.random.default_rng(seed)
 
         def named(interval: tuple[float, float, float]) -> dict[str, Any]:
-            return dict(zip(("mean", "low", "high"), interval, strict=True))
+            ends = interval[1:] if len(self.agent) > 1 else (None, None)
+            return dict(zip(("mean", "low", "high"), (interval[0], *ends), strict=True))
 
         def told(values: np.ndarray) -> dict[str, Any]:
             return {"scores": [float(v) for v in values], **named(bootstrap_mean(values, generator))}
