@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.arguments import at_least, positive
+from benchmarks.arguments import at_least, for_trainings
 from benchmarks.prior import there_and_back
 from benchmarks.recall import Stored, stored
 from benchmarks.validity import BEST, real_states, searched, usual_distance
@@ -30,7 +30,6 @@ from benchmarks.validity import measures as found_measures
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
 from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
@@ -151,13 +150,9 @@ def table(result: dict[str, list[dict[str, float]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", default="pong-double-dqn")
-    parser.add_argument("--environment")
+    for_trainings(parser, minutes=5.0)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--cpu-minutes", type=positive, default=5.0, help="of each training, of all cores together")
-    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))

@@ -1,10 +1,13 @@
-"""Numbers on the command lines of benchmarks and experiments; what cannot be is refused before anything takes long."""
+"""Command lines of benchmarks and experiments; numbers that cannot be are refused before anything takes long."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
+
+from weakspot.collect import CollectConfig
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -33,3 +36,17 @@ def not_negative(text: str) -> float:
     if not 0.0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no number from 0 up")
     return number
+
+
+def for_trainings(parser: argparse.ArgumentParser, minutes: float) -> None:
+    """The arguments of benchmarks that train state models on the stored states of an agent, for ``minutes`` by default."""
+    parser.add_argument("--agent", default="pong-double-dqn")
+    parser.add_argument("--environment")
+    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
+    parser.add_argument(
+        "--cpu-minutes",
+        type=positive,
+        default=minutes,
+        help="of each training that does not stand yet, all cores together",
+    )
+    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least, positive
+from benchmarks.arguments import at_least, for_trainings
 from benchmarks.figures import save, sheet
 from benchmarks.recall import MEASURED, Stored, curve, stored
 from weakspot.analysis.fidelity import fidelity
@@ -31,7 +31,6 @@ from weakspot.analysis.goggles import GogglesConfig, goggles
 from weakspot.analysis.samples import compare, draw
 from weakspot.analysis.telling import telling_accuracy
 from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
 from weakspot.files import make_folder, write_json
@@ -106,17 +105,11 @@ def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, epis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", default="pong-double-dqn")
-    parser.add_argument("--environment")
+    for_trainings(parser, minutes=60.0)
     parser.add_argument(
         "--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"], choices=list(RECIPES)
     )
-    parser.add_argument(
-        "--cpu-minutes", type=positive, default=60.0, help="of training for each recipe, of all cores together"
-    )
-    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
     parser.add_argument("--episodes", type=at_least(0), default=20, help="of the goggles test; 0 leaves it out")
-    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))

@@ -23,13 +23,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.arguments import at_least, positive
+from benchmarks.arguments import at_least, for_trainings
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
 from weakspot.analysis.intervals import wilson
 from weakspot.analysis.pong_objects import pong_checks
 from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import as_stacks, as_state
 from weakspot.errors import ConfigError
@@ -93,13 +92,9 @@ def _drawn(model: StateModel, states: State, around: Tensor) -> State:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", default="pong-double-dqn", help="one of Pong, which there are object checks for")
-    parser.add_argument("--environment")
+    for_trainings(parser, minutes=60.0)
     parser.add_argument("--recipe", default="fast", choices=[name for name in RECIPES if recipe(name).flow])
-    parser.add_argument("--cpu-minutes", type=positive, default=60.0)
-    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames)
     parser.add_argument("--states", type=at_least(1), default=1000, help="of each kind, at most")
-    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     parser.add_argument("--output", type=Path, help="prior.json in --folder without")
     told = parser.parse_args()
     one = subject(RunConfig(agent=told.agent, environment=told.environment))

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least, not_negative, positive
+from benchmarks.arguments import at_least, for_trainings, not_negative
 from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
 from weakspot.analysis.ball import is_pong
@@ -34,7 +34,6 @@ from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_s
 from weakspot.analysis.features import features
 from weakspot.analysis.pong_objects import pong_checks
 from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.errors import ConfigError
@@ -191,8 +190,7 @@ def trade_off(result: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--agent", default="pong-double-dqn")
-    parser.add_argument("--environment")
+    for_trainings(parser, minutes=60.0)
     parser.add_argument("--models", nargs="+", default=["fast", f"fast{WITHOUT_FLOW}", "paper"], choices=models())
     parser.add_argument("--targets", nargs="+", help="T-, T+, T+- and every action without")
     parser.add_argument("--regularisers", nargs="+", type=not_negative, default=[0.0, 0.001, 0.003, 0.01, 0.03, 0.1])
@@ -200,11 +198,6 @@ def main() -> None:
         "--searches", type=at_least(1), default=SynthesisConfig().searches, help="for each state that is kept"
     )
     parser.add_argument("--steps", type=at_least(1), default=SynthesisConfig().steps, help="of a search, at most")
-    parser.add_argument(
-        "--cpu-minutes", type=positive, default=60.0, help="of training for a recipe that is not trained yet"
-    )
-    parser.add_argument("--frames", type=at_least(1), default=CollectConfig().frames, help="states to train and measure on")
-    parser.add_argument("--folder", type=Path, default=Path("runs/fidelity"))
     told = parser.parse_args()
     make_folder(told.folder)
     one = subject(RunConfig(agent=told.agent, environment=told.environment))
