@@ -86,7 +86,6 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
     "fast": lambda: Variant(FULL),
     "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
     "without weight on what moves": lambda: Variant(FULL.changed(moving_share=0.0)),
-    "without a limit on one state": lambda: Variant(FULL.changed(largest=1e9)),
     "without perception": lambda: Variant(FULL.changed(perception=0.0)),
     "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
     "without taking frames apart": lambda: Variant(JointRecipe(FULL.config)),

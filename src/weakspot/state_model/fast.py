@@ -1,13 +1,12 @@
 """The recipe ``fast``, the default: what a machine without a GPU can train in minutes.
 
-    L(s) = c sum_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
+    L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
            + lambda KL(f(s), N(0, I)),          W = (1 - rho - phi) + rho * saliency + phi * [ |s - m| > delta ] / share
 
 with tau the variance that a pixel's error is allowed, m the median frame, and *share* how much of the state differs from it
-by more than delta, but 5 % at least, so that this part weighs 20 phi at most.  c is 1, or less where the sum behind it is
-more than 5 times its median over the batch (over its part, where a batch is split): then it makes them equal, and no
-gradient flows through it.  Afterwards a flow is learned that carries N(0, I) to the distribution of the data's codes
-(:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's N(0, I) space.
+by more than delta, but 5 % at least, so that this part weighs 20 phi at most.  Afterwards a flow is learned that carries
+N(0, I) to the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the
+flow's N(0, I) space.
 
 Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/state_model.md what each is worth:
 
@@ -19,15 +18,12 @@ Departures from the paper, each for a reason; docs/decisions/ has the measuremen
 3. The agent's saliency is a part of the weights instead of all of them, so that nothing is ignored altogether; and another
    part goes to what differs from the median frame, which is what moves.  Without it small, faint and thin things are learned
    late: the ball of Pong, the enemies, divers and shots of Seaquest.
-4. No state's squared error counts more than 5 times the median of its batch (of its part, where workers split it, so that
-   their number is a setting of the result): a flash of the whole background, as in one of hundreds of Q*bert's states,
-   would otherwise be most of the gradient.
-5. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
-6. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
+4. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
+5. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
-7. The output is a correction of the median frame and starts at zero: the network only learns what moves.
-8. AdamW with a cosine to a hundredth over the whole budget, and bfloat16 where the machine has units for it.
-9. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100
+6. The output is a correction of the median frame and starts at zero: the network only learns what moves.
+7. AdamW with a cosine to a hundredth over the whole budget, and bfloat16 where the machine has units for it.
+8. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100
    steps; a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within
    -8 and 4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers,
    with the critic's value where there is one.
@@ -75,8 +71,6 @@ class FastConfig:
     """A smaller share of the state that differs from the median frame counts as this."""
     pixel_variance: float = 1e-3
     """tau."""
-    largest: float = 5.0
-    """The most that one state's squared error counts, in multiples of the median of its part of the batch."""
     perception: float = 30.0
     """eta."""
     prior: float = 1.0
@@ -90,8 +84,6 @@ class FastConfig:
         shares = (self.saliency_share, self.moving_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(f"shares of the weight of {shares}", expected="no share below 0, and a sum of at most 1")
-        if not 1.0 <= self.largest < math.inf:
-            raise ConfigError(f"largest is {self.largest}", expected="a number from 1 up")
 
 
 GROUPS = 1
@@ -277,7 +269,7 @@ class FastRecipe:
 
     splits_batches = True
     whitens = True
-    equation = "L = c sum_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
+    equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
     def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
         self.config, self.flow = config, flow
@@ -306,9 +298,8 @@ class FastRecipe:
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
         weights = self.weights(batch, statistics).mul_(0.5 / config.pixel_variance)
         answered = perceive(reconstructed).vector()
-        errors = losses.reconstruction(batch.state, reconstructed, weights)
         terms = {
-            "reconstruction": losses.capped(errors, config.largest).mean(),
+            "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
             "perception": losses.perception(batch.answer, answered, statistics.answer_variance).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }

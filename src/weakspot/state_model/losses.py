@@ -43,17 +43,6 @@ def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerSta
     return _WeightedSquares.apply(reconstructed - real, weights)
 
 
-def capped(errors: PerState, largest: float) -> PerState:
-    """Each state's error, scaled so that none is more than ``largest`` times the median.
-
-    The scale is a constant to the gradient: an outlier still pulls in its own direction, but no further than others do.
-    """
-    size = errors.detach()
-    tiny = torch.finfo(size.dtype).tiny
-    scale = largest * size.median().clamp_min(tiny) / size.clamp_min(tiny)
-    return errors * scale.clamp(max=1.0)
-
-
 def perception(real: Tensor, reconstructed: Tensor, scale: Tensor | float = 1.0) -> PerState:
     """Squared distance of the agent's answers to each state and its reconstruction (eq. 3).
 
