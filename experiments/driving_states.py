@@ -6,7 +6,8 @@
 For each target of a finished run in the town: how many of the synthesised states, of as many real ones that the target ranks
 best, and of all held-out real ones show a person, a car or a red light, on the car's own path or anywhere, each share with
 its 95 % interval; and the mean share of every class.  For real states: how often the agent brakes although its path is empty
-and no light is red.  Draws the synthesised states, in the order they came, above the real ones.
+and no light is red, and how often what they show is still there in their reconstructions, since a state model that does not
+draw something cannot be asked for it.  Draws the synthesised states, in the order they came, above the real ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from benchmarks.figures import save_rows
 from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
 from weakspot.analysis.intervals import wilson
 from weakspot.cli import exit_code
-from weakspot.dataset import StateDataset
+from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.sensors import Camera
@@ -33,10 +34,13 @@ from weakspot.files import make_folder, write_json
 from weakspot.pipeline import real_answers, sharpness_for
 from weakspot.progress import say
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.model import load
 from weakspot.targets import resolve_target
 
 SHOWN = 8
 """States of each kind that are drawn."""
+RECONSTRUCTED = 2_000
+"""Held-out states, at most, whose reconstructions are looked at."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,24 @@ def braking(classes: np.ndarray, actions: np.ndarray, camera: Camera) -> dict[st
     }
 
 
+def kept(real: np.ndarray, rebuilt: np.ndarray, camera: Camera) -> dict[str, Any]:
+    """Of the pictures that show something, the share whose reconstructions do; None where no picture shows it."""
+    there, still = seen(real, camera).counts, seen(rebuilt, camera).counts
+    return {
+        name: wilson(int((there[name] & still[name]).sum()), int(there[name].sum())) if there[name].any() else None
+        for name in there
+    }
+
+
+@torch.inference_mode()
+def reconstructed(run: Path, dataset: StateDataset, chosen: np.ndarray, channels: tuple[str, ...]) -> np.ndarray:
+    """The classes (n, h, w) in the newest frames of the ``chosen`` states' reconstructions."""
+    model = load(run / "train" / "model.safetensors")
+    parts = np.array_split(chosen, max(1, len(chosen) // 32))
+    stacks = (as_stacks(model.reconstruct(as_state(dataset.stacks(part))), len(channels)) for part in parts)
+    return np.concatenate([classes_of(part, channels) for part in stacks])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run in a driving environment")
@@ -108,12 +130,14 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
     config = json.loads((run / "config.json").read_text())
     held = with_history(dataset, dataset.split(config["train"]["held_out"])[1])
     real = classes_of(dataset.newest(held)[:, None], channels)
+    some = np.random.default_rng(0).permutation(len(held))[:RECONSTRUCTED]
     answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, config["sharpness"])
     result: dict[str, Any] = {
         "environment": dataset.environment.id,
         "agent": dataset.agent.name,
         "held-out real states": told(real, camera),
         "brakes": braking(real, answers.scores.argmax(dim=1).numpy(), camera),
+        "kept by reconstructions": kept(real[some], reconstructed(run, dataset, held[some], channels), camera),
         "targets": {},
     }
     for name in config["targets"]:

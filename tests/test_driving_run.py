@@ -15,6 +15,7 @@ from weakspot.envs.base import Environment
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE, SemanticClass
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.environment import DriveEnvironment
+from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.artifacts import load_run
@@ -176,8 +177,18 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
     brakes = dataset.scores[held].argmax(axis=1) == list(ACTIONS).index("BRAKE")
     parts = [part for part in found["brakes"].values() if part]
     assert min(p[0] for p in parts) - 1e-9 <= brakes.mean() <= max(p[0] for p in parts) + 1e-9
+    assert found["kept by reconstructions"].keys() == driving_states.seen(newest, Camera(64, 64)).counts.keys()
     picture = cv2.imread(str(tmp_path / "states-action-brake.png"))
     assert picture is not None and picture.shape[1] == 8 * 66 * 3
+
+
+def test_reconstructions_keep_what_they_still_show():
+    real, rebuilt = np.zeros((2, 3, 64, 64), np.uint8)
+    real[:2, :4, :4], rebuilt[1, 8:12, 8:12] = SemanticClass.PEDESTRIAN, SemanticClass.PEDESTRIAN
+    rebuilt[2, :4, :4] = SemanticClass.PEDESTRIAN  # where there was nobody; that is not asked here
+    found = driving_states.kept(real, rebuilt, Camera(64, 64))
+    assert found["person anywhere"][0] == 0.5
+    assert found["red light"] is None
 
 
 def test_runs_elsewhere_are_refused(tmp_path, played):
