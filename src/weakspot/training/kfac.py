@@ -31,6 +31,9 @@ from weakspot.errors import ConfigError
 
 Layer = nn.Linear | nn.Conv2d
 
+STATES_AT_ONCE = 16
+"""States whose patches are laid out at a time: those of a whole batch are hundreds of MB."""
+
 
 @dataclass
 class Factors:
@@ -122,10 +125,9 @@ class KFAC(torch.optim.Optimizer):
                 known = self.factors[self.layers.index(layer)]
                 known.seen += 1
                 new = 1.0 - self.decay if known.seen > 1 else 1.0
-                a, places = _inputs(layer, given)
                 g = slope.permute(0, 2, 3, 1).flatten(0, 2) if slope.dim() == 4 else slope
-                known.inputs.lerp_(a.T @ a / len(given), new)
-                known.outputs.lerp_(g.T @ g / (len(given) * places), new)
+                known.inputs.lerp_(_products(layer, given) / len(given), new)
+                known.outputs.lerp_(g.T @ g / len(g), new)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -193,15 +195,22 @@ def _empty(layer: Layer) -> Factors:
     return Factors(weight.new_zeros(inputs, inputs), weight.new_zeros(len(weight), len(weight)))
 
 
-def _inputs(layer: Layer, given: Tensor) -> tuple[Tensor, int]:
-    """What the weights are multiplied with, (b places, in + 1), and how many places a state has."""
-    if isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        patches = F.unfold(given, layer.kernel_size, padding=layer.padding, stride=layer.stride)
-        a, places = patches.transpose(1, 2).flatten(0, 1), patches.shape[2]
-    else:
-        a, places = given, 1
-    return (a if layer.bias is None else F.pad(a, (0, 1), value=1.0)), places
+def _products(layer: Layer, given: Tensor) -> Tensor:
+    """a a^T of what the weights are multiplied with, summed over states and places, (in + 1, in + 1)."""
+    products = _empty(layer).inputs
+    weights = layer.weight[0].numel()
+    for states in given.split(STATES_AT_ONCE):
+        if isinstance(layer, nn.Conv2d):
+            assert not isinstance(layer.padding, str)
+            a = F.unfold(states, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+        else:
+            a = states.T[None]
+        products[:weights, :weights] += torch.bmm(a, a.mT).sum(dim=0)
+        if layer.bias is not None:
+            products[weights, :weights] += a.sum(dim=(0, 2))
+            products[weights, weights] += a.shape[0] * a.shape[2]
+    products[:weights, weights:] = products[weights:, :weights].T
+    return products
 
 
 def _slope(layer: Layer) -> Tensor:
