@@ -17,7 +17,7 @@ from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
 from weakspot.collect import CollectConfig, collect
 from weakspot.dataset import as_state
-from weakspot.envs.base import Environment
+from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment, Description, read_description
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
@@ -280,7 +280,8 @@ def test_objects_are_only_known_of_an_atari():
     """Whatever an environment is called."""
     frames = np.zeros((3, 20, 30, 3), np.uint8)
     for name in ("PongDuel-v0", "Seaquest-v9", "ALE/Qbert-v5"):
-        assert recalls(name, frames, frames, np.zeros((3, 0), np.uint8)) == {}
+        known = EnvironmentSpec(name, ("a", "b"), 1, 20, 30, 3, {})
+        assert recalls(known, frames, frames, np.zeros((3, 0), np.uint8)) == {}
 
 
 def test_a_run_from_one_command(tmp_path):

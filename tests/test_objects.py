@@ -5,6 +5,7 @@ import pytest
 
 from weakspot.analysis.objects import Windows, finder, object_recall, recalls
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.envs.base import EnvironmentSpec
 
 KINDS = {
     "seaquest": {"player", "enemies", "divers", "enemy shots", "own shot", "oxygen bar"},
@@ -13,8 +14,8 @@ KINDS = {
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))
-def played(request) -> tuple[str, str, np.ndarray, np.ndarray]:
-    """Name of the game, id, newest frames and memory of a random agent's play."""
+def played(request) -> tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]:
+    """Name of the game, what is known of it, newest frames and memory of a random agent's play."""
     environment = AtariEnvironment(AtariConfig(request.param))
     rng, frames, memory = np.random.default_rng(0), [], []
     step = environment.reset(1)
@@ -24,12 +25,12 @@ def played(request) -> tuple[str, str, np.ndarray, np.ndarray]:
         step = environment.step(int(rng.integers(len(environment.spec.action_names))))
         if step.terminated or step.truncated:
             step = environment.reset()
-    return request.param, environment.spec.id, np.stack(frames), np.stack(memory)
+    return request.param, environment.spec, np.stack(frames), np.stack(memory)
 
 
-def windows_of(played: tuple[str, str, np.ndarray, np.ndarray]) -> Windows:
+def windows_of(played: tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]) -> Windows:
     _, environment, frames, memory = played
-    find = finder(environment)
+    find = finder(environment.id)
     assert find is not None
     return find(frames, memory)
 
@@ -81,4 +82,5 @@ def test_an_object_that_is_moved_a_little_stands_and_far_away_does_not(played):
 def test_other_games_have_no_known_objects():
     assert finder("BreakoutNoFrameskip-v4") is None
     frames = np.zeros((2, 84, 84, 3), np.uint8)
-    assert recalls("BreakoutNoFrameskip-v4", frames, frames, np.zeros((2, 128), np.uint8)) == {}
+    breakout = AtariEnvironment(AtariConfig("breakout")).spec
+    assert recalls(breakout, frames, frames, np.zeros((2, 128), np.uint8)) == {}

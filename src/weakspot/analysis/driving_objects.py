@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from weakspot.analysis.class_objects import LEAST_PIXELS, has_classes
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.sensors import Camera
 from weakspot.errors import ConfigError
@@ -18,8 +19,6 @@ NEAREST, FARTHEST = 3.0, 25.0
 """Metres ahead of the camera; at 50 km/h brakes need 13."""
 HALF_WIDTH = 1.5
 """Metres to either side: the car and half a metre beyond; cars that are parked beside the lane are further away."""
-LEAST_PIXELS = 2
-"""Fewer pixels of a class are none: the edge of something, or a blur."""
 
 
 def path_ground(camera: Camera) -> np.ndarray:
@@ -40,7 +39,7 @@ def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
     Raises:
         ConfigError: they hold no classes.
     """
-    if not set(CLASS_NAMES) <= set(channels):
+    if not has_classes(channels):
         raise ConfigError(f"frames with the channels {', '.join(channels)}", expected="a channel for each semantic class")
     return stacks[:, -1][..., [channels.index(name) for name in CLASS_NAMES]].argmax(axis=-1)
 

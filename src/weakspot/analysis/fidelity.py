@@ -58,6 +58,6 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             agreed += int(same_action(again[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
             wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
-    found = recalls(dataset.environment.id, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
+    found = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
     return Fidelity(squared / n, agreed / n, wrong / n, found)

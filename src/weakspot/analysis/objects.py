@@ -1,8 +1,8 @@
 """Whether the objects of a game survive reconstruction, for games whose objects can be found in a real state.
 
-Where an object is in the real frame is read off the emulator's memory, or off the picture by its colour.  With m the
-median frame, s the real frame and r the reconstruction, an object in a window W of the frame *stands* where, for some
-shift d of at most two pixels,
+Where an object is in the real frame is read off the emulator's memory, or off the picture, by its colour or by its semantic
+class, in which case only the channel of that class is looked at. With m the median frame, s the real frame and r the
+reconstruction, an object in a window W of the frame *stands* where, for some shift d of at most two pixels,
 
     sum_W (r(. + d) - m(. + d)) (s - m)  >=  1/2 sum_W (s - m)^2
 
@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.lib.stride_tricks import sliding_window_view
 
-from weakspot.analysis import pong_objects, qbert_objects, seaquest_objects
+from weakspot.analysis import class_objects, pong_objects, qbert_objects, seaquest_objects
 from weakspot.analysis.ball import REACH, ball_recall, is_pong
 from weakspot.analysis.recall import Recall
 from weakspot.envs.atari import RAM
+from weakspot.envs.base import EnvironmentSpec
 from weakspot.games import is_game
 from weakspot.types import Frames
 
@@ -49,24 +50,36 @@ def finder(environment: str) -> Finder | None:
     return next((find for title, find in FINDERS.items() if is_game(environment, title)), None)
 
 
-def recalls(environment: str, real: Frames, reconstructed: Frames, ram: np.ndarray) -> dict[str, Recall]:
+def recalls(environment: EnvironmentSpec, real: Frames, reconstructed: Frames, ram: np.ndarray) -> dict[str, Recall]:
     """Recall of each kind of object that is known in an environment and visible in these frames.
 
     Args:
-        environment: its id.
-        real, reconstructed: newest colour frames (n, h, w, 3) of the same states.
-        ram: the emulator's memory at these states (n, 128); without it, or with another, no object is known.
+        environment: what is known of it.
+        real, reconstructed: newest frames (n, h, w, c) of the same states.
+        ram: the emulator's memory at these states (n, 128); without it, or with another, no object of a game is known.
     """
-    if ram.shape[1] != RAM:
+    channels = tuple(environment.preprocessing.get("channels", ()))
+    if class_objects.has_classes(channels):
+        found = _class_recalls(real, reconstructed, channels)
+    elif ram.shape[1] != RAM:
         found = {}
-    elif is_pong(environment):
+    elif is_pong(environment.id):
         found = {"ball": ball_recall(real, reconstructed, ram)}
-    elif (find := finder(environment)) is not None:
+    elif (find := finder(environment.id)) is not None:
         background = np.median(real, axis=0).astype(np.uint8)
         found = object_recall(real, reconstructed, background, find(real, ram))
     else:
         found = {}
     return {name: recall for name, recall in found.items() if len(recall.found)}
+
+
+def _class_recalls(real: Frames, reconstructed: Frames, channels: tuple[str, ...]) -> dict[str, Recall]:
+    found = {}
+    for name, kind in class_objects.KINDS.items():
+        plane = np.s_[..., [channels.index(kind.name.lower())]]
+        background = np.median(real[plane], axis=0).astype(np.uint8)
+        found |= object_recall(real[plane], reconstructed[plane], background, {name: class_objects.find(real[plane])})
+    return found
 
 
 def object_recall(
@@ -75,7 +88,7 @@ def object_recall(
     """Holds reconstructed newest frames against the real ones, kind by kind.
 
     Args:
-        real, reconstructed: newest colour frames (n, h, w, 3) of the same states.
+        real, reconstructed: newest frames (n, h, w, c) of the same states.
         background: the median frame.
         windows: where the objects are in ``real``.
     """
