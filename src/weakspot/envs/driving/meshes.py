@@ -140,9 +140,9 @@ def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndar
     corners[..., 2] = z
     return Mesh(
         corners.reshape(-1, 3, 3),
-        np.repeat(mesh.classes[None], n, axis=0).ravel(),
+        np.tile(mesh.classes, n),
         (mesh.shade * shade[:, None]).astype(np.float32).ravel(),
-        np.repeat(mesh.light[None], n, axis=0).ravel(),
+        np.tile(mesh.light, n),
     )
 
 

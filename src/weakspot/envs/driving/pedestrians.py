@@ -281,11 +281,11 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     if not len(turned):
         return people
     side, along, forward = people.side.copy(), people.along.copy(), people.forward.copy()
-    left, over = people.side[turned], people.along[turned] > high[turned]
-    along_x = left % 2 == 0
+    before, over = people.side[turned], people.along[turned] > high[turned]
+    along_x = before % 2 == 0
     side[turned] = np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0))
     low, high = _ends(town, people.block[turned], side[turned])
-    from_low = np.where(along_x, left == 0, left == 3)
+    from_low = np.where(along_x, before == 0, before == 3)
     along[turned], forward[turned] = np.where(from_low, low, high), np.where(from_low, 1.0, -1.0)
     return replace(people, side=side, along=along, forward=forward)
 

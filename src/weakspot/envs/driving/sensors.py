@@ -234,7 +234,7 @@ def _in_view(
     world: World,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of the upright cylinders at ``places`` the camera may see, and the part of the picture that each lies in:
-    top, bottom, left and right (n, 4), the ends not included, and perhaps beyond the picture's."""
+    top, bottom, left and right (n, 4), the ends not included; bottom and right may lie beyond the picture."""
     (middle_x, middle_y), heading = world.state.car.middle, world.state.car.direction
     x = places[:, 0] - (middle_x + camera.ahead * heading[0])
     y = places[:, 1] - (middle_y + camera.ahead * heading[1])
@@ -245,12 +245,12 @@ def _in_view(
     ahead, left, radius, height = ahead[chosen], left[chosen], radius[chosen], height[chosen]
     front, back = np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)
 
-    def span(middle: float, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def span(middle: float, low: np.ndarray | float, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pixels from one end to the other of what reaches from ``low`` to ``high``, in metres up or to the left."""
         first = middle - camera.focal * np.maximum(high / front, high / back)
         last = middle - camera.focal * np.minimum(low / front, low / back)
         return first - 1, last + 2
 
-    rows = span(camera.height / 2, np.full(len(chosen), -camera.up), height - camera.up)
+    rows = span(camera.height / 2, -camera.up, height - camera.up)
     columns = span(camera.width / 2, left - radius, left + radius)
     return chosen, np.maximum(np.array([*rows, *columns]).T, 0).astype(np.int64)

@@ -299,7 +299,8 @@ class World:
         moving, standing = _near(places, middle), _near(parked.centre, middle)
         places = np.concatenate([places[moving], parked.centre[standing]])
         headings = np.concatenate([headings[moving], parked.heading[standing]])
-        if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, np.tile(HALF, (len(places), 1))).any():
+        halves = np.broadcast_to(HALF, places.shape)
+        if len(places) and box_hits_boxes(middle, heading, HALF, places, headings, halves).any():
             return "car"
         if not self._on_road(middle + heading * HALF[0], 0.0) or not self._on_road(middle, 0.0):
             if box_hits_boxes(middle, heading, HALF, houses.centre, houses.heading, houses.half).any():
