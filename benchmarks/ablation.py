@@ -21,6 +21,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.arguments import at_least, for_trainings
 from benchmarks.prior import there_and_back
@@ -35,7 +36,7 @@ from weakspot.dataset import StateDataset
 from weakspot.files import make_folder, write_json
 from weakspot.pipeline import Subject, sharpness_for, subject
 from weakspot.run import digest
-from weakspot.state_model.batch import DataStatistics, with_history
+from weakspot.state_model.batch import Batch, DataStatistics, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
 from weakspot.state_model.flow import FlowPrior
 from weakspot.state_model.model import StateModel
@@ -65,6 +66,13 @@ class JointRecipe(FastRecipe):
         return FastNetwork(statistics.median.repeat(frames, 1, 1), 1, frames * config.code, config.width, precision)
 
 
+class EqualChannelsRecipe(FastRecipe):
+    """A squared error is worth the same in every channel, however little that varies."""
+
+    def weights(self, batch: Batch, statistics: DataStatistics) -> Tensor:
+        return super().weights(batch, replace(statistics, channel_weights=None))
+
+
 class SteadyRecipe(FastRecipe):
     """The learning rate stays where it is after the warm-up."""
 
@@ -86,6 +94,7 @@ VARIANTS: dict[str, Callable[[], Variant]] = {
     "fast": lambda: Variant(FULL),
     "without saliency": lambda: Variant(FULL.changed(saliency_share=0.0)),
     "without weight on what moves": lambda: Variant(FULL.changed(moving_share=0.0)),
+    "without weights of channels": lambda: Variant(EqualChannelsRecipe(FULL.config)),
     "without perception": lambda: Variant(FULL.changed(perception=0.0)),
     "without the KL": lambda: Variant(FULL.changed(prior=0.0)),
     "without taking frames apart": lambda: Variant(JointRecipe(FULL.config)),
@@ -150,7 +159,13 @@ def table(result: dict[str, list[dict[str, float]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for_trainings(parser, minutes=5.0)
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        default=[name for name in VARIANTS if name != "without weights of channels"],
+        choices=list(VARIANTS),
+        help="all by default, but for the weights of channels, which states in colour do not have",
+    )
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0, 1, 2])
     told = parser.parse_args()
     make_folder(told.folder)

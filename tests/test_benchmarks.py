@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,11 @@ def test_variants_leave_out_what_they_say(played, statistics):
     assert variants["without the KL"].config.prior == 0
     assert variants["without the flow"].flow is None and variants["fast"].flow is not None
     full, steady = variants["fast"], variants["without the cosine"]
+    weighed, some = replace(statistics, channel_weights=torch.tensor([1.0, 2.0, 4.0])), batch_of(played, 1)
+    alike = variants["without weights of channels"].weights(some, weighed)
+    torch.testing.assert_close(alike, full.weights(some, statistics))
+    times = full.weights(some, weighed) / alike
+    torch.testing.assert_close(times, torch.tensor([1.0, 2.0, 4.0]).repeat(4)[:, None, None].expand_as(times))
     assert steady.learning_rate(0.9, 10_000) == full.config.learning_rate > 5 * full.learning_rate(0.9, 10_000)
     dark = variants["without the median frame"].network(statistics, torch.float32)
     assert not bool(dark.decode(torch.randn(1, dark.latent)).any())

@@ -20,7 +20,7 @@ from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.artifacts import load_run
 from weakspot.report.images import in_colour
-from weakspot.state_model.batch import with_history
+from weakspot.state_model.batch import measure, with_history
 from weakspot.state_model.train import TrainConfig
 
 NAME = "weakspot/DriveSemantic64-v0"
@@ -137,6 +137,21 @@ def test_a_run_from_one_command(finished):
     page = (finished / "run" / "report.html").read_text()
     assert "BRAKE" in page and NAME in page
     assert 0 <= json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())["agreement"] <= 1
+
+
+def test_classes_weigh_by_how_much_they_vary_and_colours_alike(finished, played):
+    dataset = StateDataset.open(finished / "run" / "collect")
+    held = np.arange(len(dataset) // 2 * 2 - 1)  # an odd number has one median
+    statistics = measure(dataset, held, np.random.default_rng(0))
+    frames = dataset.newest(held) / 255
+    variance = np.square(frames - np.median(frames, axis=0)).mean(axis=(0, 1, 2))
+    expected = np.minimum(variance.mean() / np.maximum(variance, 1e-12), 100.0)
+    assert statistics.channel_weights is not None
+    np.testing.assert_allclose(statistics.channel_weights, expected, rtol=1e-4)
+    person, sky = CLASS_NAMES.index("pedestrian"), CLASS_NAMES.index("sky")
+    assert expected[person] > 5 * expected[sky]
+    of_pong, _, _ = played
+    assert measure(of_pong, np.arange(len(of_pong)), np.random.default_rng(0)).channel_weights is None
 
 
 def test_states_are_stored_as_classes_and_shown_in_colours(finished):

@@ -16,6 +16,8 @@ from weakspot.types import Latent, State
 
 LEAST_SPREAD = 0.01
 """Standard deviation of a continuous action, in units of its range, below which it counts as this."""
+MOST_WEIGHT = 100.0
+"""Of a channel's squared errors, however little it varies."""
 STATISTICS_FRAMES = 2_000
 """Frames the median is taken over; more change nothing that can be seen."""
 
@@ -34,11 +36,14 @@ class DataStatistics:
         answer_variance: the variance of everything the agent answered (n,); of one size within the scores, unless these
             are means, whose units differ.
         frames: k, the frames in a state.
+        channel_weights: what a squared error in each channel is worth (c,): the mean of the channels' variances over its
+            own, :data:`MOST_WEIGHT` at most; None where the channels are colours, whose unit is the same.
     """
 
     median: Float[Tensor, "c h w"]
     answer_variance: Float[Tensor, " n"]
     frames: int
+    channel_weights: Float[Tensor, " c"] | None = None
 
     @cached_property
     def background(self) -> Float[Tensor, "kc h w"]:
@@ -91,6 +96,7 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     chosen = np.sort(generator.choice(train, min(STATISTICS_FRAMES, len(train)), replace=False))
     frames = torch.from_numpy(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
+    weights = None if dataset.environment.channel_colours is None else _channel_weights(frames, median)
     answered = answers(dataset)[torch.from_numpy(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
@@ -99,4 +105,11 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     else:
         low, high = ends(dataset.agent.action_bounds, answer_variance)
         answer_variance[:actions] = answer_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
-    return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames)
+    return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames, weights)
+
+
+def _channel_weights(frames: UInt8[Tensor, "m c h w"], median: Float[Tensor, "c h w"]) -> Float[Tensor, " c"]:
+    """See :attr:`DataStatistics.channel_weights`; variances are those round the median frame."""
+    pairs = zip(frames.unbind(dim=1), median, strict=True)
+    variance = torch.stack([(shown.float() / 255 - usual).square().mean() for shown, usual in pairs])
+    return (variance.mean() / variance).nan_to_num(1.0, posinf=MOST_WEIGHT).clamp_max(MOST_WEIGHT)

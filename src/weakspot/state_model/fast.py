@@ -1,12 +1,13 @@
 """The recipe ``fast``, the default: what a machine without a GPU can train in minutes.
 
-    L(s) = sum_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
+    L(s) = sum_i C_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
            + lambda KL(f(s), N(0, I)),          W = (1 - rho - phi) + rho * saliency + phi * [ |s - m| > delta ] / share
 
 with tau the variance that a pixel's error is allowed, m the median frame, and *share* how much of the state differs from it
-by more than delta, but 5 % at least, so that this part weighs 20 phi at most.  Afterwards a flow is learned that carries
-N(0, I) to the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the
-flow's N(0, I) space.
+by more than delta, but 5 % at least, so that this part weighs 20 phi at most; C, where channels are no colours, is the mean
+of their variances over that of the pixel's channel, and 1 otherwise.  Afterwards a flow is learned that carries N(0, I) to
+the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's
+N(0, I) space.
 
 Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/state_model.md what each is worth:
 
@@ -17,7 +18,8 @@ Departures from the paper, each for a reason; docs/decisions/ has the measuremen
    weight is 1.
 3. The agent's saliency is a part of the weights instead of all of them, so that nothing is ignored altogether; and another
    part goes to what differs from the median frame, which is what moves.  Without it small, faint and thin things are learned
-   late: the ball of Pong, the enemies, divers and shots of Seaquest.
+   late: the ball of Pong, the enemies, divers and shots of Seaquest.  Channels that are no colours, such as semantic
+   classes, weigh by their own variance: people are a thousandth of the pixels of a town, and are not drawn without it.
 4. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
 5. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
    where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
@@ -269,7 +271,7 @@ class FastRecipe:
 
     splits_batches = True
     whitens = True
-    equation = "L = sum_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
+    equation = "L = sum_i C_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
     def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:
         self.config, self.flow = config, flow
@@ -308,10 +310,13 @@ class FastRecipe:
 
     @torch.no_grad()
     def weights(self, batch: Batch, statistics: DataStatistics) -> Tensor:
-        """W (b, kc, h, w), 1 on average, or less where little differs from the median frame."""
+        """C W (b, kc, h, w); W is 1 on average, or less where little differs from the median frame."""
         config = self.config
         attention = F.interpolate(decode_maps(batch.saliency), size=batch.state.shape[2:], mode="nearest")
         attention = (1.0 - config.saliency_share - config.moving_share) + config.saliency_share * attention
         moves = ((batch.state - statistics.background).abs_() > config.differs).to(attention.dtype)
         share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
-        return moves.mul_(config.moving_share / share).add_(attention)
+        weights = moves.mul_(config.moving_share / share).add_(attention)
+        if statistics.channel_weights is None:
+            return weights
+        return weights.mul_(statistics.channel_weights.repeat(statistics.frames)[:, None, None])

@@ -199,6 +199,7 @@ def train(
         statistics.median.to(device),
         statistics.answer_variance.to(device),
         statistics.frames,
+        None if statistics.channel_weights is None else statistics.channel_weights.to(device),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # layers draw their first weights from the global generator
