@@ -13,6 +13,7 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 from stable_baselines3 import A2C
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from weakspot.errors import ConfigError
 from weakspot.training.acktr import ACKTR
 from weakspot.training.kfac import KFAC
 
@@ -80,6 +81,23 @@ def test_a_step_changes_the_policy_by_no_more_than_its_bound():
     after = model.policy.get_distribution(torch.eye(4)).distribution.logits.detach()
     kl = (before.exp() * (before - after)).sum(dim=1).mean()
     assert 1e-5 < kl < 2e-3, float(kl)
+
+
+def test_the_fisher_matrix_is_found_from_as_many_states_as_are_said(monkeypatch):
+    seen = []
+    observe = KFAC.observe
+
+    def counted(self, passed, log_likelihood):
+        seen.append([len(log_likelihood), *(len(given) for _, given, _ in passed)])
+        observe(self, passed, log_likelihood)
+
+    monkeypatch.setattr(KFAC, "observe", counted)
+    for states in (5, 1000):
+        made(ACKTR, fisher_states=states).learn(64)
+    few, all_of_them = (set(counts) for counts in seen)
+    assert few == {5} and all_of_them == {64}
+    with pytest.raises(ConfigError, match="fisher_states"):
+        made(ACKTR, fisher_states=0)
 
 
 def test_the_same_seed_gives_the_same_bits():

@@ -159,6 +159,17 @@ def test_a_small_step_is_not_made_longer():
     torch.testing.assert_close(moved[1], torch.tensor([0.1125, 0.1125]), msg="half of it, and half of what was gone")
 
 
+def test_where_nothing_was_seen_to_matter_the_damping_bounds_the_step():
+    """Without that, one batch whose states all leave a direction out lets the next one go any distance along it."""
+    network = nn.Linear(2, 2, bias=False)
+    optimizer = KFAC(network, learning_rate=1e6, kl=1e-3, damping=0.05, momentum=0.0)
+    every_answer(network, torch.tensor([[1.0, 0.0]]), optimizer)
+    before = network.weight.detach().clone()
+    network.weight.grad = torch.tensor([[0.0, 30.0], [0.0, 40.0]])  # by the input that was 0
+    optimizer.step()
+    torch.testing.assert_close(0.05 * (before - network.weight).square().sum() / 2, torch.tensor(1e-3))
+
+
 def trained(network: nn.Module, optimizer: KFAC, steps: range) -> None:
     for number in steps:
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(number))

@@ -27,11 +27,13 @@ class ACKTR(A2C):
     Args:
         policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
         learning_rate: the most that the natural gradient is multiplied with, or a schedule of it.
+        fisher_states: states of each batch that the Fisher matrix is found from, drawn at random; all of them if there are
+            fewer.
         kfac: further arguments of :class:`~weakspot.training.kfac.KFAC`, such as ``kl``.
         settings: further arguments of A2C, those of its own optimiser aside.
 
     Raises:
-        ConfigError: one of these is given.
+        ConfigError: a setting of A2C's own optimiser is given, or no states are left for the Fisher matrix.
     """
 
     def __init__(
@@ -40,11 +42,15 @@ class ACKTR(A2C):
         env: Any,
         *,
         learning_rate: Any = 0.25,
+        fisher_states: int = 32,
         kfac: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         if unused := sorted({"max_grad_norm", "use_rms_prop", "rms_prop_eps"} & settings.keys()):
             raise ConfigError(f"ACKTR with {', '.join(unused)}", expected="kfac with kl, which bounds its steps")
+        if fisher_states < 1:
+            raise ConfigError(f"fisher_states is {fisher_states}", expected="a whole number from 1 up")
+        self._fisher_states = fisher_states
         self._kfac = kfac or {}
         super().__init__(policy, env, learning_rate=learning_rate, **settings)
 
@@ -62,10 +68,10 @@ class ACKTR(A2C):
         actions = played.actions
         if isinstance(self.action_space, spaces.Discrete):
             actions = actions.long().flatten()
-        with optimizer.watching() as passed:
-            values, log_likelihood, entropy = self.policy.evaluate_actions(played.observations, actions)
+        some = slice(self._fisher_states)  # the buffer is shuffled
+        self._observe(optimizer, played.observations[some], actions[some])
+        values, log_likelihood, entropy = self.policy.evaluate_actions(played.observations, actions)
         values = values.flatten()
-        optimizer.observe(passed, log_likelihood + self._drawn_return(values))
         advantages = played.advantages
         if self.normalize_advantage:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
@@ -80,6 +86,13 @@ class ACKTR(A2C):
         self.logger.record("train/policy_loss", policy_loss.item())
         self.logger.record("train/value_loss", value_loss.item())
         self.logger.record("train/entropy", spread.item())
+
+    def _observe(self, optimizer: KFAC, observations: Tensor, actions: Tensor) -> None:
+        """Takes states into the Fisher matrix, each with a sample of what the network predicts there: the action that it
+        played, and a return."""
+        with optimizer.watching() as passed:
+            values, log_likelihood, _ = self.policy.evaluate_actions(observations, actions)
+        optimizer.observe(passed, log_likelihood + self._drawn_return(values.flatten()))
 
     def _drawn_return(self, values: Tensor) -> Tensor:
         """log N(v; V, 1) of a return v that is drawn from it, up to a constant (b,)."""

@@ -42,7 +42,7 @@ def build_a2c(config: A2CConfig) -> A2C:
 def build_acktr(config: ACKTRConfig) -> ACKTR:
     """ACKTR by ``config`` on fresh environments, untrained."""
     kfac = {"kl": config.kl, "damping": config.damping, "inverse_every": config.inverse_every}
-    return ACKTR(**_settings(config), kfac=kfac)
+    return ACKTR(**_settings(config), fisher_states=config.fisher_states, kfac=kfac)
 
 
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:

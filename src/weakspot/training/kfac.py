@@ -8,9 +8,10 @@ matrix of its weights is taken to be
 
 both as running averages, and the gradient D of the loss, as a matrix (out, in + 1), becomes the step
 
-    delta = (A (x) G + damping I)^-1 D,    theta <- theta - eta delta,    eta = min(eta_max, sqrt(2 KL / delta^T F delta)).
+    delta = (A (x) G + damping I)^-1 D,    theta <- theta - eta delta,    eta = min(eta_max, sqrt(2 KL / delta^T D)).
 
-delta^T F delta is summed over the layers.  The network's predictions then move by KL at most, as far as they are quadratic
+delta^T D = delta^T (F + damping I) delta is summed over the layers: what was not seen yet to change the predictions counts
+with the damping, since it may.  The network's predictions then move by KL at most, as far as they are quadratic
 in the weights and no two layers move them alike; n layers that all do can move them n times as far.  Of a convolution, a are
 the patches that the kernel sees: A is summed over places, and G is their mean (KFC).  The inverse goes through the
 eigenvectors of A and G, which are found anew every few steps.
@@ -69,7 +70,7 @@ class KFAC(torch.optim.Optimizer):
         network: nn.Module,
         *,
         learning_rate: float = 0.25,
-        kl: float = 1e-3,
+        kl: float = 4e-3,
         damping: float = 1e-2,
         decay: float = 0.99,
         momentum: float = 0.9,
@@ -146,7 +147,8 @@ class KFAC(torch.optim.Optimizer):
         for layer, known in zip(self.layers, self.factors, strict=True):
             (inputs, q_inputs), (outputs, q_outputs) = known.eigen
             curvature = outputs[:, None] * inputs
-            turned = q_outputs.T @ _slope(layer) @ q_inputs / (curvature + self.damping)
+            curvature = curvature + self.damping
+            turned = q_outputs.T @ _slope(layer) @ q_inputs / curvature
             length = length.to(turned.device) + (curvature * turned.square()).sum()
             steps.append(q_outputs @ turned @ q_inputs.T)
         eta = min(rate, float((2.0 * self.kl / length.clamp_min(1e-30)).sqrt()))
