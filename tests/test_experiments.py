@@ -19,6 +19,7 @@ from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
 from weakspot.cli import main
 from weakspot.errors import ConfigError
 from weakspot.training.arenas import arena_of
+from weakspot.training.config import ACKTRConfig
 
 torch.set_num_threads(1)
 
@@ -36,7 +37,7 @@ def test_learning_curves_of_two_algorithms_with_the_same_seeds(tmp_path, monkeyp
     run(learning, monkeypatch, *command)
     told = json.loads((tmp_path / "out" / "learning-ms_pacman.json").read_text())
     assert set(told["curves"]) == {"a2c", "acktr"} and told["seeds"] == [3]
-    assert "seed" not in told["settings"]["acktr"] and told["settings"]["acktr"]["kl"] == 1e-3
+    assert "seed" not in told["settings"]["acktr"] and told["settings"]["acktr"]["kl"] == ACKTRConfig().kl
     for points in (told["curves"]["a2c"][0], told["curves"]["acktr"][0]):
         assert [p["step"] for p in points] == sorted({p["step"] for p in points}) and points[-1]["step"] >= 640
     assert image.imread(tmp_path / "out" / "learning-ms_pacman.png").std() > 0.01
