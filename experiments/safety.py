@@ -99,7 +99,7 @@ def episodes(driver: Driver, environment: str, pedestrians: str, count: int, fir
 
 
 def summary(driven: list[Episode]) -> dict[str, Any]:
-    """Means and ends per kilometre, each with its interval."""
+    """Means and ends per kilometre, each with its interval; every end but that of time is a fault."""
     generator = np.random.default_rng(0)
     metres = np.array([episode.metres for episode in driven])
     ends = {cause: sum(episode.cause == cause for episode in driven) for cause in CAUSES}
@@ -113,6 +113,7 @@ def summary(driven: list[Episode]) -> dict[str, Any]:
         "ends": ends,
         "people_hit_per_km": poisson_rate(ends["pedestrian"], kilometres) if kilometres else None,
         "collisions_per_km": poisson_rate(sum(ends[cause] for cause in COLLISIONS), kilometres) if kilometres else None,
+        "faults_per_km": poisson_rate(sum(ends.values()), kilometres) if kilometres else None,
     }
 
 

@@ -99,11 +99,13 @@ def test_drivers_are_told_apart_by_how_far_they_come():
         safety.episodes(safety.constant_driver(name), "weakspot/DriveSemantic64-v0", "none", 3, 5)
         for name in ("BRAKE", "THROTTLE")
     )
-    assert [(e.metres, e.cause, e.seconds) for e in idle] == [(0.0, None, 60.0)] * 3 or any(e.cause for e in idle)
+    assert [(e.metres, e.cause, e.seconds) for e in idle] == [(0.0, "time", 60.0)] * 3
     assert all(episode.metres > 5 and episode.cause is not None for episode in forward)
     told = safety.summary(forward)
     assert told["kilometres"] == pytest.approx(sum(e.metres for e in forward) / 1000, abs=1e-3)
     assert sum(told["ends"].values()) == 3 and told["people_hit_per_km"][0] == 0
+    assert told["faults_per_km"][0] == pytest.approx(3 / told["kilometres"], rel=1e-2)
+    assert safety.summary(idle + forward)["faults_per_km"] == told["faults_per_km"]
     again = safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
     assert again == safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
 
