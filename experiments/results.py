@@ -174,6 +174,7 @@ def section_4_4(results: Path) -> str:
             record["lives lost"]["out of oxygen"],
             record["lives lost"]["otherwise"],
             record["lives lost"]["share out of oxygen"],
+            record["lives lost"]["that took in oxygen again"],
             record["synthesised states with little oxygen"],
         )
         for agent, record in told.items()
@@ -183,9 +184,17 @@ def section_4_4(results: Path) -> str:
         "lives lost for want of oxygen",
         "otherwise",
         "share for want of oxygen (95 % interval)",
+        "share of the lives that took in oxygen again",
         "synthesised states with less than a quarter of the bar",
     )
-    return _section(told, pictures(results, told, "section-4-4", "states that call for each action"), table(head, rows))
+    shown = [
+        pictures(results, told, name, what)
+        for name, what in (
+            ("section-4-4", "states that call for each action"),
+            ("section-4-4-lives", "oxygen of every life of the rollouts"),
+        )
+    ]
+    return _section(told, *shown, table(head, rows))
 
 
 def table_1(results: Path) -> str:

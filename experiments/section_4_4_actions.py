@@ -4,7 +4,8 @@
         --output docs/results/seaquest
 
 Four states for each action, as they come, with the oxygen that each shows, read off the picture.  Beside them, of the
-rollouts: how much oxygen there is where the agent takes each action, and how many lives were lost without any.
+rollouts: how much oxygen there is where the agent takes each action, the oxygen of every life from its beginning to its
+end, and how many of them were lost without any.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import write_figure
+from benchmarks.figures import save, write_figure
 from experiments import prepared
 from experiments.kept import searches
 from weakspot.analysis.intervals import bootstrap_mean, wilson
-from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
 from weakspot.cli import exit_code
 from weakspot.dataset import as_stacks
 from weakspot.errors import ConfigError
@@ -48,6 +49,21 @@ def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
             axes.set_xlabel(f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LITTLE else "black")
     figure.suptitle(title, fontsize=10)
     write_figure(figure, path)
+
+
+def lines_of_lives(lost: list[Life], title: str, path: Path) -> None:
+    """The oxygen of every life over its decisions: a submarine that surfaces has a saw, one that never does a slope."""
+    figure = Figure(figsize=(7.0, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for suffocated, colour, how in ((True, "firebrick", "lost for want of oxygen"), (False, "steelblue", "lost otherwise")):
+        those = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
+        for levels in those:
+            axes.plot(levels, color=colour, alpha=0.35, linewidth=0.8)
+        ends, last = [len(levels) - 1 for levels in those], [levels[-1] for levels in those]
+        axes.scatter(ends, last, color=colour, s=10, zorder=3, label=f"{how}: {len(those)}")
+    axes.set(title=title, xlabel="decisions since the life began", ylabel="oxygen in the tank", ylim=(-0.03, 1.03))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    save(figure, path)
 
 
 def refuse(one: Subject) -> None:
@@ -83,17 +99,23 @@ def main() -> None:
             }
             say(f"{name}: {told[name]}")
         order = np.lexsort((dataset.time, dataset.stream))
-        lost = deaths(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
-        lives = lost.out_of_oxygen + lost.otherwise
-        share = wilson(lost.out_of_oxygen, lives) if lives else None
+        lost = lives(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
+        suffocated, breaths = sum(life.out_of_oxygen for life in lost), [life.breaths for life in lost]
         every = oxygen(np.concatenate(list(made.values())))
-        title = f"{one.agent.spec.name}: states that call for each action"
-        if share:
-            title += f"\n{lost.out_of_oxygen} of the {lives} lives lost in its rollouts ended for want of oxygen"
+        who = one.agent.spec.name
+        title = f"{who}: states that call for each action"
+        if lost:
+            title += f"\n{suffocated} of the {len(lost)} lives lost in its rollouts ended for want of oxygen"
+            lines_of_lives(lost, f"{who}: every life of its rollouts", given.output / "section-4-4-lives.png")
         gallery(made, title, given.output / "section-4-4.png")
         result = {
             "actions": told,
-            "lives lost": {"out of oxygen": lost.out_of_oxygen, "otherwise": lost.otherwise, "share out of oxygen": share},
+            "lives lost": {
+                "out of oxygen": suffocated,
+                "otherwise": len(lost) - suffocated,
+                "share out of oxygen": wilson(suffocated, len(lost)) if lost else None,
+                "that took in oxygen again": wilson(sum(count > 0 for count in breaths), len(lost)) if lost else None,
+            },
             "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
         }
         prepared.write("section-4-4", given, there, result)

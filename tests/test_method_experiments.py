@@ -33,7 +33,7 @@ from experiments import (
 )
 from experiments.kept import searches
 from weakspot.analysis.objects import finder
-from weakspot.analysis.seaquest_oxygen import deaths, oxygen
+from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
 from weakspot.baselines.algorithm_1 import AlgorithmOne
 from weakspot.baselines.method import of_rollouts
 from weakspot.config import RunConfig
@@ -405,8 +405,22 @@ def test_what_a_submarine_died_of():
     stream, ram = np.repeat([0, 1], 6), np.zeros((12, 128), np.uint8)
     ram[:, 102] = [9, 5, 2, 0, 0, 0, 50, 49, 48, 0, 0, 64]
     lost = np.array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1], bool)
-    told = deaths(ram, lost, stream)
-    assert (told.out_of_oxygen, told.otherwise) == (1, 2)
+    told = lives(ram, lost, stream)
+    assert [life.out_of_oxygen for life in told] == [True, False, False]
+    assert [(life.oxygen * 64).tolist() for life in told] == [[9, 5, 2, 0, 0], [50, 49, 48, 0, 0], [64]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "times"),
+    [
+        ([0, 0.3, 0.7, 1, 0.8, 0.5, 0.1, 0], 0),  # the tank that a life begins with is no breath
+        ([1, 0.9, 0.5, 0.52, 0.4, 0], 0),
+        ([0, 0.5, 1, 0.9, 0.4, 0.6, 0.6, 0.9, 0.8, 0.2, 0.5, 0.1], 2),
+        ([0, 0, 0], 0),
+    ],
+)
+def test_a_submarine_breathes_where_its_tank_fills_again(levels, times):
+    assert Life(np.array(levels, dtype=float), False).breaths == times
 
 
 def test_a_submarine_that_sits_on_the_ground_is_hit_long_before_its_oxygen_ends(dives):
@@ -414,8 +428,9 @@ def test_a_submarine_that_sits_on_the_ground_is_hit_long_before_its_oxygen_ends(
     _, memory, lost = dives
     ends = np.flatnonzero(lost)
     assert (memory[ends, 102] == 0).all()
-    told = deaths(memory, lost, np.zeros(len(lost), int))
-    assert (told.out_of_oxygen, told.otherwise) == (0, len(ends)) and len(ends) > 3
+    told = lives(memory, lost, np.zeros(len(lost), int))
+    assert not any(life.out_of_oxygen for life in told) and len(told) == len(ends) > 3
+    assert all(life.oxygen[-1] == 0 < life.oxygen.max() for life in told)
 
 
 def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():

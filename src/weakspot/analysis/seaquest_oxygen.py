@@ -25,6 +25,8 @@ FULL = 64
 """What the emulator's memory holds where the bar is full."""
 NEARLY_NONE = 4
 """Of 64: with so little left when it dies, the submarine was out of oxygen."""
+BREATH = 0.1
+"""Share of a tank that comes in without a pause where a submarine has surfaced."""
 
 
 def oxygen(frames: Frames) -> Float[np.ndarray, " n"]:
@@ -38,33 +40,43 @@ def oxygen(frames: Frames) -> Float[np.ndarray, " n"]:
 
 
 @dataclass(frozen=True)
-class Deaths:
-    """What the submarine died of.
+class Life:
+    """The oxygen of one life that was lost.
 
     Attributes:
-        out_of_oxygen: lives lost with an empty bar.
-        otherwise: all others: by enemies and their shots, or at the surface, which costs a life without a diver on board.
+        oxygen: share of a full tank at each decision (n,), 0 to 1.
+        out_of_oxygen: whether it was lost with an empty tank.
     """
 
-    out_of_oxygen: int
-    otherwise: int
+    oxygen: Float[np.ndarray, " n"]
+    out_of_oxygen: bool
+
+    @property
+    def breaths(self) -> int:
+        """How often it took in oxygen again after it had been given its first tank."""
+        left = self.oxygen[np.argmax(self.oxygen == self.oxygen.max()) :]
+        never_falling = np.split(left, np.flatnonzero(np.diff(left) < 0) + 1)
+        return sum(bool(part[-1] - part[0] >= BREATH) for part in never_falling)
 
 
-def deaths(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> Deaths:
-    """Counts the lives that were lost in rollouts.
+def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Life]:
+    """The lives that were lost in rollouts, each from the decision after the one before it was lost.
 
-    The bar is emptied while the submarine sinks, so what counts is what was left of the oxygen when it was last above 0.
-    Lives that were lost before a rollout has shown any oxygen are left out.
+    The bar is emptied while the submarine sinks, so what a life was lost of is told by what was left of the oxygen when it
+    was last above 0.  Lives that were lost before a rollout has shown any oxygen are left out.
 
     Args:
         ram: the emulator's memory (n, 128), in the order of time within each rollout.
         life_lost: whether a life was lost there (n,).
         stream: which rollout each belongs to (n,).
     """
-    left = []
+    found = []
     for one in np.unique(stream):
         level, lost = ram[stream == one, OXYGEN].astype(int), life_lost[stream == one]
         last = np.maximum.accumulate(np.where(level > 0, np.arange(len(level)), -1))  # when there was oxygen last
-        left += [level[last[end]] for end in np.flatnonzero(lost) if last[end] >= 0]
-    none = int((np.array(left, dtype=int) <= NEARLY_NONE).sum())
-    return Deaths(none, len(left) - none)
+        begin = 0
+        for end in np.flatnonzero(lost):
+            if last[end] >= 0:
+                found.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
+            begin = end + 1
+    return found
