@@ -18,21 +18,29 @@ matplotlib.use("Agg")
 
 
 def sheet(states: State, path: Path, columns: int = 6) -> None:
-    """Oldest and newest frame of the first 24 states, side by side, at twice their size."""
-    stacks = as_stacks(states[:24])
-    pairs = [np.concatenate([stack[0], stack[-1]], axis=1) for stack in stacks]
-    save_rows([pairs[i : i + columns] for i in range(0, len(pairs), columns)], path)
+    """Oldest and newest frame of the first 24 states, side by side, each pair framed, at twice their size."""
+    pairs = [np.concatenate([stack[0], stack[-1]], axis=1) for stack in as_stacks(states[:24])]
+    framed = [np.pad(pair, ((1, 1), (1, 1), (0, 0)), constant_values=255) for pair in pairs]
+    framed += [np.full_like(framed[0], 255)] * (-len(framed) % columns)
+    lines = [np.concatenate(framed[i : i + columns], axis=1) for i in range(0, len(framed), columns)]
+    save_picture(np.concatenate(lines, axis=0).repeat(2, axis=0).repeat(2, axis=1), path)
 
 
-def save_rows(rows: Sequence[Sequence[np.ndarray] | np.ndarray], path: Path, times: int = 2, columns: int = 0) -> None:
-    """Writes rows of pictures (h, w, 3) of one size as one, each framed, and every pixel as ``times`` by ``times`` of them;
-    it is at least ``columns`` pictures wide, and shorter rows end in white."""
-    lines, wide = [], max(columns, *(len(pictures) for pictures in rows))
-    for pictures in rows:
-        framed = [np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=255) for picture in pictures]
-        blank = np.full_like(framed[0], 255)
-        lines.append(np.concatenate(framed + [blank] * (wide - len(framed)), axis=1))
-    save_picture(np.concatenate(lines, axis=0).repeat(times, axis=0).repeat(times, axis=1), path)
+def save_labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path, title: str = "") -> None:
+    """Writes rows of pictures (n, h, w, 3), each row with its name in front; shorter ones end in white."""
+    wide = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(1.3 * wide + 1.6, 1.36 * len(rows) + (0.4 if title else 0.1)), layout="constrained")
+    for line, (name, pictures) in zip(figure.subplots(len(rows), wide, squeeze=False), rows, strict=True):
+        for place, picture in zip(line, pictures, strict=False):
+            place.imshow(picture, interpolation="nearest")
+        for place in line[len(pictures) :]:
+            place.spines[:].set_visible(False)
+        for place in line:
+            place.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.figures import save_rows
+from benchmarks.figures import save_labelled
 from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
 from weakspot.analysis.intervals import wilson
 from weakspot.cli import exit_code
@@ -146,9 +146,9 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
             made = classes_of(arrays["states"], channels)
         best = real[torch.argsort(target(answers))[: len(made)].numpy()]
         result["targets"][name] = {"synthesised": told(made, camera), "best real": told(best, camera)}
-        rows = [part for part in (made, made[SHOWN:], best, best[SHOWN:]) if len(part)]
-        pictures = [colours(part[:SHOWN]) for part in rows]
-        save_rows(pictures, output / f"states-{target.slug}.png", times=3, columns=SHOWN)
+        kinds = (("synthesised", made), ("", made[SHOWN:]), ("best real", best), ("", best[SHOWN:]))
+        rows = [(kind, colours(part[:SHOWN])) for kind, part in kinds if len(part)]
+        save_labelled(rows, output / f"states-{target.slug}.png", f"{dataset.agent.name}, {target.name}")
     return result
 
 

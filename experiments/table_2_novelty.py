@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
-from benchmarks.figures import save, save_rows
+from benchmarks.figures import save, save_labelled
 from experiments import prepared
 from experiments.kept import searches
 from experiments.measures import measured, yard
@@ -30,6 +30,7 @@ from weakspot.cli import exit_code
 from weakspot.pipeline import real_answers
 from weakspot.progress import say
 from weakspot.targets import usual_targets
+from weakspot.types import Frames
 
 PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
 """Shares of states that differ in more than so many percent of their pixels; table 2."""
@@ -63,7 +64,7 @@ def main() -> None:
     each = -(-given.extra.states // len(names))
     known, told, differing = yard(there, each), {}, []
     answers = real_answers(there.dataset, there.trained)
-    pictures = []  # for each target the synthesised states, the closest training states, and those it likes as much
+    pictures: list[tuple[str, Frames]] = []
     with prepared.on_all_cores(), searches("table-2", given, there, sources) as find:
         for name in names:
             target = there.target(name)
@@ -72,12 +73,11 @@ def main() -> None:
             differing.append(near.differing_share)
             values = target(answers).numpy()
             alike = there.trained[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
-            rows = [
-                there.pictures(found.state[:SHOWN]),
-                there.shown(near.stacks[:SHOWN]),
-                there.shown(there.dataset.stacks(alike)),
+            pictures += [
+                (f"{target.name}\nsynthesised", there.pictures(found.state[:SHOWN])),
+                ("closest\ntraining state", there.shown(near.stacks[:SHOWN])),
+                (f"closest in {target.name}", there.shown(there.dataset.stacks(alike))),
             ]
-            pictures += rows
             told[name] = line | {"differing": shares(near.differing_share)}
             say(f"{name}: {told[name]}")
         chosen = np.random.default_rng(given.seed).permutation(there.held)[: len(names) * each]
@@ -92,7 +92,7 @@ def main() -> None:
             "nearest neighbours": {"of": len(chosen), "among": len(there.trained), "seconds": round(seconds, 1)},
         }
         histogram({"synthesised": every, "held-out real states": real.differing_share}, given.output / "figure-7.png")
-        save_rows(pictures, given.output / "table-2.png")
+        save_labelled(pictures, given.output / "table-2.png", there.subject.agent.spec.name)
         prepared.write("table-2", given, there, result)
 
 
