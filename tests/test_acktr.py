@@ -40,6 +40,14 @@ class Matching(gymnasium.Env):
         return self._lit(), reward, self.time >= 8, False, {}
 
 
+class NothingPaid(Matching):
+    """The same without pay."""
+
+    def step(self, action):
+        observation, _, *rest = super().step(action)
+        return observation, 0.0, *rest
+
+
 def made(kind: type[A2C], **settings) -> A2C:
     return kind("MlpPolicy", DummyVecEnv([Matching] * 16), n_steps=4, gamma=0.0, seed=0, **settings)
 
@@ -62,6 +70,19 @@ def test_it_learns_what_is_paid_for_and_sooner_than_a2c():
     model.learn(64 * 40, reset_num_timesteps=False)
     values = model.policy.predict_values(torch.eye(4)).detach().flatten().tolist()
     assert values == pytest.approx([right(model)] * 4, abs=0.2)
+
+
+def test_entropy_is_worth_what_is_said():
+    """All that is paid here is the entropy: a policy that prefers an action forgets it, and learns it where that costs."""
+    spreads = []
+    for worth in (1.0, -1.0):
+        model = made(ACKTR, ent_coef=worth)
+        with torch.no_grad():
+            model.policy.action_net.bias.copy_(torch.tensor([1.5, 0.0, 0.0, 0.0]))
+        model.env.envs = [NothingPaid() for _ in model.env.envs]
+        model.learn(64 * 20)
+        spreads.append(float(model.policy.get_distribution(torch.eye(4)).entropy().mean()))
+    assert spreads[0] > 1.3 > 0.9 > spreads[1], spreads
 
 
 def test_a_step_changes_the_policy_by_no_more_than_its_bound():

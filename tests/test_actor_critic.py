@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +110,31 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(which, tmp_path):
         assert torch.equal(tensor, final["policy"][name]), name
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps)) and steps[0] == stored["steps"]
+
+
+START = """
+import json, sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from weakspot.training.algorithms import ALGORITHMS
+from weakspot.training.train import learn
+learn(ALGORITHMS[sys.argv[1]].config(**json.loads(sys.argv[2])), Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("which", list(TINY))
+def test_a_killed_training_goes_on(which, tmp_path):
+    config = replace(TINY[which], steps=384)
+    process = subprocess.Popen([sys.executable, "-c", START, which, json.dumps(asdict(config)), str(tmp_path)])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    said: list[str] = []
+    learn(config, tmp_path, said.append)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert said[0].startswith("going on from") and steps == sorted(set(steps)) and steps[-1] >= 384 > steps[0]
 
 
 def seeds_of_games(folder: Path, config: TrainingConfig, monkeypatch) -> set[int]:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, TrainingError
 
 pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
 
+from weakspot.training import kfac
 from weakspot.training.kfac import KFAC
 
 torch.set_num_threads(1)
@@ -143,6 +144,54 @@ def test_predictions_move_by_the_bound_and_by_that_of_each_layer_at_most(bound, 
     after = network(x).log_softmax(dim=1)
     kl = (before.exp() * (before - after)).sum(dim=1).mean().item()
     assert 0.8 * bound < kl < 1.2 * (len(widths) - 1) * bound, kl / bound
+
+
+@pytest.mark.parametrize("places", [1, 16, 64])
+def test_a_convolution_moves_predictions_by_its_bound_times_the_places_that_are_alike(places):
+    """Inputs alike everywhere, averaged over places: each place's gradient is the same, which KFC takes to be chance."""
+    torch.manual_seed(5)
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, dtype=torch.float64), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    side = round(places**0.5)
+    x = doubles(256, 3)[:, :, None, None].expand(256, 3, side, side).contiguous()
+    optimizer = KFAC(network, learning_rate=1e6, kl=1e-4, damping=1e-9, momentum=0.0)
+    every_answer(network, x, optimizer)
+    before = network(x).log_softmax(dim=1)
+    (before[:, 0].mean() * 100.0).backward()
+    optimizer.step()
+    after = network(x).log_softmax(dim=1)
+    kl = (before.exp() * (before - after)).sum(dim=1).mean().item()
+    assert 0.8 * places < kl / 1e-4 < 1.3 * places, kl / 1e-4
+
+
+def test_factors_are_running_averages_and_inverses_are_found_every_few_steps(monkeypatch):
+    found = []
+    eigen = kfac._eigen
+    monkeypatch.setattr(kfac, "_eigen", lambda factor: found.append(1) or eigen(factor))
+    network = nn.Linear(1, 2, bias=False)
+    optimizer = KFAC(network, decay=0.9, inverse_every=3)
+    counts = []
+    for value in (1.0, 2.0, 3.0, 4.0, 5.0):
+        every_answer(network, torch.full((4, 1), value), optimizer)
+        network.zero_grad()
+        (-network(torch.ones(1, 1)).log_softmax(dim=1)[0, 0]).backward()
+        optimizer.step()
+        counts.append(len(found) // 2)  # one layer with two factors
+    assert counts == [1, 1, 1, 2, 2]
+    average = 1.0
+    for value in (2.0, 3.0, 4.0, 5.0):
+        average = 0.9 * average + 0.1 * value**2
+    assert optimizer.factors[0].inputs.item() == pytest.approx(average)
+
+
+def test_a_step_that_is_not_finite_is_an_error_and_changes_nothing():
+    network = nn.Linear(2, 2)
+    optimizer = KFAC(network)
+    every_answer(network, torch.ones(1, 2), optimizer)
+    before = vectors(network)
+    network.weight.grad, network.bias.grad = torch.full((2, 2), float("nan")), torch.zeros(2)
+    with pytest.raises(TrainingError, match="no finite length"):
+        optimizer.step()
+    assert torch.equal(vectors(network), before)
 
 
 def test_a_small_step_is_not_made_longer():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,14 +21,16 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
+from weakspot import progress
 from weakspot.agents import card as cards
 from weakspot.agents.dueling import DuelingNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
 from weakspot.training.arenas import arena_of
+from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent
-from weakspot.training.config import DoubleDQNConfig, command_of
+from weakspot.training.config import HIGHEST_SEED, DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
     HELD_EXPONENT,
     HELD_MOST,
@@ -168,16 +171,32 @@ def test_the_card_says_what_was_done(finished):
         assert card.training["policy"] == max(policies, key=lambda which: policies[which]["mean"])
         assert card.training["policy_steps"] == policies[card.training["policy"]]["steps"]
     assert any("on fresh seeds" in line for line in said)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert card.training["evaluations"] == [[line["step"], line["score"]] for line in lines] and len(lines) > 1
     # the score can be measured again from the file alone
     network = load_agent(str(folder / "agent.safetensors")).module
     again = evaluate(greedy(network), arena_of("ms_pacman"), 2, FINAL_SEEDS, card.score["epsilon"], TINY.episode_decisions)
     assert again == card.score["scores"]
 
 
-def test_seeds_of_choosing_and_measuring_never_meet():
-    evaluation, per_seed = 10_000, 1_000
-    assert 1_000 * per_seed < SELECTION_SEEDS - FINAL_SEEDS
-    assert evaluation + 1_000 * per_seed + 2_000_000 < FINAL_SEEDS
+def test_seeds_of_choosing_and_measuring_never_meet(tmp_path, monkeypatch):
+    """Nor does any training come near them, the one with the highest seed included."""
+    started: list[int] = []
+    monkeypatch.setattr(AtariTrainingEnv, "seed", lambda envs, seed=None: started.append(seed) or [])
+    config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=800)
+    learn(config, tmp_path, lambda line: None)
+    assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + 400_000_000 < FINAL_SEEDS
+    assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
+    with pytest.raises(ConfigError, match="seed is 1000"):
+        replace(TINY, seed=HIGHEST_SEED + 1)
+
+
+def test_progress_is_told_between_evaluations_and_while_it_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    train(replace(TINY, steps=48, evaluate_every=48, learning_starts=800), tmp_path, lambda line: None)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(re.fullmatch(r"  train: 50 %, about \d+ s left   \(24 of 48 decisions\)", line) for line in lines), lines
+    assert any(line.startswith("  measure: ") and "of 2 games" in line for line in lines), lines
 
 
 def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
@@ -223,6 +242,18 @@ def test_what_a_kill_before_the_first_checkpoint_left_is_forgotten(finished, tmp
     assert model.num_timesteps == 96
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [96]
     assert torch.load(tmp_path / "best.pt", weights_only=True)["steps"] == 96
+
+
+def test_a_kill_between_a_checkpoint_and_the_best_policy_loses_neither(finished, tmp_path):
+    folder, _ = finished
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    (tmp_path / "config.json").write_text((folder / "config.json").read_text())
+    for score, before in ((3.0, 2.0), (1.0, 2.0)):
+        torch.save(checkpoint | {"score": score}, tmp_path / "checkpoint.pt")
+        torch.save({"kept": checkpoint["kept"], "steps": 240, "score": before}, tmp_path / "best.pt")
+        learn(TINY, tmp_path, lambda line: None)
+        best = torch.load(tmp_path / "best.pt", weights_only=True)
+        assert (best["steps"], best["score"]) == ((480, 3.0) if score > before else (240, 2.0))
 
 
 def test_a_training_that_cannot_begin_leaves_its_folder_to_another(tmp_path):

@@ -14,6 +14,7 @@
     ├── StateModelError        a state model cannot be trained, loaded or used
     ├── SynthesisError         the optimisation cannot be run
     │   └── TargetError        the target returned NaN, a wrong shape, or does not depend on the state
+    ├── TrainingError          the training of an agent went astray
     └── RunError               a run folder cannot be used
         ├── RunMismatchError   it belongs to another configuration
         └── StorageError       the disk is full or read-only
@@ -93,6 +94,10 @@ class SynthesisError(WeakspotError):
 
 class TargetError(SynthesisError):
     """The target returned NaN or a wrong shape, or does not depend on the state."""
+
+
+class TrainingError(WeakspotError):
+    """The training of an agent went astray."""
 
 
 class RunError(WeakspotError):

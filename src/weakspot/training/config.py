@@ -15,6 +15,9 @@ from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.precision import Precision
 
+HIGHEST_SEED = 999
+"""Each seed has a million seeds of games to itself, and they end where those of the final measurements begin."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -48,6 +51,8 @@ class TrainingConfig:
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
         self._whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
         self._whole(0, "seed")
+        if self.seed > HIGHEST_SEED:
+            raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {HIGHEST_SEED}")
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
         try:
@@ -180,7 +185,7 @@ class ACKTRConfig(ActorCriticConfig):
     learning_rate: float = 0.25
     """The most that the natural gradient is multiplied with; it falls to 0, linearly over all steps."""
     kl: float = 4e-3
-    """Bound on the change of the predictions by one step [0.001]."""
+    """Bound on the change of the predictions by one step, by the factored Fisher matrix [0.001]."""
     damping: float = 1e-2
     """Added to every eigenvalue of the Fisher matrix."""
     fisher_states: int = 32

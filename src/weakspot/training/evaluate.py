@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.card import KINDS
+from weakspot.progress import Tell
 from weakspot.training.arena import Arena
 
 
@@ -19,6 +20,7 @@ def evaluate(
     seed: int,
     epsilon: float = 0.0,
     most_decisions: int = 27_000,
+    tell: Tell = lambda share, text: None,
 ) -> list[float]:
     """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
 
@@ -29,13 +31,15 @@ def evaluate(
         seed: of the first game and of the random actions; the other games count up from it.
         epsilon: share of random actions.
         most_decisions: games are cut after so many decisions.
+        tell: told the progress after each decision.
     """
     generator = np.random.default_rng(seed)
     envs = arena.measured_in(episodes)
     try:
         observations, _ = envs.reset(seed=seed)
         scores, running = np.zeros(episodes), np.ones(episodes, dtype=bool)
-        for _ in range(most_decisions):
+        for decision in range(most_decisions):
+            tell(max(1.0 - running.mean(), decision / most_decisions), f"{episodes - running.sum()} of {episodes} games")
             if not running.any():
                 break
             actions = act(observations)

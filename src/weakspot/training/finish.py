@@ -21,13 +21,15 @@ from torch import Tensor
 from weakspot.agents.card import KINDS, Card, export
 from weakspot.agents.weights import unfilled
 from weakspot.errors import RunError, WeakspotError
+from weakspot.progress import shown
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
 
-SELECTION_SEEDS, FINAL_SEEDS = 20_000_000, 10_000_000
-"""First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them."""
+SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
+"""First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them: those of
+trainings and their evaluations lie below.  The agents of the repository are older and have 20,000,000 and 10,000,000."""
 
 _PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
@@ -83,7 +85,8 @@ def finish(
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
         first = seeds + 1_000 * config.seed
-        scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions)
+        with shown("measure") as tell:
+            scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions, tell)
         return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
 
     def as_it_plays(policy: Policy, seeds: int) -> dict[str, Any]:
@@ -113,6 +116,7 @@ def finish(
             "policy": chosen.which,
             "policy_steps": chosen.steps,
             "settings": asdict(config),
+            "evaluations": _evaluations(folder),
         },
         score={
             **final,
@@ -184,6 +188,13 @@ def _candidates(folder: Path, algorithm: Algorithm) -> list[Policy]:
         return [last]
     best = _policy("best evaluation", read_checkpoint(folder / "best.pt"), algorithm)
     return [last] if best.steps == last.steps else [last, best]
+
+
+def _evaluations(folder: Path) -> list[tuple[int, float]]:
+    """Decisions and mean score of each evaluation of the training, as far as they are known."""
+    metrics = folder / "metrics.jsonl"
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    return [(line["step"], line["score"]) for line in lines]
 
 
 def _policy(which: str, checkpoint: Mapping[str, Any], algorithm: Algorithm) -> Policy:

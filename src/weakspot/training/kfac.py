@@ -11,10 +11,13 @@ both as running averages, and the gradient D of the loss, as a matrix (out, in +
     delta = (A (x) G + damping I)^-1 D,    theta <- theta - eta delta,    eta = min(eta_max, sqrt(2 KL / delta^T D)).
 
 delta^T D = delta^T (F + damping I) delta is summed over the layers: what was not seen yet to change the predictions counts
-with the damping, since it may.  The network's predictions then move by KL at most, as far as they are quadratic
-in the weights and no two layers move them alike; n layers that all do can move them n times as far.  Of a convolution, a are
-the patches that the kernel sees: A is summed over places, and G is their mean (KFC).  The inverse goes through the
-eigenvectors of A and G, which are found anew every few steps.
+with the damping, since it may.  Of a convolution, a are the patches that the kernel sees: A is summed over places, and G is
+their mean (KFC).  The inverse goes through the eigenvectors of A and G, which are found anew every few steps.
+
+How far the bound holds.  What is bounded is the KL by the factored F, as in ACKTR, and F leaves out what moves alike: n
+layers that all move the predictions alike move them by n KL, and a convolution whose gradients are the same at all of p
+places by p KL, since KFC takes places to be independent.  F also is as old as the running averages: at the beginning of a
+training, when they hold a few states of the first frames, single steps move the critic by hundreds of KL.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, TrainingError
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -58,7 +61,8 @@ class KFAC(torch.optim.Optimizer):
     Args:
         network: its linear and convolutional layers are what is trained; other parameters are refused.
         learning_rate: eta_max, the most that the natural gradient is multiplied with.
-        kl: bound on the change of the predictions by one step, by the eigenvalues as they were found last.
+        kl: bound on the change of the predictions by one step, by the factored F with the eigenvalues as they were found
+            last; see above for what that leaves out.
         damping: added to every eigenvalue of F.
         decay: of the running averages, per observation.
         momentum: decay of the running average of steps that is gone; each of them was within the bound when it was found.
@@ -136,6 +140,7 @@ class KFAC(torch.optim.Optimizer):
 
         Raises:
             ConfigError: nothing was observed yet.
+            TrainingError: the gradient, or what is known of the network, is not finite.
         """
         if any(not known.seen for known in self.factors):
             raise ConfigError("a step before anything was observed", expected="observe() before step()")
@@ -151,6 +156,12 @@ class KFAC(torch.optim.Optimizer):
             turned = q_outputs.T @ _slope(layer) @ q_inputs / curvature
             length = length.to(turned.device) + (curvature * turned.square()).sum()
             steps.append(q_outputs @ turned @ q_inputs.T)
+        if not torch.isfinite(length):
+            raise TrainingError(
+                f"step {self.steps} of K-FAC has no finite length",
+                expected="a finite gradient and finite factors",
+                todo="train with a smaller --learning-rate or --kl, or more --damping",
+            )
         eta = min(rate, float((2.0 * self.kl / length.clamp_min(1e-30)).sqrt()))
         for layer, step in zip(self.layers, steps, strict=True):
             weight = step[:, :-1] if layer.bias is not None else step

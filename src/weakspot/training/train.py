@@ -27,6 +27,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from weakspot.device import usable
 from weakspot.errors import RunMismatchError
 from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
+from weakspot.progress import Tell, shown
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig
@@ -37,15 +38,15 @@ from weakspot.training.finish import finish, read_checkpoint, stored_settings
 class _Keeper(BaseCallback):
     """Evaluates and stores a checkpoint every ``evaluate_every`` decisions."""
 
-    def __init__(self, config: TrainingConfig, folder: Path, seconds_before: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, config: TrainingConfig, folder: Path, seconds_before: float, say: Callable[[str], None], tell: Tell
+    ) -> None:
         super().__init__()
-        self.config, self.folder, self.say = config, folder, say
+        self.config, self.folder, self.say, self.tell = config, folder, say, tell
         self.algorithm, self.arena = ALGORITHMS[algorithm_of(config)], arena_of(config.game)
         self.started = time.process_time() - seconds_before
         self.next_evaluation: int | None = None
         self.kept_at = -1
-        best = folder / "best.pt"
-        self.best = float(read_checkpoint(best)["score"]) if best.exists() else -np.inf
 
     def _on_step(self) -> bool:
         if self.next_evaluation is None:
@@ -53,13 +54,14 @@ class _Keeper(BaseCallback):
         if self.num_timesteps >= self.next_evaluation:
             self.next_evaluation = self._following()
             self.keep()
+        self.tell(self.num_timesteps / self.config.steps, f"{self.num_timesteps:,} of {self.config.steps:,} decisions")
         return True
 
     def _following(self) -> int:
         return (self.num_timesteps // self.config.evaluate_every + 1) * self.config.evaluate_every
 
     def keep(self) -> None:
-        """Evaluates, then stores the policy if it is the best so far, the checkpoint and the line of metrics."""
+        """Evaluates, then stores the line of metrics, the checkpoint, and the policy if it is the best so far."""
         model, algorithm = self.model, self.algorithm
         network, seed = algorithm.kept(model), 10_000 + self.config.seed
         scores = evaluate(
@@ -78,24 +80,25 @@ class _Keeper(BaseCallback):
             "scores": scores,
             "cpu_seconds": cpu_seconds,
         }
-        if line["score"] > self.best:
-            self.best = line["score"]
-            best = {"kept": network.state_dict(), "steps": model.num_timesteps, "score": self.best}
-            write_atomic(self.folder / "best.pt", lambda path: torch.save(best, path))
         metrics = self.folder / "metrics.jsonl"
         with storage_errors(metrics), open(metrics, "a") as file:
             file.write(json.dumps(line) + "\n")
-        checkpoint = _checkpoint(model, algorithm, cpu_seconds)
+        checkpoint = _checkpoint(model, algorithm, cpu_seconds, line["score"])
         write_atomic(self.folder / "checkpoint.pt", lambda path: torch.save(checkpoint, path))
+        _keep_if_best(self.folder, checkpoint)
         self.kept_at = model.num_timesteps
-        left = cpu_seconds / max(model.num_timesteps, 1) * (self.config.steps - model.num_timesteps)
-        self.say(
-            f"{model.num_timesteps:>9,} of {self.config.steps:,} decisions   score {line['score']:7.1f}   "
-            f"about {max(left, 0.0) / 60:.0f} min left"
-        )
+        self.say(f"{model.num_timesteps:>9,} of {self.config.steps:,} decisions   score {line['score']:7.1f}")
 
 
-def _checkpoint(model: BaseAlgorithm, algorithm: Algorithm, cpu_seconds: float) -> dict[str, Any]:
+def _keep_if_best(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Stores the policy of a checkpoint beside it if none before had a better evaluation."""
+    path = folder / "best.pt"
+    if not path.exists() or read_checkpoint(path)["score"] < checkpoint["score"]:
+        best = {name: checkpoint[name] for name in ("kept", "steps", "score")}
+        write_atomic(path, lambda temporary: torch.save(best, temporary))
+
+
+def _checkpoint(model: BaseAlgorithm, algorithm: Algorithm, cpu_seconds: float, score: float) -> dict[str, Any]:
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple)
     return {
@@ -103,6 +106,7 @@ def _checkpoint(model: BaseAlgorithm, algorithm: Algorithm, cpu_seconds: float) 
         "kept": algorithm.kept(model).state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
         "steps": model.num_timesteps,
+        "score": score,
         "counters": {name: getattr(model, name) for name in algorithm.counters},
         "cpu_seconds": cpu_seconds,
         "torch_rng": torch.get_rng_state(),
@@ -135,7 +139,7 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     Args:
         config: the settings.
         folder: the run folder, made if it is not there.
-        say: told the progress, a line at a time.
+        say: told what is found, a line at a time; the progress is shown beside it.
 
     Returns:
         The agent file, ``folder / "agent.safetensors"``.
@@ -174,16 +178,18 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
         _forget_after(folder, done)
         if checkpoint:
             _restore(model, algorithm, checkpoint)
+            _keep_if_best(folder, checkpoint)  # a kill may have come between the two
             say(f"going on from {done:,} decisions")
         else:
             algorithm.begin(model, config)
         write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
-                keeper = _Keeper(config, folder, checkpoint["cpu_seconds"] if checkpoint else 0.0, say)
-                model.learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
-                if keeper.kept_at != model.num_timesteps:
-                    keeper.keep()
+                with shown("train") as tell:
+                    keeper = _Keeper(config, folder, checkpoint["cpu_seconds"] if checkpoint else 0.0, say, tell)
+                    model.learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
+                    if keeper.kept_at != model.num_timesteps:
+                        keeper.keep()
         finally:
             if model.env is not None:
                 model.env.close()
