@@ -126,7 +126,10 @@ def _restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, A
 
 
 def _forget_after(folder: Path, steps: int) -> None:
-    """Takes out what a kill left behind the last checkpoint; the decisions since then are made again."""
+    """Takes out what a kill left behind the last checkpoint, and files that were not written to their end; the decisions
+    since then are made again."""
+    for left_over in folder.glob(".*.tmp"):
+        left_over.unlink()
     forget_after(folder / "metrics.jsonl", steps)
     best = folder / "best.pt"
     if best.exists() and read_checkpoint(best)["steps"] > steps:
