@@ -90,7 +90,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             entry["environment"],
             f"{entry['algorithm']}, {entry['network']}",
             f"{entry['decisions']:,}" + (" after earlier phases" if entry["starts_from"] else ""),
-            "" if entry["cpu_hours"] is None else f"{entry['cpu_hours']:.1f}",
+            "not recorded" if entry["cpu_hours"] is None else f"{entry['cpu_hours']:.1f}",
             str(entry["megabytes"]),
             _interval(entry["score"]),
             _interval(entry["random"]),

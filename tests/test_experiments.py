@@ -15,6 +15,9 @@ from matplotlib import image
 
 from experiments import agents, dqn_settings, learning, safety
 from weakspot.agents import zoo
+from weakspot.agents.card import read_card
+from weakspot.agents.load import load_agent
+from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
 from weakspot.cli import main
 from weakspot.errors import ConfigError
@@ -51,6 +54,18 @@ def test_the_mean_score_of_a_training_is_the_area_under_its_curve():
     assert learning.area([{"step": 10, "score": 2.0}]) == 2.0
     points = [{"step": 10, "score": 0.0}, {"step": 30, "score": 4.0}]
     assert learning.area(points) == pytest.approx((10 * 0 + 20 * 2) / 30)
+
+
+@pytest.mark.parametrize("path", agents.files(), ids=lambda path: path.stem)
+def test_every_agent_loads_and_its_card_says_where_it_comes_from(path):
+    agent, card = load_agent(str(path)), read_card(read_weights(path)[1], str(path))
+    observation = torch.zeros(1, *card.observation_shape)
+    assert agent(observation).scores.shape == (1, len(card.actions)) and agent.spec.environment == card.environment
+    assert card.training["command"].startswith("weakspot train-agent ") and len(card.score["scores"]) >= 20
+
+
+def test_the_agents_that_ship_are_small():
+    assert 0 < sum(zoo.path(name).stat().st_size for name in zoo.names()) < 12_000_000
 
 
 def test_the_table_of_agents(tmp_path):
