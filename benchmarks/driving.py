@@ -89,22 +89,23 @@ def vectorised(decisions: int) -> float:
         envs.close()
 
 
-def growth(decisions: int) -> tuple[int, int]:
-    """Memory in MB after a tenth of the decisions, and after all of them; small pictures, all sensors."""
+def growth(decisions: int) -> list[int]:
+    """Memory in kB after a tenth of the decisions, half of them, and all of them; small pictures, all sensors."""
     env = gymnasium.make("weakspot/Drive-v0", size=(16, 16))
     env.reset(seed=0)
-    early = 0
+    marks = [max(1, decisions // part) for part in (10, 2, 1)]
+    held = {}
     for number in range(decisions):
         _, _, terminated, truncated, _ = env.step(action(number))
         if terminated or truncated:
             env.reset()
-        if number == decisions // 10:
-            early = _resident()
-    return early, _resident()
+        if number + 1 in marks:
+            held[number + 1] = _resident()
+    return [held[mark] for mark in marks]
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**20
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**10
 
 
 def measured(decisions: int, rounds: int, long: int) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def measured(decisions: int, rounds: int, long: int) -> dict[str, Any]:
         "decision_ms": median(step for step, _ in pairs),
         "bare_ray_casting_ms": median(cast for _, cast in pairs),
         "share_of_ray_casting": median(cast / step for step, cast in pairs),
-        "mb_after_a_tenth_and_all": growth(long),
+        "kb_after_a_tenth_half_and_all": growth(long),
         "decisions": decisions,
         "rounds": rounds,
         "decisions_for_memory": long,

@@ -5,9 +5,10 @@
 
 For each target of a finished run in the town: how many of the synthesised states, of as many real ones that the target ranks
 best, and of all held-out real ones show a person, a car or a red light, on the car's own path or anywhere, each share with
-its 95 % interval; and the mean share of every class.  For real states: how often the agent brakes although its path is empty
-and no light is red, and how often what they show is still there in their reconstructions, since a state model that does not
-draw something cannot be asked for it.  Draws the synthesised states, in the order they came, above the real ones.
+its 95 % interval; and the mean share of every class.  For real states: how often the agent brakes, and what its critic
+expects, where somebody is on its path or near it, where a car is, at red lights and where nothing is in the way; and how
+often what they show is still there in their reconstructions, since a state model that does not draw something cannot be
+asked for it.  Draws the synthesised states, in the order they came, above the real ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 from benchmarks.figures import save_labelled
-from weakspot.analysis.driving_objects import classes_of, path_ground, shares, shows, shows_on
+from weakspot.agents.base import AgentOutput
+from weakspot.analysis.driving_objects import classes_of, seen, shares
 from weakspot.analysis.intervals import wilson
 from weakspot.cli import exit_code
 from weakspot.dataset import StateDataset, as_stacks, as_state
-from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours
+from weakspot.envs.driving.classes import CLASS_NAMES, colours
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.sensors import Camera
 from weakspot.files import make_folder, write_json
@@ -43,33 +44,6 @@ RECONSTRUCTED = 2_000
 """Held-out states, at most, whose reconstructions are looked at."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What pictures show, each an array (n,) of bool.
-
-    Attributes:
-        counts: by the name of what is to be seen.
-        empty: nobody and no car on the path, and no red light anywhere.
-    """
-
-    counts: dict[str, np.ndarray]
-    empty: np.ndarray
-
-
-def seen(classes: np.ndarray, camera: Camera) -> Seen:
-    """What pictures of classes (n, h, w) show."""
-    ground = path_ground(camera)
-    counts = {
-        "person on the path": shows_on(classes, SemanticClass.PEDESTRIAN, ground),
-        "person anywhere": shows(classes, SemanticClass.PEDESTRIAN),
-        "car on the path": shows_on(classes, SemanticClass.CAR, ground),
-        "car anywhere": shows(classes, SemanticClass.CAR),
-        "red light": shows(classes, SemanticClass.RED_LIGHT),
-        "green light": shows(classes, SemanticClass.GREEN_LIGHT),
-    }
-    return Seen(counts, ~(counts["person on the path"] | counts["car on the path"] | counts["red light"]))
-
-
 def told(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
     """How often pictures show what, and the mean share of every class."""
     found = seen(classes, camera)
@@ -81,12 +55,17 @@ def told(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
     }
 
 
-def braking(classes: np.ndarray, actions: np.ndarray, camera: Camera) -> dict[str, Any]:
-    """How often the agent's best action is to brake, where its path is empty and no light is red, and elsewhere."""
-    brakes, empty = actions == list(ACTIONS).index("BRAKE"), seen(classes, camera).empty
+def braking(classes: np.ndarray, answers: AgentOutput, camera: Camera) -> dict[str, Any]:
+    """How often the agent's best action is to brake, and what its critic expects in the mean, by what pictures show."""
+    brakes = answers.scores.argmax(dim=1).numpy() == list(ACTIONS).index("BRAKE")
+    value = None if answers.value is None else answers.value.numpy()
     return {
-        "where nothing is in the way": wilson(int(brakes[empty].sum()), int(empty.sum())) if empty.any() else None,
-        "where something is": wilson(int(brakes[~empty].sum()), int((~empty).sum())) if (~empty).any() else None,
+        name: {
+            "states": int(there.sum()),
+            "brakes": wilson(int(brakes[there].sum()), int(there.sum())) if there.any() else None,
+            "value": float(value[there].mean()) if value is not None and there.any() else None,
+        }
+        for name, there in seen(classes, camera).reasons().items()
     }
 
 
@@ -136,7 +115,7 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
         "environment": dataset.environment.id,
         "agent": dataset.agent.name,
         "held-out real states": told(real, camera),
-        "brakes": braking(real, answers.scores.argmax(dim=1).numpy(), camera),
+        "brakes": braking(real, answers, camera),
         "kept by reconstructions": kept(real[some], reconstructed(run, dataset, held[some], channels), camera),
         "targets": {},
     }

@@ -6,6 +6,9 @@ Draws the agents' people hit and collisions per kilometre among each kind (figur
 
 Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
 episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts.
+
+Of agents it is also told how probable it is that they brake, and what their critic expects, by what they see when they
+decide: somebody on their path or near it, a car on it, a red light, or nothing of that.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import argparse
 import importlib.metadata
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +27,52 @@ from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
 from benchmarks.figures import write_figure
-from weakspot.agents.base import Agent, choose
+from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
-from weakspot.analysis.intervals import bootstrap_mean, poisson_rate
+from weakspot.analysis.driving_objects import seen
+from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate
 from weakspot.cli import exit_code
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
+from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.world import CAUSES, SECONDS
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 
 CONSTANT = ("THROTTLE",)
+BRAKE = list(ACTIONS).index("BRAKE")
 COLLISIONS = ("pedestrian", "car", "building", "tree")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a driver does.
+
+    Attributes:
+        action: its number.
+        brake: how probable it is that he brakes; None of drivers that see nothing.
+        value: what his critic expects, or None.
+    """
+
+    action: int
+    brake: float | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """An agent's answers in an episode to what shows the same.
+
+    Attributes:
+        decisions: how many there are.
+        brake: sum of the probabilities that it brakes.
+        value: sum of what its critic expects, or None.
+    """
+
+    decisions: int
+    brake: float
+    value: float | None
 
 
 @dataclass(frozen=True)
@@ -48,38 +84,48 @@ class Episode:
         reward: in all.
         seconds: it lasted.
         cause: of its end; ``time`` where its time was over.
+        answers: by what the driver sees, of those who see something.
     """
 
     metres: float
     reward: float
     seconds: float
     cause: str
+    answers: dict[str, Answers] = field(default_factory=dict)
 
 
-Driver = Callable[[np.ndarray], int]
-"""Takes an observation (c, h, w) and gives the number of an action."""
+Driver = Callable[[np.ndarray], Decision]
+"""Takes an observation (c, h, w) and decides."""
 
 
 def agent_driver(agent: Agent, seed: int) -> Driver:
     """The agent as it acts by its spec."""
     generator = torch.Generator().manual_seed(seed)
 
-    def act(observation: np.ndarray) -> int:
+    def act(observation: np.ndarray) -> Decision:
         with torch.inference_mode():
-            seen = torch.from_numpy(observation[None]).to(agent.device, torch.float32)
-            return int(choose(agent(seen), agent.spec, generator)[0])
+            answer = agent(torch.from_numpy(observation[None]).to(agent.device, torch.float32))
+            action = int(choose(answer, agent.spec, generator)[0])
+            return Decision(action, _brake(agent, answer), None if answer.value is None else float(answer.value[0]))
 
     return act
 
 
+def _brake(agent: Agent, answer: AgentOutput) -> float:
+    """How probable it is that the agent brakes; where its scores are no probabilities, whether that is the best action."""
+    if agent.spec.scores_are == "log-probabilities":
+        return float(answer.scores[0].softmax(dim=0)[BRAKE])
+    return float(answer.scores[0].argmax() == BRAKE)
+
+
 def random_driver(seed: int) -> Driver:
     generator = np.random.default_rng(seed)
-    return lambda observation: int(generator.integers(len(ACTIONS)))
+    return lambda observation: Decision(int(generator.integers(len(ACTIONS))))
 
 
 def constant_driver(name: str) -> Driver:
     number = list(ACTIONS).index(name)
-    return lambda observation: number
+    return lambda observation: Decision(number)
 
 
 def episodes(driver: Driver, environment: str, pedestrians: str, count: int, first_seed: int) -> list[Episode]:
@@ -89,13 +135,51 @@ def episodes(driver: Driver, environment: str, pedestrians: str, count: int, fir
     for seed in range(first_seed, first_seed + count):
         observation, info = made.reset(seed=seed)
         metres = total = 0.0
+        pictures, decisions = [], []
         while True:
-            observation, reward, terminated, truncated, info = made.step(driver(observation))
+            decisions.append(driver(observation))
+            if decisions[-1].brake is not None:
+                pictures.append(made.view().classes)
+            observation, reward, terminated, truncated, info = made.step(decisions[-1].action)
             metres, total = metres + info["metres"], total + reward
             if terminated or truncated:
                 break
-        driven.append(Episode(metres, total, made.world.state.decisions * SECONDS, info["cause"]))
+        told = answered(np.stack(pictures), decisions, made.camera) if pictures else {}
+        driven.append(Episode(metres, total, made.world.state.decisions * SECONDS, info["cause"], told))
     return driven
+
+
+def answered(classes: np.ndarray, decisions: list[Decision], camera: Camera) -> dict[str, Answers]:
+    """An agent's answers to pictures of classes (n, h, w), by what they show."""
+    brake = np.array([decision.brake for decision in decisions], np.float64)
+    value = np.array([decision.value for decision in decisions], np.float64)  # NaN without a critic
+    return {
+        name: Answers(
+            int(there.sum()), float(brake[there].sum()), None if np.isnan(value).any() else float(value[there].sum())
+        )
+        for name, there in seen(classes, camera).reasons().items()
+    }
+
+
+def by_what_is_seen(driven: list[Episode]) -> dict[str, Any]:
+    """Mean probability of braking and mean value, each with its interval over the episodes in which something was seen; None
+    where those are fewer than two."""
+    told = {}
+    for name in driven[0].answers:
+        parts = [episode.answers[name] for episode in driven if episode.answers[name].decisions]
+        told[name] = {
+            "decisions": sum(part.decisions for part in parts),
+            "episodes": len(parts),
+            "brake": _mean([part.brake for part in parts], parts),
+            "value": _mean([part.value for part in parts if part.value is not None], parts),
+        }
+    return told
+
+
+def _mean(sums: list[float], parts: list[Answers]) -> tuple[float, float, float] | None:
+    if len(sums) < 2:
+        return None
+    return bootstrap_ratio(np.array(sums), np.array([part.decisions for part in parts]), np.random.default_rng(0))
 
 
 def summary(driven: list[Episode]) -> dict[str, Any]:
@@ -114,6 +198,7 @@ def summary(driven: list[Episode]) -> dict[str, Any]:
         "people_hit_per_km": poisson_rate(ends["pedestrian"], kilometres) if kilometres else None,
         "collisions_per_km": poisson_rate(sum(ends[cause] for cause in COLLISIONS), kilometres) if kilometres else None,
         "faults_per_km": poisson_rate(sum(ends.values()), kilometres) if kilometres else None,
+        **({"answers": by_what_is_seen(driven)} if driven[0].answers else {}),
     }
 
 

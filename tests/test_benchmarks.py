@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import torch
 from small_pong import batch_of
 
-from benchmarks import ablation, fidelity, figures, prior, validity
+from benchmarks import ablation, fidelity, figures, neighbours, prior, validity
 from benchmarks.recall import in_turn, stored
 from weakspot.config import RunConfig
 from weakspot.dataset import as_state
@@ -221,3 +222,13 @@ def test_networks_of_other_variants_are_read_again(played, tmp_path):
         once, again = (train(perceive, dataset, maps, config, tmp_path / name, chosen_recipe=chosen) for _ in range(2))
         for a, b in zip(once.network.parameters(), again.network.parameters(), strict=True):
             assert torch.equal(a, b)
+
+
+def test_neighbours_are_all_found_and_the_memory_is_told(tmp_path, monkeypatch, capsys):
+    words = ["--states", "40", "--frames", "400", "--folder", str(tmp_path / "folder"), "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["neighbours.py", *words])
+    neighbours.main()
+    told = json.loads((tmp_path / "neighbours.json").read_text())
+    assert told == json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert told["states"] == 40 and 200 < told["among"] <= 400 and told["right"] == 1.0
+    assert told["megabytes"] >= told["megabytes_more"] >= 0 and told["megabytes"] > 50 and told["seconds"] >= 0

@@ -1,6 +1,7 @@
 """The driving environments as gymnasium and stable-baselines3 want them."""
 
 import gc
+import json
 import math
 import resource
 import subprocess
@@ -16,10 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines3
 
+from benchmarks import driving
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.env import ACTIONS, DriveEnv
 from weakspot.envs.driving.pedestrians import Behaviour
+from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.errors import ConfigError, SnapshotError
 
 ACTION = list(ACTIONS).index("THROTTLE")
@@ -32,6 +35,12 @@ def test_gymnasium_and_stable_baselines3_accept_them(name, settings):
     made = gymnasium.make(name, render_mode="rgb_array", **TINY, **settings)
     check_env(made.unwrapped)
     check_for_stable_baselines3(made.unwrapped)
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("continuous", [False, True])
+def test_gymnasium_accepts_every_one(name, continuous):
+    check_env(gymnasium.make(name, continuous=continuous, **TINY).unwrapped)
 
 
 def test_they_are_what_the_paper_describes():
@@ -159,6 +168,9 @@ def test_episodes_are_cut_off_after_their_time():
         {"blocks": (0, 1)},
         {"cars": 10_000},
         {"people": -1},
+        {"pedestrians": "none", "people": -1},
+        {"pedestrians": math.nan},
+        {"seconds": math.inf},
     ],
 )
 def test_bad_settings_are_refused(wrong):
@@ -167,25 +179,97 @@ def test_bad_settings_are_refused(wrong):
 
 
 OF_OTHER_TYPES = """
-from weakspot.envs.driving.env import DriveEnv
-from weakspot.errors import ConfigError
+import json
+import math
+import sys
 
-for wrong in (
-    {"frames": 2.5}, {"pedestrians": ["none"]}, {"size": (128,)}, {"size": (64, 64, 90)}, {"size": 64}, {"size": (64.5, 64)},
-    {"blocks": (5,)}, {"blocks": 5}, {"cars": 2.5}, {"people": 2.5}, {"town": "x"}, {"seconds": "a"}, {"hold": 2.5},
-):
+import numpy as np
+
+from weakspot.envs.driving.env import DriveEnv
+from weakspot.envs.driving.pedestrians import Behaviour
+from weakspot.envs.driving.town import TownConfig
+from weakspot.envs.driving.world import World, WorldConfig
+from weakspot.errors import ConfigError, SnapshotError
+
+tiny = {"size": (24, 32), "blocks": (2, 2), "cars": 3, "people": 5}
+makers = {
+    "env": lambda wrong: DriveEnv(**wrong),
+    "town": lambda wrong: TownConfig(**wrong),
+    "world": lambda wrong: WorldConfig(**wrong),
+    "people": lambda wrong: Behaviour(**wrong),
+    "state": DriveEnv(**tiny).set_state,
+    "world state": World(WorldConfig(TownConfig(blocks=(2, 2)), cars=1, people=1)).set_state,
+}
+told = {}
+for case in json.loads(sys.argv[1]):
+    kind, wrong = eval(case)
     try:
-        DriveEnv(**wrong)
-    except ConfigError as error:
-        assert error.expected, wrong
-    else:
-        raise AssertionError(f"{wrong} was taken")
+        makers[kind](wrong)
+        told[case] = "it was taken"
+    except (ConfigError, SnapshotError) as error:
+        told[case] = "refused" if error.expected else "without a word on what was expected"
+    except Exception as error:
+        told[case] = repr(error)
+print(json.dumps(told))
+"""
+WRONG = [
+    *("'env', {'frames': 2.5}", "'env', {'pedestrians': ['none']}", "'env', {'size': (128,)}", "'env', {'size': 64}"),
+    *("'env', {'size': (64, 64, 90)}", "'env', {'size': (64.5, 64)}", "'env', {'blocks': (5,)}", "'env', {'blocks': 5}"),
+    *("'env', {'cars': 2.5}", "'env', {'people': 2.5}", "'env', {'town': 'x'}", "'env', {'seconds': 'a'}"),
+    *("'env', {'hold': 2.5}", "'env', {'hold': True}", "'env', {'sensors': None}", "'env', {'sensors': 5}"),
+    *(
+        "'env', {'render_mode': np.zeros(2)}",
+        "'env', {'town': True}",
+        "'env', {'cars': True}",
+        "'env', {'seconds': True}",
+    ),
+    *("'env', {'continuous': 'no'}", "'env', {'sensors': ([],)}", "'env', {'pedestrians': True}"),
+    *("'town', {'seed': 2.5}", "'town', {'seed': 'x'}", "'town', {'seed': True}", "'town', {'blocks': 5}"),
+    *("'town', {'blocks': (2.5, 3)}", "'town', {'blocks': [3, 3]}", "'town', {'block_size': 70}"),
+    *("'town', {'lane_width': 'x'}", "'town', {'parking': None}", "'town', {'trees': math.nan}"),
+    *(
+        "'world', {'cars': 2.5}",
+        "'world', {'people': None}",
+        "'people', {'patience': math.inf}",
+        "'people', {'speed': 2}",
+    ),
+    *("'people', {'distraction': None}", "'state', None", "'state', 'x'", "'state', b''", "'world state', None"),
+]
+
+
+@pytest.fixture(scope="module")
+def told_of_wrong_types():
+    """From a process of its own, in which nobody checks types but the environment."""
+    command = [sys.executable, "-c", OF_OTHER_TYPES, json.dumps(WRONG)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_of_another_type_is_refused(wrong, told_of_wrong_types):
+    assert told_of_wrong_types[wrong] == "refused"
+
+
+OF_NUMPY = """
+import numpy as np
+
+from weakspot.envs.driving.env import DriveEnv
+
+three, four = np.int64(3), np.int32(24)
+made = DriveEnv(
+    size=(four, four), blocks=(three, three), cars=three, people=three, town=three, frames=three, hold=three,
+    seconds=np.float64(3.0), pedestrians=np.float32(0.25),
+)
+same = DriveEnv(
+    size=(24, 24), blocks=(3, 3), cars=3, people=3, town=3, frames=3, hold=3, seconds=3.0, pedestrians=0.25
+)
+made.reset(seed=0)
+made.step(1)
+assert (same.set_state(made.get_state()) == made.set_state(made.get_state())).all()
 """
 
 
-def test_settings_of_other_types_are_refused():
-    """In a process of its own, in which nobody checks types but the environment."""
-    subprocess.run([sys.executable, "-c", OF_OTHER_TYPES], check=True)
+def test_numbers_of_numpy_are_numbers():
+    subprocess.run([sys.executable, "-c", OF_NUMPY], check=True)
 
 
 def test_bad_actions_are_refused_and_nothing_is_lost():
@@ -250,6 +334,21 @@ def test_states_of_other_environments_are_refused():
         DriveEnv(**TINY, seconds=1.0).set_state(env.get_state())
     with pytest.raises(SnapshotError, match="checksum"):
         env.set_state(env.get_state()[:-3])
+
+
+def test_states_of_another_version_are_refused(monkeypatch):
+    env = DriveEnv(**TINY)
+    env.reset(seed=0)
+    stored = env.get_state()
+    monkeypatch.setattr("weakspot.envs.driving.env.STATE_VERSION", 999)
+    with pytest.raises(SnapshotError, match="version"):
+        env.set_state(stored)
+
+
+def test_the_benchmark_tells_memory_in_kilobytes():
+    held = driving.growth(25)
+    assert len(held) == 3 and held == sorted(held)
+    assert abs(held[-1] - resident() / 1024) < 10_000
 
 
 def resident():

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from weakspot.analysis.driving_objects import FARTHEST, HALF_WIDTH, NEAREST, classes_of, path_ground, shares, shows, shows_on
+from weakspot.analysis import driving_objects
+from weakspot.analysis.driving_objects import FARTHEST, HALF_WIDTH, NEAR, classes_of, path_ground, shares, shows, shows_on
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.pedestrians import CROSS
@@ -36,14 +37,14 @@ def world():
 
 
 def seen(world, ahead, left):
-    """The classes that a driver sees who has the person so far ahead and to his left."""
+    """The classes that a driver sees who has the person so far ahead of his camera and to his left."""
     (person,) = world.feet()
     camera = person[0] - ahead, person[1] - left
     world.state = replace(world.state, car=Car(float(camera[0]) - CAMERA.ahead - 1.35, float(camera[1]), 0.0))
     return look(world, CAMERA).classes[None]
 
 
-@pytest.mark.parametrize("ahead", [4.0, 10.0, 20.0])
+@pytest.mark.parametrize("ahead", [1.9, 2.5, 3.1, 4.0, 10.0, 20.0])
 @pytest.mark.parametrize("left", [-1.2, 0.0, 1.2])
 def test_somebody_on_the_path_is_seen_there(world, ahead, left):
     assert shows_on(seen(world, ahead, left), SemanticClass.PEDESTRIAN, path_ground(CAMERA)).all()
@@ -55,6 +56,20 @@ def test_somebody_beside_the_path_is_seen_elsewhere(world, ahead, left):
     assert shows(classes, SemanticClass.PEDESTRIAN).all()
     assert not shows_on(classes, SemanticClass.PEDESTRIAN, path_ground(CAMERA)).any()
     assert not shows(classes, SemanticClass.CAR).any()
+
+
+def test_what_pictures_show_is_told_by_its_name(world):
+    """Somebody on the path, near it, at the kerb, and nobody."""
+    places = ((10.0, 0.0), (10.0, 3.0), (10.0, -4.6), (-10.0, 0.0))
+    found = driving_objects.seen(np.concatenate([seen(world, *place) for place in places]), CAMERA)
+    assert found.counts["person on the path"].tolist() == [True, False, False, False]
+    assert found.counts["person near the path"].tolist() == [True, True, False, False]
+    assert found.counts["person anywhere"].tolist() == [True, True, True, False]
+    light = found.counts["red light"]
+    assert (found.empty == ~(found.counts["person on the path"] | light)).all()
+    reasons = found.reasons()
+    assert (reasons["person near the path, no car on it, no red light"] == (np.array([1, 1, 0, 0]) & ~light)).all()
+    assert (reasons["nothing in the way"] == found.empty).all() and (reasons["red light"] == light).all()
 
 
 @pytest.mark.parametrize(
@@ -73,15 +88,16 @@ def test_cars_are_on_the_path_where_they_stand_on_it(ahead, left, there):
     assert shows_on(classes, SemanticClass.CAR, path_ground(CAMERA)).all() == there
 
 
-def test_the_ground_of_the_path_is_where_points_on_it_fall():
-    generator, pixels = np.random.default_rng(0), path_ground(CAMERA)
-    ahead, left = generator.uniform(NEAREST, FARTHEST, 10**6), generator.uniform(-HALF_WIDTH, HALF_WIDTH, 10**6)
+@pytest.mark.parametrize("half_width", [HALF_WIDTH, NEAR])
+def test_the_ground_of_the_path_is_where_points_on_it_fall(half_width):
+    generator, pixels = np.random.default_rng(0), path_ground(CAMERA, half_width)
+    ahead, left = generator.uniform(1.0, FARTHEST, 10**6), generator.uniform(-half_width, half_width, 10**6)
     column = np.floor(CAMERA.width / 2 - CAMERA.focal * left / ahead).astype(int)
     row = np.floor(CAMERA.height / 2 + CAMERA.focal * CAMERA.up / ahead).astype(int)
     inside = (row < CAMERA.height) & (column >= 0) & (column < CAMERA.width)
     hit = np.zeros_like(pixels)
     hit[row[inside], column[inside]] = True
-    assert pixels.any() and (pixels & ~hit).sum() < 0.03 * pixels.sum()
+    assert pixels.any() and (pixels & ~hit).sum() < 0.03 * pixels.sum() and pixels[-1].any()
     assert (hit & ~pixels).sum() < 0.2 * pixels.sum(), "only at its edges"
 
 

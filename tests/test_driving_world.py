@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakspot.envs.driving import pedestrians, signals
+from weakspot.envs.driving import bicycle, pedestrians, signals
 from weakspot.envs.driving import traffic as traffic_rules
 from weakspot.envs.driving.bicycle import BRAKE, DRAG, MOST_SIDEWAYS, MOST_SPEED, WHEELBASE, Car, drive, steer_limit
 from weakspot.envs.driving.lanes import LEFT, RIGHT, STRAIGHT, build_lanes
@@ -445,9 +445,104 @@ def test_nobody_walks_into_the_side_of_a_car():
         world.state, people=replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
     )
     world.state = replace(world.state, traffic=replace(world.state.traffic, along=np.array([1.0]), speed=np.zeros(1)))
-    for _ in range(40):
+    seen = []
+    for _ in range(100):
         assert world.step(0.0, -1.0).cause is None
-    assert world.state.people.doing[0] == pedestrians.HALT
+        seen.append(int(world.state.people.doing[0]))
+    assert seen[20] == pedestrians.HALT and seen.count(pedestrians.HALT) == pytest.approx(30, abs=1), "then he goes back"
+    assert CROSS not in seen[20:]
+
+
+def test_who_halts_before_a_car_that_waits_for_him_goes_back():
+    """It comes out of a turn, askew, right before him."""
+    west = into_the_middle(2)
+    connector = turn(west, LEFT)
+    world = far_away(World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), parking=0.0), cars=1, people=1)))
+    coming = cars((connector, -5.0, 0.0, int(CROSSROADS.successors[connector, 0])))
+    (place,), (ahead,) = CROSSROADS.pose(coming.lane, coming.along)
+    on_foot(world, place + (HALF[0] + 0.2) * ahead, np.array([0.0, -1.0]), CROSS)
+    people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
+    world.state = replace(world.state, people=people, traffic=coming)
+    seen = []
+    while world.state.people.doing[0] != pedestrians.WALK:
+        world.step(0.0, -1.0)
+        people = world.state.people
+        seen.append(int(people.doing[0]))
+        assert len(seen) < 150
+    assert seen[:29] == [pedestrians.HALT] * 29 and set(seen[32:-1]) == {pedestrians.BACK}
+    assert not people.distracted[0] and people.waited[0] == 0 and people.progress[0] == 0
+    for _ in range(50):
+        world.step(0.0, -1.0)
+    assert world.state.traffic.lane[0] != connector
+
+
+def test_who_halts_goes_on_when_the_car_does():
+    world, lane = approaching(people=1)
+    place, heading = lane(45.0)
+    put(world, *place.tolist(), math.atan2(heading[1], heading[0]), 0.0)
+    ahead = np.abs(np.array([-heading[1], heading[0]]))
+    on_foot(world, place - 1.6 * ahead, heading, CROSS)
+    world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
+    for _ in range(20):
+        world.step(0.0, -1.0)
+    assert world.state.people.doing[0] == pedestrians.HALT and world.state.people.waited[0] == pytest.approx(2.0)
+    far_away(world).step(0.0, -1.0)
+    assert world.state.people.doing[0] == CROSS and world.state.people.waited[0] == 0
+
+
+def test_nobody_walks_into_a_car_on_his_way_back():
+    world, lane = approaching(people=1)
+    place, heading = lane(45.0)
+    ahead = np.abs(np.array([-heading[1], heading[0]]))
+    put(world, *(place - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
+    on_foot(world, place, heading, pedestrians.BACK)
+    world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
+    for _ in range(60):
+        assert world.step(0.0, -1.0).cause is None
+    stood = world.feet()[0].copy()
+    assert 1.2 < abs(stood - place + 3.0 * ahead).max() < 1.8
+    world.step(0.0, -1.0)
+    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == pedestrians.BACK
+    far_away(world).step(0.0, -1.0)
+    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+
+
+@pytest.mark.parametrize("doing", [CROSS, pedestrians.BACK])
+def test_who_passes_close_before_a_bumper_is_not_held_by_it(doing):
+    world, lane = approaching(people=1)
+    place, heading = lane(45.0)
+    put(world, *(place - (HALF[0] + 0.29) * heading).tolist(), math.atan2(heading[1], heading[0]))
+    on_foot(world, place, heading, doing)
+    world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
+    world.step(0.0, -1.0)
+    assert world.state.people.doing[0] == doing and np.linalg.norm(world.feet()[0] - place) == pytest.approx(0.14, abs=1e-3)
+
+
+def test_cars_pass_somebody_whose_way_back_is_taken():
+    world, lane = approaching(people=1)
+    place, heading = lane(45.0)
+    ahead = np.abs(np.array([-heading[1], heading[0]]))
+    put(world, *(place - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
+    on_foot(world, place - 1.5 * ahead, heading, pedestrians.BACK)
+    world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
+    for _ in range(80):
+        world.step(0.0, -1.0)
+        assert world.state.people.doing[0] == pedestrians.BACK
+    assert world.state.traffic.along[0] > 55 or world.state.traffic.lane[0] >= world.lanes.straight
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_cars_and_people_on_their_phones_do_not_wait_for_each_other_for_good(seed):
+    world = World(WorldConfig(TownConfig(seed=seed), behaviour=Behaviour(distraction=1.0)))
+    world.reset(seed)
+    far_away(world)
+    halted, stood = np.zeros(len(world.state.people)), np.zeros(len(world.state.traffic))
+    for _ in range(2000):
+        world.step(0.0, -1.0)
+        halted = np.where(world.state.people.doing == pedestrians.HALT, halted + SECONDS, 0.0)
+        stood = np.where(world.state.traffic.speed < 0.05, stood + SECONDS, 0.0)
+        assert halted.max() <= pedestrians.HALTED_SECONDS + 0.05
+        assert stood.max() < 2 * signals.CYCLE, "who turns left may miss a green"
 
 
 def test_who_waits_too_long_walks_on():
@@ -466,6 +561,84 @@ def test_who_waits_too_long_walks_on():
         seen.append(int(world.state.people.doing[0]))
     assert seen[:29] == [WAIT] * 29 and pedestrians.BACK in seen and seen[-1] == pedestrians.WALK
     assert CROSS not in seen
+
+
+def at_the_kerb(from_low):
+    """A world with somebody who waits to cross a lane, so far from the middle of the intersection where its street begins;
+    and what makes a car on that street so many metres before him."""
+    world, lane = approaching(people=1)
+    number = world.state.traffic.lane
+    place, heading = lane(from_low - world.town.stop_line)
+    if heading.sum() < 0:
+        place, heading = lane(world.lanes.length[number[0]] + world.town.stop_line - from_low)
+    on_foot(world, place, heading, WAIT)
+    at_kerb = world.town.walk - world.town.kerb - pedestrians.KERB_GAP
+    people = replace(world.state.people, progress=np.array([at_kerb]), speed=np.array([1.4]))
+    elsewhere = np.flatnonzero(world.lanes.begins[: world.lanes.straight] % 2 != world.lanes.begins[number[0]] % 2)[:1]
+    traffic = replace(world.state.traffic, lane=elsewhere, after=world.lanes.successors[elsewhere, 0])
+    world.state = replace(world.state, people=people, traffic=traffic)
+    return world, lambda before: (place - before * heading, heading)
+
+
+def sees_a_way(world, place, heading, speed, seconds=0.0):
+    """Whether the one who waits sees that he can cross while a car is at a place."""
+    car = pedestrians.Vehicles(place[None], heading[None], np.array([float(speed)]))
+    return bool(pedestrians.may_cross(world.state.people, world.town, car, seconds, np.array([0]))[0])
+
+
+def test_between_the_lights_who_looks_waits_for_cars_that_come():
+    world, car = at_the_kerb(from_low=55.0)
+    assert not sees_a_way(world, *car(30.0), 11.0), "it could stop, but comes"
+    assert not sees_a_way(world, *car(60.0), 11.0) and not sees_a_way(world, *car(20.0), 2.0)
+    assert sees_a_way(world, *car(130.0), 11.0) and sees_a_way(world, *car(60.0), 0.0), "there is time"
+    assert sees_a_way(world, *car(-10.0), 11.0), "it is by"
+    assert not sees_a_way(world, *car(-4.0), 0.0), "it stands in the way"
+
+
+def test_at_lights_who_looks_waits_for_cars_that_cannot_stop():
+    world, car = at_the_kerb(from_low=build_town(TownConfig()).crossing)
+    town = world.town
+    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True))
+    axis = int(world.state.people.side[0]) % 2
+    red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
+    late = next(s for s in np.arange(red, red + 20, 0.5) if 0 < signals.red_left(town, float(s))[axis, column, row] < 5)
+    (there, heading) = car(15.0)
+    assert sees_a_way(world, there, heading, 0.0, red) and sees_a_way(world, there, heading, 5.0, red)
+    assert not sees_a_way(world, there, heading, 14.0, red), "it cannot stop"
+    assert not sees_a_way(world, there, heading, 0.0, late), "there is no time"
+
+
+@pytest.mark.parametrize(("before", "speed", "crosses"), [(40.0, 14.0, False), (20.0, 5.0, False), (-12.0, 14.0, True)])
+def test_who_looks_sees_the_agents_car(before, speed, crosses):
+    world, car = at_the_kerb(from_low=55.0)
+    place, heading = car(before)
+    put(world, *place.tolist(), math.atan2(heading[1], heading[0]), speed)
+    for _ in range(3):
+        world.step(0.0, 0.0)
+    assert (world.state.people.doing[0] == CROSS) == crosses
+
+
+def test_people_want_to_cross_as_often_as_is_said():
+    world = far_away(World(WorldConfig(cars=0, people=500)))
+    town, n = world.town, 500
+    passed, went = np.zeros(2), np.zeros(2)
+    for _ in range(400):
+        before = world.state.people
+        world.step(0.0, -1.0)
+        at = before.block[:, 0], before.block[:, 1], before.side
+        low, high = town.sides.low[at], town.sides.high[at]
+        gaps = low[:, None] + 14.0 + 6.5 * np.arange(20)
+        gaps = np.where(gaps <= high[:, None] - 14.0, gaps, np.nan)
+        crossings = np.stack([low + town.crossing, high - town.crossing], axis=1)
+        ends = before.along, before.along + before.forward * before.speed * SECONDS
+        walks = (before.doing == pedestrians.WALK) & town.sides.faces_a_block[at]
+        for kind, spots in enumerate((gaps, crossings)):
+            by = walks & ((spots > np.minimum(*ends)[:, None]) & (spots <= np.maximum(*ends)[:, None])).any(axis=1)
+            passed[kind] += by.sum()
+            went[kind] += (by & (world.state.people.doing == TO_KERB)).sum()
+    assert len(world.state.people) == n and passed.min() > 200
+    for chance, share, number in zip((0.06, 0.5), went / passed, passed, strict=True):
+        assert abs(share - chance) <= 4 * math.sqrt(chance * (1 - chance) / number)
 
 
 def test_who_has_crossed_walks_on_from_there():
@@ -491,7 +664,7 @@ def test_cars_that_can_stop_for_amber_do():
         amber = green.copy()
         amber[axis, column, row] = signals.AMBER
         traffic = replace(world.state.traffic, along=np.array([length - gap]))
-        assert traffic_rules.must_stop(traffic, lanes, amber)[0] == stops
+        assert traffic_rules.must_stop(traffic, lanes, amber, FAR_OFF)[0] == stops
 
 
 # -- traffic, rule by rule, on streets with nobody else
@@ -499,6 +672,7 @@ def test_cars_that_can_stop_for_amber_do():
 
 CROSSROADS = build_lanes(build_town(TownConfig(seed=0, blocks=(2, 2))))
 ALL_GREEN = np.full((2, 3, 3), signals.GREEN)
+FAR_OFF = traffic_rules.Stranger(np.array([-500.0, -500.0]), np.array([1.0, 0.0]), 0.0)
 NOBODY = traffic_rules.Obstacles(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
 
 
@@ -528,7 +702,7 @@ def driven(traffic, seconds, lights=ALL_GREEN):
     generator, states = np.random.default_rng(0), [traffic]
     for _ in range(round(seconds / SECONDS)):
         here = CROSSROADS.pose(states[-1].lane, states[-1].along)[0]
-        states.append(traffic_rules.move(states[-1], CROSSROADS, lights, here, NOBODY, SECONDS, generator))
+        states.append(traffic_rules.move(states[-1], CROSSROADS, lights, here, NOBODY, FAR_OFF, SECONDS, generator))
     return states
 
 
@@ -537,7 +711,7 @@ def test_who_turns_left_waits_for_those_who_come_towards_him():
     left = (east, -3.0, 4.0, turn(east, LEFT))
 
     def waits(*other, lights=ALL_GREEN):
-        return bool(traffic_rules.must_stop(cars(left, other), CROSSROADS, lights)[0])
+        return bool(traffic_rules.must_stop(cars(left, other), CROSSROADS, lights, FAR_OFF)[0])
 
     near, far = -20.0, -60.0
     assert waits(west, near, 9.0, turn(west, STRAIGHT)) and waits(west, near, 9.0, turn(west, RIGHT))
@@ -546,7 +720,8 @@ def test_who_turns_left_waits_for_those_who_come_towards_him():
     assert not waits(north, near, 9.0, turn(north, STRAIGHT)), "nobody comes towards him"
     for bend in (STRAIGHT, RIGHT):
         ahead = (east, -3.0, 4.0, turn(east, bend))
-        assert not traffic_rules.must_stop(cars(ahead, (west, near, 9.0, turn(west, STRAIGHT))), CROSSROADS, ALL_GREEN)[0]
+        both = cars(ahead, (west, near, 9.0, turn(west, STRAIGHT)))
+        assert not traffic_rules.must_stop(both, CROSSROADS, ALL_GREEN, FAR_OFF)[0]
 
 
 def test_who_waits_to_turn_left_goes_when_the_others_are_by():
@@ -565,7 +740,7 @@ def test_nobody_enters_an_intersection_that_he_could_not_leave():
 
     def stops(along, speed):
         there = (beyond, along, speed, int(CROSSROADS.successors[beyond, 0]))
-        return bool(traffic_rules.must_stop(cars(waiting, there), CROSSROADS, ALL_GREEN)[0])
+        return bool(traffic_rules.must_stop(cars(waiting, there), CROSSROADS, ALL_GREEN, FAR_OFF)[0])
 
     assert stops(3.0, 0.0) and stops(6.0, 1.0)
     assert not stops(3.0, 8.0), "it moves on"
@@ -574,10 +749,21 @@ def test_nobody_enters_an_intersection_that_he_could_not_leave():
     for _ in range(80):
         both = cars(waiting, jam)
         here = CROSSROADS.pose(both.lane, both.along)[0]
-        moved = traffic_rules.move(both, CROSSROADS, ALL_GREEN, here, NOBODY, SECONDS, np.random.default_rng(0))
+        moved = traffic_rules.move(both, CROSSROADS, ALL_GREEN, here, NOBODY, FAR_OFF, SECONDS, np.random.default_rng(0))
         waiting = (int(moved.lane[0]), float(moved.along[0]), float(moved.speed[0]), connector)
         assert waiting[0] == east
     assert waiting[2] < 0.1
+
+
+def test_of_two_at_crossing_lines_at_once_one_enters():
+    east, north, west = into_the_middle(0), into_the_middle(1), into_the_middle(2)
+
+    def stop(other):
+        both = cars((east, -2.0, 4.0, turn(east, STRAIGHT)), (other, -3.0, 4.0, turn(other, STRAIGHT)))
+        return traffic_rules.must_stop(both, CROSSROADS, ALL_GREEN, FAR_OFF).tolist()
+
+    assert stop(north) == [False, True]
+    assert stop(west) == [False, False], "they pass each other"
 
 
 @pytest.mark.parametrize("bend", [LEFT, RIGHT])
@@ -632,6 +818,106 @@ def test_an_agents_car_in_the_way_stops_the_traffic():
     traffic = world.state.traffic
     assert traffic.speed[0] < 0.1
     assert 45.0 - 2 * HALF[0] - 4.0 < traffic.along[0] < 45.0 - 2 * HALF[0]
+
+
+# -- traffic gives way to the agent's car
+
+
+MIDDLE = CROSSROADS.centre[CROSSROADS.straight :][(CROSSROADS.intersection[CROSSROADS.straight :] == 1).all(axis=1)][0]
+
+
+def stranger(lane, beyond, speed, turned=0.0):
+    """The agent's car, so many metres beyond the end of a lane, turned to the left."""
+    (end,), ((cos, sin),) = CROSSROADS.pose(np.array([lane]), CROSSROADS.length[[lane]])
+    angle = math.atan2(sin, cos) + turned
+    return traffic_rules.Stranger(end + beyond * np.array([cos, sin]), np.array([math.cos(angle), math.sin(angle)]), speed)
+
+
+def gives_way(car, of_agent):
+    return bool(traffic_rules.must_stop(cars(car), CROSSROADS, ALL_GREEN, of_agent)[0])
+
+
+KEPT = bicycle.DRAG / bicycle.THROTTLE
+"""The pedal at which the agent's car keeps its speed."""
+
+
+def meeting(car, lane, beyond, speed, shown):
+    """A world with one other car and the agent's, so many metres beyond the end of a lane, while cars along x have the
+    light ``shown`` for six seconds at least."""
+    world = World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), parking=0.0), cars=1, people=0))
+    assert (world.lanes.length == CROSSROADS.length).all()
+    started = next(
+        start
+        for start in range(340)
+        if all(signals.lights(world.town, (start + k) * SECONDS)[0, 1, 1] == shown for k in (0, 60))
+    )
+    own = stranger(lane, beyond, speed)
+    put(world, *own.place.tolist(), math.atan2(own.heading[1], own.heading[0]), speed)
+    world.state = replace(world.state, traffic=cars(car), started=started, decisions=0)
+    return world
+
+
+@pytest.mark.parametrize("gap", [10.0, 20.0, 30.0])
+@pytest.mark.parametrize("speed", [8.0, 11.0, 14.0])
+def test_who_turns_left_waits_for_the_agents_car(gap, speed):
+    east, west = into_the_middle(0), into_the_middle(2)
+    world = meeting((west, -3.0, 4.0, turn(west, LEFT)), east, -gap, speed, signals.GREEN)
+    turned = False
+    for _ in range(90):
+        outcome = world.step(0.0, KEPT)
+        assert outcome.cause != "car"
+        turned = turned or world.state.traffic.lane[0] != west
+        by = world.state.car.middle[0] > MIDDLE[0]
+        assert by or not turned
+        if outcome.cause:
+            break  # it has come to the end of the town
+    assert turned
+
+
+def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
+    east, west = into_the_middle(0), into_the_middle(2)
+    left = (west, -3.0, 4.0, turn(west, LEFT))
+    assert gives_way(left, stranger(east, -30.0, 9.0)) and gives_way(left, stranger(east, -4.0, 1.5))
+    assert not gives_way(left, stranger(east, -60.0, 9.0)), "there is time"
+    assert not gives_way(left, stranger(east, -20.0, 9.0, turned=math.pi)), "it drives away"
+    assert not gives_way(left, stranger(west, -20.0, 9.0)), "it comes from behind"
+    assert not gives_way((west, -3.0, 4.0, turn(west, STRAIGHT)), stranger(east, -20.0, 9.0))
+    assert not gives_way(left, stranger(east, -3.0, 0.8)), "it as good as stands"
+    assert not gives_way(left, stranger(east, -CROSSROADS.length[east] - 1.0, 40.0)), "it is not on that lane yet"
+    assert not gives_way(left, stranger(east, -2.5, 0.0))
+    world = meeting(left, east, -2.5, 0.0, signals.GREEN)
+    for _ in range(60):
+        assert world.step(0.0, -1.0).cause is None
+    assert world.state.traffic.lane[0] != west
+
+
+def test_nobody_enters_an_intersection_in_which_the_agents_car_crosses_his_way():
+    east, north, west, south = (into_the_middle(heading) for heading in range(4))
+    inside = stranger(east, 4.0, 8.0)
+    for lane, bend, waits in (
+        (north, STRAIGHT, True), (south, STRAIGHT, True), (south, LEFT, True), (north, RIGHT, True), (west, LEFT, True),
+        (west, STRAIGHT, False), (west, RIGHT, False), (south, RIGHT, False),
+        (east, STRAIGHT, False), (east, LEFT, False), (east, RIGHT, False),
+    ):  # fmt: skip
+        car = (lane, -3.0, 4.0, turn(lane, bend))
+        assert gives_way(car, inside) == waits, (lane, bend)
+        assert not gives_way(car, stranger(east, 2 * CROSSROADS.stop_line + 3.0, 8.0)), "it has left"
+    across = stranger(east, CROSSROADS.stop_line, 0.0, turned=math.pi / 4)
+    assert gives_way((north, -3.0, 4.0, turn(north, STRAIGHT)), across), "it stands in the way"
+
+
+@pytest.mark.parametrize("speed", [3.0, 5.0, 8.0])
+@pytest.mark.parametrize("heading", [1, 3])
+@pytest.mark.parametrize("gap", [5.0, 10.0, 20.0])
+def test_who_crosses_late_is_not_cut_off(speed, heading, gap):
+    east, other = into_the_middle(0), into_the_middle(heading)
+    world = meeting((other, -gap, 8.0, turn(other, STRAIGHT)), east, 1.0, speed, signals.RED)
+    for _ in range(100):
+        cause = world.step(0.0, KEPT).cause
+        assert cause != "car"
+        if cause:
+            break  # it has come to the end of the town
+    assert world.state.car.middle[0] > MIDDLE[0] + 20 and world.state.traffic.lane[0] != other
 
 
 # -- how episodes end
@@ -730,6 +1016,8 @@ def test_a_red_light_is_run_at_its_line_and_not_at_others(empty, axis):
     shown(signals.RED)
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) == "red_light"
+    put(empty, *(start + (town.kerb + 0.5 - 1.75) * right).tolist(), heading, 6.0)
+    assert cause_of(empty, 8, pedal=0.0) == "red_light", "beside the street as well, as far as it is not off the road"
     shown(signals.GREEN)
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) is None
@@ -765,7 +1053,7 @@ def test_a_seed_is_the_same_world_on_every_machine():
         world.step(math.copysign(0.1, number % 20 - 9.5), 0.3)
     state = world.state
     told = digest(world.cars()[0].round(3), world.feet().round(3), np.array([state.car.x, state.car.y]).round(3))
-    assert told == "08779d6016529282"
+    assert told == "2dfd1d6e6aadb459"
 
 
 def test_states_of_other_worlds_are_refused():

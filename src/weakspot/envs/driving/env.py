@@ -17,9 +17,8 @@ stop line, or are cut off after their time; ``info["cause"]`` says which.
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import gymnasium
@@ -33,9 +32,9 @@ from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import CLASS_NAMES
 from weakspot.envs.driving.pedestrians import DISTRACTED, REASONABLE, Behaviour
 from weakspot.envs.driving.sensors import FAR, Camera, View, look
-from weakspot.envs.driving.town import TownConfig
-from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig
-from weakspot.envs.snapshot import pack, unpack_for
+from weakspot.envs.driving.town import TownConfig, are_two, is_number, is_whole
+from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig, plain, unpacked
+from weakspot.envs.snapshot import pack
 from weakspot.errors import ConfigError
 
 ACTIONS: dict[str, tuple[float, float]] = {
@@ -94,26 +93,17 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         hold: int = 1,
         render_mode: str | None = None,
     ) -> None:
-        _check(sensors, frames, seconds, hold, render_mode)
+        _check(sensors, frames, seconds, hold, render_mode, continuous)
         behaviour = _behaviour(pedestrians)
         height, width = _pair("size", size)
         self.camera = Camera(height, width)
-        for name, number in (("town", town), ("cars", cars), ("people", people)):
-            if not isinstance(number, int):
-                raise ConfigError(f"{name} = {number!r}", expected="a whole number")
-        self.world = World(
-            WorldConfig(
-                TownConfig(seed=town, blocks=_pair("blocks", blocks)),
-                cars=cars,
-                people=people if behaviour else 0,
-                behaviour=behaviour or REASONABLE,
-            )
-        )
-        self.sensors, self.frames, self.continuous = tuple(sensors), frames, continuous
+        config = WorldConfig(TownConfig(town, _pair("blocks", blocks)), cars, people, behaviour or REASONABLE)
+        self.world = World(config if behaviour else replace(config, people=0))
+        self.sensors, self.frames, self.continuous = tuple(sensors), int(frames), continuous
         self.channels = tuple(name for sensor in self.sensors for name in SENSORS[sensor])
-        self.seconds, self.hold, self.render_mode = seconds, hold, render_mode
-        self.metadata = {**self.metadata, "render_fps": round(1 / (hold * SECONDS))}
-        shape = (frames * len(self.channels), height, width)
+        self.seconds, self.hold, self.render_mode = seconds, int(hold), render_mode
+        self.metadata = {**self.metadata, "render_fps": round(1 / (self.hold * SECONDS))}
+        shape = (self.frames * len(self.channels), height, width)
         self.observation_space: spaces.Box = spaces.Box(0, 255, shape, np.uint8)
         self.action_space: Any = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
         self._film = np.zeros((ROOM * shape[0], height, width), np.uint8)
@@ -173,7 +163,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         Raises:
             SnapshotError: the bytes are damaged, or of an environment with other settings or of another version.
         """
-        header, parts = unpack_for(self._settings(), stored)
+        header, parts = unpacked(self._settings(), stored)
         self.world.set_state(parts["world"])
         self._running = header["running"]
         self.np_random.bit_generator.state = header["seeds"]
@@ -230,34 +220,37 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
             "seconds": self.seconds,
             "hold": self.hold,
         }
-        return json.loads(json.dumps(settings))
+        return plain(settings)
 
 
 def _behaviour(pedestrians: str | float) -> Behaviour | None:
     """How pedestrians behave, or None where there are none."""
     if isinstance(pedestrians, str) and pedestrians in PEDESTRIANS:
         return PEDESTRIANS[pedestrians]
-    if isinstance(pedestrians, int | float) and not isinstance(pedestrians, bool):
-        return Behaviour(distraction=pedestrians)
+    if is_number(pedestrians):
+        return Behaviour(distraction=float(pedestrians))
     raise ConfigError(f"pedestrians = {pedestrians!r}", expected=f"{', '.join(PEDESTRIANS)}, or a share from 0 to 1")
 
 
 def _pair(name: str, given: Any) -> tuple[int, int]:
     """Two whole numbers."""
-    if not isinstance(given, tuple | list) or len(given) != 2 or not all(isinstance(number, int) for number in given):
+    if not (isinstance(given, tuple | list) and are_two(tuple(given), is_whole)):
         raise ConfigError(f"{name} = {given!r}", expected="two whole numbers")
-    return given[0], given[1]
+    return int(given[0]), int(given[1])
 
 
-def _check(sensors: tuple[str, ...], frames: int, seconds: float, hold: int, render_mode: str | None) -> None:
-    ordered = tuple(name for name in SENSORS if name in sensors)
-    if not ordered or ordered != tuple(sensors):
-        raise ConfigError(f"sensors = {sensors}", expected=f"some of {', '.join(SENSORS)}, in this order")
-    if not isinstance(frames, int) or not 1 <= frames <= 64:
-        raise ConfigError(f"frames = {frames!r}", expected="a whole number from 1 to 64")
-    if not isinstance(seconds, int | float) or not seconds > 0:
+def _check(
+    sensors: tuple[str, ...], frames: int, seconds: float, hold: int, render_mode: str | None, continuous: bool
+) -> None:
+    named = isinstance(sensors, tuple | list) and all(isinstance(name, str) for name in sensors)
+    if not (named and sensors and tuple(sensors) == tuple(name for name in SENSORS if name in sensors)):
+        raise ConfigError(f"sensors = {sensors!r}", expected=f"some of {', '.join(SENSORS)}, in this order")
+    for name, number, most in (("frames", frames, 64), ("hold", hold, 10)):
+        if not (is_whole(number) and 1 <= number <= most):
+            raise ConfigError(f"{name} = {number!r}", expected=f"a whole number from 1 to {most}")
+    if not (is_number(seconds) and seconds > 0):
         raise ConfigError(f"seconds = {seconds!r}", expected="a time above 0")
-    if not isinstance(hold, int) or not 1 <= hold <= 10:
-        raise ConfigError(f"hold = {hold!r}", expected="a whole number from 1 to 10")
-    if render_mode not in (None, "rgb_array"):
+    if not (render_mode is None or (isinstance(render_mode, str) and render_mode == "rgb_array")):
         raise ConfigError(f"render_mode = {render_mode!r}", expected="rgb_array, or None")
+    if not isinstance(continuous, bool):
+        raise ConfigError(f"continuous = {continuous!r}", expected="True or False")

@@ -31,9 +31,11 @@ class Lanes:
         length: (n,).
         intersection: (n, 2) the intersection that a straight lane leads to, and that a connector lies on, as indices into
             the town's columns and rows.
+        centre: (n, 2) the middle of that intersection.
         parent: (n,) the straight lane that a connector goes on from, -1 for straight lanes.
         successors: (n, 3) lanes that go on from its end, -1 where there are fewer.
         straight: how many there are between intersections; the other ones are connectors.
+        stop_line: from the middle of an intersection to where straight lanes end.
         conflicts: (n, n) bool, whether cars on the two connectors could touch; no connector conflicts with itself.
     """
 
@@ -43,9 +45,11 @@ class Lanes:
     radius: np.ndarray
     length: np.ndarray
     intersection: np.ndarray
+    centre: np.ndarray
     parent: np.ndarray
     successors: np.ndarray
     straight: int
+    stop_line: float
     conflicts: np.ndarray
 
     def __len__(self) -> int:
@@ -70,6 +74,12 @@ class Lanes:
     def opposite(self) -> np.ndarray:
         """(n,) the ``arm`` of those who come towards each lane."""
         return self._numbered((self.begins + 2) % 4)
+
+    @cached_property
+    def traces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places and headings (k, m, 2) all along each of the connectors."""
+        connectors = np.arange(self.straight, len(self))
+        return self.pose(connectors[:, None], self.length[connectors][:, None] * np.linspace(0.0, 1.0, 25))
 
     def _numbered(self, direction: np.ndarray) -> np.ndarray:
         return np.ravel_multi_index((*self.intersection.T, direction), (*(self.intersection.max(axis=0) + 1), 4))
@@ -103,16 +113,19 @@ def build_lanes(town: Town) -> Lanes:
             successors.append([after])
             parents.append(number)
     straight = len(streets)
+    intersection = np.array([row[5] for row in table])
     lanes = Lanes(
         start=np.array([row[0] for row in table]),
         begins=np.array([row[1] for row in table]),
         bend=np.array([row[2] for row in table]),
         radius=np.array([row[3] for row in table]),
         length=np.array([row[4] for row in table]),
-        intersection=np.array([row[5] for row in table]),
+        intersection=intersection,
+        centre=np.stack([town.columns[intersection[:, 0]], town.rows[intersection[:, 1]]], axis=1),
         parent=np.array(parents),
         successors=np.array([after + [-1] * (3 - len(after)) for after in successors]),
         straight=straight,
+        stop_line=town.stop_line,
         conflicts=np.zeros((len(table), len(table)), bool),
     )
     _mark_conflicts(lanes)
@@ -157,12 +170,11 @@ def _curve(town: Town, turn: int) -> tuple[float, float]:
 
 
 CLEARANCE = CAR_WIDTH + 0.3
+"""Metres between the middles of two cars' paths that are far enough apart."""
 
 
 def _mark_conflicts(lanes: Lanes) -> None:
-    steps = np.linspace(0.0, 1.0, 25)
-    connectors = np.arange(lanes.straight, len(lanes))
-    places, _ = lanes.pose(connectors[:, None], lanes.length[connectors][:, None] * steps)
+    connectors, places = np.arange(lanes.straight, len(lanes)), lanes.traces[0]
     at = lanes.intersection[connectors]
     for first in range(len(connectors)):
         near = np.flatnonzero((at == at[first]).all(axis=1))

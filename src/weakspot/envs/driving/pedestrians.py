@@ -3,7 +3,7 @@
 One model with the parameters of :class:`Behaviour` makes reasonable and distracted ones.  Who wants to cross goes to the
 kerb.  There a reasonable one waits: at a crossing with lights until the cars have red for long enough and none is near that
 cannot stop; elsewhere until no car will come by while he is on the street.  A distracted one walks on without a look, his
-eyes on his phone.  Nobody walks into the side of a car.
+eyes on his phone.  Nobody walks into the side of a car: he halts before it, and goes back where it does not drive on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weakspot.envs.driving.signals import red_left
-from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, CORNER, OUTWARDS, SLOT, Town
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, CORNER, OUTWARDS, SLOT, Town, are_two, is_number
 from weakspot.errors import ConfigError
 
 WALK, TO_KERB, WAIT, CROSS, HALT, BACK = range(6)
@@ -27,6 +27,8 @@ NEAR_CAR = 3.0
 MARGIN_SECONDS = 1.5
 CREEPING = 4.0
 """Metres a second at which cars that stand or creep are expected to come."""
+HALTED_SECONDS = 3.0
+"""For so long somebody stands on the street before a car that does not drive on."""
 BODY_RADIUS, BODY_HEIGHT = 0.3, 1.75
 STEP_OVER = np.array([[0, -1], [1, 0], [0, 1], [-1, 0]])
 """Of each side of a block: the way to the one over the street."""
@@ -63,13 +65,16 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         for name in ("distraction", "jaywalking", "crossing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"pedestrians with {name} = {getattr(self, name)}", expected="a share from 0 to 1")
-        if not 0 < self.speed[0] <= self.speed[1] <= 5 or not self.patience > 0:
+            share = getattr(self, name)
+            if not (is_number(share) and 0 <= share <= 1):
+                raise ConfigError(f"pedestrians with {name} = {share!r}", expected="a share from 0 to 1")
+        if not (are_two(self.speed, is_number) and 0 < self.speed[0] <= self.speed[1] <= 5):
             raise ConfigError(
-                f"pedestrians with speed = {self.speed}, patience = {self.patience}",
-                expected="speeds above 0 and at most 5 metres a second, the slowest first; patience above 0",
+                f"pedestrians with speed = {self.speed!r}",
+                expected="two speeds above 0 and at most 5 metres a second, the slowest first",
             )
+        if not (is_number(self.patience) and self.patience > 0):
+            raise ConfigError(f"pedestrians with patience = {self.patience!r}", expected="seconds above 0")
 
 
 REASONABLE = Behaviour(distraction=0.0)
@@ -90,7 +95,7 @@ class Pedestrians:
         doing: (n,) ``WALK``, ``TO_KERB``, ``WAIT``, ``CROSS``, ``HALT`` or ``BACK``.
         progress: (n,) metres from his way along the pavement, towards the other side of the street.
         distracted: (n,) bool, whether he crosses without a look.
-        waited: (n,) seconds.
+        waited: (n,) seconds, at the kerb or before a car on the street.
         speed: (n,) of his walk.
     """
 
@@ -160,6 +165,15 @@ def facing(people: Pedestrians) -> np.ndarray:
     return FACING[people.side, np.where(walks, people.forward > 0, 2 + back)]
 
 
+def stand(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
+    """Who does not move (n,): those who wait or have halted, and those whose way back a car is in."""
+    found = (people.doing == WAIT) | (people.doing == HALT)
+    back = np.flatnonzero(people.doing == BACK)
+    if len(back):
+        found[back] = _car_in_the_way(people.chosen(back), town, vehicles)
+    return found
+
+
 def on_street(town: Town, people: Pedestrians) -> np.ndarray:
     """Who is between the kerbs (n,)."""
     return (people.progress > town.walk - town.kerb) & (people.progress < town.walk + town.kerb)
@@ -187,8 +201,12 @@ def move(
     distracted = np.where(wants, draws[1] < behaviour.distraction, people.distracted)
     over = np.flatnonzero((people.doing == CROSS) | (people.doing == HALT))
     doing[over] = np.where(_car_in_the_way(people.chosen(over), town, vehicles), HALT, CROSS)
+    waited[over] = np.where(doing[over] == HALT, waited[over] + seconds, 0.0)
+    gives_up = over[waited[over] > HALTED_SECONDS]
+    doing[gives_up], waited[gives_up] = BACK, 0.0
     out = (people.doing == TO_KERB) | (doing == CROSS)
-    progress = progress + np.where(out, way, 0.0) - np.where(people.doing == BACK, way, 0.0)
+    returns = (people.doing == BACK) & ~stand(people, town, vehicles)
+    progress = progress + np.where(out, way, 0.0) - np.where(returns, way, 0.0)
 
     at_kerb = town.walk - town.kerb - KERB_GAP
     arrived = (people.doing == TO_KERB) & (progress >= at_kerb)
@@ -211,7 +229,7 @@ def move(
     forward = np.where(across, np.where(draws[2] < 0.5, 1.0, -1.0), people.forward)
     doing[across], progress[across] = WALK, 0.0
     along = np.where(across, along + forward * PAST, along)
-    distracted = distracted & ~across
+    distracted = distracted & ~across & ~back
     moved = Pedestrians(block, side, along, forward, doing, progress, distracted, waited, people.speed)
     return _round_corners(moved, town)
 
@@ -244,18 +262,29 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
     comes = (coming | turning) & (distance / np.maximum(speeds, CREEPING) < needed[:, None] + MARGIN_SECONDS)
     stopping = speeds * REACTION_SECONDS + speeds * speeds / (2 * STOPPING_DECELERATION)
     cannot_stop = (coming | turning) & (speeds > 0.5) & (distance < stopping + NEAR_CAR)
-    anywhere = ~(in_the_way | comes | cannot_stop).any(axis=1)
+    anywhere = ~(in_the_way | comes).any(axis=1)  # who cannot stop comes sooner than that
     at_lights = (red >= needed) & ~(in_the_way | cannot_stop).any(axis=1)
     return np.where(with_lights, at_lights, anywhere)
 
 
 def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
-    """Whether a car is within an arm's length in front of each (n,); even on the phone nobody walks into the side of one."""
-    ahead = places(town, people) + ARM * facing(people)
-    x, y = (ahead[:, None, axis] - vehicles.places[None, :, axis] for axis in (0, 1))
+    """Whether a car is within an arm's length in front of each (n,); even on the phone nobody walks into the side of one.
+    A car that he comes no nearer to is not in his way, so that none is both ahead of him and behind."""
+    here = places(town, people)
+    soon = _gaps(here + ARM * facing(people), vehicles)
+    found = np.any(soon < BODY_RADIUS, axis=1)
+    close = np.flatnonzero(found)
+    if len(close):
+        found[close] = np.any((soon[close] < BODY_RADIUS) & (soon[close] < _gaps(here[close], vehicles) - 1e-6), axis=1)
+    return found
+
+
+def _gaps(spots: np.ndarray, vehicles: Vehicles) -> np.ndarray:
+    """How far spots (n, 2) are from each car (n, m), lengthwise or sideways, whichever is more; below 0 inside."""
+    x, y = (spots[:, None, axis] - vehicles.places[None, :, axis] for axis in (0, 1))
     cos, sin = vehicles.headings.T
     along, across = np.abs(x * cos + y * sin), np.abs(y * cos - x * sin)
-    return ((along < CAR_LENGTH / 2 + BODY_RADIUS) & (across < CAR_WIDTH / 2 + BODY_RADIUS)).any(axis=1)
+    return np.maximum(along - CAR_LENGTH / 2, across - CAR_WIDTH / 2)
 
 
 def _wants_to_cross(

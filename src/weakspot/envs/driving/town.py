@@ -10,8 +10,11 @@ Only sums, products and uniform random numbers make the layout, so that a seed s
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -26,6 +29,21 @@ PARKING_WIDTH, PAVEMENT_WIDTH = 2.2, 3.0
 CROSSING_START, CROSSING_WIDTH = 0.5, 3.0
 PARK_SHARE = 0.2
 LEAST_BLOCK, MOST_BLOCK = 50.0, 300.0
+
+
+def is_whole(value: object) -> bool:
+    """Whether something is a whole number, of Python's or numpy's."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether something is a finite number, of Python's or numpy's."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def are_two(values: object, kind: Callable[[object], bool]) -> bool:
+    """Whether something is a pair of such values."""
+    return isinstance(values, tuple) and len(values) == 2 and all(kind(value) for value in values)
 
 
 @dataclass(frozen=True)
@@ -52,22 +70,26 @@ class TownConfig:
     trees: float = 0.5
 
     def __post_init__(self) -> None:
-        wide, high = self.blocks
-        if not (1 <= wide <= 20 and 1 <= high <= 20 and wide * high >= 2):
-            raise ConfigError(f"a town of {wide} by {high} blocks", expected="1 to 20 each way, at least two in all")
-        least, most = self.block_size
-        if not LEAST_BLOCK <= least <= most <= MOST_BLOCK:
+        if not (are_two(self.blocks, is_whole) and min(self.blocks) >= 1 and 2 <= max(self.blocks) <= 20):
             raise ConfigError(
-                f"blocks from {least} to {most} metres",
-                expected=f"the least first, both between {LEAST_BLOCK:g} and {MOST_BLOCK:g}",
+                f"a town with blocks = {self.blocks!r}",
+                expected="two whole numbers from 1 to 20, at least two blocks in all",
             )
-        if not 2.5 <= self.lane_width <= 5:
-            raise ConfigError(f"lanes {self.lane_width} metres wide", expected="2.5 to 5 metres")
+        if not (
+            are_two(self.block_size, is_number) and LEAST_BLOCK <= self.block_size[0] <= self.block_size[1] <= MOST_BLOCK
+        ):
+            raise ConfigError(
+                f"a town with block_size = {self.block_size!r} in metres",
+                expected=f"two numbers, the least first, both between {LEAST_BLOCK:g} and {MOST_BLOCK:g}",
+            )
+        if not (is_number(self.lane_width) and 2.5 <= self.lane_width <= 5):
+            raise ConfigError(f"lanes {self.lane_width!r} metres wide", expected="2.5 to 5 metres")
         for name in ("parking", "trees"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"a town with {name} = {getattr(self, name)}", expected="a share from 0 to 1")
-        if self.seed < 0:
-            raise ConfigError(f"a town with seed = {self.seed}", expected="a whole number from 0 up")
+            share = getattr(self, name)
+            if not (is_number(share) and 0 <= share <= 1):
+                raise ConfigError(f"a town with {name} = {share!r}", expected="a share from 0 to 1")
+        if not (is_whole(self.seed) and self.seed >= 0):
+            raise ConfigError(f"a town with seed = {self.seed!r}", expected="a whole number from 0 up")
 
     @property
     def kerb(self) -> float:

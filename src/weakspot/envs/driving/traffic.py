@@ -6,7 +6,7 @@ on its path: the car ahead, a stop line, the agent's car, or a person on the str
     a = A (1 - (v / v0)^4 - (s* / s)^2),    s* = s0 + max(0, v T + v dv / (2 sqrt(A B)))
 
 An intersection is entered only while its light allows it, its way out is free and nobody whose path crosses is in it; who
-turns left waits for those who come towards him.
+turns left waits for those who come towards him.  The agent's car is given way as the others are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.envs.driving.lanes import LEFT, Lanes
+from weakspot.envs.driving.lanes import CLEARANCE, DIRECTIONS, LEFT, Lanes
 from weakspot.envs.driving.signals import AMBER, RED
 from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH
 
@@ -29,6 +29,16 @@ CRUISE = 11.0
 TURN_SPEED = 5.0
 ONCOMING_SECONDS = 4.5
 """Who turns left waits for cars that reach the intersection within this time."""
+DRIVES = 1.0
+"""Metres a second above which the agent's car drives; for one that stands nobody who turns left waits."""
+ON_LANE, ALONG_LANE = 2.0, 0.8
+"""Metres from the middle of a lane, and cosine of the angle to it, within which the agent's car drives along it."""
+INSIDE = 1.0
+"""Metres before a stop line from which on the agent's car is in the intersection."""
+CROSSING_SECONDS = 2.0
+"""For so long it is expected to go straight on there."""
+ON_PATH, ALONG_PATH = 1.5, 0.7
+"""The same as of a lane, of a way over an intersection: who takes it too follows the agent's car."""
 LOOK_AHEAD = np.arange(2.5, 34.0, 2.25)
 """Metres along the path at which a car looks for people and for the agent's car."""
 WIDE, CLOSE = CAR_WIDTH / 2 + 0.8, CAR_WIDTH / 2 + 0.35
@@ -77,6 +87,21 @@ class Obstacles:
     radii: np.ndarray
 
 
+@dataclass(frozen=True)
+class Stranger:
+    """The agent's car, as those see it who have to give way.
+
+    Attributes:
+        place: (2,) its middle.
+        heading: (2,).
+        speed: metres a second.
+    """
+
+    place: np.ndarray
+    heading: np.ndarray
+    speed: float
+
+
 def places_on(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
     """Places for cars on straight lanes, far enough apart: lane (n,) and metres along it (n,)."""
     places = [
@@ -106,6 +131,7 @@ def move(
     lights: np.ndarray,
     places: np.ndarray,
     others: Obstacles,
+    stranger: Stranger,
     seconds: float,
     generator: np.random.Generator,
 ) -> Traffic:
@@ -115,11 +141,12 @@ def move(
         lights: what :func:`weakspot.envs.driving.signals.lights` shows.
         places: (n, 2), where the cars are.
         others: people on the street and the agent's car.
+        stranger: the agent's car, which is given way.
     """
     if not len(traffic):
         return traffic
     to_line = lanes.length[traffic.lane] - traffic.along
-    stops = must_stop(traffic, lanes, lights)
+    stops = must_stop(traffic, lanes, lights, stranger)
     push = _follow(traffic.speed, *_leader(traffic, lanes))
     push = np.minimum(
         push, np.where(stops, _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic))), FREE)
@@ -139,7 +166,7 @@ def move(
     return Traffic(lane, along, speed, after, traffic.shade)
 
 
-def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray) -> np.ndarray:
+def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray, stranger: Stranger) -> np.ndarray:
     """Which cars (n,) must not enter the intersection ahead of them."""
     approaching = traffic.lane < lanes.straight
     column, row = lanes.intersection[traffic.lane].T
@@ -149,17 +176,54 @@ def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray) -> np.ndarray:
     stops = (light == RED) | ((light == AMBER) & can_stop)
     connector = np.where(approaching, traffic.after, 0)
     stops |= lanes.conflicts[connector[:, None], traffic.lane].any(axis=1)
-    stops |= (lanes.bend[connector] == LEFT) & _oncoming(traffic, lanes, light, to_line)
+    stops |= (lanes.bend[connector] == LEFT) & _oncoming(traffic, lanes, light, to_line, stranger)
     stops |= _way_out_taken(traffic, lanes, connector)
+    stops |= _cut_off(lanes, stranger)[connector]
     stops &= approaching
     return stops | (approaching & _second(traffic, lanes, connector, to_line, stops))
 
 
-def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.ndarray) -> np.ndarray:
+def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.ndarray, stranger: Stranger) -> np.ndarray:
     """Whether somebody who goes before comes towards each car (n,)."""
     arrives = to_line / np.maximum(traffic.speed, 2.0) < ONCOMING_SECONDS
     goes_first = (traffic.lane < lanes.straight) & (lanes.bend[traffic.after] != LEFT) & (light != RED) & arrives
-    return (lanes.opposite[traffic.lane][:, None] == lanes.arm[traffic.lane[goes_first]]).any(axis=1)
+    arms = np.concatenate([lanes.arm[traffic.lane[goes_first]], _arms_taken(lanes, stranger)])
+    return (lanes.opposite[traffic.lane][:, None] == arms).any(axis=1)
+
+
+def _arms_taken(lanes: Lanes, stranger: Stranger) -> np.ndarray:
+    """The arm (1,) on which the agent's car drives along a lane and is soon at its end; none (0,) where it does not."""
+    if stranger.speed <= DRIVES:
+        return np.zeros(0, np.int64)
+    forward = DIRECTIONS[lanes.begins[: lanes.straight]]
+    apart = stranger.place - lanes.start[: lanes.straight]
+    along = (apart * forward).sum(axis=1)
+    aside = np.abs(apart[:, 0] * forward[:, 1] - apart[:, 1] * forward[:, 0])
+    to_line = lanes.length[: lanes.straight] - along
+    on_lane = (aside < ON_LANE) & (forward @ stranger.heading > ALONG_LANE) & (along >= 0)
+    soon = (to_line >= 0) & (to_line < stranger.speed * ONCOMING_SECONDS)
+    return lanes.arm[: lanes.straight][on_lane & soon]
+
+
+def _cut_off(lanes: Lanes, stranger: Stranger) -> np.ndarray:
+    """The connectors (n,) of the intersection that the agent's car is in that come near to where it is or soon will be, but
+    for those that it drives along itself."""
+    found = np.zeros(len(lanes), bool)
+    x, y = np.abs(lanes.centre[lanes.straight :] - stranger.place).T
+    there = np.flatnonzero(np.maximum(x, y) < lanes.stop_line + INSIDE)
+    if not len(there):
+        return found
+    places, headings = (part[there] for part in lanes.traces)
+    apart, (cos, sin) = places - stranger.place, stranger.heading
+    ahead, aside = apart @ stranger.heading, apart @ np.array([-sin, cos])
+    half = CAR_LENGTH / 2
+    beyond = ahead - np.clip(ahead, -half, half + stranger.speed * CROSSING_SECONDS)
+    near = (np.hypot(beyond, aside) < CLEARANCE).any(axis=1)
+    distance = np.hypot(ahead, aside)
+    nearest, number = distance.argmin(axis=1), np.arange(len(there))
+    along = headings[number, nearest] @ stranger.heading > ALONG_PATH
+    found[lanes.straight + there] = near & ~(along & (distance[number, nearest] < ON_PATH))
+    return found
 
 
 def _way_out_taken(traffic: Traffic, lanes: Lanes, connector: np.ndarray) -> np.ndarray:

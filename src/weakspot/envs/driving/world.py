@@ -21,14 +21,14 @@ from weakspot.envs.driving.bicycle import GRID, REAR_TO_CENTRE, Car, drive
 from weakspot.envs.driving.lanes import Lanes, build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
 from weakspot.envs.driving.pedestrians import REASONABLE, Behaviour, Pedestrians, Vehicles
-from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town
-from weakspot.envs.driving.traffic import Obstacles, Traffic
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town, is_whole
+from weakspot.envs.driving.traffic import Obstacles, Stranger, Traffic
 from weakspot.envs.snapshot import pack, unpack_for
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, SnapshotError
 
 SECONDS = 0.1
 """A decision lasts so long."""
-STATE_VERSION = 1
+STATE_VERSION = 2
 HALF = np.array([CAR_LENGTH / 2, CAR_WIDTH / 2])
 OUTLINE = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)], np.float64)
 """Points of a car, in halves of its length and width."""
@@ -57,7 +57,7 @@ class WorldConfig:
         behaviour: of the pedestrians.
 
     Raises:
-        ConfigError: a number is below 0, or there is no room for so many cars.
+        ConfigError: a number is none from 0 up, or there is no room for so many cars.
     """
 
     town: TownConfig = field(default_factory=TownConfig)
@@ -66,10 +66,10 @@ class WorldConfig:
     behaviour: Behaviour = REASONABLE
 
     def __post_init__(self) -> None:
-        if self.cars < 0 or not 0 <= self.people <= MOST_PEOPLE:
+        if not (is_whole(self.cars) and is_whole(self.people) and self.cars >= 0 and 0 <= self.people <= MOST_PEOPLE):
             raise ConfigError(
-                f"a world with {self.cars} cars and {self.people} people",
-                expected=f"numbers from 0 up, at most {MOST_PEOPLE:,} people",
+                f"a world with cars = {self.cars!r}, people = {self.people!r}",
+                expected=f"whole numbers from 0 up, at most {MOST_PEOPLE:,} people",
             )
         room = len(traffic.places_on(layout(self.town)[1])[0]) // ROOM_FOR_EACH
         if self.cars > room:
@@ -143,7 +143,7 @@ class World:
         self.state: WorldState
         self._shown: WorldState | None = None
         self._generator = np.random.default_rng(0)
-        self._settings = json.loads(json.dumps({"world": asdict(config), "version": STATE_VERSION}))
+        self._settings = plain({"world": asdict(config), "version": STATE_VERSION})
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -182,9 +182,10 @@ class World:
         lights = self.lights
         car = drive(before.car, steer, pedal, SECONDS)
         own = _vehicle(before.car)
-        others, places = self._obstacles(before, own), self.cars()[0]
-        vehicles = self._vehicles(before, own)
-        moved = traffic.move(before.traffic, self.lanes, lights, places, others, SECONDS, self._generator)
+        vehicles, places = self._vehicles(before, own), self.cars()[0]
+        others = self._obstacles(before, own, vehicles)
+        stranger = Stranger(own.places[0], own.headings[0], before.car.speed)
+        moved = traffic.move(before.traffic, self.lanes, lights, places, others, stranger, SECONDS, self._generator)
         moved = replace(moved, along=_on_grid(moved.along), speed=_on_grid(moved.speed))
         people = pedestrians.move(
             before.people,
@@ -224,7 +225,7 @@ class World:
         Raises:
             SnapshotError: the bytes are damaged, or of a world with other settings or of another version.
         """
-        header, parts = unpack_for(self._settings, stored)
+        header, parts = unpacked(self._settings, stored)
         arrays = {
             name: np.frombuffer(parts[name], np.dtype(kind)).reshape(shape).copy()
             for name, (kind, shape) in header["arrays"].items()
@@ -261,13 +262,13 @@ class World:
         self._lights = signals.lights(self.town, state.seconds)
         self._shown = state
 
-    def _obstacles(self, state: WorldState, own: Vehicles) -> Obstacles:
+    def _obstacles(self, state: WorldState, own: Vehicles, vehicles: Vehicles) -> Obstacles:
         """People on the street, where they are and, of those who walk, where they will be in one and two seconds; and the
         corners and middles of the sides of the agent's car."""
         people = state.people
         there = np.flatnonzero(pedestrians.on_street(self.town, people))
-        places, speeds = self.feet()[there], pedestrians.velocities(people.chosen(there))
-        halted = people.doing[there] == pedestrians.HALT
+        places, some = self.feet()[there], people.chosen(there)
+        speeds, halted = pedestrians.velocities(some), pedestrians.stand(some, self.town, vehicles)
         walks, ways = places[~halted], speeds[~halted]
         ahead, left = own.headings[0], np.array([-own.headings[0, 1], own.headings[0, 0]])
         body = own.places + OUTLINE[:, :1] * HALF[0] * ahead + OUTLINE[:, 1:] * HALF[1] * left
@@ -344,9 +345,21 @@ class World:
             was, now = back[axis] - centre[axis], front[axis] - centre[axis]
             across = front[1 - axis] - centre[1 - axis]
             came_in = abs(was) > town.stop_line >= abs(now) and was * car.direction[axis] < 0
-            if came_in and abs(across) < town.kerb and lights[axis, column, row] == signals.RED:
+            if came_in and abs(across) <= town.kerb + OFF_ROAD and lights[axis, column, row] == signals.RED:
                 return True
         return False
+
+
+def plain(settings: dict[str, Any]) -> Any:
+    """Settings as JSON tells them, so that stored ones can be compared with them."""
+    return json.loads(json.dumps(settings, default=np.generic.item))
+
+
+def unpacked(settings: Any, stored: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What :func:`weakspot.envs.snapshot.unpack_for` gives; raises :class:`SnapshotError` for what are no bytes, too."""
+    if not isinstance(stored, bytes):
+        raise SnapshotError(f"a state of the type {type(stored).__name__}", expected="bytes as get_state() gave them")
+    return unpack_for(settings, stored)
 
 
 def _front(car: Car) -> tuple[float, float]:
