@@ -49,11 +49,12 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure of panels that show the same lines, under one legend."""
+    """Writes a figure of panels that show the same lines, under one legend, in as many columns as its width has room for."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    room = int(figure.get_figwidth() / (0.8 + 0.085 * max(map(len, labels))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), max(room, 1)), frameon=False)
     write_figure(figure, path)
 
 

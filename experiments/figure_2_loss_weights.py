@@ -30,6 +30,8 @@ from weakspot.pipeline import Subject
 from weakspot.progress import say
 from weakspot.saliency import loss_weights, saliency
 
+LIGHTEST = 99.5
+"""Percent of the weights that the colour bar reaches up to."""
 SHOWN, NEAR = 8, 2
 """Frames that are drawn; pixels around an object that are counted to it, as far as the average over 5x5 pixels spreads."""
 
@@ -46,7 +48,7 @@ def inside(windows: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Generator) -> dict[str, Any]:
     """For each kind of object, the mean share of the weights (n, h, w) on it and of the picture, over the frames that
-    show one, and the mean of their ratio with its interval."""
+    show one, and the mean of their ratio, all with their intervals."""
     told = {}
     for name, places in windows.items():
         shares = []
@@ -58,24 +60,29 @@ def on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Gener
             on, area = np.array(shares).T
             told[name] = {
                 "frames": len(shares),
-                "share of the weights": round(float(on.mean()), 4),
-                "share of the picture": round(float(area.mean()), 4),
+                "share of the weights": bootstrap_mean(on, generator),
+                "share of the picture": bootstrap_mean(area, generator),
                 "times a uniform map": bootstrap_mean(on / area, generator),
             }
     return told
 
 
 def panel(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> None:
-    """Frames above, their weights over them below."""
-    figure = Figure(figsize=(1.5 * len(frames), 3.4), layout="constrained")
-    grid = figure.subplots(2, len(frames))
-    for column, (frame, weight) in enumerate(zip(frames, weights, strict=True)):
-        gray = frame.mean(axis=-1)
+    """Frames above, their weights below, as many times those of a uniform map; lighter ones than the bar shows are few."""
+    figure = Figure(figsize=(1.5 * len(frames) + 1.2, 3.6), layout="constrained")
+    grid = figure.subplots(2, len(frames), squeeze=False)
+    times = weights / weights.mean(axis=(1, 2), keepdims=True)
+    colours: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": np.percentile(times, LIGHTEST)}
+    for column, (frame, weight) in enumerate(zip(frames, times, strict=True)):
         grid[0, column].imshow(frame, interpolation="nearest")
-        grid[1, column].imshow(gray, cmap="gray", vmin=0, vmax=400, interpolation="nearest")
-        grid[1, column].imshow(np.sqrt(weight / weight.max()), cmap="inferno", alpha=0.75, interpolation="nearest")
+        drawn = grid[1, column].imshow(weight, interpolation="nearest", **colours)
         for axes in grid[:, column]:
             axes.set(xticks=[], yticks=[])
+    grid[0, 0].set_ylabel("newest frame", fontsize=9)
+    grid[1, 0].set_ylabel("weights of the loss", fontsize=9)
+    bar = figure.colorbar(drawn, ax=list(grid[1]), extend="max", pad=0.01)
+    bar.set_label("times a uniform map", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
     write_figure(figure, path)
 

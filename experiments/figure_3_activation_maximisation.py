@@ -4,13 +4,15 @@
 
 Four states of each, as they come: pixels without any regulariser, with total variation, blurred images, blurred updates,
 Sobolev gradients, and random transformations; below them Algorithm 1 and the best real states.  Beside the pictures the
-distance to the closest training frame, the agent's answer, and the distance from real states in the agent's features.
+distance to the closest training frame, the agent's answer, and the distance from real states in the agent's features; the
+same of held-out real states.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -18,7 +20,7 @@ from benchmarks.arguments import at_least
 from benchmarks.figures import write_figure
 from experiments import prepared
 from experiments.kept import searches
-from experiments.measures import measured, yard
+from experiments.measures import HELD_OUT, measured, usual, yard
 from weakspot.baselines.activation_maximization import ActivationMaximization
 from weakspot.baselines.method import Found, Method
 from weakspot.baselines.pixel_regularisers import EVERY
@@ -29,23 +31,35 @@ from weakspot.progress import say
 SHOWN = 4
 
 
-def panel(there: prepared.Prepared, rows: list[tuple[str, Found, dict]], target: str, path: Path) -> None:
+def panel(
+    there: prepared.Prepared, rows: list[tuple[str, Found, dict]], real: dict[str, Any], target: str, path: Path
+) -> None:
     """A row for each method: the newest frames of its first states, and what is said of all of them."""
-    figure = Figure(figsize=(1.5 * SHOWN + 3.6, 1.55 * len(rows) + 0.4), layout="constrained")
+    figure = Figure(figsize=(1.5 * SHOWN + 4.2, 1.55 * len(rows) + 0.6), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False, width_ratios=[1] * SHOWN + [2])
     for axes, (name, found, line) in zip(grid, rows, strict=True):
         for place, picture in zip(axes, there.pictures(found.state[:SHOWN]), strict=False):
             place.imshow(picture, interpolation="nearest")
             place.set(xticks=[], yticks=[])
         text = (
-            f"{name}\n\ntarget: {line['target_sd'][0]:.1f} sd beyond the mean\n"
-            f"closest frame: mse {line['closest_mse'][0]:.4f}\n"
-            f"features: {line['feature_distance_over_floor'][0]:.1f} of the floor"
+            f"{name}\n\ntarget: {_interval(line['target_sd'])} sd beyond the mean\n"
+            f"mse to the closest training state: {_interval(line['closest_mse'])}\n"
+            f"distance in features: {_interval(line['feature_distance'])}"
         )
         axes[SHOWN].text(0.0, 0.5, text, va="center", fontsize=8)
         axes[SHOWN].axis("off")
-    figure.suptitle(f"{there.subject.agent.spec.name}, {target}", fontsize=10)
+    title = (
+        f"{there.subject.agent.spec.name}, target {target}: the first {SHOWN} of {real['states']} states, means of all\n"
+        f"held-out real states: mse {_interval(real['closest_mse'])}, "
+        f"distance in features {_interval(real['feature_distance'])}"
+    )
+    figure.suptitle(title, fontsize=10)
     write_figure(figure, path)
+
+
+def _interval(told: list[float]) -> str:
+    mean, low, high = (f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" for value in told)
+    return f"{mean} ({low} to {high})"
 
 
 def main() -> None:
@@ -65,8 +79,10 @@ def main() -> None:
             found = find(method, given.extra.target, given.extra.states)
             rows.append((method.name, found, measured(found, target, known)[0]))
             say(f"{method.name}: {rows[-1][2]}")
-        panel(there, rows, target.name, given.output / "figure-3.png")
-        prepared.write("figure-3", given, there, {"target": target.name, "methods": {name: line for name, _, line in rows}})
+        real = usual(known)
+        panel(there, rows, real, target.name, given.output / "figure-3.png")
+        methods = {name: line for name, _, line in rows}
+        prepared.write("figure-3", given, there, {"target": target.name, "methods": methods, HELD_OUT: real})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ They lie beside the state models, in ``found/`` of the experiment's ``--folder``
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,12 +14,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.recall import in_turn
 from experiments.prepared import Given, Prepared, made_of
 from weakspot.agents.base import AgentOutput
 from weakspot.agents.weights import read_weights
 from weakspot.baselines.method import Cost, Found, Method, Sources
 from weakspot.errors import WeightsError
-from weakspot.files import make_folder, write_atomic
+from weakspot.files import write_atomic
 from weakspot.own_code import own
 from weakspot.progress import say
 from weakspot.run import digest, file_digest
@@ -57,12 +57,16 @@ class Searches:
 
 @contextmanager
 def searches(name: str, given: Given, there: Prepared, sources: Sources) -> Iterator[Searches]:
-    """The searches of the experiment ``name``; what they found is deleted when it has ended without an error."""
+    """The searches of the experiment ``name``; what they found is deleted when it has ended without an error.
+
+    Who runs the same experiment with the same settings meanwhile waits, and has searches of their own.
+    """
     place = f"{name}-{digest(made_of(given, there), sources.model.info['made_of'])}"
     folder = given.folder / "found" / place
-    make_folder(folder)
-    yield Searches(there, sources, given.seed, folder)
-    shutil.rmtree(folder)
+    with in_turn(folder):
+        yield Searches(there, sources, given.seed, folder)
+        for path in folder.glob("*.safetensors"):
+            path.unlink()
 
 
 def _save(found: Found, path: Path) -> None:

@@ -98,6 +98,7 @@ class Prepared:
         dataset: its rollouts.
         maps: its saliency at all of them.
         trained, held: whole states that models are trained on, and those that they are not.
+        began: when the experiment did, in seconds of ``time.monotonic``.
     """
 
     subject: Subject
@@ -105,6 +106,7 @@ class Prepared:
     maps: np.ndarray
     trained: np.ndarray
     held: np.ndarray
+    began: float
 
     def pictures(self, states: State) -> Frames:
         """The newest frame of each state (n, h, w, 3), as people can look at it."""
@@ -183,6 +185,7 @@ def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject
     Raises:
         UnknownTargetError: the agent has no such target.
     """
+    began = time.monotonic()
     settings = {"device": given.device, "saliency": given.saliency, "trust": given.trust}
     one = subject(RunConfig(agent=given.agent, environment=given.environment, **settings))
     refuse(one)
@@ -192,7 +195,7 @@ def prepare(given: Given, targets: Sequence[str] = (), refuse: Callable[[Subject
     make_folder(given.output)
     dataset, maps = stored(one, given.folder, given.frames)
     trained, held = (with_history(dataset, part) for part in dataset.split())
-    return Prepared(one, dataset, maps, trained, held)
+    return Prepared(one, dataset, maps, trained, held, began)
 
 
 def on_all_cores() -> Any:
@@ -200,11 +203,13 @@ def on_all_cores() -> Any:
     return threads(TrainConfig().parts)
 
 
-def write(name: str, given: Given, there: Prepared, result: dict[str, Any]) -> None:
-    """Writes what an experiment found, with what it takes to repeat it."""
+def write(name: str, given: Given, there: Prepared, result: dict[str, Any], before: float = 0.0) -> None:
+    """Writes what an experiment found, with what it takes to repeat it, and the seconds that it took by the clock on the
+    wall, with whatever had to be trained first; ``before`` it was broken off, too."""
     versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
     record = {"command": command(sys.argv), "settings": made_of(given, there), "versions": versions}
     record |= {"written": datetime.now(UTC).isoformat(timespec="seconds")}
+    record |= {"seconds": round(before + time.monotonic() - there.began, 1)}
     write_json(given.output / f"{name}.json", record | result)
 
 

@@ -3,9 +3,9 @@
     python -m experiments.section_4_4_actions --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-Four states for each action, as they come, with the oxygen that each shows, read off the picture.  Beside them, of the
-rollouts: how much oxygen there is where the agent takes each action, the oxygen of every life from its beginning to its
-end, and how many of them were lost without any.
+The first four states of each action's search, those with least oxygen first, with the oxygen that each shows, read off the
+picture.  Beside them, of the rollouts: how much oxygen there is where the agent takes each action, and where it goes up or
+does not; the oxygen of every life from its beginning to its end, and how many of them were lost without any.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from experiments.kept import searches
 from weakspot.analysis.intervals import bootstrap_mean, wilson
 from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
 from weakspot.cli import exit_code
-from weakspot.dataset import as_stacks
+from weakspot.dataset import StateDataset, as_stacks
 from weakspot.errors import ConfigError
 from weakspot.games import is_game
 from weakspot.pipeline import Subject
@@ -34,10 +34,12 @@ SHOWN, ACROSS = 4, 3
 """States of an action, and actions in a row."""
 LITTLE = 0.25
 """Of the bar; below it a submarine has to surface."""
+SEEN = 2000
+"""Real states, at most, that oxygen is read off where the agent goes up, and as many where it does not."""
 
 
 def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
-    """All actions, four newest frames each, with the oxygen under each."""
+    """All actions, four newest frames each, with the oxygen under each, red where there is little."""
     down = -(-len(actions) // ACROSS)
     figure = Figure(figsize=(1.25 * SHOWN * ACROSS, 1.75 * down + 0.9), layout="constrained")
     parts = figure.subfigures(down, ACROSS, squeeze=False).flatten()
@@ -66,6 +68,18 @@ def lines_of_lives(lost: list[Life], title: str, path: Path) -> None:
     save(figure, path)
 
 
+def is_up(action: str) -> bool:
+    """Whether an action takes the submarine up, whatever else it does."""
+    return action.startswith("UP")
+
+
+def real_oxygen(dataset: StateDataset, states: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
+    """How many real states there are, and the mean oxygen of some of them; None where there are too few for an interval."""
+    some = generator.permutation(states)[:SEEN]
+    mean = bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None
+    return {"states": len(states), "seen": len(some), "oxygen": mean}
+
+
 def refuse(one: Subject) -> None:
     """Raises :class:`ConfigError` for agents of another game."""
     if not is_game(one.spec.id, "Seaquest"):
@@ -88,28 +102,31 @@ def main() -> None:
     with prepared.on_all_cores(), searches("section-4-4", given, there, sources) as find:
         for position, name in enumerate(one.agent.spec.action_names):
             found = find(method, name, SHOWN)
-            made[name] = as_stacks(found.state.cpu())[:, -1]
-            real = whole[taken == position]
-            some = generator.permutation(real)[:500]
+            frames = as_stacks(found.state.cpu())[:, -1]
+            made[name] = frames[oxygen(frames).argsort()]
             told[name] = {
+                "up": is_up(name),
                 "synthesised oxygen": [round(float(level), 3) for level in oxygen(made[name])],
-                "preferred": float((found.output.scores.argmax(dim=1) == position).float().mean()),
-                "real states": len(real),
-                "real oxygen": bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None,
+                "preferred": int((found.output.scores.argmax(dim=1) == position).sum()),
+                "real": real_oxygen(dataset, whole[taken == position], generator),
             }
             say(f"{name}: {told[name]}")
+        up = np.array([is_up(name) for name in one.agent.spec.action_names])[taken]
         order = np.lexsort((dataset.time, dataset.stream))
         lost = lives(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
         suffocated, breaths = sum(life.out_of_oxygen for life in lost), [life.breaths for life in lost]
         every = oxygen(np.concatenate(list(made.values())))
         who = one.agent.spec.name
-        title = f"{who}: states that call for each action"
+        title = f"{who}: states that call for each action; red: less than {LITTLE:.0%} of the bar"
         if lost:
             title += f"\n{suffocated} of the {len(lost)} lives lost in its rollouts ended for want of oxygen"
             lines_of_lives(lost, f"{who}: every life of its rollouts", given.output / "section-4-4-lives.png")
         gallery(made, title, given.output / "section-4-4.png")
         result = {
             "actions": told,
+            "little oxygen": LITTLE,
+            "real where it goes up": real_oxygen(dataset, whole[up], generator),
+            "real where it does not": real_oxygen(dataset, whole[~up], generator),
             "lives lost": {
                 "out of oxygen": suffocated,
                 "otherwise": len(lost) - suffocated,

@@ -4,17 +4,21 @@
 
 The columns: the agent itself, a plain VAE, the attentive reconstruction loss alone, the paper's full loss, and the recipe
 ``fast``.  All models are trained on the same states for the same processor time; the scores are over the same episodes, by
-the same seeds.
+the same seeds.  An experiment that has ended and is run again draws its picture again.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
+from benchmarks.figures import write_figure
 from benchmarks.recall import MEASURED
 from experiments import prepared
 from weakspot.analysis.fidelity import fidelity
@@ -32,6 +36,39 @@ PAPER = {
 """Mean scores over 20 runs, as printed; those of Atlantis and Q*bert are in other units than the games' own."""
 
 
+def panels(columns: dict[str, Any], printed: dict[str, int] | None, title: str, path: Path) -> None:
+    """The scores of each column with their intervals, every episode as a dot; beside them the paper's, on their own axis."""
+    figure = Figure(figsize=(8.4 if printed else 5.4, 3.7), layout="constrained")
+    here, *others = figure.subplots(1, 2 if printed else 1, squeeze=False, width_ratios=[5, 4] if printed else None)[0]
+    names = [name for name in ("agent", *RECIPES) if name in columns]
+    generator = np.random.default_rng(0)
+    for place, name in enumerate(names):
+        line = columns[name]
+        aside = place + 0.2 + 0.12 * generator.random(len(line["scores"]))
+        here.plot(aside, line["scores"], ".", color="silver", markersize=4, zorder=1)
+        here.plot(place, line["mean"], "o", color="steelblue")
+        if line["low"] is not None:
+            here.vlines(place, line["low"], line["high"], color="steelblue", linewidth=2)
+    here.set_title(
+        f"here: mean of {len(columns[names[0]]['scores'])} episodes, 95 % interval;\ngray: each episode", fontsize=9
+    )
+    _columns(here, names)
+    for axes in others:
+        assert printed
+        axes.plot(range(len(printed)), list(printed.values()), "D", color="darkorange")
+        axes.set_title("paper's agent: mean of 20 runs, as printed", fontsize=9)
+        _columns(axes, list(printed))
+    figure.suptitle(title, fontsize=10)
+    write_figure(figure, path)
+
+
+def _columns(axes: Axes, names: list[str]) -> None:
+    axes.set_xticks(range(len(names)), names)
+    axes.set(xlim=(-0.5, len(names) - 0.5), xlabel="what the agent sees through", ylabel="score of an episode")
+    axes.grid(axis="y", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def main() -> None:
     arguments = prepared.parser(__doc__)
     arguments.add_argument("--episodes", type=at_least(1), default=20)
@@ -44,8 +81,13 @@ def main() -> None:
     one = there.subject
     measured = np.sort(np.random.default_rng(0).permutation(there.held)[:MEASURED])
     config = GogglesConfig(episodes=given.extra.episodes, longest=given.extra.longest)
-    columns: dict[str, Any] = prepared.found_before("table-1", given, there).get("columns", {})
+    before = prepared.found_before("table-1", given, there)
+    columns: dict[str, Any] = before.get("columns", {})
     printed = next((line for title, line in PAPER.items() if is_game(one.spec.id, title)), None)
+
+    def keep() -> None:
+        prepared.write("table-1", given, there, {"columns": columns, "paper": printed}, before.get("seconds", 0.0))
+
     for name in given.extra.columns:
         model = there.model(given, RECIPES[name])
         made_of = model.info["made_of"]
@@ -57,8 +99,10 @@ def main() -> None:
         columns["agent"] = scores["agent"]
         kept = {"steps": model.info["steps"], "model": made_of, "keeps": line}
         columns[name] = scores["goggles"] | {"difference": scores["difference"]} | kept
-        prepared.write("table-1", given, there, {"columns": columns, "paper": printed})
+        keep()
         say(f"{name}: {columns[name]}")
+    keep()
+    panels(columns, printed, one.agent.spec.name, given.output / "table-1.png")
 
 
 if __name__ == "__main__":

@@ -105,6 +105,34 @@ def test_the_closest_state_matches_a_plain_search(played):
     np.testing.assert_allclose(plain[np.arange(3), np.searchsorted(index, found.index)], plain.min(axis=1), rtol=1e-4)
 
 
+class Bright(StateDataset):
+    """Nearly white states: the last one is 3 squared levels from white, all others are 124."""
+
+    def __init__(self, count):
+        self.__dict__["count"] = count
+
+    def stacks(self, indices):
+        stacks = np.full((self.count, 4, 84, 84, 3), 255, np.uint8)
+        for number, stack in enumerate(stacks):
+            stack[number % 4, number % 84, number // 84] -= np.array([10, 4, 2], np.uint8)
+            stack[0, 0, -1, 0] -= 2
+        stacks[-1] = 255
+        stacks[-1, 0, 5, 5] -= 1
+        return stacks[indices]
+
+
+def test_bright_states_are_told_apart_though_they_are_nearly_alike():
+    """With colours as they are, sums of 84,672 squares of 255 lose hundreds of squared levels in single precision."""
+    real = Bright(300)
+    wanted = np.full((2, 4, 84, 84, 3), 255, np.uint8)
+    wanted[1] = 0
+    found = closest(wanted, real, np.arange(300))
+    squares = ((wanted[:, None].astype(np.int64) - real.stacks(np.arange(300))[None]) ** 2).sum(axis=(2, 3, 4, 5))
+    assert squares[0, -1] == 3 and (squares[0, :-1] == 124).all() and found.index[0] == 299
+    assert found.index[1] == squares[1].argmin()
+    np.testing.assert_array_equal(found.mse, squares.min(axis=1) / (255.0**2 * 84 * 84 * 12))
+
+
 def test_a_pixel_differs_when_one_colour_is_off_by_more_than_a_quarter(played):
     state = played.stacks(np.array([200])).copy()
     state[0, 0, :42, :, 1] = np.where(state[0, 0, :42, :, 1] < 128, state[0, 0, :42, :, 1] + 64, state[0, 0, :42, :, 1] - 64)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +34,12 @@ from experiments import (
     table_2_novelty,
 )
 from experiments.kept import searches
+from weakspot.agents.base import AgentOutput
 from weakspot.analysis.objects import finder
 from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
 from weakspot.baselines.algorithm_1 import AlgorithmOne
 from weakspot.baselines.method import of_rollouts
+from weakspot.baselines.retrieval import Retrieval
 from weakspot.config import RunConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
@@ -58,13 +62,20 @@ def run(module, monkeypatch, folders, output, *arguments, game="pong"):
     module.main()
 
 
+PICTURES = {"table-2": ("table-2", "figure-7"), "section-4-4": ("section-4-4", "section-4-4-lives")}
+"""Where an experiment draws more than one of its own name."""
+
+
 def told(output: Path, name: str) -> dict:
     record = json.loads((output / f"{name}.json").read_text())
     assert record["command"].startswith("python -m experiments.") and "/" not in record["command"].replace("FOLDER/", "")
     assert record["settings"]["seed"] == 0 and "torch" in record["versions"] and record["written"] > "2026"
-    assert f"`{record['command']}`" in results.page(output.parent), "the page shows every experiment"
-    picture = output / f"{name}.png"
-    assert not picture.exists() or cv2.imread(str(picture)).std() > 5
+    assert 0 < record["seconds"] < 600
+    page = results.page(output.parent)
+    assert f"`{record['command']}`" in page, "the page shows every experiment"
+    for picture in PICTURES.get(name, (name,)):
+        assert cv2.imread(str(output / f"{picture}.png")).std() > 5
+        assert f"({output.parent.name}/{output.name}/{picture}.png)" in page
     return record
 
 
@@ -98,8 +109,8 @@ def output(tmp_path):
 def test_figure_1(folders, output, monkeypatch):
     run(figure_1_states, monkeypatch, folders, output, "--targets", "T-", "RIGHT", "--name", "figure-4")
     found = told(output, "figure-4")["targets"]
-    assert list(found) == ["T-", "RIGHT"] and all(len(line["energies"]) == 4 for line in found.values())
-    assert (output / "figure-4.png").exists()
+    assert list(found) == ["T-", "RIGHT"] and all(len(line["energies"]) == line["states"] == 4 for line in found.values())
+    assert all(line["held-out real states"]["best"] < line["held-out real states"]["mean"] for line in found.values())
 
 
 def test_figure_2(folders, output, monkeypatch):
@@ -107,34 +118,46 @@ def test_figure_2(folders, output, monkeypatch):
     found = told(output, "figure-2")["objects"]
     assert {"own paddle", "opponent's paddle"} <= set(found) <= {"ball", "own paddle", "opponent's paddle"}
     for line in found.values():
-        mean, low, high = line["times a uniform map"]
-        assert low <= mean <= high and 0 < line["share of the picture"] < 0.1
+        for name in ("times a uniform map", "share of the weights", "share of the picture"):
+            mean, low, high = line[name]
+            assert low <= mean <= high
+        assert 0 < line["share of the picture"][0] < 0.1
 
 
 def test_weights_on_objects_are_shares():
     weights, windows = np.full((3, 10, 10), 0.01), {"thing": [np.array([[4.0, 4.0, 6.0, 6.0]])] * 2 + [np.zeros((0, 4))]}
     line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
-    assert line["frames"] == 2 and line["share of the picture"] == pytest.approx(0.36)  # two pixels around it: 6 by 6
+    assert line["frames"] == 2 and line["share of the picture"][0] == pytest.approx(0.36)  # two pixels around it: 6 by 6
     assert line["times a uniform map"] == pytest.approx((1.0, 1.0, 1.0))
     weights[:2] = 0
     weights[:2, 5, 5] = 1
     line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
-    assert line["share of the weights"] == 1.0 and line["times a uniform map"][0] == pytest.approx(1 / 0.36)
+    assert line["share of the weights"] == (1.0, 1.0, 1.0) and line["times a uniform map"][0] == pytest.approx(1 / 0.36)
     edge = figure_2_loss_weights.inside(np.array([[-5.0, -5.0, 1.0, 1.0]]), 10, 10)
     assert edge.sum() == 9, "a window may reach out of the picture"
 
 
 def test_figure_3(folders, output, monkeypatch):
     run(figure_3_activation_maximisation, monkeypatch, folders, output, "--states", "4", "--pixel-steps", "3")
-    found = told(output, "figure-3")["methods"]
+    record = told(output, "figure-3")
+    found, real = record["methods"], record["held-out real states"]
     assert len(found) == 8 and found["retrieval"]["closest_mse"] == [0, 0, 0]
+    assert real["states"] == 4 and 0 < real["closest_mse"][0] < 0.01 and real["valid"][0] > 0.5
+    for line in found.values():
+        assert line["feature_distance_floor"] == pytest.approx(real["feature_distance"][0], abs=1e-4)
+        over = line["feature_distance"][0] / line["feature_distance_floor"]
+        assert line["feature_distance_over_floor"][0] == pytest.approx(over, rel=0.01)
     noise = found["activation maximisation, no regulariser"]
     assert noise["closest_mse"][0] > 0.01 and noise["differing_pixels"][0] > 0.5
 
 
 def test_baselines(folders, output, monkeypatch):
     run(baselines, monkeypatch, folders, output, "--targets", "T-", "--states", "4", "--pixel-steps", "2")
-    found = told(output, "baselines")["targets"]["T-"]
+    record = told(output, "baselines")
+    assert record["held-out real states"]["valid"][0] > 0.5
+    found = record["targets"]["T-"]
+    cell = [str(results._cell(part)) for part in (4, *found["random search"]["passes"].values())]
+    assert f"| one | T- | random search | {' | '.join(cell)} | " in results.page(output.parent), "what it cost"
     assert len(found) == 8 and all(line["states"] == 4 for line in found.values())
     assert found["random search"]["passes"]["model"] >= found["Algorithm 1"]["passes"]["model"]
     assert found["random search"]["target_sd"][0] >= found["random samples"]["target_sd"][0]
@@ -144,8 +167,9 @@ def test_baselines(folders, output, monkeypatch):
 def test_table_2_and_figure_7(folders, output, monkeypatch):
     run(table_2_novelty, monkeypatch, folders, output, "--targets", "T-", "T+", "--states", "16")
     found = told(output, "table-2")
-    assert (output / "figure-7.png").exists() and (output / "table-2.png").exists()
-    line = found["table 2"]["synthesised"]
+    line = found["table 2"]["synthesised"]["shares"]
+    assert found["table 2"]["synthesised"]["states"] == 16 and list(found["targets"]["T-"]) == ["Algorithm 1", "retrieval"]
+    assert "| paper | – | 0.25 | 0.99 | 0.73 | 0.16 | 0.01 | 0 |" in results.page(output.parent)
     assert [line[percent][0] for percent in line] == sorted((line[percent][0] for percent in line), reverse=True)
     assert found["nearest neighbours"]["of"] == 16
 
@@ -161,9 +185,11 @@ def test_figure_8(folders, output, monkeypatch):
     assert set(found) == {"held-out real states", "random samples", "retrieval", "Algorithm 1"}
     best = found["held-out real states"]["best"]
     assert found["random samples"]["quartiles"] == sorted(found["random samples"]["quartiles"])
-    assert (
-        found["retrieval"]["mean"] < found["held-out real states"]["mean"] and best < found["held-out real states"]["mean"]
-    )
+    for line in found.values():
+        mean, low, high = line["mean"]
+        assert line["best"] <= low <= mean <= high and 0 <= line["pass the checks"][0] <= 1
+    usually = found["held-out real states"]["mean"][0]
+    assert found["retrieval"]["mean"][0] < usually and best < usually
 
 
 def test_table_1(folders, output, monkeypatch):
@@ -175,9 +201,12 @@ def test_table_1(folders, output, monkeypatch):
     assert len(models) == 2
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast")
     assert models == {path: path.stat().st_mtime for path in models}
-    assert told(output, "table-1")["columns"] == found["columns"]
+    again = told(output, "table-1")
+    assert again["columns"] == found["columns"] and again["seconds"] > found["seconds"], "what it took before counts"
+    (output / "table-1.png").unlink()
     monkeypatch.setattr(table_1_loss_study, "goggles", None)  # would be called if anything were played
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast", "VAE")
+    assert (output / "table-1.png").exists(), "it is drawn again all the same"
     with pytest.raises(TypeError):
         run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "2", "--longest", "40", "--columns", "fast")
 
@@ -199,6 +228,7 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
     run(baselines, monkeypatch, folders, tmp_path, *command)
     after = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
     assert len(after) == 8 and {name: after[name] for name in before} == before, "seconds and all"
+    assert (tmp_path / "baselines.png").exists()
     path = tmp_path / "baselines.json"
     record = json.loads(path.read_text())
     record["targets"]["T-"]["random samples"] |= {"model": "another", "seconds": -1}
@@ -234,7 +264,7 @@ def test_states_that_were_found_are_not_searched_for_again(module, name, states,
             run(module, context, folders, tmp_path, *arguments)
     first, searched[:] = list(searched), []
     run(module, monkeypatch, folders, tmp_path, *arguments)
-    assert first and not searched and not any((folders["pong"] / "found").iterdir()), "and nothing is left behind"
+    assert first and not searched and not list((folders["pong"] / "found").rglob("*.safetensors")), "nothing is left behind"
     broken_off = without_times(json.loads((tmp_path / f"{name}.json").read_text()))
     run(module, monkeypatch, folders, tmp_path, *arguments)
     assert searched == first, "once it has ended it begins anew"
@@ -293,10 +323,35 @@ def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_p
         assert again.asked == 2, "what is damaged is searched for again"
 
 
+def test_who_runs_the_same_experiment_meanwhile_waits(folders, tmp_path):
+    agent = f"{AGENTS}:pong"
+    given = prepared.Given(
+        agent, "pong", "fast", 0.03, 640, folders["pong"], tmp_path, 0, "samples", "best", 16, 1, 3, "cpu", "guided", True,
+        argparse.Namespace(),
+    )  # fmt: skip
+    there = prepared.prepare(given)
+    sources = there.sources(there.model(given))
+    entered = threading.Event()
+
+    def other() -> None:
+        with searches("twice", given, there, sources):
+            entered.set()
+
+    with searches("twice", given, there, sources) as find:
+        thread = threading.Thread(target=other)
+        thread.start()
+        find(Retrieval(), "T-", 3)
+        assert not entered.wait(0.5) and len(list(find.folder.glob("*.safetensors"))) == 1
+    thread.join(30)
+    assert entered.is_set()
+    with searches("another", given, there, sources), searches("twice", given, there, sources):
+        pass  # others do not wait
+
+
 def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):
     """However many states are compared, even more than there are real ones: those of one distribution are at the floor."""
     generator = torch.Generator().manual_seed(0)
-    known = measures.Yard(None, torch.randn(60, 20, generator=generator), 1.0)
+    known = measures.Yard(None, np.arange(60), torch.randn(60, 20, generator=generator), 1.0)
     for count in (10, 30, 200):
         ratios = []
         for _ in range(20):
@@ -304,7 +359,8 @@ def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):
             ratios.append(distance / floor)
         assert 0.85 < np.mean(ratios) < 1.15
     far, floor = known.feature_distance(3 + torch.randn(200, 20, generator=generator))
-    assert far > 2 * floor
+    assert far > 2 * floor and known.floor(np.arange(60)) == pytest.approx(floor)
+    assert known.floor(np.arange(6, 60)) == pytest.approx(floor, rel=0.2), "a few states less change little"
     with pytest.raises(ConfigError, match="three at least"):
         run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "T+", "--states", "3")
 
@@ -326,10 +382,12 @@ def test_maps_of_another_agent_are_not_taken(tmp_path):
 
 
 def test_section_4_4(folders, output, monkeypatch):
-    run(section_4_4_actions, monkeypatch, folders, output, game="seaquest")
+    run(section_4_4_actions, monkeypatch, folders, output, "--frames", "1600", game="seaquest")
     found = told(output, "section-4-4")
-    assert len(found["actions"]) == 18
-    assert all(0 <= level <= 1 for line in found["actions"].values() for level in line["synthesised oxygen"])
+    assert len(found["actions"]) == 18 and sum(line["up"] for line in found["actions"].values()) == 6
+    for line in found["actions"].values():
+        assert line["synthesised oxygen"] == sorted(line["synthesised oxygen"]) and 0 <= line["synthesised oxygen"][0] <= 1
+    assert found["real where it goes up"]["states"] + found["real where it does not"]["states"] > 1000
     with pytest.raises(ConfigError, match="an agent of Seaquest"):
         run(section_4_4_actions, monkeypatch, folders, output, game="pong")
 
@@ -345,8 +403,14 @@ def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
     page = (tmp_path / "results.md").read_text()
     assert "## Figure 2" in page and "## Figure 8" in page and "## Table 1" not in page
     assert "(results/pong/figure-2.png)" in page and "python -m experiments.figure_8_distributions" in page
-    best = record["targets"]["T-"]["Algorithm 1"]["mean"]
-    assert f"| pong | T- | Algorithm 1 | {results._cell(best)} |" in page
+    mean = record["targets"]["T-"]["Algorithm 1"]["mean"]
+    assert f"| pong | T- | Algorithm 1 | 4 | {results._cell(mean)} |" in page
+    assert "What differs from the paper: 1, 2, 3, 5, 13." in page and "\n13. The paper's figure 8 is of Boxing" in page
+    assert "## Performance" not in page
+    line = {"states": 10, "among": 20, "seconds": 1.5, "megabytes": 900, "megabytes_more": 100}
+    (tmp_path / "results" / "neighbours.json").write_text(json.dumps(line))
+    results.main()
+    assert "| 1 | 1.5 | 60 | 900, 100 of it for the search | 2,000 |" in (tmp_path / "results.md").read_text()
     (place / "table-1.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         results.main()
@@ -355,14 +419,50 @@ def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
 def test_table_1_of_the_page_has_the_papers_numbers_beside_ours(tmp_path):
     place = tmp_path / "pong"
     place.mkdir()
-    told = {"mean": 3.0, "low": 1.0, "high": 5.0}
+    told = {"mean": 3.0, "low": 1.0, "high": 5.0, "scores": [1.0, 5.0]}
     versions = {"torch": "2"}
     settings = {"frames": 10, "budget_cpu_minutes": 1.0, "seed": 0}
-    record = {"columns": {"agent": told, "fast": told}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
-    (place / "table-1.json").write_text(json.dumps(record | {"versions": versions, "settings": settings}))
+    fast = told | {"difference": {"mean": 0.5, "low": None, "high": None}}
+    record = {"columns": {"agent": told, "fast": fast}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
+    record |= {"versions": versions, "settings": settings, "seconds": 3.0}
+    (place / "table-1.json").write_text(json.dumps(record))
     lines = results.table_1(tmp_path).splitlines()
-    assert lines[2] == "| pong, paper's agent | 14 | -8 | 4 | 14 |  |"
-    assert lines[3] == "| pong, here | 3 (1 to 5) |  |  |  | 3 (1 to 5) |"
+    assert lines[2] == "| pong, paper's agent | 20 | 14 | -8 | 4 | 14 | – |"
+    assert lines[3] == "| pong, here | 2 | 3 (1 to 5) | – | – | – | 3 (1 to 5) |"
+    assert lines[4] == "| pong, here, less the agent's own | 2 | – | – | – | – | 0.5 |"
+
+
+def test_the_page_counts_actions_whose_states_show_little_oxygen():
+    record = {
+        "little oxygen": 0.25,
+        "synthesised states with little oxygen": [0.375, 0.1, 0.7],
+        "actions": {
+            "UP": {"up": True, "synthesised oxygen": [0.2, 0.9]},
+            "NOOP": {"up": False, "synthesised oxygen": [0.25, 0.9]},
+            "LEFT": {"up": False, "synthesised oxygen": [0.0, 0.9]},
+            "DOWN": {"up": False, "synthesised oxygen": [0.1, 0.2]},
+        },
+    }
+    assert results._little_oxygen("a", record) == (
+        "a: for 3 of its 4 actions at least one of the four states shows less than 25% of the bar; of the 3 actions "
+        "that do not take the submarine up, for 2: LEFT, DOWN. Of all 8 states the share is 0.375 (0.1 to 0.7)."
+    )
+
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+
+
+def test_figures_1_and_4_have_the_same_settings_for_every_game():
+    paths = sorted([*RESULTS.glob("*/figure-1.json"), *RESULTS.glob("*/figure-4.json")])
+    settings = [json.loads(path.read_text())["settings"] for path in paths]
+    names = ("search", "seed", "budget_cpu_minutes", "frames", "recipe")
+    assert len(settings) > 2 and all(
+        [one[name] for name in names] == [settings[0][name] for name in names] for one in settings
+    )
+
+
+def test_the_page_is_what_the_results_say():
+    assert (RESULTS.parent / "results.md").read_text() == results.page(RESULTS)
 
 
 def test_commands_that_are_written_down_hold_no_paths_of_this_machine(tmp_path):
@@ -417,10 +517,21 @@ def test_what_a_submarine_died_of():
         ([1, 0.9, 0.5, 0.52, 0.4, 0], 0),
         ([0, 0.5, 1, 0.9, 0.4, 0.6, 0.6, 0.9, 0.8, 0.2, 0.5, 0.1], 2),
         ([0, 0, 0], 0),
+        ([0, 0.3, 0.5, 0.4, 0.3, 0.6, 1, 0.9], 1),  # a first tank that was not full
+        ([0.9, 0.5, 0.2, 0.8, 0.3], 1),
+        ([0.02, 0, 0.5, 1, 0.6], 0),
     ],
 )
 def test_a_submarine_breathes_where_its_tank_fills_again(levels, times):
     assert Life(np.array(levels, dtype=float), False).breaths == times
+
+
+def test_a_life_without_any_oxygen_is_not_told_by_the_one_before():
+    ram = np.zeros((7, 128), np.uint8)
+    ram[:, 102] = [9, 2, 0, 0, 0, 40, 0]
+    lost = np.array([0, 0, 1, 0, 1, 0, 1], bool)
+    told = lives(ram, lost, np.zeros(7, int))
+    assert [life.out_of_oxygen for life in told] == [True, False] and len(told[1].oxygen) == 2
 
 
 def test_a_submarine_that_sits_on_the_ground_is_hit_long_before_its_oxygen_ends(dives):
@@ -455,3 +566,24 @@ def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():
                 off.append(np.abs(part - colour).max(axis=-1).min())
         assert len(off) > 100 and np.median(off) < (90 if name == "ball" else 30), name
     assert all(len(places) <= 1 for kind in windows.values() for places in kind)
+
+
+def test_agents_whose_values_are_all_equal_neither_agree_nor_disagree_by_nan():
+    spec = importlib.util.spec_from_file_location("disagreement", RESULTS.parent / "examples" / "disagreement.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    class Flat:
+        def __init__(self, scores):
+            self.scores, self.module, self.device = scores, torch.nn.Identity(), torch.device("cpu")
+            self.spec = prepared.subject(RunConfig(agent="pong-double-dqn")).agent.spec
+
+        def __call__(self, observation):
+            return AgentOutput(self.scores)
+
+    scores = torch.full((2, 6), 7.0, requires_grad=True)
+    value = module.Pair(Flat(scores), Flat(torch.arange(12.0).reshape(2, 6)))(torch.zeros(2, 4, 84, 84)).value
+    assert torch.isfinite(value).all() and (value > 0).all()
+    value.sum().backward()
+    assert torch.isfinite(scores.grad).all()

@@ -26,7 +26,8 @@ class Pair:
         """The agent's scores, and their log-probabilities (b, a); of Q-values in units of their spread."""
         scores = agent(observation).scores
         if agent.spec.scores_are == "q-values":
-            return scores, torch.log_softmax(self.sharpness * scores / scores.std(dim=1, keepdim=True), dim=1)
+            spread = scores.std(dim=1, keepdim=True).clamp_min(1e-6)
+            return scores, torch.log_softmax(self.sharpness * scores / spread, dim=1)
         return scores, torch.log_softmax(scores, dim=1)
 
     def __call__(self, observation):

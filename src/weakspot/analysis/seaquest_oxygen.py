@@ -53,17 +53,17 @@ class Life:
 
     @property
     def breaths(self) -> int:
-        """How often it took in oxygen again after it had been given its first tank."""
-        left = self.oxygen[np.argmax(self.oxygen == self.oxygen.max()) :]
-        never_falling = np.split(left, np.flatnonzero(np.diff(left) < 0) + 1)
-        return sum(bool(part[-1] - part[0] >= BREATH) for part in never_falling)
+        """How often it took in oxygen again after it had been given its first tank, full or not."""
+        left = self.oxygen[np.argmax(self.oxygen >= BREATH) :]
+        _, *later = np.split(left, np.flatnonzero(np.diff(left) < 0) + 1)
+        return sum(bool(part[-1] - part[0] >= BREATH) for part in later)
 
 
 def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Life]:
     """The lives that were lost in rollouts, each from the decision after the one before it was lost.
 
     The bar is emptied while the submarine sinks, so what a life was lost of is told by what was left of the oxygen when it
-    was last above 0.  Lives that were lost before a rollout has shown any oxygen are left out.
+    was last above 0.  Lives that have shown no oxygen at all are left out.
 
     Args:
         ram: the emulator's memory (n, 128), in the order of time within each rollout.
@@ -76,7 +76,7 @@ def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Li
         last = np.maximum.accumulate(np.where(level > 0, np.arange(len(level)), -1))  # when there was oxygen last
         begin = 0
         for end in np.flatnonzero(lost):
-            if last[end] >= 0:
+            if last[end] >= begin:
                 found.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
             begin = end + 1
     return found
