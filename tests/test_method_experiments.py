@@ -66,6 +66,14 @@ PICTURES = {"table-2": ("table-2", "figure-7"), "section-4-4": ("section-4-4", "
 """Where an experiment draws more than one of its own name."""
 
 
+def given_for(folders, output: Path) -> prepared.Given:
+    """What an experiment on Pong is asked for, without a command line."""
+    return prepared.Given(
+        f"{AGENTS}:pong", "pong", "fast", 0.03, 640, folders["pong"], output, 0, "samples", "best", 16, 1, 3, "cpu",
+        "guided", True, argparse.Namespace(),
+    )  # fmt: skip
+
+
 def told(output: Path, name: str) -> dict:
     record = json.loads((output / f"{name}.json").read_text())
     assert record["command"].startswith("python -m experiments.") and "/" not in record["command"].replace("FOLDER/", "")
@@ -289,11 +297,7 @@ def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_p
             self.asked += 1
             return of_rollouts(sources, np.arange(count) + self.number, target)
 
-    agent = f"{AGENTS}:pong"
-    given = prepared.Given(
-        agent, "pong", "fast", 0.03, 640, folders["pong"], tmp_path, 0, "samples", "best", 16, 1, 3, "cpu", "guided", True,
-        argparse.Namespace(),
-    )  # fmt: skip
+    given = given_for(folders, tmp_path)
     there = prepared.prepare(given)
     sources = there.sources(there.model(given))
     mine = tmp_path / "mine.py"
@@ -324,11 +328,7 @@ def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_p
 
 
 def test_who_runs_the_same_experiment_meanwhile_waits(folders, tmp_path):
-    agent = f"{AGENTS}:pong"
-    given = prepared.Given(
-        agent, "pong", "fast", 0.03, 640, folders["pong"], tmp_path, 0, "samples", "best", 16, 1, 3, "cpu", "guided", True,
-        argparse.Namespace(),
-    )  # fmt: skip
+    given = given_for(folders, tmp_path)
     there = prepared.prepare(given)
     sources = there.sources(there.model(given))
     entered = threading.Event()
