@@ -35,7 +35,8 @@ DEVIATIONS = {
     "figure 2": "The paper shows the weights of a DQN agent as masks, without numbers. Ours are drawn on a linear scale, as "
     "multiples of a uniform map, with the lightest half percent beyond the end of the bar.",
     "scores": "One action in a hundred is at random when scores are measured: without, a greedy agent plays the same few "
-    "games again and again. Games are scored after 6,000 decisions if they have not ended.",
+    "games again and again. Games are scored after 6,000 decisions if they have not ended, or after as many as the command "
+    "says.",
     "units": "The scores that the paper prints for Q\\*bert and Atlantis are in other units than the games' own.",
     "energies": "Activation maximisation descends without end, and random search keeps what is lowest, while Algorithm 1 "
     "gains nothing beyond the best real state: of energies alone the first two have more to show.",
@@ -413,8 +414,8 @@ def page(results: Path) -> str:
         "# Results",
         "The tables and figures of *Finding and Visualizing Weaknesses of Deep Reinforcement Learning Agents* (Rupprecht, "
         "Ibrahim, Pal; ICLR 2020), repeated with this package. `python -m experiments.results` writes this page from the "
-        f"files in `{results.name}/`; `FOLDER` in its commands is where the agents lie. Two experiments at a time want a core "
-        "each, `taskset -c 0 python -m ...` and `taskset -c 1 ...`: threads that share both cores wait for each other, and "
+        f"files in `{results.name}/`; `FOLDER` in its commands is where the agents lie. Two experiments at a time want a "
+        "core each, `taskset -c 0 python -m ...` and `taskset -c 1 ...`: threads that share both cores wait for each other, and "
         "both experiments take several times as long.",
         "What differs from the paper:\n\n" + "\n".join(f"{NUMBERS[name]}. {text}" for name, text in DEVIATIONS.items()),
         agents(results),
