@@ -415,8 +415,8 @@ def page(results: Path) -> str:
         "The tables and figures of *Finding and Visualizing Weaknesses of Deep Reinforcement Learning Agents* (Rupprecht, "
         "Ibrahim, Pal; ICLR 2020), repeated with this package. `python -m experiments.results` writes this page from the "
         f"files in `{results.name}/`; `FOLDER` in its commands is where the agents lie. Two experiments at a time want a "
-        "core each, `taskset -c 0 python -m ...` and `taskset -c 1 ...`: threads that share both cores wait for each other, and "
-        "both experiments take several times as long.",
+        "core each, `taskset -c 0 python -m ...` and `taskset -c 1 ...`: threads that share both cores wait for each other, "
+        "and both experiments take several times as long.",
         "What differs from the paper:\n\n" + "\n".join(f"{NUMBERS[name]}. {text}" for name, text in DEVIATIONS.items()),
         agents(results),
         "n is how many states, or episodes, or frames a number is of. Intervals, in brackets, are of 95 %: of means by the "
