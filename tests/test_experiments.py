@@ -13,13 +13,14 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from matplotlib import image
 
-from experiments import agents, dqn_settings, learning, safety
+from experiments import agents, dqn_settings, learning, safety, town
 from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
 from weakspot.cli import main
+from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import ACKTRConfig
@@ -130,6 +131,22 @@ def test_a_driver_that_has_not_moved_has_no_rates_and_is_drawn(tmp_path):
     assert still["people_hit_per_km"] is None and still["collisions_per_km"] is None
     safety.drawn({"none": {"agent": still}}, tmp_path / "still.png")
     assert image.imread(tmp_path / "still.png").std() > 0
+
+
+def test_pictures_of_the_town(tmp_path, monkeypatch):
+    """On the map everything has the colour of its class: most of a street is road, and the agent's car is where it is."""
+    run(town, monkeypatch, "--output", str(tmp_path))
+    shown = {name: image.imread(tmp_path / f"{name}.png") for name in ("map", "chase", "sensors")}
+    assert all(picture.std() > 0.05 for picture in shown.values())
+    assert shown["sensors"].shape[:2] == (3 * (2 * 128 + 8), 2 * (3 * 2 * 128 + 8))
+    (env,) = town.moments(1)
+    above, world = town.from_above(env.world).astype(float), env.world
+    edge = world.town.kerb + 15
+    x, y = world.state.car.middle
+    row = round((world.town.rows[-1] + edge - y) / town.METRES_A_PIXEL)
+    column = round((x - world.town.columns[0] + edge) / town.METRES_A_PIXEL)
+    colour = above[row, column] / above[row, column].max()
+    assert np.allclose(colour, PALETTE[SemanticClass.CAR] / PALETTE[SemanticClass.CAR].max(), atol=0.03)
 
 
 def test_agents_that_cannot_be_told_apart_are_refused(tmp_path, monkeypatch):
