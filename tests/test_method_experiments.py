@@ -210,7 +210,8 @@ def test_table_1(folders, output, monkeypatch):
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast")
     assert models == {path: path.stat().st_mtime for path in models}
     again = told(output, "table-1")
-    assert again["columns"] == found["columns"] and again["seconds"] > found["seconds"], "what it took before counts"
+    assert again["columns"] == found["columns"]
+    assert again["seconds"] >= found["seconds"] > 0.5, "what it took before counts, and tenths are kept"
     (output / "table-1.png").unlink()
     monkeypatch.setattr(table_1_loss_study, "goggles", None)  # would be called if anything were played
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast", "VAE")
