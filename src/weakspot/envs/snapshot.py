@@ -47,6 +47,8 @@ def unpack(snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     Raises:
         SnapshotError: the bytes are truncated, changed, or no snapshot at all.
     """
+    if not isinstance(snapshot, bytes):
+        raise SnapshotError(f"a snapshot that is {snapshot!r}", expected="bytes exactly as snapshot() gave them")
     start = len(MAGIC) + _DIGEST
     body = snapshot[start:]
     if snapshot[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != snapshot[len(MAGIC) : start]:

@@ -33,8 +33,8 @@ from weakspot.envs.driving.classes import CLASS_NAMES
 from weakspot.envs.driving.pedestrians import DISTRACTED, REASONABLE, Behaviour
 from weakspot.envs.driving.sensors import FAR, Camera, View, look
 from weakspot.envs.driving.town import TownConfig, are_two, is_number, is_whole
-from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig, plain, unpacked
-from weakspot.envs.snapshot import pack
+from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig, plain
+from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 
 ACTIONS: dict[str, tuple[float, float]] = {
@@ -163,7 +163,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         Raises:
             SnapshotError: the bytes are damaged, or of an environment with other settings or of another version.
         """
-        header, parts = unpacked(self._settings(), stored)
+        header, parts = unpack_for(self._settings(), stored)
         self.world.set_state(parts["world"])
         self._running = header["running"]
         self.np_random.bit_generator.state = header["seeds"]

@@ -24,7 +24,7 @@ from weakspot.envs.driving.pedestrians import REASONABLE, Behaviour, Pedestrians
 from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town, is_whole
 from weakspot.envs.driving.traffic import Obstacles, Stranger, Traffic
 from weakspot.envs.snapshot import pack, unpack_for
-from weakspot.errors import ConfigError, SnapshotError
+from weakspot.errors import ConfigError
 
 SECONDS = 0.1
 """A decision lasts so long."""
@@ -225,7 +225,7 @@ class World:
         Raises:
             SnapshotError: the bytes are damaged, or of a world with other settings or of another version.
         """
-        header, parts = unpacked(self._settings, stored)
+        header, parts = unpack_for(self._settings, stored)
         arrays = {
             name: np.frombuffer(parts[name], np.dtype(kind)).reshape(shape).copy()
             for name, (kind, shape) in header["arrays"].items()
@@ -353,13 +353,6 @@ class World:
 def plain(settings: dict[str, Any]) -> Any:
     """Settings as JSON tells them, so that stored ones can be compared with them."""
     return json.loads(json.dumps(settings, default=np.generic.item))
-
-
-def unpacked(settings: Any, stored: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What :func:`weakspot.envs.snapshot.unpack_for` gives; raises :class:`SnapshotError` for what are no bytes, too."""
-    if not isinstance(stored, bytes):
-        raise SnapshotError(f"a state of the type {type(stored).__name__}", expected="bytes as get_state() gave them")
-    return unpack_for(settings, stored)
 
 
 def _front(car: Car) -> tuple[float, float]:
