@@ -24,7 +24,7 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.policy import PolicyNetwork
 from weakspot.agents.weights import read_weights
 from weakspot.cli import main
-from weakspot.errors import ConfigError, RunError, RunMismatchError
+from weakspot.errors import ConfigError, RunError, RunMismatchError, WeightsError
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
@@ -86,6 +86,24 @@ def test_the_card_says_what_was_done(finished):
     assert evaluate(act, arena_of("ms_pacman"), 2, FINAL_SEEDS, 0.0, 60) == card.score["scores"], (
         "measured again from the file"
     )
+
+
+def test_a_training_starts_from_an_agent(finished, tmp_path):
+    which, folder = finished
+    agent = folder / "agent.safetensors"
+    began = ALGORITHMS[which].build(TINY[which])
+    ALGORITHMS[which].start_from(began, agent)
+    model = learn(TINY[which], folder, nothing)  # stands already
+    with torch.no_grad():
+        torch.testing.assert_close(
+            logits(began.policy, observations()), logits(model.policy, observations()), atol=2e-3, rtol=0
+        )  # weights are kept as float16
+    further = replace(TINY[which], start=str(agent), seed=1)
+    card = read_card(read_weights(train(further, tmp_path / "further", nothing))[1], "agent")
+    assert f"--start {agent}" in card.training["command"] and card.training["settings"]["start"] == str(agent)
+    with pytest.raises(WeightsError, match="another network"):
+        learn(replace(further, network="compact"), tmp_path / "other", nothing)
+    assert not list((tmp_path / "other").iterdir())
 
 
 @pytest.mark.parametrize("which", list(TINY))

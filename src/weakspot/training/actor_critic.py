@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.weights import fill, read_weights
 from weakspot.training.acktr import ACKTR
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
@@ -69,6 +71,20 @@ def logits(policy: ActorCriticCnnPolicy, observations: Tensor) -> Tensor:
     distribution = policy.get_distribution(observations).distribution
     assert isinstance(distribution, torch.distributions.Categorical)
     return distribution.logits
+
+
+def start_from(model: A2C, path: Path) -> None:
+    """Puts the weights of an agent file into the policy.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another network.
+    """
+    weights, _ = read_weights(path)
+    policy = model.policy
+    assert isinstance(features := policy.features_extractor, PolicyFeatures)
+    parts = {"convolutions": features.convolutions, "hidden": features.hidden}
+    named = nn.ModuleDict({**parts, "actor": policy.action_net, "critic": policy.value_net})
+    fill(named, {name: tensor.float() for name, tensor in weights.items()}, str(path))
 
 
 def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:

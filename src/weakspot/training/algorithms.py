@@ -10,9 +10,10 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
+from weakspot.training import actor_critic, double_dqn
 from weakspot.training.actor_critic import build_a2c, build_acktr, logits, policy_weights
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
-from weakspot.training.double_dqn import build_double_dqn, dueling_weights, start_from
+from weakspot.training.double_dqn import build_double_dqn, dueling_weights
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Algorithm:
         config: its settings.
         kind: of the agents it trains, among those of :data:`weakspot.agents.card.KINDS`.
         build: makes it out of its settings.
-        begin: what is done with it before a training that does not go on with an earlier one.
+        start_from: puts the weights of an agent file into it.
         kept: the network of it that is evaluated and kept.
         answers: Q-values or log-probabilities (b, a) of that network for observations of bytes.
         exported: the weights of an agent file out of that network's.
@@ -36,17 +37,12 @@ class Algorithm:
     config: type[TrainingConfig]
     kind: str
     build: Callable[[Any], BaseAlgorithm]
-    begin: Callable[[Any, Any], None]
+    start_from: Callable[[Any, Path], None]
     kept: Callable[[Any], nn.Module]
     answers: Callable[[Any, Tensor], Tensor]
     exported: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     counters: tuple[str, ...]
     epsilon: tuple[float, float]
-
-
-def _from_weights(model: Any, config: DoubleDQNConfig) -> None:
-    if config.start:
-        start_from(model, Path(config.start))
 
 
 def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any], BaseAlgorithm]) -> Algorithm:
@@ -55,7 +51,7 @@ def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any
         config=config,
         kind="actor-critic",
         build=build,
-        begin=lambda model, config: None,
+        start_from=actor_critic.start_from,
         kept=lambda model: model.policy,
         answers=logits,
         exported=policy_weights,
@@ -70,7 +66,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         config=DoubleDQNConfig,
         kind="dueling-dqn",
         build=build_double_dqn,
-        begin=_from_weights,
+        start_from=double_dqn.start_from,
         kept=lambda model: model.average,
         answers=lambda network, observations: network(observations),
         exported=dueling_weights,

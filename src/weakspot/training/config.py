@@ -28,6 +28,8 @@ class TrainingConfig:
     steps: int = 600_000
     """Decisions of the agent; in Atari games four emulator frames each [double DQN in the paper: 2,000,000]."""
     seed: int = 0
+    start: str | None = None
+    """File of an agent of the same kind and network, whose weights the training starts from; none starts from random ones."""
     network: NetworkSize = "small"
     """Size of the network [in the paper: nature]."""
     gamma: float = 0.99
@@ -76,8 +78,6 @@ class DoubleDQNConfig(TrainingConfig):
     """Settings of a dueling double DQN training.  The defaults are those of the last phase of the Pong agent that ships, on
     two cores without a GPU; the paper's are in brackets."""
 
-    start: str | None = None
-    """File of an agent of the same network, whose weights the training starts from; none starts from random ones."""
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
     learning_rate: float = 2e-4

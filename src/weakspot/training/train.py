@@ -183,8 +183,8 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
             _restore(model, algorithm, checkpoint)
             _keep_if_best(folder, checkpoint)  # a kill may have come between the two
             say(f"going on from {done:,} decisions")
-        else:
-            algorithm.begin(model, config)
+        elif config.start:
+            algorithm.start_from(model, Path(config.start))
         write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
