@@ -80,10 +80,10 @@ def start_from(model: A2C, path: Path) -> None:
         WeightsError: it cannot be read, or is of another network.
     """
     weights, _ = read_weights(path)
-    policy = model.policy
-    assert isinstance(features := policy.features_extractor, PolicyFeatures)
+    features = model.policy.features_extractor
+    assert isinstance(features, PolicyFeatures)
     parts = {"convolutions": features.convolutions, "hidden": features.hidden}
-    named = nn.ModuleDict({**parts, "actor": policy.action_net, "critic": policy.value_net})
+    named = nn.ModuleDict({**parts, "actor": model.policy.action_net, "critic": model.policy.value_net})
     fill(named, {name: tensor.float() for name, tensor in weights.items()}, str(path))
 
 

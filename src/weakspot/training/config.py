@@ -29,7 +29,7 @@ class TrainingConfig:
     """Decisions of the agent; in Atari games four emulator frames each [double DQN in the paper: 2,000,000]."""
     seed: int = 0
     start: str | None = None
-    """File of an agent of the same kind and network, whose weights the training starts from; none starts from random ones."""
+    """File of an agent of the same kind and network, whose weights the training starts from; none: random ones."""
     network: NetworkSize = "small"
     """Size of the network [in the paper: nature]."""
     gamma: float = 0.99
