@@ -5,19 +5,27 @@
 Draws the agents' people hit and collisions per kilometre among each kind (figure 6 of the paper, in numbers).
 
 Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
-episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts.
+episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts, of an
+agent's rates over another driver's for two of them.
 
 Of agents it is also told how probable it is that they brake, and what their critic expects, by what they see when they
 decide: somebody on their path or near it, a car on it, a red light, or nothing of that.
+
+What one driver did among one kind of pedestrians is kept in ``--output`` until all is done: the same command goes on after a
+kill.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import itertools
+import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +38,7 @@ from benchmarks.figures import write_figure
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.driving_objects import seen
-from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate
+from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate, poisson_ratio
 from weakspot.cli import exit_code
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
@@ -38,7 +46,8 @@ from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.world import CAUSES, SECONDS
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
-from weakspot.progress import say
+from weakspot.progress import say, shown
+from weakspot.run import digest, file_digest
 
 CONSTANT = ("THROTTLE",)
 BRAKE = list(ACTIONS).index("BRAKE")
@@ -202,22 +211,79 @@ def summary(driven: list[Episode]) -> dict[str, Any]:
     }
 
 
-def measured(path: str, count: int, seed: int) -> dict[str, Any]:
-    """An agent, and the drivers beside it, in the environment the agent was trained in."""
-    agent = load_agent(path)
-    drivers: dict[str, Callable[[], Driver]] = {
-        agent.spec.name: lambda: agent_driver(agent, seed),
-        "random": lambda: random_driver(seed),
-        **{f"always {name}": (lambda name=name: constant_driver(name)) for name in CONSTANT},
-    }
-    told: dict[str, Any] = {}
-    for pedestrians in PEDESTRIANS:
-        told[pedestrians] = {}
-        for name, driver in drivers.items():
-            found = summary(episodes(driver(), agent.spec.environment, pedestrians, count, seed))
-            told[pedestrians][name] = found
-            say(f"{name} among {pedestrians} pedestrians: {found['metres'][0]:.0f} m, ends {found['ends']}")
+@dataclass(frozen=True)
+class Drive:
+    """One driver among one kind of pedestrians.
+
+    Attributes:
+        agent: file of the agent whose environment it is.
+        driver: ``agent``, ``random`` or ``always`` with an action's name.
+        pedestrians: of what kind.
+        count: episodes.
+        seed: of the first one.
+    """
+
+    agent: str
+    driver: str
+    pedestrians: str
+    count: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.driver} of {self.agent} among {self.pedestrians} pedestrians"
+
+    def __call__(self) -> dict[str, Any]:
+        """Its :func:`summary`."""
+        torch.set_num_threads(1)
+        agent = load_agent(self.agent)
+        if self.driver == "agent":
+            driver = agent_driver(agent, self.seed)
+        else:
+            driver = random_driver(self.seed) if self.driver == "random" else constant_driver(self.driver.split()[1])
+        return summary(episodes(driver, agent.spec.environment, self.pedestrians, self.count, self.seed))
+
+
+DRIVERS = ("agent", "random", *(f"always {name}" for name in CONSTANT))
+
+
+def driven(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, Any]]:
+    """What drives show, in their order, by ``workers`` processes; what stands in the folder is not driven again."""
+    files = [_kept(drive, folder) for drive in drives]
+    missing = [number for number, file in enumerate(files) if not file.exists()]
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool, shown("drive") as tell:
+        under_way = {pool.submit(drives[number]): number for number in missing}
+        try:
+            for done, future in enumerate(as_completed(under_way), 1):
+                number, found = under_way[future], future.result()
+                write_json(files[number], found)
+                tell(done / len(missing), f"{done} of {len(missing)} drives")
+                say(f"{drives[number]}: {found['metres'][0]:.0f} m, ends {found['ends']}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [json.loads(file.read_text()) for file in files]
+
+
+def _kept(drive: Drive, folder: Path) -> Path:
+    return folder / f"drive-{digest(asdict(drive), file_digest(Path(drive.agent)))}.json"
+
+
+def compared(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The agent's collisions and faults a kilometre over those of each other driver, with intervals; None where one of them
+    has not moved, or the other one has none."""
+    (_, agent), *others = found.items()
+    told = {}
+    for name, other in others:
+        km, kilometres = agent["kilometres"], other["kilometres"]
+        told[name] = {
+            rate: poisson_ratio(_count(agent, causes), km, _count(other, causes), kilometres) if km and kilometres else None
+            for rate, causes in (("collisions_per_km", COLLISIONS), ("faults_per_km", tuple(agent["ends"])))
+        }
     return told
+
+
+def _count(found: dict[str, Any], causes: tuple[str, ...]) -> int:
+    return sum(found["ends"][cause] for cause in causes)
 
 
 def drawn(told: dict[str, Any], path: Path) -> None:
@@ -245,9 +311,9 @@ def main() -> None:
     parser.add_argument("--agents", nargs="+", required=True, help="agent files")
     parser.add_argument("--episodes", type=at_least(1), default=100)
     parser.add_argument("--seed", type=at_least(0), default=30_000_000, help="of the first episode")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="processes that drive")
     parser.add_argument("--output", type=Path, default=Path("runs/safety"))
     told = parser.parse_args()
-    torch.set_num_threads(1)
     named = {f"{Path(path).parent.name}/{Path(path).name}": path for path in told.agents}
     if len(named) < len(told.agents):
         raise ConfigError(
@@ -256,12 +322,23 @@ def main() -> None:
             todo="rename a folder, or measure them with another --output",
         )
     output = make_folder(told.output)
-    found = {name: measured(path, told.episodes, told.seed) for name, path in named.items()}
+    drives = [
+        Drive(path, driver, pedestrians, told.episodes, told.seed)
+        for path, pedestrians, driver in itertools.product(named.values(), PEDESTRIANS, DRIVERS)
+    ]
+    results = iter(driven(drives, output, told.workers))
+    found: dict[str, Any] = {}
+    for name, path in named.items():
+        drivers = (load_agent(path).spec.name, *DRIVERS[1:])
+        found[name] = {pedestrians: dict(zip(drivers, results, strict=False)) for pedestrians in PEDESTRIANS}
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
     settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
-    write_json(output / "safety.json", {"settings": settings, "agents": found})
+    ratios = {name: {pedestrians: compared(each[pedestrians]) for pedestrians in each} for name, each in found.items()}
+    write_json(output / "safety.json", {"settings": settings, "agents": found, "ratios": ratios})
     for name, each in found.items():
         drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
+    for drive in drives:
+        _kept(drive, output).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

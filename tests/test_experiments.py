@@ -11,6 +11,8 @@ import torch
 
 pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib import image
 
 from experiments import agents, dqn_settings, learning, safety, town
@@ -18,7 +20,7 @@ from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
-from weakspot.analysis.intervals import bootstrap_difference, poisson_rate
+from weakspot.analysis.intervals import bootstrap_difference, poisson_rate, poisson_ratio
 from weakspot.cli import main
 from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
@@ -108,6 +110,48 @@ def test_the_interval_of_a_difference_covers_it():
 def test_the_interval_of_a_rate_is_the_exact_one(events, low, high):
     """Against the tables of Garwood's interval."""
     assert poisson_rate(events, 2.0) == pytest.approx((events / 2, low / 2, high / 2), abs=1e-3)
+
+
+def test_the_interval_of_a_ratio_of_rates_is_the_exact_one():
+    """Against the example of R's poisson.test, and against its own meaning."""
+    assert poisson_ratio(11, 800.0, 21, 3011.0) == pytest.approx((1.971488, 0.8584264, 4.2772659), abs=1e-6)
+    found, back = poisson_ratio(3, 2.0, 5, 1.0), poisson_ratio(5, 1.0, 3, 2.0)
+    assert found and back and [1 / end for end in back] == pytest.approx([found[0], found[2], found[1]])
+    high = 0.025**-0.25 - 1  # all four are the other one's in 2.5 % of cases
+    assert poisson_ratio(0, 1.0, 4, 1.0) == pytest.approx((0.0, 0.0, high))
+    assert poisson_ratio(2, 1.0, 0, 1.0) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 9), st.integers(1, 9), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_a_ratio_lies_within_its_interval(events, others, exposure, of_others):
+    found = poisson_ratio(events, exposure, others, of_others)
+    assert found and found[1] <= found[0] < found[2]
+
+
+def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
+    """Two processes drive what is missing; what was driven before is taken as it stands."""
+    path = "experiments/agents/drivesemantic64-a2c.safetensors"
+    (slow,) = safety.driven([safety.Drive(path, "always THROTTLE", "none", 2, 7)], tmp_path, 1)
+    (file,) = tmp_path.glob("drive-*.json")
+    file.write_text(json.dumps(slow | {"kilometres": 1000.0}))
+    run(safety, monkeypatch, "--agents", path, "--episodes", "2", "--seed", "7", "--workers", "2", "--output", str(tmp_path))
+    told = json.loads((tmp_path / "safety.json").read_text())
+    (name,) = told["agents"]
+    assert list(told["agents"][name]) == ["reasonable", "distracted", "none"]
+    agent, random, throttle = told["agents"][name]["none"].values()
+    assert throttle == slow | {"kilometres": 1000.0}
+    assert agent["metres"][0] > 2 * random["metres"][0]
+    ratios = told["ratios"][name]["none"]
+    assert list(ratios) == ["random", "always THROTTLE"]
+    hit, faults = sum(agent["ends"][cause] for cause in safety.COLLISIONS), sum(agent["ends"].values())
+    assert ratios["always THROTTLE"]["faults_per_km"] == list(
+        poisson_ratio(faults, agent["kilometres"], sum(slow["ends"].values()), 1000.0) or []
+    )
+    of_random = sum(random["ends"][cause] for cause in safety.COLLISIONS)
+    expected = poisson_ratio(hit, agent["kilometres"], of_random, random["kilometres"])
+    assert ratios["random"]["collisions_per_km"] == (list(expected) if expected else None)
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".png"]
 
 
 def test_drivers_are_told_apart_by_how_far_they_come():

@@ -1,4 +1,4 @@
-"""Confidence intervals of a mean, of a share and of a rate, at 95 %."""
+"""Confidence intervals of a mean, of a share, of a rate and of two rates' ratio, at 95 %."""
 
 from __future__ import annotations
 
@@ -89,11 +89,40 @@ def poisson_rate(events: int, exposure: float) -> tuple[float, float, float]:
     return events / exposure, low / exposure, high / exposure
 
 
+def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -> tuple[float, float, float] | None:
+    """A rate over another one, low and high end of its exact interval; None where there are no events of the other one.
+
+    Of all events of both, how many are the first one's is binomial, and its share's interval that of Clopper and Pearson.
+
+    Args:
+        events: of the first rate, on an ``exposure`` above 0.
+        others: of the second one, on the exposure ``of_others``.
+    """
+    if others == 0:
+        return None
+    total, scale = events + others, of_others / exposure
+    low = 0.0 if events == 0 else _crossing(lambda share: _binomial_from(events, total, share), 0.0, 1.0, rises=True)
+    high = _crossing(lambda share: 1 - _binomial_from(events + 1, total, share), 0.0, 1.0, rises=False)
+    return events / others * scale, low / (1 - low) * scale, high / (1 - high) * scale
+
+
+def _binomial_from(least: int, trials: int, share: float) -> float:
+    """The probability of at least so many successes."""
+    return sum(
+        math.comb(trials, count) * share**count * (1 - share) ** (trials - count) for count in range(least, trials + 1)
+    )
+
+
 def _expected_where(tail: Callable[[float], float], *, rises: bool) -> float:
-    """The mean at which a tail of the Poisson distribution holds 2.5 %, by bisection."""
-    low, high = 0.0, 1.0
+    """The mean at which a tail of the Poisson distribution holds 2.5 %."""
+    high = 1.0
     while (tail(high) < TAIL) == rises:
         high *= 2
+    return _crossing(tail, 0.0, high, rises=rises)
+
+
+def _crossing(tail: Callable[[float], float], low: float, high: float, *, rises: bool) -> float:
+    """Where a tail holds 2.5 %, by bisection."""
     for _ in range(100):
         middle = (low + high) / 2
         low, high = (middle, high) if (tail(middle) < TAIL) == rises else (low, middle)
