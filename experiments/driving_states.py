@@ -14,6 +14,7 @@ asked for it.  Draws the synthesised states, in the order they came, above the r
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import load
 from weakspot.targets import resolve_target
 
+SETTINGS = ("collect", "train", "synthesize", "sharpness", "saliency")
+"""Of the run, as far as what is found in it depends on them."""
 SHOWN = 8
 """States of each kind that are drawn."""
 RECONSTRUCTED = 2_000
@@ -114,6 +117,9 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
     result: dict[str, Any] = {
         "environment": dataset.environment.id,
         "agent": dataset.agent.name,
+        "agent_fingerprint": dataset.agent.fingerprint,
+        "settings": {name: config[name] for name in SETTINGS},
+        "versions": {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")},
         "held-out real states": told(real, camera),
         "brakes": braking(real, answers, camera),
         "kept by reconstructions": kept(real[some], reconstructed(run, dataset, held[some], channels), camera),

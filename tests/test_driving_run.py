@@ -183,6 +183,8 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
     driving_states.main()
     found = json.loads((tmp_path / "states.json").read_text())
     assert set(found["targets"]) == {"V-", "BRAKE"}
+    config = json.loads((finished / "run" / "config.json").read_text())
+    assert found["settings"]["train"] == config["train"] and found["settings"]["collect"] == config["collect"]
     with np.load(finished / "run" / "synthesize" / "action-brake" / "findings.npz") as arrays:
         newest = arrays["states"][:, -1].argmax(axis=-1)
     shown = found["targets"]["BRAKE"]["synthesised"]
