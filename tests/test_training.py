@@ -256,6 +256,22 @@ def test_a_kill_between_a_checkpoint_and_the_best_policy_loses_neither(finished,
         assert (best["steps"], best["score"]) == ((480, 3.0) if score > before else (240, 2.0))
 
 
+def test_each_life_is_an_episode_and_the_game_goes_on_with_the_next():
+    """Until the last one is lost, when a new game begins with a stack of one frame."""
+    envs = AtariTrainingEnv("seaquest", 1, seed=0)
+    envs.reset()
+    actions, lengths, begun = np.random.default_rng(0), [], []
+    while len(begun) < 8:
+        envs.step_async(actions.integers(envs.action_space.n, size=1))
+        observations, _, dones, infos = envs.step_wait()
+        if dones[0]:
+            assert infos[0]["terminal_observation"].any(axis=(1, 2)).all()
+            lengths.append(infos[0]["episode"]["l"])
+            begun.append(int(observations[0].any(axis=(1, 2)).sum()))
+    assert begun == [4, 4, 4, 1] * 2  # four lives a game
+    assert min(lengths) > 10
+
+
 def test_a_training_that_cannot_begin_leaves_its_folder_to_another(tmp_path):
     with pytest.raises(WeightsError, match="nosuch"):
         learn(replace(TINY, start=str(tmp_path / "nosuch.safetensors")), tmp_path)

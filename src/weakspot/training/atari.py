@@ -1,7 +1,9 @@
 """Atari games: ALE's own vector environment behind the interface that stable-baselines3 trains on.
 
 ``ale_py.AtariVectorEnv`` does emulation, pixel maximum, resize and stacking in C++ threads, several times faster than
-stacked Python wrappers, with the same preprocessing.
+stacked Python wrappers, with the same preprocessing.  An episode of the training ends with each life (Mnih et al. 2015), and
+the game goes on with the next one: ``life_loss_info`` does that, while its ``episodic_life`` would start the game again, so
+that no agent ever saw a second life.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ def atari_arena(game: str) -> Arena:
 
 
 class AtariTrainingEnv(VecEnv):
-    """``num_envs`` copies of a game as stable-baselines3 expects them: 84x84 gray stacks of 4, same-step reset.
+    """``num_envs`` copies of a game as stable-baselines3 expects them: 84x84 gray stacks of 4, same-step reset, an episode
+    a life.
 
     Args:
         game: name of the ROM, such as ``pong``.
@@ -63,7 +66,7 @@ class AtariTrainingEnv(VecEnv):
             num_envs,
             num_threads=threads,
             autoreset_mode=AutoresetMode.SAME_STEP,
-            episodic_life=True,
+            life_loss_info=True,
             reward_clipping=True,
         )
         self._first_seed = seed
