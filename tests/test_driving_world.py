@@ -507,6 +507,91 @@ def test_nobody_walks_into_a_car_on_his_way_back():
     assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
 
 
+def halted_in_the_middle(gap, distracted=False, waited=1.0):
+    """Somebody who stands in the middle of a street while the agent's car comes at 14 metres a second on the lane ahead of
+    him, ``gap`` metres away, or on the one behind him, if that is below 0."""
+    world = World(WorldConfig(TownConfig(seed=0, parking=0.0), cars=0, people=1))
+    town = world.town
+    x, y = (town.columns[1] + town.columns[2]) / 2, town.rows[2]
+    on_foot(world, np.array([x, y]), np.array([1.0, 0.0]), pedestrians.HALT)
+    people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([distracted]), waited=np.array([waited]))
+    world.state = replace(world.state, people=people)
+    ahead = 1 if gap > 0 else -1  # traffic keeps to the right
+    return put(world, float(x) + ahead * (abs(gap) + HALF[0]), float(y) + 1.75 * ahead, math.pi if gap > 0 else 0.0, 14.0)
+
+
+@pytest.mark.parametrize(("gap", "then"), [(6.0, CROSS), (8.0, CROSS), (11.0, pedestrians.HALT), (14.0, CROSS)])
+def test_who_looks_does_not_go_on_in_front_of_a_car_that_cannot_stop(gap, then):
+    """At full brakes it stops after eleven metres, right in front of him, or beyond him, or before."""
+    world = halted_in_the_middle(gap)
+    for _ in range(40):
+        assert world.step(0.0, -1.0).cause is None
+    assert world.state.people.doing[0] == then
+    on_the_phone = halted_in_the_middle(8.0, distracted=True)
+    assert cause_of(on_the_phone, 40, pedal=-1.0) == "pedestrian"
+
+
+def test_who_looks_goes_on_before_a_car_that_can_stop_and_behind_one_that_cannot():
+    for world in (halted_in_the_middle(60.0), halted_in_the_middle(-8.0)):
+        world.step(0.0, -1.0)
+        assert world.state.people.doing[0] == CROSS
+
+
+def test_who_looks_does_not_go_back_in_front_of_a_car_that_cannot_stop():
+    """A car stands ahead of him, another comes behind him."""
+    world = halted_in_the_middle(-10.0, waited=pedestrians.HALTED_SECONDS + 1)
+    stands = pedestrians.Vehicles(world.feet() + np.array([[0.0, 1.5]]), np.array([[1.0, 0.0]]), np.zeros(1))
+    own = world.state.car
+    comes = pedestrians.Vehicles(np.array([own.middle]), np.array([own.direction]), np.array([own.speed]))
+    both = pedestrians.Vehicles(
+        *(np.concatenate([getattr(stands, name), getattr(comes, name)]) for name in ("places", "headings", "speeds"))
+    )
+
+    def does(vehicles, distracted=False):
+        people = replace(world.state.people, distracted=np.array([distracted]))
+        moved = pedestrians.move(people, world.town, Behaviour(), vehicles, 0.0, SECONDS, np.random.default_rng(0))
+        return moved.doing[0]
+
+    assert does(both) == pedestrians.HALT
+    assert does(stands) == does(both, distracted=True) == pedestrians.BACK
+
+
+@pytest.mark.parametrize("doing", [pedestrians.WALK, TO_KERB])
+def test_nobody_on_a_pavement_walks_into_a_standing_car(doing):
+    """Its nose is over the kerb; when it is gone he walks on."""
+    world = World(WorldConfig(TownConfig(seed=0, parking=0.0, trees=0.0), cars=0, people=1))
+    town = world.town
+    x, y = (town.columns[1] + town.columns[2]) / 2, town.rows[2] - town.kerb
+    put(world, float(x), float(y) + 0.5, -math.pi / 2)
+    behind = 3.0 if doing == pedestrians.WALK else 0.0
+    deep = town.walk - town.kerb
+    people = replace(
+        world.state.people,
+        block=np.array([[1, 1]]), side=np.array([2]), along=np.array([x - behind]), forward=np.ones(1),
+        doing=np.array([doing]), progress=np.array([0.0 if behind else deep - 2.9]), speed=np.array([1.4]),
+    )  # fmt: skip
+    world.state = replace(world.state, people=people)
+    for _ in range(60):
+        assert world.step(0.0, -1.0).cause is None
+    stood = world.feet()[0].copy()
+    world.step(0.0, -1.0)
+    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == doing
+    far_away(world).step(0.0, -1.0)
+    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+
+
+def test_who_waits_at_lights_sees_cars_that_turn_into_his_street():
+    world, _ = at_the_kerb(from_low=build_town(TownConfig()).crossing)
+    town = world.town
+    axis = int(world.state.people.side[0]) % 2
+    middle = np.array([s[np.abs(s - at).argmin()] for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True)])
+    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), middle, strict=True))
+    red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
+    along_the_other = np.eye(2)[1 - axis]
+    assert not sees_a_way(world, middle, along_the_other, 8.0, red), "it may come his way yet"
+    assert sees_a_way(world, middle, along_the_other, 0.2, red), "it stands"
+
+
 @pytest.mark.parametrize("doing", [CROSS, pedestrians.BACK])
 def test_who_passes_close_before_a_bumper_is_not_held_by_it(doing):
     world, lane = approaching(people=1)
@@ -531,9 +616,9 @@ def test_cars_pass_somebody_whose_way_back_is_taken():
     assert world.state.traffic.along[0] > 55 or world.state.traffic.lane[0] >= world.lanes.straight
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-def test_cars_and_people_on_their_phones_do_not_wait_for_each_other_for_good(seed):
-    world = World(WorldConfig(TownConfig(seed=seed), behaviour=Behaviour(distraction=1.0)))
+@pytest.mark.parametrize(("seed", "distraction"), [(2, 1.0), (3, 1.0), (2, 0.0)])
+def test_cars_and_people_do_not_wait_for_each_other_for_good(seed, distraction):
+    world = World(WorldConfig(TownConfig(seed=seed), behaviour=Behaviour(distraction=distraction)))
     world.reset(seed)
     far_away(world)
     halted, stood = np.zeros(len(world.state.people)), np.zeros(len(world.state.traffic))
@@ -541,7 +626,7 @@ def test_cars_and_people_on_their_phones_do_not_wait_for_each_other_for_good(see
         world.step(0.0, -1.0)
         halted = np.where(world.state.people.doing == pedestrians.HALT, halted + SECONDS, 0.0)
         stood = np.where(world.state.traffic.speed < 0.05, stood + SECONDS, 0.0)
-        assert halted.max() <= pedestrians.HALTED_SECONDS + 0.05
+        assert halted.max() <= pedestrians.HALTED_SECONDS + 0.05 + 3 * (distraction == 0), "who looks lets cars by"
         assert stood.max() < 2 * signals.CYCLE, "who turns left may miss a green"
 
 
@@ -993,6 +1078,20 @@ def test_a_person_is_a_pedestrian():
     x, y = world.feet()[0]
     put(world, float(x) - 3.2, float(y), 0.0, 8.0)
     assert cause_of(world, 10) == "pedestrian"
+
+
+def test_a_red_light_cannot_be_driven_round(empty):
+    """The front comes by the line two metres beside the street, and the car then turns onto it."""
+    town = empty.town
+    middle = np.array([town.columns[2], town.rows[2]])
+    red = (
+        s
+        for s in range(340)
+        if all(signals.lights(town, (s + later) * SECONDS)[0, 2, 2] == signals.RED for later in (0, 60))
+    )
+    empty.state = replace(empty.state, started=next(red), decisions=0)
+    put(empty, *(middle - [12.5, 3.0]).tolist(), -1.2, 4.0)
+    assert cause_of(empty, 60, steer=1.0, pedal=0.13) == "red_light"
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -3,7 +3,8 @@
 One model with the parameters of :class:`Behaviour` makes reasonable and distracted ones.  Who wants to cross goes to the
 kerb.  There a reasonable one waits: at a crossing with lights until the cars have red for long enough and none is near that
 cannot stop; elsewhere until no car will come by while he is on the street.  A distracted one walks on without a look, his
-eyes on his phone.  Nobody walks into the side of a car: he halts before it, and goes back where it does not drive on.
+eyes on his phone.  Nobody walks into the side of a car: he halts before it, and goes back where it does not drive on.  Who
+looks does so again before he leaves where he halted, forwards or back: not in front of a car that cannot stop.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ FACING = np.array(
 """Where somebody on each side looks who walks towards smaller coordinates, or larger ones, or over the street, or back."""
 ARM = 0.4
 """Metres in front of somebody that he sees without a look."""
+REACH = float(np.hypot(CAR_LENGTH, CAR_WIDTH)) / 2
+"""Metres from the middle of a car to its corners."""
 PAST = 0.01
 """Metres past the place to cross at which somebody walks on, so that he does not come by it again at once."""
 
@@ -119,7 +122,7 @@ class Pedestrians:
 
 @dataclass(frozen=True)
 class Vehicles:
-    """Every moving car as pedestrians see it, the agent's among them: places (n, 2), headings (n, 2), speeds (n,)."""
+    """Every moving car as pedestrians see it, the agent's the last of them: places (n, 2), headings (n, 2), speeds (n,)."""
 
     places: np.ndarray
     headings: np.ndarray
@@ -192,7 +195,8 @@ def move(
     n = len(people)
     draws = generator.random((3, n))
     doing, progress, waited = people.doing.copy(), people.progress.copy(), people.waited.copy()
-    walking = doing == WALK
+    held = _held_up(people, town, vehicles)
+    walking = (doing == WALK) & ~held
     way = people.speed * seconds
     along = np.where(walking, people.along + people.forward * way, people.along)
     wants, stop_at = _wants_to_cross(people, town, behaviour, along, draws[0])
@@ -200,11 +204,14 @@ def move(
     along = np.where(wants, stop_at, along)
     distracted = np.where(wants, draws[1] < behaviour.distraction, people.distracted)
     over = np.flatnonzero((people.doing == CROSS) | (people.doing == HALT))
-    doing[over] = np.where(_car_in_the_way(people.chosen(over), town, vehicles), HALT, CROSS)
-    waited[over] = np.where(doing[over] == HALT, waited[over] + seconds, 0.0)
+    stays = _car_in_the_way(people.chosen(over), town, vehicles)
+    stays[people.doing[over] == HALT] |= _must_let_by(people, town, vehicles, over[people.doing[over] == HALT], 1)
+    doing[over] = np.where(stays, HALT, CROSS)
+    waited[over] = np.where(stays, waited[over] + seconds, 0.0)
     gives_up = over[waited[over] > HALTED_SECONDS]
+    gives_up = gives_up[~_must_let_by(people, town, vehicles, gives_up, -1)]
     doing[gives_up], waited[gives_up] = BACK, 0.0
-    out = (people.doing == TO_KERB) | (doing == CROSS)
+    out = ((people.doing == TO_KERB) & ~held) | (doing == CROSS)
     returns = (people.doing == BACK) & ~stand(people, town, vehicles)
     progress = progress + np.where(out, way, 0.0) - np.where(returns, way, 0.0)
 
@@ -240,7 +247,6 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
         return np.zeros(0, bool)
     side, at = people.side[chosen], people.along[chosen]
     axis = side % 2
-    street = town.sides.street[_at(people.block[chosen], side)]
     crosses = 2 * town.kerb + KERB_GAP
     needed = crosses / people.speed[chosen]
     low, high = _segment(town, people.block[chosen], side)
@@ -248,23 +254,81 @@ def may_cross(people: Pedestrians, town: Town, vehicles: Vehicles, seconds_now: 
     with_lights = np.minimum(at - low, high - at) < CORNER
     red = red_left(town, seconds_now)[axis, column, row]
 
-    u, w = vehicles.places.T[axis], vehicles.places.T[1 - axis] - street[:, None]
+    seen = _look(people, town, vehicles, chosen)
+    speeds = np.maximum(vehicles.speeds[None], CREEPING)
+    in_the_way = seen.on_this_street & (seen.distance < NEAR_CAR)
+    comes = (seen.coming | seen.turning) & (seen.distance / speeds < needed[:, None] + MARGIN_SECONDS)
+    anywhere = ~(in_the_way | comes).any(axis=1)  # who cannot stop comes sooner than that
+    at_lights = (red >= needed) & ~(in_the_way | seen.cannot_stop).any(axis=1)
+    return np.where(with_lights, at_lights, anywhere)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What people see of the cars, all (n, m) for n people and m cars.
+
+    Attributes:
+        distance: metres along the street to a car's nearer end.
+        aside: of a car's middle from that of the street.
+        on_this_street: whether it is on theirs.
+        coming: whether it drives towards them along that.
+        turning: whether it is about to turn into it, or may be.
+        cannot_stop: whether it comes or turns too fast to stop before them.
+    """
+
+    distance: np.ndarray
+    aside: np.ndarray
+    on_this_street: np.ndarray
+    coming: np.ndarray
+    turning: np.ndarray
+    cannot_stop: np.ndarray
+
+
+def _look(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray) -> _Look:
+    """What the ``chosen`` ones see."""
+    side = people.side[chosen]
+    axis = side % 2
+    street = town.sides.street[_at(people.block[chosen], side)]
+    low, high = _segment(town, people.block[chosen], side)
+    u, aside = vehicles.places.T[axis], vehicles.places.T[1 - axis] - street[:, None]
     heading = vehicles.headings.T[axis]
-    ahead = at[:, None] - u
+    ahead = people.along[chosen][:, None] - u
     distance = np.maximum(np.abs(ahead) - CAR_LENGTH / 2, 0.0)
-    on_this_street = np.abs(w) < town.kerb + 1.0
+    on_this_street = np.abs(aside) < town.kerb + 1.0
     coming = on_this_street & (np.sign(ahead) * heading > 0.3)
     box = town.stop_line + CAR_LENGTH
-    in_box = (np.abs(w) < box) & ((np.abs(u - low[:, None]) < box) | (np.abs(u - high[:, None]) < box))
+    in_box = (np.abs(aside) < box) & ((np.abs(u - low[:, None]) < box) | (np.abs(u - high[:, None]) < box))
     turning = in_box & ~(on_this_street & (np.abs(heading) > 0.95))
     speeds = vehicles.speeds[None]
-    in_the_way = on_this_street & (distance < NEAR_CAR)
-    comes = (coming | turning) & (distance / np.maximum(speeds, CREEPING) < needed[:, None] + MARGIN_SECONDS)
     stopping = speeds * REACTION_SECONDS + speeds * speeds / (2 * STOPPING_DECELERATION)
     cannot_stop = (coming | turning) & (speeds > 0.5) & (distance < stopping + NEAR_CAR)
-    anywhere = ~(in_the_way | comes).any(axis=1)  # who cannot stop comes sooner than that
-    at_lights = (red >= needed) & ~(in_the_way | cannot_stop).any(axis=1)
-    return np.where(with_lights, at_lights, anywhere)
+    return _Look(distance, aside, on_this_street, coming, turning, cannot_stop)
+
+
+def _must_let_by(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray, way: int) -> np.ndarray:
+    """Whether each of the ``chosen``, who have halted on the street, sees a car that cannot stop and into whose path he would
+    step, going on over the street (``way`` 1) or back (-1).  Who is on the phone does not look, and sees none."""
+    found = np.zeros(len(chosen), bool)
+    looking = np.flatnonzero(~people.distracted[chosen])
+    if len(looking):
+        who = chosen[looking]
+        seen, outwards = _look(people, town, vehicles, who), OUTWARDS[people.side[who]]
+        before_him = (seen.aside - (outwards * (people.progress[who] - town.walk))[:, None]) * (way * outwards)[:, None]
+        found[looking] = (seen.cannot_stop & (seen.turning | (before_him > CAR_WIDTH / 2))).any(axis=1)
+    return found
+
+
+def _held_up(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
+    """Who cannot walk on along a pavement, or to the kerb, for the agent's car (n,): no other ever stands there."""
+    held = np.zeros(len(people), bool)
+    own = Vehicles(vehicles.places[-1:], vehicles.headings[-1:], vehicles.speeds[-1:])
+    x, y = own.places[0]
+    if min(np.abs(town.columns - x).min(), np.abs(town.rows - y).min()) + REACH < town.kerb:
+        return held  # all of it is on a street
+    near = (np.abs(places(town, people) - own.places) < REACH + ARM + BODY_RADIUS).all(axis=1)
+    walks = np.flatnonzero(near & ((people.doing == WALK) | (people.doing == TO_KERB)))
+    held[walks] = _car_in_the_way(people.chosen(walks), town, own)
+    return held
 
 
 def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
