@@ -116,6 +116,7 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
     answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, config["sharpness"])
     result: dict[str, Any] = {
         "environment": dataset.environment.id,
+        "town_version": dataset.environment.preprocessing.get("town_version"),
         "agent": dataset.agent.name,
         "agent_fingerprint": dataset.agent.fingerprint,
         "settings": {name: config[name] for name in SETTINGS},

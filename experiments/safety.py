@@ -43,7 +43,7 @@ from weakspot.cli import exit_code
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.sensors import Camera
-from weakspot.envs.driving.world import CAUSES, SECONDS
+from weakspot.envs.driving.world import CAUSES, SECONDS, STATE_VERSION
 from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say, shown
@@ -265,25 +265,35 @@ def driven(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, An
 
 
 def _kept(drive: Drive, folder: Path) -> Path:
-    return folder / f"drive-{digest(asdict(drive), file_digest(Path(drive.agent)))}.json"
+    return folder / f"drive-{digest(asdict(drive), file_digest(Path(drive.agent)), STATE_VERSION)}.json"
 
 
 def compared(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The agent's collisions and faults a kilometre over those of each other driver, with intervals; None where one of them
-    has not moved, or the other one has none."""
+    """The agent's collisions and faults a kilometre over those of each other driver, with intervals."""
     (_, agent), *others = found.items()
-    told = {}
-    for name, other in others:
-        km, kilometres = agent["kilometres"], other["kilometres"]
-        told[name] = {
-            rate: poisson_ratio(_count(agent, causes), km, _count(other, causes), kilometres) if km and kilometres else None
-            for rate, causes in (("collisions_per_km", COLLISIONS), ("faults_per_km", tuple(agent["ends"])))
+    return {
+        name: {"collisions_per_km": ratio(agent, other, COLLISIONS), "faults_per_km": ratio(agent, other, CAUSES)}
+        for name, other in others
+    }
+
+
+def by_kind(found: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Of each driver: people hit a kilometre among distracted ones over those among reasonable ones."""
+    return {
+        name: {
+            driver: ratio(each["distracted"][driver], each["reasonable"][driver], ("pedestrian",)) for driver in each["none"]
         }
-    return told
+        for name, each in found.items()
+    }
 
 
-def _count(found: dict[str, Any], causes: tuple[str, ...]) -> int:
-    return sum(found["ends"][cause] for cause in causes)
+def ratio(one: dict[str, Any], other: dict[str, Any], causes: tuple[str, ...]) -> tuple[float, float, float] | None:
+    """How often a kilometre of one ends by one of the causes over how often one of the other does, with the interval; None
+    where one of them has not moved, or the other one never ended so."""
+    if not (one["kilometres"] and other["kilometres"]):
+        return None
+    count, others = (sum(found["ends"][cause] for cause in causes) for found in (one, other))
+    return poisson_ratio(count, one["kilometres"], others, other["kilometres"])
 
 
 def drawn(told: dict[str, Any], path: Path) -> None:
@@ -332,9 +342,12 @@ def main() -> None:
         drivers = (load_agent(path).spec.name, *DRIVERS[1:])
         found[name] = {pedestrians: dict(zip(drivers, results, strict=False)) for pedestrians in PEDESTRIANS}
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
-    settings = {"episodes": told.episodes, "seed": told.seed, "versions": versions}
+    settings = {"episodes": told.episodes, "seed": told.seed, "town_version": STATE_VERSION, "versions": versions}
     ratios = {name: {pedestrians: compared(each[pedestrians]) for pedestrians in each} for name, each in found.items()}
-    write_json(output / "safety.json", {"settings": settings, "agents": found, "ratios": ratios})
+    write_json(
+        output / "safety.json",
+        {"settings": settings, "agents": found, "ratios": ratios, "distracted_over_reasonable": by_kind(found)},
+    )
     for name, each in found.items():
         drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
     for drive in drives:

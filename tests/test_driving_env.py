@@ -1,8 +1,10 @@
 """The driving environments as gymnasium and stable-baselines3 want them."""
 
+import copy
 import gc
 import json
 import math
+import pickle
 import resource
 import subprocess
 import sys
@@ -185,8 +187,10 @@ import sys
 
 import numpy as np
 
+from weakspot.envs.driving.classes import semantic_class
 from weakspot.envs.driving.env import DriveEnv
 from weakspot.envs.driving.pedestrians import Behaviour
+from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.town import TownConfig
 from weakspot.envs.driving.world import World, WorldConfig
 from weakspot.errors import ConfigError, SnapshotError
@@ -197,6 +201,10 @@ makers = {
     "town": lambda wrong: TownConfig(**wrong),
     "world": lambda wrong: WorldConfig(**wrong),
     "people": lambda wrong: Behaviour(**wrong),
+    "camera": lambda wrong: Camera(**wrong),
+    "class": semantic_class,
+    "seed": World(WorldConfig(cars=0, people=0)).reset,
+    "control": lambda wrong: World(WorldConfig(cars=0, people=0)).step(wrong, 0.0),
     "state": DriveEnv(**tiny).set_state,
     "world state": World(WorldConfig(TownConfig(blocks=(2, 2)), cars=1, people=1)).set_state,
 }
@@ -233,6 +241,9 @@ WRONG = [
         "'people', {'patience': math.inf}",
         "'people', {'speed': 2}",
     ),
+    *("'world', {'town': 3}", "'world', {'behaviour': 'polite'}", "'seed', 0.5", "'seed', 'a'", "'seed', -1"),
+    *("'control', 'a'", "'control', None", "'control', math.nan", "'class', 5", "'class', None"),
+    *("'camera', {'height': 'a'}", "'camera', {'width': 64.5}", "'camera', {'ahead': None}", "'camera', {'view': 'wide'}"),
     *("'people', {'distraction': None}", "'state', None", "'state', 'x'", "'state', b''", "'world state', None"),
 ]
 
@@ -286,6 +297,35 @@ def test_bad_actions_are_refused_and_nothing_is_lost():
         with pytest.raises(ConfigError, match="action"):
             free.step(wrong)
     free.step(np.array([0.1, -0.2], np.float32))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_as_the_environment_does(copied):
+    env = DriveEnv(**TINY, render_mode="rgb_array")
+    env.reset(seed=2)
+    env.step(1)
+    other = copied(env)
+    for action in (1, 3, 2):
+        mine, theirs = env.step(action), other.step(action)
+        np.testing.assert_array_equal(mine[0], theirs[0])
+        assert mine[1:] == theirs[1:]
+    np.testing.assert_array_equal(env.render(), other.render())
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_vectors_of_them_show_what_each_alone_does(mode):
+    envs = gymnasium.make_vec("weakspot/Drive-v0", num_envs=2, vectorization_mode=mode, **TINY)
+    try:
+        first, _ = envs.reset(seed=3)
+        second, rewards, *_ = envs.step(np.array([1, 3]))
+    finally:
+        envs.close()
+    for number, action in enumerate((1, 3)):
+        env = DriveEnv(**TINY)
+        np.testing.assert_array_equal(env.reset(seed=3 + number)[0], first[number])
+        observation, reward, *_ = env.step(action)
+        np.testing.assert_array_equal(observation, second[number])
+        assert reward == pytest.approx(rewards[number])
 
 
 def test_the_same_seed_is_the_same_episode():

@@ -44,6 +44,12 @@ def seen(world, ahead, left):
     return look(world, CAMERA).classes[None]
 
 
+def test_pictures_of_another_size_than_the_cameras_are_refused():
+    for shape in ((1, 64, 64), (128, 128)):
+        with pytest.raises(ConfigError, match="as the camera sees them"):
+            driving_objects.seen(np.zeros(shape, np.uint8), Camera(128, 128))
+
+
 @pytest.mark.parametrize("ahead", [1.9, 2.5, 3.1, 4.0, 10.0, 20.0])
 @pytest.mark.parametrize("left", [-1.2, 0.0, 1.2])
 def test_somebody_on_the_path_is_seen_there(world, ahead, left):

@@ -143,7 +143,13 @@ def test_people_on_the_phone_bend_their_heads():
     ).all()
 
 
-@pytest.mark.parametrize("wrong", [{"height": 8}, {"width": 2000}, {"view": 0.0}, {"view": 179.0}, {"tilt": 90.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"height": 8}, {"width": 2000}, {"view": 0.0}, {"view": 179.0}, {"tilt": 90.0},
+        {"up": math.nan}, {"ahead": math.inf}, {"tilt": math.nan},
+    ],
+)  # fmt: skip
 def test_cameras_that_see_nothing_are_refused(wrong):
     with pytest.raises(ConfigError, match="expected"):
         Camera(**wrong)
@@ -153,6 +159,8 @@ def test_classes_have_names_and_colours():
     assert semantic_class("red_light") is SemanticClass.RED_LIGHT
     with pytest.raises(ConfigError, match="pedestrian"):
         semantic_class("unicorn")
+    with pytest.raises(ConfigError, match="float64"):
+        colours(np.array([1.0, 2.0]))
     assert colours(np.arange(10)).shape == (10, 3) and len(np.unique(colours(np.arange(10)), axis=0)) == 10
     with pytest.raises(ConfigError, match="0 to 9"):
         colours(np.array([10]))

@@ -151,6 +151,13 @@ def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
     of_random = sum(random["ends"][cause] for cause in safety.COLLISIONS)
     expected = poisson_ratio(hit, agent["kilometres"], of_random, random["kilometres"])
     assert ratios["random"]["collisions_per_km"] == (list(expected) if expected else None)
+    hits = told["distracted_over_reasonable"][name]
+    assert list(hits) == list(told["agents"][name]["none"])
+    there, here = (told["agents"][name][kind]["random"] for kind in ("distracted", "reasonable"))
+    assert hits["random"] == json.loads(json.dumps(safety.ratio(there, here, ("pedestrian",))))
+    here, there = (dict(there, kilometres=1.0, ends=dict.fromkeys(there["ends"], hit)) for hit in (2, 5))
+    by_kind = safety.by_kind({"one": {"distracted": {"agent": there}, "reasonable": {"agent": here}}})
+    assert by_kind == {"one": {"agent": poisson_ratio(5, 1.0, 2, 1.0)}}
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".png"]
 
 

@@ -232,7 +232,7 @@ class Pipeline:
             return dataset.fingerprint
 
         return (
-            digest(asdict(config), self.subject.agent.spec.fingerprint),
+            digest(asdict(config), self.subject.agent.spec.fingerprint, asdict(self.subject.spec)),
             [folder / "summary.json", folder / "meta.json"],
             work,
         )

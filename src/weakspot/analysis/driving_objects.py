@@ -51,7 +51,15 @@ class Seen:
 
 
 def seen(classes: np.ndarray, camera: Camera) -> Seen:
-    """What pictures of classes (n, h, w) show."""
+    """What pictures of classes (n, h, w) show.
+
+    Raises:
+        ConfigError: they are not of the camera's size.
+    """
+    if classes.ndim != 3 or classes.shape[1:] != (camera.height, camera.width):
+        raise ConfigError(
+            f"classes of shape {classes.shape}", expected=f"(n, {camera.height}, {camera.width}), as the camera sees them"
+        )
     ground = path_ground(camera)
     counts = {
         "person on the path": shows_on(classes, SemanticClass.PEDESTRIAN, ground),

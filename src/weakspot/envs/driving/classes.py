@@ -52,7 +52,7 @@ def semantic_class(name: str) -> SemanticClass:
     """
     try:
         return SemanticClass[name.upper()]
-    except KeyError as error:
+    except (KeyError, AttributeError) as error:
         raise ConfigError(f"there is no class {name!r}", expected=", ".join(CLASS_NAMES)) from error
 
 
@@ -60,8 +60,10 @@ def colours(classes: np.ndarray) -> np.ndarray:
     """A picture (..., 3) of classes (...), one colour each.
 
     Raises:
-        ConfigError: a number stands for no class.
+        ConfigError: a number is not whole, or stands for no class.
     """
+    if not np.issubdtype(classes.dtype, np.integer):
+        raise ConfigError(f"classes as {classes.dtype}", expected="whole numbers")
     if classes.size and not 0 <= int(classes.min()) <= int(classes.max()) < len(PALETTE):
         raise ConfigError(
             f"classes from {classes.min()} to {classes.max()}", expected=f"numbers from 0 to {len(PALETTE) - 1}"

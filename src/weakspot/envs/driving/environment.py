@@ -16,6 +16,7 @@ from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_shown
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
 from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
 from weakspot.envs.driving.registration import ENVIRONMENTS
+from weakspot.envs.driving.world import STATE_VERSION
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 from weakspot.observation import colour_observation
@@ -56,7 +57,7 @@ class DriveEnvironment:
             height=shape[1],
             width=shape[2],
             channels=len(env.channels),
-            preprocessing={"channels": list(env.channels), **self._told},
+            preprocessing={"channels": list(env.channels), "town_version": STATE_VERSION, **self._told},
             gray=False,
             action_bounds=((-1.0, 1.0), (-1.0, 1.0)) if env.continuous else None,
             channel_colours=tuple(tuple(colours.get(name, (0, 0, 0))) for name in env.channels),

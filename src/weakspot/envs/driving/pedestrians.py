@@ -306,8 +306,8 @@ def _look(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarra
 
 
 def _must_let_by(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray, way: int) -> np.ndarray:
-    """Whether each of the ``chosen``, who have halted on the street, sees a car that cannot stop and into whose path he would
-    step, going on over the street (``way`` 1) or back (-1).  Who is on the phone does not look, and sees none."""
+    """Whether each of the ``chosen``, who have halted on the street, sees a car that cannot stop, into whose path he would
+    step going on over the street (``way`` 1) or back (-1).  Who is on the phone does not look, and sees none."""
     found = np.zeros(len(chosen), bool)
     looking = np.flatnonzero(~people.distracted[chosen])
     if len(looking):

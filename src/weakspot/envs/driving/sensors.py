@@ -15,7 +15,7 @@ from weakspot.envs.driving import meshes, pedestrians
 from weakspot.envs.driving.classes import SemanticClass
 from weakspot.envs.driving.meshes import Mesh
 from weakspot.envs.driving.signals import GREEN
-from weakspot.envs.driving.town import TownConfig
+from weakspot.envs.driving.town import TownConfig, is_number, is_whole
 from weakspot.envs.driving.world import World, layout
 from weakspot.errors import ConfigError
 
@@ -66,14 +66,16 @@ class Camera:
     tilt: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (SMALLEST <= self.height <= LARGEST and SMALLEST <= self.width <= LARGEST):
+        if not all(is_whole(pixels) and SMALLEST <= pixels <= LARGEST for pixels in (self.height, self.width)):
             raise ConfigError(
-                f"pictures of {self.height} by {self.width} pixels", expected=f"{SMALLEST} to {LARGEST} each way"
+                f"pictures of {self.height!r} by {self.width!r} pixels",
+                expected=f"whole numbers, {SMALLEST} to {LARGEST} each way",
             )
-        if not 10 <= self.view <= 150 or not -60 <= self.tilt <= 60:
+        angles = is_number(self.view) and 10 <= self.view <= 150 and is_number(self.tilt) and -60 <= self.tilt <= 60
+        if not (angles and is_number(self.ahead) and is_number(self.up)):
             raise ConfigError(
-                f"a camera with view = {self.view}, tilt = {self.tilt}",
-                expected="a view from 10 to 150 degrees, tilted by 60 at most",
+                f"a camera with view = {self.view!r}, tilt = {self.tilt!r}, ahead = {self.ahead!r}, up = {self.up!r}",
+                expected="numbers: a view from 10 to 150 degrees, tilted by 60 at most",
             )
 
     @property

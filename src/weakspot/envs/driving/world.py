@@ -21,7 +21,7 @@ from weakspot.envs.driving.bicycle import GRID, REAR_TO_CENTRE, Car, drive
 from weakspot.envs.driving.lanes import Lanes, build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
 from weakspot.envs.driving.pedestrians import REASONABLE, Behaviour, Pedestrians, Vehicles
-from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town, is_whole
+from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH, Town, TownConfig, build_town, is_number, is_whole
 from weakspot.envs.driving.traffic import Obstacles, Stranger, Traffic
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
@@ -29,6 +29,7 @@ from weakspot.errors import ConfigError
 SECONDS = 0.1
 """A decision lasts so long."""
 STATE_VERSION = 3
+"""Of the rules of the town, and so of what a stored state goes on to."""
 HALF = np.array([CAR_LENGTH / 2, CAR_WIDTH / 2])
 OUTLINE = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)], np.float64)
 """Points of a car, in halves of its length and width."""
@@ -66,6 +67,10 @@ class WorldConfig:
     behaviour: Behaviour = REASONABLE
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.town, TownConfig) and isinstance(self.behaviour, Behaviour)):
+            raise ConfigError(
+                f"a world with town = {self.town!r}, behaviour = {self.behaviour!r}", expected="a TownConfig and a Behaviour"
+            )
         if not (is_whole(self.cars) and is_whole(self.people) and self.cars >= 0 and 0 <= self.people <= MOST_PEOPLE):
             raise ConfigError(
                 f"a world with cars = {self.cars!r}, people = {self.people!r}",
@@ -147,7 +152,13 @@ class World:
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Puts everybody somewhere, by a seed: the agent's car standing on a lane, the others on the move."""
+        """Puts everybody somewhere, by a seed: the agent's car standing on a lane, the others on the move.
+
+        Raises:
+            ConfigError: the seed is no whole number from 0 up.
+        """
+        if not (is_whole(seed) and seed >= 0):
+            raise ConfigError(f"a world with seed = {seed!r}", expected="a whole number from 0 up")
         self._generator = generator = np.random.default_rng(seed)
         lane, along = traffic.places_on(self.lanes)
         chosen = generator.permutation(len(lane))
@@ -176,8 +187,8 @@ class World:
         Raises:
             ConfigError: a number is not from -1 to 1.
         """
-        if not (-1 <= steer <= 1 and -1 <= pedal <= 1):
-            raise ConfigError(f"steer = {steer}, pedal = {pedal}", expected="both from -1 to 1")
+        if not (is_number(steer) and is_number(pedal) and -1 <= steer <= 1 and -1 <= pedal <= 1):
+            raise ConfigError(f"steer = {steer!r}, pedal = {pedal!r}", expected="both numbers from -1 to 1")
         before, town = self.state, self.town
         lights = self.lights
         car = drive(before.car, steer, pedal, SECONDS)
