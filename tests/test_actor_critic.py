@@ -24,13 +24,16 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.policy import PolicyNetwork
 from weakspot.agents.weights import read_weights
 from weakspot.cli import main
-from weakspot.errors import ConfigError, RunError, RunMismatchError, WeightsError
+from weakspot.errors import ConfigError, MismatchError, RunError, RunMismatchError, WeightsError
+from weakspot.files import locked
+from weakspot.run import file_digest
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig, DoubleDQNConfig, TrainingConfig
 from weakspot.training.evaluate import evaluate, player, sampled
 from weakspot.training.finish import FINAL_SEEDS, read_config
+from weakspot.training.start import spent
 from weakspot.training.train import learn, train
 
 torch.set_num_threads(1)
@@ -92,7 +95,7 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
     which, folder = finished
     agent = folder / "agent.safetensors"
     began = ALGORITHMS[which].build(TINY[which])
-    ALGORITHMS[which].start_from(began, agent)
+    ALGORITHMS[which].start_from(began, read_weights(agent)[0], "agent")
     model = learn(TINY[which], folder, nothing)  # stands already
     with torch.no_grad():
         torch.testing.assert_close(
@@ -100,10 +103,44 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
         )  # weights are kept as float16
     further = replace(TINY[which], start=str(agent), seed=1)
     card = read_card(read_weights(train(further, tmp_path / "further", nothing))[1], "agent")
-    assert f"--start {agent}" in card.training["command"] and card.training["settings"]["start"] == str(agent)
+    before = read_card(read_weights(agent)[1], "agent")
+    anywhere = f"runs/{folder.name}/agent.safetensors"
+    assert f"--start {anywhere}" in card.training["command"] and card.training["settings"]["start"] == anywhere
+    start = card.training["start"]
+    assert (start["digest"], start["command"], start["start"]) == (file_digest(agent), before.training["command"], None)
+    assert start["decisions"] == before.training["policy_steps"]
+    assert spent(card.training)[0] == card.training["policy_steps"] + before.training["policy_steps"]
+    assert spent(card.training)[1] == pytest.approx(card.training["cpu_hours"] + before.training["cpu_hours"])
     with pytest.raises(WeightsError, match="another network"):
         learn(replace(further, network="compact"), tmp_path / "other", nothing)
+    with pytest.raises(MismatchError, match="one of MsPacman"):
+        learn(replace(further, game="pong"), tmp_path / "other", nothing)
     assert not list((tmp_path / "other").iterdir())
+
+
+def test_what_a_training_cost_is_not_known_where_that_of_its_start_is_not():
+    assert spent({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "old.safetensors"}}) == (5, None)
+    before = {"decisions": 7, "cpu_hours": None}
+    assert spent({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "a"}, "start": before}) == (12, None)
+    assert spent({"policy_steps": 5, "settings": {}}) == (5, None)
+
+
+def test_a_second_process_is_kept_out_of_a_training(tmp_path):
+    with locked(tmp_path), pytest.raises(RunError, match="another process"):
+        train(TINY["a2c"], tmp_path, nothing)
+
+
+def test_a_checkpoint_without_its_settings_is_not_gone_on_with(finished, tmp_path):
+    which, folder = finished
+    (tmp_path / "checkpoint.pt").write_bytes((folder / "checkpoint.pt").read_bytes())
+    with pytest.raises(RunError, match=r"not its config\.json"):
+        train(TINY[which], tmp_path, nothing)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 1.5}, {"steps": float("nan")}, {"envs": 2.5}, {"n_steps": True}])
+def test_numbers_of_things_are_whole(wrong):
+    with pytest.raises(ConfigError, match="a whole number"):
+        A2CConfig(**wrong)
 
 
 @pytest.mark.parametrize("which", list(TINY))
@@ -175,7 +212,9 @@ def test_every_seed_and_every_resume_plays_games_of_its_own(tmp_path, monkeypatc
     one, two = (seeds_of_games(tmp_path / str(seed), replace(config, seed=seed), monkeypatch) for seed in (1, 2))
     (tmp_path / "longer").mkdir()
     (tmp_path / "longer" / "checkpoint.pt").write_bytes((tmp_path / "1" / "checkpoint.pt").read_bytes())
-    resumed = seeds_of_games(tmp_path / "longer", replace(config, seed=1, steps=48), monkeypatch)
+    longer = replace(config, seed=1, steps=48)
+    (tmp_path / "longer" / "config.json").write_text(json.dumps({"algorithm": "a2c", **asdict(longer)}))
+    resumed = seeds_of_games(tmp_path / "longer", longer, monkeypatch)
     assert len(one) == 4 and not (one & two or one & resumed or two & resumed)
 
 

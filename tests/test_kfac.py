@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from itertools import pairwise
 
 import pytest
@@ -194,6 +195,15 @@ def test_a_step_that_is_not_finite_is_an_error_and_changes_nothing():
     assert torch.equal(vectors(network), before)
 
 
+def test_inputs_that_are_not_finite_are_an_error():
+    network = nn.Linear(2, 2)
+    optimizer = KFAC(network)
+    every_answer(network, torch.tensor([[1.0, float("nan")]]), optimizer)
+    network.weight.grad, network.bias.grad = torch.zeros(2, 2), torch.zeros(2)
+    with pytest.raises(TrainingError, match="not finite"):
+        optimizer.step()
+
+
 def test_a_small_step_is_not_made_longer():
     network = nn.Linear(2, 2)
     optimizer = KFAC(network, learning_rate=0.5, kl=1e9, damping=1.0, momentum=0.5)
@@ -242,7 +252,17 @@ def test_going_on_gives_the_same_bits():
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("settings", [{"kl": 0.0}, {"damping": -1.0}, {"momentum": 1.0}, {"inverse_every": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kl": 0.0},
+        {"kl": float("nan")},
+        {"damping": -1.0},
+        {"damping": float("nan")},
+        {"momentum": 1.0},
+        {"inverse_every": 0},
+    ],
+)
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ConfigError):
         KFAC(nn.Linear(2, 2), **settings)

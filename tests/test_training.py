@@ -402,7 +402,7 @@ def test_a_training_starts_from_an_agent(finished):
     path = folder / "agent.safetensors"
     weights, _ = read_weights(path)
     model = build_double_dqn(TINY)
-    start_from(model, path)
+    start_from(model, weights, str(path))
     for network in (model.q_net, model.q_net_target, model.average):
         taken = dueling_weights(network.state_dict())
         assert taken.keys() == weights.keys()
@@ -410,7 +410,7 @@ def test_a_training_starts_from_an_agent(finished):
     model.env.close()
     other = build_double_dqn(replace(TINY, network="small"))
     with pytest.raises(WeightsError, match="another network"):
-        start_from(other, path)
+        start_from(other, weights, str(path))
     other.env.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from weakspot.errors import StorageError, WeakspotError
+from weakspot.errors import RunError, StorageError, WeakspotError
 
 FULL = 1 << 20
 """Bytes; with less than this left, an error while writing is put down to the full disk."""
@@ -56,6 +57,22 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(
             f"cannot write {path}: {seen}", expected="a folder with space that can be written to", todo=todo
         ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a second process out of a folder meanwhile; raises :class:`RunError` where one is in it."""
+    path = folder / ".lock"
+    with storage_errors(path):
+        file = open(path, "w")  # noqa: SIM115 (errors of the work inside are not the lock's)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process is working in {folder}", todo="wait for it, or choose another --output"
+            ) from error
+        yield
 
 
 def _full(path: Path) -> bool:

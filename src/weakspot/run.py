@@ -11,7 +11,6 @@ when something it depends on has changed, and skipped otherwise.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import time
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from weakspot.errors import RunError, RunMismatchError
-from weakspot.files import make_folder, storage_errors, write_json
+from weakspot.files import locked, make_folder, write_json
 
 
 def digest(*parts: Any) -> str:
@@ -129,16 +128,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps a second process out of the folder meanwhile."""
-        path = self.path / ".lock"
-        with storage_errors(path):
-            file = open(path, "w")  # noqa: SIM115 (errors of the work inside are not the lock's)
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(
-                    f"another process is working in {self.path}", todo="wait for it, or choose another --output"
-                ) from error
+        with locked(self.path):
             yield
 
     def _spent(self, name: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.weights import fill, read_weights
+from weakspot.agents.weights import fill
 from weakspot.training.acktr import ACKTR
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
@@ -73,18 +72,17 @@ def logits(policy: ActorCriticCnnPolicy, observations: Tensor) -> Tensor:
     return distribution.logits
 
 
-def start_from(model: A2C, path: Path) -> None:
-    """Puts the weights of an agent file into the policy.
+def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
+    """Puts the weights of an agent file into the policy; ``source`` is where they come from, for errors.
 
     Raises:
-        WeightsError: it cannot be read, or is of another network.
+        WeightsError: they are another network's.
     """
-    weights, _ = read_weights(path)
     features = model.policy.features_extractor
     assert isinstance(features, PolicyFeatures)
     parts = {"convolutions": features.convolutions, "hidden": features.hidden}
     named = nn.ModuleDict({**parts, "actor": model.policy.action_net, "critic": model.policy.value_net})
-    fill(named, {name: tensor.float() for name, tensor in weights.items()}, str(path))
+    fill(named, {name: tensor.float() for name, tensor in weights.items()}, source)
 
 
 def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -25,7 +24,7 @@ class Algorithm:
         config: its settings.
         kind: of the agents it trains, among those of :data:`weakspot.agents.card.KINDS`.
         build: makes it out of its settings.
-        start_from: puts the weights of an agent file into it.
+        start_from: puts the weights of an agent file into it, from a source that errors name.
         kept: the network of it that is evaluated and kept.
         answers: Q-values or log-probabilities (b, a) of that network for observations of bytes.
         exported: the weights of an agent file out of that network's.
@@ -37,7 +36,7 @@ class Algorithm:
     config: type[TrainingConfig]
     kind: str
     build: Callable[[Any], BaseAlgorithm]
-    start_from: Callable[[Any, Path], None]
+    start_from: Callable[[Any, Mapping[str, Tensor], str], None]
     kept: Callable[[Any], nn.Module]
     answers: Callable[[Any, Tensor], Tensor]
     exported: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
@@ -71,7 +70,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         answers=lambda network, observations: network(observations),
         exported=dueling_weights,
         counters=("num_timesteps", "_n_updates", "_n_calls"),
-        epsilon=(0.01, 0.001),  # enough that games from the same start do not all go the same way
+        epsilon=(0.01, 0.01),  # enough that games from the same start do not go the same way
     ),
     "a2c": _actor_critic("A2C", A2CConfig, build_a2c),
     "acktr": _actor_critic("ACKTR", ACKTRConfig, build_acktr),

@@ -64,8 +64,9 @@ class TrainingConfig:
 
     def _whole(self, least: int, *names: str) -> None:
         for name in names:
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected=f"a whole number from {least} up")
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"{name} is {value}", expected=f"a whole number from {least} up")
 
     def _positive(self, *names: str) -> None:
         for name in names:

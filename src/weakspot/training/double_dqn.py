@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.weights import fill, read_weights
+from weakspot.agents.weights import fill
 from weakspot.precision import resolve
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
@@ -232,19 +231,19 @@ def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
     return config.final_learning_rate + max(remaining, 0.0) * (config.learning_rate - config.final_learning_rate)
 
 
-def start_from(model: DoubleDQN, path: Path) -> None:
-    """Puts the weights of an agent file into the online network, the target network and the average.
+def start_from(model: DoubleDQN, weights: Mapping[str, Tensor], source: str) -> None:
+    """Puts the weights of an agent file into the online network, the target network and the average; ``source`` is where
+    they come from, for errors.
 
     Raises:
-        WeightsError: it cannot be read, or is of another network.
+        WeightsError: they are another network's.
     """
-    weights, _ = read_weights(path)
+    named = {
+        f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()
+        for name, tensor in weights.items()
+    }
     for network in (model.q_net, model.q_net_target, model.average):
-        named = {
-            f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()
-            for name, tensor in weights.items()
-        }
-        fill(network, named, str(path))
+        fill(network, named, source)
 
 
 def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:

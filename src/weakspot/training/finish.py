@@ -26,11 +26,16 @@ from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
+from weakspot.training.start import kept_start
 
 SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
 """First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them: those of
 trainings and their evaluations lie below.  The agents of the repository are older and have 20,000,000 and 10,000,000."""
 
+BUDGET = (
+    "What cpu_hours says, by the settings of this training; those of the paper's section 4.1 are two million decisions of a "
+    "double DQN with a network of the size of Nature's, gamma 0.95 and batches of 32, on a GPU."
+)
 _PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
 
@@ -77,6 +82,7 @@ def finish(
     with unfilled():
         network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
     candidates = _candidates(folder, algorithm)
+    settings = _anywhere(config)
 
     def answers(observations: Tensor) -> Tensor:
         answer = network(observations)
@@ -109,14 +115,16 @@ def finish(
         preprocessing=arena.preprocessing,
         training={
             "algorithm": algorithm.title,
-            "command": command or command_of(which, config, f"runs/{folder.name}"),
+            "command": command or command_of(which, type(config)(**settings), f"runs/{folder.name}"),
             "steps": config.steps,
             "cpu_hours": round(float(read_checkpoint(folder / "checkpoint.pt")["cpu_seconds"]) / 3600, 2),
             "seed": config.seed,
             "policy": chosen.which,
             "policy_steps": chosen.steps,
-            "settings": asdict(config),
+            "settings": settings,
+            "start": kept_start(folder),
             "evaluations": _evaluations(folder),
+            "budget": BUDGET,
         },
         score={
             **final,
@@ -133,6 +141,12 @@ def finish(
     path = folder / "agent.safetensors"
     export(chosen.weights, card, path)
     return path
+
+
+def _anywhere(config: TrainingConfig) -> dict[str, Any]:
+    """The settings; of a file that it was started from, only its name and that of its folder."""
+    start = None if config.start is None else "/".join(Path("runs", *Path(config.start).parts[-2:]).parts)
+    return {**asdict(config), "start": start}
 
 
 def read_config(folder: Path) -> TrainingConfig:

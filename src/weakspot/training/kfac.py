@@ -80,7 +80,8 @@ class KFAC(torch.optim.Optimizer):
         momentum: float = 0.9,
         inverse_every: int = 10,
     ) -> None:
-        if min(learning_rate, kl, damping) <= 0 or not 0 <= decay < 1 or not 0 <= momentum < 1 or inverse_every < 1:
+        above_0 = all(0 < told < float("inf") for told in (learning_rate, kl, damping))
+        if not above_0 or not 0 <= decay < 1 or not 0 <= momentum < 1 or inverse_every < 1:
             raise ConfigError(
                 f"learning_rate = {learning_rate}, kl = {kl}, damping = {damping}, decay = {decay}, "
                 f"momentum = {momentum}, inverse_every = {inverse_every}",
@@ -236,6 +237,12 @@ def _slope(layer: Layer) -> Tensor:
 
 
 def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
+    if not torch.isfinite(factor).all():
+        raise TrainingError(
+            "what is known of the network is not finite",
+            expected="finite inputs, weights and gradients",
+            todo="lower the learning rate",
+        )
     try:
         values, vectors = torch.linalg.eigh(factor)
     except RuntimeError:  # of low rank, which single precision may not get through

@@ -5,7 +5,8 @@ optimiser, counters and random states; tensors and numbers only, so that loading
 policy with the best evaluation) and, in the end, ``agent.safetensors`` with its card.  The same command goes on after
 a kill.  Neither the games that are being played nor a replay buffer, several GB, are stored: after a resume new games are
 started, the decisions since the last update of an actor-critic are lost, and the buffer is refilled by the current policy
-before updates go on, so a resumed training is as good as an uninterrupted one but not the same bits.
+before updates go on.  A resumed training is not the same bits, and a double DQN that is resumed shortly before its end, when
+little is left to be learnt, ends without more updates.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from weakspot.device import usable
-from weakspot.errors import RunMismatchError
-from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
+from weakspot.errors import RunError, RunMismatchError
+from weakspot.files import forget_after, locked, make_folder, storage_errors, write_atomic, write_json
 from weakspot.progress import Tell, shown
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import TrainingConfig
 from weakspot.training.evaluate import evaluate, player
 from weakspot.training.finish import finish, read_checkpoint, stored_settings
+from weakspot.training.start import keep_start, read_start
 
 
 class _Keeper(BaseCallback):
@@ -149,18 +151,20 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
 
     Raises:
         RunMismatchError: the folder holds a training with other settings.
-        RunError: its settings or its checkpoint are damaged.
+        RunError: its settings or its checkpoint are damaged, or another process trains there.
         ConfigError: this machine has no such device.
         WeightsError: the weights to start from cannot be read, or are of another network.
+        MismatchError: they are of an agent of another environment.
         StorageError: the folder cannot be written to.
     """
     _check(config, folder)
     agent = folder / "agent.safetensors"
-    if agent.exists():
-        say(f"{agent} stands already")
-        return agent
-    learn(config, folder, say)
-    return finish(folder, say=say)
+    with locked(folder):
+        if agent.exists():
+            say(f"{agent} stands already")
+            return agent
+        learn(config, folder, say)
+        return finish(folder, say=say)
 
 
 def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> BaseAlgorithm:
@@ -184,7 +188,9 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
             _keep_if_best(folder, checkpoint)  # a kill may have come between the two
             say(f"going on from {done:,} decisions")
         elif config.start:
-            algorithm.start_from(model, Path(config.start))
+            weights, start = read_start(Path(config.start), arena_of(config.game).environment)
+            algorithm.start_from(model, weights, config.start)
+            keep_start(folder, start)
         write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
@@ -208,6 +214,12 @@ def _check(config: TrainingConfig, folder: Path) -> None:
     make_folder(folder)
     settings, path = _settings(config), folder / "config.json"
     if not path.exists():
+        if (folder / "checkpoint.pt").exists():
+            raise RunError(
+                f"{folder} holds a checkpoint of a training, but not its config.json",
+                expected="both, or neither",
+                todo="choose another --output, or delete checkpoint.pt to start anew",
+            )
         return
     stored = stored_settings(path)
     if stored != settings:

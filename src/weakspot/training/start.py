@@ -1,0 +1,89 @@
+"""What a training starts from: an agent's weights, and how they came about, for the card of the agent that comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from weakspot.agents.card import read_card
+from weakspot.agents.weights import read_weights
+from weakspot.errors import MismatchError, RunError
+from weakspot.files import write_json
+from weakspot.run import file_digest
+
+FILE = "start.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the weights of an agent file came about.
+
+    Attributes:
+        digest: of the file.
+        command: of its training.
+        decisions: of its policy, and of what that was started from.
+        cpu_hours: of all these trainings; None where that of one is not known.
+        start: what it was started from itself, the same of that, or None.
+    """
+
+    digest: str
+    command: str
+    decisions: int
+    cpu_hours: float | None
+    start: dict[str, Any] | None
+
+
+def read_start(path: Path, environment: str) -> tuple[dict[str, Tensor], Start]:
+    """The weights of an agent file, and how they came about.
+
+    Raises:
+        WeightsError: it cannot be read, or has no card.
+        MismatchError: the agent is of another environment than the training.
+    """
+    weights, metadata = read_weights(path)
+    card = read_card(metadata, str(path))
+    if card.environment != environment:
+        raise MismatchError(
+            f"the agent in {path} is one of {card.environment}",
+            expected=f"one of {environment}, which is trained on",
+            todo="start from another agent, or train on its environment",
+        )
+    before = card.training.get("start")
+    return weights, Start(file_digest(path), str(card.training.get("command")), *spent(card.training), before)
+
+
+def spent(training: Mapping[str, Any]) -> tuple[int, float | None]:
+    """Decisions and processor hours of the training on a card, and of those that it was started from; None for the hours
+    where they are not all known."""
+    before, hours = training.get("start"), training.get("cpu_hours")
+    known = training.get("settings", {}).get("start") is None or before is not None
+    decisions = int(training.get("policy_steps", 0)) + (before["decisions"] if before else 0)
+    if not known or hours is None or (before and before["cpu_hours"] is None):
+        return decisions, None
+    return decisions, round(hours + (before["cpu_hours"] if before else 0.0), 2)
+
+
+def keep_start(folder: Path, start: Start) -> None:
+    """Notes it in the folder of the training: the file may be another one when the training ends."""
+    write_json(folder / FILE, asdict(start))
+
+
+def kept_start(folder: Path) -> dict[str, Any] | None:
+    """What :func:`keep_start` has noted; None where the training started from nothing.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    try:
+        return json.loads((folder / FILE).read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"cannot read {folder / FILE}: {error}", expected="what the training was started from", todo="start it anew"
+        ) from error
