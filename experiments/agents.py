@@ -2,8 +2,10 @@
 
     python -m experiments.agents --output docs/agents --page docs/agents.md
 
-Scores of the agents are those on their cards, from games that nothing was chosen by.  Random play is measured here, from the
-same first seeds, as many games.  Intervals are those of the mean, by the bootstrap, at 95 %.
+Agents and random play are measured here, on the same seeds, which no game before was played from.  What a double DQN does
+is replaced by a random action once in a hundred times: the emulator knows no chance, and however many games were played,
+they would otherwise be a few dozen different ones, by how long each waits at the start.  Actor-critics draw their actions.
+Intervals are those of the mean, by the bootstrap, at 95 %.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.arguments import at_least
 from weakspot.agents import zoo
 from weakspot.agents.card import read_card
+from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
 from weakspot.cli import exit_code
@@ -26,9 +30,14 @@ from weakspot.errors import ConfigError
 from weakspot.files import make_folder, write_json, write_text
 from weakspot.progress import say
 from weakspot.training.arenas import arena_of
-from weakspot.training.evaluate import evaluate
+from weakspot.training.evaluate import evaluate, player
+from weakspot.training.start import spent
 
 START, END = "<!-- the table begins here; it is written by experiments.agents -->", "<!-- the table ends here -->"
+SEED = 1_700_000_000
+"""Of the first game."""
+EPSILON = {"dueling-dqn": 0.01, "actor-critic": 0.0}
+"""Share of random actions, by the kind of the agent."""
 OWN = Path(__file__).with_name("agents")
 """Where the agents stand that only the experiments need."""
 
@@ -43,36 +52,34 @@ def at_random(observations: np.ndarray) -> np.ndarray:
     return np.zeros(len(observations), np.int64)
 
 
-def row(path: Path, play: Callable[..., list[float]] = evaluate) -> dict[str, Any]:
-    """What the table says of the agent in a file; ``play`` measures random play."""
+def row(path: Path, games: int = 20, play: Callable[..., list[float]] = evaluate) -> dict[str, Any]:
+    """What the table says of the agent in a file; ``play`` measures a policy's scores."""
     card = read_card(read_weights(path)[1], str(path))
-    scores = np.array(card.score["scores"])
-    settings = card.training["settings"]
-    random = np.array(
-        play(
-            at_random,
-            arena_of(settings["game"]),
-            len(scores),
-            card.score["first_seed"],
-            1.0,
-            settings.get("episode_decisions", 27_000),
-        )
-    )
+    agent, settings = load_agent(str(path)), card.training["settings"]
+    arena, longest = arena_of(settings["game"]), settings.get("episode_decisions", 27_000)
+    act = player(card.kind, lambda seen: agent(seen.float()).scores, agent.device, SEED)
+    scores = np.array(play(act, arena, games, SEED, EPSILON[card.kind], longest))
+    random = np.array(play(at_random, arena, games, SEED, 1.0, longest))
     generator = np.random.default_rng(0)
+    decisions, hours = spent(card.training)
     return {
         "agent": path.stem,
         "ships": path.parent != OWN,
         "environment": card.environment,
         "algorithm": card.training["algorithm"],
         "network": card.network,
-        "decisions": card.training["policy_steps"],
+        "decisions": decisions,
         "starts_from": settings.get("start"),
-        "cpu_hours": card.training.get("cpu_hours"),
+        "cpu_hours": hours,
         "megabytes": round(path.stat().st_size / 1e6, 2),
-        "games": len(scores),
+        "games": games,
+        "different_scores": len(set(scores.tolist())),
         "score": bootstrap_mean(scores, generator),
         "random": bootstrap_mean(random, generator),
         "ahead": bootstrap_difference(scores, random, generator),
+        "scores": scores.tolist(),
+        "scores_of_random_play": random.tolist(),
+        "score_on_the_card": card.score["mean"],
         "command": card.training["command"],
     }
 
@@ -80,7 +87,7 @@ def row(path: Path, play: Callable[..., list[float]] = evaluate) -> dict[str, An
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| agent | game | algorithm, network | decisions of the policy that was kept | CPU hours of the training | MB "
+        "| agent | game | algorithm, network | decisions until the policy that was kept | CPU hours of the training | MB "
         "| score | random play | ahead by at least |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
@@ -89,7 +96,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"`{entry['agent']}`" + ("" if entry["ships"] else " (repository only)"),
             entry["environment"],
             f"{entry['algorithm']}, {entry['network']}",
-            f"{entry['decisions']:,}" + (" after earlier phases" if entry["starts_from"] else ""),
+            f"{entry['decisions']:,}" + (" and earlier phases" if entry["cpu_hours"] is None else ""),
             "not recorded" if entry["cpu_hours"] is None else f"{entry['cpu_hours']:.1f}",
             str(entry["megabytes"]),
             _interval(entry["score"]),
@@ -121,15 +128,16 @@ def put_into(page: Path, content: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/agents"))
+    parser.add_argument("--games", type=at_least(2), default=20)
     parser.add_argument("--page", type=Path, help="Markdown whose table is replaced")
     told = parser.parse_args()
     make_folder(told.output)
     rows = []
     for path in files():
-        rows.append(row(path))
+        rows.append(row(path, told.games))
         say(f"{rows[-1]['agent']}: {_interval(rows[-1]['score'])}, random play {_interval(rows[-1]['random'])}")
     versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy")}
-    write_json(told.output / "agents.json", {"versions": versions, "agents": rows})
+    write_json(told.output / "agents.json", {"versions": versions, "first_seed": SEED, "agents": rows})
     if told.page:
         put_into(told.page, table(rows))
     print(table(rows))

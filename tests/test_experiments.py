@@ -72,12 +72,13 @@ def test_the_agents_that_ship_are_small():
 
 
 def test_the_table_of_agents(tmp_path):
-    def lost(act, game, episodes, seed, epsilon, longest):
-        return [-21.0] * episodes
+    def short(act, game, episodes, seed, epsilon, longest):
+        return [-21.0] * episodes if epsilon == 1.0 else agents.evaluate(act, game, episodes, seed, epsilon, 700)
 
-    entry = agents.row(zoo.path("pong-double-dqn"), play=lost)
-    assert entry["score"][0] == pytest.approx(zoo.card("pong-double-dqn").score["mean"])
-    assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] > 39
+    entry = agents.row(zoo.path("pong-double-dqn"), 4, play=short)
+    assert min(entry["scores"]) >= 1 and entry["score"][0] == np.mean(entry["scores"]), "it is ahead after 700 decisions"
+    assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] >= 22
+    assert (entry["score_on_the_card"], entry["cpu_hours"]) == (zoo.card("pong-double-dqn").score["mean"], None)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{agents.START}\nold\n{agents.END}\nafter\n")
     agents.put_into(page, agents.table([entry]))
