@@ -53,8 +53,9 @@ def save(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    room = int(figure.get_figwidth() / (0.8 + 0.085 * max(map(len, labels))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), max(room, 1)), frameon=False)
+    if labels:
+        room = int(figure.get_figwidth() / (0.8 + 0.085 * max(map(len, labels))))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), max(room, 1)), frameon=False)
     write_figure(figure, path)
 
 

@@ -2,7 +2,8 @@
 
     python -m experiments.safety --agents runs/a2c-drivesemantic64-0/agent.safetensors --output docs/driving
 
-Draws the agents' people hit and collisions per kilometre among each kind (figure 6 of the paper, in numbers).
+Draws people hit and collisions per kilometre among each kind, of agents and of full throttle (figure 6 of the paper, in
+numbers).
 
 Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
 episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts, of an
@@ -34,7 +35,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
-from benchmarks.figures import write_figure
+from benchmarks.figures import save
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.driving_objects import seen
@@ -297,23 +298,26 @@ def ratio(one: dict[str, Any], other: dict[str, Any], causes: tuple[str, ...]) -
 
 
 def drawn(told: dict[str, Any], path: Path) -> None:
-    """Rates per kilometre of the driver that is named first, an agent, among each kind of pedestrians."""
-    figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+    """Rates per kilometre of the driver that is named first, an agent, among each kind of pedestrians, and beside them those
+    of the constant ones."""
+    figure = Figure(figsize=(7.0, 2.9), layout="constrained")
+    names = [next(iter(next(iter(told.values())))), *(f"always {name}" for name in CONSTANT)]
     for axes, (rate, title) in zip(
         figure.subplots(1, 2), (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions")), strict=True
     ):
-        for row, pedestrians in enumerate(told):
-            found = next(iter(told[pedestrians].values()))[rate]
-            if found is None:
-                continue  # it has not moved at all
-            mean, low, high = found
-            axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], fmt="o", color="C0", capsize=4)
-        names = list(told) if rate == "people_hit_per_km" else []
-        axes.set(yticks=range(len(told)), yticklabels=names, ylim=(len(told) - 0.5, -0.5))
+        for number, name in enumerate(names):
+            for row, pedestrians in enumerate(told):
+                found = told[pedestrians].get(name, {}).get(rate)
+                if found is None:
+                    continue  # it has not moved at all
+                mean, low, high = found
+                shown = {"label": name if row == 0 else None, "color": f"C{number}", "capsize": 4, "fmt": "os^"[number % 3]}
+                axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], **shown)
+        kinds = list(told) if rate == "people_hit_per_km" else []
+        axes.set(yticks=range(len(told)), yticklabels=kinds, ylim=(len(told) - 0.5, -0.5))
         axes.set(xlabel=f"{title} per kilometre", xlim=(0, None))
-        axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", alpha=0.3)
-    write_figure(figure, path)
+    save(figure, path)
 
 
 def main() -> None:
