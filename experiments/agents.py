@@ -20,20 +20,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arguments import at_least
+from experiments.page import interval, put_into, rows
 from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.weights import read_weights
 from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
 from weakspot.cli import exit_code
-from weakspot.errors import ConfigError
-from weakspot.files import make_folder, write_json, write_text
+from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 from weakspot.training.arenas import arena_of
 from weakspot.training.evaluate import evaluate, player
 from weakspot.training.start import spent
 
-START, END = "<!-- the table begins here; it is written by experiments.agents -->", "<!-- the table ends here -->"
+TABLE = "the table of agents"
 SEED = 1_700_000_000
 """Of the first game."""
 EPSILON = {"dueling-dqn": 0.01, "actor-critic": 0.0}
@@ -84,45 +84,24 @@ def row(path: Path, games: int = 20, play: Callable[..., list[float]] = evaluate
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(entries: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
+    trained = ("algorithm, network", "decisions until the policy that was kept", "CPU hours of the training")
     lines = [
-        "| agent | game | algorithm, network | decisions until the policy that was kept | CPU hours of the training | MB "
-        "| score | random play | ahead by at least |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for entry in rows:
-        cells = [
+        (
             f"`{entry['agent']}`" + ("" if entry["ships"] else " (repository only)"),
             entry["environment"],
             f"{entry['algorithm']}, {entry['network']}",
             f"{entry['decisions']:,}" + (" and earlier phases" if entry["cpu_hours"] is None else ""),
             "not recorded" if entry["cpu_hours"] is None else f"{entry['cpu_hours']:.1f}",
             str(entry["megabytes"]),
-            _interval(entry["score"]),
-            _interval(entry["random"]),
+            interval(entry["score"]),
+            interval(entry["random"]),
             f"{entry['ahead'][1]:,.1f}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _interval(told: tuple[float, float, float]) -> str:
-    mean, low, high = told
-    return f"{mean:,.1f} ({low:,.1f} to {high:,.1f})"
-
-
-def put_into(page: Path, content: str) -> None:
-    """Replaces the table in a page.
-
-    Raises:
-        ConfigError: the page has no place for it.
-    """
-    text = page.read_text()
-    if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
-        raise ConfigError(f"{page} has no place for the table", expected=f"the lines {START} and {END}")
-    before, rest = text.split(START)
-    write_text(page, f"{before}{START}\n\n{content}\n\n{END}{rest.split(END)[1]}")
+        )
+        for entry in entries
+    ]
+    return rows(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
 
 
 def main() -> None:
@@ -132,15 +111,15 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="Markdown whose table is replaced")
     told = parser.parse_args()
     make_folder(told.output)
-    rows = []
+    found = []
     for path in files():
-        rows.append(row(path, told.games))
-        say(f"{rows[-1]['agent']}: {_interval(rows[-1]['score'])}, random play {_interval(rows[-1]['random'])}")
+        found.append(row(path, told.games))
+        say(f"{found[-1]['agent']}: {interval(found[-1]['score'])}, random play {interval(found[-1]['random'])}")
     versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy")}
-    write_json(told.output / "agents.json", {"versions": versions, "first_seed": SEED, "agents": rows})
+    write_json(told.output / "agents.json", {"versions": versions, "first_seed": SEED, "agents": found})
     if told.page:
-        put_into(told.page, table(rows))
-    print(table(rows))
+        put_into(told.page, TABLE, table(found))
+    print(table(found))
 
 
 if __name__ == "__main__":

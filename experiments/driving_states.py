@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.figures import save_labelled
+from experiments.page import interval, put_into, rows
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.driving_objects import classes_of, seen, shares
 from weakspot.analysis.intervals import wilson
@@ -94,10 +95,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run in a driving environment")
     parser.add_argument("--output", type=Path, default=Path("runs/driving-states"))
+    parser.add_argument("--page", type=Path, help="Markdown whose tables are replaced")
     given = parser.parse_args()
     output, result = make_folder(given.output), examined(given.run, given.output)
     write_json(output / "states.json", result)
+    if given.page:
+        put_into(given.page, f"states of {result['agent']}", table(result))
+        put_into(given.page, f"braking of {result['agent']}", braking_table(result))
     say(f"states.json and the pictures are in {output}")
+
+
+def table(result: dict[str, Any]) -> str:
+    """Shares of states that show what is named, in Markdown: of the synthesised ones and, in brackets, of the best real."""
+    columns = (
+        "person on the path",
+        "person near the path",
+        "person anywhere",
+        "car on the path",
+        "red light",
+        "green light",
+    )
+    free = "nothing on the path, no red light"
+    lines = []
+    for name, found in result["targets"].items():
+        made, best = found["synthesised"], found["best real"]
+        lines.append((name, *(f"{made[column][0]:.2f} ({best[column][0]:.2f})" for column in (*columns, free))))
+    real, kept = result["held-out real states"], result["kept by reconstructions"]
+    lines.append(("real states", *(f"{real[column][0]:.2f}" for column in (*columns, free))))
+    shares = (f"{kept[column][0]:.2f}" if kept[column] else "-" for column in columns)
+    lines.append(("kept by their reconstructions", *shares, ""))
+    return rows(("target", *columns, free), lines)
+
+
+def braking_table(result: dict[str, Any]) -> str:
+    """How often the agent's best action is to brake in held-out real states, in Markdown, by what they show."""
+    lines = [
+        (
+            name,
+            f"{found['states']:,}",
+            interval(found["brakes"], 2),
+            "-" if found["value"] is None else f"{found['value']:.1f}",
+        )
+        for name, found in result["brakes"].items()
+    ]
+    return rows(("what they show", "states", "best action is to brake", "critic"), lines)
 
 
 def examined(run: Path, output: Path) -> dict[str, Any]:

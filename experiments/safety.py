@@ -36,6 +36,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
 from benchmarks.figures import save
+from experiments.page import interval, put_into, rows
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.driving_objects import seen
@@ -52,6 +53,15 @@ from weakspot.run import digest, file_digest
 
 CONSTANT = ("THROTTLE",)
 BRAKE = list(ACTIONS).index("BRAKE")
+SEEN = (
+    "person on the path, no car on it, no red light",
+    "person near the path, no car on it, no red light",
+    "nothing in the way",
+    "red light",
+    "car on the path",
+    "person on the path",
+)
+"""What the page tells the agents' answers to."""
 COLLISIONS = ("pedestrian", "car", "building", "tree")
 
 
@@ -279,13 +289,12 @@ def compared(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def by_kind(found: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Of each driver: people hit a kilometre among distracted ones over those among reasonable ones."""
-    return {
-        name: {
-            driver: ratio(each["distracted"][driver], each["reasonable"][driver], ("pedestrian",)) for driver in each["none"]
-        }
-        for name, each in found.items()
-    }
+    """Of each driver: people hit a kilometre among reasonable ones over those among distracted ones."""
+    told: dict[str, dict[str, Any]] = {}
+    for name, each in found.items():
+        both = zip(each["reasonable"].items(), each["distracted"].values(), strict=True)
+        told[name] = {driver: ratio(here, there, ("pedestrian",)) for (driver, here), there in both}
+    return told
 
 
 def ratio(one: dict[str, Any], other: dict[str, Any], causes: tuple[str, ...]) -> tuple[float, float, float] | None:
@@ -295,6 +304,72 @@ def ratio(one: dict[str, Any], other: dict[str, Any], causes: tuple[str, ...]) -
         return None
     count, others = (sum(found["ends"][cause] for cause in causes) for found in (one, other))
     return poisson_ratio(count, one["kilometres"], others, other["kilometres"])
+
+
+def tables(told: dict[str, Any]) -> dict[str, str]:
+    """What ``safety.json`` says, as tables in Markdown, by their names on the page."""
+    return {
+        "drivers": drivers_table(told["agents"]),
+        "drivers compared": compared_table(told["agents"], told["ratios"]),
+        "answers": answers_table(told["agents"]),
+    }
+
+
+def drivers_table(agents: dict[str, Any]) -> str:
+    """How far each driver comes and what he hits; the drivers that are no agents once, since they drive the same for all."""
+    lines, known = [], set()
+    for each in agents.values():
+        for pedestrians, drivers in each.items():
+            for driver in [driver for driver in drivers if (driver, pedestrians) not in known]:
+                known.add((driver, pedestrians))
+                found = drivers[driver]
+                rates = (interval(found[rate], 2) for rate in ("people_hit_per_km", "collisions_per_km", "faults_per_km"))
+                lines.append((_named(driver), pedestrians, interval(found["metres"], 0), *rates))
+    return rows(
+        ("driver", "pedestrians", "metres an episode", "people hit per km", "collisions per km", "faults per km"), lines
+    )
+
+
+def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
+    """Rates of the agents over those of the others."""
+    lines = []
+    for name, each in ratios.items():
+        for pedestrians, found in each.items():
+            agent = next(iter(agents[name][pedestrians]))
+            full, random = found["always THROTTLE"], found["random"]
+            over = (full["collisions_per_km"], full["faults_per_km"], random["collisions_per_km"])
+            lines.append((_named(agent), pedestrians, *(interval(ratio, 2) for ratio in over)))
+    return rows(
+        (
+            *("agent", "pedestrians", "collisions per km over those of full throttle", "faults per km over those"),
+            "collisions per km over those of random actions",
+        ),
+        lines,
+    )
+
+
+def answers_table(agents: dict[str, Any]) -> str:
+    """How probable it is that agents brake, and what their critics expect, by what they see."""
+    lines = []
+    for each in agents.values():
+        agent = next(iter(each["reasonable"]))
+        for reason in SEEN:
+            cells = [_named(agent), reason]
+            for pedestrians in ("reasonable", "distracted"):
+                found = each[pedestrians][agent]["answers"][reason]
+                cells += [f"{found['decisions']:,}", interval(found["brake"], 2), interval(found["value"])]
+            lines.append(tuple(cells))
+    return rows(
+        (
+            *("agent", "what it sees", "decisions among reasonable people", "brakes", "critic"),
+            *("decisions among distracted ones", "brakes", "critic"),
+        ),
+        lines,
+    )
+
+
+def _named(driver: str) -> str:
+    return {"random": "random actions", "always THROTTLE": "always full throttle"}.get(driver, f"`{driver}`")
 
 
 def drawn(told: dict[str, Any], path: Path) -> None:
@@ -327,6 +402,7 @@ def main() -> None:
     parser.add_argument("--seed", type=at_least(0), default=30_000_000, help="of the first episode")
     parser.add_argument("--workers", type=at_least(1), default=1, help="processes that drive")
     parser.add_argument("--output", type=Path, default=Path("runs/safety"))
+    parser.add_argument("--page", type=Path, help="Markdown whose tables are replaced")
     told = parser.parse_args()
     named = {f"{Path(path).parent.name}/{Path(path).name}": path for path in told.agents}
     if len(named) < len(told.agents):
@@ -350,10 +426,13 @@ def main() -> None:
     ratios = {name: {pedestrians: compared(each[pedestrians]) for pedestrians in each} for name, each in found.items()}
     write_json(
         output / "safety.json",
-        {"settings": settings, "agents": found, "ratios": ratios, "distracted_over_reasonable": by_kind(found)},
+        {"settings": settings, "agents": found, "ratios": ratios, "reasonable_over_distracted": by_kind(found)},
     )
     for name, each in found.items():
         drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
+    if told.page:
+        for name, table in tables(json.loads((output / "safety.json").read_text())).items():
+            put_into(told.page, name, table)
     for drive in drives:
         _kept(drive, output).unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
+from experiments.page import marks
 from weakspot.agents.load import load_agent
 from weakspot.analysis import driving_objects
 from weakspot.cli import main
@@ -204,8 +206,19 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
             assert part["value"] == pytest.approx(dataset.value[held][there].mean(), abs=1e-5)
     assert found["brakes"]["nothing in the way"]["states"] > 0
     assert found["kept by reconstructions"].keys() == driving_objects.seen(newest, Camera(64, 64)).counts.keys()
+    shares, braking = driving_states.table(found), driving_states.braking_table(found)
+    assert f"| BRAKE | {shown['person on the path'][0]:.2f} (" in shares and "| real states |" in shares
+    assert f"| red light | {found['brakes']['red light']['states']} |" in braking
     picture = cv2.imread(str(tmp_path / "states-action-brake.png"))
     assert picture is not None and picture.std() > 10
+
+
+@pytest.mark.parametrize("folder", ["docs/driving", "docs/driving/drive96"])
+def test_the_tables_of_states_on_the_page_are_those_that_were_measured(folder):
+    found, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/driving.md").read_text()
+    for name, table in (("states", driving_states.table(found)), ("braking", driving_states.braking_table(found))):
+        start, _ = marks(f"{name} of {found['agent']}")
+        assert f"{start}\n\n{table}\n" in page
 
 
 def test_reconstructions_keep_what_they_still_show():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from matplotlib import image
 
 from experiments import agents, dqn_settings, learning, safety, town
+from experiments.page import marks, put_into
 from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
@@ -79,16 +81,16 @@ def test_the_table_of_agents(tmp_path):
     assert min(entry["scores"]) >= 1 and entry["score"][0] == np.mean(entry["scores"]), "it is ahead after 700 decisions"
     assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] >= 22
     assert (entry["score_on_the_card"], entry["cpu_hours"]) == (zoo.card("pong-double-dqn").score["mean"], None)
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{agents.START}\nold\n{agents.END}\nafter\n")
-    agents.put_into(page, agents.table([entry]))
-    agents.put_into(page, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
+    page, (start, end) = tmp_path / "page.md", marks(agents.TABLE)
+    page.write_text(f"before\n{start}\nold\n{end}\nafter\n")
+    put_into(page, agents.TABLE, agents.table([entry]))
+    put_into(page, agents.TABLE, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "`pong-double-dqn` (repository only) | PongNoFrameskip-v4" in text and "| 1.2 |" in text
     page.write_text("nothing here")
     with pytest.raises(ConfigError, match="no place"):
-        agents.put_into(page, "x")
+        put_into(page, agents.TABLE, "x")
 
 
 def test_random_play_is_random():
@@ -136,7 +138,10 @@ def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
     (slow,) = safety.driven([safety.Drive(path, "always THROTTLE", "none", 2, 7)], tmp_path, 1)
     (file,) = tmp_path.glob("drive-*.json")
     file.write_text(json.dumps(slow | {"kilometres": 1000.0}))
-    run(safety, monkeypatch, "--agents", path, "--episodes", "2", "--seed", "7", "--workers", "2", "--output", str(tmp_path))
+    page = tmp_path / "page.md"
+    page.write_text("\n".join(line for name in ("drivers", "drivers compared", "answers") for line in marks(name)))
+    command = ["--agents", path, "--episodes", "2", "--seed", "7", "--workers", "2"]
+    run(safety, monkeypatch, *command, "--output", str(tmp_path), "--page", str(page))
     told = json.loads((tmp_path / "safety.json").read_text())
     (name,) = told["agents"]
     assert list(told["agents"][name]) == ["reasonable", "distracted", "none"]
@@ -152,14 +157,22 @@ def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
     of_random = sum(random["ends"][cause] for cause in safety.COLLISIONS)
     expected = poisson_ratio(hit, agent["kilometres"], of_random, random["kilometres"])
     assert ratios["random"]["collisions_per_km"] == (list(expected) if expected else None)
-    hits = told["distracted_over_reasonable"][name]
+    hits = told["reasonable_over_distracted"][name]
     assert list(hits) == list(told["agents"][name]["none"])
     there, here = (told["agents"][name][kind]["random"] for kind in ("distracted", "reasonable"))
-    assert hits["random"] == json.loads(json.dumps(safety.ratio(there, here, ("pedestrian",))))
+    assert hits["random"] == json.loads(json.dumps(safety.ratio(here, there, ("pedestrian",))))
     here, there = (dict(there, kilometres=1.0, ends=dict.fromkeys(there["ends"], hit)) for hit in (2, 5))
     by_kind = safety.by_kind({"one": {"distracted": {"agent": there}, "reasonable": {"agent": here}}})
-    assert by_kind == {"one": {"agent": poisson_ratio(5, 1.0, 2, 1.0)}}
-    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".png"]
+    assert by_kind == {"one": {"agent": poisson_ratio(2, 1.0, 5, 1.0)}}
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".md", ".png"]
+    text = page.read_text()
+    assert all(table in text for table in safety.tables(told).values())
+    assert text.count("| always full throttle | none |") == 1 and "| red light |" in text
+
+
+def test_the_tables_on_the_page_of_driving_are_those_that_were_measured():
+    told, page = json.loads(Path("docs/driving/safety.json").read_text()), Path("docs/driving.md").read_text()
+    assert all(f"{marks(name)[0]}\n\n{table}\n" in page for name, table in safety.tables(told).items())
 
 
 def test_drivers_are_told_apart_by_how_far_they_come():
