@@ -204,8 +204,8 @@ def move(
     along = np.where(wants, stop_at, along)
     distracted = np.where(wants, draws[1] < behaviour.distraction, people.distracted)
     over = np.flatnonzero((people.doing == CROSS) | (people.doing == HALT))
-    stays = _car_in_the_way(people.chosen(over), town, vehicles)
-    stays[people.doing[over] == HALT] |= _must_let_by(people, town, vehicles, over[people.doing[over] == HALT], 1)
+    stays, halted = _car_in_the_way(people.chosen(over), town, vehicles), people.doing[over] == HALT
+    stays[halted] |= _must_let_by(people, town, vehicles, over[halted], 1)
     doing[over] = np.where(stays, HALT, CROSS)
     waited[over] = np.where(stays, waited[over] + seconds, 0.0)
     gives_up = over[waited[over] > HALTED_SECONDS]
@@ -309,8 +309,7 @@ def _must_let_by(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np
     """Whether each of the ``chosen``, who have halted on the street, sees a car that cannot stop, into whose path he would
     step going on over the street (``way`` 1) or back (-1).  Who is on the phone does not look, and sees none."""
     found = np.zeros(len(chosen), bool)
-    looking = np.flatnonzero(~people.distracted[chosen])
-    if len(looking):
+    if len(chosen) and len(looking := np.flatnonzero(~people.distracted[chosen])):
         who = chosen[looking]
         seen, outwards = _look(people, town, vehicles, who), OUTWARDS[people.side[who]]
         before_him = (seen.aside - (outwards * (people.progress[who] - town.walk))[:, None]) * (way * outwards)[:, None]
