@@ -5,13 +5,15 @@
 Agents and random play are measured here, on the same seeds, which no game before was played from.  What a double DQN does
 is replaced by a random action once in a hundred times: the emulator knows no chance, and however many games were played,
 they would otherwise be a few dozen different ones, by how long each waits at the start.  Actor-critics draw their actions.
-Intervals are those of the mean, by the bootstrap, at 95 %.
+Intervals are those of the mean, by the bootstrap, at 95 %.  An agent whose file is the same as in ``agents.json`` is not played
+again.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,7 @@ from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
 from weakspot.cli import exit_code
 from weakspot.files import make_folder, write_json
 from weakspot.progress import say
+from weakspot.run import file_digest
 from weakspot.training.arenas import arena_of
 from weakspot.training.evaluate import evaluate, player
 from weakspot.training.start import spent
@@ -64,6 +67,7 @@ def row(path: Path, games: int = 20, play: Callable[..., list[float]] = evaluate
     decisions, hours = spent(card.training)
     return {
         "agent": path.stem,
+        "digest": file_digest(path),
         "ships": path.parent != OWN,
         "environment": card.environment,
         "algorithm": card.training["algorithm"],
@@ -104,19 +108,32 @@ def table(entries: list[dict[str, Any]]) -> str:
     return rows(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
 
 
+def measured_before(file: Path, made: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
+    """The rows that a file holds already, by the digest of the agent's file and the number of games; none if they were made
+    with other seeds or versions."""
+    try:
+        told = json.loads(file.read_text())
+        rows_there = {(entry["digest"], entry["games"]): entry for entry in told.pop("agents")}
+    except (OSError, ValueError, KeyError, AttributeError):
+        return {}
+    return rows_there if told == made else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/agents"))
     parser.add_argument("--games", type=at_least(2), default=20)
     parser.add_argument("--page", type=Path, help="Markdown whose table is replaced")
     told = parser.parse_args()
-    make_folder(told.output)
-    found = []
+    file = make_folder(told.output) / "agents.json"
+    versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy", "embreex")}
+    made = {"versions": versions, "first_seed": SEED}
+    before, found = measured_before(file, made), []
     for path in files():
-        found.append(row(path, told.games))
+        known = before.get((file_digest(path), told.games))
+        found.append(known or row(path, told.games))
+        write_json(file, {**made, "agents": found})
         say(f"{found[-1]['agent']}: {interval(found[-1]['score'])}, random play {interval(found[-1]['random'])}")
-    versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy")}
-    write_json(told.output / "agents.json", {"versions": versions, "first_seed": SEED, "agents": found})
     if told.page:
         put_into(told.page, TABLE, table(found))
     print(table(found))

@@ -93,6 +93,31 @@ def test_the_table_of_agents(tmp_path):
         put_into(page, agents.TABLE, "x")
 
 
+def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
+    played = []
+
+    def row(path, games):
+        played.append(path)
+        scores = {name: (1.0, 0.5, 1.5) for name in ("score", "random", "ahead")}
+        told = {"agent": path.stem, "digest": agents.file_digest(path), "games": games, "ships": False, "cpu_hours": 1.0}
+        about = {"environment": "e", "algorithm": "a", "network": "n", "decisions": 1, "megabytes": 0.1}
+        return {**told, **about, **scores}
+
+    monkeypatch.setattr(agents, "row", row)
+    one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
+    one.write_bytes(b"1")
+    two.write_bytes(b"2")
+    monkeypatch.setattr(agents, "files", lambda: [one, two])
+    for _ in range(2):
+        run(agents, monkeypatch, "--output", str(tmp_path))
+    assert played == [one, two]
+    two.write_bytes(b"another")
+    run(agents, monkeypatch, "--output", str(tmp_path))
+    run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
+    assert played == [one, two, two, one, two]
+    assert [entry["games"] for entry in json.loads((tmp_path / "agents.json").read_text())["agents"]] == [3, 3]
+
+
 def test_random_play_is_random():
     idle, random = (agents.evaluate(agents.at_random, arena_of("ms_pacman"), 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
     assert len(random) == 3 and random != idle
