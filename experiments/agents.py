@@ -5,8 +5,7 @@
 Agents and random play are measured here, on the same seeds, which no game before was played from.  What a double DQN does
 is replaced by a random action once in a hundred times: the emulator knows no chance, and however many games were played,
 they would otherwise be a few dozen different ones, by how long each waits at the start.  Actor-critics draw their actions.
-Intervals are those of the mean, by the bootstrap, at 95 %.  An agent whose file is the same as in ``agents.json`` is not played
-again.
+Intervals are those of the mean, by the bootstrap, at 95 %.  What ``agents.json`` says of a file that is the same stands.
 """
 
 from __future__ import annotations
