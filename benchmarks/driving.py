@@ -4,7 +4,7 @@
 
 The bare time is that of Embree alone: the rays of every picture cast at the town, and those that come near what moves cast
 at that, whose scene is built anew for each picture.  Everything is measured side by side in one run, several times, and
-the medians count.
+the medians count.  For the memory it takes see :mod:`benchmarks.driving_memory`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import platform
-import resource
 import sys
 import time
 from pathlib import Path
@@ -89,36 +88,15 @@ def vectorised(decisions: int) -> float:
         envs.close()
 
 
-def growth(decisions: int) -> list[int]:
-    """Memory in kB after a tenth of the decisions, half of them, and all of them; small pictures, all sensors."""
-    env = gymnasium.make("weakspot/Drive-v0", size=(16, 16))
-    env.reset(seed=0)
-    marks = [max(1, decisions // part) for part in (10, 2, 1)]
-    held = {}
-    for number in range(decisions):
-        _, _, terminated, truncated, _ = env.step(action(number))
-        if terminated or truncated:
-            env.reset()
-        if number + 1 in marks:
-            held[number + 1] = _resident()
-    return [held[mark] for mark in marks]
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 2**10
-
-
-def measured(decisions: int, rounds: int, long: int) -> dict[str, Any]:
+def measured(decisions: int, rounds: int) -> dict[str, Any]:
     pairs = [alone(decisions) for _ in range(rounds)]
     return {
         "decisions_per_second_two_processes": median(vectorised(decisions) for _ in range(rounds)),
         "decision_ms": median(step for step, _ in pairs),
         "bare_ray_casting_ms": median(cast for _, cast in pairs),
         "share_of_ray_casting": median(cast / step for step, cast in pairs),
-        "kb_after_a_tenth_half_and_all": growth(long),
         "decisions": decisions,
         "rounds": rounds,
-        "decisions_for_memory": long,
         "picture": [sensors.Camera().height, sensors.Camera().width],
         "versions": {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "gymnasium")},
         "python": platform.python_version(),
@@ -129,10 +107,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("runs/town"))
     parser.add_argument("--decisions", type=at_least(1), default=300)
-    parser.add_argument("--rounds", type=at_least(1), default=5)
-    parser.add_argument("--long", type=at_least(1), default=20_000, help="decisions over which the memory is watched")
+    parser.add_argument("--rounds", type=at_least(1), default=15)
     told = parser.parse_args()
-    found = measured(told.decisions, told.rounds, told.long)
+    found = measured(told.decisions, told.rounds)
     write_json(make_folder(told.output) / "speed.json", found)
     for name, value in found.items():
         print(f"{name}: {value}")

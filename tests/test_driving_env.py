@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_for_stable_baselines3
 
-from benchmarks import driving
+from benchmarks import driving_memory
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.env import ACTIONS, DriveEnv
@@ -386,7 +386,7 @@ def test_states_of_another_version_are_refused(monkeypatch):
 
 
 def test_the_benchmark_tells_memory_in_kilobytes():
-    held = driving.growth(25)
+    held = driving_memory.growth(25)
     assert len(held) == 3 and held == sorted(held)
     assert abs(held[-1] - resident() / 1024) < 10_000
 

@@ -141,8 +141,8 @@ def scene_of(mesh: Mesh) -> Scene:
     """A mesh, ready for rays; the light falls on it from one side."""
     scene = EmbreeScene(DEVICE)
     TriangleMesh(scene, mesh.corners)
-    first, second = mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]
-    (ax, ay, az), (bx, by, bz) = first.T, second.T
+    corners = np.ascontiguousarray(mesh.corners.reshape(-1, 9).T)
+    (ax, ay, az), (bx, by, bz) = corners[3:6] - corners[:3], corners[6:] - corners[:3]
     x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
     length = np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-9))
     lit = AMBIENT + (1 - AMBIENT) * np.maximum((x * SUN[0] + y * SUN[1] + z * SUN[2]) / length, 0.0)
@@ -194,8 +194,8 @@ def rays_of(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     cos, sin = car.direction
     x, y = car.middle
     origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
-    turned = camera.rays @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    return origin, turned.reshape(-1, 3)
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
+    return origin, camera.rays.reshape(-1, 3) @ turn
 
 
 def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,7 +204,7 @@ def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.n
     met = scene.scene.run(origins, np.ascontiguousarray(directions), query="INTERSECT", output=1)
     distance, triangle = met["tfar"], met["primID"]
     np.minimum(distance, np.float32(FAR), out=distance)
-    triangle[distance >= FAR] = -1
+    np.putmask(triangle, distance >= FAR, -1)
     return distance, triangle
 
 
@@ -218,14 +218,21 @@ def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
         raise ConfigError(f"a driver's camera tilted by {camera.tilt} degrees", expected="a level one: tilt = 0")
     places, feet = world.cars()[0], world.feet()
     cars = len(places)
-    radius = np.where(np.arange(cars + len(feet)) < cars, CAR_RADIUS, PERSON_RADIUS)
-    height = np.where(radius == CAR_RADIUS, meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT + meshes.PAVEMENT_HEIGHT)
+    radius, height = _sizes(cars, len(feet))
     seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, world)
     mesh = meshes.moving_mesh(world, seen[seen < cars], seen[seen >= cars] - cars)
     covered = np.zeros((camera.height, camera.width), bool)
     for top, bottom, left, right in parts.tolist():
         covered[top:bottom, left:right] = True
     return mesh, np.flatnonzero(covered)
+
+
+@lru_cache(maxsize=8)
+def _sizes(cars: int, people: int) -> tuple[np.ndarray, np.ndarray]:
+    """Radius and height of the cylinders round so many cars and people (n,)."""
+    radius = np.repeat([CAR_RADIUS, PERSON_RADIUS], [cars, people])
+    height = np.repeat([meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT + meshes.PAVEMENT_HEIGHT], [cars, people])
+    return radius, height
 
 
 def _in_view(

@@ -195,12 +195,11 @@ def _arms_taken(lanes: Lanes, stranger: Stranger) -> np.ndarray:
     """The arm (1,) on which the agent's car drives along a lane and is soon at its end; none (0,) where it does not."""
     if stranger.speed <= DRIVES:
         return np.zeros(0, np.int64)
-    forward = DIRECTIONS[lanes.begins[: lanes.straight]]
-    apart = stranger.place - lanes.start[: lanes.straight]
-    along = (apart * forward).sum(axis=1)
-    aside = np.abs(apart[:, 0] * forward[:, 1] - apart[:, 1] * forward[:, 0])
+    (east, north), (x, y) = DIRECTIONS[lanes.begins[: lanes.straight]].T, (stranger.place - lanes.start[: lanes.straight]).T
+    along, aside = x * east + y * north, np.abs(x * north - y * east)
     to_line = lanes.length[: lanes.straight] - along
-    on_lane = (aside < ON_LANE) & (forward @ stranger.heading > ALONG_LANE) & (along >= 0)
+    cos, sin = stranger.heading
+    on_lane = (aside < ON_LANE) & (east * cos + north * sin > ALONG_LANE) & (along >= 0)
     soon = (to_line >= 0) & (to_line < stranger.speed * ONCOMING_SECONDS)
     return lanes.arm[: lanes.straight][on_lane & soon]
 
