@@ -312,9 +312,9 @@ def test_a_copy_goes_on_as_the_environment_does(copied):
     np.testing.assert_array_equal(env.render(), other.render())
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_vectors_of_them_show_what_each_alone_does(mode):
-    envs = gymnasium.make_vec("weakspot/Drive-v0", num_envs=2, vectorization_mode=mode, **TINY)
+@pytest.mark.parametrize(("mode", "how"), [("sync", {}), ("async", {"context": "spawn"})])
+def test_vectors_of_them_show_what_each_alone_does(mode, how):
+    envs = gymnasium.make_vec("weakspot/Drive-v0", num_envs=2, vectorization_mode=mode, vector_kwargs=how, **TINY)
     try:
         first, _ = envs.reset(seed=3)
         second, rewards, *_ = envs.step(np.array([1, 3]))

@@ -195,7 +195,8 @@ def rays_of(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     x, y = car.middle
     origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    return origin, camera.rays.reshape(-1, 3) @ turn
+    turned = camera.rays @ turn  # row by row: one large product would start threads, which a forked process lacks
+    return origin, turned.reshape(-1, 3)
 
 
 def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
