@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.arguments import at_least
-from experiments.page import interval, put_into, rows
+from experiments import page
+from experiments.page import interval, put_into
 from weakspot.agents import zoo
 from weakspot.agents.card import read_card
 from weakspot.agents.load import load_agent
@@ -104,7 +105,7 @@ def table(entries: list[dict[str, Any]]) -> str:
         )
         for entry in entries
     ]
-    return rows(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
+    return page.table(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
 
 
 def measured_before(file: Path, made: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:

@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from benchmarks.figures import save_labelled
-from experiments.page import interval, put_into, rows
+from experiments import page
+from experiments.page import interval, put_into
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.driving_objects import classes_of, seen, shares
 from weakspot.analysis.intervals import wilson
@@ -124,7 +125,7 @@ def table(result: dict[str, Any]) -> str:
     lines.append(("real states", *(f"{real[column][0]:.2f}" for column in (*columns, free))))
     shares = (f"{kept[column][0]:.2f}" if kept[column] else "-" for column in columns)
     lines.append(("kept by their reconstructions", *shares, ""))
-    return rows(("target", *columns, free), lines)
+    return page.table(("target", *columns, free), lines)
 
 
 def braking_table(result: dict[str, Any]) -> str:
@@ -138,7 +139,7 @@ def braking_table(result: dict[str, Any]) -> str:
         )
         for name, found in result["brakes"].items()
     ]
-    return rows(("what they show", "states", "best action is to brake", "critic"), lines)
+    return page.table(("what they show", "states", "best action is to brake", "critic"), lines)
 
 
 def examined(run: Path, output: Path) -> dict[str, Any]:

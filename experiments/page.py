@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from weakspot.errors import ConfigError
@@ -26,9 +27,28 @@ def put_into(page: Path, name: str, content: str) -> None:
     write_text(page, f"{before}{start}\n\n{content}\n\n{end}{rest.split(end)[1]}")
 
 
-def rows(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ("---",) * len(head), *lines))
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown; a tuple of three numbers is a mean and its interval."""
+    columns = list(head)
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in rows:
+        cells = [cell(value) for _, value in zip(columns, row, strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """What stands in a table for a number, a mean with its interval, or nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        mean, low, high = (cell(part) for part in value)
+        return f"{mean} ({low} to {high})" if value[1] is not None else mean
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{round(value, 9):.3g}"
+    return str(value)
 
 
 def interval(told: tuple[float, float, float] | None, digits: int = 1) -> str:

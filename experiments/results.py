@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments.page import cell, table
 from weakspot.cli import exit_code
 from weakspot.errors import ConfigError
 from weakspot.files import write_text
@@ -82,29 +83,6 @@ def read(results: Path, name: str) -> Told:
                 f"{path} cannot be read: {error}", expected="what an experiment wrote", todo="run it again"
             ) from error
     return told
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown; a tuple of three numbers is a mean and its interval."""
-    columns = list(head)
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    for row in rows:
-        cells = [_cell(value) for _, value in zip(columns, row, strict=True)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, list | tuple):
-        mean, low, high = (_cell(part) for part in value)
-        return f"{mean} ({low} to {high})" if value[1] is not None else mean
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 1000 else f"{round(value, 9):.3g}"
-    return str(value)
 
 
 def made_by(told: Told) -> str:
@@ -251,7 +229,7 @@ def _little_oxygen(agent: str, record: dict[str, Any]) -> str:
     little = [name for name, line in actions.items() if min(line["synthesised oxygen"]) < bar]
     below = [name for name in little if not actions[name]["up"]]
     others = sum(not line["up"] for line in actions.values())
-    share = _cell(record["synthesised states with little oxygen"])
+    share = cell(record["synthesised states with little oxygen"])
     count = sum(len(line["synthesised oxygen"]) for line in actions.values())
     named = f": {', '.join(below)}" if below else ""
     return (

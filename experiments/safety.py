@@ -36,7 +36,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.arguments import at_least
 from benchmarks.figures import save
-from experiments.page import interval, put_into, rows
+from experiments import page
+from experiments.page import interval, put_into
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.driving_objects import seen
@@ -325,7 +326,7 @@ def drivers_table(agents: dict[str, Any]) -> str:
                 found = drivers[driver]
                 rates = (interval(found[rate], 2) for rate in ("people_hit_per_km", "collisions_per_km", "faults_per_km"))
                 lines.append((_named(driver), pedestrians, interval(found["metres"], 0), *rates))
-    return rows(
+    return page.table(
         ("driver", "pedestrians", "metres an episode", "people hit per km", "collisions per km", "faults per km"), lines
     )
 
@@ -339,7 +340,7 @@ def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
             full, random = found["always THROTTLE"], found["random"]
             over = (full["collisions_per_km"], full["faults_per_km"], random["collisions_per_km"])
             lines.append((_named(agent), pedestrians, *(interval(ratio, 2) for ratio in over)))
-    return rows(
+    return page.table(
         (
             *("agent", "pedestrians", "collisions per km over those of full throttle", "faults per km over those"),
             "collisions per km over those of random actions",
@@ -359,7 +360,7 @@ def answers_table(agents: dict[str, Any]) -> str:
                 found = each[pedestrians][agent]["answers"][reason]
                 cells += [f"{found['decisions']:,}", interval(found["brake"], 2), interval(found["value"])]
             lines.append(tuple(cells))
-    return rows(
+    return page.table(
         (
             *("agent", "what it sees", "decisions among reasonable people", "brakes", "critic"),
             *("decisions among distracted ones", "brakes", "critic"),
@@ -424,14 +425,12 @@ def main() -> None:
     versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
     settings = {"episodes": told.episodes, "seed": told.seed, "town_version": STATE_VERSION, "versions": versions}
     ratios = {name: {pedestrians: compared(each[pedestrians]) for pedestrians in each} for name, each in found.items()}
-    write_json(
-        output / "safety.json",
-        {"settings": settings, "agents": found, "ratios": ratios, "reasonable_over_distracted": by_kind(found)},
-    )
+    result = {"settings": settings, "agents": found, "ratios": ratios, "reasonable_over_distracted": by_kind(found)}
+    write_json(output / "safety.json", result)
     for name, each in found.items():
         drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
     if told.page:
-        for name, table in tables(json.loads((output / "safety.json").read_text())).items():
+        for name, table in tables(result).items():
             put_into(told.page, name, table)
     for drive in drives:
         _kept(drive, output).unlink(missing_ok=True)

@@ -164,7 +164,7 @@ def test_baselines(folders, output, monkeypatch):
     record = told(output, "baselines")
     assert record["held-out real states"]["valid"][0] > 0.5
     found = record["targets"]["T-"]
-    cell = [str(results._cell(part)) for part in (4, *found["random search"]["passes"].values())]
+    cell = [str(results.cell(part)) for part in (4, *found["random search"]["passes"].values())]
     assert f"| one | T- | random search | {' | '.join(cell)} | " in results.page(output.parent), "what it cost"
     assert len(found) == 8 and all(line["states"] == 4 for line in found.values())
     assert found["random search"]["passes"]["model"] >= found["Algorithm 1"]["passes"]["model"]
@@ -405,7 +405,7 @@ def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
     assert "## Figure 2" in page and "## Figure 8" in page and "## Table 1" not in page
     assert "(results/pong/figure-2.png)" in page and "python -m experiments.figure_8_distributions" in page
     mean = record["targets"]["T-"]["Algorithm 1"]["mean"]
-    assert f"| pong | T- | Algorithm 1 | 4 | {results._cell(mean)} |" in page
+    assert f"| pong | T- | Algorithm 1 | 4 | {results.cell(mean)} |" in page
     assert "What differs from the paper: 1, 2, 3, 5, 13." in page and "\n13. The paper's figure 8 is of Boxing" in page
     assert "## Performance" not in page
     line = {"states": 10, "among": 20, "seconds": 1.5, "megabytes": 900, "megabytes_more": 100}

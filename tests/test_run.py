@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from weakspot.errors import RunError, RunMismatchError, StorageError
-from weakspot.files import make_folder, storage_errors, write_json, write_text
+from weakspot.files import locked, make_folder, storage_errors, write_json, write_text
 from weakspot.run import RunFolder, digest
 
 
@@ -54,7 +54,7 @@ def test_a_damaged_manifest_says_so(tmp_path):
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
     folder = RunFolder(tmp_path, {})
-    with folder.locked(), pytest.raises(RunError, match="another process"), RunFolder(tmp_path, {}).locked():
+    with locked(folder.path), pytest.raises(RunError, match="another process"), locked(RunFolder(tmp_path, {}).path):
         pass
 
 

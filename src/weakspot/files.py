@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -63,9 +63,9 @@ def storage_errors(path: Path) -> Iterator[None]:
 def locked(folder: Path) -> Iterator[None]:
     """Keeps a second process out of a folder meanwhile; raises :class:`RunError` where one is in it."""
     path = folder / ".lock"
-    with storage_errors(path):
-        file = open(path, "w")  # noqa: SIM115 (errors of the work inside are not the lock's)
-    with file:
+    with ExitStack() as stack:
+        with storage_errors(path):  # errors of the work inside are not the lock's
+            file = stack.enter_context(open(path, "w"))
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -41,7 +41,7 @@ from weakspot.envs.described import Description, description_of
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
-from weakspot.files import UNREADABLE_ARRAYS, make_folder, write_atomic, write_json
+from weakspot.files import UNREADABLE_ARRAYS, locked, make_folder, write_atomic, write_json
 from weakspot.own_code import own
 from weakspot.precision import resolve
 from weakspot.progress import say, shown
@@ -170,7 +170,7 @@ class Pipeline:
         """Does what is to be done, and returns the path of the report."""
         worked, threads = False, torch.get_num_threads()
         try:
-            with self.folder.locked():
+            with locked(self.folder.path):
                 for name in STAGES[: STAGES.index(self.only[-1]) + 1]:
                     _, new = self._stage(name)
                     worked = worked or new

@@ -14,14 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from weakspot.errors import RunError, RunMismatchError
-from weakspot.files import locked, make_folder, write_json
+from weakspot.files import make_folder, write_json
 
 
 def digest(*parts: Any) -> str:
@@ -124,12 +123,6 @@ class RunFolder:
         write_json(self.path / "manifest.json", {"stages": stages})
         self._note_spent(name, 0.0)
         return record, True
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keeps a second process out of the folder meanwhile."""
-        with locked(self.path):
-            yield
 
     def _spent(self, name: str) -> float:
         path = self.path / f".{name}.seconds"

@@ -10,9 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor, nn
 
 from weakspot.training import actor_critic, double_dqn
-from weakspot.training.actor_critic import build_a2c, build_acktr, logits, policy_weights
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
-from weakspot.training.double_dqn import build_double_dqn, dueling_weights
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,8 @@ def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any
         build=build,
         start_from=actor_critic.start_from,
         kept=lambda model: model.policy,
-        answers=logits,
-        exported=policy_weights,
+        answers=actor_critic.logits,
+        exported=actor_critic.policy_weights,
         counters=("num_timesteps", "_n_updates"),
         epsilon=(0.0, 0.0),  # its actions are drawn as it is
     )
@@ -64,16 +62,16 @@ ALGORITHMS: dict[str, Algorithm] = {
         title="dueling double DQN",
         config=DoubleDQNConfig,
         kind="dueling-dqn",
-        build=build_double_dqn,
+        build=double_dqn.build_double_dqn,
         start_from=double_dqn.start_from,
         kept=lambda model: model.average,
         answers=lambda network, observations: network(observations),
-        exported=dueling_weights,
+        exported=double_dqn.dueling_weights,
         counters=("num_timesteps", "_n_updates", "_n_calls"),
         epsilon=(0.01, 0.01),  # enough that games from the same start do not go the same way
     ),
-    "a2c": _actor_critic("A2C", A2CConfig, build_a2c),
-    "acktr": _actor_critic("ACKTR", ACKTRConfig, build_acktr),
+    "a2c": _actor_critic("A2C", A2CConfig, actor_critic.build_a2c),
+    "acktr": _actor_critic("ACKTR", ACKTRConfig, actor_critic.build_acktr),
 }
 
 

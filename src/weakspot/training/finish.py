@@ -145,7 +145,7 @@ def finish(
 
 def _anywhere(config: TrainingConfig) -> dict[str, Any]:
     """The settings; of a file that it was started from, only its name and that of its folder."""
-    start = None if config.start is None else "/".join(Path("runs", *Path(config.start).parts[-2:]).parts)
+    start = None if config.start is None else Path("runs", *Path(config.start).parts[-2:]).as_posix()
     return {**asdict(config), "start": start}
 
 
