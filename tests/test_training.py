@@ -183,7 +183,7 @@ def test_seeds_of_choosing_and_measuring_never_meet(tmp_path, monkeypatch):
     """Nor does any training come near them, the one with the highest seed included."""
     started: list[int] = []
     monkeypatch.setattr(AtariTrainingEnv, "seed", lambda envs, seed=None: started.append(seed) or [])
-    config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=800)
+    config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=4)
     learn(config, tmp_path, lambda line: None)
     assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + 400_000_000 < FINAL_SEEDS
     assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
@@ -193,7 +193,7 @@ def test_seeds_of_choosing_and_measuring_never_meet(tmp_path, monkeypatch):
 
 def test_progress_is_told_between_evaluations_and_while_it_is_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    train(replace(TINY, steps=48, evaluate_every=48, learning_starts=800), tmp_path, lambda line: None)
+    train(replace(TINY, steps=48, evaluate_every=48, learning_starts=40), tmp_path, lambda line: None)
     lines = capsys.readouterr().out.splitlines()
     assert any(re.fullmatch(r"  train: 50 %, about \d+ s left   \(24 of 48 decisions\)", line) for line in lines), lines
     assert any(line.startswith("  measure: ") and "of 2 games" in line for line in lines), lines
@@ -238,7 +238,7 @@ def test_what_a_kill_before_the_first_checkpoint_left_is_forgotten(finished, tmp
     folder, _ = finished
     (tmp_path / "metrics.jsonl").write_text('{"step": 52, "score": 1.0}\n{"step": 5')
     (tmp_path / "best.pt").write_bytes((folder / "best.pt").read_bytes())
-    model = learn(replace(TINY, steps=96, evaluate_every=96, learning_starts=800), tmp_path, lambda line: None)
+    model = learn(replace(TINY, steps=96, evaluate_every=96, learning_starts=80), tmp_path, lambda line: None)
     assert model.num_timesteps == 96
     assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [96]
     assert torch.load(tmp_path / "best.pt", weights_only=True)["steps"] == 96
@@ -489,6 +489,8 @@ def test_the_double_target_by_hand(model, discounts):
         ({"precision": "float8"}, ConfigError),
         ({"learning_rate": float("nan")}, ConfigError),
         ({"learning_starts": -1}, ConfigError),
+        ({"learning_starts": 800, "steps": 800}, ConfigError),
+        ({"steps": 9_000}, ConfigError),
         ({"learning_starts": 200_000}, ConfigError),
         ({"buffer_size": 4, "learning_starts": 0}, ConfigError),
         ({"learning_starts": 1_001, "buffer_size": 1_001}, ConfigError),

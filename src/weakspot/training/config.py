@@ -138,6 +138,12 @@ class DoubleDQNConfig(TrainingConfig):
                 expected="learning_starts at most buffer_size",
                 todo="raise buffer_size or lower learning_starts",
             )
+        if self.steps <= self.learning_starts:
+            raise ConfigError(
+                f"{self.steps:,} decisions, but learning starts after {self.learning_starts:,}",
+                expected="steps above learning_starts",
+                todo="raise steps or lower learning_starts; nothing would be learnt",
+            )
         if self.buffer_size < self.envs:
             raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least the {self.envs} of envs")
 

@@ -36,7 +36,7 @@ OUTLINE = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)], np.float64)
 TRUNK_RADIUS = 0.25
 OFF_ROAD = 1.0
 """Metres beyond the kerb that the middle of the car may be."""
-TOUCHING = 2 * float(np.hypot(*HALF))
+TOUCHING = 2 * pedestrians.REACH
 """Metres between the middles of two cars beyond which they cannot touch; no more can a car and a person, or a tree."""
 CAUSES = ("pedestrian", "car", "building", "tree", "off_road", "red_light")
 """What ends an episode, the gravest first."""
