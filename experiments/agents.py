@@ -5,7 +5,8 @@
 Agents and random play are measured here, on the same seeds, which no game before was played from.  What a double DQN does
 is replaced by a random action once in a hundred times: the emulator knows no chance, and however many games were played,
 they would otherwise be a few dozen different ones, by how long each waits at the start.  Actor-critics draw their actions.
-Intervals are those of the mean, by the bootstrap, at 95 %.  What ``agents.json`` says of a file that is the same stands.
+Intervals are those of the mean, by the bootstrap, at 95 %.  The scores that ``agents.json`` holds of a file that is the same
+stand, and those of files that are still to come are kept while others are played.
 """
 
 from __future__ import annotations
@@ -66,9 +67,7 @@ def row(path: Path, games: int = 20, play: Callable[..., list[float]] = evaluate
     generator = np.random.default_rng(0)
     decisions, hours = spent(card.training)
     return {
-        "agent": path.stem,
         "digest": file_digest(path),
-        "ships": path.parent != OWN,
         "environment": card.environment,
         "algorithm": card.training["algorithm"],
         "network": card.network,
@@ -108,12 +107,21 @@ def table(entries: list[dict[str, Any]]) -> str:
     return page.table(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
 
 
+def entries(known: dict[tuple[str, int], dict[str, Any]], games: int) -> list[dict[str, Any]]:
+    """The rows that are known of the files as they stand, each with its file's name and whether it ships."""
+    there = [(path, known.get((file_digest(path), games))) for path in files()]
+    return [{"agent": path.stem, "ships": path.parent != OWN, **entry} for path, entry in there if entry]
+
+
 def measured_before(file: Path, made: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
     """The rows that a file holds already, by the digest of the agent's file and the number of games; none if they were made
     with other seeds or versions."""
     try:
         told = json.loads(file.read_text())
-        rows_there = {(entry["digest"], entry["games"]): entry for entry in told.pop("agents")}
+        rows_there = {
+            (entry["digest"], entry["games"]): {name: told for name, told in entry.items() if name not in ("agent", "ships")}
+            for entry in told.pop("agents")
+        }
     except (OSError, ValueError, KeyError, AttributeError):
         return {}
     return rows_there if told == made else {}
@@ -127,13 +135,17 @@ def main() -> None:
     told = parser.parse_args()
     file = make_folder(told.output) / "agents.json"
     versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy", "embreex")}
-    made = {"versions": versions, "first_seed": SEED}
-    before, found = measured_before(file, made), []
+    made = {"versions": versions, "first_seed": SEED, "share_of_random_actions": EPSILON}
+    known = measured_before(file, made)
     for path in files():
-        known = before.get((file_digest(path), told.games))
-        found.append(known or row(path, told.games))
-        write_json(file, {**made, "agents": found})
-        say(f"{found[-1]['agent']}: {interval(found[-1]['score'])}, random play {interval(found[-1]['random'])}")
+        digest = file_digest(path)
+        if (digest, told.games) not in known:
+            known[digest, told.games] = row(path, told.games)
+            write_json(file, {**made, "agents": entries(known, told.games)})
+        entry = known[digest, told.games]
+        say(f"{path.stem}: {interval(entry['score'])}, random play {interval(entry['random'])}")
+    found = entries(known, told.games)
+    write_json(file, {**made, "agents": found})
     if told.page:
         put_into(told.page, TABLE, table(found))
     print(table(found))

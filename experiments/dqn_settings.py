@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from weakspot.files import make_folder, write_json
 from weakspot.progress import say
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
+from weakspot.training.checkpoint import LAST, read_checkpoint
 from weakspot.training.config import DoubleDQNConfig
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.train import learn
@@ -62,6 +64,7 @@ def paced(config: DoubleDQNConfig, folder: Path) -> float:
             evaluation_episodes=1,
             episode_decisions=1,
         )
+        shutil.rmtree(folder / "pace", ignore_errors=True)  # what a kill left would begin with a pause in learning
         learn(short, folder / "pace", lambda line: None)
         first, *_, last = curve(folder / "pace")
         pace = (last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"])
@@ -69,12 +72,9 @@ def paced(config: DoubleDQNConfig, folder: Path) -> float:
     return float(json.loads(told.read_text())["seconds_per_decision"])
 
 
-def trained(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any]:
-    """One training of a variant, and its score."""
-    folder = make_folder(told.folder / f"{told.game}-{told.cpu_minutes:g}-{name.replace(' ', '-')}-{seed}")
-    config = DoubleDQNConfig(game=told.game, seed=seed, episode_decisions=told.longest, **VARIANTS[name])
-    steps = max(int(60 * told.cpu_minutes / paced(config, folder)), 2 * PACED)
-    config = replace(
+def stretched(config: DoubleDQNConfig, steps: int) -> DoubleDQNConfig:
+    """Settings whose course takes so many decisions."""
+    return replace(
         config,
         steps=steps,
         exploration_steps=max(1, int(EXPLORATION * steps)),
@@ -82,14 +82,23 @@ def trained(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any]:
         evaluate_every=max(1, steps // 4),
         evaluation_episodes=2,
     )
+
+
+def trained(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any]:
+    """One training of a variant, and its score."""
+    folder = make_folder(told.folder / f"{told.game}-{told.cpu_minutes:g}-{name.replace(' ', '-')}-{seed}")
+    config = DoubleDQNConfig(game=told.game, seed=seed, episode_decisions=told.longest, **VARIANTS[name])
+    steps = max(int(60 * told.cpu_minutes / paced(config, folder)), 2 * PACED)
+    config = stretched(config, steps)
     model = learn(config, folder / "training", lambda line: say(f"{name}, seed {seed}: {line}"))
     algorithm = ALGORITHMS["double-dqn"]
     network = algorithm.kept(model)
+    network.load_state_dict(read_checkpoint(folder / "training" / LAST)["kept"])  # what a run that goes on would find
     act = greedy(lambda observations: algorithm.answers(network, observations))
     first = FRESH_SEEDS + 1_000 * seed
     scores = evaluate(act, arena_of(told.game), told.episodes, first, algorithm.epsilon[0], told.longest)
     minutes = curve(folder / "training")[-1]["cpu_seconds"] / 60
-    return {"seed": seed, "decisions": steps, "cpu_minutes": round(minutes, 2), "scores": scores}
+    return {"seed": seed, "decisions": steps, "cpu_minutes": round(minutes, 2), "scores": scores, "used": asdict(config)}
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -118,8 +127,12 @@ def main() -> None:
         for name in told.variants:
             runs[name].append(trained(name, seed, told))
     settings = {"game": told.game, "cpu_minutes": told.cpu_minutes, "episodes": told.episodes, "torch": torch.__version__}
-    used = {name: asdict(DoubleDQNConfig(game=told.game, **VARIANTS[name])) for name in told.variants}
-    found = {"settings": settings, "variants": used, "runs": runs, "score": summary(runs)}
+    found = {
+        "settings": settings,
+        "variants": {name: VARIANTS[name] for name in told.variants},
+        "runs": runs,
+        "score": summary(runs),
+    }
     write_json(make_folder(told.output or told.folder) / f"dqn-settings-{told.game}.json", found)
     for name, (mean, low, high) in found["score"].items():
         say(f"{name:<20} {mean:8.1f} ({low:.1f} to {high:.1f})")

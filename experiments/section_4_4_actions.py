@@ -53,6 +53,23 @@ def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
     write_figure(figure, path)
 
 
+def of_lives(lost: list[Life]) -> dict[str, Any]:
+    """What lives were lost of, and how many of those were that lasted as long as the shortest that was lost for want of
+    oxygen: the others ended before the tank could be empty."""
+    suffocated = [len(life.oxygen) for life in lost if life.out_of_oxygen]
+    lasted = [life for life in lost if suffocated and len(life.oxygen) >= min(suffocated)]
+    return {
+        "out of oxygen": len(suffocated),
+        "otherwise": len(lost) - len(suffocated),
+        "share out of oxygen": wilson(len(suffocated), len(lost)) if lost else None,
+        "that took in oxygen again": wilson(sum(life.breaths > 0 for life in lost), len(lost)) if lost else None,
+        "decisions of the shortest out of oxygen": min(suffocated, default=None),
+        "as long as that": len(lasted),
+        "share of these out of oxygen": wilson(len(suffocated), len(lasted)) if lasted else None,
+        "each": [{"decisions": len(life.oxygen), "out of oxygen": life.out_of_oxygen} for life in lost],
+    }
+
+
 def lines_of_lives(lost: list[Life], title: str, path: Path) -> None:
     """The oxygen of every life over its decisions: a submarine that surfaces has a saw, one that never does a slope."""
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
@@ -114,7 +131,7 @@ def main() -> None:
         up = np.array([is_up(name) for name in one.agent.spec.action_names])[taken]
         order = np.lexsort((dataset.time, dataset.stream))
         lost = lives(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
-        suffocated, breaths = sum(life.out_of_oxygen for life in lost), [life.breaths for life in lost]
+        suffocated = sum(life.out_of_oxygen for life in lost)
         every = oxygen(np.concatenate(list(made.values())))
         who = one.agent.spec.name
         title = f"{who}: states that call for each action; red: less than {LITTLE:.0%} of the bar"
@@ -127,12 +144,7 @@ def main() -> None:
             "little oxygen": LITTLE,
             "real where it goes up": real_oxygen(dataset, whole[up], generator),
             "real where it does not": real_oxygen(dataset, whole[~up], generator),
-            "lives lost": {
-                "out of oxygen": suffocated,
-                "otherwise": len(lost) - suffocated,
-                "share out of oxygen": wilson(suffocated, len(lost)) if lost else None,
-                "that took in oxygen again": wilson(sum(count > 0 for count in breaths), len(lost)) if lost else None,
-            },
+            "lives lost": of_lives(lost),
             "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
         }
         prepared.write("section-4-4", given, there, result)

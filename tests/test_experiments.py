@@ -99,7 +99,7 @@ def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
     def row(path, games):
         played.append(path)
         scores = {name: (1.0, 0.5, 1.5) for name in ("score", "random", "ahead")}
-        told = {"agent": path.stem, "digest": agents.file_digest(path), "games": games, "ships": False, "cpu_hours": 1.0}
+        told = {"digest": agents.file_digest(path), "games": games, "cpu_hours": 1.0}
         about = {"environment": "e", "algorithm": "a", "network": "n", "decisions": 1, "megabytes": 0.1}
         return {**told, **about, **scores}
 
@@ -115,7 +115,33 @@ def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
     run(agents, monkeypatch, "--output", str(tmp_path))
     run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
     assert played == [one, two, two, one, two]
+    renamed = one.rename(tmp_path / "renamed.safetensors")
+    monkeypatch.setattr(agents, "files", lambda: [renamed, two])
+    run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
+    assert len(played) == 5
+    assert [entry["agent"] for entry in json.loads((tmp_path / "agents.json").read_text())["agents"]] == ["renamed", "two"]
+    renamed.write_bytes(b"new")
+
+    def stopped(path, games):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(agents, "row", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
+    monkeypatch.setattr(agents, "row", row)
+    run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
+    assert played[5:] == [renamed], "what stood before the stop stands"
     assert [entry["games"] for entry in json.loads((tmp_path / "agents.json").read_text())["agents"]] == [3, 3]
+
+
+def test_the_page_of_agents_says_what_was_measured_of_the_files_as_they_are():
+    told, page = json.loads(Path("docs/agents/agents.json").read_text()), Path("docs/agents.md").read_text()
+    found = {entry["agent"]: entry["digest"] for entry in told["agents"]}
+    assert found == {path.stem: agents.file_digest(path) for path in agents.files()}
+    start, end = marks(agents.TABLE)
+    assert page.split(start)[1].split(end)[0].strip() == agents.table(told["agents"])
+    assert told["share_of_random_actions"] == agents.EPSILON
+    assert all(entry["ahead"][1] > 0 and entry["games"] >= 20 for entry in told["agents"]), "beyond doubt"
 
 
 def test_random_play_is_random():
@@ -257,7 +283,10 @@ def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
     for name, (run,) in found["runs"].items():
         assert run["decisions"] >= 120 and len(run["scores"]) == 2 and run["cpu_minutes"] > 0
         assert found["score"][name][0] == pytest.approx(np.mean(run["scores"]))
-    assert found["variants"]["batches of 32"]["batch_size"] == 32 and found["variants"]["default"]["batch_size"] == 128
+    assert found["variants"] == {"default": {}, "batches of 32": {"batch_size": 32}}
+    used = {name: run["used"] for name, (run,) in found["runs"].items()}
+    assert used["batches of 32"]["batch_size"] == 32 and used["default"]["batch_size"] == 128
+    assert all(used[name]["steps"] == run["decisions"] for name, (run,) in found["runs"].items())
     stands = {path: path.stat().st_mtime for path in tmp_path.rglob("checkpoint.pt")}
     dqn_settings.main()
     assert {path: path.stat().st_mtime for path in tmp_path.rglob("checkpoint.pt")} == stands, "nothing is trained again"

@@ -382,6 +382,16 @@ def test_maps_of_another_agent_are_not_taken(tmp_path):
     assert first.shape == second.shape and (first != second).mean() > 0.2
 
 
+def test_lives_that_lasted_are_told_from_those_that_ended_before_the_tank_was_empty():
+    lost = [Life(np.ones(n), out) for n, out in ((30, False), (70, True), (69, False), (71, False), (90, True))]
+    found = section_4_4_actions.of_lives(lost)
+    assert (found["out of oxygen"], found["decisions of the shortest out of oxygen"], found["as long as that"]) == (2, 70, 3)
+    assert found["share of these out of oxygen"][0] == pytest.approx(2 / 3) and found["each"][1]["decisions"] == 70
+    none = section_4_4_actions.of_lives(lost[:1])
+    assert none["decisions of the shortest out of oxygen"] is None and none["share of these out of oxygen"] is None
+    assert section_4_4_actions.of_lives([])["that took in oxygen again"] is None
+
+
 def test_section_4_4(folders, output, monkeypatch):
     run(section_4_4_actions, monkeypatch, folders, output, "--frames", "1600", game="seaquest")
     found = told(output, "section-4-4")
@@ -389,6 +399,8 @@ def test_section_4_4(folders, output, monkeypatch):
     for line in found["actions"].values():
         assert line["synthesised oxygen"] == sorted(line["synthesised oxygen"]) and 0 <= line["synthesised oxygen"][0] <= 1
     assert found["real where it goes up"]["states"] + found["real where it does not"]["states"] > 1000
+    lost = found["lives lost"]
+    assert len(lost["each"]) == lost["out of oxygen"] + lost["otherwise"]
     with pytest.raises(ConfigError, match="an agent of Seaquest"):
         run(section_4_4_actions, monkeypatch, folders, output, game="pong")
 

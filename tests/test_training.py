@@ -30,7 +30,7 @@ from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGame
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent
-from weakspot.training.config import HIGHEST_SEED, DoubleDQNConfig, command_of
+from weakspot.training.config import HIGHEST_SEED, MOST_ENVS, DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
     HELD_EXPONENT,
     HELD_MOST,
@@ -42,7 +42,7 @@ from weakspot.training.double_dqn import (
 )
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, finish
-from weakspot.training.train import learn, train
+from weakspot.training.train import RESUMED, RESUMED_SEEDS, first_game, learn, train
 
 torch.set_num_threads(1)
 
@@ -164,7 +164,8 @@ def test_the_card_says_what_was_done(finished):
     card = cards.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
     assert card.training["settings"] == asdict(TINY)
-    assert card.training["command"] == command_of("double-dqn", TINY, f"runs/{folder.name}")
+    assert card.training["command"] == command_of("double-dqn", TINY, f"runs/{folder.name}", threads=1)
+    assert card.training["resumed_at"] == [240] and card.training["updates"] > 0
     assert card.score["mean"] == pytest.approx(np.mean(card.score["scores"])) and len(card.score["scores"]) == 2
     policies = card.score["selection"]
     if policies:  # else the last policy is also the best one
@@ -185,7 +186,10 @@ def test_seeds_of_choosing_and_measuring_never_meet(tmp_path, monkeypatch):
     monkeypatch.setattr(AtariTrainingEnv, "seed", lambda envs, seed=None: started.append(seed) or [])
     config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=4)
     learn(config, tmp_path, lambda line: None)
-    assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + 400_000_000 < FINAL_SEEDS
+    assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + MOST_ENVS <= RESUMED
+    assert RESUMED + RESUMED_SEEDS + MOST_ENVS < FINAL_SEEDS
+    resumed = {first_game(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
+    assert len(resumed) == 3 * 199 and min(resumed) >= RESUMED and max(resumed) < RESUMED + RESUMED_SEEDS
     assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
     with pytest.raises(ConfigError, match="seed is 1000"):
         replace(TINY, seed=HIGHEST_SEED + 1)
@@ -207,9 +211,8 @@ def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes((folder / "checkpoint.pt").read_bytes())
     assert DoubleDQNConfig(**{k: v for k, v in settings.items() if k != "algorithm"}) == replace(TINY, final_episodes=20)
     (tmp_path / "config.json").write_text(json.dumps(settings | {"final_episodes": 1}))
-    path = finish(tmp_path, command="the exact command", name="mine", say=lambda line: None)
-    card = cards.read_card(read_weights(path)[1], "agent")
-    assert (card.training["command"], card.name, card.training["policy"]) == ("the exact command", "mine", "last")
+    card = cards.read_card(read_weights(finish(tmp_path, lambda line: None))[1], "agent")
+    assert card.training["policy"] == "last"
     assert card.score["selection"] == {}
 
 
@@ -223,7 +226,7 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
         average["advantage_stream.2.bias"].copy_(torch.eye(9)[action])
         torch.save(checkpoint | {"kept": average, "steps": 480 - action, "score": 0.0}, tmp_path / which)
     (tmp_path / "config.json").write_text(json.dumps({"algorithm": "double-dqn"} | asdict(TINY) | {"final_episodes": 1}))
-    card = cards.read_card(read_weights(finish(tmp_path, say=lambda line: None))[1], "agent")
+    card = cards.read_card(read_weights(finish(tmp_path, lambda line: None))[1], "agent")
     selection = card.score["selection"]
     assert set(selection) == {"last", "best evaluation"}
     better = max(selection, key=lambda which: selection[which]["mean"])
@@ -259,13 +262,16 @@ def test_a_kill_between_a_checkpoint_and_the_best_policy_loses_neither(finished,
 def test_each_life_is_an_episode_and_the_game_goes_on_with_the_next():
     """Until the last one is lost, when a new game begins with a stack of one frame."""
     envs = AtariTrainingEnv("seaquest", 1, seed=0)
-    envs.reset()
+    observations = envs.reset()
     actions, lengths, begun = np.random.default_rng(0), [], []
     while len(begun) < 8:
+        before = observations[0].copy()
         envs.step_async(actions.integers(envs.action_space.n, size=1))
         observations, _, dones, infos = envs.step_wait()
         if dones[0]:
-            assert infos[0]["terminal_observation"].any()
+            ended = infos[0]["terminal_observation"]
+            assert np.array_equal(ended[:3], before[1:]), "the last picture goes on from those before"
+            assert np.array_equal(ended, observations[0]) or len(begun) % 4 == 3
             lengths.append(infos[0]["episode"]["l"])
             begun.append(int(observations[0].any(axis=(1, 2)).sum()))
     assert begun == [4, 4, 4, 1] * 2  # four lives a game
@@ -278,7 +284,7 @@ def test_a_training_that_cannot_begin_leaves_its_folder_to_another(tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(ConfigError, match="'cuda' cannot be used here"):
             learn(replace(TINY, device="cuda"), tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     with pytest.raises(ConfigError, match="threads is 0"):
         train_agent(TINY, tmp_path, threads=0)
 
@@ -335,9 +341,9 @@ def test_the_mean_advantage_is_zero(model):
 
 
 def test_the_average_follows_the_online_network():
-    config = replace(TINY, average=0.5, learning_starts=8, steps=8, envs=4)
+    config = replace(TINY, average=0.5, learning_starts=8, steps=16, envs=4)
     model = build_double_dqn(config)
-    model.learn(8)  # fills the buffer; two updates
+    model.learn(16)  # fills the buffer; two updates
     before = [p.clone() for p in model.average.parameters()]
     model.train(1, 4)
     for was, now, online in zip(before, model.average.parameters(), model.q_net.parameters(), strict=True):
@@ -503,6 +509,8 @@ def test_the_double_target_by_hand(model, discounts):
         ({"episode_decisions": 0}, ConfigError),
         ({"seed": -1}, ConfigError),
         ({"device": "warp"}, ConfigError),
+        ({"device": "meta"}, ConfigError),
+        ({"envs": 1_001}, ConfigError),
     ],
 )
 def test_impossible_settings_are_refused(change, error):
@@ -511,11 +519,11 @@ def test_impossible_settings_are_refused(change, error):
 
 
 def test_the_command_spells_out_every_setting():
-    command = command_of("double-dqn", TINY, "out")
+    command = command_of("double-dqn", TINY, "out", threads=2)
     assert command.startswith("weakspot train-agent double-dqn --game ms_pacman --steps 480 ")
-    assert command.endswith(" --output out")
+    assert command.endswith(" --threads 2 --output out")
     given = {name: value for name, value in asdict(TINY).items() if value is not None}
     assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in given.items())
     assert "--start" not in command and "--start a.safetensors" in command_of(
-        "double-dqn", replace(TINY, start="a.safetensors"), "out"
+        "double-dqn", replace(TINY, start="a.safetensors"), "out", threads=1
     )

@@ -140,7 +140,7 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; everything finished is kept, and the same command goes on from here", file=sys.stderr)
+        print("\nstopped; everything finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

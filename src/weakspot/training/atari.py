@@ -57,14 +57,13 @@ class AtariTrainingEnv(VecEnv):
         game: name of the ROM, such as ``pong``.
         num_envs: number of environments.
         seed: seed of the first environment; the others count up from it.
-        threads: emulator threads.
     """
 
-    def __init__(self, game: str, num_envs: int, *, seed: int, threads: int = 1) -> None:
+    def __init__(self, game: str, num_envs: int, *, seed: int) -> None:
         self.envs = AtariVectorEnv(
             game,
             num_envs,
-            num_threads=threads,
+            num_threads=1,
             autoreset_mode=AutoresetMode.SAME_STEP,
             life_loss_info=True,
             reward_clipping=True,
@@ -73,10 +72,12 @@ class AtariTrainingEnv(VecEnv):
         self._actions = np.zeros(num_envs, dtype=np.int64)
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, dtype=np.int64)
+        self._frames = np.zeros(num_envs, dtype=np.int64)
         super().__init__(num_envs, self.envs.single_observation_space, self.envs.single_action_space)
 
     def reset(self) -> np.ndarray:
-        observations, _ = self.envs.reset(seed=self._first_seed)
+        observations, info = self.envs.reset(seed=self._first_seed)
+        self._frames = info["episode_frame_number"]
         self._returns[:] = 0
         self._lengths[:] = 0
         return observations
@@ -87,12 +88,13 @@ class AtariTrainingEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
         dones = terminated | truncated
+        begun, self._frames = info["episode_frame_number"] < self._frames, info["episode_frame_number"]  # after a life: none
         self._returns += rewards
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for i in np.flatnonzero(dones):
             infos[i] = {
-                "terminal_observation": info["final_obs"][i],
+                "terminal_observation": info["final_obs"][i] if begun[i] else observations[i],
                 "TimeLimit.truncated": bool(truncated[i] and not terminated[i]),
                 "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i]), "t": 0.0},
             }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from dataclasses import dataclass
 from typing import get_args
-
-import torch
 
 from weakspot.agents.convolutions import NetworkSize
 from weakspot.envs.driving.registration import ENVIRONMENTS
@@ -16,7 +15,10 @@ from weakspot.games import resolve_game
 from weakspot.precision import Precision
 
 HIGHEST_SEED = 999
-"""Each seed has a million seeds of games to itself, and they end where those of the final measurements begin."""
+"""The games of a training start at a million times its seed; those it goes on with after a kill lie above all of these, and
+those of the measurements above them."""
+MOST_ENVS = 1_000
+"""Each is an emulator, or a town, of its own."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,19 @@ class TrainingConfig:
             raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {HIGHEST_SEED}")
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
-        try:
-            torch.device(self.device)
-        except RuntimeError as error:
-            raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N") from error
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N")
 
     def _whole(self, least: int, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"{name} is {value}", expected=f"a whole number from {least} up")
+
+    def _side_by_side(self, envs: int) -> None:
+        self._whole(1, "envs")
+        if envs > MOST_ENVS:
+            raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MOST_ENVS:,}")
 
     def _positive(self, *names: str) -> None:
         for name in names:
@@ -76,8 +81,8 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DoubleDQNConfig(TrainingConfig):
-    """Settings of a dueling double DQN training.  The defaults are those of the last phase of the Pong agent that ships, on
-    two cores without a GPU; the paper's are in brackets."""
+    """Settings of a dueling double DQN training.  The defaults are what two cores without a GPU can afford; the paper's are
+    in brackets."""
 
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
@@ -117,7 +122,8 @@ class DoubleDQNConfig(TrainingConfig):
             )
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
-        self._whole(1, "n_steps", "envs", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
+        self._side_by_side(self.envs)
+        self._whole(1, "n_steps", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
         self._whole(0, "learning_starts")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
@@ -165,7 +171,8 @@ class ActorCriticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._whole(1, "envs", "n_steps")
+        self._side_by_side(self.envs)
+        self._whole(1, "n_steps")
         self._positive("learning_rate", "value")
         if not 0 <= self.entropy < float("inf"):
             raise ConfigError(f"entropy is {self.entropy}", expected="a number from 0 up")
@@ -206,8 +213,8 @@ class ACKTRConfig(ActorCriticConfig):
         self._whole(1, "fisher_states", "inverse_every")
 
 
-def command_of(algorithm: str, config: TrainingConfig, folder: str) -> str:
+def command_of(algorithm: str, config: TrainingConfig, folder: str, threads: int) -> str:
     """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["weakspot", "train-agent", algorithm, *options, "--output", folder])
+    return shlex.join(["weakspot", "train-agent", algorithm, *options, "--threads", str(threads), "--output", folder])

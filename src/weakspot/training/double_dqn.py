@@ -1,15 +1,19 @@
 """Dueling double DQN (Wang et al. 2016; van Hasselt et al. 2016) on stable-baselines3.
 
 The paper's agents (section 4.1) are dueling double DQNs.  stable-baselines3 has DQN; this file adds the two things it
-lacks, the double target and the dueling head, as one policy and one algorithm class, and nothing else:
+lacks, the double target and the dueling head, as one policy and one algorithm class:
 
     Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a')                                    (dueling head)
     y       = R_n + gamma^n * Q_target(s', argmax_a Q(s', a))                      (double target, n-step return R_n)
+
+and what lets two cores train it: a running average of the weights, an epsilon for each environment, random actions that are
+held, and convolutions on blocks of pixels, in bfloat16 where that is fast.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,12 +31,16 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
 from weakspot.agents.weights import fill
+from weakspot.errors import ConfigError
 from weakspot.precision import resolve
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
 
 HELD_EXPONENT, HELD_MOST = 2.0, 30
 """A random action is held for k decisions with probability proportional to k^-2, and never for more than these."""
+
+TRANSITION = 2 * 4 * 84 * 84
+"""Bytes of the observations of one transition in the replay buffer."""
 
 BLOCK = 4
 """Side of the blocks in which pixels enter the network: the first convolution's stride."""
@@ -195,7 +203,18 @@ class DoubleDQN(DQN):
 
 
 def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
-    """The algorithm of ``config`` on fresh environments, untrained."""
+    """The algorithm of ``config`` on fresh environments, untrained.
+
+    Raises:
+        ConfigError: this machine has no memory for so many transitions.
+    """
+    needed, there = config.buffer_size * TRANSITION, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ConfigError(
+            f"a buffer of {config.buffer_size:,} transitions takes {needed / 1e9:,.0f} GB; there are {there / 1e9:.0f}",
+            expected="one that fits into its memory",
+            todo="lower --buffer-size",
+        )
     env = AtariTrainingEnv(config.game, config.envs, seed=config.seed)
     return DoubleDQN(
         DuelingCnnPolicy,

@@ -21,16 +21,18 @@ from torch import Tensor
 from weakspot.agents.card import KINDS, Card, export
 from weakspot.agents.weights import unfilled
 from weakspot.errors import RunError, WeakspotError
+from weakspot.precision import resolve
 from weakspot.progress import shown
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
-from weakspot.training.config import TrainingConfig, command_of
+from weakspot.training.checkpoint import BEST, LAST, OF_A_POLICY, read_checkpoint
+from weakspot.training.config import DoubleDQNConfig, TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
 from weakspot.training.start import kept_start
 
 SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
 """First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them: those of
-trainings and their evaluations lie below.  The agents of the repository are older and have 20,000,000 and 10,000,000."""
+trainings and their evaluations lie below.  Each card names those of its own scores."""
 
 BUDGET = (
     "What cpu_hours says, by the settings of this training; those of the paper's section 4.1 are two million decisions of a "
@@ -54,24 +56,16 @@ class Policy:
     weights: Mapping[str, Tensor]
 
 
-def finish(
-    folder: Path,
-    *,
-    command: str | None = None,
-    name: str | None = None,
-    say: Callable[[str], None] = print,
-) -> Path:
+def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     """Chooses between the last policy and the best, measures it, and writes ``agent.safetensors`` with its card.
 
     Args:
         folder: of a training: ``config.json``, ``checkpoint.pt`` and, where a policy was kept for its score, ``best.pt``.
-        command: how the training was started, for the card; None writes the command with all settings, and
-            the folder by its name alone: whose machine it was says nothing.
-        name: of the agent; None calls it after the game, such as ``pong-double-dqn``.
         say: told each measurement.
 
     Returns:
-        The agent file.
+        The agent file, called after the game, such as ``pong-double-dqn``.  The command on its card has all settings, and
+        the folder by its name alone: whose machine it was says nothing.
 
     Raises:
         RunError: the folder holds no training that has stored anything.
@@ -81,7 +75,8 @@ def finish(
     algorithm, arena = ALGORITHMS[which], arena_of(config.game)
     with unfilled():
         network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
-    candidates = _candidates(folder, algorithm)
+    last = read_checkpoint(folder / LAST)
+    candidates, threads = _candidates(last, folder, algorithm), torch.get_num_threads()
     settings = _anywhere(config)
 
     def answers(observations: Tensor) -> Tensor:
@@ -107,7 +102,7 @@ def finish(
     final, best_action = as_it_plays(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(answers), 0.0)
     say(f"{chosen.which} policy kept; on fresh seeds: {final['mean']:.1f} +- {final['std']:.1f}")
     card = Card(
-        name=name or f"{arena.name}-{which}",
+        name=f"{arena.name}-{which}",
         environment=arena.environment,
         network=config.network,
         actions=arena.actions,
@@ -115,9 +110,11 @@ def finish(
         preprocessing=arena.preprocessing,
         training={
             "algorithm": algorithm.title,
-            "command": command or command_of(which, type(config)(**settings), f"runs/{folder.name}"),
+            "command": command_of(which, type(config)(**settings), f"runs/{folder.name}", threads),
             "steps": config.steps,
-            "cpu_hours": round(float(read_checkpoint(folder / "checkpoint.pt")["cpu_seconds"]) / 3600, 2),
+            "cpu_hours": round(float(last["cpu_seconds"]) / 3600, 2),
+            "updates": int(last["counters"]["_n_updates"]),
+            "resumed_at": last["resumed_at"],
             "seed": config.seed,
             "policy": chosen.which,
             "policy_steps": chosen.steps,
@@ -144,9 +141,14 @@ def finish(
 
 
 def _anywhere(config: TrainingConfig) -> dict[str, Any]:
-    """The settings; of a file that it was started from, only its name and that of its folder."""
-    start = None if config.start is None else Path("runs", *Path(config.start).parts[-2:]).as_posix()
-    return {**asdict(config), "start": start}
+    """The settings: numbers are computed in what ``auto`` has chosen here; and of a file that it was started from, which
+    lies somewhere else than below the folder it was called in, only its name and that of its folder are told."""
+    settings = asdict(config)
+    if config.start is not None and (Path(config.start).is_absolute() or ".." in Path(config.start).parts):
+        settings["start"] = Path("runs", *Path(config.start).parts[-2:]).as_posix()
+    if isinstance(config, DoubleDQNConfig):
+        settings["precision"] = str(resolve(config.precision, config.device)).removeprefix("torch.")
+    return settings
 
 
 def read_config(folder: Path) -> TrainingConfig:
@@ -177,30 +179,11 @@ def stored_settings(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """A checkpoint of a training, tensors and numbers only; no code is run.
-
-    Raises:
-        RunError: it is missing or damaged.
-    """
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many types for damaged files
-        raise RunError(
-            f"cannot read the checkpoint {path}: {type(error).__name__}: {error}",
-            expected="a checkpoint that the training of an agent wrote",
-            todo="if it is damaged, delete it; the training then starts anew",
-        ) from error
-    if not isinstance(content, dict) or not {"kept", "steps"} <= content.keys():
-        raise RunError(f"{path} is no checkpoint of the training of an agent", expected="weights and their steps")
-    return content
-
-
-def _candidates(folder: Path, algorithm: Algorithm) -> list[Policy]:
-    last = _policy("last", read_checkpoint(folder / "checkpoint.pt"), algorithm)
-    if not (folder / "best.pt").exists():
+def _candidates(checkpoint: Mapping[str, Any], folder: Path, algorithm: Algorithm) -> list[Policy]:
+    last = _policy("last", checkpoint, algorithm)
+    if not (folder / BEST).exists():
         return [last]
-    best = _policy("best evaluation", read_checkpoint(folder / "best.pt"), algorithm)
+    best = _policy("best evaluation", read_checkpoint(folder / BEST, holds=OF_A_POLICY), algorithm)
     return [last] if best.steps == last.steps else [last, best]
 
 
