@@ -205,7 +205,7 @@ def on_all_cores() -> Any:
 
 def write(name: str, given: Given, there: Prepared, result: dict[str, Any], before: float = 0.0) -> None:
     """Writes what an experiment found, with what it takes to repeat it, and the seconds that it took by the clock on the
-    wall, with whatever had to be trained first; ``before`` it was broken off, too."""
+    wall, without what earlier commands had trained and found; with those ``before`` it was broken off."""
     versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
     record = {"command": command(sys.argv), "settings": made_of(given, there), "versions": versions}
     record |= {"written": datetime.now(UTC).isoformat(timespec="seconds")}

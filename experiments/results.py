@@ -93,8 +93,8 @@ def made_by(told: Told) -> str:
         settings = record["settings"]
         lines.append(
             f"- {agent}: `{record['command']}` ({settings['frames']:,} states, {settings['budget_cpu_minutes']:g} processor "
-            f"minutes for each state model, seed {settings['seed']}; {record['seconds']:,.0f} s by the clock, with what had "
-            f"to be trained first; {versions})"
+            f"minutes for each state model, seed {settings['seed']}; {record['seconds']:,.0f} s by the clock the last time, "
+            f"for what no command before had trained or found; {versions})"
         )
     return "\n".join(lines)
 
