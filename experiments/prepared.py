@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,7 +32,7 @@ from weakspot.files import make_folder, write_json
 from weakspot.own_code import own
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.report.images import in_colour
-from weakspot.run import file_digest
+from weakspot.run import file_digest, versions
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import TrainConfig, threads
@@ -44,7 +42,6 @@ from weakspot.types import Frames, Stacks, State
 
 CANDIDATES_OF_FOUR = 1024
 """Samples that searches begin at the best of, where four states are shown."""
-PACKAGES = ("weakspot", "torch", "numpy", "ale-py")
 
 
 @dataclass(frozen=True)
@@ -206,8 +203,7 @@ def on_all_cores() -> Any:
 def write(name: str, given: Given, there: Prepared, result: dict[str, Any], before: float = 0.0) -> None:
     """Writes what an experiment found, with what it takes to repeat it, and the seconds that it took by the clock on the
     wall, without what earlier commands had trained and found; with those ``before`` it was broken off."""
-    versions = {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
-    record = {"command": command(sys.argv), "settings": made_of(given, there), "versions": versions}
+    record = {"command": command(sys.argv), "settings": made_of(given, there), "versions": versions()}
     record |= {"written": datetime.now(UTC).isoformat(timespec="seconds")}
     record |= {"seconds": round(before + time.monotonic() - there.began, 1)}
     write_json(given.output / f"{name}.json", record | result)
@@ -221,7 +217,7 @@ def found_before(name: str, given: Given, there: Prepared) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError):
         return {}
     same = record.get("settings") == json.loads(json.dumps(made_of(given, there)))
-    return record if same else {}
+    return record if same and record.get("versions") == versions() else {}
 
 
 def made_of(given: Given, there: Prepared) -> dict[str, Any]:

@@ -53,6 +53,8 @@ from weakspot.progress import say, shown
 from weakspot.run import digest, file_digest
 
 CONSTANT = ("THROTTLE",)
+FEWEST = 5
+"""Episodes in which something must have been seen, for a mean with an interval."""
 BRAKE = list(ACTIONS).index("BRAKE")
 SEEN = (
     "person on the path, no car on it, no red light",
@@ -184,7 +186,7 @@ def answered(classes: np.ndarray, decisions: list[Decision], camera: Camera) -> 
 
 def by_what_is_seen(driven: list[Episode]) -> dict[str, Any]:
     """Mean probability of braking and mean value, each with its interval over the episodes in which something was seen; None
-    where those are fewer than two."""
+    where those are fewer than ``FEWEST``."""
     told = {}
     for name in driven[0].answers:
         parts = [episode.answers[name] for episode in driven if episode.answers[name].decisions]
@@ -198,7 +200,7 @@ def by_what_is_seen(driven: list[Episode]) -> dict[str, Any]:
 
 
 def _mean(sums: list[float], parts: list[Answers]) -> tuple[float, float, float] | None:
-    if len(sums) < 2:
+    if len(sums) < FEWEST:
         return None
     return bootstrap_ratio(np.array(sums), np.array([part.decisions for part in parts]), np.random.default_rng(0))
 

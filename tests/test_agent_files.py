@@ -143,6 +143,27 @@ def test_a_truncated_zip_is_refused(dqn, share):
         load_agent(str(dqn), environment=PONG)
 
 
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
+def test_a_zip_that_is_damaged_inside_is_refused(dqn, place):
+    with zipfile.ZipFile(dqn) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(dqn, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    content = bytearray(dqn.read_bytes())
+    at = int(place * len(content))
+    content[at : at + 8] = bytes(8)
+    dqn.write_bytes(content)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_agent(str(dqn), environment=PONG)
+
+
+def test_settings_that_are_no_object_are_refused(dqn):
+    rewritten(dqn, "data", b"[]")
+    with pytest.raises(WeightsError, match="its data is a list"):
+        load_agent(str(dqn), environment=PONG)
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [

@@ -26,6 +26,7 @@ from weakspot.agents.module import ModuleAgent, check_agent, check_answer, finge
 from weakspot.agents.policy import PolicyNetwork
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
 from weakspot.games import action_names, environment_id, resolve_game
+from weakspot.own_code import function_in, local_files, local_module
 
 torch.set_num_threads(1)
 
@@ -458,6 +459,100 @@ def user_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.py"
     path.write_text(FACTORIES)
     return path
+
+
+def test_an_agents_fingerprint_is_of_its_code_and_of_what_that_imports(user_file):
+    def told(name):
+        return load_agent(f"{user_file}:{name}", environment="Pong" if name == "same" else None).spec.fingerprint
+
+    user_file.write_text(
+        FACTORIES + "\ndef same():\n    torch.manual_seed(0)\n    return q_values()\n"
+        "\ndef fixed():\n    torch.manual_seed(0)\n    return agent()\n"
+    )
+    before = {name: told(name) for name in ("same", "fixed")}
+    assert before == {name: told(name) for name in before} and before["same"] != before["fixed"]
+    (user_file.parent / "neighbour.py").write_text("ACTIONS = 6  # and a word more\n")
+    assert all(told(name) != known for name, known in before.items())
+
+
+def test_neighbours_of_one_name_are_not_mixed_up(tmp_path):
+    for number, folder in enumerate(("one", "two"), 2):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "of_mine.py").write_text(f"ACTIONS = {number}\n")
+        (tmp_path / folder / "file.py").write_text("from of_mine import ACTIONS\ndef f():\n    return ACTIONS\n")
+    for _ in range(2):
+        for number, folder in enumerate(("one", "two"), 2):
+            assert function_in(tmp_path / folder / "file.py", "f", AgentError, AgentError)() == number
+
+
+def test_all_files_that_a_users_file_imports_are_found(tmp_path, monkeypatch):
+    for name, text in {
+        "here/first.py": "import second, json\nfrom package.inner import thing\nfrom package import other\n",
+        "here/second.py": "def late():\n    import third\n",
+        "here/package/__init__.py": "from . import beside\n",
+        "here/package/inner.py": "from .beside import x\nfrom ..second import y\n",
+        "here/package/beside.py": "import first\n",
+        "here/package/other.py": "import broken\n",
+        "here/broken.py": "def (\n",
+        "there/third.py": "",
+        "here/unrelated.py": "",
+    }.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path / "there")
+    found = [path.relative_to(tmp_path).as_posix() for path in local_files(tmp_path / "here" / "first.py")]
+    inside = [f"here/package/{name}.py" for name in ("__init__", "beside", "inner", "other")]
+    assert found == ["here/broken.py", "here/first.py", *inside, "here/second.py", "there/third.py"]
+    assert local_module("third") == [tmp_path / "there" / "third.py"] and local_module("nowhere") == []
+
+
+def test_an_agent_of_ones_own_has_all_that_an_agent_must_have(user_file):
+    user_file.write_text(
+        FACTORIES
+        + """
+class Half:
+    def __init__(self):
+        self.spec = agent().spec
+    def __call__(self, observation):
+        return agent()(observation)
+
+class Elsewhere(Half):
+    module, device = None, torch.device("meta")
+
+def dropping():
+    made = agent()
+    made.module.insert(0, nn.Dropout())
+    made.module.train()
+    return made
+
+def narrow():
+    class Narrow(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = q_values()
+        def forward(self, x):
+            return self.inner(x).bfloat16()
+    return Narrow()
+"""
+    )
+    with pytest.raises(AgentError, match="a Half without module and device"):
+        load_agent(f"{user_file}:Half")
+    with pytest.raises(AgentError, match="an agent on meta"):
+        load_agent(f"{user_file}:Elsewhere")
+    assert not load_agent(f"{user_file}:dropping").module.training, "it is put into evaluation mode"
+    output = load_agent(f"{user_file}:narrow", environment="Pong")(torch.zeros(1, 4, 84, 84))
+    assert output.scores.dtype == torch.float32
+
+
+def test_an_agent_with_chance_in_its_network_is_refused():
+    class Chance(nn.Module):
+        def forward(self, x):
+            return nn.functional.dropout(x.flatten(1)[:, :2] + 1.0, 0.5, training=True)
+
+    spec = AgentSpec("mine", "Driving", ("left", "right"), (1, 8, 8), "q-values", "greedy", "")
+    with pytest.raises(OutputError, match="otherwise the second time"):
+        check_agent(ModuleAgent(Chance(), spec))
 
 
 def test_a_users_network(user_file):

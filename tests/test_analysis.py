@@ -16,7 +16,7 @@ from weakspot.analysis.ball import ball_recall, positions
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
-from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, jackknife, wilson
+from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean, bootstrap_ratio, jackknife, wilson
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
 from weakspot.collect import CollectConfig, collect
@@ -151,6 +151,18 @@ def test_intervals_hold_what_they_promise():
     assert 0.88 <= covered / 200 <= 0.99
 
 
+@pytest.mark.parametrize("count", [3, 5, 8, 12, 19])
+def test_intervals_of_few_values_hold_what_they_promise_too(count):
+    generator, covered = np.random.default_rng(count), {"mean": 0, "difference": 0}
+    for _ in range(400):
+        values, others = generator.normal(3.0, 2.0, (2, count))
+        _, low, high = bootstrap_mean(values, generator)
+        covered["mean"] += low <= 3.0 <= high
+        _, low, high = bootstrap_difference(values, others, generator)
+        covered["difference"] += low <= 0.0 <= high
+    assert 0.91 <= covered["mean"] / 400 <= 0.99 and 0.91 <= covered["difference"] / 400 <= 1.0
+
+
 def test_a_ratio_of_paired_means_and_where_there_is_none():
     generator, covered = np.random.default_rng(2), 0
     for _ in range(200):
@@ -159,7 +171,9 @@ def test_a_ratio_of_paired_means_and_where_there_is_none():
         assert found is not None and found[2] - found[1] < 0.15, "pairs are kept together"
         covered += found[1] <= 0.8 <= found[2]
     assert 0.88 <= covered / 200 <= 0.99
-    assert bootstrap_ratio(np.array([3.0, 1.0]), np.array([2.0, 2.0]), generator) == (1.0, 0.5, 1.5)
+    assert bootstrap_ratio(np.array([3.0, 1.0]), np.array([2.0, 2.0]), generator) == pytest.approx(
+        (1.0, 1.0 - 0.5 * 12.706 / 1.96 * 2**0.5, 1.0 + 0.5 * 12.706 / 1.96 * 2**0.5), abs=1e-3
+    )
     for others in ([-5.0, 5.0, 3.0], [-1.0, -1.0, -1.0], [0.0, 0.0, 0.0]):
         assert bootstrap_ratio(np.ones(3), np.array(others), generator) is None
 
@@ -224,7 +238,9 @@ def test_goggles_show_the_agent_the_reconstruction():
 def test_scores_pair_episode_by_episode():
     record = Scores(np.array([1.0, 5.0]), np.array([0.0, 4.0]), 0).record(0)
     assert (record["difference"]["low"], record["difference"]["high"]) == (-1.0, -1.0)
-    assert record["ratio"] == pytest.approx({"mean": 2 / 3, "low": 0.0, "high": 0.8})
+    wider = 12.706 / 1.959964 * 2**0.5  # of two episodes
+    expected = {"mean": 2 / 3, "low": 2 / 3 - wider * 2 / 3, "high": 2 / 3 + wider * (0.8 - 2 / 3)}
+    assert record["ratio"] == pytest.approx(expected)
 
 
 def test_one_episode_has_no_interval():

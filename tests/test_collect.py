@@ -267,7 +267,9 @@ def test_a_folder_that_cannot_be_made_is_named():
         collect(TinyAgent(), make, CONFIG, Path("/sys/kernel/states"))
 
 
-@pytest.mark.parametrize("wrong", [{"frames": 0}, {"epsilon": 1.1}, {"streams": 0}, {"shard_steps": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"frames": 0}, {"epsilon": 1.1}, {"streams": 0}, {"shard_steps": 0}, {"seed": -1}, {"seed": 2**40}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         CollectConfig(**wrong)

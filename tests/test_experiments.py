@@ -77,7 +77,7 @@ def test_the_table_of_agents(tmp_path):
     def short(act, game, episodes, seed, epsilon, longest):
         return [-21.0] * episodes if epsilon == 1.0 else agents.evaluate(act, game, episodes, seed, epsilon, 700)
 
-    entry = agents.row(zoo.path("pong-double-dqn"), 4, play=short)
+    entry = agents.row(zoo.path("pong-double-dqn"), 4, play=short) | {"agent": "pong-double-dqn", "ships": True}
     assert min(entry["scores"]) >= 1 and entry["score"][0] == np.mean(entry["scores"]), "it is ahead after 700 decisions"
     assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] >= 22
     assert (entry["score_on_the_card"], entry["cpu_hours"]) == (zoo.card("pong-double-dqn").score["mean"], None)
@@ -174,6 +174,9 @@ def test_the_interval_of_a_ratio_of_rates_is_the_exact_one():
     high = 0.025**-0.25 - 1  # all four are the other one's in 2.5 % of cases
     assert poisson_ratio(0, 1.0, 4, 1.0) == pytest.approx((0.0, 0.0, high))
     assert poisson_ratio(2, 1.0, 0, 1.0) is None
+    many, spread = poisson_ratio(6_000, 50.0, 5_200, 50.0), np.exp(1.96 * np.sqrt(1 / 6_000 + 1 / 5_200))
+    assert many is not None, "of so many that the ways to choose them are beyond any float"
+    assert many == pytest.approx((6_000 / 5_200, 6_000 / 5_200 / spread, 6_000 / 5_200 * spread), abs=1e-3)
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,5 +1,6 @@
 """The command line from end to end, on a tiny budget: results, resume after kills, and every bad input."""
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import weakspot
+import weakspot.run
 from weakspot.cli import main
 
 HERE = Path(__file__).parent
@@ -77,6 +79,21 @@ def test_what_is_lost_is_made_again_and_nothing_else(finished, tmp_path, capsys)
     assert (folder / "report.html").exists()
 
 
+def test_the_report_names_the_versions_that_made_each_stage(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    told = json.loads((folder / "report.json").read_text())["versions"]
+    assert told["torch"] == importlib.metadata.version("torch") and told.keys() == weakspot.run.versions().keys()
+    (folder / "report.html").unlink()
+    now = {**weakspot.run.versions(), "torch": "99.0"}
+    monkeypatch.setattr("weakspot.run.versions", lambda: now)
+    monkeypatch.setattr("weakspot.pipeline.versions", lambda: now)
+    assert main(["run", *TINY, "--output", str(folder)]) == 0
+    after = json.loads((folder / "report.json").read_text())["versions"]
+    assert after["torch"] == f"{told['torch']} (collect, train, synthesize, analyse), 99.0 (report)"
+    assert after["numpy"] == told["numpy"]
+
+
 def test_random_samples_that_are_lost_are_made_again(finished, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
@@ -90,14 +107,16 @@ def test_random_samples_that_are_lost_are_made_again(finished, tmp_path, capsys)
             np.testing.assert_array_equal(arrays[key], kept)
 
 
-@pytest.mark.parametrize("seconds", [3.0, 6.0, 9.0])
-def test_after_kill_9_the_same_command_goes_on(finished, tmp_path, seconds):
+@pytest.mark.parametrize("there", ["collect/steps-*.npz", "train/checkpoint.pt", "synthesize/t-minus/findings.json"])
+def test_after_kill_9_the_same_command_goes_on(finished, tmp_path, there):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "weakspot.cli", "run", *TINY, "--output", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(seconds)
+    deadline = time.monotonic() + 120
+    while not any(folder.glob(there)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL and any(folder.glob(there)) and not (folder / "report.html").exists()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for name in ("synthesize/t-minus/findings.npz", "synthesize/action-left/findings.npz"):

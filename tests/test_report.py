@@ -244,6 +244,10 @@ def test_the_worst_of_all_checks_decides(example: Path) -> None:
     verdict = judge(replace(run, recall=(lost,)))
     assert verdict.level == "poor"
     assert "The ball is there in 30\u00a0%" in verdict.sentence
+    hardly_seen = ObjectRecall("green enemy", Interval(0.0, 0.0, 0.79), 1)
+    verdict = judge(replace(run, recall=(hardly_seen,)))
+    assert verdict.level == "care", "one state says little"
+    assert "0\u00a0% of 1 reconstructions" in verdict.sentence
     assert judge(replace(run, goggles=None, recall=())).level == "unknown"
 
 

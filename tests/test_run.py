@@ -27,6 +27,21 @@ def test_a_stage_is_done_once_and_again_when_its_key_or_its_output_changes(tmp_p
     assert len(done) == 3
 
 
+def test_a_stage_that_is_broken_off_does_not_count_once_its_old_settings_come_back(tmp_path):
+    folder, made = RunFolder(tmp_path, {}), tmp_path / "made"
+
+    def write(text: str, ends: bool = True) -> str:
+        made.write_text(text)
+        if not ends:
+            raise KeyboardInterrupt
+        return text
+
+    folder.stage("a", "first", [made], lambda: write("first"))
+    with pytest.raises(KeyboardInterrupt):
+        folder.stage("a", "second", [made], lambda: write("second", ends=False))
+    assert folder.stage("a", "first", [made], lambda: write("first"))[1] and made.read_text() == "first"
+
+
 def test_a_stage_that_fails_does_not_count_and_its_time_does(tmp_path):
     folder = RunFolder(tmp_path, {})
     with pytest.raises(ZeroDivisionError):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, SaliencyRule, choose, ends
 from weakspot.agents.load import zip_of
-from weakspot.analysis.goggles import GogglesConfig, play
+from weakspot.analysis.goggles import HIGHEST_SEED, GogglesConfig, play
 from weakspot.analysis.intervals import bootstrap_mean
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.errors import ConfigError, SaliencyError, WeakspotError, WeightsError
@@ -65,8 +65,8 @@ class CheckConfig:
     def __post_init__(self) -> None:
         if self.episodes < 2 or self.longest < 1:
             raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="2 or more of 1 or more")
-        if self.seed < 0:
-            raise ConfigError(f"seed {self.seed}", expected="0 or more")
+        if not 0 <= self.seed < HIGHEST_SEED - 2 * self.episodes:
+            raise ConfigError(f"seed {self.seed}", expected=f"0 or more, and less than {HIGHEST_SEED:,}")
 
 
 @dataclass(frozen=True)
@@ -302,15 +302,21 @@ def _plays(
     if well:
         yield Finding("plays as expected", True, said)
         return
-    yield Finding(
-        "plays as expected", False, said, "see below whether it plays better when shown its observations otherwise"
-    )
+    todo = "see below whether it plays better when shown its observations otherwise"
+    if cut and config.score is not None:
+        todo = f"play whole games, by --longest above {config.longest}, if what you expect is of these; else {todo}"
+    yield Finding("plays as expected", False, said, todo)
     ways = otherwise(environment)
     others = {
         name: scores(f"the agent, {name}", ShownOtherwise(agent, change), played)[0] for name, (change, _) in ways.items()
     }
     best = max(others, key=lambda name: others[name].mean())
+    fresh = replace(played, seed=config.seed + config.episodes)  # the best of several is found by luck, too
+    now, _ = scores("the agent, on other games", agent, fresh)
+    then, _ = scores(f"the agent, {best}, on other games", ShownOtherwise(agent, ways[best][0]), fresh)
+    better = bootstrap_mean(then - now, generator)[1] > 0
     for name, (_, todo) in ways.items():
-        better = name == best and bootstrap_mean(others[name] - own, generator)[1] > 0
         said = f"{others[name].mean():.4g} on average, {mean:.4g} as it is shown now"
-        yield Finding(f"plays no better {name}", not better, said, todo)
+        if name == best:
+            said += f"; on other games {then.mean():.4g} for {now.mean():.4g}"
+        yield Finding(f"plays no better {name}", not (better and name == best), said, todo)

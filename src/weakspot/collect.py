@@ -57,8 +57,8 @@ class CollectConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 1 up")
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"epsilon is {self.epsilon}", expected="a share from 0 to 1")
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up")
+        if not 0 <= self.seed < 2**40:
+            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
 
     @property
     def steps(self) -> int:
@@ -202,10 +202,10 @@ class _Play:
         row = {
             "action": actions.numpy(),
             "explored": (actions != own).reshape(len(actions), -1).any(dim=1).numpy(),
-            "scores": output.scores.cpu().numpy().astype(np.float32),
+            "scores": output.scores.float().cpu().numpy(),
         }
         if output.value is not None:
-            row["value"] = output.value.cpu().numpy().astype(np.float32)
+            row["value"] = output.value.float().cpu().numpy()
         return row, actions.tolist()
 
 

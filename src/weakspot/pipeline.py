@@ -7,10 +7,9 @@ after a kill, and is skipped when its artefacts stand and what it depends on is 
 from __future__ import annotations
 
 import json
-import platform
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,16 +36,16 @@ from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks, as_state
 from weakspot.device import usable
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import Description, description_of
+from weakspot.envs.described import Description, description_of, read_description
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, OutputError, RunError
 from weakspot.files import UNREADABLE_ARRAYS, locked, make_folder, write_atomic, write_json
-from weakspot.own_code import own
+from weakspot.own_code import local_files, local_module, own
 from weakspot.precision import resolve
 from weakspot.progress import say, shown
 from weakspot.report.build import build_report
-from weakspot.run import RunFolder, StageRecord, digest, file_digest
+from weakspot.run import RunFolder, StageRecord, digest, file_digest, versions
 from weakspot.saliency import maps_for, saliency
 from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
@@ -339,7 +338,8 @@ class Pipeline:
                         model, self.subject.perceive, target, begin(target), config, known,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
                     )  # fmt: skip
-                write_findings(found, self.subject.perceive, self.subject.spec.channels, place / "findings.npz")
+                told.unlink(missing_ok=True)  # a kill between the two leaves no record of other states
+                write_findings(found, self.subject.perceive, self.subject.spec.channels, made)
                 write_json(told, {
                     "key": key, "target": target.name, "title": target.title, "description": target.description,
                     "energy_equation": energy_equation(target, known, config),
@@ -437,11 +437,10 @@ class Pipeline:
     def _overview(self) -> dict[str, Any]:
         spec, environment = self.subject.agent.spec, self.subject.spec
         records = self.folder.records()
-        packages = ("weakspot", "torch", "ale-py", "numpy")
         return {
             "title": f"Weak spots of {spec.name}",
             "command": command_line(self.config),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+            "versions": _versions(records),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": {name: record.seconds for name, record in records.items() if name != "report"},
             "notes": [],
@@ -528,6 +527,21 @@ def found_states(path: Path) -> np.ndarray:
         ) from error
 
 
+def _versions(records: Mapping[str, StageRecord]) -> dict[str, str]:
+    """The version of each package; where stages were made by different ones, each with its stages."""
+    told = {}
+    for name, now in versions().items():
+        stages: dict[str, list[str]] = {}
+        for stage, record in records.items():
+            if stage != "report":
+                stages.setdefault(record.versions.get(name, now), []).append(stage)
+        stages.setdefault(now, [])
+        stages[now].append("report")
+        several = ", ".join(f"{made_by} ({', '.join(made)})" for made_by, made in stages.items())
+        told[name] = now if len(stages) == 1 else several
+    return told
+
+
 def command_line(config: RunConfig) -> str:
     """The command that repeats a run, with the settings that are not the defaults."""
     plain, default = asdict(config), asdict(RunConfig())
@@ -548,6 +562,15 @@ def command_line(config: RunConfig) -> str:
 
 
 def _own(names: list[str]) -> list[str]:
-    """Fingerprints of the user's own files among names such as ``path.py:function`` and ``path.toml``."""
-    paths = [found[0] if (found := own(name)) else Path(name).expanduser() for name in names]
-    return [file_digest(path) for path in paths if path.suffix in (".py", ".toml")]
+    """Fingerprints of the user's own files among names such as ``path.py:function``, ``path.toml`` and ``module:id``, and of
+    those of their neighbours that they import."""
+    return [file_digest(path) for name in names for path in _files_of(name)]
+
+
+def _files_of(name: str) -> list[Path]:
+    if found := own(name):
+        return local_files(found[0])
+    if (path := Path(name).expanduser()).suffix == ".toml":
+        return [path, *_files_of(read_description(path).id)]
+    module, colon, _ = name.partition(":")
+    return local_module(module) if colon else []

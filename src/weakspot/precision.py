@@ -15,12 +15,13 @@ def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
-    """The number format of the convolutions: ``auto`` is bfloat16 on CUDA and on CPUs with matrix units for it (AMX).
+    """The number format of the convolutions: ``auto`` is bfloat16 on GPUs and CPUs with units for it (from Ampere on; AMX).
 
     There it is several times faster than float32; on other CPUs it is slower.
     """
     if precision == "auto":
         device = torch.device(device)
-        fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        fast = on_gpu or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]

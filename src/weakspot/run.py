@@ -13,14 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from weakspot.errors import RunError, RunMismatchError
 from weakspot.files import make_folder, write_json
+
+PACKAGES = ("weakspot", "torch", "numpy", "ale-py")
 
 
 def digest(*parts: Any) -> str:
@@ -35,6 +39,11 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def versions() -> dict[str, str]:
+    """Those of Python and of the packages that decide what comes out of a run."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
 @dataclass(frozen=True)
 class StageRecord:
     """A finished stage.
@@ -43,11 +52,13 @@ class StageRecord:
         key: hash over its configuration and what it read.
         fingerprint: hash over what it made.
         seconds: how long it took, over all its attempts as far as they are known.
+        versions: of what it was made by; none where an earlier version did not note them.
     """
 
     key: str
     fingerprint: str
     seconds: float
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -110,19 +121,27 @@ class RunFolder:
         if record := self.done(name, key, outputs):
             return record, False
         started = time.monotonic()
+        self._forget(name)
         try:
             fingerprint = work()
         finally:
             seconds = time.monotonic() - started + self._spent(name)
             if self.path.exists():
                 self._note_spent(name, seconds)
-        record = StageRecord(key, fingerprint, round(seconds, 1))
-        records = self.records()
-        records[name] = record
-        stages = {stage: vars(finished) for stage, finished in records.items()}
-        write_json(self.path / "manifest.json", {"stages": stages})
+        record = StageRecord(key, fingerprint, round(seconds, 1), versions())
+        self._write({**self.records(), name: record})
         self._note_spent(name, 0.0)
         return record, True
+
+    def _forget(self, name: str) -> None:
+        """Takes a stage's record out before its files change: it would be taken for done once its old settings came back."""
+        records = self.records()
+        if records.pop(name, None):
+            self._write(records)
+
+    def _write(self, records: Mapping[str, StageRecord]) -> None:
+        stages = {stage: vars(finished) for stage, finished in records.items()}
+        write_json(self.path / "manifest.json", {"stages": stages})
 
     def _spent(self, name: str) -> float:
         path = self.path / f".{name}.seconds"

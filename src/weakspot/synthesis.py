@@ -90,9 +90,10 @@ class SynthesisConfig:
         for name in positive:
             if not getattr(self, name) > 0:  # nor where it is NaN
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
-        for name in ("regulariser", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="0 or more")
+        if not self.regulariser >= 0:
+            raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
+        if not 0 <= self.seed < 2**40:
+            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
 
     @property
     def begun(self) -> int:

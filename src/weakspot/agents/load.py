@@ -24,7 +24,7 @@ from weakspot.agents.weights import listed, read_tensors, read_weights
 from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
 from weakspot.games import interface, resolve_game
 from weakspot.interface import Interface
-from weakspot.own_code import function_in, importable, own
+from weakspot.own_code import function_in, importable, local_files, own
 from weakspot.run import file_digest
 
 _SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".ts", ".jit", ".torchscript"}
@@ -211,8 +211,11 @@ def _from_factory(path: Path, factory: str, environment: str | Interface | None,
             expected="a function that returns an agent or an nn.Module when called without arguments",
             todo="run it by itself to see where it fails",
         ) from error
+    code = [file_digest(file) for file in local_files(path)]
+    if isinstance(made, ModuleAgent):
+        return replace(made, device=torch.device(device), spec=_with_code(made.spec, code))
     if isinstance(getattr(made, "spec", None), AgentSpec) and callable(made):
-        return cast(Agent, made)
+        return _of_ones_own(made, f"{path}:{factory}", device)
     if not isinstance(made, nn.Module):
         raise AgentError(
             f"{path}:{factory} returned a {type(made).__name__}",
@@ -225,7 +228,31 @@ def _from_factory(path: Path, factory: str, environment: str | Interface | None,
             expected="the environment it was trained on",
             todo="give the environment, such as PongNoFrameskip-v4, or return a weakspot.agents.module.ModuleAgent",
         )
-    return wrap(made, _interface(path, environment), name=f"{path.stem}:{factory}", device=device)
+    agent = wrap(made, _interface(path, environment), name=f"{path.stem}:{factory}", device=device)
+    return replace(agent, spec=_with_code(agent.spec, code))
+
+
+def _with_code(spec: AgentSpec, code: list[str]) -> AgentSpec:
+    """Its fingerprint is of the code, too: the same weights answer otherwise in another network."""
+    return replace(spec, fingerprint=" ".join([spec.fingerprint, *code]))
+
+
+def _of_ones_own(made: Any, where: str, device: torch.device | str) -> Agent:
+    """An agent of the user's own making, if it is all that an agent must be."""
+    if missing := [name for name in ("module", "device") if not hasattr(made, name)]:
+        raise AgentError(
+            f"{where} returned a {type(made).__name__} without {' and '.join(missing)}",
+            expected="an agent (see weakspot.agents.base.Agent)",
+            todo="give it what is missing, or return a weakspot.agents.module.ModuleAgent",
+        )
+    agent = cast(Agent, made)
+    if agent.device.type != torch.device(device).type:
+        raise AgentError(
+            f"{where} returned an agent on {agent.device}",
+            expected=f"one on {device}, which was asked for",
+            todo="choose its device by --device, or let it compute there",
+        )
+    return agent
 
 
 def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device | str = "cpu") -> ModuleAgent:

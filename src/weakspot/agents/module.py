@@ -55,6 +55,7 @@ class ModuleAgent:
         if value is not None and value.dim() == 2 and value.shape[1] == 1:
             value = value[:, 0]
         _check_shapes(AgentOutput(scores, value), self.spec, len(observation))
+        scores, value = _wide(scores), None if value is None else _wide(value)
         if self.spec.scores_are == "log-probabilities":
             scores = scores.log_softmax(dim=1)
         return AgentOutput(scores, value)
@@ -90,7 +91,7 @@ def check_agent(agent: Agent) -> None:
     observation = torch.randint(256, (2, *shape), generator=generator).float().to(agent.device).requires_grad_()
     with torch.enable_grad():
         try:
-            output = agent(observation)
+            output, again = agent(observation), agent(observation)
         except WeakspotError:
             raise
         except Exception as error:
@@ -107,6 +108,13 @@ def check_agent(agent: Agent) -> None:
             todo="return weakspot.agents.base.AgentOutput(scores, value)",
         )
     check_answer(output, agent.spec)
+    once, twice = output.scores.detach(), again.scores.detach()
+    if not torch.allclose(once, twice, rtol=1e-3, atol=1e-4 * float(once.abs().max())):
+        raise OutputError(
+            f"agent {agent.spec.name!r} answers the same observation otherwise the second time",
+            expected="an agent with fixed weights and without chance in its network",
+            todo="put the network into evaluation mode, by .eval(), which turns off dropout and fixes batch normalisation",
+        )
     if output.scores.shape[0] != 2:
         raise OutputError(f"agent {agent.spec.name!r} answered {output.scores.shape[0]} states when shown 2")
     if not output.scores.requires_grad:
@@ -125,6 +133,11 @@ def fingerprint(module: nn.Module) -> str:
         digest.update(f"{name} {content.dtype} {tuple(content.shape)}\n".encode())
         digest.update(content.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _wide(numbers: Tensor) -> Tensor:
+    """In float32 where they are narrower: numpy knows no bfloat16, and a softmax needs the digits."""
+    return numbers.float() if numbers.element_size() < 4 else numbers
 
 
 def _parts(answer: object, name: str) -> tuple[Tensor, Tensor | None]:

@@ -26,6 +26,7 @@ from weakspot.agents.module import ModuleAgent
 from weakspot.agents.normalized import Normalized, Statistics, names_beside, read_statistics, statistics_beside
 from weakspot.agents.weights import fill, listed, read_tensors, unfilled
 from weakspot.errors import MismatchError, WeightsError
+from weakspot.files import UNREADABLE_ARRAYS
 from weakspot.interface import Interface
 
 WEIGHTS = "policy.pth"
@@ -70,7 +71,9 @@ def read_archive(path: Path) -> Archive:
     try:
         with zipfile.ZipFile(path) as file:
             settings, weights = json.loads(file.read("data")), file.read(WEIGHTS)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if not isinstance(settings, dict):
+            raise ValueError(f"its data is a {type(settings).__name__}")
+    except (*UNREADABLE_ARRAYS, RuntimeError) as error:  # the last where it is encrypted, or compressed in an unknown way
         raise WeightsError(
             f"{path} cannot be read: {error}",
             expected=f"a zip that a stable-baselines3 model saved, with data and {WEIGHTS}",

@@ -20,6 +20,9 @@ from weakspot.envs.parallel import ParallelEnvironments
 from weakspot.errors import ConfigError
 from weakspot.state_model.model import StateModel
 
+HIGHEST_SEED = 2**31
+"""Seeds of games are below."""
+
 
 @dataclass(frozen=True)
 class GogglesConfig:
@@ -37,9 +40,9 @@ class GogglesConfig:
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.longest < 1:
             raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="0 or more of 1 or more")
-        if not 0 <= self.epsilon <= 1 or self.seed < 0:
+        if not (0 <= self.epsilon <= 1 and 0 <= self.seed < HIGHEST_SEED - self.episodes):
             seen = f"a share of {self.epsilon} random actions, seed {self.seed}"
-            raise ConfigError(seen, expected="a share from 0 to 1, and a seed from 0 up")
+            raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 up, below {HIGHEST_SEED:,}")
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,21 @@ RESAMPLES = 10_000
 GROUPS = 10
 """Of the jackknife."""
 Z = 1.959964
-T = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+T = {
+    1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201,
+    12: 2.179, 13: 2.160, 14: 2.145, 15: 2.131, 16: 2.120, 17: 2.110, 18: 2.101,
+}  # fmt: skip
 """The same quantile of Student's distribution, by its degrees of freedom."""
+ENOUGH = 20
+"""Values from which on the bootstrap's interval of a mean stands as it is; it holds 90 to 93 % then, and more of more."""
 TAIL = 0.025
 
 
 def bootstrap_mean(values: np.ndarray, generator: np.random.Generator) -> tuple[float, float, float]:
-    """Mean, low and high end of the percentile bootstrap interval of the mean."""
-    low, high = np.percentile(_resampled_means(values, generator), [2.5, 97.5])
-    return float(np.mean(values, dtype=np.float64)), float(low), float(high)
+    """Mean, low and high end of the percentile bootstrap interval of the mean; of fewer than ``ENOUGH`` values the ends are
+    moved away from the mean, see :func:`_as_few`."""
+    ends = np.percentile(_resampled_means(values, generator), [2.5, 97.5])
+    return _as_few(float(np.mean(values, dtype=np.float64)), ends, len(values))
 
 
 def bootstrap_difference(
@@ -27,8 +33,8 @@ def bootstrap_difference(
 ) -> tuple[float, float, float]:
     """Mean of ``values`` minus that of ``others``, which are not paired with them, low and high end of its interval."""
     means = _resampled_means(values, generator) - _resampled_means(others, generator)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(np.mean(values) - np.mean(others)), float(low), float(high)
+    ends = np.percentile(means, [2.5, 97.5])
+    return _as_few(float(np.mean(values) - np.mean(others)), ends, min(len(values), len(others)))
 
 
 def bootstrap_ratio(
@@ -40,8 +46,21 @@ def bootstrap_ratio(
     means = _resampled_means(pairs, generator)
     if pairs[:, 1].mean() <= 0 or (means[:, 1] <= 0).any():
         return None
-    low, high = np.percentile(means[:, 0] / means[:, 1], [2.5, 97.5])
-    return float(pairs[:, 0].mean() / pairs[:, 1].mean()), float(low), float(high)
+    ends = np.percentile(means[:, 0] / means[:, 1], [2.5, 97.5])
+    return _as_few(float(pairs[:, 0].mean() / pairs[:, 1].mean()), ends, len(pairs))
+
+
+def _as_few(mean: float, ends: np.ndarray, count: int) -> tuple[float, float, float]:
+    """An interval by the bootstrap of ``count`` values, as wide as it has to be.
+
+    The bootstrap takes the spread of few values for that of all there are, which is too narrow by sqrt((n - 1) / n), and the
+    normal distribution for Student's: of three values its interval holds 73 %, of eight 88 %.  Both are put right.
+    """
+    if not 1 < count < ENOUGH:
+        return mean, float(ends[0]), float(ends[1])
+    wider = T[count - 1] / Z * math.sqrt(count / (count - 1))
+    low, high = mean + wider * (ends - mean)
+    return mean, float(low), float(high)
 
 
 def _resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -108,9 +127,16 @@ def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -
 
 def _binomial_from(least: int, trials: int, share: float) -> float:
     """The probability of at least so many successes."""
+    if not 0 < share < 1:
+        return float(least <= (0 if share <= 0 else trials))
+    there, not_there = math.log(share), math.log1p(-share)
     return sum(
-        math.comb(trials, count) * share**count * (1 - share) ** (trials - count) for count in range(least, trials + 1)
-    )
+        math.exp(
+            math.lgamma(trials + 1) - math.lgamma(count + 1) - math.lgamma(trials - count + 1)
+            + count * there + (trials - count) * not_there
+        )
+        for count in range(least, trials + 1)
+    )  # fmt: skip
 
 
 def _expected_where(tail: Callable[[float], float], *, rises: bool) -> float:

@@ -39,6 +39,11 @@ from weakspot.errors import ConfigError, SnapshotError
 from weakspot.observation import colour_observation, gray_observation
 from weakspot.types import Bounds, Decision, Observation, State
 
+OPENCV = (0.299, 0.587, 0.114)
+"""What red, green and blue count for in OpenCV's gray."""
+CUT = 0.499
+"""What is lost on average where fractions are cut off, a hair less, so that whole numbers stay."""
+
 
 @dataclass(frozen=True)
 class Description:
@@ -194,8 +199,8 @@ class DescribedEnvironment:
         """The observation as a differentiable function of the state."""
         gray = self.description.gray
         if isinstance(gray, tuple):
-            return partial(gray_observation, colours=gray)
-        return gray_observation if gray else colour_observation
+            return partial(_cut_gray, colours=gray)
+        return partial(gray_observation, colours=OPENCV) if gray else colour_observation
 
     def reset(self, seed: int | None = None) -> Step:
         """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
@@ -303,6 +308,12 @@ class DescribedEnvironment:
 
     def _settings(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self.description)))
+
+
+def _cut_gray(state: State, colours: tuple[float, float, float]) -> Observation:
+    """Gray as the environment shows it, whose fractions are cut off: what it shows is the whole number next to this, and no
+    more or less than this on average."""
+    return gray_observation(state, colours) - CUT
 
 
 def _made(description: Description) -> gymnasium.Env[Any, Any]:

@@ -274,6 +274,9 @@ class Run:
     findings: tuple[Findings, ...]
 
 
+CURVES = "metrics.jsonl"
+
+
 def load_run(folder: Path) -> Run:
     """Reads a run folder.
 
@@ -292,7 +295,7 @@ def load_run(folder: Path) -> Run:
     return Run(
         overview=overview,
         collected=_optional(folder / "collect/summary.json", _collected),
-        curves=_optional(folder / "train/metrics.jsonl", _curves) or (),
+        curves=_optional(folder / "train" / CURVES, _curves) or (),
         model=_optional(folder / "train/model.json", _model),
         reconstructions=_optional(
             folder / "analyse/reconstructions.npz", lambda path: _reconstructions(path, overview.environment)
@@ -315,11 +318,10 @@ def _optional(path: Path, load: Callable[[Path], T]) -> T | None:
 
 
 def _damaged(path: Path, seen: str, expected: str) -> RunError:
-    return RunError(
-        f"{path} is damaged: {seen}",
-        expected=expected,
-        todo=f"delete {path} and run the same command again; only the stage that writes it is repeated",
-    )
+    again = "run the same command again; only the stage that writes it is repeated"
+    if path.name == CURVES:  # which no stage makes again
+        again = "make the report again; it then shows no curves of the training"
+    return RunError(f"{path} is damaged: {seen}", expected=expected, todo=f"delete {path} and {again}")
 
 
 class _Record:

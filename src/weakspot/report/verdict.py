@@ -23,13 +23,14 @@ ENOUGH_VALID = 0.85
 
 RULE = (
     "“faithful” means that the 95\u00a0% interval rules out that the agent loses more than "
-    f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score on reconstructions, that every object looked for is there in at "
+    f"{100 * TOLERATED_LOSS:.0f}\u00a0% of its score, or of its spread over episodes where that is larger, on "
+    "reconstructions, that every object looked for is there in at "
     f"least {100 * ENOUGH_RECALL:.0f}\u00a0% of them, that the agent prefers the same action (where actions are "
     "continuous, one within a tenth of each dimension’s range) in at least "
     f"{100 * ENOUGH_AGREEMENT:.0f}\u00a0% of them, and that random samples are like real states: in the agent’s features "
     f"at most {TOLERATED_DISTANCE:g} times as far from real ones as these are from each other, and, where objects can be "
     f"checked, sound at least {100 * ENOUGH_VALID:.0f}\u00a0% as often.  “Do not trust” means that the agent surely loses "
-    "more than half of its score, or that an object is missing in more than half of the reconstructions.  Between them "
+    "more than half of that, or that an object is surely missing in more than half of the reconstructions.  Between them "
     "is “with care”."
 )
 
@@ -95,11 +96,12 @@ def _goggles(goggles: Goggles) -> tuple[str, str]:
 
 def _recall(objects: tuple[ObjectRecall, ...]) -> tuple[str, str]:
     worst = min(objects, key=lambda item: item.recall.mean)
-    level = "good" if worst.recall.mean >= ENOUGH_RECALL else "care" if worst.recall.mean >= 0.5 else "poor"
+    surely = worst.recall.mean if worst.recall.high is None else worst.recall.high
+    level = "good" if worst.recall.mean >= ENOUGH_RECALL else "care" if surely >= 0.5 else "poor"
     least = "" if len(objects) == 1 else ", the object that is lost most often,"
     return (
         level,
-        f"the {worst.name}{least} is there in {100 * worst.recall.mean:.0f}\u00a0% of reconstructions",
+        f"the {worst.name}{least} is there in {100 * worst.recall.mean:.0f}\u00a0% of {worst.n} reconstructions",
     )
 
 

@@ -133,8 +133,9 @@ class PaperRecipe:
         if self.config.loss == "vae":
             weights = torch.full_like(batch.state[:1], 1.0 / batch.state[0].numel())
         else:
-            per_pixel = loss_weights(saliency(perceive, batch.state))
-            weights = per_pixel.repeat_interleave(colours, dim=1) / colours
+            weights = loss_weights(saliency(perceive, batch.state))
+            if weights.shape[1] != batch.state.shape[1]:  # of gray frames, whose colours share a pixel's weight
+                weights = weights.repeat_interleave(colours, dim=1) / colours
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
             "prior": losses.prior(mean, log_variance).mean(),

@@ -82,6 +82,8 @@ class TrainConfig:
                 f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
                 expected="a share above 0 and below 1, and at least one step",
             )
+        if self.seed >= 2**40:
+            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
         if min(self.seed, self.workers, self.batch_size) < 0:
             raise ConfigError(
                 f"seed {self.seed}, {self.workers} workers and batches of {self.batch_size}", expected="0 or more of each"
