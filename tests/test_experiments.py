@@ -67,6 +67,7 @@ def test_every_agent_loads_and_its_card_says_where_it_comes_from(path):
     observation = torch.zeros(1, *card.observation_shape)
     assert agent(observation).scores.shape == (1, len(card.actions)) and agent.spec.environment == card.environment
     assert card.training["command"].startswith("weakspot train-agent ") and len(card.score["scores"]) >= 20
+    assert "two million decisions" in card.training["budget"], "what the paper spent, beside what was spent here"
 
 
 def test_the_agents_that_ship_are_small():
