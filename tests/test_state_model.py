@@ -32,7 +32,7 @@ from weakspot.state_model.batch import Batch, with_history
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart, together, unpatch
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
-from weakspot.state_model.recipes import RECIPES, recipe
+from weakspot.state_model.recipes import RECIPES, check_size, recipe
 from weakspot.state_model.train import TrainConfig, gradients, sized, train
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
@@ -50,6 +50,14 @@ def test_the_papers_network_is_section_4_1_to_the_letter():
     assert [c.out_channels for c in deconvolutions] == [128, 64, 32, 12]
     assert network.decoder(network.expand(torch.zeros(2, 100))).shape == (2, 12, 128, 128)
     assert network.decode(torch.zeros(2, 100)).shape == (2, 12, 84, 84)
+
+
+def test_frames_beyond_the_papers_canvas_are_refused_before_they_are_collected():
+    for name in RECIPES:
+        check_size(name, 128, 84)
+    check_size("fast", 400, 400)
+    with pytest.raises(ConfigError, match="frames of 84x129 for the recipe paper-vae"):
+        check_size("paper-vae", 84, 129)
 
 
 def test_the_papers_settings_are_the_papers():

@@ -50,7 +50,7 @@ from weakspot.saliency import maps_for, saliency
 from weakspot.starts import starts
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
-from weakspot.state_model.recipes import all_settings, recipe
+from weakspot.state_model.recipes import all_settings, check_size, recipe
 from weakspot.state_model.train import train
 from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize, yardstick
 from weakspot.targets import Target, resolve_target, usual_targets
@@ -158,7 +158,7 @@ class Pipeline:
         self.subject = subject(config)
         self.targets = list(config.targets or usual_targets(self.subject.agent.spec, self._made_up_answer()))
         self.slugs = self._slugs_checked()
-        recipe(config.train.recipe)
+        check_size(config.train.recipe, self.subject.spec.height, self.subject.spec.width)
         own = _own([config.agent, config.environment or ""])
         made_of = {
             "targets": self.targets, "agent_weights": self.subject.agent.spec.fingerprint, "own_files": own

@@ -271,6 +271,7 @@ class FastRecipe:
 
     splits_batches = True
     whitens = True
+    largest: int | None = None
     equation = "L = sum_i C_i W_i (g(z)_i - s_i)^2 / 2 tau + eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j) + lambda KL"
 
     def __init__(self, config: FastConfig, flow: FlowConfig | None = FLOW) -> None:

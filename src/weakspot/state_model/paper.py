@@ -96,6 +96,7 @@ class PaperRecipe:
 
     splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
     whitens = False
+    largest: int | None = CANVAS
     clip: float | None = None
     flow: FlowConfig | None = None
 

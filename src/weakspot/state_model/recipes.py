@@ -31,12 +31,14 @@ class Recipe(Protocol):
         clip: largest norm of a gradient, or None.
         flow: the settings of the flow that is learned on the codes after training, or None.  Its network knows ``frames``.
         whitens: without a flow, a Gaussian is fitted to the codes.
+        largest: the largest side of a frame in pixels that its network takes, or None.
     """
 
     config: Any
     equation: str
     splits_batches: bool
     whitens: bool
+    largest: int | None
     clip: float | None
     flow: FlowConfig | None
 
@@ -74,6 +76,17 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
         )
     chosen = RECIPES[name]()
     return chosen.changed(**changed) if changed else chosen
+
+
+def check_size(name: str, height: int, width: int) -> None:
+    """Refuses frames that the recipe of that name cannot take (:class:`ConfigError`), before any are collected."""
+    largest = recipe(name).largest
+    if largest is not None and max(height, width) > largest:
+        raise ConfigError(
+            f"frames of {height}x{width} for the recipe {name}",
+            expected=f"at most {largest}x{largest}, the canvas of its decoder",
+            todo="choose a smaller size for the environment, or --train.recipe fast",
+        )
 
 
 def settings(chosen: Recipe) -> dict[str, Any]:
