@@ -107,10 +107,11 @@ def table(entries: list[dict[str, Any]]) -> str:
     return page.table(("agent", "game", *trained, "MB", "score", "random play", "ahead by at least"), lines)
 
 
-def entries(known: dict[tuple[str, int], dict[str, Any]], games: int) -> list[dict[str, Any]]:
-    """The rows that are known of the files as they stand, each with its file's name and whether it ships."""
-    there = [(path, known.get((file_digest(path), games))) for path in files()]
-    return [{"agent": path.stem, "ships": path.parent != OWN, **entry} for path, entry in there if entry]
+def entries(there: dict[Path, str], known: dict[tuple[str, int], dict[str, Any]], games: int) -> list[dict[str, Any]]:
+    """The rows that are known of the files that are ``there``, by their digests, each with its file's name and whether it
+    ships."""
+    rows = [(path, known.get((digest, games))) for path, digest in there.items()]
+    return [{"agent": path.stem, "ships": path.parent != OWN, **entry} for path, entry in rows if entry]
 
 
 def measured_before(file: Path, made: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -119,7 +120,9 @@ def measured_before(file: Path, made: dict[str, Any]) -> dict[tuple[str, int], d
     try:
         told = json.loads(file.read_text())
         rows_there = {
-            (entry["digest"], entry["games"]): {name: told for name, told in entry.items() if name not in ("agent", "ships")}
+            (entry["digest"], entry["games"]): {
+                name: value for name, value in entry.items() if name not in ("agent", "ships")
+            }
             for entry in told.pop("agents")
         }
     except (OSError, ValueError, KeyError, AttributeError):
@@ -136,15 +139,14 @@ def main() -> None:
     file = make_folder(told.output) / "agents.json"
     versions = {package: importlib.metadata.version(package) for package in ("ale-py", "numpy", "embreex")}
     made = {"versions": versions, "first_seed": SEED, "share_of_random_actions": EPSILON}
-    known = measured_before(file, made)
-    for path in files():
-        digest = file_digest(path)
+    known, there = measured_before(file, made), {path: file_digest(path) for path in files()}
+    for path, digest in there.items():
         if (digest, told.games) not in known:
             known[digest, told.games] = row(path, told.games)
-            write_json(file, {**made, "agents": entries(known, told.games)})
+            write_json(file, {**made, "agents": entries(there, known, told.games)})
         entry = known[digest, told.games]
         say(f"{path.stem}: {interval(entry['score'])}, random play {interval(entry['random'])}")
-    found = entries(known, told.games)
+    found = entries(there, known, told.games)
     write_json(file, {**made, "agents": found})
     if told.page:
         put_into(told.page, TABLE, table(found))

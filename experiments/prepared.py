@@ -29,7 +29,7 @@ from weakspot.collect import CollectConfig
 from weakspot.config import RunConfig
 from weakspot.dataset import StateDataset, as_stacks
 from weakspot.files import make_folder, write_json
-from weakspot.own_code import own
+from weakspot.own_code import local_files, own
 from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
 from weakspot.report.images import in_colour
 from weakspot.run import file_digest, versions
@@ -234,7 +234,11 @@ def made_of(given: Given, there: Prepared) -> dict[str, Any]:
         "budget_cpu_minutes": given.budget,
         **{name: getattr(given, name) for name in shared},
         "search": asdict(given.algorithm.config),
-        "target_files": {_named(target): file_digest(written[0]) for target in asked if (written := own(target))},
+        "target_files": {
+            _named(target): [file_digest(file) for file in local_files(written[0])]
+            for target in asked
+            if (written := own(target))
+        },
         **others,
     }
 

@@ -18,6 +18,7 @@ from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.parallel import ParallelEnvironments
 from weakspot.errors import ConfigError, DatasetError, MismatchError, OutputError, RunMismatchError
 from weakspot.files import make_folder, storage_errors, write_json
+from weakspot.seeds import check_seed
 from weakspot.shards import (
     FORMAT,
     VERSION,
@@ -57,8 +58,7 @@ class CollectConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 1 up")
         if not 0 <= self.epsilon <= 1:
             raise ConfigError(f"epsilon is {self.epsilon}", expected="a share from 0 to 1")
-        if not 0 <= self.seed < 2**40:
-            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
+        check_seed(self.seed)
 
     @property
     def steps(self) -> int:

@@ -40,6 +40,7 @@ from torch import Tensor
 
 from weakspot.agents.base import AgentOutput, Perceiver, joined
 from weakspot.errors import ConfigError, TargetError
+from weakspot.seeds import check_seed
 from weakspot.state_model.model import StateModel
 from weakspot.targets import Target
 from weakspot.types import Latent, PerState, State
@@ -92,8 +93,7 @@ class SynthesisConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if not self.regulariser >= 0:
             raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
-        if not 0 <= self.seed < 2**40:
-            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
+        check_seed(self.seed)
 
     @property
     def begun(self) -> int:

@@ -49,6 +49,15 @@ class PaperConfig:
     batch_size: int = 16
 
 
+def too_large(name: str, height: int, width: int) -> ConfigError:
+    """What is said of frames beyond the canvas of a recipe of that name."""
+    return ConfigError(
+        f"frames of {height}x{width} for the recipe {name}",
+        expected=f"at most {CANVAS}x{CANVAS}, the canvas of its decoder",
+        todo="choose a smaller size for the environment, or --train.recipe fast",
+    )
+
+
 class PaperNetwork(nn.Module):
     """Encoder f and decoder g of section 4.1."""
 
@@ -56,11 +65,7 @@ class PaperNetwork(nn.Module):
         super().__init__()
         channels, self.height, self.width = shape
         if max(shape[1:]) > CANVAS:
-            raise ConfigError(
-                f"frames of {self.height}x{self.width} for the recipe paper",
-                expected=f"at most {CANVAS}x{CANVAS}, the canvas of its decoder",
-                todo="choose a smaller size for the environment, or --train.recipe fast",
-            )
+            raise too_large("paper", self.height, self.width)
         widths = [filters * 2**i for i in range(4)]
         encoder: list[nn.Module] = []
         for before, after in zip([channels, *widths[:-1]], widths, strict=True):

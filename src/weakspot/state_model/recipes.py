@@ -14,7 +14,7 @@ from weakspot.errors import ConfigError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.fast import FastConfig, FastRecipe
 from weakspot.state_model.flow import FlowConfig
-from weakspot.state_model.paper import PaperConfig, PaperRecipe
+from weakspot.state_model.paper import PaperConfig, PaperRecipe, too_large
 
 
 @runtime_checkable
@@ -82,11 +82,7 @@ def check_size(name: str, height: int, width: int) -> None:
     """Refuses frames that the recipe of that name cannot take (:class:`ConfigError`), before any are collected."""
     largest = recipe(name).largest
     if largest is not None and max(height, width) > largest:
-        raise ConfigError(
-            f"frames of {height}x{width} for the recipe {name}",
-            expected=f"at most {largest}x{largest}, the canvas of its decoder",
-            todo="choose a smaller size for the environment, or --train.recipe fast",
-        )
+        raise too_large(name, height, width)
 
 
 def settings(chosen: Recipe) -> dict[str, Any]:

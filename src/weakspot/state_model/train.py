@@ -28,6 +28,7 @@ from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
 from weakspot.precision import Precision, resolve
 from weakspot.run import digest
+from weakspot.seeds import check_seed
 from weakspot.state_model import flow, whitening
 from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
 from weakspot.state_model.model import StateModel, load, save
@@ -82,12 +83,9 @@ class TrainConfig:
                 f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
                 expected="a share above 0 and below 1, and at least one step",
             )
-        if self.seed >= 2**40:
-            raise ConfigError(f"seed is {self.seed}", expected="a whole number from 0 up, below 2^40")
-        if min(self.seed, self.workers, self.batch_size) < 0:
-            raise ConfigError(
-                f"seed {self.seed}, {self.workers} workers and batches of {self.batch_size}", expected="0 or more of each"
-            )
+        check_seed(self.seed)
+        if min(self.workers, self.batch_size) < 0:
+            raise ConfigError(f"{self.workers} workers and batches of {self.batch_size}", expected="0 or more of each")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
 

@@ -48,6 +48,7 @@ class Keeper(BaseCallback):
     def _on_rollout_start(self) -> None:
         """Nothing is under way here: what was played has been learnt from."""
         if time.monotonic() - self.stored > 60 * MINUTES:
+            self._check_finite()
             self._store(None)
 
     def _on_step(self) -> bool:
@@ -93,7 +94,6 @@ class Keeper(BaseCallback):
 
     def _store(self, score: float | None) -> None:
         """The checkpoint; with the ``score`` of its policy where it was evaluated."""
-        self._check_finite()
         cpu_seconds = time.process_time() - self.started
         store(self.folder, checkpoint_of(self.model, self.algorithm, cpu_seconds, score, self.resumed_at))
         self.stored = time.monotonic()

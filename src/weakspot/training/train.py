@@ -108,12 +108,12 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
             restore(model, algorithm, checkpoint)
             keep_if_best(folder, checkpoint)  # a kill may have come between the two
             say(f"going on from {done:,} decisions")
-        else:
-            (folder / START).unlink(missing_ok=True)  # of a training that was thrown away
-        if config.start and not checkpoint:
+        elif config.start:
             weights, start = read_start(Path(config.start), arena_of(config.game).environment)
             algorithm.start_from(model, weights, config.start)
             keep_start(folder, start)
+        else:
+            (folder / START).unlink(missing_ok=True)  # of a training that was thrown away
         write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
