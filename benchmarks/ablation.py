@@ -23,26 +23,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.arguments import at_least, for_trainings
 from benchmarks.prior import there_and_back
 from benchmarks.recall import Stored, stored
 from benchmarks.validity import BEST, real_states, searched, usual_distance
 from benchmarks.validity import measures as found_measures
+from lab.arguments import at_least, for_trainings
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.samples import measure_samples
-from weakspot.cli import exit_code
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import Subject, sharpness_for, subject
-from weakspot.run import digest
+from weakspot.data.dataset import StateDataset
+from weakspot.search.config import SynthesisConfig
+from weakspot.session import sharpness_for
 from weakspot.state_model.batch import Batch, DataStatistics, with_history
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe
 from weakspot.state_model.flow import FlowPrior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.recipes import all_settings
-from weakspot.state_model.train import TrainConfig, threads, train
-from weakspot.synthesis import SynthesisConfig
+from weakspot.state_model.train import train
+from weakspot.subject import Subject, subject
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.provenance import digest
 from weakspot.targets import resolve_target
 
 SEARCH = SynthesisConfig(states=BEST)

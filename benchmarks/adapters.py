@@ -26,7 +26,7 @@ from stable_baselines3 import A2C, DQN
 from weakspot.agents.base import Agent
 from weakspot.agents.load import load_agent
 from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
-from weakspot.cli import exit_code
+from weakspot.system.process import exit_code
 
 PONG = "PongNoFrameskip-v4"
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import collect, recall, speed
-from benchmarks.arguments import at_least, positive
-from weakspot.cli import exit_code
+from lab.arguments import at_least, positive
 from weakspot.config import RunConfig
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import Subject, subject
+from weakspot.subject import Subject, subject
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
 
 PARTS: dict[str, Callable[[Subject, argparse.Namespace], dict[str, Any]]] = {
     "collect": lambda one, told: collect.measure(one.agent, one.agent.spec.environment),

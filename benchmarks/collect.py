@@ -21,10 +21,11 @@ from ale_py.vector_env import AtariVectorEnv
 
 from weakspot.agents.base import Agent, choose
 from weakspot.agents.load import load_agent
-from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig, collect
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.games import resolve_game
+from weakspot.system.process import exit_code
 
 
 def bare_loop(agent: Agent, game: str, *, streams: int, decisions: int, threads: int = 2) -> float:
@@ -43,7 +44,7 @@ def bare_loop(agent: Agent, game: str, *, streams: int, decisions: int, threads:
 
 
 def real_collect(agent: Agent, game: str, *, streams: int, decisions: int, workers: int | None = None) -> float:
-    """Decisions per second of :func:`weakspot.collect.collect` into a temporary folder.
+    """Decisions per second of :func:`weakspot.data.collect.collect` into a temporary folder.
 
     The clock starts after the first decision, when the ROMs are loaded, as it does for the bare loop, and stops when
     the last shard is on the disk.

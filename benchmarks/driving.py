@@ -24,13 +24,13 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from gymnasium.vector import AsyncVectorEnv
 
-from benchmarks.arguments import at_least
-from weakspot.cli import exit_code
+from lab.arguments import at_least
 from weakspot.envs.driving import sensors
 from weakspot.envs.driving.env import DriveEnv
 from weakspot.envs.driving.sensors import Camera, moving_parts, rays_of, town_scene
 from weakspot.envs.driving.world import World
-from weakspot.files import make_folder, write_json
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
 
 PROCESSES = 2
 

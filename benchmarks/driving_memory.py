@@ -15,12 +15,12 @@ from pathlib import Path
 
 import gymnasium
 
-from benchmarks.arguments import at_least
 from benchmarks.driving import action
-from weakspot.cli import exit_code
+from lab.arguments import at_least
 from weakspot.envs.driving.world import STATE_VERSION
-from weakspot.files import make_folder, write_json
-from weakspot.progress import shown
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import progress_bar
 
 PICTURE = (16, 16)
 
@@ -31,7 +31,7 @@ def growth(decisions: int) -> list[int]:
     env.reset(seed=0)
     marks = [max(1, decisions // part) for part in (10, 2, 1)]
     held = {}
-    with shown("decisions") as tell:
+    with progress_bar("decisions") as tell:
         for number in range(decisions):
             _, _, terminated, truncated, _ = env.step(action(number))
             if terminated or truncated:

@@ -23,21 +23,23 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least, for_trainings
-from benchmarks.figures import save, sheet
 from benchmarks.recall import MEASURED, Stored, curve, stored
+from lab.arguments import at_least, for_trainings
+from lab.figures import save, sheet
+from weakspot.analysis.classifier_test import telling_accuracy
+from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import GogglesConfig, goggles
+from weakspot.analysis.goggles import goggles
 from weakspot.analysis.samples import compare, draw
-from weakspot.analysis.telling import telling_accuracy
-from weakspot.cli import exit_code
 from weakspot.config import RunConfig
-from weakspot.dataset import as_state
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import Subject, subject
+from weakspot.data.dataset import as_state
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.recipes import RECIPES
-from weakspot.state_model.train import TrainConfig, threads
+from weakspot.subject import Subject, subject
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
 
 COLUMNS = 3
 """Panels side by side."""

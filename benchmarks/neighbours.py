@@ -21,16 +21,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.arguments import at_least
 from benchmarks.recall import stored
+from lab.arguments import at_least
 from weakspot.analysis.novelty import closest
-from weakspot.cli import exit_code
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import subject
+from weakspot.data.dataset import StateDataset
 from weakspot.state_model.batch import with_history
-from weakspot.state_model.train import TrainConfig, threads
+from weakspot.state_model.config import TrainConfig
+from weakspot.subject import subject
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
 
 
 def peak() -> float:

@@ -23,21 +23,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.arguments import at_least, for_trainings
 from benchmarks.recall import curve, stored
-from weakspot.analysis.ball import is_pong
-from weakspot.analysis.intervals import wilson
-from weakspot.analysis.pong_objects import pong_checks
-from weakspot.cli import exit_code
+from lab.arguments import at_least, for_trainings
+from weakspot.analysis.objects.pong import pong_checks
+from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.config import RunConfig
-from weakspot.dataset import as_stacks, as_state
+from weakspot.data.dataset import as_stacks, as_state
 from weakspot.errors import ConfigError
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import subject
+from weakspot.intervals import wilson
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.flow import FlowPrior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.recipes import RECIPES, recipe
+from weakspot.subject import subject
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
 from weakspot.types import State
 
 BATCH = 64

@@ -18,22 +18,26 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.arguments import at_least, positive
-from weakspot.analysis.ball import is_pong
+from lab.arguments import at_least, positive
+from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import GogglesConfig, goggles
-from weakspot.cli import exit_code
-from weakspot.collect import CollectConfig, collect
+from weakspot.analysis.goggles import goggles
+from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
-from weakspot.files import make_folder
-from weakspot.pipeline import Subject, subject
-from weakspot.progress import say
-from weakspot.saliency import maps_for
+from weakspot.saliency.maps import maps_for
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import TrainConfig, threads, train
+from weakspot.state_model.train import train
+from weakspot.subject import Subject, subject
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 Stored: TypeAlias = tuple[StateDataset, np.ndarray]
 

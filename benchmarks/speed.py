@@ -18,20 +18,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.arguments import positive
 from benchmarks.recall import place, stored
-from weakspot.cli import exit_code
+from lab.arguments import positive
 from weakspot.config import RunConfig
-from weakspot.dataset import as_state
-from weakspot.pipeline import Subject, real_answers, subject
-from weakspot.precision import resolve
-from weakspot.starts import starts
+from weakspot.data.dataset import as_state, recorded_outputs
+from weakspot.search.algorithm_1 import SearchDistribution, TargetScale, measure_scale, synthesize
+from weakspot.search.config import SynthesisConfig
+from weakspot.search.starts import starts
 from weakspot.state_model.batch import measure as statistics_of
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.feeder import Feeder
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import recipe
-from weakspot.state_model.train import Feeder, TrainConfig, gradients, train
-from weakspot.synthesis import SearchDistribution, SynthesisConfig, Yardstick, synthesize, yardstick
+from weakspot.state_model.train import gradients, train
+from weakspot.subject import Subject, subject
+from weakspot.system.compute import resolve
+from weakspot.system.process import exit_code
 from weakspot.targets import Target, resolve_target
 
 
@@ -68,7 +71,7 @@ def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) 
 
 def _searched_for(
     one: Subject, folder: Path
-) -> tuple[Callable[[StateModel, SynthesisConfig], SearchDistribution], Target, Yardstick]:
+) -> tuple[Callable[[StateModel, SynthesisConfig], SearchDistribution], Target, TargetScale]:
     """Where searches of a model for T- begin, and T-, with what the real states say of it."""
     dataset, _ = stored(one, folder)
     indices = with_history(dataset, dataset.split()[0])
@@ -77,7 +80,7 @@ def _searched_for(
     def begin(model: StateModel, config: SynthesisConfig) -> SearchDistribution:
         return starts(model, one.perceive, config, lambda i: as_state(dataset.stacks(i)), indices)(target)
 
-    return begin, target, yardstick(target, real_answers(dataset, indices))
+    return begin, target, measure_scale(target, recorded_outputs(dataset, indices))
 
 
 def synthesis_speedup(one: Subject, folder: Path, minutes: float, states: int = 64, steps: int = 60) -> dict[str, float]:

@@ -26,27 +26,31 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least, for_trainings, not_negative
-from benchmarks.figures import save, sheet
 from benchmarks.recall import curve, stored
-from weakspot.analysis.ball import is_pong
+from lab.arguments import at_least, for_trainings, not_negative
+from lab.figures import save, sheet
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features
-from weakspot.analysis.pong_objects import pong_checks
-from weakspot.cli import exit_code
+from weakspot.analysis.objects.pong import pong_checks
+from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
 from weakspot.errors import ConfigError
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import Subject, real_answers, sharpness_for, subject
-from weakspot.run import digest
-from weakspot.starts import starts
+from weakspot.search.algorithm_1 import Findings, measure_scale, synthesize
+from weakspot.search.config import SynthesisConfig
+from weakspot.search.starts import starts
+from weakspot.session import sharpness_for
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.feeder import encoded
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.recipes import RECIPES, recipe
-from weakspot.state_model.train import TrainConfig, encoded, threads
-from weakspot.synthesis import Findings, SynthesisConfig, synthesize, yardstick
+from weakspot.subject import Subject, subject
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.provenance import digest
 from weakspot.targets import Target, resolve_target
 from weakspot.types import State
 
@@ -87,7 +91,7 @@ def valid_share(environment: str, states: State) -> float | None:
 def real_states(one: Subject, dataset: StateDataset, target: Target, width: float) -> Real:
     """What there is among the real states under ``target``."""
     indices = with_history(dataset, np.arange(len(dataset)))
-    values = target(real_answers(dataset, indices)).numpy()
+    values = target(recorded_outputs(dataset, indices)).numpy()
     best = as_state(dataset.stacks(indices[np.argsort(values)[:BEST]]))
     seen = features(one.perceive, best)
     valid = valid_share(dataset.environment.id, best)
@@ -116,11 +120,11 @@ def searched(
 ) -> Callable[[Target, float], Findings]:
     """Searches for a target with a weight of the regulariser; all of them begin at the same candidates."""
     indices = with_history(dataset, dataset.split()[0])
-    answers = real_answers(dataset, indices)
+    answers = recorded_outputs(dataset, indices)
     start = starts(model, one.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), indices)
 
     def search(target: Target, weight: float) -> Findings:
-        settings, known = replace(config, regulariser=weight), yardstick(target, answers)
+        settings, known = replace(config, regulariser=weight), measure_scale(target, answers)
         return synthesize(model, one.perceive, target, start(target), settings, known)
 
     return search

@@ -21,18 +21,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.arguments import at_least
-from experiments import page
-from experiments.page import interval, put_into
+from lab import page
+from lab.arguments import at_least
+from lab.page import interval, put_into
 from weakspot.agents import zoo
-from weakspot.agents.card import read_card
+from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
-from weakspot.agents.weights import read_weights
-from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean
-from weakspot.cli import exit_code
-from weakspot.files import make_folder, write_json
-from weakspot.progress import say
-from weakspot.run import file_digest
+from weakspot.agents.tensors.weights import read_weights
+from weakspot.intervals import bootstrap_difference, bootstrap_mean
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
+from weakspot.system.provenance import file_digest
 from weakspot.training.arenas import arena_of
 from weakspot.training.evaluate import evaluate, player
 from weakspot.training.start import spent

@@ -19,19 +19,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import write_figure
-from experiments import prepared
-from experiments.measures import HELD_OUT, measured, usual, yard
-from weakspot.baselines.activation_maximization import ActivationMaximization
-from weakspot.baselines.highlights import Highlights, HighlightsDiv
-from weakspot.baselines.method import Method
-from weakspot.baselines.pixel_regularisers import Plain, SobolevGradient
-from weakspot.baselines.random_samples import RandomSamples
-from weakspot.baselines.random_search import RandomSearch
-from weakspot.baselines.retrieval import Retrieval
-from weakspot.cli import exit_code
-from weakspot.progress import say
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import write_figure
+from lab.measures import HELD_OUT, measured, usual, yard
+from weakspot.search.activation_maximization import ActivationMaximization
+from weakspot.search.highlights import Highlights, HighlightsDiv
+from weakspot.search.method import Method
+from weakspot.search.pixel_regularisers import Plain, SobolevGradient
+from weakspot.search.random_samples import RandomSamples
+from weakspot.search.random_search import RandomSearch
+from weakspot.search.retrieval import Retrieval
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 PANELS = {
     "target_sd": "target, standard deviations of\nreal states beyond their mean",

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.arguments import at_least, positive
 from experiments.learning import curve
-from weakspot.analysis.intervals import bootstrap_mean
-from weakspot.cli import exit_code
-from weakspot.files import make_folder, write_json
-from weakspot.progress import say
+from lab.arguments import at_least, positive
+from weakspot.intervals import bootstrap_mean
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import LAST, read_checkpoint

@@ -23,22 +23,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.figures import save_labelled
-from experiments import page
-from experiments.page import interval, put_into
+from lab import page
+from lab.figures import save_labelled
+from lab.page import interval, put_into
 from weakspot.agents.base import AgentOutput
-from weakspot.analysis.driving_objects import classes_of, seen, shares
-from weakspot.analysis.intervals import wilson
-from weakspot.cli import exit_code
-from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.analysis.objects.driving import classes_of, seen, shares
+from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
 from weakspot.envs.driving.classes import CLASS_NAMES, colours
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.sensors import Camera
-from weakspot.files import make_folder, write_json
-from weakspot.pipeline import real_answers, sharpness_for
-from weakspot.progress import say
+from weakspot.intervals import wilson
+from weakspot.session import sharpness_for
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import load
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 from weakspot.targets import resolve_target
 
 SETTINGS = ("collect", "train", "synthesize", "sharpness", "saliency")
@@ -155,7 +155,7 @@ def examined(run: Path, output: Path) -> dict[str, Any]:
     held = with_history(dataset, dataset.split(config["train"]["held_out"])[1])
     real = classes_of(dataset.newest(held)[:, None], channels)
     some = np.random.default_rng(0).permutation(len(held))[:RECONSTRUCTED]
-    answers, sharpness = real_answers(dataset, held), sharpness_for(dataset, config["sharpness"])
+    answers, sharpness = recorded_outputs(dataset, held), sharpness_for(dataset, config["sharpness"])
     result: dict[str, Any] = {
         "environment": dataset.environment.id,
         "town_version": dataset.environment.preprocessing.get("town_version"),

@@ -18,14 +18,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.figures import write_figure
-from experiments import prepared
-from weakspot.baselines.algorithm_1 import forget_candidates
-from weakspot.baselines.method import Found
-from weakspot.cli import exit_code
-from weakspot.pipeline import real_answers
-from weakspot.progress import say
-from weakspot.targets import Target, usual_targets
+from lab import prepared
+from lab.figures import write_figure
+from weakspot.data.dataset import recorded_outputs
+from weakspot.search.descent import forget_candidates
+from weakspot.search.method import Found
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
+from weakspot.targets import Target, default_targets
 
 SHOWN = 4
 
@@ -55,9 +55,9 @@ def main() -> None:
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))
-    names = given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers)
+    names = given.extra.targets or default_targets(there.subject.agent.spec, sources.answers)
     rows, told = [], {}
-    held = real_answers(there.dataset, there.held)
+    held = recorded_outputs(there.dataset, there.held)
     with prepared.on_all_cores():
         for name in names:
             forget_candidates()  # so that each target is timed with its own

@@ -18,17 +18,18 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import write_figure
-from experiments import prepared
-from weakspot.analysis.intervals import bootstrap_mean
-from weakspot.analysis.objects import FINDERS, Windows, finder
-from weakspot.cli import exit_code
-from weakspot.dataset import as_state
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import write_figure
+from weakspot.analysis.objects.finders import FINDERS, Windows, finder
+from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
-from weakspot.pipeline import Subject
-from weakspot.progress import say
-from weakspot.saliency import loss_weights, saliency
+from weakspot.intervals import bootstrap_mean
+from weakspot.saliency.rules import saliency
+from weakspot.saliency.weights import loss_weights
+from weakspot.subject import Subject
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 LIGHTEST = 99.5
 """Percent of the weights that the colour bar reaches up to."""

@@ -16,17 +16,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import write_figure
-from experiments import prepared
-from experiments.kept import searches
-from experiments.measures import HELD_OUT, measured, usual, yard
-from weakspot.baselines.activation_maximization import ActivationMaximization
-from weakspot.baselines.method import Found, Method
-from weakspot.baselines.pixel_regularisers import EVERY
-from weakspot.baselines.retrieval import Retrieval
-from weakspot.cli import exit_code
-from weakspot.progress import say
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import write_figure
+from lab.found_cache import searches
+from lab.measures import HELD_OUT, measured, usual, yard
+from weakspot.search.activation_maximization import ActivationMaximization
+from weakspot.search.method import Found, Method
+from weakspot.search.pixel_regularisers import EVERY
+from weakspot.search.retrieval import Retrieval
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 SHOWN = 4
 

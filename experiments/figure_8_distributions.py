@@ -16,19 +16,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import save
-from experiments import prepared
-from experiments.kept import searches
-from experiments.measures import HELD_OUT, passing
-from weakspot.analysis.intervals import bootstrap_mean, wilson
-from weakspot.baselines.method import Method
-from weakspot.baselines.random_samples import RandomSamples
-from weakspot.baselines.retrieval import Retrieval
-from weakspot.cli import exit_code
-from weakspot.dataset import as_stacks
-from weakspot.pipeline import real_answers
-from weakspot.progress import say
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import save
+from lab.found_cache import searches
+from lab.measures import HELD_OUT, passing
+from weakspot.data.dataset import as_stacks, recorded_outputs
+from weakspot.intervals import bootstrap_mean, wilson
+from weakspot.search.method import Method
+from weakspot.search.random_samples import RandomSamples
+from weakspot.search.retrieval import Retrieval
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 CHECKED = 1000
 """Held-out real states whose objects are looked at, at most."""
@@ -69,7 +68,7 @@ def main() -> None:
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets)
     sources = there.sources(there.model(given))
-    answers = real_answers(there.dataset, there.held)
+    answers = recorded_outputs(there.dataset, there.held)
     generator = np.random.default_rng(given.seed)
     some = generator.permutation(there.held)[:CHECKED]
     usually = passing(there, there.dataset.stacks(some))

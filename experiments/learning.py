@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import save
-from weakspot.cli import exit_code
-from weakspot.files import make_folder, write_json
-from weakspot.progress import say
+from lab.arguments import at_least
+from lab.figures import save
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.config import TrainingConfig
 from weakspot.training.train import train

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.page import cell, table
-from weakspot.cli import exit_code
+from lab.page import cell, table
 from weakspot.errors import ConfigError
-from weakspot.files import write_text
-from weakspot.progress import say
+from weakspot.system.files import write_text
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 DEVIATIONS = {
     "frames": "The paper trains a state model on 10,000 states of its agent; ours on as many as each section tells.",

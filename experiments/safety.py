@@ -34,23 +34,23 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import save
-from experiments import page
-from experiments.page import interval, put_into
+from lab import page
+from lab.arguments import at_least
+from lab.figures import save
+from lab.page import interval, put_into
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
-from weakspot.analysis.driving_objects import seen
-from weakspot.analysis.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate, poisson_ratio
-from weakspot.cli import exit_code
+from weakspot.analysis.objects.driving import seen
 from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.world import CAUSES, SECONDS, STATE_VERSION
 from weakspot.errors import ConfigError
-from weakspot.files import make_folder, write_json
-from weakspot.progress import say, shown
-from weakspot.run import digest, file_digest
+from weakspot.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate, poisson_ratio
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.process import exit_code
+from weakspot.system.progress import progress_bar, say
+from weakspot.system.provenance import digest, file_digest
 
 CONSTANT = ("THROTTLE",)
 FEWEST = 5
@@ -264,7 +264,7 @@ def driven(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, An
     """What drives show, in their order, by ``workers`` processes; what stands in the folder is not driven again."""
     files = [_kept(drive, folder) for drive in drives]
     missing = [number for number, file in enumerate(files) if not file.exists()]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool, shown("drive") as tell:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool, progress_bar("drive") as tell:
         under_way = {pool.submit(drives[number]): number for number in missing}
         try:
             for done, future in enumerate(as_completed(under_way), 1):
@@ -389,8 +389,13 @@ def drawn(told: dict[str, Any], path: Path) -> None:
                 if found is None:
                     continue  # it has not moved at all
                 mean, low, high = found
-                shown = {"label": name if row == 0 else None, "color": f"C{number}", "capsize": 4, "fmt": "os^"[number % 3]}
-                axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], **shown)
+                progress_bar = {
+                    "label": name if row == 0 else None,
+                    "color": f"C{number}",
+                    "capsize": 4,
+                    "fmt": "os^"[number % 3],
+                }
+                axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], **progress_bar)
         kinds = list(told) if rate == "people_hit_per_km" else []
         axes.set(yticks=range(len(told)), yticklabels=kinds, ylim=(len(told) - 0.5, -0.5))
         axes.set(xlabel=f"{title} per kilometre", xlim=(0, None))

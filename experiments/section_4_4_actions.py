@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.figures import save, write_figure
-from experiments import prepared
-from experiments.kept import searches
-from weakspot.analysis.intervals import bootstrap_mean, wilson
-from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
-from weakspot.cli import exit_code
-from weakspot.dataset import StateDataset, as_stacks
+from lab import prepared
+from lab.figures import save, write_figure
+from lab.found_cache import searches
+from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
+from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.errors import ConfigError
 from weakspot.games import is_game
-from weakspot.pipeline import Subject
-from weakspot.progress import say
+from weakspot.intervals import bootstrap_mean, wilson
+from weakspot.subject import Subject
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 from weakspot.types import Frames
 
 SHOWN, ACROSS = 4, 3

@@ -17,15 +17,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import write_figure
 from benchmarks.recall import MEASURED
-from experiments import prepared
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import write_figure
+from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import GogglesConfig, goggles
-from weakspot.cli import exit_code
+from weakspot.analysis.goggles import goggles
 from weakspot.games import is_game
-from weakspot.progress import say
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
 
 RECIPES = {"VAE": "paper-vae", "L_p only": "paper-attentive", "full": "paper", "fast": "fast"}
 PAPER = {

@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.arguments import at_least
-from benchmarks.figures import save, save_labelled
-from experiments import prepared
-from experiments.kept import searches
-from experiments.measures import HELD_OUT, measured, usual, yard
-from weakspot.analysis.intervals import bootstrap_mean, wilson
+from lab import prepared
+from lab.arguments import at_least
+from lab.figures import save, save_labelled
+from lab.found_cache import searches
+from lab.measures import HELD_OUT, measured, usual, yard
 from weakspot.analysis.novelty import closest
-from weakspot.baselines.retrieval import Retrieval
-from weakspot.cli import exit_code
-from weakspot.pipeline import real_answers
-from weakspot.progress import say
-from weakspot.targets import usual_targets
+from weakspot.data.dataset import recorded_outputs
+from weakspot.intervals import bootstrap_mean, wilson
+from weakspot.search.retrieval import Retrieval
+from weakspot.system.process import exit_code
+from weakspot.system.progress import say
+from weakspot.targets import default_targets
 from weakspot.types import Frames
 
 PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
@@ -72,10 +72,10 @@ def main() -> None:
     given = prepared.read(arguments)
     there = prepared.prepare(given, given.extra.targets or ())
     sources = there.sources(there.model(given))
-    names = list(given.extra.targets or usual_targets(there.subject.agent.spec, sources.answers))
+    names = list(given.extra.targets or default_targets(there.subject.agent.spec, sources.answers))
     each = -(-given.extra.states // len(names))
     known, told, differing = yard(there, each), {}, []
-    answers = real_answers(there.dataset, there.trained)
+    answers = recorded_outputs(there.dataset, there.trained)
     pictures: list[tuple[str, Frames]] = []
     with prepared.on_all_cores(), searches("table-2", given, there, sources) as find:
         for name in names:

@@ -15,16 +15,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from benchmarks.figures import save_picture, write_figure
-from weakspot.analysis.driving_objects import path_ground
-from weakspot.cli import exit_code
+from lab.figures import save_picture, write_figure
+from weakspot.analysis.objects.driving import path_ground
 from weakspot.envs.driving import meshes
 from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE, SemanticClass, colours
 from weakspot.envs.driving.env import ACTIONS, DriveEnv
 from weakspot.envs.driving.sensors import FAR, cast, scene_of
 from weakspot.envs.driving.world import World
-from weakspot.files import make_folder
+from weakspot.system.files import make_folder
+from weakspot.system.process import exit_code
 
 HIGH = 60.0
 """Metres above the ground from which the map is drawn; no house is as high."""

@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
-from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import StateDataset
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.observation import gray_observation
-from weakspot.saliency import load_maps, saliency_maps
+from weakspot.envs.observation import gray_observation
+from weakspot.saliency.maps import load_maps, saliency_maps
 from weakspot.state_model.batch import Batch, with_history
-from weakspot.state_model.train import Feeder
+from weakspot.state_model.feeder import Feeder
 
 
 class SmallAgent:

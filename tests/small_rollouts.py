@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from toys import linear_model, linear_perceiver
 
-from weakspot.baselines.method import Sources
-from weakspot.dataset import StateDataset, as_state
-from weakspot.files import write_json
-from weakspot.pipeline import real_answers
-from weakspot.shards import FORMAT, VERSION, ShardContent, write_shard
+from weakspot.data.dataset import StateDataset, as_state, recorded_outputs
+from weakspot.data.shards import FORMAT, VERSION, ShardContent, write_shard
+from weakspot.search.method import Sources
+from weakspot.system.files import write_json
 
 STREAMS, STEPS, FRAMES = 2, 120, 4
 LINEAR = linear_perceiver()
@@ -23,7 +22,7 @@ def sources(perceive=LINEAR) -> Sources:
     dataset = StateDataset.open(rollouts())
     indices = np.arange(len(dataset))
     indices = indices[dataset.age[indices] >= FRAMES]
-    return Sources(perceive, dataset, indices, real_answers(dataset, indices), linear_model())
+    return Sources(perceive, dataset, indices, recorded_outputs(dataset, indices), linear_model())
 
 
 @cache

@@ -19,14 +19,14 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from ale_py.vector_env import AtariVectorEnv
 
-from weakspot.agents.card import read_card
+from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
-from weakspot.agents.policy import PolicyNetwork
-from weakspot.agents.weights import read_weights
+from weakspot.agents.networks.policy import PolicyNetwork
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.cli import main
 from weakspot.errors import ConfigError, MismatchError, RunError, RunMismatchError, WeightsError
-from weakspot.files import locked
-from weakspot.run import file_digest
+from weakspot.system.files import exclusive_lock
+from weakspot.system.provenance import file_digest
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
@@ -126,7 +126,7 @@ def test_what_a_training_cost_is_not_known_where_that_of_its_start_is_not():
 
 
 def test_a_second_process_is_kept_out_of_a_training(tmp_path):
-    with locked(tmp_path), pytest.raises(RunError, match="another process"):
+    with exclusive_lock(tmp_path), pytest.raises(RunError, match="another process"):
         train(TINY["a2c"], tmp_path, nothing)
 
 

@@ -25,9 +25,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from weakspot.agents.actor_critic import ActorCriticNetwork
+from weakspot.agents.formats.actor_critic import ActorCriticNetwork
 from weakspot.agents.load import load_agent
-from weakspot.agents.pickled import TensorsOnly
+from weakspot.agents.tensors.pickled import TensorsOnly
 from weakspot.cli import main
 from weakspot.errors import AgentError, MismatchError, WeightsError
 from weakspot.interface import Interface

@@ -15,18 +15,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from weakspot.agents import card as cards
 from weakspot.agents import zoo
-from weakspot.agents.actor_critic import ActorCriticNetwork
 from weakspot.agents.base import AgentOutput, AgentSpec, choose
-from weakspot.agents.card import Card
-from weakspot.agents.dueling import DuelingNetwork
+from weakspot.agents.formats import card as cards
+from weakspot.agents.formats.actor_critic import ActorCriticNetwork
+from weakspot.agents.formats.card import Card
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent, check_agent, check_answer, fingerprint
-from weakspot.agents.policy import PolicyNetwork
+from weakspot.agents.networks.dueling import DuelingNetwork
+from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
 from weakspot.games import action_names, environment_id, resolve_game
-from weakspot.own_code import function_in, local_files, local_module
+from weakspot.system.user_code import function_in, local_files, local_module
 
 torch.set_num_threads(1)
 

@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 from small_pong import SmallAgent
 
 from weakspot.agents.base import Perceiver
-from weakspot.analysis.ball import ball_recall, positions
+from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import GogglesConfig, Scores, goggles, play
-from weakspot.analysis.intervals import bootstrap_difference, bootstrap_mean, bootstrap_ratio, jackknife, wilson
+from weakspot.analysis.goggles import Scores, goggles, play
 from weakspot.analysis.novelty import closest
+from weakspot.analysis.objects.pong_ball import ball_recall, positions
 from weakspot.analysis.samples import measure_samples
-from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import StateDataset, as_state
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.observation import gray_observation
+from weakspot.envs.observation import gray_observation
+from weakspot.intervals import bootstrap_difference, bootstrap_mean, bootstrap_ratio, jackknife, wilson
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
 

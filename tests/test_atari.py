@@ -6,7 +6,7 @@ import torch
 from ale_py import Action
 from ale_py.vector_env import AtariVectorEnv
 
-from weakspot.dataset import as_state
+from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment, StickyActions
 from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
 from weakspot.games import game_names, resolve_game

@@ -11,17 +11,17 @@ from small_rollouts import LINEAR, sources
 from toys import linear_perceiver
 
 from weakspot.agents.base import AgentOutput
-from weakspot.baselines import pixel_regularisers as pixels
-from weakspot.baselines.activation_maximization import ActivationMaximization
-from weakspot.baselines.algorithm_1 import AlgorithmOne
-from weakspot.baselines.highlights import Highlights, HighlightsDiv, importance, summary
-from weakspot.baselines.method import Method, spaced
-from weakspot.baselines.random_samples import RandomSamples
-from weakspot.baselines.random_search import RandomSearch
-from weakspot.baselines.retrieval import Retrieval
-from weakspot.dataset import as_stacks
+from weakspot.data.dataset import as_stacks
 from weakspot.errors import ConfigError, TargetError
-from weakspot.synthesis import SynthesisConfig
+from weakspot.search import pixel_regularisers as pixels
+from weakspot.search.activation_maximization import ActivationMaximization
+from weakspot.search.config import SynthesisConfig
+from weakspot.search.descent import AlgorithmOne
+from weakspot.search.highlights import Highlights, HighlightsDiv, importance, summary
+from weakspot.search.method import Method, select_spaced
+from weakspot.search.random_samples import RandomSamples
+from weakspot.search.random_search import RandomSearch
+from weakspot.search.retrieval import Retrieval
 from weakspot.targets import Target, resolve_target
 
 METHODS: list[Method] = [
@@ -127,7 +127,7 @@ def test_too_few_states_are_said():
 )
 def test_spaced_states_are_apart_and_none_that_is_passed_over_could_be_taken(at, count, gap):
     stream, time = (np.array(column) for column in zip(*at, strict=True))
-    chosen = spaced(np.arange(len(at)), stream, time, count, gap)
+    chosen = select_spaced(np.arange(len(at)), stream, time, count, gap)
 
     def free(one, others):
         return all(stream[one] != stream[other] or abs(time[one] - time[other]) >= gap for other in others)
@@ -214,7 +214,7 @@ def test_highlights_div_replaces_the_state_most_like_the_new_one(monkeypatch):
         shown = as_stacks(states).tobytes()
         return torch.tensor([[stacks[shown]]])
 
-    monkeypatch.setattr("weakspot.baselines.highlights.features", placed)
+    monkeypatch.setattr("weakspot.search.highlights.features", placed)
     asked = replace(given, answers=AgentOutput(scores))
     found = HighlightsDiv(interval=10)(asked, wanted("A0"), 3, 0)
     assert sorted(found.index) == sorted(index for index, value in places.items() if value != 4.0)

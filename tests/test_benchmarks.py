@@ -14,20 +14,24 @@ import pytest
 import torch
 from small_pong import batch_of
 
-from benchmarks import ablation, fidelity, figures, neighbours, prior, validity
+from benchmarks import ablation, fidelity, neighbours, prior, validity
 from benchmarks.recall import in_turn, stored
+from lab import figures
 from weakspot.config import RunConfig
-from weakspot.dataset import as_state
+from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError
-from weakspot.pipeline import Subject, subject
+from weakspot.search.algorithm_1 import synthesize
+from weakspot.search.config import SynthesisConfig
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastRecipe
+from weakspot.state_model.feeder import encoded
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import TrainConfig, encoded, train
-from weakspot.synthesis import SynthesisConfig, synthesize
+from weakspot.state_model.train import train
+from weakspot.subject import Subject, subject
 from weakspot.targets import resolve_target
 
 

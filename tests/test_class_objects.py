@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from weakspot.analysis.class_objects import KINDS, find, has_classes
-from weakspot.analysis.objects import recalls
+from weakspot.analysis.objects.classes import KINDS, find, has_classes
+from weakspot.analysis.objects.finders import recalls
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.environment import DriveEnvironment
 

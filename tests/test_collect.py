@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import AgentOutput, AgentSpec
-from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import StateDataset
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import (
     ConfigError,

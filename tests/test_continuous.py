@@ -19,25 +19,28 @@ from torch import nn
 
 import weakspot.checkup
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
-from weakspot.agents.load import load_agent, wrap
+from weakspot.agents.fitting import wrap
+from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.features import frechet
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
-from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset, as_state
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset, as_state
 from weakspot.envs.base import EnvironmentSpec
-from weakspot.envs.described import DescribedEnvironment, Description
+from weakspot.envs.described import DescribedEnvironment
+from weakspot.envs.description import Description
 from weakspot.envs.make import environment_factory
+from weakspot.envs.observation import colour_observation
 from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeakspotError
-from weakspot.observation import colour_observation
-from weakspot.pipeline import load_pair, subject
 from weakspot.report.artifacts import AgentRecord, load_run
 from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
-from weakspot.saliency import saliency
+from weakspot.saliency.rules import saliency
 from weakspot.state_model.batch import answers, measure
-from weakspot.targets import resolve_target, usual_targets
+from weakspot.subject import load_pair, subject
+from weakspot.targets import default_targets, resolve_target
 
 torch.set_num_threads(1)
 
@@ -122,9 +125,9 @@ def test_targets_of_continuous_actions_go_both_ways():
         with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- asks what the critic dreads"):
             resolve_target(name, spec(), 1.0)
     both = AgentOutput(scores, torch.zeros(2))
-    assert usual_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")
-    assert usual_targets(spec(), AgentOutput(scores)) == ("push+", "push-", "light+", "light-")
-    assert usual_targets(spec(scores_are="q-values", action_bounds=None), both) == ("T-", "T+", "T+-")
+    assert default_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")
+    assert default_targets(spec(), AgentOutput(scores)) == ("push+", "push-", "light+", "light-")
+    assert default_targets(spec(scores_are="q-values", action_bounds=None), both) == ("T-", "T+", "T+-")
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import weakspot.dataset
-from weakspot.dataset import StateDataset, as_stacks, as_state
+import weakspot.data.dataset
+from weakspot.data.dataset import StateDataset, as_stacks, as_state
+from weakspot.data.shards import FORMAT, VERSION, ShardContent, write_shard
 from weakspot.errors import ConfigError, DatasetError, SnapshotError
-from weakspot.files import write_json
-from weakspot.shards import FORMAT, VERSION, ShardContent, write_shard
+from weakspot.system.files import write_json
 
 E, STEPS, LENGTH, K, SIZE = 3, 23, 5, 4, 6
 ENDS = {(0, 3), (0, 4), (1, 9), (2, 15), (2, 22)}
@@ -137,7 +137,7 @@ def test_split_leaves_a_gap_in_every_stream(stored):
 
 
 def test_long_streams_hold_out_the_end_of_every_stretch(stored, monkeypatch):
-    monkeypatch.setattr(weakspot.dataset, "SHORTEST_STRETCH", 11)
+    monkeypatch.setattr(weakspot.data.dataset, "SHORTEST_STRETCH", 11)
     dataset = StateDataset.open(stored[0])
     train, held_out = dataset.split(0.1)
     for stream in range(E):

@@ -12,17 +12,19 @@ import pytest
 import torch
 from registering import known
 
-from weakspot.analysis.objects import recalls
+from weakspot.analysis.objects.finders import recalls
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
-from weakspot.collect import CollectConfig, collect
-from weakspot.dataset import as_state
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import as_state
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import DescribedEnvironment, Description, read_description
+from weakspot.envs.described import DescribedEnvironment
+from weakspot.envs.description import Description, read_description
 from weakspot.envs.make import described, environment_factory
+from weakspot.envs.observation import gray_observation
 from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
-from weakspot.observation import gray_observation
-from weakspot.pipeline import load_pair
+from weakspot.subject import load_pair
 
 torch.set_num_threads(1)
 

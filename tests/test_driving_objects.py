@@ -6,8 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from weakspot.analysis import driving_objects
-from weakspot.analysis.driving_objects import FARTHEST, HALF_WIDTH, NEAR, classes_of, path_ground, shares, shows, shows_on
+from weakspot.analysis.objects import driving as driving_objects
+from weakspot.analysis.objects.driving import (
+    FARTHEST,
+    HALF_WIDTH,
+    NEAR,
+    classes_of,
+    path_ground,
+    shares,
+    shows,
+    shows_on,
+)
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.pedestrians import CROSS

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
-from experiments.page import marks
+from lab.page import marks
 from weakspot.agents.load import load_agent
-from weakspot.analysis import driving_objects
+from weakspot.analysis.objects import driving as driving_objects
 from weakspot.cli import main
-from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE, SemanticClass
 from weakspot.envs.driving.env import ACTIONS
@@ -25,7 +25,7 @@ from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.artifacts import load_run
 from weakspot.report.images import in_colour
 from weakspot.state_model.batch import measure, with_history
-from weakspot.state_model.train import TrainConfig
+from weakspot.state_model.config import TrainConfig
 
 NAME = "weakspot/DriveSemantic64-v0"
 AGENT = """

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from weakspot.agents.card import read_card
+from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
-from weakspot.agents.weights import read_weights
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.training.arenas import arena_of

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from matplotlib import image
 
 from experiments import agents, dqn_settings, learning, safety, town
-from experiments.page import marks, put_into
+from lab.page import marks, put_into
 from weakspot.agents import zoo
-from weakspot.agents.card import read_card
+from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
-from weakspot.agents.weights import read_weights
-from weakspot.analysis.intervals import bootstrap_difference, poisson_rate, poisson_ratio
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.cli import main
 from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
+from weakspot.intervals import bootstrap_difference, poisson_rate, poisson_ratio
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import ACKTRConfig
 

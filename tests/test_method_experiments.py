@@ -26,24 +26,23 @@ from experiments import (
     figure_2_loss_weights,
     figure_3_activation_maximisation,
     figure_8_distributions,
-    measures,
-    prepared,
     results,
     section_4_4_actions,
     table_1_loss_study,
     table_2_novelty,
 )
-from experiments.kept import searches
+from lab import measures, prepared
+from lab.found_cache import searches
 from weakspot.agents.base import AgentOutput
-from weakspot.analysis.objects import finder
-from weakspot.analysis.seaquest_oxygen import Life, lives, oxygen
-from weakspot.baselines.algorithm_1 import AlgorithmOne
-from weakspot.baselines.method import of_rollouts
-from weakspot.baselines.retrieval import Retrieval
+from weakspot.analysis.objects.finders import finder
+from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
 from weakspot.config import RunConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
-from weakspot.pipeline import subject
+from weakspot.search.descent import AlgorithmOne
+from weakspot.search.method import of_rollouts
+from weakspot.search.retrieval import Retrieval
+from weakspot.subject import subject
 
 AGENTS = Path(__file__).with_name("tiny_agent.py")
 TINY = ["--frames", "640", "--budget", "0.03", "--candidates", "16", "--steps", "3"]

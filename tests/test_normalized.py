@@ -19,14 +19,16 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.load import load_agent, wrap
+from weakspot.agents.fitting import wrap
+from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
+from weakspot.agents.formats.sb3 import statistics_of
+from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.normalized import Normalized, Statistics, read_statistics
-from weakspot.agents.sb3 import statistics_of
 from weakspot.checkup import LAST_BEFORE_PLAY, CheckConfig, check_up
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
-from weakspot.saliency import guided_gradient, plain_gradient
+from weakspot.saliency.gradient import plain_gradient
+from weakspot.saliency.guided import guided_gradient
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"

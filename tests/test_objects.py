@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from weakspot.analysis.objects import Windows, finder, object_recall, recalls
+from weakspot.analysis.objects.finders import Windows, finder, object_recall, recalls
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import EnvironmentSpec
 

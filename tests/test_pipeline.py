@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import weakspot
-import weakspot.run
+import weakspot.run.folder
 from weakspot.cli import main
 
 HERE = Path(__file__).parent
@@ -83,10 +83,12 @@ def test_the_report_names_the_versions_that_made_each_stage(finished, tmp_path, 
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     told = json.loads((folder / "report.json").read_text())["versions"]
-    assert told["torch"] == importlib.metadata.version("torch") and told.keys() == weakspot.run.versions().keys()
+    assert (
+        told["torch"] == importlib.metadata.version("torch") and told.keys() == weakspot.system.provenance.versions().keys()
+    )
     (folder / "report.html").unlink()
-    now = {**weakspot.run.versions(), "torch": "99.0"}
-    monkeypatch.setattr("weakspot.run.versions", lambda: now)
+    now = {**weakspot.system.provenance.versions(), "torch": "99.0"}
+    monkeypatch.setattr("weakspot.system.provenance.versions", lambda: now)
     monkeypatch.setattr("weakspot.pipeline.versions", lambda: now)
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     after = json.loads((folder / "report.json").read_text())["versions"]

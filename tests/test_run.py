@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from weakspot.errors import RunError, RunMismatchError, StorageError
-from weakspot.files import locked, make_folder, storage_errors, write_json, write_text
-from weakspot.run import RunFolder, digest
+from weakspot.run.folder import RunFolder
+from weakspot.system.files import exclusive_lock, make_folder, storage_errors, write_json, write_text
+from weakspot.system.provenance import digest
 
 
 def test_a_stage_is_done_once_and_again_when_its_key_or_its_output_changes(tmp_path):
@@ -69,7 +70,11 @@ def test_a_damaged_manifest_says_so(tmp_path):
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
     folder = RunFolder(tmp_path, {})
-    with locked(folder.path), pytest.raises(RunError, match="another process"), locked(RunFolder(tmp_path, {}).path):
+    with (
+        exclusive_lock(folder.path),
+        pytest.raises(RunError, match="another process"),
+        exclusive_lock(RunFolder(tmp_path, {}).path),
+    ):
         pass
 
 

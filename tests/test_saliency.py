@@ -18,19 +18,13 @@ from torch import Tensor, nn
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
-from weakspot.dataset import as_state
+from weakspot.data.dataset import as_state
+from weakspot.envs.observation import gray_observation
 from weakspot.errors import ConfigError, DatasetError, SaliencyError
-from weakspot.observation import gray_observation
-from weakspot.saliency import (
-    CLIP,
-    decode_maps,
-    encode_maps,
-    guided_gradient,
-    load_maps,
-    loss_weights,
-    saliency,
-    saliency_maps,
-)
+from weakspot.saliency.guided import guided_gradient
+from weakspot.saliency.maps import load_maps, saliency_maps
+from weakspot.saliency.rules import saliency
+from weakspot.saliency.weights import CLIP, decode_maps, encode_maps, loss_weights
 
 torch.set_num_threads(1)
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.load import wrap
+from weakspot.agents.fitting import wrap
+from weakspot.analysis.classifier_test import telling_accuracy
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features, frechet
-from weakspot.analysis.pong_objects import pong_checks
-from weakspot.analysis.telling import telling_accuracy
-from weakspot.dataset import as_stacks, as_state
+from weakspot.analysis.objects.pong import pong_checks
+from weakspot.data.dataset import as_stacks, as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.envs.observation import gray_observation
 from weakspot.games import interface
-from weakspot.observation import gray_observation
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 

@@ -22,18 +22,21 @@ from torch import nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.agents.module import ModuleAgent
-from weakspot.dataset import as_state
+from weakspot.data.dataset import as_state
+from weakspot.envs.observation import colour_observation, gray_observation
 from weakspot.errors import ConfigError, OutputError, StateModelError
-from weakspot.files import forget_after
-from weakspot.observation import colour_observation, gray_observation
-from weakspot.saliency import loss_weights, saliency
+from weakspot.saliency.rules import saliency
+from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, with_history
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart, together, unpatch
+from weakspot.state_model.feeder import sized
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, check_size, recipe
-from weakspot.state_model.train import TrainConfig, gradients, sized, train
+from weakspot.state_model.train import gradients, train
+from weakspot.system.files import forget_after
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
 
@@ -126,7 +129,7 @@ def test_the_fast_loss_is_its_equation(played, statistics):
     total, terms = made.loss(network, batch, perceive, statistics)
     mean, log_variance = network.encode(batch.state)
     again = network.decode(mean + (0.5 * log_variance).exp() * batch.noise)
-    from weakspot.saliency import decode_maps
+    from weakspot.saliency.weights import decode_maps
 
     maps = decode_maps(batch.saliency).repeat_interleave(2, 2).repeat_interleave(2, 3)
     moves = ((batch.state - statistics.median.repeat(4, 1, 1)).abs() > 0.06).float()
@@ -382,7 +385,7 @@ KILLED = """
     sys.path.insert(0, {tests!r})
     from small_pong import Perceiver, SmallAgent, gray_observation, load_maps
     from test_state_model import SMALL
-    from weakspot.dataset import StateDataset
+    from weakspot.data.dataset import StateDataset
     from weakspot.state_model.fast import FastRecipe
     from weakspot.state_model.train import TrainConfig, train
     dataset = StateDataset.open({states!r})

@@ -8,19 +8,12 @@ import torch
 from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
-from weakspot.starts import starts
+from weakspot.search.algorithm_1 import SearchDistribution, TargetScale, energy_equation, measure_scale, noise, synthesize
+from weakspot.search.config import SynthesisConfig
+from weakspot.search.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
-from weakspot.synthesis import (
-    SearchDistribution,
-    SynthesisConfig,
-    Yardstick,
-    energy_equation,
-    noise,
-    synthesize,
-    yardstick,
-)
 from weakspot.targets import Target, resolve_target
 
 CONFIG = SynthesisConfig(
@@ -33,7 +26,7 @@ def search(config=CONFIG, target="A1", scale=SCALE, first=0, best=0.0):
     model, perceive = linear_model(), linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0) if isinstance(target, str) else target
     start = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))(chosen)
-    return synthesize(model, perceive, chosen, start, config, Yardstick(scale, best), first=first)
+    return synthesize(model, perceive, chosen, start, config, TargetScale(scale, best), first=first)
 
 
 def test_finds_the_known_optimum():
@@ -156,7 +149,7 @@ def test_the_energy_is_the_equation_that_people_are_shown(enough):
     perceive = linear_perceiver()
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     answers = perceive(linear_model().generate(torch.randn(200, 5, generator=torch.Generator().manual_seed(8))))
-    known = yardstick(chosen, answers)
+    known = measure_scale(chosen, answers)
     assert known.scale == pytest.approx(float(chosen(answers).std())) and known.best == float(chosen(answers).min())
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
     found = search(config, scale=known.scale, best=known.best)

@@ -21,12 +21,12 @@ pytest.importorskip("stable_baselines3", reason="the training extra is not insta
 
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from weakspot import progress
-from weakspot.agents import card as cards
-from weakspot.agents.dueling import DuelingNetwork
+from weakspot.agents.formats import card as cards
 from weakspot.agents.load import load_agent
-from weakspot.agents.weights import read_weights
+from weakspot.agents.networks.dueling import DuelingNetwork
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.errors import ConfigError, RunError, RunMismatchError, UnknownGameError, WeightsError
+from weakspot.system import progress
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent

@@ -19,8 +19,8 @@ import gymnasium
 from ale_py import ALEInterface, roms
 from ale_py.vector_env import AtariVectorEnv
 
-from weakspot.agents.card import read_card
-from weakspot.agents.weights import read_weights
+from weakspot.agents.formats.card import read_card
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.errors import ConfigError, RunError, TrainingError
 from weakspot.training import keeper
 from weakspot.training.algorithms import ALGORITHMS

@@ -21,10 +21,10 @@ from torch import nn
 from weakspot.agents.base import Perceiver
 from weakspot.agents.load import load_agent
 from weakspot.cli import main
+from weakspot.envs.observation import gray_observation
 from weakspot.errors import AgentError, SaliencyError, WeakspotError, WeightsError
-from weakspot.observation import gray_observation
 from weakspot.report.build import build_report
-from weakspot.saliency import saliency
+from weakspot.saliency.rules import saliency
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"

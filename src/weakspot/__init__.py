@@ -11,15 +11,18 @@ Everything that the stages are made of is public under its own module; the names
 
 from weakspot.agents.base import Agent, AgentOutput, Perceiver
 from weakspot.agents.load import load_agent
-from weakspot.collect import CollectConfig, collect
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset
+from weakspot.data.collect import collect
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset
 from weakspot.envs.driving.registration import register
 from weakspot.errors import WeakspotError
 from weakspot.pipeline import Pipeline
+from weakspot.search.algorithm_1 import synthesize
+from weakspot.search.config import SynthesisConfig
+from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import TrainConfig, train
-from weakspot.synthesis import SynthesisConfig, synthesize
+from weakspot.state_model.train import train
 
 __all__ = [
     "Agent",

@@ -14,14 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, SaliencyRule, choose, ends
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose, ends
 from weakspot.agents.load import zip_of
-from weakspot.analysis.goggles import HIGHEST_SEED, GogglesConfig, play
-from weakspot.analysis.intervals import bootstrap_mean
+from weakspot.analysis.config import HIGHEST_SEED, GogglesConfig
+from weakspot.analysis.goggles import play
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.errors import ConfigError, SaliencyError, WeakspotError, WeightsError
-from weakspot.pipeline import load_pair, made_up_state
-from weakspot.saliency import explained, saliency
+from weakspot.intervals import bootstrap_mean
+from weakspot.options import SaliencyRule
+from weakspot.saliency.rules import saliency
+from weakspot.saliency.scalar import explained
+from weakspot.subject import load_pair, noise_state
 from weakspot.types import Observation
 
 STATES, EVERY = 64, 4
@@ -31,7 +34,7 @@ CLOSE = 1e-3
 LAST_BEFORE_PLAY = "tells where it looks"
 """The check after which the agent plays."""
 SALIENCY = {"guided": "guided backpropagation", "gradient": "gradient"}
-"""What the rules of :mod:`weakspot.saliency` are called."""
+"""What the rules of :mod:`weakspot.saliency.guided` are called."""
 LEAST_SPREAD = 1e-4
 """Answers that differ less than this, of their size, from state to state do not depend on the state."""
 
@@ -175,7 +178,7 @@ def check_up(
     if config.trust and (archive := zip_of(config.agent)):
         yield _as_its_framework(agent, archive, seen)
     try:
-        saliency(perceive, made_up_state(environment.spec, agent.device))
+        saliency(perceive, noise_state(environment.spec, agent.device))
         yield Finding(LAST_BEFORE_PLAY, True, f"its {SALIENCY[config.saliency]} is defined")
     except SaliencyError as error:
         yield Finding(LAST_BEFORE_PLAY, False, error.seen, error.todo)

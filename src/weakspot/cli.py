@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -14,9 +11,10 @@ import tyro
 from weakspot.agents import zoo
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.config import RunConfig
-from weakspot.errors import AgentError, ConfigError, WeakspotError
+from weakspot.errors import AgentError, ConfigError
 from weakspot.pipeline import STAGES, Pipeline
-from weakspot.progress import say, shown
+from weakspot.system.process import exit_code
+from weakspot.system.progress import progress_bar, say
 
 Config = Annotated[RunConfig, tyro.conf.arg(name="")]
 
@@ -64,7 +62,7 @@ def agents() -> None:
 def check_agent(config: Annotated[CheckConfig, tyro.conf.arg(name="")]) -> None:
     """Checks an agent before you trust it to a run: its answers, its frames, its score."""
     failed = 0
-    with shown("check") as tell:
+    with progress_bar("check") as tell:
         findings = check_up(config, lambda what, done, total: tell(done / total, f"{what}: {done} of {total} games"))
         for finding in findings:
             failed += not finding.passed
@@ -103,19 +101,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def keep_memory() -> None:
-    """Tells glibc to keep freed blocks: training frees and asks for the same large ones at every step.
-
-    Handing them back to the system each time costs a fifth of the time.  Does nothing with another C library.
-    """
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    for option, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 1 << 26)):  # mmap threshold, trim threshold, top pad
-        mallopt(option, value)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its :func:`exit_code`."""
     commands = dict(COMMANDS)
@@ -128,24 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         commands["train-agent"] = train_agent
     return exit_code(lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="weakspot"))
-
-
-def exit_code(work: Callable[[], object]) -> int:
-    """Does the work of a process; returns its exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
-    keep_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        work()
-    except WeakspotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; everything finished is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
 
 
 def entry() -> None:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weakspot.agents.base import SaliencyRule
-from weakspot.analysis.goggles import GogglesConfig
-from weakspot.collect import CollectConfig
+from weakspot.analysis.config import GogglesConfig
+from weakspot.data.config import CollectConfig
 from weakspot.errors import ConfigError
-from weakspot.state_model.train import TrainConfig
-from weakspot.synthesis import SynthesisConfig
+from weakspot.options import SaliencyRule
+from weakspot.search.config import SynthesisConfig
+from weakspot.state_model.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,41 +20,39 @@ import numpy as np
 import torch
 
 from weakspot.agents import zoo
-from weakspot.agents.base import Agent, AgentOutput, Perceiver, same_action
-from weakspot.agents.card import METADATA_KEY, read_card
-from weakspot.agents.load import load_agent
-from weakspot.agents.rl_zoo import is_training, read_training
-from weakspot.agents.weights import read_weights
+from weakspot.agents.base import AgentOutput, same_action
+from weakspot.agents.formats.card import METADATA_KEY, read_card
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import goggles
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.samples import measure_samples
-from weakspot.baselines.method import spaced
-from weakspot.baselines.retrieval import GAP
-from weakspot.collect import check_fit, collect
+from weakspot.artifacts.arrays import write_arrays
 from weakspot.config import RunConfig
-from weakspot.dataset import StateDataset, as_stacks, as_state
-from weakspot.device import usable
-from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.described import Description, description_of, read_description
-from weakspot.envs.driving.registration import ENVIRONMENTS
-from weakspot.envs.make import described, environment_factory
-from weakspot.errors import ConfigError, OutputError, RunError
-from weakspot.files import UNREADABLE_ARRAYS, locked, make_folder, write_atomic, write_json
-from weakspot.own_code import local_files, local_module, own
-from weakspot.precision import resolve
-from weakspot.progress import say, shown
+from weakspot.data.collect import collect
+from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
+from weakspot.errors import ConfigError, RunError
 from weakspot.report.build import build_report
-from weakspot.run import RunFolder, StageRecord, digest, file_digest, versions
-from weakspot.saliency import maps_for, saliency
-from weakspot.starts import starts
+from weakspot.run.folder import RunFolder, StageRecord
+from weakspot.saliency.maps import maps_for
+from weakspot.saliency.rules import saliency
+from weakspot.search.algorithm_1 import SearchDistribution, energy_equation, measure_scale, synthesize
+from weakspot.search.method import select_spaced
+from weakspot.search.retrieval import GAP
+from weakspot.search.starts import starts
+from weakspot.session import sharpness_for
+from weakspot.stages.fidelity import saliency_image
+from weakspot.stages.synthesize import found_states, write_findings
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.model import StateModel, load
 from weakspot.state_model.recipes import all_settings, check_size, recipe
 from weakspot.state_model.train import train
-from weakspot.synthesis import Findings, SearchDistribution, energy_equation, synthesize, yardstick
-from weakspot.targets import Target, resolve_target, usual_targets
-from weakspot.types import State
+from weakspot.subject import code_digests, noise_state, subject
+from weakspot.system.compute import resolve
+from weakspot.system.files import exclusive_lock, make_folder, write_json
+from weakspot.system.progress import progress_bar, say
+from weakspot.system.provenance import digest, file_digest, versions
+from weakspot.targets import Target, default_targets, resolve_target
 
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
 
@@ -65,84 +63,6 @@ THREADS = {"collect": 1, "train": 1, "synthesize": 0, "analyse": 0, "report": 1}
 """Threads of the tensor work; 0 is as many as training has workers.
 Collecting and training keep the cores busy by other means, and threads
 that wait for each other would then cost more than they bring."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The agent under test and where it plays.
-
-    Attributes:
-        agent: the agent.
-        factory: makes environments it plays in.
-        perceive: A(s).
-        spec: of the environment.
-    """
-
-    agent: Agent
-    factory: Callable[[], Environment]
-    perceive: Perceiver
-    spec: EnvironmentSpec
-
-
-def subject(config: RunConfig) -> Subject:
-    """Loads the agent and checks that it fits its environment, before anything takes long."""
-    agent, factory, probe = load_pair(config.agent, config.environment, config.device, trust=config.trust)
-    probe.close()
-    perceive = Perceiver(agent, probe.observe, config.saliency)
-    state = made_up_state(probe.spec, agent.device)
-    if not torch.isfinite(perceive(state).vector()).all():
-        raise OutputError(
-            f"agent {agent.spec.name!r} answered nan or infinity to a made-up state",
-            expected="finite numbers for any image",
-            todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
-        )
-    saliency(perceive, state)  # refuses networks for which it is not defined
-    return Subject(agent, factory, perceive, probe.spec)
-
-
-def load_pair(
-    agent: str, environment: str | None, device: str, *, trust: bool = False
-) -> tuple[Agent, Callable[[], Environment], Environment]:
-    """An agent, what makes copies of the environment it plays in, and one copy; they fit each other.
-
-    Args:
-        agent: what :func:`load_agent` takes.
-        environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file or folder tells it.
-        device: where the agent computes.
-        trust: run the code that the agent's file holds, if it holds any.
-
-    Raises:
-        AgentError: the agent cannot be used, or was made for another environment.
-        ConfigError: there is no such environment or device.
-    """
-    description = trained_with(agent)
-    if environment and (description is None or environment != description.id):  # of an id, the folder knows more
-        description = described(environment)
-    known = description or (environment if environment in ENVIRONMENTS else None)
-    if known:
-        factory = environment_factory(known)
-        probe = factory()
-        loaded = load_agent(agent, environment=probe.spec.interface, device=usable(device), trust=trust)
-    else:
-        loaded = load_agent(agent, environment=environment, device=usable(device), trust=trust)
-        factory = environment_factory(environment or loaded.spec.environment)
-        probe = factory()
-    check_fit(loaded.spec, probe.spec)
-    return loaded, factory, probe
-
-
-def trained_with(agent: str) -> Description | None:
-    """How the environment of an agent that lies in the folder of a training with RL Zoo was made and shown; None for
-    Atari games, and for agents that lie elsewhere."""
-    folder = Path(agent).expanduser()
-    shown = read_training(folder).shown if is_training(folder) else None
-    return description_of(shown, folder) if shown else None
-
-
-def made_up_state(spec: EnvironmentSpec, device: torch.device) -> State:
-    """One state of noise (1, kc, h, w), for trying things out."""
-    shape = (1, spec.frames * spec.channels, spec.height, spec.width)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 class Pipeline:
@@ -156,12 +76,12 @@ class Pipeline:
     def __init__(self, config: RunConfig, only: tuple[str, ...] = STAGES) -> None:
         self.config, self.only = config, only
         self.subject = subject(config)
-        self.targets = list(config.targets or usual_targets(self.subject.agent.spec, self._made_up_answer()))
+        self.targets = list(config.targets or default_targets(self.subject.agent.spec, self._made_up_answer()))
         self.slugs = self._slugs_checked()
         check_size(config.train.recipe, self.subject.spec.height, self.subject.spec.width)
-        own = _own([config.agent, config.environment or ""])
+        parse_reference = code_digests([config.agent, config.environment or ""])
         made_of = {
-            "targets": self.targets, "agent_weights": self.subject.agent.spec.fingerprint, "own_files": own
+            "targets": self.targets, "agent_weights": self.subject.agent.spec.fingerprint, "own_files": parse_reference
         }  # fmt: skip
         self.folder = RunFolder(config.output, config.record() | made_of)
 
@@ -169,7 +89,7 @@ class Pipeline:
         """Does what is to be done, and returns the path of the report."""
         worked, threads = False, torch.get_num_threads()
         try:
-            with locked(self.folder.path):
+            with exclusive_lock(self.folder.path):
                 for name in STAGES[: STAGES.index(self.only[-1]) + 1]:
                     _, new = self._stage(name)
                     worked = worked or new
@@ -210,7 +130,7 @@ class Pipeline:
         def work() -> str:
             started = time.monotonic()
             first: list[int] = []
-            with shown("collect") as tell:
+            with progress_bar("collect") as tell:
 
                 def progress(done: int, total: int) -> None:
                     if not first:
@@ -246,15 +166,15 @@ class Pipeline:
             dataset = self._dataset()
             trained, _ = self._split(dataset)
             if len(trained):  # or the training says what is wrong
-                answers = real_answers(dataset, trained)
+                answers = recorded_outputs(dataset, trained)
                 for target in self._resolved(dataset):
-                    yardstick(target, answers)  # raises before hours of training, not after
+                    measure_scale(target, answers)  # raises before hours of training, not after
             make_folder(folder)
             made_for = f"{self._fingerprint('collect')} {self.config.saliency}"
-            with shown("saliency") as tell:
+            with progress_bar("saliency") as tell:
                 maps = maps_for(made_for, self.subject.perceive, dataset, folder, lambda done, total: tell(done / total, ""))
             held = self._measured(dataset)
-            with shown("train") as tell:
+            with progress_bar("train") as tell:
                 train(
                     self.subject.perceive, dataset, maps, config, folder,
                     measures=lambda model: fidelity(model, self.subject.perceive, dataset, held).line(),
@@ -288,7 +208,7 @@ class Pipeline:
         return load(self.config.output / "train" / "model.safetensors", self.subject.agent.device, precision)
 
     def _made_up_answer(self) -> AgentOutput:
-        return self.subject.perceive(made_up_state(self.subject.spec, self.subject.agent.device))
+        return self.subject.perceive(noise_state(self.subject.spec, self.subject.agent.device))
 
     def _slugs_checked(self) -> list[str]:
         """The folder of every target; tries each on one answer, so that a bad one is told before long work."""
@@ -312,12 +232,14 @@ class Pipeline:
 
     def _synthesize(self) -> tuple[str, list[Path], Callable[[], str]]:
         config, folder = self.config.synthesize, self.config.output / "synthesize"
-        key = digest(asdict(config), self.targets, self.config.sharpness, self._fingerprint("train"), _own(self.targets))
+        key = digest(
+            asdict(config), self.targets, self.config.sharpness, self._fingerprint("train"), code_digests(self.targets)
+        )
 
         def work() -> str:
             dataset, model = self._dataset(), self._model()
             train_indices, _ = self._split(dataset)
-            answers = real_answers(dataset, train_indices)
+            answers = recorded_outputs(dataset, train_indices)
             begin: Callable[[Target], SearchDistribution] | None = None
             for target in self._resolved(dataset):
                 place = make_folder(folder / target.slug)
@@ -326,14 +248,14 @@ class Pipeline:
                 if made.exists() and told.exists() and json.loads(told.read_text()).get("key") == key:
                     continue
                 if begin is None:
-                    with shown("candidates") as tell:
+                    with progress_bar("candidates") as tell:
                         begin = starts(
                             model, self.subject.perceive, config, lambda indices: as_state(dataset.stacks(indices)),
                             train_indices, lambda done, total, tell=tell: tell(done / total, ""),
                         )  # fmt: skip
-                known = yardstick(target, answers)
+                known = measure_scale(target, answers)
                 started = time.monotonic()
-                with shown(target.name) as tell:
+                with progress_bar(target.name) as tell:
                     found = synthesize(
                         model, self.subject.perceive, target, begin(target), config, known,
                         progress=lambda done, total, tell=tell: tell(done / total, ""),
@@ -367,7 +289,7 @@ class Pipeline:
                 write_json(folder / "samples.json", samples.record())
             self._write_novelty(dataset, train_indices, held, folder)
             if config.goggles.episodes:
-                with shown("goggles") as tell:
+                with progress_bar("goggles") as tell:
                     scores = goggles(
                         model, self.subject.agent, self.subject.factory, config.goggles,
                         progress=lambda done, total: tell(done / total, f"{done} of {total} episodes"),
@@ -394,7 +316,7 @@ class Pipeline:
         arrays = {
             "real": dataset.stacks(chosen),
             "reconstructed": as_stacks(reconstructed.cpu(), dataset.environment.channels),
-            "saliency": pictured(saliency(self.subject.perceive, state)),
+            "saliency": saliency_image(saliency(self.subject.perceive, state)),
             "scores_real": before.scores.cpu().numpy(),
             "scores_reconstructed": after.scores.cpu().numpy(),
             "same_action": same_action(before.scores, after.scores, bounds).cpu().numpy(),
@@ -409,18 +331,18 @@ class Pipeline:
         states = []
         for target in targets:
             states.append(found_states(self.config.output / "synthesize" / target.slug / "findings.npz"))
-        with shown("novelty") as tell:
+        with progress_bar("novelty") as tell:
             near = closest(np.concatenate(states), dataset, train_indices, lambda done, total: tell(done / total, ""))
         ends = np.cumsum([len(part) for part in states])
         for target, stop, part in zip(targets, ends, states, strict=True):
             rows = slice(stop - len(part), stop)
-            wanted = target(real_answers(dataset, train_indices)).numpy()
-            best = spaced(train_indices[np.argsort(wanted)], dataset.stream, dataset.time, retrieved, GAP)
+            wanted = target(recorded_outputs(dataset, train_indices)).numpy()
+            best = select_spaced(train_indices[np.argsort(wanted)], dataset.stream, dataset.time, retrieved, GAP)
             arrays = {
                 "closest": near.stacks[rows], "closest_index": near.index[rows], "mse": near.mse[rows],
                 "differing_share": near.differing_share[rows],
-                "real_target": target(real_answers(dataset, held)).numpy(),
-                "retrieved": dataset.stacks(best), "retrieved_target": target(real_answers(dataset, best)).numpy(),
+                "real_target": target(recorded_outputs(dataset, held)).numpy(),
+                "retrieved": dataset.stacks(best), "retrieved_target": target(recorded_outputs(dataset, best)).numpy(),
             }  # fmt: skip
             write_arrays(make_folder(folder / target.slug) / "novelty.npz", arrays)
 
@@ -467,66 +389,6 @@ class Pipeline:
             return None
 
 
-def sharpness_for(dataset: StateDataset, sharpness: float) -> float:
-    """b of the soft maximum in units of the scores: ``sharpness`` over their mean spread within a state."""
-    return sharpness / max(float(dataset.scores.std(axis=1).mean()), 1e-9)
-
-
-def real_answers(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:
-    """What the agent answered to stored states."""
-    value = None if dataset.value is None else torch.from_numpy(np.asarray(dataset.value[indices], np.float32))
-    return AgentOutput(torch.from_numpy(np.asarray(dataset.scores[indices], np.float32)), value)
-
-
-def pictured(maps: torch.Tensor) -> np.ndarray:
-    """Saliency (n, k, h, w) as one picture a state, the largest over the stack, 0 to 255 (n, h, w)."""
-    largest = maps.amax(dim=1)
-    top = largest.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    return (255 * (largest / top).sqrt()).round().to(torch.uint8).cpu().numpy()
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes named arrays to a compressed npz file, atomically."""
-
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    write_atomic(path, write)
-
-
-def write_findings(found: Findings, perceive: Perceiver, channels: int, path: Path) -> None:
-    """Writes what a search found, frames of ``channels``, with the agent's saliency at each state."""
-    arrays: dict[str, Any] = {
-        "states": as_stacks(found.state.cpu(), channels),
-        "scores": found.output.scores.cpu().numpy(),
-        "energy": found.energy,
-        "target": found.target.cpu().numpy(),
-        "prior_kl": found.kl.cpu().numpy(),
-        "iterations": found.iterations,
-        "saliency": pictured(saliency(perceive, found.state)),
-        "latent": found.noise.cpu().numpy(),
-        "latent_mean": found.distribution.mean.cpu().numpy(),
-        "latent_sigma": found.distribution.sigma.cpu().numpy(),
-    }
-    if found.output.value is not None:
-        arrays["value"] = found.output.value.cpu().numpy()
-    write_arrays(path, arrays)
-
-
-def found_states(path: Path) -> np.ndarray:
-    """The states in a file that :func:`write_findings` wrote."""
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return found["states"]
-    except UNREADABLE_ARRAYS as error:
-        raise RunError(
-            f"{path} cannot be read: {error}",
-            expected="states that a search found",
-            todo=f"delete {path.parent} and synthesise them again",
-        ) from error
-
-
 def _versions(records: Mapping[str, StageRecord]) -> dict[str, str]:
     """The version of each package; where stages were made by different ones, each with its stages."""
     told = {}
@@ -559,18 +421,3 @@ def command_line(config: RunConfig) -> str:
 
     walk(plain, default, "")
     return shlex.join(words)
-
-
-def _own(names: list[str]) -> list[str]:
-    """Fingerprints of the user's own files among names such as ``path.py:function``, ``path.toml`` and ``module:id``, and of
-    those of their neighbours that they import."""
-    return [file_digest(path) for name in names for path in _files_of(name)]
-
-
-def _files_of(name: str) -> list[Path]:
-    if found := own(name):
-        return local_files(found[0])
-    if (path := Path(name).expanduser()).suffix == ".toml":
-        return [path, *_files_of(read_description(path).id)]
-    module, colon, _ = name.partition(":")
-    return local_module(module) if colon else []

@@ -33,7 +33,7 @@ import torch
 
 from weakspot.agents.base import AgentOutput, AgentSpec
 from weakspot.errors import TargetError, UnknownTargetError, WeakspotError
-from weakspot.own_code import function_in, own
+from weakspot.system.user_code import function_in, parse_reference
 from weakspot.types import PerState, Scores
 
 Energy = Callable[[AgentOutput], PerState]
@@ -209,7 +209,7 @@ def known_targets(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], 
     return known | {name: partial(action, name, index) for index, name in enumerate(agent.action_names)}
 
 
-def usual_targets(agent: AgentSpec, answered: AgentOutput) -> tuple[str, ...]:
+def default_targets(agent: AgentSpec, answered: AgentOutput) -> tuple[str, ...]:
     """What is looked for where the user does not say: T-, T+ and T+-, as in the paper, or, where actions are continuous, V-
     and V+ if there is a critic, and both ends of each dimension."""
     if not agent.continuous:
@@ -229,7 +229,7 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
     Raises:
         UnknownTargetError: there is no such target; the message names those there are.
     """
-    if found := own(name):
+    if found := parse_reference(name):
         return from_file(name, *found)
     known = known_targets(agent, sharpness)
     upper = name.upper().replace("±", "+-")

@@ -16,6 +16,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from weakspot.errors import MismatchError, OutputError
+from weakspot.options import SaliencyRule
 from weakspot.types import Actions, Bounds, Observation, PerState, Scores, State
 
 
@@ -43,7 +44,7 @@ class AgentOutput:
         return AgentOutput(self.scores[chosen], None if self.value is None else self.value[chosen])
 
 
-def joined(parts: Sequence[AgentOutput]) -> AgentOutput:
+def concat_outputs(parts: Sequence[AgentOutput]) -> AgentOutput:
     """One agent's answers to several batches of states as the answer to one."""
     values = [part.value for part in parts if part.value is not None]
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
@@ -174,9 +175,6 @@ def _first_bad(scores: Tensor) -> str:
     return str(scores[~torch.isfinite(scores)][0].item())
 
 
-SaliencyRule: TypeAlias = Literal["guided", "gradient"]
-
-
 @dataclass(frozen=True)
 class Perceiver:
     """A(s): the agent behind the environment's observation function, differentiable in the state.
@@ -184,7 +182,7 @@ class Perceiver:
     Attributes:
         agent: the agent.
         observe: maps states (b, kc, h, w) in [0, 1] to observations (b, c, h, w) in the agent's range.
-        rule: how it is found where the agent looks; see :mod:`weakspot.saliency`.
+        rule: how it is found where the agent looks; see :mod:`weakspot.saliency.guided`.
     """
 
     agent: Agent

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.module import ModuleAgent, fingerprint
-from weakspot.errors import MismatchError, WeightsError
-from weakspot.games import environment_id, id_in, resolve_game
+from weakspot.errors import MismatchError, UnknownGameError, WeightsError
+from weakspot.games import environment_id, id_in, interface, resolve_game
 from weakspot.interface import Interface
 
 WAY_OUT = "write a function that builds your network and loads these weights, and name it as path.py:factory"
@@ -95,3 +96,57 @@ def agent_around(
         action_bounds=interface.action_bounds,
     )
     return ModuleAgent(network, spec, torch.device(device))
+
+
+def interface_for(path: Path, given: str | Interface | None, told: str | None = None) -> Interface:
+    """That of the environment the user gives, or the file at ``path`` tells."""
+    if not isinstance(given, Interface):
+        return interface(trained_on(path, given, told))
+    if told and not same_environment(told, given.environment):
+        raise MismatchError(
+            f"the agent in {path} was trained on {told}, not on {given.environment}",
+            expected=f"environment {told}",
+            todo="choose another environment, or another agent",
+        )
+    return given
+
+
+def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device | str = "cpu") -> ModuleAgent:
+    """An agent around a network.
+
+    A tensor is taken for Q-values and acted on greedily; a pair is taken for (logits, value), and actions are sampled.
+    Where actions are continuous, either is taken for the means of the policy, which are acted on as they are.
+
+    Args:
+        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of
+            continuous actions with or without values.
+        fits: what the environment that it was trained on shows, and which actions it has.
+        name: for people.
+        device: where to compute.
+
+    Raises:
+        MismatchError: the network cannot take the environment's observations.
+    """
+    network = network.eval().to(device)
+    try:
+        with torch.no_grad():
+            answer: Any = network(torch.zeros(1, *fits.observation_shape, device=device))
+    except Exception as error:
+        raise MismatchError(
+            f"the network of {name} cannot take an observation of shape {(1, *fits.observation_shape)}: {error}",
+            expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first, in batches of any size",
+            todo="wrap it in a module that converts the observation to what it was trained on",
+        ) from error
+    pair = isinstance(answer, (tuple, list))
+    scores_are = "means" if fits.action_bounds else "log-probabilities" if pair else "q-values"
+    return agent_around(network, fits, name, scores_are, device)
+
+
+def same_environment(environment: str, other: str) -> bool:
+    """Whether two ids name the same environment, whatever module registers it."""
+    if environment.rpartition(":")[2] == other.rpartition(":")[2]:  # whatever module registers it
+        return True
+    try:
+        return resolve_game(environment) == resolve_game(other)
+    except UnknownGameError:
+        return False

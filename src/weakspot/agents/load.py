@@ -10,25 +10,27 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents import card, zoo
-from weakspot.agents.actor_critic import earlier_names, is_actor_critic, load_actor_critic
+from weakspot.agents import zoo
 from weakspot.agents.base import Agent, AgentSpec
-from weakspot.agents.cleanrl import load_cleanrl
-from weakspot.agents.fitting import WAY_OUT, agent_around, trained_on
+from weakspot.agents.fitting import WAY_OUT, interface_for, same_environment, wrap
+from weakspot.agents.formats import card
+from weakspot.agents.formats.actor_critic import earlier_names, is_actor_critic, load_actor_critic
+from weakspot.agents.formats.cleanrl import load_cleanrl
+from weakspot.agents.formats.rl_zoo import is_training, read_training
+from weakspot.agents.formats.sb3 import load_sb3
+from weakspot.agents.formats.trusted import EXPORTED, kind_of, load_trusted, sources
 from weakspot.agents.module import ModuleAgent, check_agent
-from weakspot.agents.pickled import read_pickled
-from weakspot.agents.rl_zoo import is_training, read_training
-from weakspot.agents.sb3 import load_sb3
-from weakspot.agents.trusted import EXPORTED, kind_of, load_trusted, sources
-from weakspot.agents.weights import listed, read_tensors, read_weights
-from weakspot.errors import AgentError, MismatchError, UnknownGameError, WeightsError
-from weakspot.games import interface, resolve_game
+from weakspot.agents.tensors.pickled import read_pickled
+from weakspot.agents.tensors.weights import listed, read_tensors, read_weights
+from weakspot.errors import AgentError, MismatchError, WeightsError
 from weakspot.interface import Interface
-from weakspot.own_code import function_in, importable, local_files, own
-from weakspot.run import file_digest
+from weakspot.system.provenance import file_digest
+from weakspot.system.user_code import function_in, importable, local_files, parse_reference
 
 _SAVED_BY_TORCH = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".ts", ".jit", ".torchscript"}
+
 _PICKLED = {".pkl", ".pickle"}
+
 KNOWN = (".safetensors", ".zip of stable-baselines3", ".cleanrl_model", *sorted(_SAVED_BY_TORCH))
 
 
@@ -70,14 +72,14 @@ def load_agent(
         AgentError: the factory cannot be found or fails.
         UnknownGameError: ``environment`` is not known.
     """
-    if found := own(reference):
+    if found := parse_reference(reference):
         agent = _from_factory(*found, environment, device)
     elif trust and (content := code_in(path := Path(reference).expanduser())):
         agent = _from_code(path, content, environment, device)
     else:
         agent = _from_weights(reference, environment, device)
     wanted = environment.environment if isinstance(environment, Interface) else environment
-    if wanted is not None and not _same(wanted, agent.spec.environment):
+    if wanted is not None and not same_environment(wanted, agent.spec.environment):
         raise MismatchError(
             f"the agent {reference} was trained on {agent.spec.environment}, not on {wanted}",
             expected=f"environment {agent.spec.environment}, or none given",
@@ -115,7 +117,7 @@ def code_in(path: Path) -> bytes | None:
 def _from_code(path: Path, content: bytes, environment: str | Interface | None, device: torch.device | str) -> Agent:
     with importable(path.parent):
         network = load_trusted(path, content, device)
-    agent = wrap(network, _interface(path, environment), name=path.stem, device=device)
+    agent = wrap(network, interface_for(path, environment), name=path.stem, device=device)
     return replace(agent, spec=replace(agent.spec, fingerprint=" ".join([file_digest(path), *sources(network)])))
 
 
@@ -128,31 +130,18 @@ def _saved_by_torch(path: Path) -> dict[str, Tensor]:
         return read_pickled(content, str(path))
 
 
-def _interface(path: Path, given: str | Interface | None, told: str | None = None) -> Interface:
-    """That of the environment the user gives, or the file at ``path`` tells."""
-    if not isinstance(given, Interface):
-        return interface(trained_on(path, given, told))
-    if told and not _same(told, given.environment):
-        raise MismatchError(
-            f"the agent in {path} was trained on {told}, not on {given.environment}",
-            expected=f"environment {told}",
-            todo="choose another environment, or another agent",
-        )
-    return given
-
-
 def _from_weights(reference: str, environment: str | Interface | None, device: torch.device | str) -> Agent:
     path = Path(reference).expanduser()
     if is_training(path):
         training = read_training(path)
-        return load_sb3(training.archive, _interface(training.archive, environment, training.environment), device=device)
+        return load_sb3(training.archive, interface_for(training.archive, environment, training.environment), device=device)
     suffix = path.suffix.lower()
     if suffix == ".cleanrl_model" and path.is_file():
         content = read_tensors(path.read_bytes(), str(path))
         told = content.get("args") or {}
-        return load_cleanrl(path, content, _interface(path, environment, told.get("env_id")), device=device)
+        return load_cleanrl(path, content, interface_for(path, environment, told.get("env_id")), device=device)
     if suffix == ".zip" and path.is_file():
-        return load_sb3(path, _interface(path, environment), device=device)
+        return load_sb3(path, interface_for(path, environment), device=device)
     if suffix in _PICKLED:
         raise WeightsError(
             f"{reference} is a pickle or holds one; loading it could run any code, so it is not read",
@@ -188,7 +177,7 @@ def _from_weights(reference: str, environment: str | Interface | None, device: t
         return card.from_weights(path, weights, card.read_card(metadata, str(path)), device=device)
     weights = earlier_names(weights)
     if is_actor_critic(weights):
-        return load_actor_critic(path, weights, _interface(path, environment, metadata.get("env")), device=device)
+        return load_actor_critic(path, weights, interface_for(path, environment, metadata.get("env")), device=device)
     raise WeightsError(
         f"{path} holds no agent that is known here; its tensors are {listed(weights)}",
         expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
@@ -228,7 +217,7 @@ def _from_factory(path: Path, factory: str, environment: str | Interface | None,
             expected="the environment it was trained on",
             todo="give the environment, such as PongNoFrameskip-v4, or return a weakspot.agents.module.ModuleAgent",
         )
-    agent = wrap(made, _interface(path, environment), name=f"{path.stem}:{factory}", device=device)
+    agent = wrap(made, interface_for(path, environment), name=f"{path.stem}:{factory}", device=device)
     return replace(agent, spec=_with_code(agent.spec, code))
 
 
@@ -253,43 +242,3 @@ def _of_ones_own(made: Any, where: str, device: torch.device | str) -> Agent:
             todo="choose its device by --device, or let it compute there",
         )
     return agent
-
-
-def wrap(network: nn.Module, fits: Interface, *, name: str, device: torch.device | str = "cpu") -> ModuleAgent:
-    """An agent around a network.
-
-    A tensor is taken for Q-values and acted on greedily; a pair is taken for (logits, value), and actions are sampled.
-    Where actions are continuous, either is taken for the means of the policy, which are acted on as they are.
-
-    Args:
-        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of
-            continuous actions with or without values.
-        fits: what the environment that it was trained on shows, and which actions it has.
-        name: for people.
-        device: where to compute.
-
-    Raises:
-        MismatchError: the network cannot take the environment's observations.
-    """
-    network = network.eval().to(device)
-    try:
-        with torch.no_grad():
-            answer: Any = network(torch.zeros(1, *fits.observation_shape, device=device))
-    except Exception as error:
-        raise MismatchError(
-            f"the network of {name} cannot take an observation of shape {(1, *fits.observation_shape)}: {error}",
-            expected=f"a network for what {fits.environment} shows, in 0 to 255, channels first, in batches of any size",
-            todo="wrap it in a module that converts the observation to what it was trained on",
-        ) from error
-    pair = isinstance(answer, (tuple, list))
-    scores_are = "means" if fits.action_bounds else "log-probabilities" if pair else "q-values"
-    return agent_around(network, fits, name, scores_are, device)
-
-
-def _same(environment: str, other: str) -> bool:
-    if environment.rpartition(":")[2] == other.rpartition(":")[2]:  # whatever module registers it
-        return True
-    try:
-        return resolve_game(environment) == resolve_game(other)
-    except UnknownGameError:
-        return False

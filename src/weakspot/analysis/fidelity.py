@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import Perceiver, same_action
-from weakspot.analysis.objects import recalls
-from weakspot.analysis.recall import Recall
-from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.analysis.objects.finders import recalls
+from weakspot.analysis.objects.recall import Recall
+from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.state_model.batch import answers
 from weakspot.state_model.model import StateModel
 

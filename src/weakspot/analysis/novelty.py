@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from weakspot.dataset import StateDataset
+from weakspot.data.dataset import StateDataset
 from weakspot.types import Stacks
 
 DIFFERS = 0.25

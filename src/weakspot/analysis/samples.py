@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from weakspot.agents.base import Perceiver
-from weakspot.analysis.ball import is_pong
 from weakspot.analysis.features import features, frechet
-from weakspot.analysis.pong_objects import PongChecks, pong_checks
-from weakspot.dataset import StateDataset, as_stacks, as_state
+from weakspot.analysis.objects.pong import PongChecks, pong_checks
+from weakspot.analysis.objects.pong_ball import is_pong
+from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.state_model.model import StateModel
 from weakspot.types import Stacks, State

@@ -18,11 +18,11 @@ import numpy as np
 from ale_py import Action, ALEInterface, ALEState, LoggerMode, roms
 
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_shown
+from weakspot.envs.observation import gray_observation
 from weakspot.envs.screen import Screen
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 from weakspot.games import all_actions, environment_id, minimal_actions, resolve_game, sticky_actions
-from weakspot.observation import gray_observation
 from weakspot.types import Decision, Observation, State
 
 

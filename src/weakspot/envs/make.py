@@ -10,7 +10,8 @@ import gymnasium
 
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import Environment
-from weakspot.envs.described import DescribedEnvironment, Description, read_description
+from weakspot.envs.described import DescribedEnvironment
+from weakspot.envs.description import Description, read_description
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.errors import UnknownGameError
 from weakspot.games import resolve_game

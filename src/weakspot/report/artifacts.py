@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from weakspot.errors import RunError
-from weakspot.files import UNREADABLE_ARRAYS
 from weakspot.report.images import in_colour
+from weakspot.system.files import UNREADABLE_ARRAYS
 from weakspot.types import Stacks
 
 T = TypeVar("T")

@@ -15,11 +15,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from weakspot.files import make_folder, write_text
 from weakspot.report import view
 from weakspot.report.artifacts import Run, load_run
 from weakspot.report.charts import goggles_chart, interval_text, number
 from weakspot.report.verdict import RULE, judge
+from weakspot.system.files import make_folder, write_text
 
 MOST_BYTES = 6_000_000
 """The file is made with less detail until it is smaller than this."""

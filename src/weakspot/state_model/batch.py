@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from weakspot.agents.base import ends
-from weakspot.dataset import StateDataset
+from weakspot.data.dataset import StateDataset
 from weakspot.types import Latent, State
 
 LEAST_SPREAD = 0.01
@@ -63,7 +63,7 @@ class Batch:
 
     Attributes:
         state: (b, kc, h, w) in [0, 1].
-        saliency: the stored maps of these states (b, h/2, w/2), as :func:`weakspot.saliency.decode_maps` reads them.
+        saliency: the stored maps of these states (b, h/2, w/2), as :func:`weakspot.saliency.weights.decode_maps` reads them.
         answer: what the agent answered to them when they were collected (b, n).
         noise: eps of the reparametrisation (b, z).
     """

@@ -43,12 +43,12 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.errors import ConfigError
-from weakspot.precision import mixed
-from weakspot.saliency import decode_maps
+from weakspot.saliency.weights import decode_maps
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics, channels_last
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.schedule import warmed_cosine
+from weakspot.system.compute import mixed
 from weakspot.types import Latent, State
 
 PATCH = 4

@@ -32,10 +32,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import StateModelError
-from weakspot.files import write_atomic
-from weakspot.precision import mixed
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
+from weakspot.system.compute import mixed
+from weakspot.system.files import write_atomic
 from weakspot.types import Latent, PerState
 
 Moments: TypeAlias = Float[Tensor, " m"]

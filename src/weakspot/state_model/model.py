@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from weakspot.errors import StateModelError
-from weakspot.files import write_atomic
 from weakspot.state_model.batch import DataStatistics
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.recipes import Recipe, recipe
 from weakspot.state_model.whitening import Whitening
+from weakspot.system.files import write_atomic
 from weakspot.types import Latent, State
 
 FORMAT = 3

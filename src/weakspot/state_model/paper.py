@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.errors import ConfigError
-from weakspot.saliency import loss_weights, saliency
+from weakspot.saliency.rules import saliency
+from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.flow import FlowConfig

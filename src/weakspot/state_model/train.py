@@ -8,13 +8,11 @@ core is busy elsewhere.  The gradients of the parts are added in a fixed order, 
 from __future__ import annotations
 
 import json
-import math
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,124 +21,21 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.dataset import HELD_OUT, StateDataset, as_state
+from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError, OutputError, StateModelError
-from weakspot.files import forget_after, make_folder, storage_errors, write_atomic, write_json
-from weakspot.precision import Precision, resolve
-from weakspot.run import digest
-from weakspot.seeds import check_seed
 from weakspot.state_model import flow, whitening
-from weakspot.state_model.batch import Batch, DataStatistics, answers, measure, with_history
+from weakspot.state_model.batch import Batch, DataStatistics, measure, with_history
+from weakspot.state_model.checkpoint import TrainingState, checkpoint_content, restore_checkpoint, stored_origin
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.feeder import Feeder, encoded, sized
 from weakspot.state_model.model import StateModel, load, save
 from weakspot.state_model.recipes import Recipe, all_settings, recipe, settings
-
-ON_CUDA = 8
-"""Batches there, over those on a CPU: a graphics card takes as long for few states as for many."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of the training of a state model."""
-
-    recipe: str = "fast"
-    """fast, fast-gaussian, paper, paper-attentive or paper-vae."""
-    minutes: float = 5.75
-    """Budget in minutes that steps take, measuring aside; the learning
-    rate's schedule follows it.  Not used where ``steps`` is given."""
-    prior_share: float = 0.35
-    """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
-    steps: int = 0
-    """Budget in steps, for results that are the same bits every time with as many workers; 0 goes by the minutes."""
-    prior_steps: int = 400
-    """Steps of learning the prior where the budget is in steps."""
-    batch_size: int = 0
-    """States in a batch; 0 takes as many as the recipe says, and on CUDA
-    eight times as many where it can be any number."""
-    seed: int = 0
-    held_out: float = HELD_OUT
-    """Share of the states that is never trained on, in a few parts of every stream."""
-    checkpoint_every: float = 60.0
-    """Seconds between two checkpoints."""
-    measure_every: float = 60.0
-    """Seconds between two measurements on held-out states."""
-    workers: int = 0
-    """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
-    precision: Precision = "auto"
-    """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.minutes) or (self.minutes <= 0 and self.steps <= 0):
-            raise ConfigError(
-                f"a training of {self.minutes} minutes and {self.steps} steps",
-                expected="a positive number of minutes or steps",
-                todo="set --train.minutes or --train.steps",
-            )
-        for name in ("checkpoint_every", "measure_every"):
-            if not getattr(self, name) >= 0:  # nor where it is NaN
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="seconds, 0 or more")
-        if not 0 < self.prior_share < 1 or self.prior_steps < 1:
-            raise ConfigError(
-                f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
-                expected="a share above 0 and below 1, and at least one step",
-            )
-        check_seed(self.seed)
-        if min(self.workers, self.batch_size) < 0:
-            raise ConfigError(f"{self.workers} workers and batches of {self.batch_size}", expected="0 or more of each")
-        if not 0 < self.held_out < 1:
-            raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
-
-    @property
-    def parts(self) -> int:
-        """Workers, with 0 resolved for this machine."""
-        return self.workers or min(2, len(os.sched_getaffinity(0)))
-
-
-def sized(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
-    """The recipe with batches as large as ``config`` asks for, or as ``device`` is good at; all else stays as it is."""
-    if config.batch_size:
-        return chosen.changed(batch_size=config.batch_size)
-    if device.type == "cuda" and chosen.splits_batches:
-        return chosen.changed(batch_size=ON_CUDA * chosen.config.batch_size)
-    return chosen
-
+from weakspot.system.compute import resolve, threads
+from weakspot.system.files import forget_after, make_folder, storage_errors, write_atomic, write_json
+from weakspot.system.provenance import digest
 
 Measure = Callable[[StateModel], dict[str, float]]
 """Measures a model on held-out states; what it returns is written to ``metrics.jsonl``."""
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Tensor work of ``count`` threads for each thread of ours, for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-class Feeder:
-    """Batches of a data set, drawn with replacement from the training states."""
-
-    def __init__(self, dataset: StateDataset, maps: np.ndarray, train: np.ndarray, latent: int, seed: int) -> None:
-        self.dataset, self.maps, self.train, self.latent = dataset, maps, train, latent
-        self.answers = answers(dataset)
-        self.order = np.random.default_rng([seed, 1])
-        self.noise = torch.Generator().manual_seed(seed)
-
-    def draw(self, size: int) -> tuple[np.ndarray, Tensor]:
-        """Indices of the next batch, and its reparametrisation noise."""
-        chosen = self.train[self.order.integers(len(self.train), size=size)]
-        return chosen, torch.randn(size, self.latent, generator=self.noise)
-
-    def batch(self, chosen: np.ndarray, noise: Tensor, device: torch.device | str) -> Batch:
-        """The states ``chosen`` as a batch on ``device``."""
-        return Batch(
-            as_state(self.dataset.stacks(chosen)).to(device),
-            torch.from_numpy(self.maps[chosen]).to(device),
-            self.answers[torch.from_numpy(chosen)].to(device),
-            noise.to(device),
-        )
 
 
 def gradients(
@@ -206,7 +101,7 @@ def train(
         network: Any = chosen_recipe.network(statistics, precision).to(device)
     optimizer = chosen_recipe.optimizer(network)
     feeder = Feeder(dataset, maps, indices, network.latent, config.seed)
-    state = _State()
+    state = TrainingState()
     checkpoint, metrics = folder / "checkpoint.pt", folder / "metrics.jsonl"
     parts = config.parts if chosen_recipe.splits_batches else 1
     made_of = digest(
@@ -215,11 +110,11 @@ def train(
     )  # not of how many workers: they change little, and hours may stand here
     finished = digest(made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(chosen_recipe))
     weights = folder / "model.safetensors"
-    if weights.exists() and _made_of(folder / "model.json") == finished:
+    if weights.exists() and stored_origin(folder / "model.json") == finished:
         standing = load(weights, device, precision, chosen_recipe)
         if standing.info["made_of"] == finished:  # or a kill came between these two files
             return standing
-    if checkpoint.exists() and not _restore(checkpoint, made_of, network, optimizer, feeder, state):
+    if checkpoint.exists() and not restore_checkpoint(checkpoint, made_of, network, optimizer, feeder, state):
         checkpoint.unlink()  # of other data or settings: whatever asked for this training has changed
         metrics.unlink(missing_ok=True)
     forget_after(metrics, state.step)
@@ -269,7 +164,8 @@ def train(
 
     def store() -> None:
         write_atomic(
-            checkpoint, lambda path: torch.save({"made_of": made_of, **_stored(network, optimizer, feeder, state)}, path)
+            checkpoint,
+            lambda path: torch.save({"made_of": made_of, **checkpoint_content(network, optimizer, feeder, state)}, path),
         )
 
     with threads(1) if parts > 1 else nullcontext(), ThreadPoolExecutor(parts) as pool:
@@ -320,44 +216,7 @@ def train(
     return model
 
 
-class _State:
-    """Where a training stands."""
-
-    def __init__(self) -> None:
-        self.step = 0
-        self.seconds = 0.0
-        self.last: dict[str, float] = {}
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def used(self, steps: int, seconds: float) -> float:
-        return self.step / steps if steps > 0 else self.seconds / seconds
-
-    def add(self, parts: list[dict[str, float]]) -> None:
-        self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
-        for name, value in self.last.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-
-    def terms(self) -> dict[str, float]:
-        """Means of the terms since the last call."""
-        means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
-        self._sums, self._count = {}, 0
-        return means
-
-
-def encoded(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """f(s) of stored states: means and log-variances of their codes (n, z)."""
-    means, log_variances = [], []
-    with torch.no_grad():
-        for start in range(0, len(indices), 128):
-            mean, log_variance = network.encode(as_state(dataset.stacks(indices[start : start + 128])).to(device))
-            means.append(mean)
-            log_variances.append(log_variance)
-    return torch.cat(means), torch.cat(log_variances)
-
-
-def _not_finite(perceive: Perceiver, state: _State) -> Exception:
+def _not_finite(perceive: Perceiver, state: TrainingState) -> Exception:
     bad = [name for name, value in state.last.items() if not np.isfinite(value) and name != "loss"]
     if bad == ["perception"]:
         return OutputError(
@@ -370,44 +229,3 @@ def _not_finite(perceive: Perceiver, state: _State) -> Exception:
         expected="a finite loss",
         todo="use --train.precision float32, or another --train.seed",
     )
-
-
-def _stored(network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State) -> dict[str, Any]:
-    return {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": state.step,
-        "seconds": state.seconds,
-        "order": json.dumps(feeder.order.bit_generator.state),
-        "noise": feeder.noise.get_state(),
-    }
-
-
-def _restore(
-    path: Path, made_of: str, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: _State
-) -> bool:
-    """Goes on from the checkpoint; False if it was made of other data or settings."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        if stored["made_of"] != made_of:
-            return False
-        network.load_state_dict(stored["network"])
-        optimizer.load_state_dict(stored["optimizer"])
-        feeder.order.bit_generator.state = json.loads(stored["order"])
-        feeder.noise.set_state(stored["noise"])
-        state.step, state.seconds = stored["step"], stored["seconds"]
-    except Exception as error:
-        raise StateModelError(
-            f"{path} cannot be read as a checkpoint of this training: {error}",
-            expected="a checkpoint written by the same command",
-            todo=f"delete {path} to start the training anew",
-        ) from error
-    return True
-
-
-def _made_of(path: Path) -> str | None:
-    """What the finished training whose description stands at ``path`` was made of, if one stands there."""
-    try:
-        return json.loads(path.read_text()).get("made_of")
-    except (OSError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""A2C and ACKTR on stable-baselines3, with the network of :class:`weakspot.agents.policy.PolicyNetwork`."""
+"""A2C and ACKTR on stable-baselines3, with the network of :class:`weakspot.agents.networks.policy.PolicyNetwork`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.weights import fill
+from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.tensors.weights import fill
 from weakspot.training.acktr import ACKTR
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
@@ -86,7 +86,7 @@ def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
 
 
 def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`~weakspot.agents.policy.PolicyNetwork` out of the state dict of a training's policy, which
+    """The weights of a :class:`policy.PolicyNetwork` out of the state dict of a training's policy, which
     names the features once more for each head."""
     return {
         name.replace(theirs, ours, 1): tensor.float().cpu()

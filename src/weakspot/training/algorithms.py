@@ -20,7 +20,7 @@ class Algorithm:
     Attributes:
         title: for people.
         config: its settings.
-        kind: of the agents it trains, among those of :data:`weakspot.agents.card.KINDS`.
+        kind: of the agents it trains, among those of :data:`weakspot.agents.formats.card.KINDS`.
         build: makes it out of its settings.
         start_from: puts the weights of an agent file into it, from a source that errors name.
         kept: the network of it that is evaluated and kept.

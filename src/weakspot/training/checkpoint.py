@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from weakspot.errors import RunError
-from weakspot.files import write_atomic
+from weakspot.system.files import write_atomic
 from weakspot.training.algorithms import Algorithm
 
 LAST, BEST = "checkpoint.pt", "best.pt"

@@ -9,7 +9,7 @@ import torch
 import tyro
 
 from weakspot.errors import ConfigError
-from weakspot.progress import say
+from weakspot.system.progress import say
 from weakspot.training.algorithms import algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig

@@ -8,11 +8,11 @@ import shlex
 from dataclasses import dataclass
 from typing import get_args
 
-from weakspot.agents.convolutions import NetworkSize
+from weakspot.agents.networks.convolutions import NetworkSize
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
-from weakspot.precision import Precision
+from weakspot.options import Precision
 
 HIGHEST_SEED = 999
 """The games of a training start at a million times its seed; those it goes on with after a kill lie above all of these, and

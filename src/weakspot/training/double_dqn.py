@@ -29,10 +29,10 @@ from stable_baselines3.dqn.policies import CnnPolicy, QNetwork
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from weakspot.agents.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.weights import fill
+from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.tensors.weights import fill
 from weakspot.errors import ConfigError
-from weakspot.precision import resolve
+from weakspot.system.compute import resolve
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
 
@@ -266,5 +266,5 @@ def start_from(model: DoubleDQN, weights: Mapping[str, Tensor], source: str) -> 
 
 
 def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`~weakspot.agents.dueling.DuelingNetwork` out of the state dict of a training's Q-network."""
+    """The weights of a :class:`dueling.DuelingNetwork` out of the state dict of a training's Q-network."""
     return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in network.items()}

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakspot.agents.card import KINDS
-from weakspot.progress import Tell
+from weakspot.agents.formats.card import KINDS
+from weakspot.system.progress import Tell
 from weakspot.training.arena import Arena
 
 
@@ -80,7 +80,7 @@ def sampled(
 def player(
     kind: str, answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """How agents of a kind, of those in :data:`weakspot.agents.card.KINDS`, act."""
+    """How agents of a kind, of those in :data:`weakspot.agents.formats.card.KINDS`, act."""
     if KINDS[kind].scores_are == "log-probabilities":
         return sampled(answers, device, seed)
     return greedy(answers, device)

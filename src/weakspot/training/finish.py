@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weakspot.agents.card import KINDS, Card, export
-from weakspot.agents.weights import unfilled
+from weakspot.agents.formats.card import KINDS, Card, export
+from weakspot.agents.tensors.weights import unfilled
 from weakspot.errors import RunError, WeakspotError
-from weakspot.precision import resolve
-from weakspot.progress import shown
+from weakspot.system.compute import resolve
+from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import BEST, LAST, OF_A_POLICY, read_checkpoint
@@ -86,7 +86,7 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
         first = seeds + 1_000 * config.seed
-        with shown("measure") as tell:
+        with progress_bar("measure") as tell:
             scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions, tell)
         return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
 

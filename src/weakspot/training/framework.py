@@ -11,7 +11,7 @@ from stable_baselines3 import A2C, DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecNormalize
 
-from weakspot.agents.sb3 import read_archive, statistics_of
+from weakspot.agents.formats.sb3 import read_archive, statistics_of
 from weakspot.errors import WeightsError
 
 

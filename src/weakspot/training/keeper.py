@@ -13,8 +13,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from weakspot.errors import TrainingError
-from weakspot.files import storage_errors
-from weakspot.progress import Tell
+from weakspot.system.files import storage_errors
+from weakspot.system.progress import Tell
 from weakspot.training.algorithms import ALGORITHMS, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import checkpoint_of, store

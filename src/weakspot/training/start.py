@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from weakspot.agents.card import read_card
-from weakspot.agents.weights import read_weights
+from weakspot.agents.formats.card import read_card
+from weakspot.agents.tensors.weights import read_weights
 from weakspot.errors import MismatchError, RunError
-from weakspot.files import write_json
-from weakspot.run import file_digest
+from weakspot.system.files import write_json
+from weakspot.system.provenance import file_digest
 
 FILE = "start.json"
 

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from weakspot.device import usable
 from weakspot.errors import RunError, RunMismatchError
-from weakspot.files import forget_after, locked, make_folder, write_json
-from weakspot.progress import shown
+from weakspot.system.compute import check_device
+from weakspot.system.files import exclusive_lock, forget_after, make_folder, write_json
+from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import (
@@ -73,7 +73,7 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
         StorageError: the folder cannot be written to.
     """
     agent = make_folder(folder) / "agent.safetensors"
-    with locked(folder):
+    with exclusive_lock(folder):
         _check(config, folder)
         if agent.exists():
             say(f"{agent} stands already")
@@ -87,13 +87,13 @@ def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
 
     stable-baselines3 seeds the global random generators of Python, numpy and torch; they are as before afterwards.
     """
-    with locked(make_folder(folder)):
+    with exclusive_lock(make_folder(folder)):
         _check(config, folder)
         return _learn(config, folder, say)
 
 
 def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> BaseAlgorithm:
-    usable(config.device)
+    check_device(config.device)
     algorithm = ALGORITHMS[algorithm_of(config)]
     last = folder / LAST
     checkpoint = read_checkpoint(last, config.device) if last.exists() else None
@@ -117,7 +117,7 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
         write_json(folder / "config.json", _settings(config))  # only now that it can begin
         try:
             if done < config.steps:
-                with shown("train") as tell:
+                with progress_bar("train") as tell:
                     seconds = checkpoint["cpu_seconds"] if checkpoint else 0.0
                     keeper = Keeper(config, folder, seconds, resumed_at, say, tell)
                     with _divergence_told(model):

@@ -6,8 +6,8 @@ import difflib
 from importlib import resources
 from pathlib import Path
 
-from weakspot.agents.card import Card, read_card
-from weakspot.agents.weights import listed, read_weights
+from weakspot.agents.formats.card import Card, read_card
+from weakspot.agents.tensors.weights import listed, read_weights
 from weakspot.errors import WeightsError
 
 SUFFIX = ".safetensors"

@@ -17,9 +17,9 @@ from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
 from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.driving.world import STATE_VERSION
+from weakspot.envs.observation import colour_observation
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
-from weakspot.observation import colour_observation
 from weakspot.types import Decision, Observation, State
 
 

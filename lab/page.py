@@ -1,0 +1,59 @@
+"""Tables in the pages of the documentation, each between two marks, put there by the command that measured what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from weakspot.errors import ConfigError
+from weakspot.system.files import write_text
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before the table of that name, and behind it."""
+    return f"<!-- {name}: written by a command, down to its end -->", f"<!-- {name}: its end -->"
+
+
+def put_into(page: Path, name: str, content: str) -> None:
+    """Replaces the table of that name in a page.
+
+    Raises:
+        ConfigError: the page has no place for it.
+    """
+    text, (start, end) = page.read_text(), marks(name)
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
+        raise ConfigError(f"{page} has no place for the table {name!r}", expected=f"the lines {start} and {end}")
+    before, rest = text.split(start)
+    write_text(page, f"{before}{start}\n\n{content}\n\n{end}{rest.split(end)[1]}")
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown; a tuple of three numbers is a mean and its interval."""
+    columns = list(head)
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    for row in rows:
+        cells = [cell(value) for _, value in zip(columns, row, strict=True)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cell(value: object) -> str:
+    """What stands in a table for a number, a mean with its interval, or nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, list | tuple):
+        mean, low, high = (cell(part) for part in value)
+        return f"{mean} ({low} to {high})" if value[1] is not None else mean
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{round(value, 9):.3g}"
+    return str(value)
+
+
+def interval(told: tuple[float, float, float] | None, digits: int = 1) -> str:
+    """A number with its interval, or a dash where there is none."""
+    if told is None:
+        return "-"
+    mean, low, high = (f"{number:,.{digits}f}" for number in told)
+    return f"{mean} ({low} to {high})"

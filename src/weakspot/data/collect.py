@@ -1,0 +1,244 @@
+"""Plays an agent and stores the states it meets (paper, section 3: an epsilon-greedy policy fills the data set)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, explore
+from weakspot.data.config import CollectConfig
+from weakspot.data.dataset import StateDataset
+from weakspot.data.shards import FORMAT, VERSION, ShardContent, ShardIndex, read_index, read_meta, read_snapshot, write_shard
+from weakspot.envs.base import Environment, EnvironmentSpec
+from weakspot.envs.parallel import ParallelEnvironments
+from weakspot.errors import DatasetError, MismatchError, OutputError, RunMismatchError
+from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.types import Decision
+
+
+def collect(
+    agent: Agent,
+    environment_factory: Callable[[], Environment],
+    config: CollectConfig,
+    folder: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> StateDataset:
+    """Plays ``agent`` in ``config.streams`` environments and stores what it meets.
+
+    After a kill the same call goes on behind the last complete shard, with the same result bit for bit.  A finished
+    collection is opened and returned.
+
+    Args:
+        agent: who plays.
+        environment_factory: makes one environment; called once a stream, in forked processes.
+        config: how much, how, and from which seed.
+        folder: where to; made if it does not exist.
+        progress: told (states so far, states in all) after each decision of all streams.
+        workers: processes that play, one a core unless given; the states are the same for any number.
+
+    Raises:
+        MismatchError: the agent was made for another environment.
+        OutputError: the agent answered NaN, or something of the wrong shape.
+        DatasetError: the folder holds another agent's states, or something else.
+        RunMismatchError: the folder was collected with other settings or from another environment.
+        StorageError: the disk is full or read-only.
+    """
+    folder = make_folder(Path(folder))
+    environment = environment_factory().spec
+    check_fit(agent.spec, environment)
+    _claim(folder, _meta(agent.spec, environment, config))
+    finished = _finished(folder, config)
+    if not finished or finished[-1].stop < config.steps:
+        with ParallelEnvironments(environment_factory, environment, config.streams, workers) as environments:
+            play = _Play(agent, environments, config)
+            if finished:
+                play.resume(folder, len(finished) - 1, finished[-1])
+            else:
+                play.start()
+            _record(play, config, folder, len(finished), progress)
+    return StateDataset.open(folder)
+
+
+def check_fit(agent: AgentSpec, environment: EnvironmentSpec) -> None:
+    """Raises :class:`MismatchError` where an agent was made for other observations or actions than an environment's."""
+    seen = (len(agent.action_names), agent.observation_shape)
+    expected = (len(environment.action_names), environment.observation_shape)
+    if agent.action_bounds != environment.action_bounds:
+        kinds = [f"between {given}" if given else "discrete" for given in (agent.action_bounds, environment.action_bounds)]
+        raise MismatchError(
+            f"the actions of agent {agent.name!r} (made for {agent.environment}) are {kinds[0]}",
+            expected=f"{kinds[1]}, as those of {environment.id}",
+            todo="choose the environment the agent was trained on",
+        )
+    if seen != expected:
+        raise MismatchError(
+            f"agent {agent.name!r} (made for {agent.environment}) has {seen[0]} actions and sees {seen[1]}",
+            expected=f"{environment.id} has {expected[0]} actions and shows {expected[1]}",
+            todo="choose the environment the agent was trained on, with the same preprocessing",
+        )
+
+
+class _Play:
+    """Environments, the agent's random state, and what each environment shows at present.
+
+    Attributes:
+        time: decisions so far, of each stream.
+    """
+
+    def __init__(self, agent: Agent, environments: ParallelEnvironments, config: CollectConfig) -> None:
+        self._agent, self._environments, self._config = agent, environments, config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._ages = np.zeros(config.streams, np.int32)
+        self._taken: list[bytes] = []
+        self.time = 0
+
+    def start(self) -> None:
+        """Resets every environment, each with its own seed."""
+        seeds = np.random.SeedSequence(self._config.seed).generate_state(self._config.streams) >> 1
+        self._environments.reset(seeds.tolist())
+
+    def resume(self, folder: Path, shard: int, index: ShardIndex) -> None:
+        """Goes back to the moment after a shard."""
+        self._taken = [read_snapshot(folder, shard, entry) for entry in index.resume]
+        self._environments.restore(self._taken)
+        self._ages[:] = index.ages
+        self._generator.set_state(torch.frombuffer(bytearray.fromhex(index.generator), dtype=torch.uint8))
+        self.time = index.stop
+
+    def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
+        """Plays ``length`` decisions of every stream; tells ``progress`` the number of states so far."""
+        start, shown, streams = self.time, self._environments.shown, self._config.streams
+        frames = np.empty((streams, length, *shown.frames.shape[1:]), np.uint8)
+        rows: list[dict[str, np.ndarray]] = []
+        snapshots: dict[tuple[int, int], bytes] = {}
+        for at in range(length):
+            if self.time % self._config.snapshot_every == 0:
+                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
+            frames[:, at] = shown.frames
+            rows.append(self._advance())
+            progress(self.time * streams)
+        return ShardContent(
+            start=start,
+            frames=frames,
+            columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]},
+            snapshots=snapshots,
+            resume=self._snapshot(),
+            ages=self._ages.tolist(),
+            generator=self._generator.get_state().numpy().tobytes().hex(),
+        )
+
+    def _snapshot(self) -> list[bytes]:
+        """Snapshots of the environments, which are taken once where a shard ends and the next begins."""
+        self._taken = self._taken or self._environments.snapshot()
+        return self._taken
+
+    def _advance(self) -> dict[str, np.ndarray]:
+        shown, self._taken = self._environments.shown, []
+        row, actions = self._decide(shown.observations)
+        row |= {"age": self._ages.copy(), "ram": shown.ram.copy()}
+        self._environments.step(actions)
+        row |= {name: getattr(shown, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
+        self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
+        self.time += 1
+        return row
+
+    def _decide(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], list[Decision]]:
+        with torch.inference_mode():
+            output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
+        spec = self._agent.spec
+        _check_output(output, spec, len(observations))
+        actions, own = explore(output, spec, self._generator, self._config.epsilon)
+        row = {
+            "action": actions.numpy(),
+            "explored": (actions != own).reshape(len(actions), -1).any(dim=1).numpy(),
+            "scores": output.scores.float().cpu().numpy(),
+        }
+        if output.value is not None:
+            row["value"] = output.value.float().cpu().numpy()
+        return row, actions.tolist()
+
+
+def _check_output(output: AgentOutput, spec: AgentSpec, streams: int) -> None:
+    expected = (streams, len(spec.action_names))
+    if tuple(output.scores.shape) != expected:
+        raise OutputError(
+            f"agent {spec.name!r} answered scores of shape {tuple(output.scores.shape)}", expected=str(expected)
+        )
+    value = output.value
+    if value is not None and (tuple(value.shape) != (streams,) or not torch.isfinite(value).all()):
+        raise OutputError(
+            f"agent {spec.name!r} answered a value of shape {tuple(value.shape)} or one that is not finite",
+            expected=f"({streams},) finite numbers",
+        )
+
+
+def _record(
+    play: _Play, config: CollectConfig, folder: Path, shard: int, progress: Callable[[int, int], None] | None
+) -> None:
+    total = config.steps * config.streams
+    tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
+    written: Future[None] | None = None
+    with ThreadPoolExecutor(1) as writer:
+        while play.time < config.steps:
+            content = play.shard(min(config.shard_steps, config.steps - play.time), tell)
+            if written:
+                written.result()  # one shard is written while the next is played
+            written = writer.submit(write_shard, folder, shard, content)
+            shard += 1
+        if written:
+            written.result()
+
+
+def _meta(agent: AgentSpec, environment: EnvironmentSpec, config: CollectConfig) -> dict[str, Any]:
+    meta = {
+        "format": FORMAT,
+        "version": VERSION,
+        "environment": asdict(environment),
+        "agent": asdict(agent),
+        "config": asdict(config),
+        "streams": config.streams,
+        "steps": config.steps,
+    }
+    return json.loads(json.dumps(meta))
+
+
+def _claim(folder: Path, meta: dict[str, Any]) -> None:
+    """Makes sure that the folder is empty or holds states of the same collection."""
+    with storage_errors(folder):
+        for left_over in folder.glob(".*.tmp"):
+            left_over.unlink()
+    if not any(folder.iterdir()):
+        write_json(folder / "meta.json", meta)
+        return
+    stored = read_meta(folder)
+    todo = "choose another folder, or remove this one"
+    if stored["agent"]["fingerprint"] != meta["agent"]["fingerprint"]:
+        raise DatasetError(
+            f"{folder} holds states of agent {stored['agent']['name']!r} ({stored['agent']['fingerprint'][:12]})",
+            expected=f"{meta['agent']['name']!r} ({meta['agent']['fingerprint'][:12]})",
+            todo=todo,
+        )
+    for part in ("environment", "agent", "config"):
+        differing = [key for key in meta[part] if stored[part].get(key) != meta[part][key]]
+        if differing:
+            key = differing[0]
+            raise RunMismatchError(
+                f"{folder} was collected with {part} {key} = {stored[part].get(key)}",
+                expected=f"{meta[part][key]}",
+                todo=todo,
+            )
+
+
+def _finished(folder: Path, config: CollectConfig) -> list[ShardIndex]:
+    indices: list[ShardIndex] = []
+    while (not indices or indices[-1].stop < config.steps) and (index := read_index(folder, len(indices))):
+        indices.append(index)
+    return indices

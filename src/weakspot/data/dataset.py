@@ -1,0 +1,339 @@
+"""Stored states: single colour frames in memory-mapped shards, put together to stacks by index.
+
+State i is what the agent saw before it took ``action[i]``.  Indices run through the streams one after the other, each
+in the order of time: ``i = stream * steps + time``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakspot.agents.base import AgentOutput, AgentSpec
+from weakspot.data.config import HELD_OUT
+from weakspot.data.shards import (
+    COLLECT_AGAIN,
+    ShardIndex,
+    file_crc32,
+    frames_file,
+    read_index,
+    read_meta,
+    read_snapshot,
+    steps_file,
+)
+from weakspot.envs.base import EnvironmentSpec
+from weakspot.errors import ConfigError, DatasetError
+from weakspot.system.files import UNREADABLE_ARRAYS
+from weakspot.types import Frames, Stacks, State
+
+HELD_OUT_PARTS = 5
+"""Parts of every stream that :meth:`StateDataset.split` holds out, where streams are long enough."""
+SHORTEST_STRETCH = 100
+"""Decisions of a stream for each such part, at least."""
+
+
+def as_state(stacks: Stacks) -> State:
+    """States (b, ck, h, w) in [0, 1] from stacks (b, k, h, w, c) of 0 to 255; the channels are last in memory."""
+    frames = torch.from_numpy(np.ascontiguousarray(stacks)).unbind(dim=1)
+    return torch.cat(frames, dim=3).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+
+
+def as_stacks(state: Tensor, channels: int = 3) -> Stacks:
+    """Stacks (b, k, h, w, c) of 0 to 255 from states (b, ck, h, w) in [0, 1], rounded; undoes :func:`as_state`."""
+    levels = state.detach().mul(255.0).round().clamp(0, 255).to(torch.uint8).cpu()
+    return levels.unflatten(1, (-1, channels)).permute(0, 1, 3, 4, 2).contiguous().numpy()
+
+
+@dataclass(frozen=True)
+class StateDataset:
+    """The states an agent met, with what it did there.  :meth:`open` makes one.
+
+    Columns are arrays over the global index, loaded when first asked for.
+
+    Attributes:
+        folder: where it lies.
+        environment: what was played.
+        agent: who played.
+        config: the collection's settings.
+        streams: number of environments that were played side by side.
+        steps: decisions of each of them.
+        shards: one index a shard.
+        fingerprint: SHA-256 over the settings and the checksums of all files.
+    """
+
+    folder: Path
+    environment: EnvironmentSpec
+    agent: AgentSpec
+    config: dict[str, Any]
+    streams: int
+    steps: int
+    shards: tuple[ShardIndex, ...]
+    fingerprint: str
+
+    @classmethod
+    def open(cls, path: str | Path) -> StateDataset:
+        """Opens a folder that :func:`weakspot.data.collect.collect` filled.
+
+        Raises:
+            DatasetError: there is no such folder, or it is unfinished, truncated, or something else.
+        """
+        folder = Path(path)
+        meta = read_meta(folder)
+        shards, stop = [], 0
+        while stop < meta["steps"]:
+            index = read_index(folder, len(shards))
+            if index is None:
+                raise DatasetError(
+                    f"{folder} holds {stop * meta['streams']} of {meta['steps'] * meta['streams']} states",
+                    expected="a finished collection",
+                    todo="run the same collection again; it goes on where it stopped",
+                )
+            if index.start != stop:
+                raise DatasetError(f"a shard of {folder} starts at {index.start}, not {stop}", todo=COLLECT_AGAIN)
+            shards.append(index)
+            stop = index.stop
+        content = json.dumps([meta, [index.crc32 for index in shards]], sort_keys=True)
+        return cls(
+            folder=folder,
+            environment=EnvironmentSpec(**_tuples(meta["environment"])),
+            agent=AgentSpec(**_tuples(meta["agent"])),
+            config=meta["config"],
+            streams=meta["streams"],
+            steps=meta["steps"],
+            shards=tuple(shards),
+            fingerprint=hashlib.sha256(content.encode()).hexdigest(),
+        )
+
+    def __len__(self) -> int:
+        return self.streams * self.steps
+
+    def verify(self) -> None:
+        """Reads every file and compares it with its checksum.
+
+        Raises:
+            DatasetError: a file is damaged.
+        """
+        for shard in self.shards:
+            for name, expected in shard.crc32.items():
+                if file_crc32(self.folder / name) != expected:
+                    raise DatasetError(
+                        f"{self.folder / name} is damaged: its CRC-32 is another one",
+                        expected=f"{expected:08x}",
+                        todo=COLLECT_AGAIN,
+                    )
+
+    def stacks(self, indices: np.ndarray) -> Stacks:
+        """The states (n, k, h, w, c), oldest frame first; frames from before the episode are black.
+
+        Raises:
+            ConfigError: an index lies outside the data set.
+        """
+        return self._gather(indices, self.environment.frames)
+
+    def newest(self, indices: np.ndarray) -> Frames:
+        """The newest frame (n, h, w, c) of each state."""
+        return self._gather(indices, 1)[:, 0]
+
+    @cached_property
+    def action(self) -> np.ndarray:
+        """What was done in each state: (n,) int64, or (n, a) float32 where actions are continuous."""
+        return self._column("action")
+
+    @cached_property
+    def reward(self) -> np.ndarray:
+        """Unclipped reward of each decision, (n,) float32."""
+        return self._column("reward")
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """What the agent answered, (n, a) float32."""
+        return self._column("scores")
+
+    @cached_property
+    def value(self) -> np.ndarray | None:
+        """The critic's value, (n,) float32, or None for agents without a critic."""
+        return self._column("value") if "value" in self._columns else None
+
+    @cached_property
+    def terminated(self) -> np.ndarray:
+        """Whether the decision ended the game, (n,) bool."""
+        return self._column("terminated")
+
+    @cached_property
+    def truncated(self) -> np.ndarray:
+        """Whether the episode was cut off after the decision, (n,) bool."""
+        return self._column("truncated")
+
+    @cached_property
+    def life_lost(self) -> np.ndarray:
+        """Whether a life ended with the decision, (n,) bool."""
+        return self._column("life_lost")
+
+    @cached_property
+    def explored(self) -> np.ndarray:
+        """Whether exploration made the action another one than the agent's own, (n,) bool."""
+        return self._column("explored")
+
+    @cached_property
+    def age(self) -> np.ndarray:
+        """Decisions since the episode's start, (n,) int32; 0 in the state that a reset shows."""
+        return self._column("age")
+
+    @cached_property
+    def ram(self) -> np.ndarray:
+        """The emulator's memory in each state, (n, 128) uint8."""
+        return self._column("ram")
+
+    @cached_property
+    def stream(self) -> np.ndarray:
+        """Number of the environment of each state, (n,)."""
+        return np.arange(len(self)) // self.steps
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        """Decisions of the same environment before each state, (n,)."""
+        return np.arange(len(self)) % self.steps
+
+    def split(self, held_out: float = HELD_OUT) -> tuple[np.ndarray, np.ndarray]:
+        """Indices to train on and indices held out: the last part of each of up to ``HELD_OUT_PARTS`` equal stretches of
+        every stream, with k states on either side left out of both.
+
+        A single part at the end of every stream would hold what comes late in a game, such as high scores, back from
+        training altogether.
+
+        Raises:
+            ConfigError: one of the parts would be empty.
+        """
+        stretches = int(np.clip(self.steps // SHORTEST_STRETCH, 1, HELD_OUT_PARTS))
+        kept = round(self.steps / stretches * held_out)
+        stops = self.steps * np.arange(1, stretches + 1) // stretches
+        held, near = np.zeros((2, self.steps), dtype=bool)
+        for stop in stops:
+            held[stop - kept : stop] = True
+            near[max(stop - kept - self.environment.frames, 0) : stop + self.environment.frames] = True
+        if kept < 1 or near.all():
+            raise ConfigError(
+                f"held_out is {held_out} of {self.steps} decisions a stream",
+                expected="a share that leaves states on both sides",
+            )
+        return np.flatnonzero(~near[self.time]), np.flatnonzero(held[self.time])
+
+    def snapshot_before(self, index: int) -> tuple[int, bytes]:
+        """The latest snapshot of the same stream, at or before a state, and the index of its state.
+
+        To come from the one to the other, take the stored actions, with a ``reset()`` after each end of an episode.
+
+        Raises:
+            ConfigError: the index lies outside the data set.
+            SnapshotError: the snapshot is damaged.
+            DatasetError: the data set was collected without snapshots.
+        """
+        stream, time = divmod(int(self._checked(np.asarray([index]))[0]), self.steps)
+        for number in range(self._shard_of(time), -1, -1):
+            found = [e for e in self.shards[number].snapshots if e.stream == stream and e.time <= time]
+            if found:
+                latest = max(found, key=lambda entry: entry.time)
+                return stream * self.steps + latest.time, read_snapshot(self.folder, number, latest)
+        raise DatasetError(f"{self.folder} has no snapshot before state {index}", todo="collect with snapshots")
+
+    def episode_scores(self) -> np.ndarray:
+        """Sum of unclipped rewards of each complete episode, in the order of the indices."""
+        scores = []
+        for stream in range(self.streams):
+            part = slice(stream * self.steps, (stream + 1) * self.steps)
+            ends = np.flatnonzero(self.terminated[part] | self.truncated[part])
+            totals = np.cumsum(self.reward[part], dtype=np.float64)[ends]
+            scores.append(np.diff(totals, prepend=0.0))
+        return np.concatenate(scores)
+
+    def _gather(self, indices: np.ndarray, k: int) -> np.ndarray:
+        spec, indices = self.environment, self._checked(indices)
+        stacks = np.empty((len(indices), k, spec.height, spec.width, spec.channels), np.uint8)
+        depths = np.minimum(self.age[indices] + 1, k).tolist()
+        length = self._length
+        for stack, index, depth in zip(stacks, indices.tolist(), depths, strict=True):
+            stream, time = divmod(index, self.steps)
+            shard, at = divmod(time, length)
+            stack[: k - depth] = 0
+            if at + 1 >= depth:
+                stack[k - depth :] = self._frames[shard][stream, at + 1 - depth : at + 1]
+            else:  # the older frames lie at the end of the shards before
+                for lag in range(depth):
+                    shard, at = divmod(time - lag, length)
+                    stack[k - 1 - lag] = self._frames[shard][stream, at]
+        return stacks
+
+    def _checked(self, indices: np.ndarray) -> np.ndarray:
+        indices = np.asarray(indices)
+        if indices.ndim != 1 or not np.issubdtype(indices.dtype, np.integer):
+            seen = f"indices of shape {indices.shape} and type {indices.dtype}"
+            raise ConfigError(seen, expected="(n,) whole numbers")
+        outside = indices[(indices < 0) | (indices >= len(self))]
+        if len(outside):
+            raise ConfigError(f"there is no state {outside[0]}", expected=f"0 to {len(self) - 1}")
+        return indices
+
+    @cached_property
+    def _length(self) -> int:
+        return self.shards[0].stop
+
+    def _shard_of(self, time: int) -> int:
+        return time // self._length
+
+    @cached_property
+    def _frames(self) -> list[np.ndarray]:
+        spec, frames = self.environment, []
+        for number, shard in enumerate(self.shards):
+            path = self.folder / frames_file(number)
+            shape = (self.streams, shard.stop - shard.start, spec.height, spec.width, spec.channels)
+            try:
+                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
+            if mapped.shape != shape or mapped.dtype != np.uint8:
+                raise DatasetError(
+                    f"{path} holds {mapped.dtype} {mapped.shape}", expected=f"uint8 {shape}", todo=COLLECT_AGAIN
+                )
+            frames.append(np.asarray(mapped))
+        return frames
+
+    @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        parts: dict[str, list[np.ndarray]] = {}
+        for number in range(len(self.shards)):
+            path = self.folder / steps_file(number)
+            if file_crc32(path) != self.shards[number].crc32[steps_file(number)]:
+                raise DatasetError(f"{path} does not match its checksum", todo=COLLECT_AGAIN)
+            try:
+                with np.load(path, allow_pickle=False) as stored:
+                    for name in stored.files:
+                        parts.setdefault(name, []).append(stored[name])
+            except UNREADABLE_ARRAYS as error:
+                raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
+        return {name: np.concatenate(part, axis=1) for name, part in parts.items()}
+
+    def _column(self, name: str) -> np.ndarray:
+        column = self._columns[name]
+        return column.reshape(len(self), *column.shape[2:])
+
+
+def _tuples(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: _tuple(value) for name, value in told.items()}
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value
+
+
+def recorded_outputs(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:
+    """What the agent answered to stored states."""
+    value = None if dataset.value is None else torch.from_numpy(np.asarray(dataset.value[indices], np.float32))
+    return AgentOutput(torch.from_numpy(np.asarray(dataset.scores[indices], np.float32)), value)

@@ -1,0 +1,69 @@
+"""Settings of the training of a state model."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from weakspot.data.config import HELD_OUT
+from weakspot.errors import ConfigError
+from weakspot.options import Precision
+from weakspot.system.checks import check_seed
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of the training of a state model."""
+
+    recipe: str = "fast"
+    """fast, fast-gaussian, paper, paper-attentive or paper-vae."""
+    minutes: float = 5.75
+    """Budget in minutes that steps take, measuring aside; the learning
+    rate's schedule follows it.  Not used where ``steps`` is given."""
+    prior_share: float = 0.35
+    """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
+    steps: int = 0
+    """Budget in steps, for results that are the same bits every time with as many workers; 0 goes by the minutes."""
+    prior_steps: int = 400
+    """Steps of learning the prior where the budget is in steps."""
+    batch_size: int = 0
+    """States in a batch; 0 takes as many as the recipe says, and on CUDA
+    eight times as many where it can be any number."""
+    seed: int = 0
+    held_out: float = HELD_OUT
+    """Share of the states that is never trained on, in a few parts of every stream."""
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints."""
+    measure_every: float = 60.0
+    """Seconds between two measurements on held-out states."""
+    workers: int = 0
+    """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
+    precision: Precision = "auto"
+    """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.minutes) or (self.minutes <= 0 and self.steps <= 0):
+            raise ConfigError(
+                f"a training of {self.minutes} minutes and {self.steps} steps",
+                expected="a positive number of minutes or steps",
+                todo="set --train.minutes or --train.steps",
+            )
+        for name in ("checkpoint_every", "measure_every"):
+            if not getattr(self, name) >= 0:  # nor where it is NaN
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="seconds, 0 or more")
+        if not 0 < self.prior_share < 1 or self.prior_steps < 1:
+            raise ConfigError(
+                f"a prior with {self.prior_share} of the minutes, or {self.prior_steps} steps",
+                expected="a share above 0 and below 1, and at least one step",
+            )
+        check_seed(self.seed)
+        if min(self.workers, self.batch_size) < 0:
+            raise ConfigError(f"{self.workers} workers and batches of {self.batch_size}", expected="0 or more of each")
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"a held-out share of {self.held_out}", expected="more than 0 and less than 1")
+
+    @property
+    def parts(self) -> int:
+        """Workers, with 0 resolved for this machine."""
+        return self.workers or min(2, len(os.sched_getaffinity(0)))

@@ -1,0 +1,67 @@
+"""Progress of long work: a bar on a terminal, plain lines elsewhere, both with the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+Tell = Callable[[float, str], None]
+"""Called with the share that is done, 0 to 1, and a short text."""
+
+LINE_EVERY = 15.0
+"""Seconds between two plain lines."""
+
+
+def say(text: str) -> None:
+    """One line for the user."""
+    print(text, flush=True)
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Tell]:
+    """Shows the progress of the work called ``name`` until the block ends."""
+    if sys.stdout.isatty():
+        with _bar(name) as tell:
+            yield tell
+    else:
+        yield _Lines(name)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Tell]:
+    columns = (
+        TextColumn("{task.description:<11}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console()) as progress:
+        task = progress.add_task(name, total=1.0, text="")
+        yield lambda share, text="": progress.update(task, completed=share, text=text)
+
+
+class _Lines:
+    """A line now and then."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._started = time.monotonic()
+        self._last = self._started
+        self._first_share: float | None = None
+
+    def __call__(self, share: float, text: str = "") -> None:
+        now = time.monotonic()
+        if self._first_share is None:
+            self._first_share = share
+        if now - self._last < LINE_EVERY:
+            return
+        self._last = now
+        done = share - self._first_share
+        left = f", about {(now - self._started) / done * (1 - share):.0f} s left" if done > 0 else ""
+        say(f"  {self._name}: {100 * share:.0f} %{left}{f'   ({text})' if text else ''}")
