@@ -52,6 +52,10 @@ class UnknownGameError(ConfigError):
     """No such Atari game."""
 
 
+class ExtensionError(ConfigError):
+    """No such agent format, environment, recipe, method or target, or the package that adds it is broken."""
+
+
 class UnknownTargetError(ConfigError):
     """No such target."""
 

@@ -1,0 +1,79 @@
+"""Named extensions: those that ship with the package, and those that other packages add through entry points.
+
+A third party registers, in its own ``pyproject.toml``,
+
+    [project.entry-points."weakspot.targets"]
+    unsure = "their_package.targets:unsure"
+
+Nothing is imported before it is asked for, so that listing names costs nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from weakspot.errors import ExtensionError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """The extensions of one entry point group.
+
+    Attributes:
+        group: of the entry points, such as ``weakspot.recipes``.
+        builtin: name to ``module:attribute`` of those that ship with the package; they come first and cannot be replaced.
+    """
+
+    group: str
+    builtin: Mapping[str, str]
+
+    @cached_property
+    def _found(self) -> dict[str, EntryPoint]:
+        found = {name: EntryPoint(name, value, self.group) for name, value in self.builtin.items()}
+        for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
+            found.setdefault(point.name, point)
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all extensions, those of the package first."""
+        return tuple(self._found)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an extension of that name."""
+        return name in self._found
+
+    def load(self, name: str) -> T:
+        """Imports and returns the extension ``name``.
+
+        Raises:
+            ExtensionError: there is none of that name, or it cannot be imported.
+        """
+        if name not in self._found:
+            close = difflib.get_close_matches(name, self._found, n=3)
+            raise ExtensionError(
+                f"{self.group} has no {name!r}",
+                expected=f"one of {', '.join(self._found)}",
+                todo=f"did you mean {' or '.join(close)}?" if close else "install the package that provides it",
+            )
+        point = self._found[name]
+        try:
+            loaded: Any = point.load()
+        except Exception as error:  # whatever a stranger's module raises while it is imported
+            raise ExtensionError(
+                f"{name!r} of {self.group} cannot be loaded from {point.value}: {type(error).__name__}: {error}",
+                expected="a module that imports without errors",
+                todo="reinstall or remove the package that provides it",
+            ) from error
+        return loaded
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """All extensions with their names, imported one after another."""
+        for name in self._found:
+            yield name, self.load(name)
