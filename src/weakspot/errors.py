@@ -112,5 +112,9 @@ class RunMismatchError(RunError):
     """The run folder belongs to another configuration."""
 
 
+class SchemaError(RunError):
+    """A newer version of weakspot wrote a file."""
+
+
 class StorageError(RunError):
     """The disk is full or read-only."""

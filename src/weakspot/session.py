@@ -1,10 +1,204 @@
-"""An opened run."""
+"""An opened run: agent, states, state model and targets, each loaded when it is first asked for.
+
+Stages read what earlier stages made through a session. Nothing here imports torch before something is loaded.
+"""
 
 from __future__ import annotations
 
-from weakspot.data.dataset import StateDataset
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weakspot.artifacts.subject import SubjectRecord, read_subject
+from weakspot.config import RunConfig
+from weakspot.errors import ConfigError
+from weakspot.targets.names import default_target_names, slug_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from weakspot.agents.base import AgentOutput, Perceiver
+    from weakspot.data.dataset import StateDataset
+    from weakspot.search.algorithm_1 import SearchDistribution
+    from weakspot.state_model.model import StateModel
+    from weakspot.subject import Subject
+    from weakspot.targets.base import Target
+
+    Indices = npt.NDArray[np.int64]
 
 
-def sharpness_for(dataset: StateDataset, sharpness: float) -> float:
-    """b of the soft maximum in units of the scores: ``sharpness`` over their mean spread within a state."""
-    return sharpness / max(float(dataset.scores.std(axis=1).mean()), 1e-9)
+class Session:
+    """An opened run.
+
+    Args:
+        config: of the run.
+        results: folders of the results that are finished, by stage and part, such as ``synthesize/t-minus``. A stage may
+            read its inputs; the session looks results up when they are asked for, so that more may be added meanwhile.
+    """
+
+    def __init__(self, config: RunConfig, results: Mapping[str, Path]) -> None:
+        self.config, self.results = config, results
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The agent and its environment, loaded and checked against each other, and the settings checked against them.
+
+        Raises:
+            AgentError: the agent cannot be used.
+            ConfigError: there is no such environment, device, recipe or target.
+        """
+        from weakspot.state_model.recipes import check_size
+        from weakspot.subject import load_subject
+
+        subject = load_subject(self.config)
+        check_size(self.config.train.recipe, subject.spec.height, subject.spec.width)
+        return subject
+
+    @cached_property
+    def record(self) -> SubjectRecord:
+        """What the subject stage recorded of agent and environment."""
+        return read_subject(self.results["subject"])
+
+    @cached_property
+    def targets(self) -> Mapping[str, str]:
+        """Slug of each target to its name, in the order given.
+
+        Raises:
+            UnknownTargetError: the agent has no such target.
+            ConfigError: two targets have the same slug.
+        """
+        agent = self.record.agent
+        names = self.config.targets or default_target_names(agent.action_names, agent.continuous, self.record.has_critic)
+        found: dict[str, str] = {}
+        for name in names:
+            slug = slug_of(name, agent.action_names, agent.continuous)
+            if slug in found:
+                raise ConfigError(
+                    f"targets {found[slug]!r} and {name!r} would share the folder {slug}",
+                    expected="each target once",
+                    todo="leave one out, or rename the function or its file",
+                )
+            found[slug] = name
+        return found
+
+    def check_targets(self) -> None:
+        """Tries every target on one output of the agent, before any long computation.
+
+        Raises:
+            TargetError: a target fails or returns something else than one finite number a state.
+        """
+        from weakspot.subject import noise_state
+        from weakspot.targets.resolve import resolve_target
+
+        subject = self.subject
+        output = subject.perceive(noise_state(subject.spec, subject.agent.device))
+        for name in self.targets.values():
+            resolve_target(name, subject.agent.spec, 1.0)(output)
+
+    def check_target_scales(self) -> None:
+        """Measures every target over the recorded states, before the state model is trained.
+
+        Raises:
+            TargetError: a target is the same for all states.
+        """
+        from weakspot.search.algorithm_1 import measure_scale
+
+        trained = self.trained_on
+        if len(trained):
+            outputs = self.recorded_outputs(trained)
+            for slug in self.targets:
+                measure_scale(self.target(slug), outputs)
+
+    @cached_property
+    def dataset(self) -> StateDataset:
+        """The states of the collect stage."""
+        from weakspot.data.dataset import StateDataset
+
+        return StateDataset.open(self.results["collect"])
+
+    @cached_property
+    def maps(self) -> npt.NDArray[np.uint8]:
+        """The saliency maps of these states."""
+        from weakspot.saliency.maps import load_maps
+        from weakspot.stages.saliency import MAPS
+
+        return load_maps(self.results["saliency"] / MAPS, len(self.dataset))
+
+    @cached_property
+    def _split(self) -> tuple[Indices, Indices]:
+        from weakspot.state_model.batch import with_history
+
+        trained, held_out = self.dataset.split(self.config.train.held_out)
+        return with_history(self.dataset, trained), with_history(self.dataset, held_out)
+
+    @property
+    def trained_on(self) -> Indices:
+        """Indices of the states, with whole histories, that the state model is trained on."""
+        return self._split[0]
+
+    @property
+    def held_out(self) -> Indices:
+        """Indices of the states, with whole histories, that it is not trained on."""
+        return self._split[1]
+
+    def held_out_sample(self, count: int) -> Indices:
+        """At most ``count`` held-out states, evenly spaced.
+
+        Raises:
+            ConfigError: no state is held out.
+        """
+        import numpy as np
+
+        held_out = self.held_out
+        count = min(count, len(held_out))
+        if not count:
+            raise ConfigError(
+                f"no state is held out of {len(self.dataset):,}",
+                expected="at least one whole state a stream that is not trained on",
+                todo="collect more frames in fewer streams, or raise --train.held-out",
+            )
+        return held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
+
+    def recorded_outputs(self, indices: Indices) -> AgentOutput:
+        """The agent's outputs in recorded states."""
+        from weakspot.data.dataset import recorded_outputs
+
+        return recorded_outputs(self.dataset, indices)
+
+    @cached_property
+    def model(self) -> StateModel:
+        """The state model of the train stage."""
+        from weakspot.artifacts.training import WEIGHTS
+        from weakspot.state_model.model import load
+        from weakspot.system.compute import resolve
+
+        device = self.subject.agent.device
+        return load(self.results["train"] / WEIGHTS, device, resolve(self.config.train.precision, device))
+
+    @property
+    def perceive(self) -> Perceiver:
+        """A(s), the agent's outputs as a function of states."""
+        return self.subject.perceive
+
+    def target(self, slug: str) -> Target:
+        """The target, its soft maximum scaled to the recorded scores."""
+        from weakspot.targets.resolve import resolve_target, sharpness_for
+
+        sharpness = sharpness_for(self.dataset, self.config.sharpness)
+        return resolve_target(self.targets[slug], self.subject.agent.spec, sharpness)
+
+    @cached_property
+    def starts(self) -> Callable[[Target], SearchDistribution]:
+        """Where searches start, as a function of the target; candidates are drawn once for all targets."""
+        from weakspot.data.dataset import as_state
+        from weakspot.search.starts import starts
+        from weakspot.system.progress import progress_bar
+
+        dataset = self.dataset
+        with progress_bar("candidates") as report:
+            return starts(
+                self.model, self.perceive, self.config.synthesize, lambda indices: as_state(dataset.stacks(indices)),
+                self.trained_on, lambda done, total: report(done / total, ""),
+            )  # fmt: skip

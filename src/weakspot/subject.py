@@ -14,14 +14,12 @@ from weakspot.agents.load import load_agent
 from weakspot.config import RunConfig
 from weakspot.data.collect import check_fit
 from weakspot.envs.base import Environment, EnvironmentSpec
-from weakspot.envs.description import Description, description_of, read_description
+from weakspot.envs.description import Description, description_of
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import OutputError
 from weakspot.saliency.rules import saliency
 from weakspot.system.compute import check_device
-from weakspot.system.provenance import file_digest
-from weakspot.system.user_code import local_files, local_module, parse_reference
 from weakspot.types import State
 
 
@@ -101,19 +99,3 @@ def noise_state(spec: EnvironmentSpec, device: torch.device) -> State:
     """One state of noise (1, kc, h, w), for trying things out."""
     shape = (1, spec.frames * spec.channels, spec.height, spec.width)
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
-
-
-def code_digests(names: list[str]) -> list[str]:
-    """Fingerprints of the user's own files among names such as ``path.py:function``, ``path.toml`` and ``module:id``, and of
-    those of their neighbours that they import."""
-    return [file_digest(path) for name in names for path in code_files(name)]
-
-
-def code_files(name: str) -> list[Path]:
-    """The files of the user's own behind a name such as ``path.py:function``, ``path.toml`` or ``module:id``."""
-    if found := parse_reference(name):
-        return local_files(found[0])
-    if (path := Path(name).expanduser()).suffix == ".toml":
-        return [path, *code_files(read_description(path).id)]
-    module, colon, _ = name.partition(":")
-    return local_module(module) if colon else []

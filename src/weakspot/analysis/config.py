@@ -29,3 +29,34 @@ class GogglesConfig:
         if not (0 <= self.epsilon <= 1 and 0 <= self.seed < HIGHEST_SEED - self.episodes):
             seen = f"a share of {self.epsilon} random actions, seed {self.seed}"
             raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 up, below {HIGHEST_SEED:,}")
+
+
+@dataclass(frozen=True)
+class FidelityConfig:
+    """How faithful reconstructions are."""
+
+    held_out: int = 500
+    """Held-out states that are reconstructed and measured."""
+    reconstructions: int = 8
+    """Real states shown beside their reconstructions."""
+
+    def __post_init__(self) -> None:
+        check_counts(self, "held_out", "reconstructions")
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """Random samples of the state model."""
+
+    shown: int = 12
+    """Samples shown in the report."""
+
+    def __post_init__(self) -> None:
+        check_counts(self, "shown")
+
+
+def check_counts(config: object, *names: str) -> None:
+    """Raises :class:`ConfigError` if one of these fields is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} is {getattr(config, name)}", expected="1 or more")

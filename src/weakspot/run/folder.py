@@ -1,160 +1,227 @@
-"""A run folder: what was asked, which stages are done, and nothing half-written.
+"""A run folder: what a command was started with, and which results of the store it shows, under readable names.
 
     run/
-      config.json      what the run was started with; another configuration is refused
-      manifest.json    each finished stage: its key, its fingerprint, its seconds
-      collect/  train/  synthesize/<target>/  analyse/  report.json  report.html
-
-A stage's key is a hash over its configuration and the fingerprints of what it reads, so a stage is done again exactly
-when something it depends on has changed, and skipped otherwise.
+      run.json                       settings, targets, and the key of each result
+      store/                         the results (see :mod:`weakspot.run.store`), unless --store names another folder
+      collect, train, ...            links to the current results
+      synthesize/t-minus, ...        the same for each target
+      report.html
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from weakspot.errors import RunError, RunMismatchError
-from weakspot.system.files import make_folder, write_json
-from weakspot.system.provenance import versions
+import msgspec
+
+from weakspot.errors import RunError, SchemaError, StorageError
+from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.system.provenance import digest
+
+SCHEMA = 1
+RECORD, STORE = "run.json", "store"
+EARLIER = ("manifest.json", "config.json")
+"""Files that run folders of an earlier layout have."""
 
 
 @dataclass(frozen=True)
-class StageRecord:
-    """A finished stage.
+class Shown:
+    """A result that the run shows.
 
     Attributes:
-        key: hash over its configuration and what it read.
-        fingerprint: hash over what it made.
-        seconds: how long it took, over all its attempts as far as they are known.
-        versions: of what it was made by; none where an earlier version did not note them.
+        key: of the result in the store.
+        links: readable name in the run folder to a file of the result, or to ``.``, the folder itself.
     """
 
     key: str
-    fingerprint: str
-    seconds: float
-    versions: Mapping[str, str] = field(default_factory=dict)
+    links: dict[str, str]
 
 
-class RunFolder:
-    """One run on disk.
+@dataclass(frozen=True)
+class RunRecord:
+    """What ``run.json`` holds.
 
-    Args:
-        path: the folder; made if it is missing.
-        settings: the run's configuration as plain data.
-
-    Raises:
-        RunMismatchError: the folder belongs to another configuration.
-        StorageError: the folder cannot be written.
+    Attributes:
+        schema: version of these fields.
+        store: path of the store, relative to the run folder, or absolute.
+        command: the command that repeats the run.
+        settings: of the run, as plain data.
+        targets: slug of each target to its name, in the order given.
+        results: stage and part, such as ``synthesize/t-minus``, to what is shown of it.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path = make_folder(path)
-        plain = json.loads(json.dumps(settings, default=str))
-        config = path / "config.json"
-        if not config.exists():
-            if (path / "manifest.json").exists():
-                raise RunError(f"{path} has a manifest but no config.json", todo="choose another folder with --output")
-            write_json(config, plain)
-            return
-        stored = _read(config)
-        if stored != plain:
-            raise RunMismatchError(
-                f"{path} belongs to a run with another configuration: {_differences(stored, plain)}",
-                expected="the configuration in its config.json, or a folder of its own for each run",
-                todo="choose another folder with --output, or delete this one",
-            )
+    schema: int
+    store: str
+    command: str
+    settings: dict[str, Any]
+    targets: dict[str, str]
+    results: dict[str, Shown] = field(default_factory=dict[str, Shown])
 
-    def records(self) -> dict[str, StageRecord]:
-        """The stages that are done."""
-        path = self.path / "manifest.json"
-        if not path.exists():
-            return {}
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The run folder at ``path``."""
+
+    path: Path
+
+    def read(self) -> RunRecord | None:
+        """The record; None if the folder is new.
+
+        Raises:
+            SchemaError: a newer version of weakspot wrote it.
+            RunError: it is damaged, of an earlier layout, or the folder is something else.
+        """
+        path = self.path / RECORD
+        if not path.is_file():
+            self._check_unused()
+            return None
         try:
-            return {name: StageRecord(**record) for name, record in _read(path)["stages"].items()}
-        except (KeyError, TypeError, AttributeError) as error:
+            content = path.read_bytes()
+            schema = msgspec.json.decode(content, type=_Version).schema
+            if schema > SCHEMA:
+                raise SchemaError(
+                    f"{path} has schema {schema} of a newer weakspot",
+                    expected=f"schema {SCHEMA} or older",
+                    todo="upgrade weakspot, or choose another --output",
+                )
+            return msgspec.json.decode(content, type=RunRecord)
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise RunError(
                 f"{path} is damaged: {error}",
-                expected="a manifest written by weakspot",
-                todo=f"delete {path}; finished stages are then checked and taken over, or done again",
+                expected="a record that weakspot wrote",
+                todo=f"delete {path} and run the same command again; finished results are found in the store",
             ) from error
 
-    def done(self, name: str, key: str, outputs: list[Path]) -> StageRecord | None:
-        """The record of a stage that is done with this key and whose ``outputs`` stand; None for any other."""
-        record = self.records().get(name)
-        return record if record and record.key == key and all(path.exists() for path in outputs) else None
+    def store(self, record: RunRecord) -> Path:
+        """The path of the store."""
+        return self.path / record.store
 
-    def stage(self, name: str, key: str, outputs: list[Path], work: Callable[[], str]) -> tuple[StageRecord, bool]:
-        """Does a stage unless it is done, and records it; returns the record and whether anything was done.
+    def write(self, record: RunRecord) -> None:
+        """Writes the record, brings the links up to date, and registers the run with its store.
 
-        Args:
-            name: of the stage.
-            key: hash over everything it depends on.
-            outputs: files without which it does not count as done.
-            work: does it and returns the fingerprint of what it made.
+        Raises:
+            RunError: something that is no link is in the way of one.
+            StorageError: the folder cannot be written.
         """
-        if record := self.done(name, key, outputs):
-            return record, False
-        started = time.monotonic()
-        self._forget(name)
+        make_folder(self.path)
+        before = self.read()
+        write_json(self.path / RECORD, msgspec.to_builtins(record))
+        register(self.store(record), self.path, record)
+        now = self._links(record)
+        stale = set(self._links(before)) - set(now) if before else set[str]()
+        with storage_errors(self.path):
+            for name in stale:
+                self._unlink(self.path / name)
+            for name, destination in now.items():
+                self._link(self.path / name, destination)
+
+    def _links(self, record: RunRecord) -> dict[str, Path]:
+        """Name of each link to where it leads."""
+        store = self.store(record)
+        found: dict[str, Path] = {}
+        for name, shown in record.results.items():
+            folder = store / name.partition("/")[0] / shown.key
+            found |= {link: folder / file for link, file in shown.links.items()}
+        return found
+
+    def _link(self, link: Path, destination: Path) -> None:
+        inside = Path(os.path.abspath(destination)).is_relative_to(os.path.abspath(self.path))
+        target = os.path.relpath(destination, link.parent) if inside else os.path.abspath(destination)
+        if link.is_symlink() and os.readlink(link) == target:
+            return
+        if link.exists() and not link.is_symlink():
+            raise RunError(
+                f"{link} is in the way: it is no link that weakspot made",
+                expected="the name to be free",
+                todo="move it elsewhere, or choose another --output",
+            )
+        link.parent.mkdir(parents=True, exist_ok=True)
+        temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
+
+    def _unlink(self, link: Path) -> None:
+        if link.is_symlink():
+            link.unlink()
+        if link.parent != self.path and link.parent.is_dir() and not any(link.parent.iterdir()):
+            link.parent.rmdir()
+
+    def _check_unused(self) -> None:
+        """Raises :class:`RunError` unless the folder is new, empty, or holds no more than a store."""
         try:
-            fingerprint = work()
-        finally:
-            seconds = time.monotonic() - started + self._spent(name)
-            if self.path.exists():
-                self._note_spent(name, seconds)
-        record = StageRecord(key, fingerprint, round(seconds, 1), versions())
-        self._write({**self.records(), name: record})
-        self._note_spent(name, 0.0)
-        return record, True
+            names = {path.name for path in self.path.iterdir()}
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(
+                f"cannot use {self.path}: {error.strerror}", expected="a folder", todo="choose another --output"
+            ) from error
+        if names.issuperset(EARLIER):
+            raise RunError(
+                f"{self.path} is a run folder of an earlier layout ({', '.join(EARLIER)})",
+                expected=f"a folder with {RECORD}, or a new one",
+                todo="choose another --output; the old results cannot be taken over, its report.html stays readable",
+            )
+        if others := sorted(name for name in names - {STORE} if not name.startswith(f".{RECORD}")):
+            raise RunError(
+                f"{self.path} is no run folder: it holds {', '.join(others[:4])}",
+                expected="a new or empty folder, or one that weakspot made",
+                todo="choose another --output",
+            )
 
-    def _forget(self, name: str) -> None:
-        """Takes a stage's record out before its files change: it would be taken for done once its old settings came back."""
-        records = self.records()
-        if records.pop(name, None):
-            self._write(records)
 
-    def _write(self, records: Mapping[str, StageRecord]) -> None:
-        stages = {stage: vars(finished) for stage, finished in records.items()}
-        write_json(self.path / "manifest.json", {"stages": stages})
+@dataclass(frozen=True)
+class Registration:
+    """A run that shows results of a store: where it is, and what it showed when it was last written."""
 
-    def _spent(self, name: str) -> float:
-        path = self.path / f".{name}.seconds"
+    run: str
+    results: dict[str, str]
+
+
+def register(store: Path, run: Path, record: RunRecord) -> None:
+    """Notes in the store which results a run shows, so that nobody deletes them."""
+    where = os.path.abspath(run)
+    if Path(where) == Path(os.path.abspath(store)).parent:
+        where = ".."  # the two are moved together
+    results = {name: shown.key for name, shown in record.results.items()}
+    folder = make_folder(store / "runs")
+    write_json(folder / f"{digest(where)}.json", {"run": where, "results": results})
+
+
+def registrations(store: Path) -> dict[Path, Registration]:
+    """The runs that show results of a store, by the file that notes it.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    found: dict[Path, Registration] = {}
+    for path in sorted((store / "runs").glob("*.json")):
         try:
-            return float(path.read_text())
-        except (OSError, ValueError):
-            return 0.0
-
-    def _note_spent(self, name: str, seconds: float) -> None:
-        path = self.path / f".{name}.seconds"
-        try:
-            path.write_text(f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
-        except OSError:
-            return  # a full disk is reported by whoever writes something that matters
+            found[path] = msgspec.json.decode(path.read_bytes(), type=Registration)
+        except (OSError, msgspec.DecodeError) as error:
+            raise RunError(
+                f"{path} is damaged: {error}",
+                expected="a run and the results it shows",
+                todo="run the command of that run again, which writes the file anew, or delete the file",
+            ) from error
+    return found
 
 
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(
-            f"{path} is damaged: {error}", expected="JSON written by weakspot", todo="choose another folder with --output"
-        ) from error
-
-
-def _differences(stored: Any, given: Any, prefix: str = "") -> str:
-    found: list[str] = []
-
-    def walk(a: Any, b: Any, name: str) -> None:
-        if isinstance(a, dict) and isinstance(b, dict):
-            for key in sorted(a.keys() | b.keys()):
-                walk(a.get(key), b.get(key), f"{name}.{key}" if name else key)
-        elif a != b:
-            found.append(f"{name} is {a!r} there and {b!r} here")
-
-    walk(stored, given, prefix)
-    return "; ".join(found[:6]) + ("; ..." if len(found) > 6 else "")
+def shown_by(registration: Registration, store: Path) -> Mapping[str, str] | None:
+    """What a registered run shows now; None if there is no run any more where it was."""
+    record = None
+    path = store / registration.run
+    if (path / RECORD).is_file():
+        record = RunFolder(path).read()
+    if record is None:
+        return None
+    return {name: shown.key for name, shown in record.results.items()}

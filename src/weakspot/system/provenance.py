@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,29 @@ def digest(*parts: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """A short hash over a file's content."""
+    return full_file_digest(path)[:16]
+
+
+def full_file_digest(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def source_digest(*packages: str) -> str:
+    """A short hash over the Python files of parts of this package, such as ``agents``."""
+    root = Path(__file__).parent.parent
+    files = sorted(path for name in packages for path in (root / name).rglob("*.py"))
+    return digest([[str(path.relative_to(root)), file_digest(path)] for path in files])
+
+
+def public_version(package: str) -> str:
+    """The installed version of a package, without the local part that says for which device it was built; empty if it is
+    not installed."""
+    try:
+        return version(package).partition("+")[0]
+    except PackageNotFoundError:
+        return ""
 
 
 def versions() -> dict[str, str]:

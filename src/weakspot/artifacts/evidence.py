@@ -1,0 +1,197 @@
+"""Artifacts of the stages that measure how far the state model can be trusted: fidelity, samples and goggles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+import numpy as np
+
+from weakspot.artifacts.arrays import Array, Arrays, write_arrays
+from weakspot.artifacts.schema import damaged, read_artifact, write_artifact
+from weakspot.artifacts.subject import EnvironmentRecord
+
+FIDELITY, RECONSTRUCTIONS = "fidelity.json", "reconstructions.npz"
+SAMPLES, SAMPLE_ARRAYS = "samples.json", "samples.npz"
+GOGGLES = "goggles.json"
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval, whose ends are None if there are too few values for one."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ObjectRecall:
+    """How often an object of ``n`` real states is in the reconstruction, with a 95 % interval; all in [0, 1]."""
+
+    name: str
+    recall: Interval
+    n: int
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How faithful reconstructions of held-out real states are.
+
+    Attributes:
+        states: how many were reconstructed.
+        mse: mean squared error a pixel, frames in [0, 1].
+        same_action: share of states in which the agent does the same on the reconstruction.
+        output_error: squared error of the agent's outputs over their variance.
+        objects: recall of each kind of object, for games whose objects are known.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    states: int
+    mse: float
+    same_action: Share
+    output_error: float
+    objects: tuple[ObjectRecall, ...]
+
+
+@dataclass(frozen=True)
+class Reconstructions:
+    """Real states beside their reconstructions.
+
+    Attributes:
+        real, reconstructed: stacks (n, k, h, w, c), uint8.
+        saliency: of the real states (n, h, w), uint8.
+        scores_real, scores_reconstructed: the agent's scores (n, a).
+        same_action: whether the agent does the same on both (n,).
+        index: of the real states in the data set (n,).
+    """
+
+    real: Array
+    reconstructed: Array
+    saliency: Array
+    scores_real: Array
+    scores_reconstructed: Array
+    same_action: Array
+    index: Array
+
+
+@dataclass(frozen=True)
+class SampleMeasures:
+    """Random samples compared with real states.
+
+    Attributes:
+        count: samples that were measured; 0 if too few real states were held out to compare them with.
+        distance, floor: Fréchet distance in the agent's features to as many real states, and between two halves of these.
+        checks, real_checks: share of samples and of real states that pass each check of their objects, and, under
+            ``valid``, all of them; None for games whose objects cannot be checked.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    count: int
+    distance: float | None = None
+    floor: float | None = None
+    checks: dict[str, Share] | None = None
+    real_checks: dict[str, Share] | None = None
+
+    @property
+    def valid(self) -> float | None:
+        """Share of samples that pass all checks, or None."""
+        return self.checks["valid"] if self.checks else None
+
+    @property
+    def real_valid(self) -> float | None:
+        """Share of real states that pass all checks, or None."""
+        return self.real_checks["valid"] if self.real_checks else None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Random samples of the state model: their measures, and some of them (n, k, h, w, c), uint8, in the order drawn."""
+
+    measures: SampleMeasures
+    states: Array
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of the episodes of one kind, and their mean with its interval."""
+
+    scores: tuple[float, ...]
+    mean: Interval
+
+
+@dataclass(frozen=True)
+class Goggles:
+    """The agent's scores on real frames and on reconstructions only.
+
+    Attributes:
+        agent: on real frames.
+        goggles: on reconstructions.
+        difference: goggles minus agent; negative if the agent plays worse on reconstructions.
+        ratio: goggles over agent.
+        note: what else has to be known, for people.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    agent: Scores
+    goggles: Scores
+    difference: Interval
+    ratio: Interval | None
+    note: str
+
+
+def write_fidelity(folder: Path, fidelity: Fidelity, reconstructions: Reconstructions) -> None:
+    """Writes both artifacts of the fidelity stage."""
+    arrays = {field.name: getattr(reconstructions, field.name) for field in fields(reconstructions)}
+    write_arrays(folder / RECONSTRUCTIONS, arrays)
+    write_artifact(folder / FIDELITY, fidelity)
+
+
+def read_fidelity(folder: Path) -> Fidelity:
+    """Reads the measures; raises :class:`RunError` if they are damaged."""
+    return read_artifact(folder / FIDELITY, Fidelity)
+
+
+def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Reconstructions:
+    """Reads the reconstructions; raises :class:`RunError` if they are damaged."""
+    arrays = Arrays(folder / RECONSTRUCTIONS, environment, "real")
+    return Reconstructions(
+        real=arrays.stacks("real"),
+        reconstructed=arrays.stacks("reconstructed"),
+        saliency=arrays.maps("saliency"),
+        scores_real=arrays.scores("scores_real"),
+        scores_reconstructed=arrays.scores("scores_reconstructed"),
+        same_action=arrays.flags("same_action"),
+        index=arrays.rows("index", np.integer, 1),
+    )
+
+
+def write_samples(folder: Path, samples: Samples) -> None:
+    """Writes the artifact."""
+    write_arrays(folder / SAMPLE_ARRAYS, {"states": samples.states})
+    write_artifact(folder / SAMPLES, samples.measures)
+
+
+def read_samples(folder: Path, environment: EnvironmentRecord) -> Samples:
+    """Reads the artifact; raises :class:`RunError` if it is damaged."""
+    measures = read_artifact(folder / SAMPLES, SampleMeasures)
+    return Samples(measures, Arrays(folder / SAMPLE_ARRAYS, environment, "states").stacks("states"))
+
+
+def write_goggles(folder: Path, goggles: Goggles) -> None:
+    """Writes the artifact."""
+    write_artifact(folder / GOGGLES, goggles)
+
+
+def read_goggles(folder: Path) -> Goggles:
+    """Reads the artifact; raises :class:`RunError` if it is damaged, or its means contradict each other."""
+    goggles = read_artifact(folder / GOGGLES, Goggles)
+    shift = goggles.goggles.mean.mean - goggles.agent.mean.mean
+    if abs(shift - goggles.difference.mean) > 0.02 * max(1.0, abs(shift)):
+        seen = f"the mean difference is {goggles.difference.mean:g}"
+        raise damaged(folder / GOGGLES, seen, f"goggles minus agent, which is {shift:g}")
+    return goggles

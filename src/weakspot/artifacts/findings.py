@@ -1,0 +1,103 @@
+"""Artifact of the synthesize stage: the states that were synthesised for one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from weakspot.artifacts.arrays import Array, Arrays, write_arrays
+from weakspot.artifacts.schema import damaged, read_artifact, write_artifact
+from weakspot.artifacts.subject import EnvironmentRecord
+
+SEARCH, ARRAYS = "findings.json", "findings.npz"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was searched for, and how.
+
+    Attributes:
+        target: symbol or name of the target, such as ``T-``.
+        slug: the name as a folder.
+        title, description: of the target, for people.
+        energy_equation: the energy that was minimised, for people.
+        seed: of the searches.
+        settings: of the searches, with the scale of the target.
+        seconds: the searches took.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    target: str
+    slug: str
+    title: str
+    description: str
+    energy_equation: str
+    seed: int
+    settings: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The synthesised states of one target, in the order of their searches.
+
+    Attributes:
+        search: what was searched for.
+        states: stacks of frames, oldest first (n, k, h, w, c), uint8.
+        scores: the agent's scores in them (n, a).
+        value: the critic's values (n,), or None.
+        energy: of every state at every step (n, steps), NaN after its search has stopped.
+        target: final energies of the target, unscaled (n,).
+        prior_kl: KL of each search distribution from N(0, I) (n,), in nats.
+        iterations: steps taken (n,).
+        saliency: of the newest frames (n, h, w), uint8, each scaled to its largest value.
+        latent: u, the latent code of each state (n, z).
+        latent_mean, latent_sigma: x_mu and x_sigma, where the searches ended (n, z).
+    """
+
+    search: Search
+    states: Array
+    scores: Array
+    value: Array | None
+    energy: Array
+    target: Array
+    prior_kl: Array
+    iterations: Array
+    saliency: Array
+    latent: Array
+    latent_mean: Array
+    latent_sigma: Array
+
+
+def write_findings(folder: Path, findings: Findings) -> None:
+    """Writes the artifact."""
+    arrays = {field.name: getattr(findings, field.name) for field in fields(findings) if field.name != "search"}
+    write_arrays(folder / ARRAYS, arrays)
+    write_artifact(folder / SEARCH, findings.search)
+
+
+def read_findings(folder: Path, environment: EnvironmentRecord) -> Findings:
+    """Reads the artifact; raises :class:`RunError` if it is damaged."""
+    search = read_artifact(folder / SEARCH, Search)
+    arrays = Arrays(folder / ARRAYS, environment, "states")
+    latent = arrays.rows("latent", np.floating, 2)
+    findings = Findings(
+        search=search,
+        states=arrays.stacks("states"),
+        scores=arrays.scores("scores"),
+        value=arrays.per_state("value") if "value" in arrays else None,
+        energy=arrays.rows("energy", np.floating, 2).astype(np.float64),
+        target=arrays.per_state("target"),
+        prior_kl=arrays.per_state("prior_kl"),
+        iterations=arrays.per_state("iterations"),
+        saliency=arrays.maps("saliency"),
+        latent=latent,
+        latent_mean=arrays.rows("latent_mean", np.floating, 2),
+        latent_sigma=arrays.rows("latent_sigma", np.floating, 2),
+    )
+    if not findings.latent.shape == findings.latent_mean.shape == findings.latent_sigma.shape:
+        raise damaged(arrays.path, "'latent', 'latent_mean' and 'latent_sigma' differ in shape", "one shape (n, z)")
+    return findings

@@ -1,0 +1,65 @@
+"""Artifact of the novelty stage: the synthesised states of one target compared with real ones (section 4.8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from weakspot.artifacts.arrays import Array, Arrays, write_arrays
+from weakspot.artifacts.schema import AGAIN
+from weakspot.artifacts.subject import EnvironmentRecord
+from weakspot.errors import RunError
+
+ARRAYS = "novelty.npz"
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Synthesised states compared with real ones.
+
+    Attributes:
+        closest: the closest training state of each synthesised one (n, k, h, w, c), uint8.
+        closest_index: its index in the data set (n,).
+        mse: its mean squared error (n,).
+        differing_share: share of pixels that differ by more than 25 % (n,), in [0, 1].
+        real_target: energies of the target in held-out real states (m,).
+        retrieved: the real training states of lowest energy (r, k, h, w, c), uint8.
+        retrieved_target: their energies (r,).
+    """
+
+    closest: Array
+    closest_index: Array
+    mse: Array
+    differing_share: Array
+    real_target: Array
+    retrieved: Array
+    retrieved_target: Array
+
+
+def write_novelty(folder: Path, novelty: Novelty) -> None:
+    """Writes the artifact."""
+    write_arrays(folder / ARRAYS, {field.name: getattr(novelty, field.name) for field in fields(novelty)})
+
+
+def read_novelty(folder: Path, environment: EnvironmentRecord, states: int) -> Novelty:
+    """Reads the artifact about ``states`` synthesised states; raises :class:`RunError` if it is damaged."""
+    arrays = Arrays(folder / ARRAYS, environment, "closest")
+    if arrays.n != states:
+        raise RunError(
+            f"{arrays.path} is about {arrays.n} states",
+            expected=f"{states}, as many as were synthesised for this target",
+            todo=f"delete {arrays.path} and {AGAIN}",
+        )
+    real_target = arrays.get("real_target", np.floating, 1)
+    retrieved_target = arrays.get("retrieved_target", np.floating, 1)
+    return Novelty(
+        closest=arrays.stacks("closest"),
+        closest_index=arrays.rows("closest_index", np.integer, 1),
+        mse=arrays.per_state("mse"),
+        differing_share=arrays.per_state("differing_share"),
+        real_target=arrays.finite("real_target", len(real_target)),
+        retrieved=arrays.stacks("retrieved", len(retrieved_target)),
+        retrieved_target=arrays.finite("retrieved_target", len(retrieved_target)),
+    )

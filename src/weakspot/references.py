@@ -1,0 +1,28 @@
+"""The files behind the names in a configuration: digests of them are part of the keys of results.
+
+Nothing here imports torch, so that a run with nothing to do ends quickly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weakspot.envs.description import read_description
+from weakspot.system.provenance import file_digest
+from weakspot.system.user_code import local_files, local_module, parse_reference
+
+
+def code_digests(names: list[str]) -> list[str]:
+    """Digests of the user's own files behind names such as ``path.py:function``, ``path.toml`` and ``module:id``, and of the
+    neighbours that they import."""
+    return [file_digest(path) for name in names for path in code_files(name)]
+
+
+def code_files(name: str) -> list[Path]:
+    """The user's own files behind a name; none for a name that is no reference to code."""
+    if found := parse_reference(name):
+        return local_files(found[0])
+    if (path := Path(name).expanduser()).suffix == ".toml":
+        return [path, *code_files(read_description(path).id)]
+    module, colon, _ = name.partition(":")
+    return local_module(module) if colon else []

@@ -1,0 +1,152 @@
+"""A finished result in the store: its files, and the record that says what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from weakspot.errors import RunError, SchemaError
+from weakspot.system.files import storage_errors, write_json
+from weakspot.system.provenance import digest, full_file_digest
+
+SCHEMA = 1
+"""Version of the record."""
+RECORD = "entry.json"
+"""The record's file; it is written last, so that an entry without one is unfinished."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size in bytes and SHA-256 of a file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class EntryRecord:
+    """What ``entry.json`` holds.
+
+    Attributes:
+        schema: version of these fields.
+        stage, part: which result it is; the part is a target's slug, or empty.
+        key: digest of what it was made from.
+        made_from: the settings and the fingerprints of the inputs that the key is the digest of.
+        fingerprint: digest of the content that later stages read.
+        seconds: making it took, over all attempts.
+        created: time and date, UTC.
+        versions: of Python and of the packages that made it.
+        files: name of each file, relative to the entry, to its size and digest.
+    """
+
+    schema: int
+    stage: str
+    part: str
+    key: str
+    made_from: dict[str, Any]
+    fingerprint: str
+    seconds: float
+    created: str
+    versions: dict[str, str]
+    files: dict[str, FileRecord]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished result: where its files are, and its record."""
+
+    folder: Path
+    record: EntryRecord
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.record.files.values())
+
+    def missing(self) -> str | None:
+        """What is wrong with the sizes of the files, in words; None if all are there as recorded."""
+        for name, file in self.record.files.items():
+            try:
+                size = (self.folder / name).stat().st_size
+            except OSError:
+                return f"{name} is missing"
+            if size != file.size:
+                return f"{name} has {size:,} bytes instead of {file.size:,}"
+        return None
+
+    def changed(self) -> str | None:
+        """What is wrong with the content of the files, in words; reads all of them."""
+        if problem := self.missing():
+            return problem
+        for name, file in self.record.files.items():
+            if full_file_digest(self.folder / name) != file.sha256:
+                return f"the content of {name} has changed"
+        return None
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def read_entry(folder: Path) -> Entry | None:
+    """The entry in ``folder``, None if it is unfinished.
+
+    Raises:
+        SchemaError: a newer version of weakspot wrote it.
+        RunError: its record is damaged.
+    """
+    path = folder / RECORD
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error}", todo="check who may read it") from error
+    try:
+        schema = msgspec.json.decode(content, type=_Version).schema
+        if schema > SCHEMA:
+            raise SchemaError(
+                f"{path} has schema {schema} of a newer weakspot",
+                expected=f"schema {SCHEMA} or older",
+                todo="upgrade weakspot, or choose another --output and --store",
+            )
+        return Entry(folder, msgspec.json.decode(content, type=EntryRecord))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}", expected="a record that weakspot wrote", todo="run the same command again"
+        ) from error
+
+
+def write_entry(
+    folder: Path,
+    *,
+    stage: str,
+    part: str,
+    made_from: Mapping[str, Any],
+    fingerprint: str,
+    seconds: float,
+    created: str,
+    versions: Mapping[str, str],
+    scratch: Iterable[str],
+) -> Entry:
+    """Finishes the entry in ``folder``: deletes the ``scratch`` files and records all others.
+
+    Raises:
+        StorageError: the record cannot be written.
+    """
+    with storage_errors(folder):
+        for name in scratch:
+            (folder / name).unlink(missing_ok=True)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+        files = {
+            str(path.relative_to(folder)): FileRecord(path.stat().st_size, full_file_digest(path)) for path in paths
+        }
+    record = EntryRecord(
+        SCHEMA, stage, part, digest(made_from), dict(made_from), fingerprint, seconds, created, dict(versions), files
+    )
+    write_json(folder / RECORD, msgspec.to_builtins(record))
+    return Entry(folder, record)

@@ -1,0 +1,167 @@
+"""A store of results, each under the digest of what it was made from; processes share it.
+
+    store/
+      <stage>/<key>/              a result: its files, and entry.json, which is written last
+      <stage>/<key>.damaged-1/    a result whose files had changed, set aside
+      locks/                      held by the processes that make results; the seconds that broken-off attempts took
+      runs/                       the run folders that show results of the store
+
+A result is made in its place, so that a stage that was killed finds its own files and goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from weakspot.errors import RunError, SchemaError
+from weakspot.run.entry import Entry, read_entry, write_entry
+from weakspot.system.files import make_folder, storage_errors, write_text
+from weakspot.system.locks import waiting_lock
+from weakspot.system.progress import say
+from weakspot.system.provenance import digest, versions
+
+
+@dataclass(frozen=True)
+class Request:
+    """A result that is wanted.
+
+    Attributes:
+        stage, part: which one; the part is a target's slug, or empty.
+        made_from: settings and fingerprints of the inputs, as plain data; they decide the result.
+        outputs: files that it must have.
+        scratch: files that are only needed while it is made.
+    """
+
+    stage: str
+    part: str
+    made_from: Mapping[str, Any]
+    outputs: tuple[str, ...]
+    scratch: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Stage and part, such as ``train`` or ``synthesize/t-minus``."""
+        return f"{self.stage}/{self.part}" if self.part else self.stage
+
+    @property
+    def key(self) -> str:
+        """The digest that the result is stored under."""
+        return digest(self.made_from)
+
+
+Work = Callable[[Path], str]
+"""Makes a result in a folder and returns the fingerprint of its content."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store at ``path``."""
+
+    path: Path
+
+    def folder(self, request: Request) -> Path:
+        """Where the files of a result are."""
+        return self.path / request.stage / request.key
+
+    def find(self, request: Request) -> Entry | None:
+        """The finished result, or None if there is none, or only a damaged one.
+
+        Raises:
+            SchemaError: a newer version of weakspot wrote it.
+        """
+        return self._inspect(request)[0]
+
+    def make(self, request: Request, work: Work) -> tuple[Entry, bool]:
+        """The finished result, and whether this call made it.
+
+        If another process is making it, waits for that one and returns its result, or goes on with the work if that
+        process was killed. A damaged result is set aside and made anew.
+
+        Raises:
+            RunError: the work did not write all outputs.
+            StorageError: the disk is full or read-only.
+        """
+        folder = self.folder(request)
+        with self._lock(request):
+            entry, problem = self._inspect(request)
+            if entry:
+                return entry, False
+            if problem:
+                self._set_aside(folder, f"{request.name}: {problem}")
+            make_folder(folder)
+            started, before = time.monotonic(), self._seconds(request)
+            try:
+                fingerprint = work(folder)
+            finally:
+                seconds = before + time.monotonic() - started
+                self._note_seconds(request, seconds)
+            if absent := [name for name in request.outputs if not (folder / name).exists()]:
+                raise RunError(
+                    f"the {request.stage} stage ended without writing {', '.join(absent)}",
+                    expected=f"the files {', '.join(request.outputs)} in {folder}",
+                    todo="report this as a fault of the stage",
+                )
+            entry = write_entry(
+                folder, stage=request.stage, part=request.part, made_from=request.made_from, fingerprint=fingerprint,
+                seconds=round(seconds, 1), created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions(),
+                scratch=request.scratch,
+            )  # fmt: skip
+            self._note_seconds(request, 0.0)
+            return entry, True
+
+    def discard(self, request: Request, problem: str) -> None:
+        """Sets a damaged result aside, so that it is made anew."""
+        with self._lock(request):
+            self._set_aside(self.folder(request), f"{request.name}: {problem}")
+
+    def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
+        """The result, or what is wrong with it; neither if it is unfinished."""
+        try:
+            entry = read_entry(self.folder(request))
+        except SchemaError:
+            raise
+        except RunError as error:
+            return None, error.seen
+        if entry is None:
+            return None, None
+        if entry.record.key != request.key:
+            return None, f"its record is of the key {entry.record.key}"
+        problem = entry.missing()
+        return (None, problem) if problem else (entry, None)
+
+    def _set_aside(self, folder: Path, problem: str) -> None:
+        number = 1
+        while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+            number += 1
+        with storage_errors(folder):
+            if folder.exists():
+                folder.rename(aside)
+                say(f"{problem}; moved to {aside} and made anew")
+
+    @contextmanager
+    def _lock(self, request: Request) -> Iterator[None]:
+        path = make_folder(self.path / "locks") / f"{request.stage}-{request.key}.lock"
+        with waiting_lock(path, lambda: say(f"{request.name}: another process is making this; waiting for it")):
+            yield
+
+    def _seconds_file(self, request: Request) -> Path:
+        return self.path / "locks" / f"{request.stage}-{request.key}.seconds"
+
+    def _seconds(self, request: Request) -> float:
+        try:
+            return float(self._seconds_file(request).read_text())
+        except (OSError, ValueError):
+            return 0.0
+
+    def _note_seconds(self, request: Request, seconds: float) -> None:
+        path = self._seconds_file(request)
+        try:
+            write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
+        except (OSError, RunError):
+            return  # a full disk is reported by whoever writes something that matters
