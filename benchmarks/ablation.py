@@ -46,7 +46,7 @@ from weakspot.system.compute import threads
 from weakspot.system.files import make_folder, write_json
 from weakspot.system.process import exit_code
 from weakspot.system.provenance import digest
-from weakspot.targets import resolve_target
+from weakspot.targets.resolve import resolve_target
 
 SEARCH = SynthesisConfig(states=BEST)
 """Of the states for T-."""

@@ -35,7 +35,8 @@ from weakspot.state_model.train import gradients, train
 from weakspot.subject import Subject, subject
 from weakspot.system.compute import resolve
 from weakspot.system.process import exit_code
-from weakspot.targets import Target, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import resolve_target
 
 
 def step_overhead(one: Subject, folder: Path, steps: int = 30, rounds: int = 5) -> dict[str, float]:

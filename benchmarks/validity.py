@@ -51,7 +51,8 @@ from weakspot.system.compute import threads
 from weakspot.system.files import make_folder, write_json
 from weakspot.system.process import exit_code
 from weakspot.system.provenance import digest
-from weakspot.targets import Target, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import resolve_target
 from weakspot.types import State
 
 WITHOUT_FLOW = " without its flow"

@@ -39,7 +39,7 @@ from weakspot.state_model.model import load
 from weakspot.system.files import make_folder, write_json
 from weakspot.system.process import exit_code
 from weakspot.system.progress import say
-from weakspot.targets import resolve_target
+from weakspot.targets.resolve import resolve_target
 
 SETTINGS = ("collect", "train", "synthesize", "sharpness", "saliency")
 """Of the run, as far as what is found in it depends on them."""

@@ -25,7 +25,8 @@ from weakspot.search.descent import forget_candidates
 from weakspot.search.method import Found
 from weakspot.system.process import exit_code
 from weakspot.system.progress import say
-from weakspot.targets import Target, default_targets
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import default_targets
 
 SHOWN = 4
 

@@ -30,7 +30,7 @@ from weakspot.intervals import bootstrap_mean, wilson
 from weakspot.search.retrieval import Retrieval
 from weakspot.system.process import exit_code
 from weakspot.system.progress import say
-from weakspot.targets import default_targets
+from weakspot.targets.resolve import default_targets
 from weakspot.types import Frames
 
 PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}

@@ -19,7 +19,7 @@ from weakspot.data.dataset import as_stacks, as_state, recorded_outputs
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_mean, jackknife, wilson
 from weakspot.search.method import Found
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 from weakspot.types import Stacks
 
 SPLITS = 5

@@ -39,7 +39,8 @@ from weakspot.system.compute import threads
 from weakspot.system.files import make_folder, write_json
 from weakspot.system.provenance import file_digest, versions
 from weakspot.system.user_code import local_files, parse_reference
-from weakspot.targets import Target, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import resolve_target
 from weakspot.types import Frames, Stacks, State
 
 CANDIDATES_OF_FOUR = 1024

@@ -22,7 +22,8 @@ from weakspot.search.method import Method, select_spaced
 from weakspot.search.random_samples import RandomSamples
 from weakspot.search.random_search import RandomSearch
 from weakspot.search.retrieval import Retrieval
-from weakspot.targets import Target, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import resolve_target
 
 METHODS: list[Method] = [
     AlgorithmOne(SynthesisConfig(steps=40, candidates=64, kept=1.0)),

@@ -32,7 +32,7 @@ from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import train
 from weakspot.subject import Subject, subject
-from weakspot.targets import resolve_target
+from weakspot.targets.resolve import resolve_target
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
 from weakspot.saliency.rules import saliency
 from weakspot.state_model.batch import answers, measure
 from weakspot.subject import load_pair, subject
-from weakspot.targets import default_targets, resolve_target
+from weakspot.targets.resolve import default_targets, resolve_target
 
 torch.set_num_threads(1)
 

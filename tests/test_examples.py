@@ -11,7 +11,7 @@ from toys import LinearAgent
 
 from weakspot.agents.base import Agent, AgentOutput
 from weakspot.agents.load import load_agent
-from weakspot.targets import resolve_target
+from weakspot.targets.resolve import resolve_target
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 PAGE = (EXAMPLES.parent / "targets.md").read_text()

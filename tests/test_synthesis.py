@@ -14,7 +14,8 @@ from weakspot.search.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
-from weakspot.targets import Target, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import resolve_target
 
 CONFIG = SynthesisConfig(
     states=6, searches=1, steps=600, learning_rate=0.05, regulariser=0.5, start="prior", tolerance=-1e9, enough="never"

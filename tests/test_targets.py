@@ -1,16 +1,22 @@
 """Every target: its sign, its limits, its gradient, and the user's own."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import third_party
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from toys import LinearAgent
 
-from weakspot.agents.base import AgentOutput
-from weakspot.errors import TargetError, UnknownTargetError
-from weakspot.targets import resolve_target, softmax_value, softmin_value
+from weakspot.agents.base import AgentOutput, AgentSpec
+from weakspot.errors import ExtensionError, TargetError, UnknownTargetError
+from weakspot.targets import names
+from weakspot.targets.paper import softmax_value, softmin_value
+from weakspot.targets.resolve import default_targets, resolve_target
 
 NAMES = ["T-", "T+", "T+-", "T±", "S+", "S-", "A1", "V+", "V-"]
 SPEC = LinearAgent().spec
@@ -120,3 +126,109 @@ def test_files_and_functions_that_are_missing_or_broken(tmp_path):
     path.write_text("1 / 0\n")
     with pytest.raises(TargetError, match="ZeroDivisionError"):
         resolve_target(f"{path}:one", SPEC, 1.0)
+
+
+# Names, without torch
+
+
+WHEEL = AgentSpec(
+    "car", "toy", ("steer", "on/off"), (12, 4, 4), "means", "greedy", "car", action_bounds=((-1.0, 1.0), (0.0, 1.0))
+)
+
+
+@pytest.mark.parametrize("spec", [SPEC, WHEEL], ids=["discrete", "continuous"])
+def test_names_and_slugs_are_those_of_the_targets(spec):
+    found = names.target_names(spec.action_names, spec.continuous)
+    targets = [resolve_target(name, spec, 1.0) for name in found]
+    assert [names.slug_of(name, spec.action_names, spec.continuous) for name in found] == [target.slug for target in targets]
+    assert [target.name.replace("±", "+-") for target in targets] == list(found)
+    assert len({target.slug for target in targets}) == len(found)
+
+
+def test_slugs():
+    expected = {"t±": "t-plus-minus", "T+-": "t-plus-minus", "t-": "t-minus", "a1": "action-a1", "v+": "v-plus"}
+    expected |= {"~/my targets/Mine.py:Not_Sure": "own-mine-not-sure"}
+    assert {name: names.slug_of(name, SPEC.action_names, False) for name in expected} == expected
+    assert names.slug_of("ON/OFF-", WHEEL.action_names, True) == "action-on-off-down"
+
+
+def test_an_action_takes_precedence_over_a_symbol():
+    actions = ("T-", "noop", "NOOP")
+    spec = AgentSpec("odd", "toy", actions, (12, 4, 4), "q-values", "greedy", "odd")
+    for name, index in (("T-", 0), ("noop", 1), ("NOOP", 2), ("Noop", 1)):
+        scores = torch.tensor([[5.0, 7.0, 9.0]])
+        assert resolve_target(name, spec, 1.0)(AgentOutput(scores)).item() == -scores[0, index].item()
+    assert names.slug_of("t-", actions, False) == "action-t-"
+    assert names.canonical_name("Noop", actions, False) == "noop"
+
+
+def test_default_targets():
+    assert names.default_target_names(SPEC.action_names, False, True) == ("T-", "T+", "T+-")
+    ends = ("steer+", "steer-", "on/off+", "on/off-")
+    assert names.default_target_names(WHEEL.action_names, True, True) == ("V+", "V-", *ends)
+    assert names.default_target_names(WHEEL.action_names, True, False) == ends
+    assert default_targets(WHEEL, AgentOutput(torch.zeros(1, 2))) == ends
+    assert default_targets(WHEEL, AgentOutput(torch.zeros(1, 2), torch.zeros(1))) == ("V+", "V-", *ends)
+
+
+def test_targets_that_continuous_actions_cannot_have():
+    for refused in (lambda: names.slug_of("T-", WHEEL.action_names, True), lambda: resolve_target("T-", WHEEL, 1.0)):
+        with pytest.raises(UnknownTargetError, match=r"(?s)one of V\+.*value for each action"):
+            refused()
+
+
+def test_names_do_not_need_torch():
+    code = "import sys, weakspot.targets.names; sys.exit('torch' in sys.modules)"
+    stub = "import sys, types; p = types.ModuleType('weakspot'); p.__path__ = [sys.argv[1]]; sys.modules['weakspot'] = p; "
+    folder = Path(names.__file__).parent.parent
+    assert subprocess.run([sys.executable, "-c", stub + code, str(folder)], check=False).returncode == 0
+
+
+# Targets of other packages
+
+
+UNSURE = """
+def unsure(output):
+    '''Scores close together.
+
+    More words.
+    '''
+    return output.scores.var(dim=1)
+
+def nonsense(output):
+    return output.scores
+
+not_a_function = 3
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    entry_points = {"unsure": "unsure", "T-": "unsure", "bad": "nonsense", "number": "not_a_function", "gone": "missing"}
+    registry = third_party.install(tmp_path, monkeypatch, names.TARGETS, entry_points, UNSURE)
+    monkeypatch.setattr(names, "TARGETS", registry)
+
+
+def test_a_target_of_another_package(installed):
+    target = resolve_target("Unsure", SPEC, 1.0)
+    assert (target.name, target.slug, target.description) == ("unsure", "own-unsure", "Scores close together.")
+    assert names.slug_of("unsure", SPEC.action_names, False) == "own-unsure"
+    assert target(AgentOutput(torch.tensor([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]]))).tolist() == pytest.approx([0.0, 3.0])
+    assert "unsure" in names.target_names(SPEC.action_names, False)
+    assert "unsure" in names.target_names(WHEEL.action_names, True)
+    assert "unsure" not in names.default_target_names(WHEEL.action_names, True, True)
+
+
+def test_another_package_cannot_replace_a_symbol(installed):
+    assert resolve_target("T-", SPEC, 1.0).slug == names.slug_of("T-", SPEC.action_names, False) == "t-minus"
+
+
+def test_broken_targets_of_other_packages(installed):
+    with pytest.raises(UnknownTargetError, match="did you mean unsure"):
+        resolve_target("unsur", SPEC, 1.0)
+    with pytest.raises(TargetError, match=r"'bad' returned \(2, 3\) for 2 states"):
+        resolve_target("bad", SPEC, 1.0)(AgentOutput(torch.ones(2, 3)))
+    with pytest.raises(ExtensionError, match="'number' of weakspot.targets is int"):
+        resolve_target("number", SPEC, 1.0)
+    with pytest.raises(ExtensionError, match="AttributeError"):
+        resolve_target("gone", SPEC, 1.0)

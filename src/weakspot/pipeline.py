@@ -52,7 +52,8 @@ from weakspot.system.compute import resolve
 from weakspot.system.files import exclusive_lock, make_folder, write_json
 from weakspot.system.progress import progress_bar, say
 from weakspot.system.provenance import digest, file_digest, versions
-from weakspot.targets import Target, default_targets, resolve_target
+from weakspot.targets.base import Target
+from weakspot.targets.resolve import default_targets, resolve_target
 
 STAGES = ("collect", "train", "synthesize", "analyse", "report")
 

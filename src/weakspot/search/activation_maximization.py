@@ -20,7 +20,7 @@ from weakspot.errors import ConfigError
 from weakspot.search.algorithm_1 import gradients
 from weakspot.search.method import BACKWARD, BATCH, Cost, Found, Sources, answered
 from weakspot.search.pixel_regularisers import Plain
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 from weakspot.types import State
 
 

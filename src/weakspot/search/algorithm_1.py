@@ -41,7 +41,7 @@ from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.errors import TargetError
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.model import StateModel
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 from weakspot.types import Latent, PerState, State
 
 AT_ONCE = 96

@@ -11,7 +11,7 @@ from weakspot.search.algorithm_1 import SearchDistribution, measure_scale, synth
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.method import BACKWARD, Cost, Found, Sources
 from weakspot.search.starts import starts
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 
 PASSES = {"samples": 3, "data": 2, "prior": 0}
 """Passes through the model that a candidate costs: a sample is decoded, encoded, and decoded again; a real state is encoded

@@ -26,7 +26,7 @@ from weakspot.analysis.features import features
 from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
 from weakspot.search.method import Cost, Found, Sources, enough, of_rollouts
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 
 INTERVAL = 50
 """Decisions from one state that is taken to the next, at least; as published."""

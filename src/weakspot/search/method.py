@@ -16,7 +16,7 @@ from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.data.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError
 from weakspot.state_model.model import StateModel
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 from weakspot.types import PerState, State
 
 BATCH = 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weakspot.analysis.samples import draw
 from weakspot.search.method import Cost, Found, Sources, answered
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from weakspot.agents.base import AgentOutput, concat_outputs
 from weakspot.errors import ConfigError
 from weakspot.search.method import BATCH, Cost, Found, Sources
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 
 
 @dataclass(frozen=True)

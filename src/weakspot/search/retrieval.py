@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakspot.search.method import Found, Sources, enough, of_rollouts, select_spaced
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 
 GAP = 20
 """Decisions from one to the next; states closer in time show one situation."""

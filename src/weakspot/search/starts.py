@@ -19,7 +19,7 @@ from weakspot.errors import ConfigError
 from weakspot.search.algorithm_1 import SearchDistribution
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.model import StateModel
-from weakspot.targets import Target
+from weakspot.targets.base import Target
 from weakspot.types import Latent, State
 
 BATCH = 64

@@ -1,0 +1,126 @@
+"""Names of targets: which targets an agent has, how users write them, and their folder names.  Nothing here imports torch.
+
+A name is one of the symbols of :mod:`weakspot.targets.paper` (``T+-`` may also be written ``T±``), the name of an action, a
+dimension of a continuous action with ``+`` or ``-`` appended, the name of an entry point in the group
+``weakspot.targets``, or ``path.py:function``.  Case does not matter except in ``path.py:function``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from weakspot.errors import UnknownTargetError
+from weakspot.system.registry import Registry
+from weakspot.system.user_code import parse_reference
+
+TARGETS: Registry[Any] = Registry("weakspot.targets", {})
+"""Targets of other packages.  Each entry point is a function from :class:`~weakspot.agents.base.AgentOutput` to energies
+(b,); its name is the target's name on the command line."""
+
+SCORE_SYMBOLS = {"T-": "t-minus", "T+": "t-plus", "T+-": "t-plus-minus", "S+": "s-plus", "S-": "s-minus"}
+"""Symbols of the targets over the scores of discrete actions, with their slugs."""
+
+VALUE_SYMBOLS = {"V+": "v-plus", "V-": "v-minus"}
+"""Symbols of the targets over the critic's value, with their slugs."""
+
+
+def default_target_names(action_names: Sequence[str], continuous: bool, has_critic: bool) -> tuple[str, ...]:
+    """The targets of a run that names none.
+
+    Discrete actions: T-, T+ and T+-, as in the paper.  Continuous actions: both ends of each dimension, after V+ and V- if
+    the agent has a critic.
+    """
+    if not continuous:
+        return ("T-", "T+", "T+-")
+    return tuple(name for name in _slugs(action_names, continuous) if has_critic or name not in VALUE_SYMBOLS)
+
+
+def target_names(action_names: Sequence[str], continuous: bool) -> tuple[str, ...]:
+    """The names of all targets an agent has, those from entry points last; ``path.py:function`` comes on top.
+
+    Args:
+        action_names: of the agent's actions, or of the dimensions of continuous ones.
+        continuous: whether its actions are continuous.
+    """
+    return tuple(_slugs(action_names, continuous) | _extension_slugs())
+
+
+def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, agent: str = "this agent") -> str:
+    """The name in :func:`target_names` that ``name`` means; a ``path.py:function`` is returned unchanged.
+
+    Args:
+        name: as the user wrote it.
+        action_names, continuous: see :func:`target_names`.
+        agent: what the error message calls the agent.
+
+    Raises:
+        UnknownTargetError: there is no such target; the message lists all names and the closest ones.
+    """
+    if parse_reference(name):
+        return name
+    names = target_names(action_names, continuous)
+    if name in names:
+        return name
+    folded = {known.upper(): known for known in reversed(names)}  # the first of several that differ in case only
+    upper = name.upper().replace("±", "+-")
+    if upper in folded:
+        return folded[upper]
+    if continuous and upper in SCORE_SYMBOLS:
+        todo = "T and S need a value for each action, which continuous actions do not have; V- looks at the critic instead"
+    elif close := difflib.get_close_matches(upper, folded, n=3):
+        todo = f"did you mean {' or '.join(folded[match] for match in close)}?"
+    else:
+        todo = "choose one of them"
+    raise UnknownTargetError(
+        f"there is no target {name!r} for {agent}", expected=f"one of {', '.join(names)}, or path.py:function", todo=todo
+    )
+
+
+def slug_of(name: str, action_names: Sequence[str], continuous: bool) -> str:
+    """The folder name of a target, the same as ``Target.slug``.  The file of a ``path.py:function`` is not opened.
+
+    Args:
+        name: as the user wrote it.
+        action_names, continuous: see :func:`target_names`.
+
+    Raises:
+        UnknownTargetError: see :func:`canonical_name`.
+    """
+    if reference := parse_reference(name):
+        path, function = reference
+        return own_slug(f"{path.stem}-{function}")
+    slugs = _extension_slugs() | _slugs(action_names, continuous)
+    return slugs[canonical_name(name, action_names, continuous)]
+
+
+def action_slug(action: str) -> str:
+    """The slug of the target for a discrete action."""
+    return f"action-{_slugify(action)}"
+
+
+def dimension_slug(dimension: str, sign: int) -> str:
+    """The slug of the target for the high (sign 1) or the low (sign -1) end of a dimension of a continuous action."""
+    return f"{action_slug(dimension)}-{'up' if sign > 0 else 'down'}"
+
+
+def own_slug(name: str) -> str:
+    """The slug of a target that users or other packages wrote."""
+    return f"own-{_slugify(name)}"
+
+
+def _slugs(action_names: Sequence[str], continuous: bool) -> dict[str, str]:
+    """Names and slugs of the targets that ship with the package; an action takes precedence over a symbol."""
+    if continuous:
+        ends = {f"{name}{mark}": dimension_slug(name, sign) for name in action_names for mark, sign in (("+", 1), ("-", -1))}
+        return VALUE_SYMBOLS | ends
+    return SCORE_SYMBOLS | VALUE_SYMBOLS | {name: action_slug(name) for name in action_names}
+
+
+def _extension_slugs() -> dict[str, str]:
+    return {name: own_slug(name) for name in TARGETS.names()}
+
+
+def _slugify(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower())

@@ -1,0 +1,64 @@
+"""From the name of a target to the :class:`~weakspot.targets.base.Target`, for one agent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from weakspot.agents.base import AgentOutput, AgentSpec
+from weakspot.system.user_code import parse_reference
+from weakspot.targets import names
+from weakspot.targets.actions import for_action, for_dimension
+from weakspot.targets.base import Target
+from weakspot.targets.own import from_entry_point, from_file
+from weakspot.targets.paper import s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
+
+
+def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
+    """The target that ``name`` means for this agent.
+
+    Args:
+        name: a symbol of :mod:`weakspot.targets.paper`, an action, a dimension of a continuous action with ``+`` or ``-``,
+            the name of an entry point in the group ``weakspot.targets``, or ``path.py:function``.
+        agent: the agent; the names of its actions decide which targets there are.
+        sharpness: b of the soft maximum, in units of one over the scores.
+
+    Raises:
+        UnknownTargetError: there is no such target; the message lists those that exist.
+        TargetError: the file of a ``path.py:function`` raises an error.
+        ExtensionError: the package that provides the target is broken.
+    """
+    if parse_reference(name):
+        return from_file(name)
+    canonical = names.canonical_name(name, agent.action_names, agent.continuous, agent=f"agent {agent.name!r}")
+    make = _builtin(agent, sharpness).get(canonical)
+    return make() if make else from_entry_point(canonical)
+
+
+def default_targets(agent: AgentSpec, output: AgentOutput) -> tuple[str, ...]:
+    """Names of the default targets of an agent; see :func:`weakspot.targets.names.default_target_names`.
+
+    Args:
+        agent: the agent.
+        output: any output of the agent; shows whether it has a critic.
+    """
+    return names.default_target_names(agent.action_names, agent.continuous, output.value is not None)
+
+
+def _builtin(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], Target]]:
+    """The targets that ship with the package, by their canonical names.  An action takes precedence over a symbol."""
+    value: dict[str, Callable[[], Target]] = {"V+": v_plus, "V-": v_minus}
+    if agent.continuous:
+        return value | {
+            f"{name}{mark}": partial(for_dimension, name, index, sign)
+            for index, name in enumerate(agent.action_names)
+            for mark, sign in (("+", 1), ("-", -1))
+        }
+    scores: dict[str, Callable[[], Target]] = {
+        "T-": partial(t_minus, sharpness),
+        "T+": partial(t_plus, sharpness),
+        "T+-": partial(t_plus_minus, sharpness),
+        "S+": s_plus,
+        "S-": s_minus,
+    }
+    return scores | value | {name: partial(for_action, name, index) for index, name in enumerate(agent.action_names)}
