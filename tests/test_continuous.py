@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from registering import known
 from stable_baselines3 import A2C, PPO
 from torch import nn
+from weakspot.report.artifacts import AgentRecord, load_run
 
 import weakspot.checkup
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
@@ -35,7 +36,6 @@ from weakspot.envs.description import Description
 from weakspot.envs.make import environment_factory
 from weakspot.envs.observation import colour_observation
 from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeakspotError
-from weakspot.report.artifacts import AgentRecord, load_run
 from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
 from weakspot.saliency.rules import saliency
 from weakspot.state_model.batch import answers, measure

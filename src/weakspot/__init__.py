@@ -1,28 +1,49 @@
 """weakspot: shows where a trained deep RL agent that sees images is weak.
 
     import weakspot as ws
-    from pathlib import Path
 
-    config = ws.RunConfig(agent="pong-double-dqn", output=Path("runs/pong"), targets=("T-", "LEFT"))
-    report = ws.Pipeline(config).run()          # collect, train, synthesize, analyse, report
+    run = ws.Pipeline(ws.RunConfig(agent="pong-double-dqn", output="runs/pong", targets=("T-", "LEFT"))).run()
+    run = ws.load_run("runs/pong")              # the same from its folder, without torch and without the agent
+    run.findings["T-"].states                   # (n, k, h, w, c), uint8
 
-Everything that the stages are made of is public under its own module; the names here are those most programs need.
+Everything is public under its own module; the names here are those that most programs need. Each is imported when it is
+first used, so that ``import weakspot`` costs nothing.
 """
 
-from weakspot.agents.base import Agent, AgentOutput, Perceiver
-from weakspot.agents.load import load_agent
-from weakspot.config import RunConfig
-from weakspot.data.collect import collect
-from weakspot.data.config import CollectConfig
-from weakspot.data.dataset import StateDataset
-from weakspot.envs.driving.registration import register
-from weakspot.errors import WeakspotError
-from weakspot.pipeline import Pipeline
-from weakspot.search.algorithm_1 import synthesize
-from weakspot.search.config import SynthesisConfig
-from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.model import StateModel
-from weakspot.state_model.train import train
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weakspot.agents.base import Agent, AgentOutput, Perceiver
+    from weakspot.agents.load import load_agent
+    from weakspot.artifacts.run import Run, load_run
+    from weakspot.config import RunConfig
+    from weakspot.data.config import CollectConfig
+    from weakspot.data.dataset import StateDataset
+    from weakspot.errors import WeakspotError
+    from weakspot.pipeline import Pipeline
+    from weakspot.search.config import SynthesisConfig
+    from weakspot.state_model.config import TrainConfig
+    from weakspot.state_model.model import StateModel
+
+_MODULES = {
+    "Agent": "agents.base",
+    "AgentOutput": "agents.base",
+    "CollectConfig": "data.config",
+    "Perceiver": "agents.base",
+    "Pipeline": "pipeline",
+    "Run": "artifacts.run",
+    "RunConfig": "config",
+    "StateDataset": "data.dataset",
+    "StateModel": "state_model.model",
+    "SynthesisConfig": "search.config",
+    "TrainConfig": "state_model.config",
+    "WeakspotError": "errors",
+    "load_agent": "agents.load",
+    "load_run": "artifacts.run",
+}
 
 __all__ = [
     "Agent",
@@ -30,16 +51,23 @@ __all__ = [
     "CollectConfig",
     "Perceiver",
     "Pipeline",
+    "Run",
     "RunConfig",
     "StateDataset",
     "StateModel",
     "SynthesisConfig",
     "TrainConfig",
     "WeakspotError",
-    "collect",
     "load_agent",
-    "synthesize",
-    "train",
+    "load_run",
 ]
 
-register()
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,118 +1,94 @@
-"""The command line: one subcommand a stage, and ``run`` for all."""
+"""The command line: ``run`` for all stages, one subcommand for each stage, and the tools.
+
+Subcommands are imported when they are called, so that ``--help`` and ``--version`` cost nothing.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-import tyro
-
-from weakspot.agents import zoo
-from weakspot.checkup import CheckConfig, check_up
-from weakspot.config import RunConfig
-from weakspot.errors import AgentError, ConfigError
-from weakspot.pipeline import STAGES, Pipeline
 from weakspot.system.process import exit_code
-from weakspot.system.progress import progress_bar, say
+from weakspot.system.provenance import public_version
 
-Config = Annotated[RunConfig, tyro.conf.arg(name="")]
+HELP = ("-h", "--help")
 
-
-def run(config: Config) -> None:
-    """Everything: collect, train, synthesize, analyse, report."""
-    _stages(config, None)
-
-
-def collect(config: Config) -> None:
-    """Only the first stage: plays the agent and stores the states it sees."""
-    _stages(config, "collect")
-
-
-def train(config: Config) -> None:
-    """Only the second stage: trains the state model on the stored states."""
-    _stages(config, "train")
-
-
-def synthesize(config: Config) -> None:
-    """Only the third stage: synthesises states for each target."""
-    _stages(config, "synthesize")
+STAGE_COMMANDS = {
+    "subject": "Only load the agent and its environment, and check them against each other.",
+    "collect": "Only run the agent and store the states it visits.",
+    "saliency": "Only compute the agent's saliency in the stored states.",
+    "train": "Only train the state model on the stored states.",
+    "fidelity": "Only measure how faithful reconstructions are.",
+    "samples": "Only compare random samples of the state model with real states.",
+    "goggles": "Only let the agent play seeing reconstructions.",
+    "synthesize": "Only synthesise states for each target.",
+    "novelty": "Only compare synthesised states with real ones.",
+    "report": "Only build the HTML file.",
+}
+"""Help of the subcommand of each stage; a test compares the names with those of the stages."""
 
 
-def analyse(config: Config) -> None:
-    """Only the fourth stage: measures fidelity, goggles and novelty."""
-    _stages(config, "analyse")
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: its help, and the function that does its work, as ``module:function``."""
+
+    help: str
+    function: str
+    stage: str = ""
 
 
-def report(config: Config) -> None:
-    """Only the last stage: builds the HTML file."""
-    _stages(config, "report")
-
-
-def agents() -> None:
-    """Lists the agents that ship with the package, with score and size."""
-    for name in zoo.names():
-        card, megabytes = zoo.card(name), zoo.path(name).stat().st_size / 1e6
-        say(
-            f"{name:<24} {card.environment:<24} score {card.score['mean']:.1f}, {megabytes:.1f} MB, "
-            f"{card.training['algorithm']}"
-        )
-
-
-def check_agent(config: Annotated[CheckConfig, tyro.conf.arg(name="")]) -> None:
-    """Checks an agent before you trust it to a run: its answers, its frames, its score."""
-    failed = 0
-    with progress_bar("check") as tell:
-        findings = check_up(config, lambda what, done, total: tell(done / total, f"{what}: {done} of {total} games"))
-        for finding in findings:
-            failed += not finding.passed
-            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
-            if finding.todo and not finding.passed:
-                say(f"      to do: {finding.todo}")
-    if failed:
-        raise AgentError(f"{failed} of the checks failed", expected="none", todo="see the lines above")
-
-
-def _stages(config: RunConfig, only: str | None) -> None:
-    pipeline = Pipeline(config, STAGES if only is None else (only,))
-    path = pipeline.run()
-    if only in (None, "report"):
-        say(f"report: {path.resolve()}")
-
-
-def _needs_an_extra() -> None:
-    """Trains an agent; needs the extra weakspot[agents], which is not installed here."""
-    raise ConfigError(
-        "stable-baselines3 is not installed",
-        expected="the extra weakspot[agents]",
-        todo="pip install 'weakspot[agents]'",
-    )
-
-
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "run": run,
-    "collect": collect,
-    "train": train,
-    "synthesize": synthesize,
-    "analyse": analyse,
-    "report": report,
-    "agents": agents,
-    "check-agent": check_agent,
+COMMANDS: dict[str, Command] = {
+    "run": Command("All stages: from an agent to a report.", "weakspot.commands:run"),
+    **{name: Command(text, "weakspot.commands:run_stage", name) for name, text in STAGE_COMMANDS.items()},
+    "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
+    "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
+    "check-agent": Command("Check an agent before you trust it to a run.", "weakspot.commands:check_agent"),
+    "train-agent": Command("Train an agent of your own.", "weakspot.commands:train_agent"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its :func:`exit_code`."""
-    commands = dict(COMMANDS)
-    try:
-        from weakspot.training.command import train_agent
-    except ModuleNotFoundError:
-        commands["train-agent"] = _needs_an_extra
-        if [*(sys.argv[1:] if arguments is None else arguments)][:1] == ["train-agent"]:
-            return exit_code(_needs_an_extra)  # whatever else the line says
-    else:
-        commands["train-agent"] = train_agent
-    return exit_code(lambda: tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="weakspot"))
+    """Runs the command line; returns its exit code: 0, 2 for a user's error, 130 after Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in HELP:
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"weakspot {public_version('weakspot')}")
+        return 0
+    name, rest = words[0], words[1:]
+    command = COMMANDS.get(name.replace("_", "-"))
+    if command is None:
+        print(f"error: there is no command {name!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    module, _, function = command.function.partition(":")
+    prefix: tuple[Any, ...] = (command.stage,) if command.stage else ()
+
+    def work() -> object:
+        called: Callable[..., object] = getattr(import_module(module), function)
+        return called(*prefix, rest)
+
+    return exit_code(work)
+
+
+def usage() -> str:
+    """The help of the whole command."""
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  {name:<{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: weakspot COMMAND [OPTIONS]",
+            "",
+            "Finds weaknesses of trained deep RL agents that see images.",
+            "",
+            *lines,
+            "",
+            "weakspot COMMAND --help lists the options of a command; weakspot --version prints the version.",
+        ]
+    )
 
 
 def entry() -> None:

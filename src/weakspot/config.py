@@ -52,6 +52,8 @@ class RunConfig:
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", Path(self.output))  # a string will do as well
+        object.__setattr__(self, "store", None if self.store is None else Path(self.store))
         if not self.sharpness > 0:
             raise ConfigError(f"sharpness is {self.sharpness}", expected="a positive number")
 

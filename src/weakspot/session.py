@@ -43,18 +43,15 @@ class Session:
 
     @cached_property
     def subject(self) -> Subject:
-        """The agent and its environment, loaded and checked against each other, and the settings checked against them.
+        """The agent and its environment, loaded and checked against each other.
 
         Raises:
             AgentError: the agent cannot be used.
-            ConfigError: there is no such environment, device, recipe or target.
+            ConfigError: there is no such environment or device.
         """
-        from weakspot.state_model.recipes import check_size
         from weakspot.subject import load_subject
 
-        subject = load_subject(self.config)
-        check_size(self.config.train.recipe, subject.spec.height, subject.spec.width)
-        return subject
+        return load_subject(self.config)
 
     @cached_property
     def record(self) -> SubjectRecord:
@@ -83,16 +80,19 @@ class Session:
             found[slug] = name
         return found
 
-    def check_targets(self) -> None:
-        """Tries every target on one output of the agent, before any long computation.
+    def check(self) -> None:
+        """Checks the settings against agent and environment, and tries every target once, before any long computation.
 
         Raises:
+            ConfigError: there is no such recipe or target, or the recipe cannot take the frames.
             TargetError: a target fails or returns something else than one finite number a state.
         """
+        from weakspot.state_model.recipes import check_size
         from weakspot.subject import noise_state
         from weakspot.targets.resolve import resolve_target
 
         subject = self.subject
+        check_size(self.config.train.recipe, subject.spec.height, subject.spec.width)
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():
             resolve_target(name, subject.agent.spec, 1.0)(output)
@@ -184,7 +184,7 @@ class Session:
 
     def target(self, slug: str) -> Target:
         """The target, its soft maximum scaled to the recorded scores."""
-        from weakspot.targets.resolve import resolve_target, sharpness_for
+        from weakspot.targets.resolve import resolve_target
 
         sharpness = sharpness_for(self.dataset, self.config.sharpness)
         return resolve_target(self.targets[slug], self.subject.agent.spec, sharpness)
@@ -202,3 +202,8 @@ class Session:
                 self.model, self.perceive, self.config.synthesize, lambda indices: as_state(dataset.stacks(indices)),
                 self.trained_on, lambda done, total: report(done / total, ""),
             )  # fmt: skip
+
+
+def sharpness_for(dataset: StateDataset, sharpness: float) -> float:
+    """b of the soft maximum in units of the scores: ``sharpness`` over their mean spread within a state."""
+    return sharpness / max(float(dataset.scores.std(axis=1).mean()), 1e-9)

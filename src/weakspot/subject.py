@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from weakspot.agents import zoo
 from weakspot.agents.base import Agent, Perceiver
+from weakspot.agents.formats.card import METADATA_KEY, read_card
 from weakspot.agents.formats.rl_zoo import is_training, read_training
 from weakspot.agents.load import load_agent
+from weakspot.agents.tensors.weights import read_weights
+from weakspot.artifacts.subject import AgentRecord, Card, EnvironmentRecord, SubjectRecord
 from weakspot.config import RunConfig
 from weakspot.data.collect import check_fit
 from weakspot.envs.base import Environment, EnvironmentSpec
@@ -28,20 +32,27 @@ class Subject:
     """The agent under test and where it plays.
 
     Attributes:
+        reference: what the user calls the agent.
         agent: the agent.
         factory: makes environments it plays in.
         perceive: A(s).
         spec: of the environment.
     """
 
+    reference: str
     agent: Agent
     factory: Callable[[], Environment]
     perceive: Perceiver
     spec: EnvironmentSpec
 
 
-def subject(config: RunConfig) -> Subject:
-    """Loads the agent and checks that it fits its environment, before anything takes long."""
+def load_subject(config: RunConfig) -> Subject:
+    """Loads the agent and its environment, and checks that they fit each other and that saliency is defined for the agent.
+
+    Raises:
+        AgentError: the agent cannot be used.
+        ConfigError: there is no such environment or device.
+    """
     agent, factory, probe = load_pair(config.agent, config.environment, config.device, trust=config.trust)
     probe.close()
     perceive = Perceiver(agent, probe.observe, config.saliency)
@@ -53,7 +64,7 @@ def subject(config: RunConfig) -> Subject:
             todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
         )
     saliency(perceive, state)  # refuses networks for which it is not defined
-    return Subject(agent, factory, perceive, probe.spec)
+    return Subject(config.agent, agent, factory, perceive, probe.spec)
 
 
 def load_pair(
@@ -99,3 +110,32 @@ def noise_state(spec: EnvironmentSpec, device: torch.device) -> State:
     """One state of noise (1, kc, h, w), for trying things out."""
     shape = (1, spec.frames * spec.channels, spec.height, spec.width)
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def record_of(subject: Subject) -> SubjectRecord:
+    """What is known of agent and environment, as an artifact."""
+    spec, environment = subject.agent.spec, subject.spec
+    output = subject.perceive(noise_state(environment, subject.agent.device))
+    return SubjectRecord(
+        agent=AgentRecord(**asdict(spec), card=card_of(subject.reference)),
+        environment=EnvironmentRecord(**asdict(environment)),
+        has_critic=output.value is not None,
+    )
+
+
+def card_of(reference: str) -> Card | None:
+    """What the agent's file says of its training and its score; None if it says nothing."""
+    path = zoo.path(reference) if reference in zoo.names() else Path(reference).expanduser()
+    if path.suffix != ".safetensors":
+        return None
+    metadata = read_weights(path)[1]
+    if METADATA_KEY not in metadata:
+        return None
+    card = read_card(metadata, str(path))
+    try:
+        return Card(
+            card.score["mean"], card.score["std"], card.score["episodes"],
+            card.training["policy_steps"], card.training["algorithm"], card.training["command"],
+        )  # fmt: skip
+    except KeyError:  # a card may lack either
+        return None

@@ -75,9 +75,7 @@ class Arrays:
         """Stacks of frames (n, k, h, w, c), or ``count`` of them; uint8."""
         spec = self.environment
         count = self.n if count is None else count
-        return self._shaped(
-            self.get(name, np.uint8, 5), name, (count, spec.frames, spec.height, spec.width, spec.channels)
-        )
+        return self._shaped(self.get(name, np.uint8, 5), name, (count, spec.frames, spec.height, spec.width, spec.channels))
 
     def maps(self, name: str) -> Array:
         """One map a state (n, h, w); uint8."""

@@ -121,7 +121,7 @@ class Scores:
     """The scores of the episodes of one kind, and their mean with its interval."""
 
     scores: tuple[float, ...]
-    mean: Interval
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def write_goggles(folder: Path, goggles: Goggles) -> None:
 def read_goggles(folder: Path) -> Goggles:
     """Reads the artifact; raises :class:`RunError` if it is damaged, or its means contradict each other."""
     goggles = read_artifact(folder / GOGGLES, Goggles)
-    shift = goggles.goggles.mean.mean - goggles.agent.mean.mean
+    shift = goggles.goggles.interval.mean - goggles.agent.interval.mean
     if abs(shift - goggles.difference.mean) > 0.02 * max(1.0, abs(shift)):
         seen = f"the mean difference is {goggles.difference.mean:g}"
         raise damaged(folder / GOGGLES, seen, f"goggles minus agent, which is {shift:g}")

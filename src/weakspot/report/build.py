@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from weakspot.artifacts.run import Run
 from weakspot.report import view
-from weakspot.report.artifacts import Run, load_run
 from weakspot.report.charts import goggles_chart, interval_text, number
+from weakspot.report.pictures import with_pictures
 from weakspot.report.verdict import RULE, judge
 from weakspot.system.files import make_folder, write_text
 
@@ -29,22 +30,17 @@ LARGE_PIXELS, SMALL_PIXELS = 252, 168
 """About how wide frames are shown; each is enlarged by a whole number so that its pixels stay square and even."""
 
 
-def build_report(run_folder: Path, output: Path) -> Path:
-    """Writes the report of ``run_folder`` to ``output`` (an HTML file), atomically, and returns ``output``.
+def write_report(run: Run, output: Path) -> None:
+    """Writes the report of a run to ``output`` (an HTML file), atomically.
 
     Raises:
-        RunError: the folder is no run folder, or one of its artefacts is damaged.
         StorageError: ``output`` cannot be written.
     """
-    run = load_run(run_folder)
-    page = next((page for page in _pages(run) if len(page.encode()) <= MOST_BYTES), None) or _page(run, DETAILS[-1])
+    pictured = with_pictures(run)
+    pages = (_page(pictured, detail) for detail in DETAILS)
+    page = next((page for page in pages if len(page.encode()) <= MOST_BYTES), None) or _page(pictured, DETAILS[-1])
     make_folder(output.parent)
     write_text(output, page)
-    return output
-
-
-def _pages(run: Run) -> Iterator[str]:
-    return (_page(run, detail) for detail in DETAILS)
 
 
 def _page(run: Run, detail: view.Detail) -> str:
@@ -56,13 +52,14 @@ def _page(run: Run, detail: view.Detail) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, duration=view.duration, interval=interval_text, subscripts=view.subscripts)
-    overview, width = run.overview, run.overview.environment.width
+    width = run.environment.width
     style, script = _static("report.css"), _static("report.js")
     return environment.get_template("report.html.j2").render(
         run=run,
-        overview=overview,
-        agent=overview.agent,
-        game=game_name(overview.environment.id),
+        title=f"Weaknesses of {run.agent.name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        agent=run.agent,
+        game=game_name(run.environment.id),
         style=Markup(style),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -71,16 +68,16 @@ def _page(run: Run, detail: view.Detail) -> str:
         verdict=judge(run),
         rule=RULE,
         figures=view.key_figures(run),
-        targets=[view.target_view(findings, overview, detail) for findings in run.findings],
+        targets=[view.target_view(run, symbol, detail) for symbol in view.target_order(run)],
         training=view.training_charts(run.curves),
-        reconstructions=view.reconstruction_cards(run.reconstructions, overview, detail) if run.reconstructions else (),
-        reconstruction_caption=(
-            view.reconstruction_caption(run.reconstructions, overview.agent) if run.reconstructions else ""
-        ),
+        reconstructions=view.reconstruction_cards(run.reconstructions, run, detail) if run.reconstructions else (),
+        reconstruction_caption=view.reconstruction_caption(run.reconstructions, run.agent) if run.reconstructions else "",
         samples=view.sample_cards(run.samples, detail) if run.samples else (),
         samples_caption=view.samples_caption(run.samples) if run.samples else "",
         goggles=goggles_chart(run.goggles) if run.goggles else None,
-        stages=view.stage_bars(overview.seconds),
+        objects=run.fidelity.objects if run.fidelity else (),
+        stages=view.stage_bars(run.seconds),
+        card_facts=view.card_facts(run),
         flat=view.flat,
     )
 

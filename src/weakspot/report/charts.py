@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.report.artifacts import Curve, Goggles, Interval
+from weakspot.artifacts.evidence import Goggles, Interval
+from weakspot.artifacts.training import Curve
 
 POINTS = 160
 """The most points a line is drawn with; longer ones are averaged in bins."""
@@ -280,17 +281,21 @@ def _row(axis: Axis, label: str, kind: str, interval: Interval, dots: Sequence[f
 
 def goggles_chart(goggles: Goggles) -> IntervalChart:
     """Scores of every episode with means and intervals: real frames against reconstructions."""
-    ends = [end for i in (goggles.agent, goggles.goggles) for end in (i.mean, i.low, i.high) if end is not None]
-    axis = Axis.around([*goggles.agent_scores, *goggles.goggles_scores, *ends])
+    ends = [
+        end for i in (goggles.agent.interval, goggles.goggles.interval) for end in (i.mean, i.low, i.high) if end is not None
+    ]
+    axis = Axis.around([*goggles.agent.scores, *goggles.goggles.scores, *ends])
     rows = (
-        _row(axis, "real frames", "real", goggles.agent, goggles.agent_scores, interval_text(goggles.agent)),
+        _row(
+            axis, "real frames", "real", goggles.agent.interval, goggles.agent.scores, interval_text(goggles.agent.interval)
+        ),
         _row(
             axis,
             "reconstructions",
             "reconstructed",
-            goggles.goggles,
-            goggles.goggles_scores,
-            interval_text(goggles.goggles),
+            goggles.goggles.interval,
+            goggles.goggles.scores,
+            interval_text(goggles.goggles.interval),
         ),
     )
     return IntervalChart(rows, axis.ticks(5), "episode score")

@@ -8,13 +8,11 @@ compression of so few pixels does not.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-from weakspot.types import Frame, Stacks
+import numpy.typing as npt
 
 SALIENCY_COLOUR = (255, 45, 149)
 """Red, green, blue of the saliency overlay: a hue that hardly any Atari palette uses."""
@@ -39,21 +37,14 @@ class Film:
     saliency: str = ""
 
 
-def strip_uri(stack: np.ndarray, step: int) -> str:
+def strip_uri(stack: npt.NDArray[np.uint8], step: int) -> str:
     """The stack (k, h, w, 3), uint8, as one strip; channels are off by at most ``step / 2`` levels."""
     strip = np.concatenate(list(stack), axis=1).astype(np.int16)
     rounded = np.clip((strip + step // 2) // step * step, 0, 255).astype(np.uint8)
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
 
 
-def in_colour(stacks: Stacks, colours: Sequence[tuple[int, int, int]]) -> np.ndarray:
-    """Stacks (n, k, h, w, 3) that people can look at, of stacks (n, k, h, w, c) of other channels: each channel's colour, as
-    far as it is there, added up."""
-    mixed = stacks.astype(np.float32) @ (np.asarray(colours, np.float32) / 255)
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
-
-
-def saliency_uri(saliency: Frame | np.ndarray) -> str:
+def saliency_uri(saliency: npt.NDArray[np.uint8]) -> str:
     """The map (h, w), uint8, as an overlay in one colour that is the more opaque the larger the value (16 levels)."""
     overlay = np.empty((*saliency.shape, 4), np.uint8)
     overlay[..., :3] = SALIENCY_COLOUR[::-1]
@@ -61,6 +52,6 @@ def saliency_uri(saliency: Frame | np.ndarray) -> str:
     return _uri(overlay)
 
 
-def _uri(picture: np.ndarray) -> str:
+def _uri(picture: npt.NDArray[np.uint8]) -> str:
     encoded = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1]  # above 100 is lossless
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

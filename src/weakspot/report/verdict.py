@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.report.artifacts import Agreement, Goggles, ObjectRecall, Run, Samples
+from weakspot.artifacts.evidence import Fidelity, Goggles, ObjectRecall, SampleMeasures
+from weakspot.artifacts.run import Run
 from weakspot.report.charts import number
 
 TOLERATED_LOSS = 0.15
@@ -61,26 +62,26 @@ HEADLINES = {
 def judge(run: Run) -> Verdict:
     """The verdict by :data:`RULE`, from the goggles test and the other checks, as far as they were made."""
     parts = [_goggles(run.goggles)] if run.goggles else []
-    if run.recall:
-        parts.append(_recall(run.recall))
+    if run.fidelity and run.fidelity.objects:
+        parts.append(_recall(run.fidelity.objects))
     if not parts:
         sentence = "This run holds neither the goggles test nor the recall of objects, so nothing says what it is worth."
         return Verdict("unknown", HEADLINES["unknown"], sentence)
-    if run.agreement:
-        continuous = run.overview.agent is not None and run.overview.agent.continuous
-        parts.append(_agreement(run.agreement, "does nearly the same" if continuous else "prefers the same action"))
-    if run.samples:
-        parts.append(_samples(run.samples))
+    if run.fidelity:
+        does = "does nearly the same" if run.agent.continuous else "prefers the same action"
+        parts.append(_agreement(run.fidelity, does))
+    if run.samples and run.samples.measures.count:
+        parts.append(_samples(run.samples.measures))
     level = next(level for level in ("poor", "care", "good") if level in [part[0] for part in parts])
     return Verdict(level, HEADLINES[level], " ".join(f"{text[0].upper()}{text[1:]}." for _, text in parts))
 
 
 def _goggles(goggles: Goggles) -> tuple[str, str]:
-    scale = max(abs(goggles.agent.mean), float(np.std(goggles.agent_scores)) if goggles.agent_scores else 0.0, 1e-9)
+    scale = max(abs(goggles.agent.interval.mean), float(np.std(goggles.agent.scores)) if goggles.agent.scores else 0.0, 1e-9)
     low, high = goggles.difference.low, goggles.difference.high
     text = (
-        f"seeing only reconstructions the agent scores {number(goggles.goggles.mean)} instead of "
-        f"{number(goggles.agent.mean)} on real frames"
+        f"seeing only reconstructions the agent scores {number(goggles.goggles.interval.mean)} instead of "
+        f"{number(goggles.agent.interval.mean)} on real frames"
     )
     if low is None or high is None:
         return "care", f"{text} (too few episodes for an interval)"
@@ -105,13 +106,13 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> tuple[str, str]:
     )
 
 
-def _agreement(agreement: Agreement, does: str) -> tuple[str, str]:
-    level = "good" if agreement.same_action >= ENOUGH_AGREEMENT else "care"
-    return level, f"the agent {does} in {100 * agreement.same_action:.0f}\u00a0% of reconstructions"
+def _agreement(fidelity: Fidelity, does: str) -> tuple[str, str]:
+    level = "good" if fidelity.same_action >= ENOUGH_AGREEMENT else "care"
+    return level, f"the agent {does} in {100 * fidelity.same_action:.0f}\u00a0% of reconstructions"
 
 
-def _samples(samples: Samples) -> tuple[str, str]:
-    ratio = samples.distance / max(samples.floor, 1e-9)
+def _samples(samples: SampleMeasures) -> tuple[str, str]:
+    ratio = (samples.distance or 0.0) / max(samples.floor or 0.0, 1e-9)
     good = ratio <= TOLERATED_DISTANCE
     text = f"random samples are {number(ratio)} times as far from real states as these are from each other"
     if samples.valid is not None and samples.real_valid is not None:

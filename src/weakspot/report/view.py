@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from weakspot.report.artifacts import TARGET_ORDER, AgentRecord, Curve, Findings, Overview, Reconstructions, Run, Samples
+from weakspot.artifacts.evidence import Reconstructions, Samples
+from weakspot.artifacts.findings import Findings
+from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.run import Run
+from weakspot.artifacts.subject import AgentRecord
+from weakspot.artifacts.training import Curve
 from weakspot.report.charts import Axis, Chart, distribution_chart, energy_chart, number, training_chart
 from weakspot.report.images import Film, saliency_uri, strip_uri
 
@@ -125,6 +130,26 @@ class ReconstructionCard:
     agrees: bool
 
 
+TARGET_ORDER = ("T-", "T+", "T±", "S-", "S+", "V-", "V+")
+"""The order in which targets are shown; others follow by their slug."""
+
+
+def target_order(run: Run) -> list[str]:
+    """The symbols of the targets of a run, in the order in which they are shown."""
+
+    def place(symbol: str) -> tuple[int, str]:
+        known = symbol in TARGET_ORDER
+        return TARGET_ORDER.index(symbol) if known else len(TARGET_ORDER), run.findings[symbol].search.slug
+
+    return sorted(run.findings, key=place)
+
+
+def card_facts(run: Run) -> tuple[Fact, ...]:
+    """What the agent's card says."""
+    card = run.agent.card
+    return () if card is None else flat(asdict(card))
+
+
 def shown_symbol(symbol: str) -> str:
     """``T−`` with a real minus sign for ``T-``; other symbols as they are."""
     return symbol.replace("-", "−") if symbol in TARGET_ORDER else symbol
@@ -136,7 +161,7 @@ def subscripts(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(zip(parts[::2], [*parts[1::2], ""], strict=True))
 
 
-def shown_scores(scores: np.ndarray, agent: AgentRecord | None) -> np.ndarray:
+def shown_scores(scores: np.ndarray, agent: AgentRecord) -> np.ndarray:
     """Q-values as they are, log-probabilities as probabilities (n, a)."""
     if not _is_policy(agent):
         return scores
@@ -144,21 +169,21 @@ def shown_scores(scores: np.ndarray, agent: AgentRecord | None) -> np.ndarray:
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def scores_word(agent: AgentRecord | None) -> str:
+def scores_word(agent: AgentRecord) -> str:
     """What the bars show."""
     names = {"log-probabilities": "probability", "means": "mean", "q-values": "Q-value"}
-    return names[agent.scores_are] if agent else "score"
+    return names[agent.scores_are]
 
 
-def _is_policy(agent: AgentRecord | None) -> bool:
-    return agent is not None and agent.scores_are == "log-probabilities"
+def _is_policy(agent: AgentRecord) -> bool:
+    return agent.scores_are == "log-probabilities"
 
 
-def _is_continuous(agent: AgentRecord | None) -> bool:
-    return agent is not None and agent.continuous
+def _is_continuous(agent: AgentRecord) -> bool:
+    return agent.continuous
 
 
-def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
+def _score_text(value: float, axis: Axis, agent: AgentRecord) -> str:
     """Percent, or as many decimals for every score on the axis as show three digits of the largest."""
     if _is_policy(agent):
         return f"{100 * value:.0f}\u00a0%" if value >= 0.005 else "<1\u00a0%"
@@ -167,20 +192,20 @@ def _score_text(value: float, axis: Axis, agent: AgentRecord | None) -> str:
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
-def _bars_axes(scores: np.ndarray, agent: AgentRecord | None) -> list[Axis]:
+def _bars_axes(scores: np.ndarray, agent: AgentRecord) -> list[Axis]:
     """One axis for each action: the same for all, or, for the dimensions of continuous ones, each with zero in its middle
     and room for its bounds."""
     count = scores.shape[1]
     if _is_policy(agent):
         return [Axis(0.0, 1.0)] * count
-    if agent is not None and agent.action_bounds is not None:
-        ends = np.maximum(np.abs(scores).max(axis=0), np.abs(agent.action_bounds).max(axis=1))
+    if agent.action_bounds is not None:
+        ends = np.maximum(np.abs(scores).max(axis=0), np.abs(np.asarray(agent.action_bounds)).max(axis=1))
         return [Axis(-float(end), float(end)) for end in np.where(ends > 0, ends, 1.0)]
     low, high = min(0.0, float(scores.min())), max(0.0, float(scores.max()))
     return [Axis(low, high if high > low else low + 1.0)] * count
 
 
-def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axes: list[Axis], agent: AgentRecord | None) -> Bars:
+def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axes: list[Axis], agent: AgentRecord) -> Bars:
     zero = float(axes[0].place([0.0])[0])
     rows = []
     for index, (action, axis) in enumerate(zip(actions, axes, strict=True)):
@@ -194,9 +219,9 @@ def _bars(actions: tuple[str, ...], answers: list[np.ndarray], axes: list[Axis],
     return Bars(tuple(rows), round(zero, 2))
 
 
-def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -> str:
+def bars_caption(scores: np.ndarray, agent: AgentRecord, of_state: str) -> str:
     """What bars show, and from where to where."""
-    taken = "most likely" if agent is not None and agent.acts == "sampled" else "taken"
+    taken = "most likely" if agent.acts == "sampled" else "taken"
     if _is_policy(agent):
         return f"Bars: probability of each action, from 0 to 100\u00a0%, {of_state}; the one that is {taken} is coloured."
     if _is_continuous(agent):
@@ -209,26 +234,26 @@ def bars_caption(scores: np.ndarray, agent: AgentRecord | None, of_state: str) -
     return f"Bars: {scores_word(agent)} of each action {of_state}, {ends}; the one that is {taken} is coloured."
 
 
-def answer_text(actions: tuple[str, ...], scores: np.ndarray, axes: list[Axis], agent: AgentRecord | None) -> str:
+def answer_text(actions: tuple[str, ...], scores: np.ndarray, axes: list[Axis], agent: AgentRecord) -> str:
     """What the agent does, in a few words: its best action and the score of that, or all dimensions of a continuous one."""
     told = range(len(actions)) if _is_continuous(agent) else [int(scores.argmax())]
     return ", ".join(f"{actions[index]} {_score_text(float(scores[index]), axes[index], agent)}" for index in told)
 
 
-def target_view(findings: Findings, overview: Overview, detail: Detail) -> TargetView:
+def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
     """The section of one target; pictures are encoded here."""
-    agent, actions = overview.agent, overview.environment.action_names
+    agent, actions = run.agent, run.environment.action_names
+    findings, novelty = run.findings[symbol], run.novelty.get(symbol)
+    search = findings.search
     scores = shown_scores(findings.scores, agent)
     axes = _bars_axes(scores, agent)
-    novelty = findings.novelty
-    count, frames = len(findings.states), overview.environment.frames
+    count, frames = len(findings.states), run.environment.frames
 
     def answer(index: int) -> str:
         return answer_text(actions, scores[index], axes, agent)
 
     def film(index: int, saliency: str) -> Film:
-        symbol = shown_symbol(findings.symbol)
-        alt = f"Synthesised state {index + 1} of {count} for {symbol}, the newest of {frames} frames."
+        alt = f"Synthesised state {index + 1} of {count} for {shown_symbol(symbol)}, the newest of {frames} frames."
         uri = strip_uri(findings.states[index], detail.step)
         return Film(uri, f"{alt} The agent answers {answer(index)}.", "synthesised", "synthesised", saliency)
 
@@ -250,46 +275,46 @@ def target_view(findings: Findings, overview: Overview, detail: Detail) -> Targe
         cards.append(StateCard(picture, closest, distance, answer(index), bars, tuple(facts)))
     for index in range(len(cards), min(count, len(cards) + detail.rest)):
         rest.append(SmallCard(film(index, ""), answer(index), f"T = {number(findings.target[index])}"))
-    settings = flat(findings.settings)
+    settings = flat(search.settings)
     return TargetView(
-        slug=findings.slug,
-        symbol=shown_symbol(findings.symbol),
-        title=findings.title,
-        description=findings.description,
-        equation=findings.energy_equation,
+        slug=search.slug,
+        symbol=shown_symbol(symbol),
+        title=search.title,
+        description=search.description,
+        equation=search.energy_equation,
         count=count,
         chosen=_chosen(findings),
-        beyond=_beyond(findings),
-        charts=_target_charts(findings),
+        beyond=_beyond(findings, novelty),
+        charts=_target_charts(findings, novelty),
         bars_caption=bars_caption(scores, agent, "in a state"),
         cards=tuple(cards),
         rest=tuple(rest),
         rest_left_out=count - len(cards) - len(rest),
-        retrieved=_retrieved(findings, detail),
-        facts=(*settings, Fact("seed", str(findings.seed)), Fact("time", duration(findings.seconds))),
+        retrieved=_retrieved(symbol, novelty, detail),
+        facts=(*settings, Fact("seed", str(search.seed)), Fact("time", duration(search.seconds))),
     )
 
 
 def _chosen(findings: Findings) -> str:
     """Of how many searches the states are the best; nothing where every search is shown."""
-    each = findings.settings.get("searches", 1)
+    each = findings.search.settings.get("searches", 1)
     if not isinstance(each, int) or each <= 1:
         return ""
     count = len(findings.states)
     return f"Of {each * count} searches, those {count} that ended in the states with the lowest target energy."
 
 
-def _target_charts(findings: Findings) -> tuple[Chart, ...]:
+def _target_charts(findings: Findings, novelty: Novelty | None) -> tuple[Chart, ...]:
     charts = [energy_chart(findings.energy)] if findings.energy.shape[1] else []
-    if findings.novelty is not None and len(findings.novelty.real_target) and len(findings.target):
-        charts.append(distribution_chart(findings.novelty.real_target, findings.target))
+    if novelty is not None and len(novelty.real_target) and len(findings.target):
+        charts.append(distribution_chart(novelty.real_target, findings.target))
     return tuple(chart for chart in charts if chart is not None)
 
 
-def _beyond(findings: Findings) -> str:
-    if findings.novelty is None or not len(findings.novelty.real_target):
+def _beyond(findings: Findings, novelty: Novelty | None) -> str:
+    if novelty is None or not len(novelty.real_target):
         return ""
-    real = findings.novelty.real_target
+    real = novelty.real_target
     further = int((findings.target < real.min()).sum())
     return (
         f"Dashed: the lowest of the {len(real):,} held-out real states; {further} of {len(findings.target)} "
@@ -297,22 +322,21 @@ def _beyond(findings: Findings) -> str:
     )
 
 
-def _retrieved(findings: Findings, detail: Detail) -> tuple[SmallCard, ...]:
-    novelty = findings.novelty
-    if novelty is None or novelty.retrieved is None or novelty.retrieved_target is None:
+def _retrieved(symbol: str, novelty: Novelty | None, detail: Detail) -> tuple[SmallCard, ...]:
+    if novelty is None:
         return ()
     cards = []
     pairs = zip(novelty.retrieved, novelty.retrieved_target, strict=True)
     for place, (state, energy) in enumerate(list(pairs)[:RETRIEVED], start=1):
-        alt = f"Real state number {place} by the target energy of {shown_symbol(findings.symbol)}."
+        alt = f"Real state number {place} by the target energy of {shown_symbol(symbol)}."
         film = Film(strip_uri(state, detail.step), alt, "real", "real")
         cards.append(SmallCard(film, "", f"T = {number(float(energy))}"))
     return tuple(cards)
 
 
-def reconstruction_cards(data: Reconstructions, overview: Overview, detail: Detail) -> tuple[ReconstructionCard, ...]:
+def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tuple[ReconstructionCard, ...]:
     """Real states beside their reconstructions, with the agent's answers to both."""
-    agent, actions = overview.agent, overview.environment.action_names
+    agent, actions = run.agent, run.environment.action_names
     real, rebuilt = shown_scores(data.scores_real, agent), shown_scores(data.scores_reconstructed, agent)
     axes = _bars_axes(np.concatenate([real, rebuilt]), agent)
     cards = []
@@ -348,19 +372,22 @@ def sample_cards(data: Samples, detail: Detail) -> tuple[SmallCard, ...]:
 
 def samples_caption(data: Samples) -> str:
     """How far random samples are from real states."""
+    measures = data.measures
+    if not measures.count or measures.distance is None or measures.floor is None:
+        return "Too few real states are held out to compare the samples with."
     text = (
-        f"In the agent’s own features, {data.count} random samples are {number(data.distance)} away from as many real "
-        f"states; two halves of the real states are {number(data.floor)} apart (Fréchet distance)."
+        f"In the agent’s own features, {measures.count} random samples are {number(measures.distance)} away from as many real "
+        f"states; two halves of the real states are {number(measures.floor)} apart (Fréchet distance)."
     )
-    if data.valid is not None and data.real_valid is not None:
+    if measures.valid is not None and measures.real_valid is not None:
         text += (
-            f" Objects: {100 * data.valid:.0f} % of the samples have at most one ball, and on each side one sharp paddle of "
-            f"the right height, in every frame; {100 * data.real_valid:.0f} % of real states do."
+            f" Objects: {100 * measures.valid:.0f} % of the samples have at most one ball, and on each side one sharp paddle of "
+            f"the right height, in every frame; {100 * measures.real_valid:.0f} % of real states do."
         )
     return text
 
 
-def reconstruction_caption(data: Reconstructions, agent: AgentRecord | None) -> str:
+def reconstruction_caption(data: Reconstructions, agent: AgentRecord) -> str:
     """What the paired bars show."""
     scores = shown_scores(np.concatenate([data.scores_real, data.scores_reconstructed]), agent)
     return bars_caption(scores, agent, "on the real state (upper) and on its reconstruction (lower)")
@@ -421,7 +448,7 @@ def _plain(value: Any) -> str:
 def key_figures(run: Run) -> tuple[Fact, ...]:
     """The few numbers under the title."""
     figures = []
-    card = run.overview.agent.card if run.overview.agent else None
+    card = run.agent.card
     if card is not None:
         figures.append(
             Fact(
@@ -430,12 +457,12 @@ def key_figures(run: Run) -> tuple[Fact, ...]:
             )
         )
     if run.goggles is not None:
-        name = f"score on reconstructions, against {number(run.goggles.agent.mean)} on real frames"
-        figures.append(Fact(name, number(run.goggles.goggles.mean)))
-    if run.recall:
-        worst = min(run.recall, key=lambda item: item.recall.mean)
+        name = f"score on reconstructions, against {number(run.goggles.agent.interval.mean)} on real frames"
+        figures.append(Fact(name, number(run.goggles.goggles.interval.mean)))
+    if run.fidelity and run.fidelity.objects:
+        worst = min(run.fidelity.objects, key=lambda item: item.recall.mean)
         figures.append(Fact(f"of reconstructions hold the {worst.name}", f"{100 * worst.recall.mean:.0f}\u00a0%"))
     if run.findings:
         targets = f"{len(run.findings)} target" + ("s" if len(run.findings) != 1 else "")
-        figures.append(Fact(f"synthesised states for {targets}", str(sum(len(f.states) for f in run.findings))))
+        figures.append(Fact(f"synthesised states for {targets}", str(sum(len(f.states) for f in run.findings.values()))))
     return tuple(figures)

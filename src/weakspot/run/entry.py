@@ -142,9 +142,7 @@ def write_entry(
         for name in scratch:
             (folder / name).unlink(missing_ok=True)
         paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
-        files = {
-            str(path.relative_to(folder)): FileRecord(path.stat().st_size, full_file_digest(path)) for path in paths
-        }
+        files = {str(path.relative_to(folder)): FileRecord(path.stat().st_size, full_file_digest(path)) for path in paths}
     record = EntryRecord(
         SCHEMA, stage, part, digest(made_from), dict(made_from), fingerprint, seconds, created, dict(versions), files
     )

@@ -1,11 +1,11 @@
 """A run folder: what a command was started with, and which results of the store it shows, under readable names.
 
-    run/
-      run.json                       settings, targets, and the key of each result
-      store/                         the results (see :mod:`weakspot.run.store`), unless --store names another folder
-      collect, train, ...            links to the current results
-      synthesize/t-minus, ...        the same for each target
-      report.html
+run/
+  run.json                       settings, targets, and the key of each result
+  store/                         the results (see :mod:`weakspot.run.store`), unless --store names another folder
+  collect, train, ...            links to the current results
+  synthesize/t-minus, ...        the same for each target
+  report.html
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ import msgspec
 
 from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.system.locks import waiting_lock
 from weakspot.system.provenance import digest
 
 SCHEMA = 1
-RECORD, STORE = "run.json", "store"
+RECORD, STORE, LOCK = "run.json", "store", ".lock"
 EARLIER = ("manifest.json", "config.json")
 """Files that run folders of an earlier layout have."""
 
@@ -112,6 +113,10 @@ class RunFolder:
             StorageError: the folder cannot be written.
         """
         make_folder(self.path)
+        with waiting_lock(self.path / LOCK, lambda: None):
+            self._write(record)
+
+    def _write(self, record: RunRecord) -> None:
         before = self.read()
         write_json(self.path / RECORD, msgspec.to_builtins(record))
         register(self.store(record), self.path, record)
@@ -171,7 +176,7 @@ class RunFolder:
                 expected=f"a folder with {RECORD}, or a new one",
                 todo="choose another --output; the old results cannot be taken over, its report.html stays readable",
             )
-        if others := sorted(name for name in names - {STORE} if not name.startswith(f".{RECORD}")):
+        if others := sorted(name for name in names - {STORE, LOCK} if not name.startswith(f".{RECORD}")):
             raise RunError(
                 f"{self.path} is no run folder: it holds {', '.join(others[:4])}",
                 expected="a new or empty folder, or one that weakspot made",

@@ -88,7 +88,7 @@ class Store:
             StorageError: the disk is full or read-only.
         """
         folder = self.folder(request)
-        with self._lock(request):
+        with self._lock(request.stage, request.key, request.name):
             entry, problem = self._inspect(request)
             if entry:
                 return entry, False
@@ -115,10 +115,12 @@ class Store:
             self._note_seconds(request, 0.0)
             return entry, True
 
-    def discard(self, request: Request, problem: str) -> None:
+    def discard(self, entry: Entry, problem: str) -> None:
         """Sets a damaged result aside, so that it is made anew."""
-        with self._lock(request):
-            self._set_aside(self.folder(request), f"{request.name}: {problem}")
+        record = entry.record
+        name = f"{record.stage}/{record.part}" if record.part else record.stage
+        with self._lock(record.stage, record.key, name):
+            self._set_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
         """The result, or what is wrong with it; neither if it is unfinished."""
@@ -145,9 +147,9 @@ class Store:
                 say(f"{problem}; moved to {aside} and made anew")
 
     @contextmanager
-    def _lock(self, request: Request) -> Iterator[None]:
-        path = make_folder(self.path / "locks") / f"{request.stage}-{request.key}.lock"
-        with waiting_lock(path, lambda: say(f"{request.name}: another process is making this; waiting for it")):
+    def _lock(self, stage: str, key: str, name: str) -> Iterator[None]:
+        path = make_folder(self.path / "locks") / f"{stage}-{key}.lock"
+        with waiting_lock(path, lambda: say(f"{name}: another process is making this; waiting for it")):
             yield
 
     def _seconds_file(self, request: Request) -> Path:

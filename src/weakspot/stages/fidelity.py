@@ -1,13 +1,80 @@
-"""Stage: how faithful the state model's reconstructions are."""
+"""Stage: how faithful the state model's reconstructions of held-out states are."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.artifacts.evidence import (
+    FIDELITY,
+    RECONSTRUCTIONS,
+    Fidelity,
+    Interval,
+    ObjectRecall,
+    Reconstructions,
+    write_fidelity,
+)
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.provenance import file_digest
 
 
-def saliency_image(maps: torch.Tensor) -> np.ndarray:
-    """Saliency (n, k, h, w) as one picture a state, the largest over the stack, 0 to 255 (n, h, w)."""
-    largest = maps.amax(dim=1)
-    top = largest.amax(dim=(1, 2), keepdim=True).clamp_min(1e-12)
-    return (255 * (largest / top).sqrt()).round().to(torch.uint8).cpu().numpy()
+class FidelityStage(Stage):
+    """Measures reconstructions of held-out states: error, the agent's outputs, and objects."""
+
+    name: ClassVar[str] = "fidelity"
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--fidelity.*``, and which states are held out."""
+        return asdict(session.config.fidelity) | {"split": session.config.train.held_out}
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The measures, and some reconstructions."""
+        return FIDELITY, RECONSTRUCTIONS
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.analysis.fidelity.fidelity`."""
+        from weakspot.analysis.fidelity import fidelity
+
+        indices = session.held_out_sample(session.config.fidelity.held_out)
+        measured = fidelity(session.model, session.perceive, session.dataset, indices)
+        records = [recall.record(name) for name, recall in measured.recalls.items()]
+        objects = tuple(
+            ObjectRecall(str(r["name"]), Interval(float(r["recall"]), float(r["low"]), float(r["high"])), int(r["n"]))
+            for r in records
+        )
+        result = Fidelity(len(indices), measured.mse, measured.agreement, measured.answer_error, objects)
+        write_fidelity(folder, result, _reconstructions(session))
+        return file_digest(folder / FIDELITY)
+
+
+def _reconstructions(session: Session) -> Reconstructions:
+    """Some held-out states beside their reconstructions."""
+    import numpy as np
+    import torch
+
+    from weakspot.agents.base import same_action
+    from weakspot.data.dataset import as_stacks, as_state
+    from weakspot.saliency.images import saliency_images
+    from weakspot.saliency.rules import saliency
+
+    dataset, model, perceive, held_out = session.dataset, session.model, session.perceive, session.held_out
+    count = min(session.config.fidelity.reconstructions, len(held_out))
+    chosen = np.sort(np.random.default_rng([0, 3]).choice(held_out, count, replace=False))
+    state = as_state(dataset.stacks(chosen)).to(model.device)
+    with torch.no_grad():
+        reconstructed = model.reconstruct(state)
+        before, after = perceive(state), perceive(reconstructed)
+    bounds = session.subject.agent.spec.action_bounds
+    return Reconstructions(
+        real=dataset.stacks(chosen),
+        reconstructed=as_stacks(reconstructed.cpu(), dataset.environment.channels),
+        saliency=saliency_images(saliency(perceive, state)),
+        scores_real=before.scores.cpu().numpy(),
+        scores_reconstructed=after.scores.cpu().numpy(),
+        same_action=same_action(before.scores, after.scores, bounds).cpu().numpy(),
+        index=chosen,
+    )

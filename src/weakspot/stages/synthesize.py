@@ -1,49 +1,80 @@
-"""Stage: synthesise states for each target."""
+"""Stage: synthesise states for each target with Algorithm 1 (section 3.2)."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-
-from weakspot.agents.base import Perceiver
-from weakspot.artifacts.arrays import write_arrays
-from weakspot.data.dataset import as_stacks
-from weakspot.errors import RunError
-from weakspot.saliency.rules import saliency
-from weakspot.search.algorithm_1 import Findings
-from weakspot.stages.fidelity import saliency_image
-from weakspot.system.files import UNREADABLE_ARRAYS
+from weakspot.artifacts import findings as artifact
+from weakspot.references import code_digests
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.progress import progress_bar
+from weakspot.system.provenance import file_digest
 
 
-def write_findings(found: Findings, perceive: Perceiver, channels: int, path: Path) -> None:
-    """Writes what a search found, frames of ``channels``, with the agent's saliency at each state."""
-    arrays: dict[str, Any] = {
-        "states": as_stacks(found.state.cpu(), channels),
-        "scores": found.output.scores.cpu().numpy(),
-        "energy": found.energy,
-        "target": found.target.cpu().numpy(),
-        "prior_kl": found.kl.cpu().numpy(),
-        "iterations": found.iterations,
-        "saliency": saliency_image(saliency(perceive, found.state)),
-        "latent": found.noise.cpu().numpy(),
-        "latent_mean": found.distribution.mean.cpu().numpy(),
-        "latent_sigma": found.distribution.sigma.cpu().numpy(),
-    }
-    if found.output.value is not None:
-        arrays["value"] = found.output.value.cpu().numpy()
-    write_arrays(path, arrays)
+class SynthesizeStage(Stage):
+    """Searches the latent space of the state model for states of low energy, for each target."""
 
+    name: ClassVar[str] = "synthesize"
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
 
-def found_states(path: Path) -> np.ndarray:
-    """The states in a file that :func:`write_findings` wrote."""
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return found["states"]
-    except UNREADABLE_ARRAYS as error:
-        raise RunError(
-            f"{path} cannot be read: {error}",
-            expected="states that a search found",
-            todo=f"delete {path.parent} and synthesise them again",
-        ) from error
+    def parts(self, session: Session) -> tuple[str, ...]:
+        """One for each target."""
+        return tuple(session.targets)
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--synthesize.*``, the target with its code, ``--sharpness``, and which states are trained on."""
+        config, target = session.config, session.targets[part]
+        return asdict(config.synthesize) | {
+            "target": part,
+            "code": code_digests([target]),
+            "sharpness": config.sharpness,
+            "split": config.train.held_out,
+        }
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The findings."""
+        return artifact.SEARCH, artifact.ARRAYS
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.search.algorithm_1.synthesize`."""
+        from weakspot.data.dataset import as_stacks
+        from weakspot.saliency.images import saliency_images
+        from weakspot.saliency.rules import saliency
+        from weakspot.search.algorithm_1 import energy_equation, measure_scale, synthesize
+
+        config, perceive, target = session.config.synthesize, session.perceive, session.target(part)
+        scale = measure_scale(target, session.recorded_outputs(session.trained_on))
+        start = session.starts(target)
+        started = time.monotonic()
+        with progress_bar(target.name) as report:
+            found = synthesize(
+                session.model, perceive, target, start, config, scale,
+                progress=lambda done, total: report(done / total, ""),
+            )  # fmt: skip
+        search = artifact.Search(
+            target=target.name, slug=target.slug, title=target.title, description=target.description,
+            energy_equation=energy_equation(target, scale, config), seed=config.seed,
+            settings=asdict(config) | asdict(scale), seconds=round(time.monotonic() - started, 1),
+        )  # fmt: skip
+        value = found.output.value
+        findings = artifact.Findings(
+            search=search,
+            states=as_stacks(found.state.cpu(), session.subject.spec.channels),
+            scores=found.output.scores.cpu().numpy(),
+            value=None if value is None else value.cpu().numpy(),
+            energy=found.energy,
+            target=found.target.cpu().numpy(),
+            prior_kl=found.kl.cpu().numpy(),
+            iterations=found.iterations,
+            saliency=saliency_images(saliency(perceive, found.state)),
+            latent=found.noise.cpu().numpy(),
+            latent_mean=found.distribution.mean.cpu().numpy(),
+            latent_sigma=found.distribution.sigma.cpu().numpy(),
+        )
+        artifact.write_findings(folder, findings)
+        return file_digest(folder / artifact.ARRAYS)

@@ -37,6 +37,8 @@ class TrainConfig:
     """Seconds between two checkpoints."""
     measure_every: float = 60.0
     """Seconds between two measurements on held-out states."""
+    measured: int = 500
+    """Held-out states that a measurement takes, at most."""
     workers: int = 0
     """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
     precision: Precision = "auto"
@@ -58,6 +60,8 @@ class TrainConfig:
                 expected="a share above 0 and below 1, and at least one step",
             )
         check_seed(self.seed)
+        if self.measured < 1:
+            raise ConfigError(f"measured is {self.measured}", expected="1 or more")
         if min(self.workers, self.batch_size) < 0:
             raise ConfigError(f"{self.workers} workers and batches of {self.batch_size}", expected="0 or more of each")
         if not 0 < self.held_out < 1:

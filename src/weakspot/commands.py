@@ -1,0 +1,113 @@
+"""What the subcommands do with their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import tyro
+
+from weakspot.config import RunConfig
+from weakspot.errors import AgentError, ConfigError
+from weakspot.system.progress import progress_bar, say
+
+T = TypeVar("T")
+
+
+def parse(kind: type[T], name: str, arguments: Sequence[str], description: str | None = None) -> T:
+    """The options of the subcommand ``name``; prints help or an error and exits where they ask for it or are wrong."""
+    return tyro.cli(kind, prog=f"weakspot {name}", args=arguments, description=description)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """``weakspot run``."""
+    from weakspot.pipeline import Pipeline
+
+    found = Pipeline(parse(RunConfig, "run", arguments)).run()
+    if found.report:
+        say(f"report: {found.report.absolute()}")
+
+
+def run_stage(stage: str, arguments: Sequence[str]) -> None:
+    """``weakspot STAGE``: that stage only; the results that it reads must be finished."""
+    from weakspot.cli import STAGE_COMMANDS
+    from weakspot.pipeline import Pipeline
+
+    found = Pipeline(parse(RunConfig, stage, arguments, STAGE_COMMANDS[stage]), only=(stage,)).run()
+    if stage == "report" and found.report:
+        say(f"report: {found.report.absolute()}")
+
+
+@dataclass(frozen=True)
+class CleanConfig:
+    """Deletes results that no run shows, such as those of earlier settings, and tells sizes."""
+
+    output: Path = Path("runs/pong")
+    """The run folder whose store is cleaned."""
+    store: Path | None = None
+    """The store that several runs share; what any of them shows is kept."""
+    dry_run: bool = False
+    """Only tell what would be deleted."""
+    unfinished: bool = False
+    """Delete unfinished results as well: those of stages that were stopped, which would otherwise go on from there."""
+
+
+def clean(arguments: Sequence[str]) -> None:
+    """``weakspot clean``."""
+    from weakspot.run.clean import Kind, Survey, clean, survey
+    from weakspot.run.folder import RunFolder
+
+    config = parse(CleanConfig, "clean", arguments)
+    store = config.store
+    if store is None:
+        record = RunFolder(config.output).read()
+        if record is None:
+            raise ConfigError(f"{config.output} is no run folder", expected="a run folder", todo="check --output")
+        store = RunFolder(config.output).store(record)
+    kinds: tuple[Kind, ...] = ("unused", "damaged", "unfinished") if config.unfinished else ("unused", "damaged")
+    before = survey(store)
+    for result in before.stored:
+        say(f"{result.size / 1e6:10.1f} MB  {result.kind:<10}  {result.folder.relative_to(store)}")
+    for run in before.lost_runs:
+        say(
+            f"the run {run} is not where it was; what it showed last is kept (delete its file in {store / 'runs'} if it is gone)"
+        )
+    if config.dry_run:
+        chosen = Survey(tuple(result for result in before.stored if result.kind in kinds), before.lost_runs)
+        say(f"would delete {len(chosen.stored)} results, {sum(r.size for r in chosen.stored) / 1e6:.1f} MB")
+        return
+    deleted = clean(store, kinds).stored
+    say(f"deleted {len(deleted)} results, {sum(result.size for result in deleted) / 1e6:.1f} MB; kept "
+        f"{before.size('shown') / 1e6:.1f} MB that runs show")  # fmt: skip
+
+
+def check_agent(arguments: Sequence[str]) -> None:
+    """``weakspot check-agent``."""
+    from weakspot.checkup import CheckConfig, check_up
+
+    config, failed = parse(CheckConfig, "check-agent", arguments), 0
+    with progress_bar("check") as report:
+        for finding in check_up(config, lambda what, done, total: report(done / total, f"{what}: {done} of {total} games")):
+            failed += not finding.passed
+            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
+            if finding.todo and not finding.passed:
+                say(f"      to do: {finding.todo}")
+    if failed:
+        raise AgentError(f"{failed} of the checks failed", expected="none", todo="see the lines above")
+
+
+def train_agent(arguments: Sequence[str]) -> None:
+    """``weakspot train-agent``, which needs the extra ``weakspot[agents]``."""
+    try:
+        from weakspot.training.command import train_agent
+    except ModuleNotFoundError as error:
+        if error.name != "stable_baselines3":
+            raise
+        raise ConfigError(
+            "stable-baselines3 is not installed",
+            expected="the extra weakspot[agents]",
+            todo="pip install 'weakspot[agents]'",
+        ) from error
+    tyro.cli(train_agent, prog="weakspot train-agent", args=arguments)

@@ -1,0 +1,56 @@
+"""Stage: run the agent in its environment and store the states it visits (section 3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.artifacts.collection import SUMMARY, Collection, write_collection
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.progress import progress_bar
+
+
+class CollectStage(Stage):
+    """Runs the agent, epsilon-greedily, and stores frames, outputs and snapshots."""
+
+    name: ClassVar[str] = "collect"
+    inputs: ClassVar[tuple[str, ...]] = ("subject",)
+    threads: ClassVar[int] = 1
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--collect.*``."""
+        return asdict(session.config.collect)
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The summary, and the description of the data set."""
+        return SUMMARY, "meta.json"
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.data.collect.collect`."""
+        from weakspot.data.collect import collect
+
+        config, started = session.config.collect, time.monotonic()
+        resumed_at: list[int] = []
+        with progress_bar(self.name) as report:
+
+            def progress(done: int, total: int) -> None:
+                if not resumed_at:
+                    resumed_at.append(done)
+                report(done / total, f"{done:,} of {total:,} states")
+
+            dataset = collect(session.subject.agent, session.subject.factory, config, folder, progress=progress)
+        seconds = time.monotonic() - started
+        new = len(dataset) - resumed_at[0] if resumed_at else 0
+        collection = Collection(
+            frames=len(dataset),
+            epsilon=config.epsilon,
+            episode_scores=tuple(float(score) for score in dataset.episode_scores()),
+            seconds=round(seconds, 1),
+            decisions_per_second=round(new / seconds, 1),
+        )
+        write_collection(folder, collection)
+        return dataset.fingerprint

@@ -1,0 +1,60 @@
+"""Stage: the agent plays seeing only reconstructions, which shows what the state model loses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.artifacts.evidence import GOGGLES, Goggles, Interval, Scores, write_goggles
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.progress import progress_bar
+from weakspot.system.provenance import file_digest
+
+
+class GogglesStage(Stage):
+    """Plays the same episodes twice: with real observations, and with reconstructions."""
+
+    name: ClassVar[str] = "goggles"
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "train")
+
+    def parts(self, session: Session) -> tuple[str, ...]:
+        """None without episodes."""
+        return ("",) if session.config.goggles.episodes else ()
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--goggles.*``."""
+        return asdict(session.config.goggles)
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The scores."""
+        return (GOGGLES,)
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.analysis.goggles.goggles`."""
+        from weakspot.analysis.goggles import goggles
+
+        config, subject = session.config.goggles, session.subject
+        with progress_bar(self.name) as report:
+            scores = goggles(
+                session.model, subject.agent, subject.factory, config,
+                progress=lambda done, total: report(done / total, f"{done} of {total} episodes"),
+            )  # fmt: skip
+        write_goggles(folder, _artifact(scores.record(config.seed)))
+        return file_digest(folder / GOGGLES)
+
+
+def _artifact(record: Mapping[str, Any]) -> Goggles:
+    def interval(part: Mapping[str, Any]) -> Interval:
+        return Interval(part["mean"], part["low"], part["high"])
+
+    agent, goggles, ratio = record["agent"], record["goggles"], record["ratio"]
+    return Goggles(
+        agent=Scores(tuple(agent["scores"]), interval(agent)),
+        goggles=Scores(tuple(goggles["scores"]), interval(goggles)),
+        difference=interval(record["difference"]),
+        ratio=interval(ratio) if ratio else None,
+        note=record["note"],
+    )

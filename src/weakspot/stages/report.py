@@ -1,0 +1,51 @@
+"""Stage: the report, one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.config import command_line
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.provenance import file_digest, source_digest, versions
+
+REPORT = "report.html"
+
+
+class ReportStage(Stage):
+    """Writes the report from the artifacts of all other stages; loads neither the agent nor torch."""
+
+    name: ClassVar[str] = "report"
+    inputs: ClassVar[tuple[str, ...]] = (
+        "subject", "collect", "train", "fidelity", "samples", "goggles", "synthesize", "novelty",
+    )  # fmt: skip
+    threads: ClassVar[int] = 1
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """The command that the report shows, the order of the targets, and the code that writes it."""
+        return {
+            "command": command_line(session.config),
+            "targets": list(session.targets),
+            "weakspot": versions()["weakspot"],
+            "sources": source_digest("report", "artifacts"),
+        }
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The page."""
+        return (REPORT,)
+
+    def links(self, part: str) -> Mapping[str, str]:
+        """The page under its own name."""
+        return {REPORT: REPORT}
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.report.build.write_report`."""
+        from weakspot.artifacts.run import read_run
+        from weakspot.report.build import write_report
+
+        config = session.config
+        run = read_run(config.output, command_line(config), config.record(), session.targets, session.results)
+        write_report(run, folder / REPORT)
+        return file_digest(folder / REPORT)

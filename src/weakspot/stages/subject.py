@@ -1,0 +1,58 @@
+"""Stage: load the agent and its environment, check them against each other, and record what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.agents.reference import files_of
+from weakspot.artifacts.subject import SUBJECT, write_subject
+from weakspot.references import code_digests
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.provenance import file_digest, public_version, source_digest
+
+PACKAGES = ("ale-py", "gymnasium")
+"""Packages that environments come from."""
+SOURCES = ("agents", "envs", "saliency")
+"""Parts of weakspot that decide what is recorded. Recording it anew takes seconds, and what reads it is made again only if
+the record changes."""
+
+
+class SubjectStage(Stage):
+    """Loads the agent, makes a copy of its environment, and checks that they fit each other."""
+
+    name: ClassVar[str] = "subject"
+    inputs: ClassVar[tuple[str, ...]] = ()
+    quick: ClassVar[bool] = True
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """The agent's files and code, the environment, and the versions that they are read by.
+
+        An agent that only loading can tell, such as ``path.py:factory``, is loaded.
+        """
+        config = session.config
+        files = files_of(config.agent, trust=config.trust)
+        agent = session.subject.agent.spec.fingerprint if files is None else [file_digest(path) for path in files]
+        return {
+            "agent": config.agent,
+            "files": agent,
+            "environment": config.environment,
+            "code": code_digests([config.agent, config.environment or ""]),
+            "trust": config.trust,
+            "saliency": config.saliency,
+            "packages": {name: public_version(name) for name in PACKAGES},
+            "sources": source_digest(*SOURCES),
+        }
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The record."""
+        return (SUBJECT,)
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.subject.load_subject`."""
+        from weakspot.subject import record_of
+
+        write_subject(folder, record_of(session.subject))
+        return file_digest(folder / SUBJECT)

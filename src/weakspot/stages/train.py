@@ -1,0 +1,49 @@
+"""Stage: train the state model on the recorded states (section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.artifacts.training import MODEL, WEIGHTS
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.progress import progress_bar
+from weakspot.system.provenance import file_digest
+
+
+class TrainStage(Stage):
+    """Trains the state model."""
+
+    name: ClassVar[str] = "train"
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "saliency")
+    threads: ClassVar[int] = 1
+    scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--train.*``, and the kind of device, which decides the size of batches and the number format."""
+        settings = asdict(session.config.train)
+        del settings["checkpoint_every"]
+        return settings | {"device": session.config.device.partition(":")[0]}
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The weights, and their description."""
+        return WEIGHTS, MODEL
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.state_model.train.train`."""
+        from weakspot.analysis.fidelity import fidelity
+        from weakspot.state_model.train import train
+
+        session.check_target_scales()
+        config, dataset = session.config.train, session.dataset
+        measured = session.held_out_sample(config.measured)
+        with progress_bar(self.name) as report:
+            train(
+                session.perceive, dataset, session.maps, config, folder,
+                measures=lambda model: fidelity(model, session.perceive, dataset, measured).line(),
+                progress=report,
+            )  # fmt: skip
+        return file_digest(folder / WEIGHTS)
