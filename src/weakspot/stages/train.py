@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
+
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
 class TrainStage(Stage):
@@ -44,6 +47,6 @@ class TrainStage(Stage):
             train(
                 session.perceive, dataset, session.maps, config, folder,
                 measures=lambda model: fidelity(model, session.perceive, dataset, measured).line(),
-                progress=report,
+                clock=CLOCKS[config.clock], progress=report,
             )  # fmt: skip
         return file_digest(folder / WEIGHTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 from weakspot.data.config import HELD_OUT
 from weakspot.errors import ConfigError
@@ -21,6 +22,9 @@ class TrainConfig:
     minutes: float = 5.75
     """Budget in minutes that steps take, measuring aside; the learning
     rate's schedule follows it.  Not used where ``steps`` is given."""
+    clock: Literal["wall", "processor"] = "wall"
+    """Clock of the minutes: wall, or the processor time of all cores together, which other work on the machine does not
+    use up."""
     prior_share: float = 0.35
     """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
     steps: int = 0
