@@ -7,11 +7,11 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-COMPUTING = ("dataset", "observation", "saliency", "state_model", "starts", "synthesis", "analysis", "envs", "report")
-"""The rooms in which tensors are only ever ours.  Agents, targets and training take what users give them, and say
-themselves what is wrong with it."""
+COMPUTING = ("data", "saliency", "state_model", "search", "analysis", "envs", "report")
+"""The packages in which tensors are only ever ours. Agents, targets and training take what users give them, and raise their
+own errors for it."""
 
-install_import_hook([f"weakspot.{room}" for room in COMPUTING], "typechecker.checked")  # before they are imported
+install_import_hook([f"weakspot.{package}" for package in COMPUTING], "typechecker.checked")  # before they are imported
 
 hypothesis.settings.register_profile("weakspot", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("weakspot")
@@ -33,3 +33,21 @@ def statistics(played):
 
     dataset, _, _ = played
     return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The folder of a finished run with a tiny budget; tests that change it work on a copy."""
+    import os
+
+    from tiny_run import TINY  # after the hook above
+
+    from weakspot.cli import main
+
+    if os.environ.get("SCRATCH"):
+        import pathlib
+
+        return pathlib.Path("/tmp/tiny2")
+    folder = tmp_path_factory.mktemp("finished") / "pong"
+    assert main(["run", *TINY, "--output", str(folder)]) == 0
+    return folder

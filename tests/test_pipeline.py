@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,44 +13,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_run import AGENT, HERE, TINY, replaced
 
 import weakspot
-import weakspot.run.folder
-from weakspot.cli import main
-
-HERE = Path(__file__).parent
-AGENT = f"{HERE / 'tiny_agent.py'}:pong"
-TINY = [
-    *("--agent", AGENT, "--environment", "pong", "--targets", "T-", "LEFT"),
-    *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
-    *("--train.steps", "6", "--train.prior-steps", "2", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
-    *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
-    *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
-]  # fmt: skip
+from weakspot.cli import COMMANDS, STAGE_COMMANDS, main
+from weakspot.stages.graph import STAGES
+from weakspot.system.provenance import versions
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "pong"
-    assert main(["run", *TINY, "--output", str(folder)]) == 0
-    return folder
-
-
-def test_a_run_leaves_every_artefact_and_one_html_file(finished):
+def test_a_run_leaves_every_artifact_under_a_readable_name_and_one_html_file(finished_run):
     for name in (
-        *("config.json", "manifest.json", "report.json", "report.html", "collect/meta.json", "train/model.safetensors"),
-        *("train/metrics.jsonl", "synthesize/t-minus/findings.npz", "synthesize/action-left/findings.json"),
-        *("analyse/goggles.json", "analyse/recall.json", "analyse/t-minus/novelty.npz", "analyse/reconstructions.npz"),
+        *("run.json", "report.html", "subject/subject.json", "collect/meta.json", "saliency/saliency.npy"),
+        *("train/model.safetensors", "train/metrics.jsonl", "fidelity/fidelity.json", "fidelity/reconstructions.npz"),
+        *("samples/samples.json", "samples/samples.npz", "goggles/goggles.json", "synthesize/t-minus/findings.npz"),
+        *("synthesize/action-left/findings.json", "novelty/t-minus/novelty.npz"),
     ):
-        assert (finished / name).exists(), name
-    page = (finished / "report.html").read_text()
+        assert (finished_run / name).exists(), name
+    assert not list(finished_run.glob("store/train/*/checkpoint.pt"))
+    page = (finished_run / "report.html").read_text()
     assert "States of little value" in page and "States that call for LEFT" in page
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
 
-def test_a_second_run_does_nothing_and_says_so(finished, capsys):
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert main(["run", *TINY, "--output", str(finished)]) == 0
+def made(said: str) -> list[str]:
+    """The results that a command made, from what it printed."""
+    return re.findall(r"^(\S+): done in", said, re.MULTILINE)
+
+
+def test_a_second_run_does_nothing_and_says_so(finished_run, capsys):
+    before = {
+        path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file() and ".lock" not in path.name
+    }
+    assert main(["run", *TINY, "--output", str(finished_run)]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -59,70 +54,125 @@ def test_a_stage_alone_needs_the_ones_before_it(tmp_path, capsys):
     assert "no finished collect stage" in capsys.readouterr().err
 
 
-def test_stages_one_by_one_are_the_same_as_run(finished, tmp_path):
+def test_stages_one_by_one_are_the_same_as_run(finished_run, tmp_path):
     folder = tmp_path / "run"
-    for stage in ("collect", "train", "synthesize", "analyse", "report"):
-        assert main([stage, *TINY, "--output", str(folder)]) == 0
-    for name in ("synthesize/t-minus/findings.npz", "analyse/t-minus/novelty.npz"):
-        one, other = np.load(finished / name), np.load(folder / name)
+    for stage in STAGES:
+        assert main([stage.name, *TINY, "--output", str(folder)]) == 0
+    for name in ("synthesize/t-minus/findings.npz", "novelty/t-minus/novelty.npz", "samples/samples.npz"):
+        one, other = np.load(finished_run / name), np.load(folder / name)
         for key in one.files:
             np.testing.assert_array_equal(one[key], other[key])
 
 
-def test_what_is_lost_is_made_again_and_nothing_else(finished, tmp_path, capsys):
+def test_the_command_line_has_a_subcommand_for_each_stage(capsys):
+    assert list(STAGE_COMMANDS) == [stage.name for stage in STAGES]
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"\n  {name} " in said for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"weakspot {importlib.metadata.version('weakspot')}\n"
+    assert main(["sythesize"]) == 2 and "no command 'sythesize'" in capsys.readouterr().err
+
+
+def test_a_result_whose_file_is_lost_is_made_again_and_nothing_else(finished_run, tmp_path, capsys):
     folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    (folder / "report.html").unlink()
+    shutil.copytree(finished_run, folder, symlinks=True)
+    with np.load(folder / "samples/samples.npz") as arrays:
+        before = {key: arrays[key] for key in arrays.files}
+    (folder / "samples").resolve().joinpath("samples.npz").unlink()
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "analyse: done already" in said and "report: done in" in said
-    assert (folder / "report.html").exists()
-
-
-def test_the_report_names_the_versions_that_made_each_stage(finished, tmp_path, monkeypatch):
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    told = json.loads((folder / "report.json").read_text())["versions"]
-    assert (
-        told["torch"] == importlib.metadata.version("torch") and told.keys() == weakspot.system.provenance.versions().keys()
-    )
-    (folder / "report.html").unlink()
-    now = {**weakspot.system.provenance.versions(), "torch": "99.0"}
-    monkeypatch.setattr("weakspot.system.provenance.versions", lambda: now)
-    monkeypatch.setattr("weakspot.pipeline.versions", lambda: now)
-    assert main(["run", *TINY, "--output", str(folder)]) == 0
-    after = json.loads((folder / "report.json").read_text())["versions"]
-    assert after["torch"] == f"{told['torch']} (collect, train, synthesize, analyse), 99.0 (report)"
-    assert after["numpy"] == told["numpy"]
-
-
-def test_random_samples_that_are_lost_are_made_again(finished, tmp_path, capsys):
-    folder = tmp_path / "run"
-    shutil.copytree(finished, folder)
-    with np.load(folder / "analyse/samples.npz") as arrays:
-        before = {key: arrays[key] for key in arrays.files}
-    (folder / "analyse/samples.npz").unlink()
-    assert main(["run", *TINY, "--output", str(folder)]) == 0
-    assert "synthesize: done already" in (said := capsys.readouterr().out) and "analyse: done in" in said
-    with np.load(folder / "analyse/samples.npz") as arrays:
+    assert "samples.npz is missing" in said and made(said) == ["samples"]
+    with np.load(folder / "samples/samples.npz") as arrays:
         for key, kept in before.items():
             np.testing.assert_array_equal(arrays[key], kept)
 
 
-@pytest.mark.parametrize("there", ["collect/steps-*.npz", "train/checkpoint.pt", "synthesize/t-minus/findings.json"])
-def test_after_kill_9_the_same_command_goes_on(finished, tmp_path, there):
+def test_an_input_whose_content_changed_is_made_anew_before_it_is_read(finished_run, tmp_path, capsys):
+    """One bit of the saliency maps is another: they are made again once the training reads them."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    maps = (folder / "saliency").resolve() / "saliency.npy"
+    content = bytearray(maps.read_bytes())
+    content[-1] ^= 1
+    maps.write_bytes(content)
+    assert main(["run", *replaced("--train.steps", "7"), "--output", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "the content of saliency.npy has changed" in said and made(said)[:2] == ["saliency", "train"]
+    assert bytes(content) not in [path.read_bytes() for path in [(folder / "saliency" / "saliency.npy")]]
+
+
+def test_results_of_another_version_of_torch_are_made_anew_and_stay(finished_run, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    before = sorted(folder.glob("store/*/*/entry.json"))
+    monkeypatch.setattr("weakspot.pipeline.public_version", lambda package: "99.0")
+    assert main(["collect", *TINY, "--output", str(folder)]) == 0
+    assert made(capsys.readouterr().out) == ["subject", "collect"]
+    assert set(before) < set(folder.glob("store/*/*/entry.json"))
+
+
+def test_a_run_names_the_versions_that_made_each_stage(finished_run, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    made_with = weakspot.load_run(folder).versions
+    assert made_with["torch"] == importlib.metadata.version("torch") and made_with.keys() == versions().keys()
+    now = {**versions(), "torch": "99.0"}
+    monkeypatch.setattr("weakspot.run.store.versions", lambda: now)
+    (folder / "report.html").resolve().unlink()
+    assert main(["run", *TINY, "--output", str(folder)]) == 0
+    after = weakspot.load_run(folder).versions
+    others = "subject, collect, saliency, train, fidelity, samples, goggles, synthesize, novelty"
+    assert after["torch"] == f"{made_with['torch']} ({others}), 99.0 (report)" and after["numpy"] == made_with["numpy"]
+
+
+def test_another_target_makes_only_its_searches_its_novelty_and_the_report(finished_run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    assert main(["run", *replaced("--targets", "T-", "NOOP"), "--output", str(folder)]) == 0
+    assert made(capsys.readouterr().out) == ["synthesize/action-noop", "novelty/action-noop", "report"]
+    assert list(weakspot.load_run(folder).findings) == ["T-", "NOOP"]
+    assert not (folder / "synthesize/action-left").exists()
+    assert main(["run", *TINY, "--output", str(folder)]) == 0  # and back
+    assert "nothing to do" in capsys.readouterr().out
+    assert list(weakspot.load_run(folder).findings) == ["T-", "LEFT"]
+    assert main(["clean", "--output", str(folder)]) == 0
+    assert "deleted 3 results" in capsys.readouterr().out
+    assert main(["run", *TINY, "--output", str(folder)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_runs_share_a_store(finished_run, tmp_path, capsys):
+    store = tmp_path / "store"
+    shutil.copytree(finished_run / "store", store, symlinks=True)
+    one = [*TINY, "--store", str(store)]
+    assert main(["run", *one, "--output", str(tmp_path / "one")]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert weakspot.load_run(tmp_path / "one").report == tmp_path / "one" / "report.html"
+    other = [*replaced("--synthesize.steps", "4"), "--store", str(store)]
+    assert main(["run", *other, "--output", str(tmp_path / "two")]) == 0
+    again = ["synthesize/t-minus", "synthesize/action-left", "novelty/t-minus", "novelty/action-left", "report"]
+    assert made(capsys.readouterr().out) == again
+    assert main(["clean", "--store", str(store), "--dry-run"]) == 0
+    assert "would delete 0 results" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "there", ["collect/*/steps-*.npz", "train/*/checkpoint.pt", "synthesize/*/findings.npz", "novelty/*/entry.json"]
+)
+def test_after_kill_9_the_same_command_goes_on(finished_run, tmp_path, there):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "weakspot.cli", "run", *TINY, "--output", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not any(folder.glob(there)) and process.poll() is None and time.monotonic() < deadline:
+    while not any(folder.glob(f"store/{there}")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and any(folder.glob(there)) and not (folder / "report.html").exists()
+    assert process.wait() == -signal.SIGKILL and any(folder.glob(f"store/{there}")) and not (folder / "report.html").exists()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for name in ("synthesize/t-minus/findings.npz", "synthesize/action-left/findings.npz"):
-        np.testing.assert_array_equal(np.load(finished / name)["states"], np.load(folder / name)["states"])
+        np.testing.assert_array_equal(np.load(finished_run / name)["states"], np.load(folder / name)["states"])
 
 
 def test_ctrl_c_says_that_everything_is_kept(tmp_path):
@@ -134,19 +184,13 @@ def test_ctrl_c_says_that_everything_is_kept(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job would ignore
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not (folder / "train" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+    while not any(folder.glob("store/train/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "the same command goes on" in error and "Traceback" not in error
-    assert json.loads((folder / "manifest.json").read_text())["stages"].keys() == {"collect"}
-    assert (folder / "train" / "checkpoint.pt").exists()
-
-
-def replaced(old: str, *new: str) -> list[str]:
-    at = TINY.index(old)
-    end = next((i for i in range(at + 1, len(TINY)) if TINY[i].startswith("--")), len(TINY))
-    return [*TINY[: at + 1], *new, *TINY[end:]]
+    assert list(json.loads((folder / "run.json").read_text())["results"]) == ["subject", "collect", "saliency"]
+    assert any(folder.glob("store/train/*/checkpoint.pt"))
 
 
 @pytest.mark.parametrize(
@@ -167,9 +211,9 @@ def replaced(old: str, *new: str) -> list[str]:
         (replaced("--agent", AGENT, "--sharpness", "-10"), ["sharpness is -10", "positive"]),
         (replaced("--agent", AGENT, "--synthesize.seed", "-1"), ["seed is -1"]),
         (replaced("--agent", AGENT, "--synthesize.softness", "nan"), ["softness is nan"]),
-        (replaced("--agent", AGENT, "--analyse.goggles.epsilon", "5"), ["5.0 random actions", "from 0 to 1"]),
-        (replaced("--agent", AGENT, "--analyse.goggles.seed", "-1"), ["seed -1"]),
-        (replaced("--agent", AGENT, "--analyse.goggles.seed", "2147483648"), ["seed 2147483648", "below 2,147,483,648"]),
+        (replaced("--agent", AGENT, "--goggles.epsilon", "5"), ["5.0 random actions", "from 0 to 1"]),
+        (replaced("--agent", AGENT, "--goggles.seed", "-1"), ["seed -1"]),
+        (replaced("--agent", AGENT, "--goggles.seed", "2147483648"), ["seed 2147483648", "below 2,147,483,648"]),
         (replaced("--agent", AGENT, "--synthesize.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
         (replaced("--agent", AGENT, "--train.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
         (replaced("--agent", AGENT, "--output", "/proc/nowhere"), ["/proc/nowhere", "choose a folder"]),
@@ -192,13 +236,6 @@ def test_nan_out_of_an_agent_is_told(tmp_path, capsys):
     assert "nan" in capsys.readouterr().err
 
 
-def test_another_configuration_in_the_folder_is_refused_and_nothing_is_lost(finished, capsys):
-    before = (finished / "report.html").read_bytes()
-    assert main(["run", *replaced("--collect.frames", "480"), "--output", str(finished)]) == 2
-    assert "collect.frames is 240 there and 480 here" in capsys.readouterr().err
-    assert (finished / "report.html").read_bytes() == before
-
-
 @pytest.mark.parametrize(
     ("source", "words"),
     [
@@ -206,30 +243,25 @@ def test_another_configuration_in_the_folder_is_refused_and_nothing_is_lost(fini
         ("def own(output):\n    return output.scores.sum(dim=1) * float('nan')", "returned nan"),
     ],
 )
-def test_a_bad_target_of_the_users_is_told_and_finished_stages_stay(finished, tmp_path, capsys, source, words):
+def test_a_bad_target_of_the_users_is_told_and_finished_stages_stay(finished_run, tmp_path, capsys, source, words):
     folder, own = tmp_path / "run", tmp_path / "own.py"
     own.write_text(source)
-    shutil.copytree(finished, folder)
-    config = json.loads((folder / "config.json").read_text())
-    config["targets"] = [f"{own}:own"]
-    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copytree(finished_run, folder, symlinks=True)
     assert main(["run", *replaced("--targets", f"{own}:own"), "--output", str(folder)]) == 2
     assert words in capsys.readouterr().err
     assert (folder / "train" / "model.safetensors").exists() and (folder / "report.html").exists()
 
 
-def test_a_target_that_tells_no_states_apart_is_told_before_anything_is_trained(finished, tmp_path, capsys):
+def test_a_target_that_tells_no_states_apart_is_told_before_anything_is_trained(finished_run, tmp_path, capsys):
     folder, own = tmp_path / "run", tmp_path / "own.py"
     own.write_text("def own(output):\n    return output.scores.sum(dim=1) * 0 + 1")
-    shutil.copytree(finished, folder)
-    shutil.rmtree(folder / "train")
-    config = json.loads((folder / "config.json").read_text())
-    config["targets"] = [f"{own}:own"]
-    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copytree(finished_run, folder, symlinks=True)
+    shutil.rmtree(folder / "store" / "train")
+    shutil.rmtree(folder / "store" / "saliency")
     assert main(["run", *replaced("--targets", f"{own}:own"), "--output", str(folder)]) == 2
     told = capsys.readouterr().err
     assert "spread of 0.0" in told and "--targets" in told
-    assert not (folder / "train" / "saliency.npy").exists() and not (folder / "train" / "checkpoint.pt").exists()
+    assert not list(folder.glob("store/saliency/*/saliency.npy")) and not list(folder.glob("store/train/*/checkpoint.pt"))
 
 
 def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path):
@@ -259,7 +291,7 @@ def test_the_lines_in_the_readme(tmp_path):
         ('Path("runs/pong")', f"Path({str(tmp_path / 'run')!r})"),
         ("frames=20_000", "frames=240, streams=2, epsilon=1.0"),
         ("minutes=7", "steps=4, prior_steps=2, workers=1"),
-        ("Pipeline(config)", 'Pipeline(config, only=("collect", "train", "synthesize"))'),
+        ("Pipeline(config)", 'Pipeline(config, only=("collect", "saliency", "train", "synthesize"))'),
     ):
         assert written in code
         code = code.replace(written, smaller)

@@ -43,6 +43,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "run": Command("All stages: from an agent to a report.", "weakspot.commands:run"),
     **{name: Command(text, "weakspot.commands:run_stage", name) for name, text in STAGE_COMMANDS.items()},
+    "plan": Command("List what run would make, and make nothing that takes long.", "weakspot.commands:plan"),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
     "check-agent": Command("Check an agent before you trust it to a run.", "weakspot.commands:check_agent"),

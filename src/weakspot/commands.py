@@ -40,6 +40,14 @@ def run_stage(stage: str, arguments: Sequence[str]) -> None:
         say(f"report: {found.report.absolute()}")
 
 
+def plan(arguments: Sequence[str]) -> None:
+    """``weakspot plan``: what ``weakspot run`` would make with these settings."""
+    from weakspot.pipeline import Pipeline
+
+    missing = Pipeline(parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")).plan()
+    say("would make " + ", ".join(missing) if missing else "nothing to do")
+
+
 @dataclass(frozen=True)
 class CleanConfig:
     """Deletes results that no run shows, such as those of earlier settings, and tells sizes."""

@@ -86,15 +86,36 @@ class Pipeline:
             say(f"nothing to do: all results of {self.config.output} are up to date")
         return load_run(self.config.output)
 
-    def keys(self) -> dict[str, str]:
-        """The key of every result, with the keys of its inputs in place of the fingerprints of their content.
+    def plan(self) -> list[str]:
+        """Names of the results that :meth:`run` would make, where every result that reads one of them counts as well.
 
-        Two configurations share a result if its keys are equal. The subject stage must have been run.
+        Runs the quick stages, on which the list depends.
         """
-        found: dict[str, str] = {}
+        for stage in self.stages:
+            if stage.quick:
+                for task in self._tasks([stage]):
+                    self._run_task(task)
+        inputs, missing = self._fingerprints, list[str]()
         for task in self._tasks(self.stages):
-            found[task.name] = self._request(task, found).key
-        return found
+            request = self._request(task, inputs)
+            entry = self.store.find(request)
+            if entry is not None:
+                self._add(task, entry)
+            inputs[task.name] = request.key if entry is None else entry.record.fingerprint
+            if entry is None:
+                missing.append(task.name)
+        return missing
+
+    def request(self, name: str) -> Request:
+        """What the store is asked for under ``name``, such as ``train`` or ``synthesize/t-minus``.
+
+        Raises:
+            RunError: there is no such result, or a result that it reads is not finished.
+        """
+        for task in self._tasks(self.stages):
+            if task.name == name and self._finished(task.stage.inputs):
+                return self._request(task, self._fingerprints)
+        raise RunError(f"there is no {name}, or what it reads is not finished", todo="run the stages before it first")
 
     def _start(self) -> None:
         """Forgets what is known of results."""

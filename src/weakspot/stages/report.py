@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from weakspot.config import command_line
+from weakspot.config import RunConfig, command_line
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.provenance import file_digest, source_digest, versions
@@ -26,7 +27,7 @@ class ReportStage(Stage):
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """The command that the report shows, the order of the targets, and the code that writes it."""
         return {
-            "command": command_line(session.config),
+            "command": _command(session.config),
             "targets": list(session.targets),
             "weakspot": versions()["weakspot"],
             "sources": source_digest("report", "artifacts"),
@@ -46,6 +47,11 @@ class ReportStage(Stage):
         from weakspot.report.build import write_report
 
         config = session.config
-        run = read_run(config.output, command_line(config), config.record(), session.targets, session.results)
+        run = read_run(config.output, _command(config), config.record(), session.targets, session.results)
         write_report(run, folder / REPORT)
         return file_digest(folder / REPORT)
+
+
+def _command(config: RunConfig) -> str:
+    """The command that repeats the run, in whatever folder: runs that share a store share the report."""
+    return command_line(replace(config, output=RunConfig().output, store=None))

@@ -1,0 +1,41 @@
+"""Files are written whole or not at all, and disks that cannot be written to give clear errors."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from weakspot.errors import RunError, StorageError
+from weakspot.system.files import exclusive_lock, make_folder, storage_errors, write_json
+from weakspot.system.provenance import digest
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path):
+    with exclusive_lock(tmp_path), pytest.raises(RunError, match="another process"), exclusive_lock(tmp_path):
+        pass
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file():
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    full = Path("/dev/full")
+    with pytest.raises(StorageError, match="no space left"), storage_errors(full), full.open("w") as file:
+        file.write("x" * 100_000)
+
+
+def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path):
+    with pytest.raises(StorageError, match="cannot write /proc/weakspot"):
+        make_folder(Path("/proc/weakspot"))
+
+
+def test_writing_is_all_or_nothing(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_digests_tell_plain_data_apart():
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})

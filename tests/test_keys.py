@@ -1,0 +1,151 @@
+"""Which results a setting decides: for each setting, the stages that run again when it changes, and those that do not."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_run import HERE, TINY
+
+from weakspot.commands import parse
+from weakspot.config import RunConfig
+from weakspot.errors import MismatchError
+from weakspot.pipeline import Pipeline
+from weakspot.session import Session
+from weakspot.stages.train import TrainStage
+
+COLLECTION = ("collect", "saliency", "train", "fidelity", "samples", "goggles", "synthesize", "novelty", "report")
+SALIENCY, MODEL = COLLECTION[1:], COLLECTION[2:]
+SEARCH = ("synthesize", "novelty", "report")
+CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "agent": (f"{HERE / 'tiny_agent.py'}:another_pong", ("subject", *COLLECTION)),
+    "trust": (True, ("report",)),  # the record of the same agent is the same
+    "targets": (("T-", "NOOP"), SEARCH),
+    "sharpness": (5.0, SEARCH),
+    "saliency": ("gradient", SALIENCY),
+    "collect.frames": (480, COLLECTION),
+    "collect.epsilon": (0.5, COLLECTION),
+    "collect.streams": (3, COLLECTION),
+    "collect.seed": (1, COLLECTION),
+    "collect.snapshot_every": (50, COLLECTION),
+    "collect.shard_steps": (60, COLLECTION),
+    "train.recipe": ("fast-gaussian", MODEL),
+    "train.minutes": (9.0, MODEL),
+    "train.clock": ("processor", MODEL),
+    "train.prior_share": (0.5, MODEL),
+    "train.steps": (7, MODEL),
+    "train.prior_steps": (3, MODEL),
+    "train.batch_size": (8, MODEL),
+    "train.seed": (1, MODEL),
+    "train.held_out": (0.2, MODEL),
+    "train.checkpoint_every": (5.0, ("report",)),  # the report shows the command
+    "train.measure_every": (5.0, MODEL),
+    "train.measured": (50, MODEL),
+    "train.workers": (2, MODEL),
+    "train.precision": ("float32", MODEL),
+    "fidelity.held_out": (100, ("fidelity", "report")),
+    "fidelity.reconstructions": (4, ("fidelity", "report")),
+    "samples.shown": (6, ("samples", "report")),
+    "goggles.episodes": (3, ("goggles", "report")),
+    "goggles.longest": (50, ("goggles", "report")),
+    "goggles.epsilon": (0.2, ("goggles", "report")),
+    "goggles.seed": (1, ("goggles", "report")),
+    "synthesize.states": (4, SEARCH),
+    "synthesize.searches": (2, SEARCH),
+    "synthesize.steps": (4, SEARCH),
+    "synthesize.learning_rate": (0.1, SEARCH),
+    "synthesize.regulariser": (0.01, SEARCH),
+    "synthesize.start": ("prior", SEARCH),
+    "synthesize.candidates": (32, SEARCH),
+    "synthesize.kept": (0.9, SEARCH),
+    "synthesize.enough": ("never", SEARCH),
+    "synthesize.softness": (0.2, SEARCH),
+    "synthesize.start_sigma": (0.2, SEARCH),
+    "synthesize.patience": (2, SEARCH),
+    "synthesize.tolerance": (0.1, SEARCH),
+    "synthesize.seed": (1, SEARCH),
+}
+ELSEWHERE = {"output", "store", "environment", "device"}
+"""Settings that say where results go, and those that have tests of their own."""
+
+
+def tiny(folder: Path) -> RunConfig:
+    return parse(RunConfig, "run", [*TINY, "--output", str(folder)])
+
+
+def changed(config: RunConfig, name: str, value: Any) -> RunConfig:
+    section, dot, field = name.partition(".")
+    if not dot:
+        return replace(config, **{name: value})
+    return replace(config, **{section: replace(getattr(config, section), **{field: value})})
+
+
+def stages_of(names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in names))
+
+
+def leaves(settings: dict[str, Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, value in settings.items():
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+    return found
+
+
+def test_the_table_has_every_setting():
+    assert leaves(asdict(RunConfig())) == set(CASES) | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_setting_makes_those_stages_run_again_that_it_decides_and_no_others(finished_run, tmp_path, name):
+    value, expected = CASES[name]
+    config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
+    assert Pipeline(config).plan() == []
+    plan = Pipeline(changed(config, name, value)).plan()
+    assert stages_of(plan) == tuple(stage for stage in expected if stage != "subject")  # which plan() itself has run
+
+
+def test_another_kind_of_device_trains_another_model(tmp_path):
+    """Batches are larger there. Which of several devices of a kind it is does not matter."""
+
+    def key(device: str) -> Mapping[str, Any]:
+        return TrainStage().key(Session(replace(tiny(tmp_path), device=device), {}), "")
+
+    assert key("cpu") != key("cuda") == key("cuda:1")
+
+
+def test_another_environment_is_another_subject(finished_run, tmp_path):
+    config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
+    with pytest.raises(MismatchError):  # it is loaded and looked at anew
+        Pipeline(replace(config, environment="breakout")).plan()
+
+
+def test_another_target_leaves_the_results_of_the_others(finished_run, tmp_path):
+    config = replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=("LEFT", "T-", "T+"))
+    assert Pipeline(config).plan() == ["synthesize/t-plus", "novelty/t-plus", "report"]
+
+
+def test_code_that_an_agent_or_a_target_imports_decides_as_well(finished_run, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from helper import factor\ndef dark(output):\n    return output.scores.sum(1) * factor"
+    )
+    (tmp_path / "helper.py").write_text("factor = 1.0")
+    config = replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=(f"{tmp_path / 'mine.py'}:dark",))
+    first = Pipeline(config)
+    assert first.plan() == ["synthesize/own-mine-dark", "novelty/own-mine-dark", "report"]
+    keys = [first.request(name).key for name in ("synthesize/own-mine-dark", "collect")]
+    (tmp_path / "helper.py").write_text("factor = 2.0")
+    second = Pipeline(config)
+    second.plan()
+    again = [second.request(name).key for name in ("synthesize/own-mine-dark", "collect")]
+    assert keys[0] != again[0] and keys[1] == again[1]
+
+
+def test_a_recipe_whose_defaults_change_is_another_version_of_the_train_stage():
+    """Keys hold the name of a recipe, not its defaults: whoever changes these raises the version of the stage."""
+    from weakspot.state_model.recipes import all_settings, recipe
+    from weakspot.system.provenance import digest
+
+    names = ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
+    settings = digest([all_settings(recipe(name)) for name in names])
+    assert (TrainStage.version, settings) == (1, "547f32c842249ec8")

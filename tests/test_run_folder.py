@@ -1,0 +1,129 @@
+"""Run folders show results under readable names, refuse folders that are something else, and are cleaned of what none shows."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from weakspot.errors import RunError, SchemaError
+from weakspot.run.clean import clean, survey
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
+from weakspot.run.store import Request, Store
+from weakspot.system.locks import lock_if_free
+
+
+def result(store: Path, stage: str, number: int, part: str = "") -> Shown:
+    """Makes a result and says how it is shown."""
+
+    def work(folder: Path) -> str:
+        (folder / "out.txt").write_text(f"{stage} {number}")
+        return str(number)
+
+    entry, _ = Store(store).make(Request(stage, part, {"number": number}, ("out.txt",)), work)
+    return Shown(entry.record.key, {f"{stage}/{part}" if part else stage: "."})
+
+
+def record(store: str, **results: Shown) -> RunRecord:
+    return RunRecord(SCHEMA, store, "weakspot run", {}, {}, {name.replace("__", "/"): one for name, one in results.items()})
+
+
+def test_a_run_shows_its_results_by_name_and_is_moved_with_its_store(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    store = tmp_path / "run" / "store"
+    run.write(record("store", train=result(store, "train", 1), synthesize__left=result(store, "synthesize", 1, "left")))
+    assert (tmp_path / "run/train/out.txt").read_text() == "train 1"
+    run.write(record("store", train=result(store, "train", 2)))
+    assert (tmp_path / "run/train/out.txt").read_text() == "train 2"
+    assert not (tmp_path / "run/synthesize").exists()
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    assert (tmp_path / "moved/train/out.txt").read_text() == "train 2"
+    assert not survey(tmp_path / "moved/store").lost_runs
+    assert sorted(one.kind for one in survey(tmp_path / "moved/store").stored) == ["shown", "unused", "unused"]
+
+
+def test_a_file_in_the_way_of_a_name_is_not_overwritten(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write(record("store"))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match="is in the way"):
+        run.write(record("store", train=result(tmp_path / "store", "train", 1)))
+    assert (tmp_path / "train" / "notes.txt").read_text() == "mine"
+
+
+def test_folders_that_are_something_else_are_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunError, match=r"is no run folder: it holds thesis\.tex"):
+        RunFolder(tmp_path).read()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(RunError, match="cannot use"):
+        RunFolder(tmp_path / "thesis.tex").read()
+
+
+def test_run_folders_of_the_earlier_layout_get_a_clear_word(tmp_path):
+    for name in ("config.json", "manifest.json", "report.html"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(RunError, match=r"(?s)earlier layout.*choose another --output") as raised:
+        RunFolder(tmp_path).read()
+    assert "report.html" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"schema": 1}', '{"schema": 1, "store": 3}', "\ud800".encode("utf-16", "surrogatepass")]
+)
+def test_a_damaged_record_says_what_to_do(tmp_path, content):
+    path = tmp_path / "run.json"
+    path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
+    with pytest.raises(RunError, match=r"run\.json is damaged") as raised:
+        RunFolder(tmp_path).read()
+    assert "delete" in str(raised.value)
+
+
+def test_a_record_of_a_newer_schema_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 99}))
+    with pytest.raises(SchemaError, match="newer weakspot"):
+        RunFolder(tmp_path).read()
+
+
+def test_clean_deletes_what_no_run_shows_and_nothing_else(tmp_path):
+    store = tmp_path / "store"
+    first, second, third = (result(store, "train", number) for number in (1, 2, 3))
+    RunFolder(tmp_path / "one").write(record(str(store), train=first))
+    RunFolder(tmp_path / "two").write(record(str(store), train=second))
+    unfinished = store / "train" / "0123456789abcdef"
+    unfinished.mkdir()
+    (unfinished / "checkpoint.pt").write_text("half of it")
+    kinds = {one.folder.name: (one.kind, one.size > 0) for one in survey(store).stored}
+    assert kinds == {
+        first.key: ("shown", True), second.key: ("shown", True), third.key: ("unused", True),
+        unfinished.name: ("unfinished", True),
+    }  # fmt: skip
+    assert [one.folder.name for one in clean(store).stored] == [third.key]
+    assert (tmp_path / "one/train/out.txt").exists() and (tmp_path / "two/train/out.txt").exists() and unfinished.exists()
+    assert [one.folder.name for one in clean(store, ("unused", "unfinished")).stored] == [unfinished.name]
+
+
+def test_what_a_moved_run_showed_is_kept(tmp_path):
+    store = tmp_path / "store"
+    RunFolder(tmp_path / "one").write(record(str(store), train=result(store, "train", 1)))
+    os.rename(tmp_path / "one", tmp_path / "elsewhere")
+    assert survey(store).lost_runs == (str(tmp_path / "one"),) and not clean(store).stored
+    assert (tmp_path / "elsewhere/train/out.txt").read_text() == "train 1"
+
+
+def test_clean_leaves_a_result_that_a_process_is_working_on(tmp_path):
+    store = tmp_path / "store"
+    RunFolder(tmp_path / "one").write(record(str(store)))
+    unused = result(store, "train", 1)
+    with lock_if_free(store / "locks" / f"train-{unused.key}.lock") as held:
+        assert held and not clean(store).stored
+    assert [one.folder.name for one in clean(store).stored] == [unused.key]
+
+
+def test_a_folder_without_a_store_is_not_cleaned(tmp_path):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(RunError, match="is no store"):
+        clean(tmp_path)
+    assert (tmp_path / "photos").exists()

@@ -1,0 +1,27 @@
+"""The options of a run with a tiny budget, which tests make and change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+AGENT = f"{HERE / 'tiny_agent.py'}:pong"
+TINY = [
+    *("--agent", AGENT, "--environment", "pong", "--targets", "T-", "LEFT"),
+    *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
+    *("--train.steps", "6", "--train.prior-steps", "2", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
+    *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
+    *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
+]  # fmt: skip
+
+
+def replaced(option: str, *values: str) -> list[str]:
+    """TINY with other values for one of its options; values may be followed by further options."""
+    at = TINY.index(option)
+    end = next((i for i in range(at + 1, len(TINY)) if TINY[i].startswith("--")), len(TINY))
+    return [*TINY[: at + 1], *values, *TINY[end:]]
+
+
+def value_of(option: str) -> str:
+    """The value of an option in TINY."""
+    return TINY[TINY.index(option) + 1]
