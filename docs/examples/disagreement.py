@@ -1,7 +1,7 @@
 """Combines two agents of the same game into one, to search for states in which they disagree.
 
-The pair plays like the first agent. In place of a critic's value it returns how far apart the two policies are, so the target
-V+ searches for disagreement, and V- for agreement.
+The pair plays like the first agent. In place of a critic's value it returns how far apart the two policies are, so the
+target V+ searches for disagreement, and V- for agreement.
 """
 
 import os
