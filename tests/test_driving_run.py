@@ -215,7 +215,7 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("folder", ["docs/driving", "docs/driving/drive96"])
 def test_the_tables_of_states_on_the_page_are_those_that_were_measured(folder):
-    found, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/driving.md").read_text()
+    found, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
     for name, table in (("states", driving_states.table(found)), ("braking", driving_states.braking_table(found))):
         start, _ = marks(f"{name} of {found['agent']}")
         assert f"{start}\n\n{table}\n" in page

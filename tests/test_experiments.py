@@ -226,7 +226,7 @@ def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
 
 
 def test_the_tables_on_the_page_of_driving_are_those_that_were_measured():
-    told, page = json.loads(Path("docs/driving/safety.json").read_text()), Path("docs/driving.md").read_text()
+    told, page = json.loads(Path("docs/driving/safety.json").read_text()), Path("docs/results/driving.md").read_text()
     assert all(f"{marks(name)[0]}\n\n{table}\n" in page for name, table in safety.tables(told).items())
 
 

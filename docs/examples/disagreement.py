@@ -1,7 +1,7 @@
-"""Two agents of one game as one, so that states can be looked for in which they disagree.
+"""Combines two agents of the same game into one, to search for states in which they disagree.
 
-The pair plays as the first of them does.  In place of a critic's value it answers how far apart the two policies are, so
-that the target V+ looks for disagreement, and V- for agreement.
+The pair plays like the first agent. In place of a critic's value it returns how far apart the two policies are, so the
+target V+ searches for disagreement, and V- for agreement.
 """
 
 import os
@@ -14,7 +14,7 @@ import weakspot as ws
 
 
 class Pair:
-    """Answers the first agent's scores, and in place of a value how far the second one's policy is from its own."""
+    """Returns the first agent's scores and, in place of a value, the distance between the two policies."""
 
     def __init__(self, first, second, sharpness=3.0):
         self.first, self.second, self.sharpness = first, second, sharpness
@@ -23,7 +23,7 @@ class Pair:
         self.spec = replace(first.spec, name=f"{first.spec.name} beside {second.spec.name}", fingerprint=both)
 
     def policy(self, agent, observation):
-        """The agent's scores, and their log-probabilities (b, a); of Q-values in units of their spread."""
+        """The agent's scores and log-probabilities (b, a); Q-values are divided by their spread first."""
         scores = agent(observation).scores
         if agent.spec.scores_are == "q-values":
             spread = scores.std(dim=1, keepdim=True).clamp_min(1e-6)
@@ -39,5 +39,5 @@ class Pair:
 
 
 def pong():
-    """The Pong agent that ships, and another one, whose file the environment variable SECOND names."""
+    """The shipped Pong agent and the agent in the file that the environment variable SECOND names."""
     return Pair(ws.load_agent("pong-double-dqn"), ws.load_agent(os.environ["SECOND"]))
