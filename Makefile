@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench lint types imports clean
+.PHONY: demo test check bench lint types imports wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: lint types imports test
+check: lint types imports test wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -22,6 +22,10 @@ types: $(VENV)/.dev
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+# Builds the wheel, installs it into an empty environment elsewhere, and runs it there on the agent that ships.
+wheel: $(VENV)/.dev
+	$(BIN)/python -m lab.wheel
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.all

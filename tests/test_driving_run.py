@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from weakspot.report.artifacts import load_run
 
 from experiments import driving_states, safety
 from lab.page import marks
@@ -22,7 +23,6 @@ from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import ConfigError, SnapshotError
-from weakspot.report.artifacts import load_run
 from weakspot.report.images import in_colour
 from weakspot.state_model.batch import measure, with_history
 from weakspot.state_model.config import TrainConfig

@@ -1,4 +1,4 @@
-"""Run folders show results under readable names, refuse folders that are something else, and are cleaned of what none shows."""
+"""Run folders show results under readable names, refuse foreign folders, and are cleaned of what none shows."""
 
 import json
 import os

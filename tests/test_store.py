@@ -69,7 +69,7 @@ def test_a_killed_attempt_goes_on_in_its_own_folder_and_its_time_counts(tmp_path
 
 def test_a_stage_that_does_not_write_its_outputs_is_an_error_and_no_result(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(RunError, match="ended without writing out.txt"):
+    with pytest.raises(RunError, match=r"ended without writing out\.txt"):
         store.make(REQUEST, lambda folder: "nothing")
     assert store.find(REQUEST) is None
 

@@ -11,24 +11,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from weakspot.stages.listing import LISTING
 from weakspot.system.process import exit_code
 from weakspot.system.provenance import public_version
 
 HELP = ("-h", "--help")
-
-STAGE_COMMANDS = {
-    "subject": "Only load the agent and its environment, and check them against each other.",
-    "collect": "Only run the agent and store the states it visits.",
-    "saliency": "Only compute the agent's saliency in the stored states.",
-    "train": "Only train the state model on the stored states.",
-    "fidelity": "Only measure how faithful reconstructions are.",
-    "samples": "Only compare random samples of the state model with real states.",
-    "goggles": "Only let the agent play seeing reconstructions.",
-    "synthesize": "Only synthesise states for each target.",
-    "novelty": "Only compare synthesised states with real ones.",
-    "report": "Only build the HTML file.",
-}
-"""Help of the subcommand of each stage; a test compares the names with those of the stages."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +29,7 @@ class Command:
 
 COMMANDS: dict[str, Command] = {
     "run": Command("All stages: from an agent to a report.", "weakspot.commands:run"),
-    **{name: Command(text, "weakspot.commands:run_stage", name) for name, text in STAGE_COMMANDS.items()},
+    **{name: Command(f"Only {stage.help}.", "weakspot.commands:run_stage", name) for name, stage in LISTING.items()},
     "plan": Command("List what run would make, and make nothing that takes long.", "weakspot.commands:plan"),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),

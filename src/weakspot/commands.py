@@ -32,10 +32,10 @@ def run(arguments: Sequence[str]) -> None:
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
     """``weakspot STAGE``: that stage only; the results that it reads must be finished."""
-    from weakspot.cli import STAGE_COMMANDS
     from weakspot.pipeline import Pipeline
+    from weakspot.stages.listing import LISTING
 
-    found = Pipeline(parse(RunConfig, stage, arguments, STAGE_COMMANDS[stage]), only=(stage,)).run()
+    found = Pipeline(parse(RunConfig, stage, arguments, f"Only {LISTING[stage].help}."), only=(stage,)).run()
     if stage == "report" and found.report:
         say(f"report: {found.report.absolute()}")
 

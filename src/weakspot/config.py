@@ -24,8 +24,8 @@ class RunConfig:
     """A name from ``weakspot agents``, a file of weights (safetensors, a zip of stable-baselines3, a .cleanrl_model), the
     folder of a training with RL Zoo, or path.py:factory for a module of your own."""
     environment: str | None = None
-    """Atari game, such as pong or PongNoFrameskip-v4, a gymnasium id, or a TOML file that describes an environment. Not needed
-    if the agent's file names it."""
+    """Atari game, such as pong or PongNoFrameskip-v4, a gymnasium id, or a TOML file that describes an environment. Not
+    needed if the agent's file names it."""
     trust: bool = False
     """Run code that the agent's file holds: TorchScript, torch.export, or a network that was pickled whole. Only for files
     whose maker you trust."""

@@ -33,12 +33,12 @@ class Task:
         return f"{self.stage.name}/{self.part}" if self.part else self.stage.name
 
     def reads(self, name: str) -> bool:
-        """Whether it reads the result ``name``: the only one of an input, that of the same target, or those of all targets."""
+        """Whether it reads the result ``name`` of an input: its only one, that of the same target, or any of its targets."""
         stage, _, part = name.partition("/")
         return stage in self.stage.inputs and (not part or not self.part or part == self.part)
 
 
-class _DamagedInput(Exception):
+class _DamagedInputError(Exception):
     """The content of a result that was about to be read has changed."""
 
     def __init__(self, entry: Entry, problem: str) -> None:
@@ -78,7 +78,7 @@ class Pipeline:
             try:
                 self._run_stages()
                 break
-            except _DamagedInput as damaged:
+            except _DamagedInputError as damaged:
                 self.store.discard(damaged.entry, damaged.problem)
                 self._start()
         self._show()
@@ -176,7 +176,7 @@ class Pipeline:
         for name, entry in self._entries.items():
             if task.reads(name) and name not in self._verified:
                 if problem := entry.changed():
-                    raise _DamagedInput(entry, problem)
+                    raise _DamagedInputError(entry, problem)
                 self._verified.add(name)
 
     def _tasks(self, stages: Sequence[Stage]) -> list[Task]:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 from weakspot.errors import ConfigError
-from weakspot.stages.collect import CollectStage
-from weakspot.stages.fidelity import FidelityStage
-from weakspot.stages.goggles import GogglesStage
-from weakspot.stages.novelty import NoveltyStage
-from weakspot.stages.report import ReportStage
-from weakspot.stages.saliency import SaliencyStage
-from weakspot.stages.samples import SamplesStage
+from weakspot.stages.listing import LISTING
 from weakspot.stages.stage import Stage
-from weakspot.stages.subject import SubjectStage
-from weakspot.stages.synthesize import SynthesizeStage
-from weakspot.stages.train import TrainStage
 
-STAGES: tuple[Stage, ...] = (
-    SubjectStage(),
-    CollectStage(),
-    SaliencyStage(),
-    TrainStage(),
-    FidelityStage(),
-    SamplesStage(),
-    GogglesStage(),
-    SynthesizeStage(),
-    NoveltyStage(),
-    ReportStage(),
-)
+
+def _stage(name: str) -> Stage:
+    """An instance of the stage that the listing names."""
+    module, _, attribute = LISTING[name].place.partition(":")
+    stage: Stage = getattr(import_module(module), attribute)()
+    return stage
+
+
+STAGES: tuple[Stage, ...] = tuple(_stage(name) for name in LISTING)
+"""The stages of :data:`weakspot.stages.listing.LISTING`."""
 
 
 def ordered(stages: Iterable[Stage]) -> tuple[Stage, ...]:

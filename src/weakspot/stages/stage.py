@@ -15,7 +15,7 @@ from weakspot.session import Session
 
 
 class Stage(Protocol):
-    """One stage. Subclass it in a file of its own, and add an instance to :data:`weakspot.stages.graph.STAGES`.
+    """One stage. Subclass it in a file of its own, and add a line to :mod:`weakspot.stages.listing`.
 
     The methods that the keys need must not import torch, so that a run with nothing to do ends quickly.
     """

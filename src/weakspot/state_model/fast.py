@@ -9,7 +9,7 @@ of their variances over that of the pixel's channel, and 1 otherwise.  Afterward
 the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's
 N(0, I) space.
 
-Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/state_model.md what each is worth:
+Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/results/state_model.md what each is worth:
 
 1. The frames of a state are encoded and decoded one by one, by the same network, each to a short vector of its own.  One
    frame has few things in it that move, and every batch shows k times as many frames as states; how the frames of a state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -39,11 +39,8 @@ def lock_if_free(path: Path) -> Iterator[bool]:
         StorageError: the file cannot be written.
     """
     lock = FileLock(path)
-    with storage_errors(path):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            pass
+    with storage_errors(path), suppress(Timeout):
+        lock.acquire(blocking=False)
     try:
         yield lock.is_locked
     finally:

@@ -1,0 +1,53 @@
+"""Checks the wheel: builds it, installs it into an empty environment outside the checkout, and runs it there.
+
+    python -m lab.wheel
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+RUN = [
+    *("run", "--agent", "pong-double-dqn", "--targets", "T-", "--output", "run"),
+    *("--collect.frames", "240", "--collect.streams", "2", "--train.steps", "2", "--train.prior-steps", "2"),
+    *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "16"),
+    *("--goggles.episodes", "1", "--goggles.longest", "20", "--fidelity.held-out", "20"),
+]
+"""A run on the smallest budget."""
+READ = """
+import sys, weakspot
+run = weakspot.load_run("run")
+assert weakspot.__file__.startswith(sys.prefix), weakspot.__file__
+assert run.findings["T-"].states.shape[0] == 2 and run.report.stat().st_size > 10_000
+print("1 passed, 0 failed")
+"""
+
+
+def main() -> None:
+    """Does all of it in a temporary folder; raises where a command fails."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+    def run(*command: str | Path, folder: Path = ROOT) -> None:
+        print("$", *command, flush=True)
+        subprocess.run([str(word) for word in command], cwd=folder, env=environment, check=True)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "wheels", ".")
+        (wheel,) = (folder / "wheels").glob("weakspot-*.whl")
+        venv.create(folder / "venv", with_pip=True)
+        python = folder / "venv" / "bin" / "python"
+        run(python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, wheel, folder=folder)
+        run(folder / "venv" / "bin" / "weakspot", *RUN, folder=folder)
+        run(python, "-c", READ, folder=folder)
+
+
+if __name__ == "__main__":
+    main()
