@@ -1,5 +1,6 @@
 """Run folders show results under readable names, refuse foreign folders, and are cleaned of what none shows."""
 
+import errno
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from weakspot.errors import RunError, SchemaError
+from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.clean import clean, survey
 from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
 from weakspot.run.store import Request, Store
@@ -41,6 +42,38 @@ def test_a_run_shows_its_results_by_name_and_is_moved_with_its_store(tmp_path):
     assert (tmp_path / "moved/train/out.txt").read_text() == "train 2"
     assert not survey(tmp_path / "moved/store").lost_runs
     assert sorted(one.kind for one in survey(tmp_path / "moved/store").stored) == ["shown", "unused", "unused"]
+
+
+def test_links_and_registrations_that_are_lost_are_noticed(tmp_path):
+    run, shown = RunFolder(tmp_path / "run"), result(tmp_path / "store", "train", 1)
+    one = record(str(tmp_path / "store"), train=shown)
+    run.write(one)
+    assert run.shows(one) and not run.shows(record(str(tmp_path / "store")))
+    (tmp_path / "run/train").unlink()
+    assert not run.shows(one)
+    run.write(one)
+    assert run.shows(one)
+    next((tmp_path / "store/runs").iterdir()).unlink()
+    assert not run.shows(one)
+
+
+@pytest.mark.parametrize("call", ["rename", "symlink_to"])
+def test_a_disk_that_is_full_in_the_middle_of_a_move_loses_nothing(tmp_path, monkeypatch, call):
+    run, store = RunFolder(tmp_path / "run"), Store(tmp_path / "store")
+    one = record(str(tmp_path / "store"), train=result(tmp_path / "store", "train", 1))
+    entry = store.find(Request("train", "", {"number": 1}, ("out.txt",)))
+    assert entry is not None
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match="no space left"):
+
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(Path, call, full)
+        store.discard(entry, "damaged") if call == "rename" else run.write(one)
+    assert (entry.folder / "out.txt").read_text() == "train 1" and entry.changed() is None
+    run.write(one)
+    assert (tmp_path / "run/train/out.txt").read_text() == "train 1" and run.shows(one)
+    assert not list((tmp_path / "run").glob(".train*"))
 
 
 def test_a_file_in_the_way_of_a_name_is_not_overwritten(tmp_path):

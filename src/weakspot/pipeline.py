@@ -223,5 +223,5 @@ class Pipeline:
         store = str(config.store.absolute()) if config.store else str(config.store_path.relative_to(config.output))
         targets = dict(self.session.targets) if shown else {}
         record = RunRecord(SCHEMA, store, command_line(config), config.record(), targets, shown)
-        if self.folder.read() != record:
+        if not self.folder.shows(record):
             self.folder.write(record)

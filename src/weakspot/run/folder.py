@@ -118,8 +118,8 @@ class RunFolder:
 
     def _write(self, record: RunRecord) -> None:
         before = self.read()
+        register(self.store(record), self.path, record)  # first, so that nobody deletes what is shown
         write_json(self.path / RECORD, msgspec.to_builtins(record))
-        register(self.store(record), self.path, record)
         now = self._links(record)
         stale = set(self._links(before)) - set(now) if before else set[str]()
         with storage_errors(self.path):
@@ -127,6 +127,17 @@ class RunFolder:
                 self._unlink(self.path / name)
             for name, destination in now.items():
                 self._link(self.path / name, destination)
+
+    def shows(self, record: RunRecord) -> bool:
+        """Whether the folder is up to date with the record, its links and its registration with the store as well."""
+        return (
+            self.read() == record
+            and registration_file(self.store(record), self.path).is_file()
+            and all(
+                (self.path / name).is_symlink() and os.readlink(self.path / name) == self._target(self.path / name, where)
+                for name, where in self._links(record).items()
+            )
+        )
 
     def _links(self, record: RunRecord) -> dict[str, Path]:
         """Name of each link to where it leads."""
@@ -138,8 +149,7 @@ class RunFolder:
         return found
 
     def _link(self, link: Path, destination: Path) -> None:
-        inside = Path(os.path.abspath(destination)).is_relative_to(os.path.abspath(self.path))
-        target = os.path.relpath(destination, link.parent) if inside else os.path.abspath(destination)
+        target = self._target(link, destination)
         if link.is_symlink() and os.readlink(link) == target:
             return
         if link.exists() and not link.is_symlink():
@@ -153,6 +163,11 @@ class RunFolder:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target)
         temporary.replace(link)
+
+    def _target(self, link: Path, destination: Path) -> str:
+        """What the link holds: a relative path if the store is inside the run folder, so that both can be moved."""
+        inside = Path(os.path.abspath(destination)).is_relative_to(os.path.abspath(self.path))
+        return os.path.relpath(destination, link.parent) if inside else os.path.abspath(destination)
 
     def _unlink(self, link: Path) -> None:
         if link.is_symlink():
@@ -194,12 +209,20 @@ class Registration:
 
 def register(store: Path, run: Path, record: RunRecord) -> None:
     """Notes in the store which results a run shows, so that nobody deletes them."""
-    where = os.path.abspath(run)
-    if Path(where) == Path(os.path.abspath(store)).parent:
-        where = ".."  # the two are moved together
+    make_folder(store / "runs")
     results = {name: shown.key for name, shown in record.results.items()}
-    folder = make_folder(store / "runs")
-    write_json(folder / f"{digest(where)}.json", {"run": where, "results": results})
+    write_json(registration_file(store, run), {"run": _place(store, run), "results": results})
+
+
+def registration_file(store: Path, run: Path) -> Path:
+    """The file in the store that notes what a run shows."""
+    return store / "runs" / f"{digest(_place(store, run))}.json"
+
+
+def _place(store: Path, run: Path) -> str:
+    """Where a run is, as its store notes it: ``..`` if the store is inside, so that both can be moved."""
+    where = os.path.abspath(run)
+    return ".." if Path(where) == Path(os.path.abspath(store)).parent else where
 
 
 def registrations(store: Path) -> dict[Path, Registration]:
