@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from weakspot.analysis.config import FidelityConfig, GogglesConfig, SamplesConfig
 from weakspot.data.config import CollectConfig
@@ -83,8 +83,11 @@ def command_line(config: RunConfig) -> str:
             elif isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--{prefix}no-{name.replace('_', '-')}")
             else:
-                several: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
-                words.extend([f"--{option}", *(str(one) for one in several)])
+                words.extend([f"--{option}", *(str(one) for one in _values(value))])
 
     walk(asdict(config), asdict(RunConfig()), "")
     return shlex.join(words)
+
+
+def _values(value: Any) -> tuple[Any, ...]:
+    return tuple(cast(tuple[Any, ...], value)) if isinstance(value, tuple) else (value,)

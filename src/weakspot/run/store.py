@@ -12,7 +12,7 @@ A result is made in its place, so that a stage that was killed finds its own fil
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,7 +147,7 @@ class Store:
                 say(f"{problem}; moved to {aside} and made anew")
 
     @contextmanager
-    def _lock(self, stage: str, key: str, name: str) -> Iterator[None]:
+    def _lock(self, stage: str, key: str, name: str) -> Generator[None]:
         path = make_folder(self.path / "locks") / f"{stage}-{key}.lock"
         with waiting_lock(path, lambda: say(f"{name}: another process is making this; waiting for it")):
             yield

@@ -41,7 +41,7 @@ def ordered(stages: Iterable[Stage]) -> tuple[Stage, ...]:
     return tuple(placed.values())
 
 
-def needed_by(names: Sequence[str], stages: Sequence[Stage]) -> set[str]:
+def needed_by(names: Iterable[str], stages: Sequence[Stage]) -> set[str]:
     """The named stages, and all that they read, directly or not."""
     by_name = {stage.name: stage for stage in stages}
     found: set[str] = set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from weakspot.system.files import storage_errors
 
 
 @contextmanager
-def waiting_lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
     """Holds the lock file ``path``; calls ``waiting`` once and waits if another process holds it.
 
     Raises:
@@ -32,7 +32,7 @@ def waiting_lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def lock_if_free(path: Path) -> Iterator[bool]:
+def lock_if_free(path: Path) -> Generator[bool]:
     """Holds the lock file ``path`` if no other process does; yields whether it is held.
 
     Raises:
