@@ -8,8 +8,10 @@ import torch
 from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
-from weakspot.search.algorithm_1 import SearchDistribution, TargetScale, energy_equation, measure_scale, noise, synthesize
+from weakspot.search.algorithm_1 import draw_noise, synthesize
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.distribution import SearchDistribution
+from weakspot.search.energy import TargetScale, energy_equation, measure_scale
 from weakspot.search.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
@@ -155,7 +157,7 @@ def test_the_energy_is_the_equation_that_people_are_shown(enough):
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
     found = search(config, scale=known.scale, best=known.best)
     text = energy_equation(chosen, known, config)
-    states = linear_model().generate(noise(config, 3, 5)[:, 0])
+    states = linear_model().generate(draw_noise(config, 3, 5)[:, 0])
     values = chosen(perceive(states)).tolist()
     left = (
         text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
@@ -170,8 +172,8 @@ def test_kl_is_that_of_the_state_models_prior_term():
 
 
 def test_each_state_has_noise_of_its_own():
-    drawn = noise(CONFIG, 3, 5)
-    torch.testing.assert_close(noise(CONFIG, 1, 5, first=2)[0], drawn[2])
+    drawn = draw_noise(CONFIG, 3, 5)
+    torch.testing.assert_close(draw_noise(CONFIG, 1, 5, first=2)[0], drawn[2])
     assert abs(np.corrcoef(drawn[0].flatten(), drawn[1].flatten())[0, 1]) < 0.1
 
 

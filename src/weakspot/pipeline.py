@@ -36,7 +36,9 @@ from weakspot.report.build import build_report
 from weakspot.run.folder import RunFolder, StageRecord
 from weakspot.saliency.maps import maps_for
 from weakspot.saliency.rules import saliency
-from weakspot.search.algorithm_1 import SearchDistribution, energy_equation, measure_scale, synthesize
+from weakspot.search.algorithm_1 import synthesize
+from weakspot.search.distribution import SearchDistribution
+from weakspot.search.energy import energy_equation, measure_scale
 from weakspot.search.method import select_spaced
 from weakspot.search.retrieval import GAP
 from weakspot.search.starts import starts
