@@ -1,4 +1,4 @@
-"""The other ways to find states for a target, each where the right answer is known, and all of them as one interface."""
+"""Every method of the comparison, against closed forms or by brute force."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Every target: its sign, its limits, its gradient, and the user's own."""
+"""Targets: signs, limits, gradients, names, and targets of users and other packages."""
 
 import math
 import subprocess

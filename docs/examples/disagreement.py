@@ -1,7 +1,7 @@
-"""Two agents of one game as one, so that states can be looked for in which they disagree.
+"""Two agents of one game combined into one agent, to search for states in which they disagree.
 
-The pair plays as the first of them does.  In place of a critic's value it answers how far apart the two policies are, so
-that the target V+ looks for disagreement, and V- for agreement.
+The pair acts like the first agent.  In place of a critic's value it returns the Jensen-Shannon divergence of the two
+policies, so the target V+ searches for disagreement, and V- for agreement.
 """
 
 import os
@@ -14,16 +14,16 @@ import weakspot as ws
 
 
 class Pair:
-    """Answers the first agent's scores, and in place of a value how far the second one's policy is from its own."""
+    """An agent that returns the first agent's scores, and the Jensen-Shannon divergence of both policies as its value."""
 
     def __init__(self, first, second, sharpness=3.0):
         self.first, self.second, self.sharpness = first, second, sharpness
         self.module, self.device = nn.ModuleList([first.module, second.module]), first.device
-        both = first.spec.fingerprint + second.spec.fingerprint
-        self.spec = replace(first.spec, name=f"{first.spec.name} beside {second.spec.name}", fingerprint=both)
+        fingerprint = first.spec.fingerprint + second.spec.fingerprint
+        self.spec = replace(first.spec, name=f"{first.spec.name} beside {second.spec.name}", fingerprint=fingerprint)
 
     def policy(self, agent, observation):
-        """The agent's scores, and their log-probabilities (b, a); of Q-values in units of their spread."""
+        """The agent's scores and log-probabilities (b, a); for Q-values, of a softmax in units of their spread."""
         scores = agent(observation).scores
         if agent.spec.scores_are == "q-values":
             spread = scores.std(dim=1, keepdim=True).clamp_min(1e-6)
@@ -33,11 +33,11 @@ class Pair:
     def __call__(self, observation):
         scores, p = self.policy(self.first, observation)
         _, q = self.policy(self.second, observation)
-        middle = ((p.exp() + q.exp()) / 2).clamp(min=1e-12).log()
-        apart = (p.exp() * (p - middle) + q.exp() * (q - middle)).sum(dim=1) / 2  # Jensen-Shannon divergence, 0 to log 2
-        return ws.AgentOutput(scores, apart)
+        mixture = ((p.exp() + q.exp()) / 2).clamp(min=1e-12).log()
+        jensen_shannon = (p.exp() * (p - mixture) + q.exp() * (q - mixture)).sum(dim=1) / 2  # 0 to log 2
+        return ws.AgentOutput(scores, jensen_shannon)
 
 
 def pong():
-    """The Pong agent that ships, and another one, whose file the environment variable SECOND names."""
+    """The Pong agent of the package, and another one from the file in the environment variable SECOND."""
     return Pair(ws.load_agent("pong-double-dqn"), ws.load_agent(os.environ["SECOND"]))

@@ -17,20 +17,20 @@ from weakspot.types import State
 
 
 def telling_accuracy(
-    real: State, made: State, *, seed: int = 0, steps: int = 300, batch_size: int = 32, learning_rate: float = 1e-3
+    real: State, synthesised: State, *, seed: int = 0, steps: int = 300, batch_size: int = 32, learning_rate: float = 1e-3
 ) -> float:
     """Accuracy of the classifier on held-out states, half of them real.
 
     Args:
         real: real states (n, kc, h, w) in [0, 1].
-        made: synthesised states (n, kc, h, w) in [0, 1]; of a larger set only the first n are used.
+        synthesised: synthesised states (n, kc, h, w) in [0, 1]; of a larger set only the first n are used.
         seed: of the split, the network and the batches.
         steps: number of training steps.
         batch_size: states per step, half of each kind.
         learning_rate: of AdamW at the start; it falls linearly to 0.
     """
     generator = torch.Generator().manual_seed(seed)
-    count = min(len(real), len(made))
+    count = min(len(real), len(synthesised))
     order = torch.randperm(count, generator=generator)
     train, test = order[: count // 2], order[count // 2 :]
     network = _classifier(real.shape[1], seed).to(real.device)
@@ -40,14 +40,14 @@ def telling_accuracy(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * (1 - step / steps)
         chosen = train[torch.randint(len(train), (2, half), generator=generator)]
-        batch = torch.cat([real[chosen[0]], made[chosen[1]]])
+        batch = torch.cat([real[chosen[0]], synthesised[chosen[1]]])
         loss = F.binary_cross_entropy_with_logits(network(batch)[:, 0], _labels(half, real.device))
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
     network.eval()
     with torch.no_grad():
-        correct = [(network(part)[:, 0] > 0).sum() for part in torch.split(made[test], 64)]
+        correct = [(network(part)[:, 0] > 0).sum() for part in torch.split(synthesised[test], 64)]
         correct += [(network(part)[:, 0] <= 0).sum() for part in torch.split(real[test], 64)]
     return float(torch.stack(correct).sum()) / (2 * len(test))
 

@@ -56,21 +56,23 @@ def draw(model: StateModel, count: int, seed: int = 0) -> State:
         return torch.cat([model.generate(part) for part in torch.split(noise, 64)])
 
 
-def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec) -> Samples:
+def compare(
+    synthesised: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec
+) -> Samples:
     """Compares synthesised states with real ones.
 
     Args:
-        made: synthesised states (n, kc, h, w) in [0, 1].
+        synthesised: synthesised states (n, kc, h, w) in [0, 1].
         real: twice as many real states (2n, kc, h, w) in [0, 1].
         perceive: A(s).
         environment: of the real states.
     """
-    count = len(made)
+    count = len(synthesised)
     real_features = features(perceive, real)
-    stacks, pong = as_stacks(made, environment.channels), is_pong(environment.id)
+    stacks, pong = as_stacks(synthesised, environment.channels), is_pong(environment.id)
     return Samples(
         stacks=stacks,
-        distance=frechet(features(perceive, made), real_features[count:]),
+        distance=frechet(features(perceive, synthesised), real_features[count:]),
         floor=frechet(real_features[:count], real_features[count:]),
         checks=pong_checks(stacks) if pong else None,
         real_checks=pong_checks(as_stacks(real)) if pong else None,
