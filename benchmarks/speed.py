@@ -22,8 +22,10 @@ from benchmarks.recall import place, stored
 from lab.arguments import positive
 from weakspot.config import RunConfig
 from weakspot.data.dataset import as_state, recorded_outputs
-from weakspot.search.algorithm_1 import SearchDistribution, TargetScale, measure_scale, synthesize
+from weakspot.search.algorithm_1 import synthesize
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.distribution import SearchDistribution
+from weakspot.search.energy import TargetScale, measure_scale
 from weakspot.search.starts import starts
 from weakspot.state_model.batch import measure as statistics_of
 from weakspot.state_model.batch import with_history

@@ -36,8 +36,9 @@ from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.config import RunConfig
 from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
 from weakspot.errors import ConfigError
-from weakspot.search.algorithm_1 import Findings, measure_scale, synthesize
+from weakspot.search.algorithm_1 import Findings, synthesize
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.energy import measure_scale
 from weakspot.search.starts import starts
 from weakspot.session import sharpness_for
 from weakspot.state_model import whitening

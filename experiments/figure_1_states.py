@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from lab import prepared
 from lab.figures import write_figure
 from weakspot.data.dataset import recorded_outputs
-from weakspot.search.descent import forget_candidates
+from weakspot.search.algorithm_1 import forget_candidates
 from weakspot.search.method import Found
 from weakspot.system.process import exit_code
 from weakspot.system.progress import say

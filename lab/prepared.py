@@ -27,8 +27,8 @@ from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset, as_stacks, recorded_outputs
 from weakspot.options import SaliencyRule
 from weakspot.report.images import in_colour
+from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
-from weakspot.search.descent import AlgorithmOne
 from weakspot.search.method import Sources
 from weakspot.session import sharpness_for
 from weakspot.state_model.batch import with_history

@@ -1,6 +1,6 @@
 """Checks the wheel: builds it, installs it into an empty environment outside the checkout, and runs it there.
 
-    python -m lab.wheel
+python -m lab.wheel
 """
 
 from __future__ import annotations

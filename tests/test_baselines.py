@@ -1,4 +1,4 @@
-"""The other ways to find states for a target, each where the right answer is known, and all of them as one interface."""
+"""Every method of the comparison, against closed forms or by brute force."""
 
 from dataclasses import replace
 
@@ -15,8 +15,8 @@ from weakspot.data.dataset import as_stacks
 from weakspot.errors import ConfigError, TargetError
 from weakspot.search import pixel_regularisers as pixels
 from weakspot.search.activation_maximization import ActivationMaximization
+from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
-from weakspot.search.descent import AlgorithmOne
 from weakspot.search.highlights import Highlights, HighlightsDiv, importance, summary
 from weakspot.search.method import Method, select_spaced
 from weakspot.search.random_samples import RandomSamples
@@ -150,7 +150,7 @@ def test_random_search_keeps_the_best_of_its_samples():
     drawn = [torch.randn(min(64, 300 - at), given.model.latent, generator=generator) for at in range(0, 300, 64)]
     values = target(given.perceive(given.model.generate(torch.cat(drawn))))
     torch.testing.assert_close(found.target, values.sort().values[:7])
-    with pytest.raises(ConfigError, match="at least the 7 wanted"):
+    with pytest.raises(ConfigError, match="at least 7 samples"):
         RandomSearch(6)(given, target, 7, 0)
 
 
@@ -336,7 +336,7 @@ def test_transformations_move_turn_and_scale():
     generator = torch.Generator()
     still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
     picture = smooth(0, (1, 3, 32, 32)).float()
-    same = pixels.Transformations(**still).shown(picture, generator.manual_seed(0))
+    same = pixels.Transformations(**still).transform(picture, generator.manual_seed(0))
     torch.testing.assert_close(same, picture, atol=1e-5, rtol=0)
     flat = torch.zeros(64, 1, 33, 33)
     flat[:, :, 16, 16] = 1.0  # a point in the middle
@@ -346,15 +346,15 @@ def test_transformations_move_turn_and_scale():
         mass = shown.sum(dim=(2, 3)).squeeze(1)
         return torch.stack([(shown * at[:, None]).sum(dim=(1, 2, 3)) / mass, (shown * at).sum(dim=(1, 2, 3)) / mass])
 
-    moved = centre(pixels.Transformations(**{**still, "jitter": 4.0}).shown(flat, generator.manual_seed(0)))
+    moved = centre(pixels.Transformations(**{**still, "jitter": 4.0}).transform(flat, generator.manual_seed(0)))
     assert 2 < moved.abs().max() <= 4.01
-    turned = centre(pixels.Transformations(**{**still, "degrees": 20.0}).shown(flat, generator.manual_seed(0)))
+    turned = centre(pixels.Transformations(**{**still, "degrees": 20.0}).transform(flat, generator.manual_seed(0)))
     assert turned.abs().max() < 1e-3  # round the middle
     flat[:, :, 16, 26] = 1.0
-    turned = pixels.Transformations(**{**still, "degrees": 20.0}).shown(flat, generator.manual_seed(0))
+    turned = pixels.Transformations(**{**still, "degrees": 20.0}).transform(flat, generator.manual_seed(0))
     heights = (turned * at[:, None] * (at > 4)).sum(dim=(1, 2, 3)) / (turned * (at > 4)).sum(dim=(1, 2, 3))
     assert 2 < heights.abs().max() < 10 * np.sin(np.radians(20.5))
-    scaled = pixels.Transformations(**{**still, "scale": 0.2}).shown(flat, generator.manual_seed(0))
+    scaled = pixels.Transformations(**{**still, "scale": 0.2}).transform(flat, generator.manual_seed(0))
     places = (scaled * at * (at > 4)).sum(dim=(1, 2, 3)) / (scaled * (at > 4)).sum(dim=(1, 2, 3))
     assert 8.2 < places.min() < 9.5 and 10.5 < places.max() < 12.6
 
@@ -365,14 +365,14 @@ def test_crops_are_anywhere_and_turns_keep_right_angles():
     y, x = torch.meshgrid(torch.arange(height) * 1.0, torch.arange(width) * 1.0, indexing="ij")
     coordinates = torch.stack([y, x]).expand(300, 2, height, width)
     still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
-    cropped = pixels.Transformations(**{**still, "crop": 0.3}).shown(coordinates, generator.manual_seed(0))
+    cropped = pixels.Transformations(**{**still, "crop": 0.3}).transform(coordinates, generator.manual_seed(0))
     assert cropped[:, 0].min() >= 0 and cropped[:, 1].max() <= width - 1
     share = (cropped[:, 1, 16, 48] - cropped[:, 1, 16, 16]) / 32
     assert 0.69 < share.min() < 0.75 and 0.95 < share.max() <= 1.001
     middle = cropped[:, :, 15:17, 31:33].mean(dim=(2, 3)) - torch.tensor([15.5, 31.5])
     assert middle.abs().amax(dim=0)[0] > 3 and middle.abs().amax(dim=0)[1] > 6
     assert abs(float(torch.corrcoef(middle.T)[0, 1])) < 0.3, "in one direction it is cut elsewhere than in the other"
-    turned = pixels.Transformations(**{**still, "degrees": 20.0}).shown(coordinates, generator.manual_seed(0))
+    turned = pixels.Transformations(**{**still, "degrees": 20.0}).transform(coordinates, generator.manual_seed(0))
     down = turned[:, :, 17, 32] - turned[:, :, 16, 32]
     across = turned[:, :, 16, 33] - turned[:, :, 16, 32]
     torch.testing.assert_close((down * across).sum(dim=1), torch.zeros(300), atol=1e-3, rtol=0)

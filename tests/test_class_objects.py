@@ -1,4 +1,4 @@
-"""People, cars and lights in frames of the town: where they are, and which of them a picture still holds."""
+"""People, cars and lights in frames of the driving environments: their windows and their recall."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is in the way, held against worlds in which it is known."""
+"""What is in the car's way, in worlds built to have a known answer."""
 
 import math
 from dataclasses import replace
@@ -123,7 +123,7 @@ def test_classes_are_read_from_channels():
     stacks[1, -1, ..., 1 + SemanticClass.SKY] = 255
     classes = classes_of(stacks, ("depth", *CLASS_NAMES, "gray"))
     assert (classes[0] == SemanticClass.CAR).all() and (classes[1] == SemanticClass.SKY).all()
-    told = shares(classes)
-    assert told[SemanticClass.CAR] == told[SemanticClass.SKY] == 0.5 and told.sum() == 1
+    class_shares = shares(classes)
+    assert class_shares[SemanticClass.CAR] == class_shares[SemanticClass.SKY] == 0.5 and class_shares.sum() == 1
     with pytest.raises(ConfigError, match="semantic class"):
         classes_of(stacks, ("red", "green", "blue"))

@@ -1,4 +1,4 @@
-"""The targets that docs/targets.md shows, by their files, where the answer is known."""
+"""The example targets of docs/targets.md, against known answers."""
 
 import importlib.util
 import math

@@ -39,7 +39,7 @@ from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
 from weakspot.config import RunConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
-from weakspot.search.descent import AlgorithmOne
+from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.method import of_rollouts
 from weakspot.search.retrieval import Retrieval
 from weakspot.subject import subject

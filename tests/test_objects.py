@@ -1,4 +1,4 @@
-"""Objects of Seaquest and Q*bert: where they are said to be, something is; and their recall tells pictures apart."""
+"""Objects of Seaquest and Q*bert: their positions, and their recall in damaged pictures."""
 
 import numpy as np
 import pytest

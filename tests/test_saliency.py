@@ -1,4 +1,4 @@
-"""Guided backpropagation: against closed forms, through every way to write a ReLU, refused where it is not defined."""
+"""Guided backpropagation: against closed forms, for every way to write a ReLU, and its errors where it is not defined."""
 
 from __future__ import annotations
 
@@ -453,10 +453,10 @@ def gray_perceiver() -> Perceiver:
 
 
 def test_maps_of_a_data_set(tmp_path):
-    perceive, dataset, told = gray_perceiver(), Held(11), []
+    perceive, dataset, calls = gray_perceiver(), Held(11), []
     path = tmp_path / "saliency.npy"
-    maps = saliency_maps(perceive, dataset, path, batch_size=4, progress=lambda *pair: told.append(pair))
-    assert told == [(4, 11), (8, 11), (11, 11)]
+    maps = saliency_maps(perceive, dataset, path, batch_size=4, progress=lambda *pair: calls.append(pair))
+    assert calls == [(4, 11), (8, 11), (11, 11)]
     expected = encode_maps(saliency(perceive, as_state(dataset.content))).numpy()
     assert np.abs(maps.astype(int) - expected).max() <= 1  # a rounding apart, for another batch size
     assert maps.std() > 0

@@ -1,4 +1,4 @@
-"""What tells good samples from bad ones: object checks, features, diversity, a classifier."""
+"""Measures of sample quality: object checks, features, diversity, and the classifier test."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def real() -> np.ndarray:
 
 def with_ball(stacks: np.ndarray) -> np.ndarray:
     """Those with a ball well inside the field in every frame."""
-    there = (stacks[:, :, 20:70, 20:64, 2] > 150).any(axis=(2, 3)).all(axis=1)
-    return stacks[there]
+    has_ball = (stacks[:, :, 20:70, 20:64, 2] > 150).any(axis=(2, 3)).all(axis=1)
+    return stacks[has_ball]
 
 
 def test_real_states_pass(real):

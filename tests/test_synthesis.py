@@ -1,4 +1,4 @@
-"""Algorithm 1 where the optimum is known: a linear agent on a Gaussian state model."""
+"""Algorithm 1 with a known optimum: a linear agent on a Gaussian state model."""
 
 from dataclasses import replace
 
@@ -8,8 +8,10 @@ import torch
 from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
-from weakspot.search.algorithm_1 import SearchDistribution, TargetScale, energy_equation, measure_scale, noise, synthesize
+from weakspot.search.algorithm_1 import draw_noise, synthesize
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.distribution import SearchDistribution
+from weakspot.search.energy import TargetScale, energy_equation, measure_scale
 from weakspot.search.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
@@ -82,15 +84,15 @@ def test_the_searches_are_kept_whose_states_the_target_ranks_best():
     every = search(config)
     kept = search(replace(config, searches=25, states=10))
     chosen = resolve_target("A1", linear_perceiver().agent.spec, 5.0)
-    wanted = sorted(chosen(linear_perceiver()(every.state)).argsort()[:10].tolist())
-    torch.testing.assert_close(kept.noise, every.noise[wanted])
-    torch.testing.assert_close(kept.state, every.state[wanted])
-    torch.testing.assert_close(kept.output.scores, every.output.scores[wanted])
-    torch.testing.assert_close(kept.distribution.mean, every.distribution.mean[wanted])
-    torch.testing.assert_close(kept.distribution.sigma, every.distribution.sigma[wanted])
-    torch.testing.assert_close(kept.target, every.target[wanted])
-    torch.testing.assert_close(kept.kl, every.kl[wanted])
-    np.testing.assert_array_equal(kept.energy, every.energy[wanted])
+    best_rows = sorted(chosen(linear_perceiver()(every.state)).argsort()[:10].tolist())
+    torch.testing.assert_close(kept.noise, every.noise[best_rows])
+    torch.testing.assert_close(kept.state, every.state[best_rows])
+    torch.testing.assert_close(kept.output.scores, every.output.scores[best_rows])
+    torch.testing.assert_close(kept.distribution.mean, every.distribution.mean[best_rows])
+    torch.testing.assert_close(kept.distribution.sigma, every.distribution.sigma[best_rows])
+    torch.testing.assert_close(kept.target, every.target[best_rows])
+    torch.testing.assert_close(kept.kl, every.kl[best_rows])
+    np.testing.assert_array_equal(kept.energy, every.energy[best_rows])
     assert len(kept.iterations) == 10 and kept.spent == every.spent == 250 * 40
 
 
@@ -150,12 +152,12 @@ def test_the_energy_is_the_equation_that_people_are_shown(enough):
     perceive = linear_perceiver()
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     answers = perceive(linear_model().generate(torch.randn(200, 5, generator=torch.Generator().manual_seed(8))))
-    known = measure_scale(chosen, answers)
-    assert known.scale == pytest.approx(float(chosen(answers).std())) and known.best == float(chosen(answers).min())
+    scale = measure_scale(chosen, answers)
+    assert scale.scale == pytest.approx(float(chosen(answers).std())) and scale.best == float(chosen(answers).min())
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
-    found = search(config, scale=known.scale, best=known.best)
-    text = energy_equation(chosen, known, config)
-    states = linear_model().generate(noise(config, 3, 5)[:, 0])
+    found = search(config, scale=scale.scale, best=scale.best)
+    text = energy_equation(chosen, scale, config)
+    states = linear_model().generate(draw_noise(config, 3, 5)[:, 0])
     values = chosen(perceive(states)).tolist()
     left = (
         text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
@@ -170,8 +172,8 @@ def test_kl_is_that_of_the_state_models_prior_term():
 
 
 def test_each_state_has_noise_of_its_own():
-    drawn = noise(CONFIG, 3, 5)
-    torch.testing.assert_close(noise(CONFIG, 1, 5, first=2)[0], drawn[2])
+    drawn = draw_noise(CONFIG, 3, 5)
+    torch.testing.assert_close(draw_noise(CONFIG, 1, 5, first=2)[0], drawn[2])
     assert abs(np.corrcoef(drawn[0].flatten(), drawn[1].flatten())[0, 1]) < 0.1
 
 

@@ -1,4 +1,4 @@
-"""Every target: its sign, its limits, its gradient, and the user's own."""
+"""Targets: signs, limits, gradients, names, and targets of users and other packages."""
 
 import math
 import subprocess
@@ -228,7 +228,7 @@ def test_broken_targets_of_other_packages(installed):
         resolve_target("unsur", SPEC, 1.0)
     with pytest.raises(TargetError, match=r"'bad' returned \(2, 3\) for 2 states"):
         resolve_target("bad", SPEC, 1.0)(AgentOutput(torch.ones(2, 3)))
-    with pytest.raises(ExtensionError, match="'number' of weakspot.targets is int"):
+    with pytest.raises(ExtensionError, match=r"'number' of weakspot\.targets is int"):
         resolve_target("number", SPEC, 1.0)
     with pytest.raises(ExtensionError, match="AttributeError"):
         resolve_target("gone", SPEC, 1.0)

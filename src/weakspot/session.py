@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from weakspot.agents.base import AgentOutput, Perceiver
     from weakspot.data.dataset import StateDataset
-    from weakspot.search.algorithm_1 import SearchDistribution
+    from weakspot.search.distribution import SearchDistribution
     from weakspot.state_model.model import StateModel
     from weakspot.subject import Subject
     from weakspot.targets.base import Target
@@ -103,7 +103,7 @@ class Session:
         Raises:
             TargetError: a target is the same for all states.
         """
-        from weakspot.search.algorithm_1 import measure_scale
+        from weakspot.search.energy import measure_scale
 
         trained = self.trained_on
         if len(trained):

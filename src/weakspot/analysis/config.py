@@ -1,4 +1,4 @@
-"""Settings of the goggles test."""
+"""Settings of the stages that measure how far the state model can be trusted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from weakspot.errors import ConfigError
 
 HIGHEST_SEED = 2**31
-"""Seeds of games are below."""
+"""Upper bound (exclusive) of the seeds of episodes."""
 
 
 @dataclass(frozen=True)
@@ -15,20 +15,22 @@ class GogglesConfig:
     """Settings of the goggles test."""
 
     episodes: int = 8
-    """Episodes played with, and as many without."""
+    """Number of episodes with goggles, and of those without; 0 skips the test."""
     epsilon: float = 0.01
-    """Share of random actions, with goggles and without.  With none at all, a greedy agent plays the same few games of a
-    deterministic emulator again and again, and their mean says little."""
+    """Share of random actions, with goggles and without.  Without any, a greedy agent on a deterministic emulator repeats
+    the same few games, and their mean says little."""
     longest: int = 6_000
-    """Decisions after which an episode is scored as it stands."""
+    """Maximum number of decisions in an episode; longer ones are scored up to there."""
     seed: int = 10_000
+    """Of the first episode; the following episodes take the following seeds."""
 
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.longest < 1:
-            raise ConfigError(f"{self.episodes} episodes of {self.longest} decisions", expected="0 or more of 1 or more")
+            seen = f"{self.episodes} episodes of {self.longest} decisions"
+            raise ConfigError(seen, expected="0 or more episodes of 1 or more decisions")
         if not (0 <= self.epsilon <= 1 and 0 <= self.seed < HIGHEST_SEED - self.episodes):
             seen = f"a share of {self.epsilon} random actions, seed {self.seed}"
-            raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 up, below {HIGHEST_SEED:,}")
+            raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 to below {HIGHEST_SEED:,}")
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,17 @@
-"""What the agent makes of states: its last hidden layer, and distances between sets of states there.
+"""Features of states in the agent's last hidden layer, and the Frechet distance between sets of states there.
 
-The distance is Frechet's between Gaussians, as in the FID (Heusel et al. 2017), in the agent's own features:
+The distance is that between Gaussians, as in the FID (Heusel et al. 2017), but in the agent's own features:
 
     d^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^(1/2)).
 
-It is not 0 between two finite samples of one distribution, so it is always quoted beside its floor: the distance between
-two halves of the real states, of the same number.
+It is not 0 between two finite samples of one distribution, so it is always reported with its floor: the distance between
+two disjoint sets of real states of the same size.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -19,34 +20,42 @@ from torch import Tensor, nn
 from weakspot.agents.base import Perceiver
 from weakspot.types import State
 
-Features = Float[Tensor, "n f"]
+Features: TypeAlias = Float[Tensor, "n f"]
+"""Features of n states."""
+
+linalg: Any = torch.linalg  # has no type hints
 
 
 def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Features:
-    """The inputs of the linear layers that make the agent's answers (n, f), in units of nothing in particular.
+    """The inputs of the linear layers that compute the agent's outputs (n, f), on the CPU, without units.
 
-    These are the layers with as many outputs as there are actions, or with one; inputs that several of them share are
-    taken once.  An agent without such layers is represented by its answers.
+    These are the layers with as many outputs as there are actions, or with one; an input that several of them share is
+    taken once.  An agent without such layers is represented by its outputs.
+
+    Args:
+        perceive: the agent behind the observation function.
+        states: states (n, kc, h, w) in [0, 1].
+        batch_size: number of states per forward pass.
     """
     heads = [
         layer
         for layer in perceive.agent.module.modules()
         if isinstance(layer, nn.Linear) and layer.out_features in (1, len(perceive.agent.spec.action_names))
     ]
-    seen: list[Tensor] = []
+    head_inputs: list[Tensor] = []
 
-    def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if not any(other is inputs[0] for other in seen):
-            seen.append(inputs[0])
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not any(other is inputs[0] for other in head_inputs):
+            head_inputs.append(inputs[0])
 
-    hooks = [layer.register_forward_pre_hook(keep) for layer in heads]
-    rows = []
+    hooks = [layer.register_forward_pre_hook(record) for layer in heads]
+    rows: list[Tensor] = []
     try:
         with torch.no_grad():
-            for part in states.split(batch_size):
-                seen.clear()
-                answered = perceive(part.to(perceive.agent.device)).vector()
-                rows.append(torch.cat(seen, dim=1).cpu() if seen else answered.cpu())
+            for part in torch.split(states, batch_size):
+                head_inputs.clear()
+                output = perceive(part.to(perceive.agent.device)).vector()
+                rows.append(torch.cat(head_inputs, dim=1).cpu() if head_inputs else output.cpu())
     finally:
         for hook in hooks:
             hook.remove()
@@ -54,13 +63,20 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
 
 
 def frechet(one: Features, other: Features) -> float:
-    """Frechet's distance d between the Gaussians of two sets of features.
+    """The Frechet distance d between Gaussians fitted to two sets of features (n, f) and (m, f).
 
-    With A and B the features less their means, (n - 1) C_1 = A^T A and (m - 1) C_2 = B^T B, so that the eigenvalues of
-    (n - 1) (m - 1) C_1 C_2 are the squared singular values of A B^T.  These are those of R S^T, with A = Q R, B = P S.
+    With A and B the centred features, (n - 1) C_1 = A^T A and (m - 1) C_2 = B^T B, so the eigenvalues of
+    (n - 1) (m - 1) C_1 C_2 are the squared singular values of A B^T, which equal those of R S^T for A = Q R, B = P S.
+    No matrix square root is computed.
     """
     a, b = one.double(), other.double()
-    r, s = (torch.linalg.qr(part - part.mean(0), mode="r").R for part in (a, b))
-    across = torch.linalg.svdvals(r @ s.T).sum() / math.sqrt((len(a) - 1) * (len(b) - 1))
-    squared = (a.mean(0) - b.mean(0)).square().sum() + a.var(0).sum() + b.var(0).sum() - 2 * across
+    r, s = _triangular_factor(a), _triangular_factor(b)
+    singular_values: Tensor = linalg.svdvals(r @ s.T)
+    trace_root = singular_values.sum() / math.sqrt((len(a) - 1) * (len(b) - 1))
+    squared = (a.mean(0) - b.mean(0)).square().sum() + a.var(0).sum() + b.var(0).sum() - 2 * trace_root
     return float(squared.clamp_min(0.0).sqrt())
+
+
+def _triangular_factor(features: Tensor) -> Tensor:
+    """R of the QR decomposition of the centred features."""
+    return linalg.qr(features - features.mean(0), mode="r").R

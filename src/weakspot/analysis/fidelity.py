@@ -1,4 +1,4 @@
-"""How much of what the agent looks at survives reconstruction, on held-out states."""
+"""Fidelity of the state model: how much of what matters to the agent survives reconstruction, on held-out states."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from weakspot.state_model.model import StateModel
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Reconstructions of some real states held against them.
+    """Measures of reconstructions against their real states.
 
     Attributes:
-        mse: mean squared error a pixel, frames in [0, 1].
-        agreement: share of states at which the agent does the same (:func:`weakspot.agents.base.same_action`).
-        answer_error: squared error of the agent's answers over their variance.
-        recalls: recall of each kind of object, where the game's objects are known.
+        mse: mean squared error per pixel, frames in [0, 1].
+        agreement: share of states in which the agent acts the same (:func:`weakspot.agents.base.same_action`).
+        answer_error: squared error of the agent's outputs divided by their variance, averaged.
+        recalls: recall of each kind of object, if the game's objects are known.
     """
 
     mse: float
@@ -32,7 +32,7 @@ class Fidelity:
     recalls: dict[str, Recall]
 
     def line(self) -> dict[str, float]:
-        """As a line of ``metrics.jsonl``."""
+        """The measures as plain data, as in a line of ``metrics.jsonl``; shares rounded to 4 digits."""
         return {
             "mse": self.mse,
             "agreement": round(self.agreement, 4),
@@ -42,22 +42,22 @@ class Fidelity:
 
 
 def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indices: np.ndarray) -> Fidelity:
-    """Reconstructs the states ``indices`` of ``dataset`` and compares."""
-    answered = answers(dataset)[torch.from_numpy(indices)]
+    """Reconstructs the states ``indices`` of ``dataset`` and compares them with the real ones."""
+    recorded = answers(dataset)[torch.as_tensor(indices)]
     variance = answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
-    squared, agreed, wrong = 0.0, 0, 0.0
-    newest = []
+    squared_error, agreed, answer_error = 0.0, 0, 0.0
+    newest: list[np.ndarray] = []
     actions = dataset.scores.shape[1]
     with torch.no_grad():
         for at in range(0, len(indices), 100):
             state = as_state(dataset.stacks(indices[at : at + 100])).to(model.device)
             reconstructed = model.reconstruct(state)
-            squared += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
-            again = perceive(reconstructed).vector().cpu()
-            before = answered[at : at + 100]
-            agreed += int(same_action(again[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
-            wrong += ((again - before).square() / variance).mean(dim=1).sum().item()
+            squared_error += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
+            output = perceive(reconstructed).vector().cpu()
+            before = recorded[at : at + 100]
+            agreed += int(same_action(output[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
+            answer_error += ((output - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
-    found = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
+    objects = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
-    return Fidelity(squared / n, agreed / n, wrong / n, found)
+    return Fidelity(squared_error / n, agreed / n, answer_error / n, objects)

@@ -1,6 +1,6 @@
-"""Goggles: the agent's score when it sees only reconstructions, against its own (paper, section 4.5, table 1).
+"""Goggles: the agent's score when it sees only reconstructions, against its score without (paper, section 4.5, table 1).
 
-If the state model keeps all that matters to the agent, the score stays the same.
+If the state model keeps everything that matters to the agent, the score stays the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from weakspot.agents.base import Agent, Perceiver, choose
+from weakspot.agents.base import Agent, AgentOutput, Perceiver, choose
 from weakspot.analysis.config import GogglesConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.base import Environment
@@ -23,12 +23,12 @@ from weakspot.state_model.model import StateModel
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the same episodes, by the same seeds.
+    """Scores of the agent with and without goggles, in episodes with the same seeds.
 
     Attributes:
-        agent: with the real observations (n,).
-        goggles: with reconstructions (n,).
-        cut: episodes, of both, that were scored before their end.
+        agent: scores with the real observations (n,).
+        goggles: scores with reconstructions (n,).
+        cut: number of episodes, of both, that were scored before their end.
     """
 
     agent: np.ndarray
@@ -36,19 +36,25 @@ class Scores:
     cut: int
 
     def record(self, seed: int) -> dict[str, Any]:
-        """Means and 95 % bootstrap intervals, of the difference and the ratio pair by pair; no ratio where the agent's own
-        score is not above 0 beyond doubt, and no ends of intervals from a single episode, which says nothing of others."""
+        """Means and 95 % bootstrap intervals as plain data; difference and ratio are of paired episodes.
+
+        The ratio is None unless the interval of the agent's own score is above 0.  The ends of all intervals are None for a
+        single episode.
+
+        Args:
+            seed: of the bootstrap.
+        """
         generator = np.random.default_rng(seed)
 
         def named(interval: tuple[float, float, float]) -> dict[str, Any]:
             ends = interval[1:] if len(self.agent) > 1 else (None, None)
             return dict(zip(("mean", "low", "high"), (interval[0], *ends), strict=True))
 
-        def told(values: np.ndarray) -> dict[str, Any]:
+        def summarised(values: np.ndarray) -> dict[str, Any]:
             return {"scores": [float(v) for v in values], **named(bootstrap_mean(values, generator))}
 
         difference = named(bootstrap_mean(self.goggles - self.agent, generator))
-        agent, goggles = told(self.agent), told(self.goggles)
+        agent, goggles = summarised(self.agent), summarised(self.goggles)
         ratio = bootstrap_ratio(self.goggles, self.agent, generator)
         note = f"{self.cut} episodes were scored before their end" if self.cut else ""
         return {
@@ -69,7 +75,19 @@ def play(
     progress: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Scores of ``config.episodes`` episodes side by side, seen through ``model`` if one is given, and how many were cut."""
+    """Plays ``config.episodes`` episodes in parallel.
+
+    Args:
+        agent: the agent.
+        factory: makes one environment.
+        config: number, length and seeds of the episodes, and the share of random actions.
+        model: the agent sees its reconstructions; without one it sees the real observations.
+        progress: called with the number of finished episodes and their total.
+        workers: number of processes.
+
+    Returns:
+        The score of each episode (n,), and the number of episodes that were scored before their end.
+    """
     probe = factory()
     spec, observe = probe.spec, probe.observe
     perceive = Perceiver(agent, observe)
@@ -77,20 +95,19 @@ def play(
     count = config.episodes
     scores, running = np.zeros(count), np.ones(count, dtype=bool)
     stacks = np.zeros((count, spec.frames, spec.height, spec.width, spec.channels), np.uint8)
-    actions = torch.zeros(count, dtype=torch.long)
     with ParallelEnvironments(factory, spec, count, workers) as environments, torch.no_grad():
         environments.reset([config.seed + i for i in range(count)])
         stacks[:, -1] = environments.shown.frames
         for _ in range(config.longest):
-            rows = torch.from_numpy(np.flatnonzero(running))
+            rows = torch.as_tensor(np.flatnonzero(running))
             if model is None:
-                seen = torch.from_numpy(environments.shown.observations[running]).to(agent.device, torch.float32)
-                output = agent(seen)
+                observation = torch.as_tensor(environments.shown.observations[running]).to(agent.device, torch.float32)
+                output = agent(observation)
             else:
                 output = perceive(model.reconstruct(as_state(stacks[running]).to(model.device)))
-            output_all = torch.zeros(count, output.scores.shape[1])
-            output_all[rows] = output.scores.float().cpu()
-            actions = choose(type(output)(output_all), agent.spec, generator, config.epsilon)
+            scores_all = torch.zeros(count, output.scores.shape[1])
+            scores_all[rows] = output.scores.float().cpu()
+            actions: Any = choose(AgentOutput(scores_all), agent.spec, generator, config.epsilon)
             environments.step(actions.tolist())
             shown = environments.shown
             scores += np.where(running, shown.reward, 0.0)
@@ -110,7 +127,13 @@ def goggles(
     config: GogglesConfig,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:
-    """The same episodes twice: with real observations and with reconstructions."""
+    """Plays the same episodes twice, with real observations and with reconstructions.
+
+    Args:
+        model: makes the reconstructions.
+        agent, factory, config: see :func:`play`.
+        progress: called with the number of finished episodes and their total, of both together.
+    """
     total = 2 * config.episodes
     own, own_cut = play(agent, factory, config, None, lambda done, _: progress(done, total))
     through, cut = play(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))

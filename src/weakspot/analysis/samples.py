@@ -1,4 +1,4 @@
-"""Made states held against real ones, above all random samples: what a state model takes for a state unasked."""
+"""Comparison of synthesised states with real ones, above all of random samples of the state model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from weakspot.types import Stacks, State
 
 @dataclass(frozen=True)
 class Samples:
-    """Made states held against real ones.
+    """Synthesised states compared with real ones.
 
     Attributes:
-        stacks: the made states (n, k, h, w, 3).
-        distance: Frechet's distance in the agent's features between them and as many real states.
-        floor: that distance between two halves of the real states.
-        checks: of the samples' objects, in Pong.
-        real_checks: of the real states' objects, in Pong.
+        stacks: the synthesised states (n, k, h, w, c).
+        distance: Frechet distance in the agent's features between them and n real states.
+        floor: the same distance between n real states and n others.
+        checks: object checks of the synthesised states, in Pong; None in other games.
+        real_checks: object checks of the real states, in Pong; None in other games.
     """
 
     stacks: Stacks
@@ -38,7 +38,7 @@ class Samples:
     real_checks: PongChecks | None
 
     def record(self) -> dict[str, object]:
-        """The measures as plain data."""
+        """The measures as plain data, rounded to 4 digits."""
         record: dict[str, object] = {
             "count": len(self.stacks),
             "feature_distance": round(self.distance, 4),
@@ -50,21 +50,30 @@ class Samples:
 
 
 def draw(model: StateModel, count: int, seed: int = 0) -> State:
-    """``count`` random samples, g(u) of u ~ N(0, I)."""
+    """``count`` random samples g(u), u ~ N(0, I), of the state model (n, kc, h, w) in [0, 1]."""
     noise = torch.randn(count, model.latent, generator=torch.Generator().manual_seed(seed)).to(model.device)
     with torch.no_grad():
-        return torch.cat([model.generate(part) for part in noise.split(64)])
+        return torch.cat([model.generate(part) for part in torch.split(noise, 64)])
 
 
-def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec) -> Samples:
-    """Holds made states (n, kc, h, w) against twice as many real ones (2n, kc, h, w) of ``environment``."""
-    count = len(made)
-    known = features(perceive, real)
-    stacks, pong = as_stacks(made, environment.channels), is_pong(environment.id)
+def compare(
+    synthesised: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec
+) -> Samples:
+    """Compares synthesised states with real ones.
+
+    Args:
+        synthesised: synthesised states (n, kc, h, w) in [0, 1].
+        real: twice as many real states (2n, kc, h, w) in [0, 1].
+        perceive: A(s).
+        environment: of the real states.
+    """
+    count = len(synthesised)
+    real_features = features(perceive, real)
+    stacks, pong = as_stacks(synthesised, environment.channels), is_pong(environment.id)
     return Samples(
         stacks=stacks,
-        distance=frechet(features(perceive, made), known[count:]),
-        floor=frechet(known[:count], known[count:]),
+        distance=frechet(features(perceive, synthesised), real_features[count:]),
+        floor=frechet(real_features[:count], real_features[count:]),
         checks=pong_checks(stacks) if pong else None,
         real_checks=pong_checks(as_stacks(real)) if pong else None,
     )
@@ -73,14 +82,14 @@ def compare(made: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, e
 def measure_samples(
     model: StateModel, perceive: Perceiver, dataset: StateDataset, held: np.ndarray, most: int = 200, seed: int = 0
 ) -> Samples:
-    """Draws as many samples as there are real states in half of ``held``, ``most`` at most, and compares them.
+    """Draws random samples, half as many as there are held-out states and at most ``most``, and compares them with these.
 
     Args:
         model: the state model.
         perceive: A(s).
         dataset: real states.
-        held: indices of at least four that the model was not trained on.
-        most: largest number of samples.
+        held: indices of held-out states, at least four.
+        most: maximum number of samples.
         seed: of the samples, and of the choice of real states.
     """
     count = min(most, len(held) // 2)

@@ -1,8 +1,11 @@
-"""Saliency by the plain gradient."""
+"""The ordinary gradient, for networks that guided backpropagation does not support."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
+from torch import Tensor
 
 from weakspot.agents.base import Perceiver
 from weakspot.saliency.scalar import check_finite, explained, not_differentiable
@@ -10,15 +13,21 @@ from weakspot.types import Observation, State
 
 
 def plain_gradient(perceive: Perceiver, state: State) -> Observation:
-    """The ordinary gradient of :func:`explained` for each pixel of the observation (b, k, h, w).
+    """The gradient of :func:`~weakspot.saliency.scalar.explained` for each pixel of the observation (b, k, h, w).
+
+    Args:
+        perceive: the agent behind the observation function.
+        state: states (b, kc, h, w) in [0, 1].
 
     Raises:
-        SaliencyError: it is not finite, or there is none.
+        SaliencyError: the agent's output is not differentiable, or the gradient is not finite.
     """
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
         number = explained(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
-        found = torch.autograd.grad(number, [observation], allow_unused=True)[0] if number.requires_grad else None
-    if found is None:
+        if not number.requires_grad:
+            raise not_differentiable(perceive)
+        (gradient,) = cast("tuple[Tensor | None]", torch.autograd.grad(number, [observation], allow_unused=True))
+    if gradient is None:
         raise not_differentiable(perceive)
-    return check_finite(found, perceive)
+    return check_finite(gradient, perceive)

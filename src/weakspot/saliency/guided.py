@@ -1,28 +1,24 @@
-"""Where the agent looks: guided backpropagation (Springenberg et al. 2015) through any network made of ReLUs.
+"""Guided backpropagation (Springenberg et al. 2015) through any network made of ReLUs.
 
-Guided backpropagation is the ordinary gradient, except that every ReLU passes back only positive gradients, and these
-only where its input was positive:
+Guided backpropagation is the ordinary gradient, except that every ReLU passes back only positive gradients, and only
+where its input was positive:
 
     backward of y = max(x, 0):    g  ->  g * [x > 0] * [g > 0]
 
-The rule has to reach every ReLU, however it is written, or the result is silently something else.  So the ReLU family
-is replaced while the agent answers (modules, reused modules, functions, methods, in place or not, ``clamp(min=0)``),
-and the recorded graph is then searched: a ReLU that was missed, or another nonlinearity for which the rule is not
-defined, is refused by name.
+The rule has to reach every ReLU, however it is written, or the result is silently something else.  So the ReLU family is
+replaced during the forward pass (modules, reused modules, functions, methods, in place or not, ``clamp(min=0)``), and the
+recorded graph is then searched: a ReLU that was missed, or another nonlinearity for which the rule is not defined, raises
+an error that names it.
 
-For networks with other nonlinearities, or that are code of another kind, there is the ordinary gradient, if asked for
-(``rule`` of the :class:`~weakspot.agents.base.Perceiver`).
-
-Numbers that leave this module are those of the paper's eq. 2: |gradient| of the score of the best action, pi(s) =
-max_a A(s)_a, averaged over 5x5 pixels (section 4.5).  Where actions are continuous, there is no best one among them; the
-number is then sum_i |A(s)_i| / (high_i - low_i), in units of each dimension's range.
+For networks with other nonlinearities, or with compiled code, use :mod:`weakspot.saliency.gradient` (``rule`` of the
+:class:`~weakspot.agents.base.Perceiver`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -37,47 +33,54 @@ from weakspot.types import Observation, State
 
 
 def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOutput], Tensor] | None = None) -> Observation:
-    """Guided backpropagation of a number computed from the agent's answer, back to its observation.
+    """Guided backpropagation of a scalar function of the agent's output to its observation.
 
     Args:
         perceive: the agent behind the observation function.
         state: states (b, kc, h, w) in [0, 1].
-        scalar: maps the answer to one number a state (b,), or to their sum; by default :func:`explained`.  It is
-            differentiated ordinarily: the rule applies to the agent's network only.
+        scalar: maps the output to one number per state (b,), or to their sum; by default
+            :func:`~weakspot.saliency.scalar.explained`.  Its own gradient is the ordinary one: the rule applies to the
+            agent's network only.
 
     Returns:
         The guided gradient (b, k, h, w) for each pixel of ``perceive.observe(state)``, whose range is 0 to 255.
 
     Raises:
-        SaliencyError: the network holds something for which guided backpropagation is not defined, is scripted or
-            compiled, or does not answer differentiably; or the gradient is not finite.
+        SaliencyError: the network contains something for which guided backpropagation is not defined, is scripted or
+            compiled, or is not differentiable; or the gradient is not finite.
     """
     agent = perceive.agent
-    _refuse_opaque(agent.module)
+    _check_not_opaque(agent.module)
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
         with _GuidedReLUs():
             output = agent(observation.clone())  # a clone, so that the network may work on it in place
-        answers = [output.scores] + ([] if output.value is None else [output.value])
-        copies = [answer.detach().requires_grad_() for answer in answers]
-        number = (scalar or explained(agent.spec))(AgentOutput(copies[0], copies[1] if len(copies) == 2 else None)).sum()
-        if not number.requires_grad:
-            raise SaliencyError(
-                "the number to be explained does not depend on the agent's answer",
-                expected="a differentiable function of AgentOutput",
-            )
-        wanted = torch.autograd.grad(number, copies, allow_unused=True)
-        used = [(answer, gradient) for answer, gradient in zip(answers, wanted, strict=True) if gradient is not None]
-        roots = [answer.grad_fn for answer, _ in used]
+        heads = [output.scores] + ([] if output.value is None else [output.value])
+        head_gradients = _scalar_gradients(heads, scalar or explained(agent.spec))
+        used = [(head, gradient) for head, gradient in zip(heads, head_gradients, strict=True) if gradient is not None]
+        roots = [head.grad_fn for head, _ in used]
         path = _nodes_between([root for root in roots if root is not None], observation)
         if not path:
             raise not_differentiable(perceive)
-        _refuse_nonlinear(path, agent.spec.name)
-        connected = [(answer, gradient) for answer, gradient in used if answer.requires_grad]
+        _check_nonlinearities(path, agent.spec.name)
+        connected = [(head, gradient) for head, gradient in used if head.requires_grad]
         (guided,) = torch.autograd.grad(
-            [answer for answer, _ in connected], [observation], grad_outputs=[gradient for _, gradient in connected]
+            [head for head, _ in connected], [observation], grad_outputs=[gradient for _, gradient in connected]
         )
     return check_finite(guided, perceive)
+
+
+def _scalar_gradients(heads: Sequence[Tensor], scalar: Callable[[AgentOutput], Tensor]) -> Sequence[Tensor | None]:
+    """The ordinary gradients of ``scalar`` with respect to the agent's scores and value; None for one it does not use."""
+    copies = [head.detach().requires_grad_() for head in heads]
+    number = scalar(AgentOutput(copies[0], copies[1] if len(copies) == 2 else None)).sum()
+    if not number.requires_grad:
+        raise SaliencyError(
+            "the number to be explained does not depend on the agent's answer",
+            expected="a differentiable function of AgentOutput",
+            todo="avoid .item(), .detach() and argmax in it",
+        )
+    return cast("Sequence[Tensor | None]", torch.autograd.grad(number, copies, allow_unused=True))
 
 
 class _GuidedReLU(torch.autograd.Function):
@@ -94,7 +97,7 @@ class _GuidedReLU(torch.autograd.Function):
 
 
 class _GuidedReLUInPlace(torch.autograd.Function):
-    """The same, overwriting x."""
+    """max(x, 0) in place, with the guided backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -113,10 +116,10 @@ def _guide(ctx: Any, gradient: Tensor) -> Tensor:
 
 
 class _GuidedReLUs(TorchFunctionMode):
-    """While this is active, in this thread, every ReLU that torch can see is a guided one.
+    """Replaces every ReLU that torch can see by a guided one, in this thread, while the context is active.
 
-    A comparison of a whole differentiable tensor (``x * (x > 0)``) is refused: it could be a ReLU that leaves no
-    trace in the graph.
+    Raises :class:`SaliencyError` for a comparison of a whole differentiable tensor (``x * (x > 0)``), which could be a ReLU
+    that leaves no trace in the graph.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
@@ -160,61 +163,64 @@ _COMPARISONS = {
 
 
 def _guided(x: Tensor, *, in_place: bool, out: Tensor | None) -> Tensor:
+    """The guided ReLU of ``x``, with the arguments of the ReLU that it replaces."""
     if out is not None:
         raise SaliencyError("the network writes a ReLU into out=", todo="use the returned tensor instead")
-    result = _GuidedReLUInPlace.apply(x) if in_place else _GuidedReLU.apply(x)
-    assert isinstance(result, Tensor)
+    function: Any = _GuidedReLUInPlace if in_place else _GuidedReLU  # Function.apply has no type hints
+    result: Tensor = function.apply(x)
     return result
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, *names: str) -> Any:
+    """An argument by its position or by one of its names; None if it was not passed."""
     if len(args) > position:
         return args[position]
     return next((kwargs[name] for name in names if name in kwargs), None)
 
 
 def _clamps_at_zero(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the arguments of ``clamp`` make it a ReLU."""
     low, high = _argument(args, kwargs, 1, "min"), _argument(args, kwargs, 2, "max")
     return high is None and isinstance(low, (int, float)) and low == 0
 
 
-def _refuse_opaque(module: nn.Module) -> None:
-    for name, part in module.named_modules():
-        compiled = type(part).__name__ == "OptimizedModule" or part._compiled_call_impl is not None
+def _check_not_opaque(module: nn.Module) -> None:
+    """Raises :class:`SaliencyError` if the network or a part of it is scripted or compiled."""
+    for name, part in cast("Iterator[tuple[str, nn.Module]]", module.named_modules()):
+        compiled = type(part).__name__ == "OptimizedModule" or getattr(part, "_compiled_call_impl", None) is not None
         if isinstance(part, torch.jit.ScriptModule) or compiled:
             how = "compiled" if compiled else "scripted"
             raise SaliencyError(
                 f"the network's {f'part {name!r}' if name else 'whole'} is {how}; its ReLUs cannot be reached",
                 expected="a plain nn.Module",
-                todo=f"give the network as it was before it was {how}, or ask for the ordinary gradient: "
-                "--saliency gradient",
+                todo=f"pass the network as it was before it was {how}, or use the ordinary gradient: --saliency gradient",
             )
 
 
 def _nodes_between(roots: Iterable[Node], leaf: Tensor) -> list[Node]:
-    """The nodes of the graph that lie on a way from ``roots`` to ``leaf``."""
+    """The nodes of the graph that lie on a path from ``roots`` to ``leaf``."""
     users: dict[Node, list[Node]] = {}
     ends: list[Node] = []
-    waiting = list(roots)
-    seen = set(waiting)
-    while waiting:
-        node = waiting.pop()
+    pending = list(roots)
+    visited = set(pending)
+    while pending:
+        node = pending.pop()
         if getattr(node, "variable", None) is leaf:
             ends.append(node)
-        for following, _ in node.next_functions:
-            if following is None:
+        for next_node, _ in node.next_functions:
+            if next_node is None:
                 continue
-            users.setdefault(following, []).append(node)
-            if following not in seen:
-                seen.add(following)
-                waiting.append(following)
+            users.setdefault(next_node, []).append(node)
+            if next_node not in visited:
+                visited.add(next_node)
+                pending.append(next_node)
     between = set(ends)
-    waiting = ends
-    while waiting:
-        for user in users.get(waiting.pop(), []):
+    pending = ends
+    while pending:
+        for user in users.get(pending.pop(), []):
             if user not in between:
                 between.add(user)
-                waiting.append(user)
+                pending.append(user)
     return list(between)
 
 
@@ -230,7 +236,8 @@ _NONLINEAR = re.compile(
 _OPAQUE = re.compile(r"DifferentiableGraph|CompiledFunction|torch::jit", re.IGNORECASE)
 
 
-def _refuse_nonlinear(path: Iterable[Node], agent: str) -> None:
+def _check_nonlinearities(path: Iterable[Node], agent: str) -> None:
+    """Raises :class:`SaliencyError` for a node whose nonlinearity is not a guided ReLU, or cannot be inspected."""
     for node in path:
         function = getattr(type(node), "_forward_cls", None)
         if function in (_GuidedReLU, _GuidedReLUInPlace):
@@ -239,14 +246,14 @@ def _refuse_nonlinear(path: Iterable[Node], agent: str) -> None:
         if function is not None or _OPAQUE.search(name):
             raise SaliencyError(
                 f"the network of agent {agent!r} contains {name.removesuffix('Backward')}, an operation of its own "
-                "(custom, scripted or compiled) that guided backpropagation cannot look into",
+                "(custom, scripted or compiled) that guided backpropagation cannot inspect",
                 expected="a network of torch operations, with ReLU as the only nonlinearity",
-                todo="give the network in plain torch operations, or ask for the ordinary gradient: --saliency gradient",
+                todo="write the network in plain torch operations, or use the ordinary gradient: --saliency gradient",
             )
         if _NONLINEAR.match(name):
             operation = re.sub(r"Backward\w*$", "", name)
             raise SaliencyError(
                 f"the network of agent {agent!r} contains {operation}, for which guided backpropagation is not defined",
                 expected="ReLU as the only nonlinearity, written as nn.ReLU, F.relu, torch.relu, x.relu() or x.clamp(min=0)",
-                todo="use an agent with ReLUs, or ask for the ordinary gradient: --saliency gradient",
+                todo="use an agent with ReLUs, or the ordinary gradient: --saliency gradient",
             )

@@ -1,4 +1,4 @@
-"""Saliency maps of a data set, computed once and stored."""
+"""Saliency maps of a data set, computed once and stored as one ``.npy`` file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weakspot.system.files import write_atomic, write_text
 
 @runtime_checkable
 class States(Protocol):
-    """What :func:`saliency_maps` needs of a data set."""
+    """The part of a data set that :func:`saliency_maps` uses."""
 
     def __len__(self) -> int: ...
 
@@ -36,21 +36,21 @@ def saliency_maps(
     kernel: int = 5,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """Computes the map of every state of a data set once and stores them in one ``.npy`` file, written atomically.
+    """Computes the map of every state of a data set and stores them in one ``.npy`` file, written atomically.
 
     Args:
         perceive: the agent behind the observation function.
         dataset: the states; only its length and ``stacks`` are used.
-        path: the file.
-        batch_size: states explained at once.
-        kernel: odd size of the box in pixels.
-        progress: told (done, total) after each batch, in states.
+        path: of the file.
+        batch_size: number of states per batch.
+        kernel: odd size of the averaging box in pixels.
+        progress: called with (done, total) after each batch, in states.
 
     Returns:
-        uint8 (n, ceil(h / 2), ceil(w / 2)), memory-mapped; see :func:`decode_maps`.
+        uint8 (n, ceil(h / 2), ceil(w / 2)), memory-mapped; see :func:`~weakspot.saliency.weights.decode_maps`.
 
     Raises:
-        SaliencyError: see :func:`guided_gradient`.
+        SaliencyError: see :func:`~weakspot.saliency.rules.saliency`.
         DatasetError: there are no states.
         StorageError: the file cannot be written.
     """
@@ -82,26 +82,26 @@ def maps_for(
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
-    """The maps of a data set that stand in a folder; computed if there are none, or if they were made for something else.
+    """The maps stored in a folder; computes them if there are none, or if they were made for something else.
 
     Args:
-        made_for: names everything that the maps depend on.
+        made_for: identifies everything that the maps depend on.
         perceive, dataset, progress: see :func:`saliency_maps`.
-        folder: holds ``saliency.npy``, and ``saliency.txt`` with what it was made for.
+        folder: contains ``saliency.npy``, and ``saliency.txt`` with the ``made_for`` of its maps.
     """
-    path, told = folder / "saliency.npy", folder / "saliency.txt"
-    if not (told.exists() and path.exists() and told.read_text() == made_for):
+    path, record = folder / "saliency.npy", folder / "saliency.txt"
+    if not (record.exists() and path.exists() and record.read_text() == made_for):
         saliency_maps(perceive, dataset, path, progress=progress)
-        write_text(told, made_for)
+        write_text(record, made_for)
     progress(len(dataset), len(dataset))
     return load_maps(path, len(dataset))
 
 
 def load_maps(path: Path, states: int) -> np.ndarray:
-    """The maps that :func:`saliency_maps` stored, memory-mapped.
+    """Reads the maps that :func:`saliency_maps` stored, memory-mapped.
 
     Raises:
-        DatasetError: the file is missing, damaged, or holds another number of maps than ``states``.
+        DatasetError: the file is missing, damaged, or does not have ``states`` maps.
     """
     try:
         maps = np.load(path, mmap_mode="r", allow_pickle=False)

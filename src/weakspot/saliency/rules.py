@@ -1,4 +1,4 @@
-"""The saliency rules by name."""
+"""Saliency: where the agent looks, |gradient| of the best score (eq. 2) by the rule of the Perceiver."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ RULES: dict[SaliencyRule, Callable[[Perceiver, State], Observation]] = {
     "guided": guided_gradient,
     "gradient": plain_gradient,
 }
+"""The saliency rules by name."""
 
 
 def saliency(perceive: Perceiver, state: State) -> Float[Tensor, "b k h w"]:
-    """|gradient| of :func:`explained` for each pixel of the observation (b, k, h, w), not normalised.
+    """|gradient| of :func:`~weakspot.saliency.scalar.explained` for each pixel of the observation (b, k, h, w), not
+    normalised.
 
-    For policy agents the score is the log-probability.  Raises what :func:`guided_gradient` raises, where that is the rule.
+    For policy agents the score is the log-probability.
+
+    Args:
+        perceive: the agent behind the observation function; its ``rule`` selects guided backpropagation or the gradient.
+        state: states (b, kc, h, w) in [0, 1].
+
+    Raises:
+        SaliencyError: see :func:`~weakspot.saliency.guided.guided_gradient` and
+            :func:`~weakspot.saliency.gradient.plain_gradient`.
     """
     return RULES[perceive.rule](perceive, state).abs()

@@ -1,4 +1,10 @@
-"""The scalar output that saliency explains: the best score, or the size of a continuous action."""
+"""The scalar that saliency explains (section 4.5): the best score, or the size of a continuous action.
+
+    discrete actions:      pi(s) = max_a A(s)_a
+    continuous actions:    sum_i |A(s)_i| / (high_i - low_i)
+
+Continuous actions have no best one among them; their size is measured in units of each dimension's range.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +25,13 @@ def best_score(output: AgentOutput) -> PerState:
 
 
 def size_of_action(output: AgentOutput, bounds: Bounds) -> PerState:
-    """The sum over the dimensions of a continuous action, each without its sign and in units of its range (b,)."""
+    """The sum over the dimensions of a continuous action of its absolute value in units of the dimension's range (b,)."""
     low, high = ends(bounds, output.scores)
     return (output.scores.abs() / (high - low).clamp_min(1e-9)).sum(dim=1)
 
 
 def explained(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
-    """The number of an agent's answer whose saliency is asked for."""
+    """The scalar function of the agent's output that saliency explains."""
     if agent.action_bounds is None:
         return best_score
     return partial(size_of_action, bounds=agent.action_bounds)
@@ -34,7 +40,7 @@ def explained(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
 def not_differentiable(perceive: Perceiver) -> SaliencyError:
     """The error for an agent whose output has no gradient in its observation."""
     return SaliencyError(
-        f"the answer of agent {perceive.agent.spec.name!r} does not depend on the observation differentiably",
+        f"the output of agent {perceive.agent.spec.name!r} does not depend on the observation differentiably",
         expected="scores computed from the observation by differentiable operations",
         todo="remove torch.no_grad, .detach(), .numpy() and argmax from the network's forward",
     )

@@ -1,4 +1,4 @@
-"""From saliency to the pixel weights of the reconstruction loss (eq. 2)."""
+"""Pixel weights of the reconstruction loss (eq. 2) from saliency, and their compact storage as maps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from weakspot.errors import ConfigError
 
 CLIP = 100.0
-"""Largest weight that :func:`saliency_maps` stores, in multiples of the mean."""
+"""Largest weight that :func:`encode_maps` stores, in multiples of the mean."""
 
 
 def loss_weights(saliency: Float[Tensor, "b k h w"], kernel: int = 5) -> Float[Tensor, "b k h w"]:
-    """The pixel weights of eq. 2: saliency averaged over ``kernel`` by ``kernel`` pixels, divided by its sum over
-    each state.
+    """The pixel weights of eq. 2: saliency averaged over ``kernel`` by ``kernel`` pixels (5 by 5 in the paper, section 4.5),
+    divided by its sum over each state.
 
-    At the border the average runs over the pixels inside the frame.  A state without any saliency gets uniform weights.
+    At the border the average runs over the pixels inside the frame.  A state without saliency gets uniform weights.
 
     Args:
         saliency: non-negative (b, k, h, w).
@@ -37,17 +37,18 @@ def loss_weights(saliency: Float[Tensor, "b k h w"], kernel: int = 5) -> Float[T
 
 
 def encode_maps(saliency: Float[Tensor, "b k h w"], kernel: int = 5) -> UInt8[Tensor, "b h2 w2"]:
-    """One small map a state: the largest saliency over the stack, averaged, halved in size, in multiples of its mean.
+    """One small map per state: the maximum of saliency over the stack, averaged, at half the resolution, in multiples of its
+    mean.
 
-    Values are clipped at :data:`CLIP` times the mean and stored as the square root, 255 standing for the clip, so that
-    a weight of 1 is kept to 4 %.  A state without any saliency gets the uniform map of ones.
+    Values are clipped at :data:`CLIP` times the mean and stored as their square root, with 255 for the clip; the rounding
+    error of a weight of 1 is at most 4 %.  A state without saliency gets a uniform map of ones.
 
     Args:
         saliency: non-negative (b, k, h, w).
         kernel: odd size of the box in pixels.
 
     Returns:
-        uint8 (b, ceil(h / 2), ceil(w / 2)); :func:`decode_maps` undoes it.
+        uint8 (b, ceil(h / 2), ceil(w / 2)); :func:`decode_maps` is the inverse.
     """
     largest = saliency.amax(dim=1, keepdim=True)
     smooth = F.avg_pool2d(box_filter(largest, kernel), 2, ceil_mode=True)[:, 0]
@@ -58,13 +59,17 @@ def encode_maps(saliency: Float[Tensor, "b k h w"], kernel: int = 5) -> UInt8[Te
 
 
 def decode_maps(stored: UInt8[np.ndarray, "b h w"] | UInt8[Tensor, "b h w"]) -> Float[Tensor, "b 1 h w"]:
-    """Pixel weights (b, 1, h, w), whose mean over each state is about 1, from what :func:`encode_maps` made."""
+    """Pixel weights (b, 1, h, w) from the maps of :func:`encode_maps`; their mean over each state is about 1."""
     codes = torch.as_tensor(np.ascontiguousarray(stored)) if isinstance(stored, np.ndarray) else stored
     return CLIP * (codes[:, None].float() / 255).square()
 
 
 def box_filter(saliency: Tensor, kernel: int) -> Tensor:
-    """Means over ``kernel`` by ``kernel`` pixels, at the border over those inside the frame (eq. 2)."""
+    """Averages over ``kernel`` by ``kernel`` pixels, at the border over those inside the frame (eq. 2).
+
+    Raises:
+        ConfigError: the kernel is not odd and positive.
+    """
     if kernel < 1 or kernel % 2 == 0:
         raise ConfigError(
             f"a box of {kernel} pixels has no middle", expected="an odd positive size", todo="use 5, as the paper does"

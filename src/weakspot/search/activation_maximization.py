@@ -1,12 +1,12 @@
-"""Activation maximisation (Erhan et al. 2009): descends on the target in the pixels of the state, without a state model.
+"""Activation maximisation (Erhan et al. 2009; section 4.6 and figure 3 of the paper): gradient descent on the target in the
+pixels of the state, without a state model.
 
-    repeat:  d = unit(update(gradient of T(A(shown(s))))) + unit(gradient of penalty(s)),
+    repeat:  d = unit(update(gradient of T(A(transform(s))))) + unit(gradient of penalty(s)),
              s <- after(clip(s - step d, 0, 1))
 
-with shown, penalty, update and after from one of :mod:`weakspot.search.pixel_regularisers`, and unit(g) = g / rms(g) for
-each state.  How far a target can fall in pixels differs by orders of magnitude between agents; scaled like this, a penalty
-is as strong as any target.  It starts from noise round the middle gray.  This is what section 4.6 of the paper compares
-with; figure 3 shows what comes of it.
+with transform, penalty, update and after from one of :mod:`weakspot.search.pixel_regularisers`, and unit(g) = g / rms(g) for
+each state.  How far a target can fall in pixel space differs by orders of magnitude between agents; with this scaling, a
+penalty is as strong as any target.  The descent starts from noise around middle gray.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 
 from weakspot.agents.base import concat_outputs
 from weakspot.errors import ConfigError
-from weakspot.search.algorithm_1 import gradients
-from weakspot.search.method import BACKWARD, BATCH, Cost, Found, Sources, answered
+from weakspot.search.energy import check_differentiable, energy_gradients
+from weakspot.search.method import BACKWARD, BATCH, Cost, Found, Sources, perceive_batched
 from weakspot.search.pixel_regularisers import Plain
 from weakspot.targets.base import Target
 from weakspot.types import State
@@ -26,13 +26,13 @@ from weakspot.types import State
 
 @dataclass(frozen=True)
 class ActivationMaximization:
-    """The descent in pixels.
+    """Gradient descent in pixel space.
 
     Attributes:
-        regulariser: what keeps pictures smooth.
+        regulariser: what keeps pictures smooth; the default does nothing.
         steps: of the descent.
-        step: root mean square by which the target's part of a step changes pixels, of a range of 1.
-        start_sigma: standard deviation of the noise it starts from.
+        step: root mean square of the change of the pixels in a step due to the target, for pixels in [0, 1].
+        start_sigma: standard deviation of the noise at the start.
 
     Raises:
         ConfigError: a number is not positive.
@@ -59,18 +59,20 @@ class ActivationMaximization:
         generator = torch.Generator().manual_seed(seed)
         shape = (count, spec.frames * spec.channels, spec.height, spec.width)
         noise = 0.5 + self.start_sigma * torch.randn(shape, generator=generator)
-        parts = [self._descend(part.to(device), sources, target, generator) for part in noise.split(BATCH)]
-        output = concat_outputs([answered(sources.perceive, part) for part in parts])
+        parts = [self._descend(part.to(device), sources, target, generator) for part in torch.split(noise, BATCH)]
+        output = concat_outputs([perceive_batched(sources.perceive, part) for part in parts])
         passes = count * (self.steps * (1 + BACKWARD) + 1)
         return Found(torch.cat(parts), output, target(output), Cost(agent=passes))
 
     def _descend(self, state: State, sources: Sources, target: Target, generator: torch.Generator) -> State:
-        """One batch of states to its end."""
+        """Runs the descent of one batch of states."""
         regulariser = self.regulariser
         for step in range(self.steps):
             leaf = state.clamp(0.0, 1.0).requires_grad_()
-            wanted = target(sources.perceive(regulariser.shown(leaf, generator)))
-            (gradient,) = gradients(wanted, wanted, (leaf,), target, check=step == 0)
+            values = target(sources.perceive(regulariser.transform(leaf, generator)))
+            if step == 0:
+                check_differentiable(target, values, leaf)
+            (gradient,) = energy_gradients(target, values, (leaf,))
             direction = _unit(regulariser.update(gradient))
             penalty = regulariser.penalty(leaf)
             if penalty is not None:
@@ -81,5 +83,5 @@ class ActivationMaximization:
 
 
 def _unit(gradient: State) -> State:
-    """The direction of each state's gradient, with a root mean square of 1."""
+    """The gradient of each state, scaled to a root mean square of 1."""
     return gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)

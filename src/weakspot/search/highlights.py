@@ -1,56 +1,60 @@
-"""HIGHLIGHTS (Amir and Amir 2018): the states of the rollouts in which it matters most what the agent does.
+"""HIGHLIGHTS (Amir and Amir 2018): the states of the rollouts in which the choice of the action matters most.
 
 The importance of a state is the spread of the agent's scores,
 
     I(s) = max_a q_a(s) - min_a q_a(s),
 
-of Q-values as published; of agents that answer log-probabilities, the spread of those.
-The rollouts are gone through in their order, with a summary of ``count`` states that is full from some point on:
+of Q-values as published; for agents with log-probabilities, the spread of those.
+The rollouts are traversed in order, with a summary of up to ``count`` states.  Once the summary is full,
 
-    HIGHLIGHTS      a state more important than the least important one of the summary takes its place;
-    HIGHLIGHTS-DIV  a state more important than the one of the summary that is most like it takes that one's place;
+    HIGHLIGHTS      a state replaces the least important state of the summary if it is more important;
+    HIGHLIGHTS-DIV  a state replaces the state of the summary most similar to it if it is more important than that one;
 
-and a state can be taken ``interval`` decisions after the last one that was.  The target says nothing
-here: a summary is what it is, whatever its reader is after.  Its values are given with the states, to compare.
+and after a state was added, the next ``interval`` - 1 decisions of the rollout are skipped.  The target has no influence;
+its values at the chosen states are returned for comparison.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from weakspot.analysis.features import features
 from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
-from weakspot.search.method import Cost, Found, Sources, enough, of_rollouts
+from weakspot.search.method import Cost, Found, Sources, of_rollouts, require_count
 from weakspot.targets.base import Target
 
-INTERVAL = 50
-"""Decisions from one state that is taken to the next, at least; as published."""
+linalg: Any = torch.linalg  # has no type hints
 
-Replaced = Callable[[list[int], int], int]
-"""Which place of a full summary a state may take, from the states in the summary and the new one."""
+INTERVAL = 50
+"""Minimum distance in decisions between two states that are added; as published."""
+
+ReplacementRule = Callable[[list[int], int], int]
+"""Which position of a full summary a new state may take: from the states in the summary and the new one."""
 
 
 def importance(scores: np.ndarray) -> np.ndarray:
-    """I(s) of scores (n, a)."""
+    """I(s) (n,) of scores (n, a)."""
     return scores.max(axis=1) - scores.min(axis=1)
 
 
-def summary(important: np.ndarray, stream: np.ndarray, count: int, interval: int, replaced: Replaced) -> list[int]:
-    """The states of a summary, by their numbers, in no order.
+def summary(important: np.ndarray, stream: np.ndarray, count: int, interval: int, rule: ReplacementRule) -> list[int]:
+    """The states of a summary, as positions in ``important``, in no particular order.
 
     Args:
-        important: I of each state (n,), in the order of its rollout, one rollout after another.
-        stream: the rollout of each (n,).
+        important: I of each state (n,), in temporal order, one rollout after another.
+        stream: the rollout of each state (n,).
         count: size of the summary.
-        interval: states from one that is taken to the next, at least.
-        replaced: which one gives way.
+        interval: minimum distance in decisions between two states that are added.
+        rule: which state of a full summary may be replaced.
     """
-    taken: list[int] = []
+    chosen: list[int] = []
     wait, current = 0, None
     for number, value in enumerate(important.tolist()):
         if stream[number] != current:
@@ -58,15 +62,15 @@ def summary(important: np.ndarray, stream: np.ndarray, count: int, interval: int
         if wait:
             wait -= 1
             continue
-        if len(taken) < count:
-            taken.append(number)
+        if len(chosen) < count:
+            chosen.append(number)
         else:
-            place = replaced(taken, number)
-            if value <= important[taken[place]]:
+            position = rule(chosen, number)
+            if value <= important[chosen[position]]:
                 continue
-            taken[place] = number
+            chosen[position] = number
         wait = max(interval - 1, 0)
-    return taken
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Highlights:
     """HIGHLIGHTS.
 
     Attributes:
-        interval: decisions from one state that is taken to the next, at least.
+        interval: minimum distance in decisions between two states that are added.
         name: see :class:`weakspot.search.method.Method`.
     """
 
@@ -82,8 +86,8 @@ class Highlights:
     name: str = "HIGHLIGHTS"
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
-        """See :class:`weakspot.search.method.Method`; nothing here is random."""
-        return _summarised(sources, target, count, self.interval, _least_important)
+        """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
+        return _summarise(sources, target, count, self.interval, _replace_least_important)
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class HighlightsDiv:
     """HIGHLIGHTS-DIV, with distances in the agent's last hidden layer.
 
     Attributes:
-        interval: decisions from one state that is taken to the next, at least.
+        interval: minimum distance in decisions between two states that are added.
         name: see :class:`weakspot.search.method.Method`.
     """
 
@@ -99,45 +103,52 @@ class HighlightsDiv:
     name: str = "HIGHLIGHTS-DIV"
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
-        """See :class:`weakspot.search.method.Method`; nothing here is random."""
-        known: dict[int, torch.Tensor] = {}
+        """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
+        cache: dict[int, Tensor] = {}
 
-        def most_alike(important: np.ndarray, index: np.ndarray) -> Replaced:
-            def seen(number: int) -> torch.Tensor:
-                if number not in known:
-                    known[number] = features(sources.perceive, as_state(sources.dataset.stacks(index[[number]])))[0]
-                return known[number]
+        def replace_most_similar(important: np.ndarray, index: np.ndarray) -> ReplacementRule:
+            def features_of(number: int) -> Tensor:
+                if number not in cache:
+                    cache[number] = features(sources.perceive, as_state(sources.dataset.stacks(index[[number]])))[0]
+                return cache[number]
 
-            def replaced(taken: list[int], new: int) -> int:
-                if important[new] <= important[taken].min():
-                    return int(important[taken].argmin())  # takes nobody's place, so that no distance is needed
-                apart = torch.stack([seen(number) for number in taken]) - seen(new)
-                return int(apart.norm(dim=1).argmin())
+            def rule(chosen: list[int], new: int) -> int:
+                if important[new] <= important[chosen].min():
+                    return int(important[chosen].argmin())  # will not be replaced, so no distance is needed
+                difference = torch.stack([features_of(number) for number in chosen]) - features_of(new)
+                return int(linalg.vector_norm(difference, dim=1).argmin())
 
-            return replaced
+            return rule
 
-        found = _summarised(sources, target, count, self.interval, most_alike)
-        return replace(found, cost=Cost(agent=len(known)))
-
-
-def _least_important(important: np.ndarray, index: np.ndarray) -> Replaced:
-    return lambda taken, new: int(important[taken].argmin())
+        result = _summarise(sources, target, count, self.interval, replace_most_similar)
+        return replace(result, cost=Cost(agent=len(cache)))
 
 
-def _summarised(
-    sources: Sources, target: Target, count: int, interval: int, rule: Callable[[np.ndarray, np.ndarray], Replaced]
-) -> Found:
-    """A summary of the rollouts; ``rule`` makes which one gives way, from I (n,) and the numbers in the data set (n,) of
-    the states, one rollout after another, each in its order."""
+def _replace_least_important(important: np.ndarray, index: np.ndarray) -> ReplacementRule:
+    return lambda chosen, new: int(important[chosen].argmin())
+
+
+def _summarise(
+    sources: Sources, target: Target, count: int, interval: int,
+    make_rule: Callable[[np.ndarray, np.ndarray], ReplacementRule],
+) -> Found:  # fmt: skip
+    """A summary of the rollouts, most important states first.
+
+    Args:
+        make_rule: makes the replacement rule from I (n,) and the data set indices (n,) of the states in temporal order.
+    """
     if sources.perceive.agent.spec.continuous:
         raise ConfigError(
-            "HIGHLIGHTS of an agent with continuous actions", expected="scores that say what each action is worth"
+            "HIGHLIGHTS for an agent with continuous actions",
+            expected="scores that are values of the actions",
+            todo="use another method",
         )
     if interval < 0:
         raise ConfigError(f"interval is {interval}", expected="0 or more decisions")
     stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
     order = np.lexsort((time, stream))
     important = importance(sources.answers.scores.numpy())[order]
-    taken = np.array(summary(important, stream[order], count, interval, rule(important, sources.indices[order])))
-    taken = order[taken[np.argsort(-important[taken], kind="stable")]]
-    return of_rollouts(sources, enough(taken, count, f"that are {interval} decisions apart"), target)
+    rule = make_rule(important, sources.indices[order])
+    chosen = np.array(summary(important, stream[order], count, interval, rule))
+    chosen = order[chosen[np.argsort(-important[chosen], kind="stable")]]
+    return of_rollouts(sources, require_count(chosen, count, f"that are {interval} decisions apart"), target)

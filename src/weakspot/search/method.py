@@ -1,13 +1,14 @@
-"""What every way to find states for a target has in common, so that any comparison takes any of them.
+"""The interface of all methods that find states for a target, so that any comparison takes any of them.
 
-A :class:`Method` is given :class:`Sources` (the agent, its rollouts, a state model) and a target, and gives back states with
-the agent's answers, best first or in the order it found them, and what that cost.
+A :class:`Method` gets :class:`Sources` (the agent, its rollouts, a state model) and a target, and returns states with the
+agent's outputs, best first or in the order it found them, and what they cost.  :data:`weakspot.search.registry.METHODS`
+names all methods.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from weakspot.targets.base import Target
 from weakspot.types import PerState, State
 
 BATCH = 64
+"""States evaluated at once."""
 BACKWARD = 2
-"""Forward passes that a backward one counts as."""
+"""Forward passes that a backward pass counts as."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,9 @@ class Sources:
     Attributes:
         perceive: A(s).
         dataset: the agent's rollouts.
-        indices: the states of the rollouts that may be used; whole ones.
-        answers: what the agent answered to these.
-        model: g, in the space where the data's codes are N(0, I).
+        indices: the states of the rollouts that may be used, all with complete frame stacks (m,).
+        answers: the agent's recorded outputs at these states.
+        model: g, which maps N(0, I) to states.
     """
 
     perceive: Perceiver
@@ -45,10 +47,10 @@ class Sources:
 
 @dataclass(frozen=True)
 class Cost:
-    """Passes through networks, a backward one counted as two forward ones.
+    """Number of passes through networks, one state each; a backward pass counts as two forward passes.
 
     Attributes:
-        model: through encoder or decoder (with the flow), one state each.
+        model: through the encoder or the decoder (including the flow).
         agent: through the agent.
     """
 
@@ -62,10 +64,10 @@ class Found:
 
     Attributes:
         state: (n, kc, h, w) in [0, 1].
-        output: the agent's answers to them.
-        target: T(A(s)) of each.
-        cost: what finding all of them took.
-        index: their numbers in the data set (n,), where they are states of the rollouts; None where they are made.
+        output: the agent's outputs at these states.
+        target: T(A(s)) of each state (n,).
+        cost: of finding all of them.
+        index: their indices in the data set (n,) if they are recorded states; None if they are synthesised.
     """
 
     state: State
@@ -75,60 +77,73 @@ class Found:
     index: np.ndarray | None = None
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to find states for a target."""
 
     @property
     def name(self) -> str:
-        """For tables and figures."""
+        """Label for tables and figures."""
         ...
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """Finds ``count`` states; the same seed gives the same states.
 
+        Args:
+            sources: the agent, its rollouts and a state model.
+            target: what to search for; smaller values are better.
+            count: number of states.
+            seed: of all random numbers; methods without any ignore it.
+
         Raises:
-            TargetError: the target is not finite, or cannot be descended on.
-            ConfigError: there are fewer states than are wanted.
+            TargetError: the target is not finite, or has no usable gradient.
+            ConfigError: fewer than ``count`` states can be found.
         """
         ...
 
 
-def answered(perceive: Perceiver, states: State) -> AgentOutput:
-    """The agent's answers to any number of states, in batches, without gradients."""
+def perceive_batched(perceive: Perceiver, states: State) -> AgentOutput:
+    """The agent's outputs at any number of states, computed in batches and without gradients."""
     with torch.no_grad():
-        return concat_outputs([perceive(part.to(perceive.agent.device)) for part in states.split(BATCH)])
+        return concat_outputs([perceive(part.to(perceive.agent.device)) for part in torch.split(states, BATCH)])
 
 
 def of_rollouts(sources: Sources, chosen: np.ndarray, target: Target) -> Found:
-    """States of the rollouts, by their numbers in ``sources.indices``, as they were stored; asks the agent nothing anew."""
+    """Recorded states with the agent's recorded outputs; evaluates no network.
+
+    Args:
+        sources: the rollouts.
+        chosen: positions in ``sources.indices`` (n,).
+        target: evaluated at the recorded outputs.
+    """
     index = sources.indices[chosen]
-    output = sources.answers.rows(torch.from_numpy(chosen))
+    output = sources.answers.rows(torch.as_tensor(chosen))
     return Found(as_state(sources.dataset.stacks(index)), output, target(output), Cost(), index)
 
 
 def select_spaced(ranked: np.ndarray, stream: np.ndarray, time: np.ndarray, count: int, gap: int) -> np.ndarray:
-    """The first ``count`` of ``ranked`` that are at least ``gap`` decisions from each other, where they are of one stream.
+    """The first ``count`` states of ``ranked`` that are at least ``gap`` decisions apart within each stream.
 
     Args:
-        ranked: numbers of states, best first.
-        stream, time: of all states.
-        count: how many are wanted; fewer are given back where there are no more.
-        gap: decisions.
+        ranked: indices of states, best first.
+        stream, time: stream and decision number of all states.
+        count: number of states to select; fewer are returned if there are not enough.
+        gap: minimum distance in decisions.
     """
     chosen: list[int] = []
-    taken: dict[int, list[int]] = {}
-    for one in ranked.tolist():
-        others = taken.setdefault(int(stream[one]), [])
-        if all(abs(int(time[one]) - other) >= gap for other in others):
-            others.append(int(time[one]))
-            chosen.append(one)
+    chosen_times: dict[int, list[int]] = {}
+    for index in ranked.tolist():
+        others = chosen_times.setdefault(int(stream[index]), [])
+        if all(abs(int(time[index]) - other) >= gap for other in others):
+            others.append(int(time[index]))
+            chosen.append(index)
         if len(chosen) == count:
             break
     return np.array(chosen, dtype=np.int64)
 
 
-def enough(chosen: np.ndarray, count: int, what: str) -> np.ndarray:
-    """The same numbers, if there are ``count`` of them; raises :class:`ConfigError` otherwise."""
+def require_count(chosen: np.ndarray, count: int, what: str) -> np.ndarray:
+    """Returns ``chosen``, or raises :class:`ConfigError` if it has fewer than ``count`` entries; ``what`` qualifies them."""
     if len(chosen) < count:
         raise ConfigError(
             f"{len(chosen)} states {what}", expected=f"{count}", todo="ask for fewer states, or collect more frames"

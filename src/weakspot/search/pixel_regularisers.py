@@ -1,12 +1,14 @@
-"""What keeps pictures smooth when pixels are descended on: the usual means of feature visualisation, one class each.
+"""Regularisers of feature visualisation, which keep the pictures of activation maximisation smooth, one class each.
 
-Each takes hold in one of four places of :mod:`weakspot.search.activation_maximization` and leaves the others alone.
+Each overrides one of the four hooks that :mod:`weakspot.search.activation_maximization` calls: transform, penalty, update or
+after.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,38 +17,40 @@ from torch import Tensor
 
 from weakspot.types import PerState, State
 
+fft: Any = torch.fft  # has no type hints
+
 
 @dataclass(frozen=True)
 class Plain:
-    """None of them: the pixels follow the gradient.
+    """No regulariser: the pixels follow the gradient.
 
     Attributes:
-        name: for tables and figures.
+        name: label for tables and figures.
     """
 
     name: str = "no regulariser"
 
-    def shown(self, state: State, generator: torch.Generator) -> State:
-        """What the agent is shown of a state in this step."""
+    def transform(self, state: State, generator: torch.Generator) -> State:
+        """Transforms the state before the agent sees it."""
         return state
 
     def penalty(self, state: State) -> PerState | None:
-        """What is to be small beside the target, for each state; None where there is nothing."""
+        """A penalty per state (b,) that is minimised together with the target, or None."""
         return None
 
     def update(self, gradient: State) -> State:
-        """The direction that is gone instead of the gradient."""
+        """The direction to descend in, computed from the target's gradient."""
         return gradient
 
     def after(self, state: State, step: int) -> State:
-        """The state after a step, counted from 0."""
+        """Changes the state after step number ``step``, counted from 0."""
         return state
 
 
 @dataclass(frozen=True)
 class TotalVariation(Plain):
-    """Total variation is to be small beside the target (Mahendran and Vedaldi 2015): the mean length of the gradient between
-    neighbouring pixels,  mean sqrt((s[y, x+1] - s[y, x])^2 + (s[y+1, x] - s[y, x])^2).
+    """Penalises the total variation (Mahendran and Vedaldi 2015), the mean length of the gradient between neighbouring
+    pixels:  mean sqrt((s[y, x+1] - s[y, x])^2 + (s[y+1, x] - s[y, x])^2).
     """
 
     name: str = "total variation"
@@ -59,11 +63,11 @@ class TotalVariation(Plain):
 
 @dataclass(frozen=True)
 class BlurredImage(Plain):
-    """The picture is blurred every few steps (Yosinski et al. 2015).
+    """Blurs the picture every few steps (Yosinski et al. 2015).
 
     Attributes:
-        sigma: of the Gaussian, in pixels.
-        every: steps.
+        sigma: standard deviation of the Gaussian, in pixels.
+        every: number of steps between two blurs.
     """
 
     name: str = "blurred image"
@@ -76,10 +80,10 @@ class BlurredImage(Plain):
 
 @dataclass(frozen=True)
 class BlurredUpdate(Plain):
-    """Each update is blurred (Nguyen et al. 2015).
+    """Blurs each update (Nguyen et al. 2015).
 
     Attributes:
-        sigma: of the Gaussian, in pixels.
+        sigma: standard deviation of the Gaussian, in pixels.
     """
 
     name: str = "blurred update"
@@ -91,8 +95,8 @@ class BlurredUpdate(Plain):
 
 @dataclass(frozen=True)
 class SobolevGradient(Plain):
-    """The gradient in the Sobolev space H^1 instead of L^2 (Baust et al. 2018): the d that solves  d - lambda Laplace d = g,
-    with no flow over the edges of the picture.
+    """Takes the gradient in the Sobolev space H^1 instead of L^2 (Baust et al. 2018): the d that solves
+    d - lambda Laplace d = g  with zero flux across the edges of the picture.
 
     Attributes:
         smoothness: lambda, in square pixels.
@@ -104,23 +108,24 @@ class SobolevGradient(Plain):
     def update(self, gradient: State) -> State:
         height, width = gradient.shape[-2:]
         mirrored = torch.cat([gradient, gradient.flip(-2)], dim=-2)
-        mirrored = torch.cat([mirrored, mirrored.flip(-1)], dim=-1)  # as if there were no edges
+        mirrored = torch.cat([mirrored, mirrored.flip(-1)], dim=-1)  # even extension, for zero flux
         waves_y = torch.arange(2 * height).to(gradient) * (math.pi / height)
         waves_x = torch.arange(width + 1).to(gradient) * (math.pi / width)
         laplace = 2.0 * (waves_y.cos()[:, None] + waves_x.cos()[None]) - 4.0
-        solved = torch.fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
-        return torch.fft.irfft2(solved, s=mirrored.shape[-2:])[..., :height, :width]
+        solved: Tensor = fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
+        direction: Tensor = fft.irfft2(solved, s=mirrored.shape[-2:])
+        return direction[..., :height, :width]
 
 
 @dataclass(frozen=True)
 class Transformations(Plain):
-    """The agent is shown the picture moved, turned, scaled and cropped at random, anew in each step (Olah et al. 2017).
+    """Shifts, rotates, scales and crops the picture at random before the agent sees it, in each step (Olah et al. 2017).
 
     Attributes:
-        jitter: pixels that it is moved by at most.
-        degrees: that it is turned by at most.
-        scale: that it is made smaller or larger by at most, as a share.
-        crop: largest share of its height and width that is cut off, at a random place; what is left is stretched.
+        jitter: largest shift in pixels.
+        degrees: largest rotation.
+        scale: largest relative change of size, smaller or larger.
+        crop: largest share of height and width that is cut off, at a random place; the rest is stretched.
     """
 
     name: str = "jitter, rotation, scaling, cropping"
@@ -129,16 +134,16 @@ class Transformations(Plain):
     scale: float = 0.1
     crop: float = 0.1
 
-    def shown(self, state: State, generator: torch.Generator) -> State:
-        random = 2.0 * torch.rand(7, len(state), generator=generator).to(state) - 1.0  # each in -1 to 1
+    def transform(self, state: State, generator: torch.Generator) -> State:
+        random = 2.0 * torch.rand(7, len(state), generator=generator).to(state) - 1.0  # uniform in [-1, 1]
         angle = random[0] * math.radians(self.degrees)
         cut = self.crop * (1.0 + random[1]) / 2.0
         size = (1.0 + self.scale * random[2]) * (1.0 - cut)
         pixels = torch.tensor([2.0 / state.shape[-1], 2.0 / state.shape[-2]]).to(state)
-        moved = [self.jitter * random[3 + axis] * pixels[axis] + cut * random[5 + axis] for axis in (0, 1)]
+        shift = [self.jitter * random[3 + axis] * pixels[axis] + cut * random[5 + axis] for axis in (0, 1)]
         cos, sin, across = size * angle.cos(), size * angle.sin(), state.shape[-2] / state.shape[-1]
-        rows = [cos, -sin * across, moved[0], sin / across, cos, moved[1]]  # coordinates go from -1 to 1 both ways
-        grid = F.affine_grid(torch.stack(rows, dim=1).unflatten(1, (2, 3)), list(state.shape), align_corners=False)
+        rows = [cos, -sin * across, shift[0], sin / across, cos, shift[1]]  # coordinates from -1 to 1
+        grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(state.shape), align_corners=False)
         return F.grid_sample(state, grid, padding_mode="reflection", align_corners=False)
 
 
@@ -150,11 +155,11 @@ EVERY: tuple[Plain, ...] = (
     SobolevGradient(),
     Transformations(),
 )
-"""All of them, with their defaults."""
+"""All regularisers with their defaults."""
 
 
 def blurred(pictures: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
-    """Pictures under a Gaussian of ``sigma`` pixels, their edges repeated outwards."""
+    """Pictures (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
     reach = max(1, math.ceil(3 * sigma))
     at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)

@@ -1,17 +1,20 @@
-"""Random samples of the state model: what it makes when nothing is wanted of it."""
+"""Random samples of the state model, regardless of the target:
+
+s = g(u),   u ~ N(0, I).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from weakspot.analysis.samples import draw
-from weakspot.search.method import Cost, Found, Sources, answered
+from weakspot.search.method import Cost, Found, Sources, perceive_batched
 from weakspot.targets.base import Target
 
 
 @dataclass(frozen=True)
 class RandomSamples:
-    """g(u), u ~ N(0, I).
+    """The first ``count`` samples.
 
     Attributes:
         name: see :class:`weakspot.search.method.Method`.
@@ -22,5 +25,5 @@ class RandomSamples:
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.search.method.Method`."""
         state = draw(sources.model, count, seed)
-        output = answered(sources.perceive, state)
+        output = perceive_batched(sources.perceive, state)
         return Found(state, output, target(output), Cost(model=count, agent=count))

@@ -1,6 +1,8 @@
-"""Random search in the latent space: many samples of the state model, of which the best are kept.
+"""Random search in the latent space: the best of many random samples of the state model,
 
-With as many passes through the networks as a search by gradients had, it says what the gradients are good for.
+    u_1, ..., u_N ~ N(0, I),   keep the ``count`` samples with the lowest T(A(g(u_i))).
+
+With N equal to the passes that Algorithm 1 spends, it shows what the gradients contribute.
 """
 
 from __future__ import annotations
@@ -20,33 +22,36 @@ class RandomSearch:
     """The best of ``samples`` random samples.
 
     Attributes:
-        samples: how many are drawn for all states together; each costs one pass through the model and one through the
-            agent.
+        samples: N, for all states together; each costs one pass through the state model and one through the agent.
         name: see :class:`weakspot.search.method.Method`.
     """
 
-    samples: int
+    samples: int = 4096
     name: str = "random search"
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
         """See :class:`weakspot.search.method.Method`.
 
         Raises:
-            ConfigError: fewer samples are drawn than states are wanted.
+            ConfigError: ``samples`` is smaller than ``count``.
         """
         if self.samples < count:
-            raise ConfigError(f"a random search among {self.samples} samples", expected=f"at least the {count} wanted")
+            raise ConfigError(
+                f"a random search among {self.samples} samples for {count} states",
+                expected=f"at least {count} samples",
+                todo="ask for fewer states, or draw more samples",
+            )
         model, generator = sources.model, torch.Generator().manual_seed(seed)
         noise = torch.empty(0, model.latent, device=model.device)
         output: AgentOutput | None = None
         with torch.no_grad():
             for at in range(0, self.samples, BATCH):
                 fresh = torch.randn(min(BATCH, self.samples - at), model.latent, generator=generator).to(model.device)
-                answer = sources.perceive(model.generate(fresh))
+                fresh_output = sources.perceive(model.generate(fresh))
                 noise = torch.cat([noise, fresh])
-                output = answer if output is None else concat_outputs([output, answer])
+                output = fresh_output if output is None else concat_outputs([output, fresh_output])
                 order = target(output).argsort(stable=True)[:count]  # the best so far
                 noise, output = noise[order], output.rows(order)
             assert output is not None
-            state = torch.cat([model.generate(part) for part in noise.split(BATCH)])
+            state = torch.cat([model.generate(part) for part in torch.split(noise, BATCH)])
         return Found(state, output, target(output), Cost(model=self.samples + count, agent=self.samples))

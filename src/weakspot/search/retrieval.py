@@ -1,4 +1,4 @@
-"""Retrieval: the real states that are best under the target, as far apart in time as different situations are."""
+"""Retrieval: the recorded states s_t with the lowest T(A(s_t)), at least ``gap`` decisions apart within each rollout."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.search.method import Found, Sources, enough, of_rollouts, select_spaced
+from weakspot.search.method import Found, Sources, of_rollouts, require_count, select_spaced
 from weakspot.targets.base import Target
 
 GAP = 20
-"""Decisions from one to the next; states closer in time show one situation."""
+"""Minimum distance in decisions; states closer in time show the same situation."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Retrieval:
     """The best states of the rollouts.
 
     Attributes:
-        gap: decisions that they are apart at least.
+        gap: minimum distance between two of them, in decisions.
         name: see :class:`weakspot.search.method.Method`.
     """
 
@@ -26,8 +26,8 @@ class Retrieval:
     name: str = "retrieval"
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
-        """See :class:`weakspot.search.method.Method`; nothing here is random."""
+        """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
         ranked = np.argsort(target(sources.answers).numpy(), kind="stable")
         stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
         chosen = select_spaced(ranked, stream, time, count, self.gap)
-        return of_rollouts(sources, enough(chosen, count, f"that are {self.gap} decisions apart"), target)
+        return of_rollouts(sources, require_count(chosen, count, f"that are {self.gap} decisions apart"), target)

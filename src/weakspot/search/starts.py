@@ -1,9 +1,9 @@
-"""Where the searches of Algorithm 1 begin.
+"""Where the searches of Algorithm 1 start.
 
-From one start all searches end in one optimum; from random ones most of them have far to go, and what is left of a state
-on such a way is no state any more.  So the default draws many samples from the state model, keeps those that its own
-bottleneck gives back best, and begins at those of them that the target ranks best.  They are states that could be, each in
-a situation of its own, and none of them was seen.
+From a single start all searches end in the same optimum; from random starts most have far to go and leave the states the
+model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those with the
+smallest reconstruction error, and starts at those of them that the target ranks best.  They are plausible states in
+different situations, and none of them is in the data set.
 """
 
 from __future__ import annotations
@@ -13,27 +13,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.errors import ConfigError
-from weakspot.search.algorithm_1 import SearchDistribution
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.distribution import SearchDistribution
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
 from weakspot.types import Latent, State
 
 BATCH = 64
+"""Candidates evaluated at once."""
 
 Progress = Callable[[int, int], None]
+"""Called with the number of candidates evaluated and their total."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Points at which a search could begin, and what the agent answers there.
+    """Points of the N(0, I) space at which a search could start.
 
     Attributes:
         noise: u (m, z).
-        output: A(g(u)).
+        output: the agent's output A(g(u)) at each.
     """
 
     noise: Latent
@@ -48,60 +51,65 @@ def starts(
     pool: np.ndarray,
     progress: Progress = lambda done, total: None,
 ) -> Callable[[Target], SearchDistribution]:
-    """Where the searches for any target begin, as a function of the target.
+    """Evaluates the candidates once, and returns a function from a target to the starts of its searches.
 
     Args:
         model: the state model.
-        perceive: A(s), which is asked about every candidate once.
-        config: how they begin, how many there are, and from which seed.
-        real: gives the states of indices.
-        pool: indices of the real states that ``start="data"`` may begin at.
-        progress: called with the candidates done and their number.
+        perceive: A(s), evaluated once per candidate.
+        config: where searches start, their number, and the seed.
+        real: returns the real states (b, kc, h, w) of an array of indices.
+        pool: indices of the real states that ``start="data"`` may choose from.
+        progress: called with the number of candidates evaluated and their total.
+
+    Raises:
+        ConfigError: with ``start="data"``, ``pool`` is empty.
     """
     if config.start == "prior":
-        shape = (config.begun, model.latent)
+        shape = (config.total_searches, model.latent)
         standard = SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
         return lambda target: standard
     if config.start == "samples":
-        candidates = drawn(model, perceive, config, progress)
+        candidates = sample_candidates(model, perceive, config, progress)
     else:
-        candidates = seen(model, perceive, config, real, pool, progress)
-    return lambda target: best(candidates, target, config)
+        candidates = real_candidates(model, perceive, config, real, pool, progress)
+    return lambda target: best_candidates(candidates, target, config)
 
 
-def drawn(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progress: Progress) -> Candidates:
-    """Of as many samples u ~ N(0, I) as ``config`` has candidates those with the smallest || g(f_mu(s)) - s ||^2, s = g(u):
-    the share ``config.kept``, and one a search at least.
+def sample_candidates(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progress: Progress) -> Candidates:
+    """Samples u ~ N(0, I) of the state model with the smallest reconstruction error || g(f_mu(s)) - s ||^2, s = g(u).
 
-    Encoder and decoder have learned to give back real states; a sample that breaks something often comes back changed.
+    Draws ``config.candidates`` samples and keeps the share ``config.kept``, in both cases at least one per search.  Encoder
+    and decoder have learned to reconstruct real states; an implausible sample usually comes back changed.
     """
-    count = max(config.candidates, config.begun)
+    count = max(config.candidates, config.total_searches)
     random = np.random.default_rng([config.seed, 5])
-    noise = torch.from_numpy(random.standard_normal((count, model.latent), np.float32)).to(model.device)
-    outputs, changed = [], []
+    noise = torch.as_tensor(random.standard_normal((count, model.latent), np.float32)).to(model.device)
+    outputs: list[AgentOutput] = []
+    errors: list[Tensor] = []
     with torch.no_grad():
-        for part in noise.split(BATCH):
+        for part in torch.split(noise, BATCH):
             state = model.generate(part)
             outputs.append(perceive(state))
-            changed.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
-            progress(min(BATCH * len(changed), count), count)
-    kept = torch.cat(changed).argsort(stable=True)[: max(round(config.kept * count), config.begun)]
+            errors.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
+            progress(min(BATCH * len(errors), count), count)
+    kept = torch.cat(errors).argsort(stable=True)[: max(round(config.kept * count), config.total_searches)]
     return Candidates(noise[kept], concat_outputs(outputs).rows(kept))
 
 
-def seen(
+def real_candidates(
     model: StateModel, perceive: Perceiver, config: SynthesisConfig, real: Callable[[np.ndarray], State], pool: np.ndarray,
     progress: Progress,
 ) -> Candidates:  # fmt: skip
-    """As many random real states as ``config`` has candidates, where they lie in the N(0, I) space.
+    """Random real states, ``config.candidates`` at most, encoded into the N(0, I) space.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: ``pool`` is empty.
     """
     if not len(pool):
         raise ConfigError("no real state to start from", expected="at least one", todo="collect more frames")
     chosen = np.random.default_rng([config.seed, 2]).permutation(pool)[: config.candidates]
-    noise, outputs = [], []
+    noise: list[Tensor] = []
+    outputs: list[AgentOutput] = []
     with torch.no_grad():
         for part in np.array_split(chosen, -(-len(chosen) // BATCH)):
             noise.append(model.encode(real(part).to(model.device)))
@@ -110,9 +118,11 @@ def seen(
     return Candidates(torch.cat(noise), concat_outputs(outputs))
 
 
-def best(candidates: Candidates, target: Target, config: SynthesisConfig) -> SearchDistribution:
-    """Searches that begin at the candidates that ``target`` ranks best, with a small x_sigma; where they are fewer than the
-    searches, with the best again."""
+def best_candidates(candidates: Candidates, target: Target, config: SynthesisConfig) -> SearchDistribution:
+    """Starts at the candidates that ``target`` ranks best, with x_sigma = ``config.start_sigma``.
+
+    If there are fewer candidates than searches, the best ones are used again.
+    """
     order = target(candidates.output).argsort(stable=True)
-    mean = candidates.noise[order[torch.arange(config.begun, device=order.device) % len(order)]]
+    mean = candidates.noise[order[torch.arange(config.total_searches, device=order.device) % len(order)]]
     return SearchDistribution(mean, torch.full_like(mean, config.start_sigma))

@@ -45,7 +45,8 @@ class SynthesizeStage(Stage):
         from weakspot.data.dataset import as_stacks
         from weakspot.saliency.images import saliency_images
         from weakspot.saliency.rules import saliency
-        from weakspot.search.algorithm_1 import energy_equation, measure_scale, synthesize
+        from weakspot.search.algorithm_1 import synthesize
+        from weakspot.search.energy import energy_equation, measure_scale
 
         config, perceive, target = session.config.synthesize, session.perceive, session.target(part)
         scale = measure_scale(target, session.recorded_outputs(session.trained_on))

@@ -68,7 +68,7 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
     if upper in folded:
         return folded[upper]
     if continuous and upper in SCORE_SYMBOLS:
-        todo = "T and S need a value for each action, which continuous actions do not have; V- looks at the critic instead"
+        todo = "its actions are continuous, and T and S need a value for each action; V- asks what the critic dreads"
     elif close := difflib.get_close_matches(upper, folded, n=3):
         todo = f"did you mean {' or '.join(folded[match] for match in close)}?"
     else:

@@ -1,8 +1,8 @@
-"""What is in the way: which classes frames of the driving environments show on the car's own path, and which anywhere.
+"""What is in the car's way: which semantic classes frames of the driving environments show on its path, and which anywhere.
 
-Where something stands follows from the camera alone: the lowest pixel that shows it is where it meets the ground, and a
-pixel of the ground is so far ahead and so far to the side.  Something is on the path if it meets the ground where the car
-gets by driving straight on.  What is nearer than the ground that the lowest pixels show meets them instead.
+The position of an object follows from the camera alone: its lowest pixel is where it meets the ground, and for each pixel of
+the ground the distance ahead and to the side is known.  An object is on the path if it meets the ground where the car would
+drive straight on.  An object nearer than the ground at the lower edge of the picture counts as meeting it there.
 """
 
 from __future__ import annotations
@@ -18,40 +18,44 @@ from weakspot.errors import ConfigError
 from weakspot.types import Stacks
 
 FARTHEST = 25.0
-"""Metres ahead of the camera; at 50 km/h brakes need 13."""
+"""Length of the path in metres ahead of the camera; the braking distance at 50 km/h is 13 m."""
 HALF_WIDTH = 1.5
-"""Metres to either side: the car and half a metre beyond; cars that are parked beside the lane are further away."""
+"""Metres to either side that belong to the path: the car and half a metre beyond, but not cars parked beside the lane."""
 NEAR = 4.0
-"""Metres to either side of what is near the path: the street from its kerb to the other lane, and nobody on the pavement."""
+"""Metres to either side that are near the path: the street from its kerb to the other lane, without the pavement."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What pictures show, each an array (n,) of bool.
+    """What n pictures show, as arrays (n,) of bool.
 
     Attributes:
-        counts: by the name of what is to be seen; who is on the path is near it, too.
-        empty: nobody and no car on the path, and no red light anywhere.
+        counts: by the name of the observation, such as "car on the path"; people on the path are also near it.
+        empty: no person and no car on the path, and no red light anywhere.
     """
 
     counts: dict[str, np.ndarray]
     empty: np.ndarray
 
     def reasons(self) -> dict[str, np.ndarray]:
-        """Which pictures (n,) show what a driver may brake for, and which show people and nothing else of it."""
-        told = {name: self.counts[name] for name in ("person on the path", "person near the path")}
+        """Which pictures (n,) show a reason to brake, and which show a person and no other reason."""
+        people = {name: self.counts[name] for name in ("person on the path", "person near the path")}
         others = {name: self.counts[name] for name in ("car on the path", "red light")}
         free = ~np.logical_or(*others.values())
         return {
-            **told,
+            **people,
             **others,
-            **{f"{name}, no car on it, no red light": there & free for name, there in told.items()},
+            **{f"{name}, no car on it, no red light": visible & free for name, visible in people.items()},
             "nothing in the way": self.empty,
         }
 
 
 def seen(classes: np.ndarray, camera: Camera) -> Seen:
-    """What pictures of classes (n, h, w) show.
+    """What pictures show.
+
+    Args:
+        classes: semantic class of each pixel (n, h, w).
+        camera: that took the pictures.
 
     Raises:
         ConfigError: they are not of the camera's size.
@@ -74,8 +78,12 @@ def seen(classes: np.ndarray, camera: Camera) -> Seen:
 
 
 def path_ground(camera: Camera, half_width: float = HALF_WIDTH) -> np.ndarray:
-    """The pixels (h, w) bool that show the ground on the car's path, so many metres to either side, of a camera that is not
-    tilted."""
+    """The pixels (h, w), as bool, that show the ground on the car's path.
+
+    Args:
+        camera: not tilted.
+        half_width: metres to either side that belong to the path.
+    """
     across = camera.width / 2 - 0.5 - np.arange(camera.width)
     down = np.arange(camera.height) + 0.5 - camera.height / 2
     ahead = camera.focal * camera.up / np.maximum(down, 1e-9)
@@ -87,10 +95,11 @@ def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
     """The most probable class (n, h, w) of each pixel in the newest frame of stacks (n, k, h, w, c).
 
     Args:
-        channels: what the channels are called; see :class:`weakspot.envs.driving.env.DriveEnv`.
+        stacks: with one channel per class.
+        channels: names of the channels; see :class:`weakspot.envs.driving.env.DriveEnv`.
 
     Raises:
-        ConfigError: they hold no classes.
+        ConfigError: there is not a channel for each class.
     """
     if not has_classes(channels):
         raise ConfigError(f"frames with the channels {', '.join(channels)}", expected="a channel for each semantic class")
@@ -98,18 +107,19 @@ def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
 
 
 def shows(classes: np.ndarray, what: SemanticClass) -> np.ndarray:
-    """Which pictures (n,) of classes (n, h, w) show a class."""
+    """Which pictures (n,) of classes (n, h, w) show the class ``what``."""
     return (classes == what).sum(axis=(1, 2)) >= LEAST_PIXELS
 
 
 def shows_on(classes: np.ndarray, what: SemanticClass, ground: np.ndarray) -> np.ndarray:
-    """Which pictures (n,) of classes (n, h, w) show a class that meets the ground on some of its pixels (h, w)."""
-    there = classes == what
-    above, below = np.zeros_like(there), np.zeros_like(there)
-    above[:, 1:], below[:, :-1] = there[:, :-1], there[:, 1:]
-    return (there & above & ~below & ground).any(axis=(1, 2))
+    """Which pictures (n,) of classes (n, h, w) show the class ``what`` meeting the ground at one of the pixels ``ground``
+    (h, w)."""
+    mask = classes == what
+    above, below = np.zeros_like(mask), np.zeros_like(mask)
+    above[:, 1:], below[:, :-1] = mask[:, :-1], mask[:, 1:]
+    return (mask & above & ~below & ground).any(axis=(1, 2))
 
 
 def shares(classes: np.ndarray) -> np.ndarray:
-    """Mean share of each class (10,) of the pixels of pictures of classes (n, h, w)."""
+    """Share of each class (10,) of the pixels of pictures of classes (n, h, w)."""
     return np.bincount(classes.ravel(), minlength=len(CLASS_NAMES)) / classes.size

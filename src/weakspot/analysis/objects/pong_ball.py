@@ -1,8 +1,8 @@
-"""Whether the ball of Pong survives reconstruction: the known failure of VAEs on Atari.
+"""Recall of the ball of Pong in reconstructions; VAEs on Atari are known to lose it.
 
-The ball's position comes from the emulator's memory, not from the picture.  It *stands* in a reconstruction when, within
-2 pixels of where it is in the real frame, something stands out from the background with at least half the contrast of
-the real ball.
+The ball's position comes from the emulator's memory, not from the picture.  The ball is *recalled* if, within 2 pixels of
+its position in the real frame, the reconstruction differs from the background by at least half the contrast of the real
+ball.
 """
 
 from __future__ import annotations
@@ -14,32 +14,34 @@ from weakspot.games import is_game
 from weakspot.types import Frames
 
 RAM_X, RAM_Y = 49, 54
-"""Bytes that hold the ball's place."""
+"""Bytes of the ball's position."""
 OFFSET_X, OFFSET_Y = -49, -14
-"""From these bytes to the screen of 160 by 210 pixels (left upper corner of the ball, 2 by 4 pixels)."""
+"""From these bytes to the screen (upper left corner of the ball, which has 2 by 4 pixels)."""
 SCREEN_WIDTH, SCREEN_HEIGHT = 160, 210
+"""Size of the emulator's screen in pixels."""
 FIELD = (34, 194)
 """Rows of the screen between the two white bands."""
 CLEAR = (26, 134)
-"""Columns of the screen that are clear of both paddles: beside one, a paddle would be taken for the ball."""
+"""Columns of the screen away from both paddles; near one, the paddle would be mistaken for the ball."""
 REACH = 2
-"""Pixels of the small frame by which a reconstructed ball may be off."""
+"""Maximum displacement of a reconstructed ball, in pixels of the downscaled frame."""
 BLUE = 2
-"""The colour in which the white ball stands out most from field (17) and paddles (74, 92)."""
+"""Colour channel in which the white ball has the most contrast with field (17) and paddles (74, 92)."""
 LEAST_CONTRAST = 40.0
-"""A real ball fainter than this is half hidden in a band, and not counted."""
+"""Minimum contrast of a real ball that is counted; fainter ones are half hidden in a band."""
 
 
 def is_pong(environment: str) -> bool:
-    """Whether an environment's id is that of a Pong."""
+    """Whether an environment with this id is Pong."""
     return is_game(environment, "Pong")
 
 
 def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ball's centre in small frames of ``height`` by ``width``: columns, rows, and whether it is in the field.
+    """The ball's centre in downscaled frames: columns (n,), rows (n,), and whether it is in the field (n,).
 
     Args:
         ram: the emulator's memory (n, 128).
+        height, width: of the downscaled frames.
     """
     x = ram[:, RAM_X].astype(np.float64) + OFFSET_X + 1.0
     y = ram[:, RAM_Y].astype(np.float64) + OFFSET_Y + 2.0
@@ -48,20 +50,18 @@ def positions(ram: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.
 
 
 def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
-    """Holds reconstructed newest frames against the real ones.
+    """Recall of the ball, with one entry for each frame in which it is visible.
 
     Args:
         real, reconstructed: newest colour frames (n, h, w, 3) of the same states.
         ram: the emulator's memory at these states (n, 128).
-
-    Returns:
-        One entry for each frame with a visible ball.
     """
     height, width = real.shape[1:3]
     columns, rows, inside = positions(ram, height, width)
     top, bottom = (int(np.ceil(edge * height / SCREEN_HEIGHT)) + 1 for edge in (FIELD[0], FIELD[1] - 5))
-    found, index = [], []
-    for i in np.flatnonzero(inside):
+    found: list[bool] = []
+    index: list[int] = []
+    for i in np.flatnonzero(inside).tolist():
         window = np.s_[
             max(int(rows[i]) - REACH, top) : min(int(rows[i]) + REACH, bottom) + 1,
             max(int(columns[i]) - REACH, 0) : int(columns[i]) + REACH + 1,
@@ -76,4 +76,5 @@ def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
 
 
 def _contrast(window: np.ndarray, background: float) -> float:
+    """By how much the brightest pixel of a window exceeds the background; 0 for an empty window."""
     return float(window.max()) - background if window.size else 0.0

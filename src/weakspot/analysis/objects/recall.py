@@ -1,4 +1,4 @@
-"""How many of a game's objects are there in reconstructions."""
+"""Object recall: the share of a game's objects that are present in reconstructions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from weakspot.intervals import wilson
 
 @dataclass(frozen=True)
 class Recall:
-    """Objects of one kind in some real frames, held against the reconstructions of these.
+    """Recall of the objects of one kind.
 
     Attributes:
-        found: for each object that is visible in the real frame, whether it stands in the reconstruction (n,).
-        index: in which of the given frames (n,).
+        found: whether each object that is visible in a real frame is present in its reconstruction (n,).
+        index: the frame of each object (n,).
     """
 
     found: Bool[np.ndarray, " n"]
@@ -24,10 +24,10 @@ class Recall:
 
     @property
     def share(self) -> float:
-        """Share of the visible objects that stand; NaN without any."""
+        """Share of the visible objects that are present in the reconstruction; NaN if none are visible."""
         return float(self.found.mean()) if len(self.found) else float("nan")
 
     def record(self, name: str) -> dict[str, str | float | int]:
-        """Share, 95 % interval and number of objects as plain data; there must be one at least."""
+        """Recall, its 95 % interval and the number of objects as plain data; there must be at least one object."""
         share, low, high = wilson(int(self.found.sum()), len(self.found))
         return {"name": name, "recall": share, "low": low, "high": high, "n": len(self.found)}

@@ -1,11 +1,11 @@
-"""How much oxygen a picture of Seaquest shows, and what its agent dies of (paper, section 4.4).
+"""The oxygen in pictures of Seaquest, and how often its agent dies without oxygen (paper, section 4.4).
 
-The bar at the bottom of the screen is gray as far as there is oxygen, or blinks between gray and black where there is
-little, and brown where there is none.  Brown is the only colour there with more red than blue, so that
+The filled part of the bar at the bottom of the screen is gray, or blinks between gray and black when little is left; the
+empty part is brown.  Brown is the only one of these colours with more red than blue, so
 
     oxygen = 1 - mean over the bar of (red - blue) / (163 - 21),
 
-which needs the picture alone, and so serves for synthesised states as well.
+which needs only the picture and therefore works for synthesised states as well.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from weakspot.types import Frames
 BROWN = 163.0 - 21.0
 """Red minus blue of the empty part of the bar."""
 FULL = 64
-"""What the emulator's memory holds where the bar is full."""
+"""Value of the emulator's memory when the bar is full."""
 NEARLY_NONE = 4
-"""Of 64: with so little left when it dies, the submarine was out of oxygen."""
+"""Of 64: a life that is lost with at most this much left ended for lack of oxygen."""
 BREATH = 0.1
-"""Share of a tank that comes in without a pause where a submarine has surfaced."""
+"""Minimum share of a tank refilled without a pause that counts as surfacing."""
 
 
 def oxygen(frames: Frames) -> Float[np.ndarray, " n"]:
-    """Share of the bar that is filled in newest frames (n, h, w, 3), 0 to 1."""
+    """Filled share of the bar (n,), 0 to 1, in newest frames (n, h, w, 3)."""
     height, width = frames.shape[1:3]
     (left, top), across, down = OXYGEN_PLACE, width / SCREEN_WIDTH, height / SCREEN_HEIGHT
     rows = slice(int(np.ceil(top * down)), int((top + OXYGEN_HEIGHT) * down))
@@ -45,7 +45,7 @@ class Life:
 
     Attributes:
         oxygen: share of a full tank at each decision (n,), 0 to 1.
-        out_of_oxygen: whether it was lost with an empty tank.
+        out_of_oxygen: whether it ended for lack of oxygen.
     """
 
     oxygen: Float[np.ndarray, " n"]
@@ -53,30 +53,30 @@ class Life:
 
     @property
     def breaths(self) -> int:
-        """How often it took in oxygen again after it had been given its first tank, full or not."""
-        left = self.oxygen[np.argmax(self.oxygen >= BREATH) :]
-        _, *later = np.split(left, np.flatnonzero(np.diff(left) < 0) + 1)
-        return sum(bool(part[-1] - part[0] >= BREATH) for part in later)
+        """How often the submarine refilled its tank, at least in part, after the first filling."""
+        level = self.oxygen[np.argmax(self.oxygen >= BREATH) :]
+        _, *rising = np.split(level, np.flatnonzero(np.diff(level) < 0) + 1)
+        return sum(bool(part[-1] - part[0] >= BREATH) for part in rising)
 
 
 def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Life]:
-    """The lives that were lost in rollouts, each from the decision after the one before it was lost.
+    """The lives lost in rollouts, each from the decision after the previous life was lost.
 
-    The bar is emptied while the submarine sinks, so what a life was lost of is told by what was left of the oxygen when it
-    was last above 0.  Lives that have shown no oxygen at all are left out.
+    The bar is emptied while the submarine sinks, so the cause of death is decided by the last oxygen level above 0.  Lives
+    without any oxygen are left out.
 
     Args:
-        ram: the emulator's memory (n, 128), in the order of time within each rollout.
-        life_lost: whether a life was lost there (n,).
-        stream: which rollout each belongs to (n,).
+        ram: the emulator's memory (n, 128), in temporal order within each rollout.
+        life_lost: whether a life was lost at this decision (n,).
+        stream: rollout of each decision (n,).
     """
-    found = []
-    for one in np.unique(stream):
-        level, lost = ram[stream == one, OXYGEN].astype(int), life_lost[stream == one]
-        last = np.maximum.accumulate(np.where(level > 0, np.arange(len(level)), -1))  # when there was oxygen last
+    lost_lives: list[Life] = []
+    for rollout in np.unique(stream):
+        level, lost = ram[stream == rollout, OXYGEN].astype(int), life_lost[stream == rollout]
+        last = np.maximum.accumulate(np.where(level > 0, np.arange(len(level)), -1))  # last decision with oxygen
         begin = 0
         for end in np.flatnonzero(lost):
             if last[end] >= begin:
-                found.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
+                lost_lives.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
             begin = end + 1
-    return found
+    return lost_lives
