@@ -19,7 +19,7 @@ from torch import nn
 
 import weakspot.checkup
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
-from weakspot.agents.fitting import wrap
+from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.features import frechet
@@ -359,7 +359,7 @@ class Pusher(nn.Module):
 
 
 def test_where_it_looks_is_where_its_whole_action_comes_from():
-    agent = wrap(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
+    agent = agent_from_network(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
     state = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     found = saliency(Perceiver(agent, colour_observation), state)
     expected = torch.full_like(found, 1 / 255 / (3 * 48 * 20))

@@ -19,7 +19,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.fitting import wrap
+from weakspot.agents.build import agent_from_network
 from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.formats.sb3 import statistics_of
 from weakspot.agents.load import load_agent
@@ -82,7 +82,7 @@ def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
 
 def linear_agent(statistics: Statistics) -> ModuleAgent:
     network = Normalized(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2)), statistics)
-    return wrap(network, Interface("Other-v0", ("a", "b"), (1, 1, 2)), name="linear")
+    return agent_from_network(network, Interface("Other-v0", ("a", "b"), (1, 1, 2)), name="linear")
 
 
 def test_guided_backpropagation_takes_the_scaling_for_linear_and_a_clipped_pixel_has_no_slope():

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from weakspot.agents.base import Agent, Perceiver
-from weakspot.agents.formats.rl_zoo import is_training, read_training
+from weakspot.agents.formats.rl_zoo import read_training
+from weakspot.agents.formats.sb3_files import is_training
 from weakspot.agents.load import load_agent
 from weakspot.config import RunConfig
 from weakspot.data.collect import check_fit
