@@ -88,7 +88,7 @@ def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
         StorageError: the file cannot be written.
     """
     half = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
-    fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the weights to be exported")
+    fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the state dict to be exported")
     write_bytes(path, save(half, {METADATA_KEY: json.dumps(asdict(card), allow_nan=False)}))
 
 

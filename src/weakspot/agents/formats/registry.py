@@ -128,7 +128,7 @@ def extension_errors(name: str) -> Generator[None]:
 def _check_format(name: str, extension: object) -> AgentFormat:
     if isinstance(extension, type) or not isinstance(extension, AgentFormat):
         raise ExtensionError(
-            f"the agent format {name!r} is a {type(extension).__name__} without what a format needs",
+            f"the agent format {name!r} is of type {type(extension).__name__}, without what a format needs",
             expected="an object with name, recognises(reference, trust) and load(reference, ...); "
             "see weakspot.agents.formats.registry.AgentFormat",
             todo="report this to the package that provides the format, or remove the package",

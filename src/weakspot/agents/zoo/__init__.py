@@ -32,7 +32,7 @@ def path(name: str) -> Path:
     if name not in names():
         similar = difflib.get_close_matches(name.lower(), names(), n=3, cutoff=0.5)
         raise WeightsError(
-            f"there is no agent called {name!r}",
+            f"no agent is called {name!r}",
             expected=f"perhaps {' or '.join(similar)}" if similar else f"one of: {join_names(names())}",
             todo=f"choose one of the agents that ship with the package ({join_names(names())}), "
             "or give the path of a .safetensors file or path.py:factory",
