@@ -7,11 +7,13 @@ import os
 import struct
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import torch
+from noise import images
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -373,3 +375,23 @@ def test_metadata_that_is_not_text_is_ignored(tmp_path):
     content = json.dumps({"__metadata__": {"weakspot": 3, "env": PONG}}).encode()
     (tmp_path / "odd.safetensors").write_bytes(struct.pack("<Q", len(content)) + content)
     assert read_header(tmp_path / "odd.safetensors").metadata == {"env": PONG}
+
+
+# --- the page of the documentation -----------------------------------------------------------------------------------
+
+
+def test_the_page_on_own_formats(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "frameworks" / "own-format.md").read_text()
+    python, toml = (page.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "toml"))
+    entry_point = tomllib.loads(toml)["project"]["entry-points"]["weakspot.agent_formats"]
+    packages = install(tmp_path, "\n".join(f"{name} = {value}" for name, value in entry_point.items()))
+    (packages / "my_package.py").write_text(python)
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setattr(registry, "FORMATS", Registry(FORMATS.group, FORMATS.builtin))
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 84 * 84, 6))
+    path = tmp_path / f"{PONG}.linear"
+    torch.save(network.state_dict(), path)
+    torch.testing.assert_close(load_agent(str(path))(images()).scores, network(images()))
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError, match="the weights of one layer"):
+        load_agent(str(path))
