@@ -59,7 +59,7 @@ def observations() -> torch.Tensor:
     return torch.randint(256, (16, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_exported_agent_answers_what_the_trained_one_does(finished):
+def test_the_exported_agent_gives_the_same_output_as_the_trained_one(finished):
     which, folder = finished
     model = learn(TINY[which], folder, nothing)
     exact = PolicyNetwork(9, "small")
@@ -77,7 +77,7 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
     torch.testing.assert_close(answer.scores.exp().sum(dim=1), torch.ones(16))
 
 
-def test_the_card_says_what_was_done(finished):
+def test_the_card_describes_the_training(finished):
     which, folder = finished
     card = read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.kind) == (f"ms-pacman-{which.replace('_', '-')}", "actor-critic")

@@ -1,4 +1,4 @@
-"""Files of other frameworks: the answers against the frameworks' own, and files that are damaged or would run code."""
+"""Agent files of other frameworks: their scores compared with the frameworks' own, damaged files, and files with code."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ from torch import nn
 
 from weakspot.agents.formats.actor_critic import ActorCriticNetwork
 from weakspot.agents.load import load_agent
-from weakspot.agents.tensors.pickled import TensorsOnly
+from weakspot.agents.tensors.pickled import TensorUnpickler
 from weakspot.cli import main
 from weakspot.errors import AgentError, MismatchError, WeightsError
 from weakspot.interface import Interface
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"
+ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 
 
 def rewritten(path: Path, name: str, content: bytes) -> None:
@@ -58,8 +59,8 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def own_answer(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What the framework itself computes."""
+def framework_output(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Scores and values that the framework itself computes."""
     with torch.no_grad():
         if isinstance(model, QRDQN):
             return model.policy.quantile_net(observation).mean(dim=1), None
@@ -70,13 +71,13 @@ def own_answer(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.T
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_zips_answer_as_the_framework_does(name, tmp_path):
+def test_zips_give_the_same_scores_as_the_framework(name, tmp_path):
     model = SETTINGS[name]()
     model.policy.set_training_mode(False)
     model.save(tmp_path / PONG)
     agent = load_agent(str(tmp_path / f"{PONG}.zip"))
     observation = images()
-    scores, value = own_answer(model, observation)
+    scores, value = framework_output(model, observation)
     output = agent(observation)
     torch.testing.assert_close(output.scores, scores)
     if value is None:
@@ -107,23 +108,23 @@ def dqn(saved_dqn, tmp_path) -> Path:
     return Path(shutil.copy(saved_dqn, tmp_path / "agent.zip"))
 
 
-def test_the_environment_must_be_told_and_fit(dqn):
-    with pytest.raises(WeightsError, match="does not tell which environment"):
+def test_the_environment_must_be_given_and_fit(dqn):
+    with pytest.raises(WeightsError, match="does not say which environment"):
         load_agent(str(dqn))
-    with pytest.raises(MismatchError, match="answers 6 actions"):
+    with pytest.raises(MismatchError, match="scores for 6 actions"):
         load_agent(str(dqn), environment="BreakoutNoFrameskip-v4")
     assert load_agent(str(dqn), environment="pong").spec.environment == PONG
 
 
-def test_nothing_in_a_zip_is_run(dqn, tmp_path):
+def test_no_code_in_a_zip_is_run(dqn, tmp_path):
     canary = tmp_path / "canary"
     trap = pickle.dumps(Canary(canary))
     with zipfile.ZipFile(dqn) as file:
-        told = json.loads(file.read("data"))
-    for entry in told.values():
+        settings = json.loads(file.read("data"))
+    for entry in settings.values():
         if isinstance(entry, dict) and ":serialized:" in entry:
             entry[":serialized:"] = base64.b64encode(trap).decode()
-    rewritten(dqn, "data", json.dumps(told).encode())
+    rewritten(dqn, "data", json.dumps(settings).encode())
     load_agent(str(dqn), environment=PONG)
     rewritten(dqn, "policy.pth", trap)
     with pytest.raises(WeightsError, match=r"not read|cannot be read"):
@@ -158,36 +159,36 @@ def test_a_zip_that_is_damaged_inside_is_refused(dqn, place):
         load_agent(str(dqn), environment=PONG)
 
 
-def test_settings_that_are_no_object_are_refused(dqn):
+def test_settings_that_are_not_an_object_are_refused(dqn):
     rewritten(dqn, "data", b"[]")
     with pytest.raises(WeightsError, match="its data is a list"):
         load_agent(str(dqn), environment=PONG)
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "words"),
+    ("setting", "value", "message"),
     [
         ("policy_kwargs", {"activation_fn": "<class 'mine.Mish2'>"}, "Mish2"),
         ("action_space", {":type:": "<class 'gymnasium.spaces.box.Box'>", "_shape": [3]}, "action_space"),
         ("observation_space", None, "observation_space"),
     ],
 )
-def test_settings_that_are_not_known_are_refused(dqn, setting, value, words):
+def test_unknown_values_of_settings_are_refused(dqn, setting, value, message):
     with zipfile.ZipFile(dqn) as file:
-        told = json.loads(file.read("data"))
-    rewritten(dqn, "data", json.dumps(told | {setting: value}).encode())
-    with pytest.raises(WeightsError, match=words):
+        settings = json.loads(file.read("data"))
+    rewritten(dqn, "data", json.dumps(settings | {setting: value}).encode())
+    with pytest.raises(WeightsError, match=message):
         load_agent(str(dqn), environment=PONG)
 
 
-def test_images_that_were_not_normalised_stay_so(tmp_path):
+def test_images_are_not_scaled_if_normalize_images_is_off(tmp_path):
     model = DQN("CnnPolicy", Noise(), buffer_size=10, policy_kwargs={"normalize_images": False})
     model.save(tmp_path / PONG)
-    scores, _ = own_answer(model, images())
+    scores, _ = framework_output(model, images())
     torch.testing.assert_close(load_agent(str(tmp_path / f"{PONG}.zip"))(images()).scores, scores)
 
 
-def test_another_features_extractor_is_refused(dqn):
+def test_convolutions_of_another_size_are_refused(dqn):
     with zipfile.ZipFile(dqn) as file:
         weights = torch.load(file.open("policy.pth"), weights_only=True)
     weights["q_net.features_extractor.cnn.0.weight"] = torch.zeros(32, 4, 5, 5)
@@ -199,23 +200,23 @@ def test_another_features_extractor_is_refused(dqn):
 
 
 def changed(dqn: Path, weights: dict[str, torch.Tensor] | None = None, **settings) -> str:
-    """The zip with other tensors or settings."""
+    """Adds tensors or settings to the zip, and returns its path."""
     with zipfile.ZipFile(dqn) as file:
-        told = json.loads(file.read("data"))
-        kept = torch.load(file.open("policy.pth"), weights_only=True)
-    torch.save(kept | (weights or {}), dqn.with_suffix(".pth"))
-    rewritten(dqn, "data", json.dumps(told | settings).encode())
+        old_settings = json.loads(file.read("data"))
+        old_weights = torch.load(file.open("policy.pth"), weights_only=True)
+    torch.save(old_weights | (weights or {}), dqn.with_suffix(".pth"))
+    rewritten(dqn, "data", json.dumps(old_settings | settings).encode())
     rewritten(dqn, "policy.pth", dqn.with_suffix(".pth").read_bytes())
     return str(dqn)
 
 
-def test_layers_that_are_not_known_are_not_left_out(dqn):
-    """Old policies had layers that policy and critic share; without them the shapes would still fit."""
+def test_unknown_layers_are_refused(dqn):
+    """Policies of old versions have layers shared by actor and critic; the shapes would fit without them."""
     with pytest.raises(WeightsError, match=r"shared_net\.0\.weight"):
         load_agent(changed(dqn, {"mlp_extractor.shared_net.0.weight": torch.eye(512)}), environment=PONG)
 
 
-def test_features_of_a_users_own_are_refused(dqn):
+def test_another_features_extractor_is_refused(dqn):
     kwargs = {"features_extractor_class": "<class 'mine.NatureCNN'>"}
     with pytest.raises(WeightsError, match=r"mine\.NatureCNN"):
         load_agent(changed(dqn, policy_kwargs=kwargs), environment=PONG)
@@ -223,21 +224,21 @@ def test_features_of_a_users_own_are_refused(dqn):
     load_agent(changed(dqn, policy_kwargs=kwargs), environment=PONG)
 
 
-def test_spaces_in_odd_words_are_refused(dqn):
+def test_spaces_of_another_type_are_refused(dqn):
     space = {"dtype": "uint8", "_shape": "(4, 84, 84)"}
     with pytest.raises(WeightsError, match="spaces"):
         load_agent(changed(dqn, observation_space=space), environment=PONG)
 
 
-def test_an_agent_fits_the_environment_that_it_was_trained_on(dqn, tmp_path):
+def test_an_agent_must_fit_its_environment(dqn, tmp_path):
     other = Interface("Other-v0", tuple("abcdef"), (4, 84, 84))
     assert load_agent(str(dqn), environment=other).spec.action_names == tuple("abcdef")
-    with pytest.raises(MismatchError, match="sees observations"):
+    with pytest.raises(MismatchError, match="takes observations"):
         load_agent(str(dqn), environment=Interface("Other-v0", tuple("abcdef"), (4, 84, 96)))
     sticky = shutil.copy(dqn, tmp_path / "ALE-Pong-v5.zip")
-    assert load_agent(str(sticky)).spec.environment == "ALE/Pong-v5", "whose actions are sticky"
+    assert load_agent(str(sticky)).spec.environment == "ALE/Pong-v5", "the id with sticky actions"
     named = shutil.copy(dqn, tmp_path / "MyPongNoFrameskip-v4.zip")
-    assert load_agent(str(named), environment="pong").spec.environment == PONG, "a name that is no game's says nothing"
+    assert load_agent(str(named), environment="pong").spec.environment == PONG, "a name that contains no game is ignored"
 
 
 # --- RL Zoo ----------------------------------------------------------------------------------------------------------
@@ -249,9 +250,7 @@ def training(saved_dqn, tmp_path) -> Path:
     (folder / PONG).mkdir(parents=True)
     shutil.copy(saved_dqn, folder / f"{PONG}.zip")
     args = OrderedDict([("algo", "dqn"), ("env", PONG), ("seed", 1)])
-    config = OrderedDict(
-        [("env_wrapper", ["stable_baselines3.common.atari_wrappers.AtariWrapper"]), ("frame_stack", 4), ("normalize", False)]
-    )
+    config = OrderedDict([("env_wrapper", [ATARI_WRAPPER]), ("frame_stack", 4), ("normalize", False)])
     (folder / PONG / "args.yml").write_text(yaml.dump(args))
     (folder / PONG / "config.yml").write_text(yaml.dump(config))
     return folder
@@ -263,19 +262,19 @@ def changed_config(training: Path, **settings) -> None:
     path.write_text(yaml.dump(OrderedDict(config | settings)))
 
 
-def test_a_training_of_the_zoo_names_its_agent_and_environment(training, saved_dqn):
+def test_a_training_folder_names_its_agent_and_environment(training, saved_dqn):
     agent = load_agent(str(training))
     assert agent.spec.environment == PONG
     assert agent.spec.fingerprint == load_agent(str(saved_dqn), environment=PONG).spec.fingerprint
     best = DQN("CnnPolicy", Noise(), buffer_size=10, seed=9)
     best.save(training / "best_model")
-    assert load_agent(str(training)).spec.fingerprint != agent.spec.fingerprint, "the best is preferred to the last"
+    assert load_agent(str(training)).spec.fingerprint != agent.spec.fingerprint, "the best policy is preferred to the last"
     with pytest.raises(MismatchError, match="was trained on Pong"):
         load_agent(str(training), environment="BreakoutNoFrameskip-v4")
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"normalize": True}, "channels come first"),
         ({"normalize": "{'norm_obs': True}"}, "channels come first"),
@@ -283,39 +282,42 @@ def test_a_training_of_the_zoo_names_its_agent_and_environment(training, saved_d
         ({"env_wrapper": ["mine.Wrapper"]}, "mine.Wrapper"),
         ({"env_wrapper": None}, "env_wrapper"),
         ({"env_wrapper": [None]}, "env_wrapper"),
-        ({"env_wrapper": [{"stable_baselines3.common.atari_wrappers.AtariWrapper": {"frame_skip": 2}}]}, "as it is"),
-        ({"env_wrapper": {"stable_baselines3.common.atari_wrappers.AtariWrapper": {"frame_skip": 2}}}, "as it is"),
+        (
+            {"env_wrapper": [{ATARI_WRAPPER: {"frame_skip": 2}}]},
+            "without arguments",
+        ),
+        ({"env_wrapper": {ATARI_WRAPPER: {"frame_skip": 2}}}, "without arguments"),
         ({"vec_env_wrapper": "stable_baselines3.common.vec_env.VecNormalize"}, "VecNormalize"),
         ({"env_wrapper": Path("x")}, "without Python objects"),
     ],
 )
-def test_a_training_on_other_observations_is_refused(training, settings, words):
+def test_a_training_on_other_observations_is_refused(training, settings, message):
     changed_config(training, **settings)
-    with pytest.raises(AgentError, match=words):
+    with pytest.raises(AgentError, match=message):
         load_agent(str(training))
 
 
 @pytest.mark.parametrize("normalize", [{"norm_obs": False, "norm_reward": True}, "{'norm_obs': False}"])
-def test_normalised_rewards_change_nothing(training, normalize):
+def test_normalised_rewards_are_accepted(training, normalize):
     changed_config(training, normalize=normalize)
     load_agent(str(training))
 
 
-def test_the_last_checkpoint_is_taken(training):
+def test_the_checkpoint_with_the_most_steps_is_loaded(training):
     last = training / "rl_model_1000000_steps.zip"
     (training / f"{PONG}.zip").rename(last)
     DQN("CnnPolicy", Noise(), buffer_size=10, seed=9).save(training / "rl_model_200000_steps")
     assert load_agent(str(training)).spec.fingerprint == load_agent(str(last), environment=PONG).spec.fingerprint
 
 
-@pytest.mark.parametrize("told", [{"env": "ALE/Pong-v5"}, {"env": PONG, "env_kwargs": {"frameskip": 1}}])
-def test_a_training_with_another_skip_of_frames_is_refused(training, told):
-    (training / PONG / "args.yml").write_text(yaml.dump(OrderedDict(told)))
+@pytest.mark.parametrize("arguments", [{"env": "ALE/Pong-v5"}, {"env": PONG, "env_kwargs": {"frameskip": 1}}])
+def test_a_training_with_another_frame_skip_is_refused(training, arguments):
+    (training / PONG / "args.yml").write_text(yaml.dump(OrderedDict(arguments)))
     with pytest.raises(AgentError, match="env_kwargs"):
         load_agent(str(training))
 
 
-def test_nothing_in_a_training_is_run(training, tmp_path):
+def test_no_code_in_a_training_folder_is_run(training, tmp_path):
     canary = tmp_path / "canary"
     (training / PONG / "vecnormalize.pkl").write_bytes(pickle.dumps(Canary(canary)))
     load_agent(str(training))
@@ -325,7 +327,7 @@ def test_nothing_in_a_training_is_run(training, tmp_path):
     assert not canary.exists()
 
 
-def test_a_training_without_an_agent_is_refused(training):
+def test_a_training_folder_without_an_agent_is_refused(training):
     (training / f"{PONG}.zip").unlink()
     with pytest.raises(AgentError, match="holds no agent"):
         load_agent(str(training))
@@ -334,8 +336,8 @@ def test_a_training_without_an_agent_is_refused(training):
 # --- CleanRL ---------------------------------------------------------------------------------------------------------
 
 
-def plain(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """The convolutions and the hidden layer, operation by operation."""
+def cleanrl_features(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The output of the convolutions and the hidden layer, computed with plain functions."""
     x = x / 255
     for name, stride in (("0", 4), ("2", 2), ("4", 1)):
         x = torch.relu(torch.conv2d(x, weights[f"network.{name}.weight"], weights[f"network.{name}.bias"], stride))
@@ -347,7 +349,7 @@ def linear(weights: dict[str, torch.Tensor], name: str, x: torch.Tensor) -> torc
 
 
 def cleanrl_weights(**heads: int) -> dict[str, torch.Tensor]:
-    """Weights as CleanRL names them, with heads of so many outputs."""
+    """Random weights with the names of CleanRL, and heads with these numbers of outputs."""
     generator = torch.Generator().manual_seed(2)
     shapes = {"0": (32, 4, 8, 8), "2": (64, 32, 4, 4), "4": (64, 64, 3, 3), "7": (512, 3136)}
     named = {f"network.{name}": shape for name, shape in shapes.items()} | {name: (n, 512) for name, n in heads.items()}
@@ -371,7 +373,7 @@ def test_cleanrl_dqn(run):
     agent, x = load_agent(str(run)), images()
     assert agent.spec.environment == PONG and agent.spec.acts == "greedy"
     torch.testing.assert_close(
-        agent(x).scores, plain(weights, x) @ weights["network.9.weight"].T + weights["network.9.bias"]
+        agent(x).scores, cleanrl_features(weights, x) @ weights["network.9.weight"].T + weights["network.9.bias"]
     )
 
 
@@ -379,7 +381,7 @@ def test_cleanrl_c51(run):
     weights = cleanrl_weights(**{"network.9": 6 * 11}) | {"atoms": torch.linspace(-10, 10, 11)}
     torch.save({"model_weights": weights, "args": {"n_atoms": 11, "env_id": PONG}}, run)
     agent, x = load_agent(str(run)), images()
-    logits = linear(weights, "network.9", plain(weights, x)).reshape(3, 6, 11)
+    logits = linear(weights, "network.9", cleanrl_features(weights, x)).reshape(3, 6, 11)
     expected = (torch.softmax(logits, dim=2) * weights["atoms"]).sum(dim=2)
     torch.testing.assert_close(agent(x).scores, expected)
     with pytest.raises(MismatchError, match="was trained on Pong"):
@@ -390,7 +392,7 @@ def test_cleanrl_ppo(run):
     weights = cleanrl_weights(actor=6, critic=1)
     torch.save(weights, run)
     agent, x = load_agent(str(run)), images()
-    output, features = agent(x), plain(weights, x)
+    output, features = agent(x), cleanrl_features(weights, x)
     torch.testing.assert_close(
         output.scores, torch.log_softmax(features @ weights["actor.weight"].T + weights["actor.bias"], 1)
     )
@@ -399,24 +401,24 @@ def test_cleanrl_ppo(run):
 
 
 @pytest.mark.parametrize(
-    ("weights", "words"),
+    ("weights", "message"),
     [
         (cleanrl_weights(**{"network.9": 4}), "4 actions"),
         (cleanrl_weights(actor=18, critic=1), "18 actions"),
         (cleanrl_weights(**{"network.9": 13}) | {"atoms": torch.zeros(5)}, "2.6 actions"),
-        ({"layer.weight": torch.zeros(1)}, "no agent that is known"),
+        ({"layer.weight": torch.zeros(1)}, "no known agent"),
         (cleanrl_weights(**{"network.9": 6}) | {"extra": torch.zeros(1)}, "extra"),
         (cleanrl_weights(**{"network.9": 6}) | {"global_step": 5}, "more than tensors: global_step"),
         ([1, 2], "holds a list"),
     ],
 )
-def test_what_is_not_cleanrls_is_refused(run, weights, words):
+def test_other_content_of_a_cleanrl_model_is_refused(run, weights, message):
     torch.save(weights, run)
-    with pytest.raises(AgentError, match=words):
+    with pytest.raises(AgentError, match=message):
         load_agent(str(run))
 
 
-def test_nothing_in_a_cleanrl_model_is_run(run, tmp_path):
+def test_no_code_in_a_cleanrl_model_is_run(run, tmp_path):
     torch.save(cleanrl_weights(**{"network.9": 6}) | {"x": Canary(tmp_path / "canary")}, run)
     with pytest.raises(WeightsError, match="could run any code"):
         load_agent(str(run))
@@ -427,7 +429,7 @@ def test_nothing_in_a_cleanrl_model_is_run(run, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "ckpt", "PT"])
-def test_a_state_dict_saved_by_torch(tmp_path, suffix):
+def test_a_state_dict_of_torch_save(tmp_path, suffix):
     torch.manual_seed(0)
     network = ActorCriticNetwork(6)
     path = tmp_path / f"acktr_{PONG}.{suffix}"
@@ -473,26 +475,27 @@ for legacy in (False, True):
     torch.save([network, Canary()], f"{sys.argv[1]}.{legacy}.pt", _use_new_zipfile_serialization=not legacy)
 features = network.base.main(x / 255)
 scores = network.dist.linear(features).log_softmax(1)
-torch.save([scores, network.base.critic_linear(features)[:, 0]], f"{sys.argv[1]}.answer")
+torch.save([scores, network.base.critic_linear(features)[:, 0]], f"{sys.argv[1]}.output")
 """
 
 
-def test_a_network_that_was_pickled_whole_gives_its_tensors_and_nothing_is_run(tmp_path):
-    """As ikostrikov's repository publishes them: a list of the policy and running statistics, by classes not known here."""
-    script, shown, canary = tmp_path / "published.py", tmp_path / PONG, tmp_path / "canary"
+def test_a_network_that_was_pickled_whole_is_read_without_its_code(tmp_path):
+    """A published file of pytorch-a2c-ppo-acktr: a list of the policy and running statistics, of classes that do not exist
+    here."""
+    script, observation, canary = tmp_path / "published.py", tmp_path / PONG, tmp_path / "canary"
     script.write_text(PUBLISHED)
-    torch.save(images(), shown)
-    subprocess.run([sys.executable, str(script), str(shown), str(canary)], check=True)
-    scores, value = torch.load(f"{shown}.answer", weights_only=True)
+    torch.save(images(), observation)
+    subprocess.run([sys.executable, str(script), str(observation), str(canary)], check=True)
+    scores, value = torch.load(f"{observation}.output", weights_only=True)
     canary.unlink(missing_ok=True)
     for legacy in (False, True):
-        output = load_agent(f"{shown}.{legacy}.pt")(images())
+        output = load_agent(f"{observation}.{legacy}.pt")(images())
         torch.testing.assert_close(output.scores, scores)
         torch.testing.assert_close(output.value, value)
     assert not canary.exists()
 
 
-def test_what_holds_no_network_is_refused(tmp_path):
+def test_files_without_a_network_are_refused(tmp_path):
     path = tmp_path / f"{PONG}.pt"
     path.write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
     with pytest.raises(WeightsError, match="cannot be read"):
@@ -502,7 +505,7 @@ def test_what_holds_no_network_is_refused(tmp_path):
         load_agent(str(path))
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path)
     script = path.read_bytes()
-    for padding in (0, 1_000, 68_500, 100_000):  # torch finds some archives where the standard library does not
+    for padding in (0, 1_000, 68_500, 100_000):  # torch finds some zip archives that the standard library does not
         path.write_bytes(script + bytes(padding))
         with pytest.raises(WeightsError, match=r"TorchScript|failed finding"):
             load_agent(str(path))
@@ -513,17 +516,17 @@ def test_what_holds_no_network_is_refused(tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
-def test_a_pickle_cannot_change_what_it_calls():
-    """The opcodes set __defaults__ of a function."""
+def test_a_pickle_cannot_change_the_functions_that_it_calls():
+    """The opcodes of this pickle set __defaults__ of a function."""
     trap = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\0\0\0__defaults__K\x01K\x02\x86s\x86b."
     before = torch._utils._rebuild_tensor_v2.__defaults__
     with pytest.raises(pickle.UnpicklingError, match="change"):
-        TensorsOnly(io.BytesIO(trap)).load()
+        TensorUnpickler(io.BytesIO(trap)).load()
     assert torch._utils._rebuild_tensor_v2.__defaults__ == before
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_files_that_were_cut_short_are_refused(tmp_path, legacy):
+def test_truncated_files_are_refused(tmp_path, legacy):
     path = tmp_path / f"{PONG}.pt"
     torch.save({"conv1.weight": torch.zeros(40)}, path, _use_new_zipfile_serialization=not legacy)
     content = path.read_bytes()
@@ -534,7 +537,7 @@ def test_files_that_were_cut_short_are_refused(tmp_path, legacy):
 
 
 @pytest.mark.parametrize("name", ["logs/best_modle.zip", "nothing.safetensors", "."])
-def test_what_is_not_there_is_said(name, tmp_path, monkeypatch):
+def test_missing_files_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"no agent at|is a folder"):
         load_agent(name)
@@ -542,7 +545,7 @@ def test_what_is_not_there_is_said(name, tmp_path, monkeypatch):
 
 def test_a_zip_of_something_else_is_refused(tmp_path):
     torch.save(ActorCriticNetwork(6).state_dict(), tmp_path / f"{PONG}.zip")
-    with pytest.raises(WeightsError, match="a zip that a stable-baselines3 model saved"):
+    with pytest.raises(WeightsError, match="a zip saved by a stable-baselines3 model"):
         load_agent(str(tmp_path / f"{PONG}.zip"))
 
 
@@ -561,8 +564,8 @@ def code(page: str) -> str:
     return (DOCS / page).read_text().split("```python")[1].split("```")[0]
 
 
-def goes_through(agent: str, *arguments: str) -> None:
-    """A run with next to no budget ends in a report."""
+def run_tiny(agent: str, *arguments: str) -> None:
+    """A run with tiny settings ends in a report."""
     assert main(["run", "--agent", agent, *arguments, "--output", "run", *TINY_RUN]) == 0
     assert Path("run/report.html").stat().st_size > 10_000
 
@@ -570,13 +573,13 @@ def goes_through(agent: str, *arguments: str) -> None:
 def test_the_page_on_stable_baselines3(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(code("stable-baselines3.md").replace("1_000_000", "120"), {})
-    goes_through(f"{PONG}.zip")
+    run_tiny(f"{PONG}.zip")
 
 
 def test_the_page_on_cleanrl(run, monkeypatch):
     monkeypatch.chdir(run.parent.parent)
     torch.save(cleanrl_weights(**{"network.9": 6}), run)
-    goes_through(str(run.relative_to(run.parent.parent)))
+    run_tiny(str(run.relative_to(run.parent.parent)))
 
 
 def test_the_page_on_pytorch(tmp_path, monkeypatch):
@@ -585,4 +588,4 @@ def test_the_page_on_pytorch(tmp_path, monkeypatch):
     scope: dict = {}
     exec(code("pytorch.md"), scope)
     torch.save(scope["MyNetwork"](6).state_dict(), "weights.pt")
-    goes_through("my_agent.py:agent", "--environment", PONG)
+    run_tiny("my_agent.py:agent", "--environment", PONG)

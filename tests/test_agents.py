@@ -1,4 +1,4 @@
-"""Agents: the wrapper around a network, the two file formats, and the ways to name an agent."""
+"""Agents: networks as agents, weakspot's own files and state dicts, and the ways to name an agent."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SPEC = AgentSpec("test", "Somewhere-v0", ("left", "right"), (1, 2, 2), "q-values
 CARD = Card("tiny", "PongNoFrameskip-v4", "compact", PONG, (4, 84, 84), score={"mean": 1.5})
 
 
-class Answers(nn.Module):
-    """Answers whatever the function makes of the observation."""
+class Computes(nn.Module):
+    """Returns a function of the observation."""
 
     def __init__(self, function):
         super().__init__()
@@ -68,7 +68,7 @@ def tiny(tmp_path: Path) -> Path:
 # --- ModuleAgent -----------------------------------------------------------------------------------------------------
 
 
-def test_the_network_is_frozen_and_evaluated():
+def test_the_network_is_frozen_and_in_evaluation_mode():
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.Dropout(0.9)).train()
     agent = ModuleAgent(network, SPEC)
     x = torch.ones(2, 1, 2, 2)
@@ -76,33 +76,33 @@ def test_the_network_is_frozen_and_evaluated():
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_answers_are_differentiable_in_the_observation():
+def test_scores_are_differentiable_in_the_observation():
     network = linear()
     x = torch.rand(3, 1, 2, 2, requires_grad=True)
     ModuleAgent(network, SPEC)(x).scores[:, 1].sum().backward()
     assert torch.allclose(x.grad.flatten(1), network[1].weight[1].expand(3, -1))
 
 
-def test_logits_become_log_probabilities_once():
+def test_logits_become_log_probabilities_and_log_probabilities_stay():
     spec = replace(SPEC, scores_are="log-probabilities", acts="sampled")
     logits = torch.tensor([[1.0, 3.0]])
-    agent = ModuleAgent(Answers(lambda x: (logits, torch.tensor([[5.0]]))), spec)
+    agent = ModuleAgent(Computes(lambda x: (logits, torch.tensor([[5.0]]))), spec)
     output = agent(torch.zeros(1, 1, 2, 2))
     assert torch.allclose(output.scores.exp().sum(dim=1), torch.ones(1))
     assert torch.allclose(output.scores[0, 1] - output.scores[0, 0], torch.tensor(2.0))
     assert output.value is not None and output.value.shape == (1,) and output.value.item() == 5
-    again = ModuleAgent(Answers(lambda x: output.scores), spec)(torch.zeros(1, 1, 2, 2))
+    again = ModuleAgent(Computes(lambda x: output.scores), spec)(torch.zeros(1, 1, 2, 2))
     assert torch.allclose(again.scores, output.scores)
 
 
-def test_integer_observations_are_taken_as_they_are_stored():
+def test_integer_observations_are_converted():
     agent = ModuleAgent(linear(), SPEC)
     x = torch.randint(256, (2, 1, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(agent(x).scores, agent(x.float()).scores)
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "words"),
+    ("result", "error", "message"),
     [
         (lambda x: torch.zeros(len(x), 3), MismatchError, "3 actions"),
         (lambda x: torch.zeros(len(x)), OutputError, "shape"),
@@ -117,9 +117,9 @@ def test_integer_observations_are_taken_as_they_are_stored():
     ],
 )
 @pytest.mark.parametrize("kind", ["q-values", "log-probabilities"])
-def test_answers_that_are_none_are_refused(answer, error, words, kind):
-    agent = ModuleAgent(Answers(answer), replace(SPEC, scores_are=kind))
-    with pytest.raises(error, match=words):
+def test_invalid_outputs_are_refused(result, error, message, kind):
+    agent = ModuleAgent(Computes(result), replace(SPEC, scores_are=kind))
+    with pytest.raises(error, match=message):
         agent(torch.zeros(4, 1, 2, 2))
 
 
@@ -130,7 +130,7 @@ def test_observations_of_another_shape_are_refused(shape):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_numbers_that_are_not_finite_are_refused(bad):
+def test_scores_and_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(OutputError, match=str(bad)):
         check_answer(AgentOutput(torch.tensor([[0.0, bad]])), SPEC)
     with pytest.raises(OutputError, match="values"):
@@ -139,18 +139,18 @@ def test_numbers_that_are_not_finite_are_refused(bad):
         choose(AgentOutput(torch.tensor([[0.0, bad]])), SPEC, torch.Generator())
 
 
-def test_check_agent_refuses_answers_without_gradient():
+def test_check_agent_refuses_scores_without_gradient():
     def detached(x):
         return x.flatten(1)[:, :2].detach()
 
     check_agent(ModuleAgent(linear(), SPEC))
     with pytest.raises(OutputError, match="differentiably"):
-        check_agent(ModuleAgent(Answers(detached), SPEC))
+        check_agent(ModuleAgent(Computes(detached), SPEC))
     with pytest.raises(MismatchError, match="cannot take"):
         check_agent(ModuleAgent(linear(inputs=5), SPEC))
 
 
-def test_the_fingerprint_tells_weights_apart():
+def test_the_fingerprint_depends_on_weights_shapes_and_buffers():
     one, same, other = linear(), linear(), linear()
     with torch.no_grad():
         other[1].weight[0, 0] += 1e-6
@@ -169,26 +169,26 @@ def test_the_fingerprint_tells_weights_apart():
     "name",
     ["SpaceInvadersNoFrameskip-v4", "ALE/SpaceInvaders-v5", "space_invaders", "Space Invaders", "SpaceInvaders-v0"],
 )
-def test_every_spelling_of_a_game(name):
+def test_all_spellings_of_a_game(name):
     assert resolve_game(name) == "space_invaders"
     assert environment_id(name) == "SpaceInvadersNoFrameskip-v4"
 
 
-def test_an_unknown_game_names_near_ones():
+def test_an_unknown_game_gives_suggestions():
     with pytest.raises(UnknownGameError, match="pong"):
         resolve_game("PonngNoFrameskip-v4")
 
 
-def test_action_names_are_the_emulators():
+def test_action_names_are_those_of_the_emulator():
     assert action_names("pong") == PONG
     assert len(action_names("seaquest")) == 18
     assert action_names("freeway") == ("NOOP", "UP", "DOWN")
 
 
-# --- dueling agents --------------------------------------------------------------------------------------------------
+# --- agent files with a card -----------------------------------------------------------------------------------------
 
 
-def test_an_actor_critic_of_our_own_survives_its_file(tmp_path):
+def test_an_actor_critic_is_exported_and_loaded(tmp_path):
     torch.manual_seed(1)
     network = PolicyNetwork(6, "compact")
     card = replace(CARD, kind="actor-critic", network="compact")
@@ -204,12 +204,12 @@ def test_an_actor_critic_of_our_own_survives_its_file(tmp_path):
     output, (logits, value) = agent(observation), network(observation)
     torch.testing.assert_close(output.scores, logits.log_softmax(dim=1), atol=2e-3, rtol=0)
     torch.testing.assert_close(output.value, value[:, 0], atol=2e-3, rtol=0)
-    with pytest.raises(WeightsError, match="another network's"):
+    with pytest.raises(WeightsError, match="another network"):
         cards.export(network.state_dict(), replace(card, kind="dueling-dqn"), path)
 
 
 @pytest.mark.parametrize("network", ["compact", "nature"])
-def test_the_mean_advantage_is_zero(network):
+def test_the_mean_advantage_does_not_change_q_values(network):
     torch.manual_seed(0)
     module = DuelingNetwork(5, network)
     x = images(2)
@@ -217,11 +217,11 @@ def test_the_mean_advantage_is_zero(network):
     value = module.value_stream(module.convolutions(x / 255))
     assert torch.allclose(q.mean(dim=1, keepdim=True), value, atol=1e-5)
     with torch.no_grad():
-        module.advantage_stream[-1].bias += 3  # type: ignore[operator]  # moves all advantages alike: Q stays
+        module.advantage_stream[-1].bias += 3  # type: ignore[operator]  # shifts all advantages equally: Q-values stay
     assert torch.allclose(module(x), q, atol=1e-5)
 
 
-def test_export_and_load(tiny, tmp_path):
+def test_a_dueling_network_is_exported_and_loaded(tiny, tmp_path):
     torch.manual_seed(0)
     original = DuelingNetwork(6, "compact")
     agent = load_agent(str(tiny))
@@ -238,7 +238,7 @@ def test_export_and_load(tiny, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == tiny.read_bytes()
 
 
-def test_loading_leaves_the_global_generator_alone(tiny, tmp_path, acktr_weights):
+def test_loading_does_not_change_the_global_generator(tiny, tmp_path, acktr_weights):
     path = tmp_path / "acktr_PongNoFrameskip-v4.safetensors"
     save_file(acktr_weights, path)
     before = torch.get_rng_state()
@@ -247,11 +247,11 @@ def test_loading_leaves_the_global_generator_alone(tiny, tmp_path, acktr_weights
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_export_refuses_weights_that_do_not_fit(tmp_path):
+def test_export_refuses_weights_of_another_network_and_infinite_ones(tmp_path):
     weights = DuelingNetwork(6, "compact").state_dict()
     with pytest.raises(WeightsError, match=r"advantage_stream\.2\.bias has shape \(6,\), not \(5,\)"):
         cards.export(weights, replace(CARD, actions=PONG[:5]), tmp_path / "x.safetensors")
-    weights["value_stream.0.bias"][0] = 1e6  # beyond float16
+    weights["value_stream.0.bias"][0] = 1e6  # too large for float16
     with pytest.raises(WeightsError, match="not finite"):
         cards.export(weights, CARD, tmp_path / "x.safetensors")
     assert list(tmp_path.iterdir()) == []
@@ -265,14 +265,14 @@ def test_truncated_files_are_refused(tiny, share):
         load_agent(str(tiny))
 
 
-def test_a_header_that_promises_gigabytes_is_refused(tiny):
+def test_a_header_longer_than_its_file_is_refused(tiny):
     tiny.write_bytes(struct.pack("<Q", 1 << 40) + tiny.read_bytes()[8:])
     with pytest.raises(WeightsError):
         load_agent(str(tiny))
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"kind": "transformer"}, "transformer"),
         ({"format": 2}, "format 2"),
@@ -283,23 +283,23 @@ def test_a_header_that_promises_gigabytes_is_refused(tiny):
         ({"network": "nature"}, "convolutions"),
     ],
 )
-def test_cards_that_do_not_fit_are_refused(tiny, change, words):
+def test_unknown_or_damaged_cards_are_refused(tiny, change, message):
     with safe_open(tiny, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         card = json.loads(file.metadata()["weakspot"])
     save_file(tensors, tiny, {"weakspot": json.dumps(card | change)})
-    with pytest.raises(WeightsError, match=words):
+    with pytest.raises(WeightsError, match=message):
         load_agent(str(tiny))
     save_file(tensors, tiny, {"weakspot": "{"})
     with pytest.raises(WeightsError, match="damaged"):
         load_agent(str(tiny))
 
 
-# --- actor-critics ---------------------------------------------------------------------------------------------------
+# --- state dicts of the actor-critic network -------------------------------------------------------------------------
 
 
-def by_hand(weights: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The network of the repositories, written down a second time with bare functions."""
+def expected_output(weights: dict[str, torch.Tensor], x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and values of the network, computed with plain functions."""
     y = x / 255
     for name, stride in (("conv1", 4), ("conv2", 2), ("conv3", 1)):
         y = torch.conv2d(y, weights[f"{name}.weight"], weights[f"{name}.bias"], stride=stride).clamp(min=0)
@@ -315,7 +315,7 @@ def test_a_plain_state_dict_of_an_actor_critic(tmp_path, acktr_weights):
     assert (agent.spec.environment, agent.spec.action_names) == ("PongNoFrameskip-v4", PONG)
     assert (agent.spec.scores_are, agent.spec.acts) == ("log-probabilities", "sampled")
     output = agent(images())
-    logits, value = by_hand(acktr_weights, images())
+    logits, value = expected_output(acktr_weights, images())
     assert output.value is not None
     assert torch.allclose(output.value, value, atol=1e-4)
     assert torch.allclose(output.scores, logits.log_softmax(dim=1), atol=1e-4)
@@ -324,7 +324,7 @@ def test_a_plain_state_dict_of_an_actor_critic(tmp_path, acktr_weights):
 def test_the_environment_comes_from_the_name_the_metadata_or_the_caller(tmp_path, acktr_weights):
     plain = tmp_path / "weights.safetensors"
     save_file(acktr_weights, plain)
-    with pytest.raises(WeightsError, match="does not tell which environment"):
+    with pytest.raises(WeightsError, match="does not say which environment"):
         load_agent(str(plain))
     assert load_agent(str(plain), environment="ALE/Pong-v5").spec.environment == "ALE/Pong-v5", "with sticky actions"
     save_file(acktr_weights, plain, {"env": "PongNoFrameskip-v4"})
@@ -336,16 +336,16 @@ def test_the_environment_comes_from_the_name_the_metadata_or_the_caller(tmp_path
 def test_another_number_of_actions_is_refused(tmp_path, acktr_weights):
     path = tmp_path / "acktr_SeaquestNoFrameskip-v4.safetensors"
     save_file(acktr_weights, path)
-    with pytest.raises(MismatchError, match=r"answers 6 actions\n  expected: 18"):
+    with pytest.raises(MismatchError, match=r"scores for 6 actions\n  expected: 18"):
         load_agent(str(path))
 
 
-def test_missing_left_over_and_misshapen_tensors_are_named(tmp_path, acktr_weights):
+def test_missing_unexpected_and_misshapen_tensors_are_named(tmp_path, acktr_weights):
     path = tmp_path / "acktr_PongNoFrameskip-v4.safetensors"
     weights = {name: tensor for name, tensor in acktr_weights.items() if name != "conv2.bias"}
     weights |= {"lstm.weight": torch.zeros(1), "conv1.bias": torch.zeros(16)}
     save_file(weights, path)
-    with pytest.raises(WeightsError, match=r"missing conv2\.bias; not known lstm\.weight; conv1\.bias has shape \(16,\)"):
+    with pytest.raises(WeightsError, match=r"missing conv2\.bias; unexpected lstm\.weight; conv1\.bias has shape \(16,\)"):
         load_agent(str(path))
     save_file(acktr_weights | {"conv1.bias": torch.full((32,), torch.nan)}, path)
     with pytest.raises(WeightsError, match="not finite"):
@@ -353,10 +353,10 @@ def test_missing_left_over_and_misshapen_tensors_are_named(tmp_path, acktr_weigh
 
 
 @pytest.mark.parametrize(("game", "actions"), [("Pong", 6), ("Qbert", 6), ("Seaquest", 18)])
-def test_agents_of_others_load(game, actions):
+def test_published_agents_load(game, actions):
     folder = os.environ.get("WEAKSPOT_AGENTS")
     if not folder:
-        pytest.skip("WEAKSPOT_AGENTS is not set: no agents of others to load")
+        pytest.skip("WEAKSPOT_AGENTS is not set: there are no published agents to load")
     agent = load_agent(str(Path(folder) / f"acktr_{game}NoFrameskip-v4.safetensors"))
     assert agent(images()).scores.shape == (3, actions)
 
@@ -364,7 +364,7 @@ def test_agents_of_others_load(game, actions):
 # --- naming an agent -------------------------------------------------------------------------------------------------
 
 
-def test_foreign_files_say_what_was_seen_and_expected(tmp_path):
+def test_files_of_other_networks_are_refused(tmp_path):
     path = tmp_path / "resnet.safetensors"
     save_file({"layer1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"(?s)fc\.bias, layer1\.weight.*actor_linear.*path\.py:factory"):
@@ -382,26 +382,26 @@ def test_missing_files_and_folders(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["pkl", "pickle", "PKL"])
-def test_pickles_are_refused_unread(tmp_path, suffix):
+def test_pickles_are_refused_without_reading_them(tmp_path, suffix):
     path = tmp_path / f"agent.{suffix}"
     torch.save({"conv1.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"(?s)could run any code.*save_file.*path\.py:factory"):
         load_agent(str(path))
 
 
-def test_an_unknown_name_suggests_near_ones(tiny, monkeypatch):
+def test_an_unknown_name_gives_suggestions(tiny, monkeypatch):
     monkeypatch.setattr(zoo.resources, "files", lambda _: tiny.parent)
     assert zoo.names() == ("tiny",)
     assert zoo.card("tiny") == CARD
     assert load_agent("tiny").spec.name == "tiny"
-    with pytest.raises(WeightsError, match=r"(?s)no agent is called 'tinny'.*tiny, perhaps"):
+    with pytest.raises(WeightsError, match=r"(?s)no agent is called 'tinny'.*perhaps tiny"):
         load_agent("tinny")
     with pytest.raises(MismatchError, match="PongNoFrameskip-v4, not on breakout"):
         load_agent("tiny", environment="breakout")
 
 
 @pytest.mark.parametrize("name", zoo.names() or [pytest.param("", marks=pytest.mark.skip(reason="the zoo is empty"))])
-def test_every_agent_of_the_zoo_loads_and_says_how_good_it_is(name):
+def test_every_agent_of_the_zoo_loads_and_has_a_complete_card(name):
     agent, card = load_agent(name), zoo.card(name)
     assert agent.spec.name == card.name == name
     assert card.actions == action_names(card.environment)
@@ -461,31 +461,31 @@ def user_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_agents_fingerprint_is_of_its_code_and_of_what_that_imports(user_file):
-    def told(name):
+def test_the_fingerprint_depends_on_the_code_and_on_what_it_imports(user_file):
+    def fingerprint_of(name):
         return load_agent(f"{user_file}:{name}", environment="Pong" if name == "same" else None).spec.fingerprint
 
     user_file.write_text(
         FACTORIES + "\ndef same():\n    torch.manual_seed(0)\n    return q_values()\n"
         "\ndef fixed():\n    torch.manual_seed(0)\n    return agent()\n"
     )
-    before = {name: told(name) for name in ("same", "fixed")}
-    assert before == {name: told(name) for name in before} and before["same"] != before["fixed"]
-    (user_file.parent / "neighbour.py").write_text("ACTIONS = 6  # and a word more\n")
-    assert all(told(name) != known for name, known in before.items())
+    before = {name: fingerprint_of(name) for name in ("same", "fixed")}
+    assert before == {name: fingerprint_of(name) for name in before} and before["same"] != before["fixed"]
+    (user_file.parent / "neighbour.py").write_text("ACTIONS = 6  # changed\n")
+    assert all(fingerprint_of(name) != earlier for name, earlier in before.items())
 
 
-def test_neighbours_of_one_name_are_not_mixed_up(tmp_path):
+def test_modules_of_the_same_name_in_two_folders_are_not_mixed_up(tmp_path):
     for number, folder in enumerate(("one", "two"), 2):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / "of_mine.py").write_text(f"ACTIONS = {number}\n")
-        (tmp_path / folder / "file.py").write_text("from of_mine import ACTIONS\ndef f():\n    return ACTIONS\n")
+        (tmp_path / folder / "settings.py").write_text(f"ACTIONS = {number}\n")
+        (tmp_path / folder / "file.py").write_text("from settings import ACTIONS\ndef f():\n    return ACTIONS\n")
     for _ in range(2):
         for number, folder in enumerate(("one", "two"), 2):
             assert function_in(tmp_path / folder / "file.py", "f", AgentError, AgentError)() == number
 
 
-def test_all_files_that_a_users_file_imports_are_found(tmp_path, monkeypatch):
+def test_local_files_lists_all_files_that_are_imported(tmp_path, monkeypatch):
     for name, text in {
         "here/first.py": "import second, json\nfrom package.inner import thing\nfrom package import other\n",
         "here/second.py": "def late():\n    import third\n",
@@ -507,7 +507,7 @@ def test_all_files_that_a_users_file_imports_are_found(tmp_path, monkeypatch):
     assert local_module("third") == [tmp_path / "there" / "third.py"] and local_module("nowhere") == []
 
 
-def test_an_agent_of_ones_own_has_all_that_an_agent_must_have(user_file):
+def test_an_agent_of_the_users_own_class_needs_all_attributes(user_file):
     user_file.write_text(
         FACTORIES
         + """
@@ -521,10 +521,10 @@ class Elsewhere(Half):
     module, device = None, torch.device("meta")
 
 def dropping():
-    made = agent()
-    made.module.insert(0, nn.Dropout())
-    made.module.train()
-    return made
+    with_dropout = agent()
+    with_dropout.module.insert(0, nn.Dropout())
+    with_dropout.module.train()
+    return with_dropout
 
 def narrow():
     class Narrow(nn.Module):
@@ -545,17 +545,17 @@ def narrow():
     assert output.scores.dtype == torch.float32
 
 
-def test_an_agent_with_chance_in_its_network_is_refused():
-    class Chance(nn.Module):
+def test_an_agent_with_a_random_network_is_refused():
+    class Random(nn.Module):
         def forward(self, x):
             return nn.functional.dropout(x.flatten(1)[:, :2] + 1.0, 0.5, training=True)
 
     spec = AgentSpec("mine", "Driving", ("left", "right"), (1, 8, 8), "q-values", "greedy", "")
-    with pytest.raises(OutputError, match="otherwise the second time"):
-        check_agent(ModuleAgent(Chance(), spec))
+    with pytest.raises(OutputError, match="different scores for the same observation"):
+        check_agent(ModuleAgent(Random(), spec))
 
 
-def test_a_users_network(user_file):
+def test_a_factory_that_returns_a_network(user_file):
     import sys
 
     before = list(sys.path)
@@ -568,7 +568,7 @@ def test_a_users_network(user_file):
     assert agent(images()).value is not None
 
 
-def test_a_users_agent(user_file):
+def test_a_factory_that_returns_an_agent(user_file):
     assert load_agent(f"{user_file}:agent").spec.name == "mine"
     assert load_agent(f"{user_file}:agent", environment="Driving").spec.name == "mine"
     with pytest.raises(MismatchError, match="Driving, not on Pong"):
@@ -576,23 +576,23 @@ def test_a_users_agent(user_file):
 
 
 @pytest.mark.parametrize(
-    ("factory", "environment", "error", "words"),
+    ("factory", "environment", "error", "message"),
     [
-        ("q_values", None, AgentError, "does not tell its environment"),
+        ("q_values", None, AgentError, "does not name its environment"),
         ("q_values", "Ponk", UnknownGameError, "pong"),
-        ("inside", "Pong", MismatchError, "answers 4 actions"),
+        ("inside", "Pong", MismatchError, "scores for 4 actions"),
         ("wrong_size", "Pong", MismatchError, "cannot take"),
         ("number", "Pong", AgentError, "returned a int"),
         ("fails", "Pong", AgentError, "ValueError: no such checkpoint"),
         ("missing", "Pong", AgentError, "no function 'missing'; it has .*q_values"),
     ],
 )
-def test_factories_that_do_not_work(user_file, factory, environment, error, words):
-    with pytest.raises(error, match=words):
+def test_factories_that_fail_are_refused(user_file, factory, environment, error, message):
+    with pytest.raises(error, match=message):
         load_agent(f"{user_file}:{factory}", environment=environment)
 
 
-def test_files_that_do_not_work(tmp_path):
+def test_python_files_that_fail_are_refused(tmp_path):
     with pytest.raises(AgentError, match="no file"):
         load_agent(f"{tmp_path / 'none.py'}:make")
     broken = tmp_path / "broken.py"

@@ -1,4 +1,4 @@
-"""Continuous actions: what is done, what is looked for, and a run from one command."""
+"""Continuous actions: choosing them, their targets, agents of other frameworks, and a whole run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weakspot.report.artifacts import AgentRecord, load_run
 
 import weakspot.checkup
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
-from weakspot.agents.fitting import wrap
+from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.features import frechet
@@ -48,7 +48,7 @@ BOUNDS = ((-1.0, 1.0), (0.0, 0.5))
 
 
 class Sliding(gymnasium.Env):
-    """A square that is pushed to and fro, and lit; paid for standing in the middle."""
+    """A square that is pushed left and right, and lit; the reward is highest in the middle."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (48, 40, 3), np.uint8)
     action_space = gymnasium.spaces.Box(np.array([-1, 0], np.float32), np.array([1, 0.5], np.float32))
@@ -84,18 +84,18 @@ SLIDING = Description("Sliding-v0", frames=1, gray=False, size=None, actions=("p
 
 
 def spec(**settings) -> AgentSpec:
-    told = {"name": "a", "environment": "Sliding-v0", "action_names": ("push", "light"), "observation_shape": (3, 48, 40)}
-    told |= {"scores_are": "means", "acts": "greedy", "fingerprint": "0", "action_bounds": BOUNDS}
-    return AgentSpec(**(told | settings))
+    defaults = {"name": "a", "environment": "Sliding-v0", "action_names": ("push", "light"), "fingerprint": "0"}
+    defaults |= {"observation_shape": (3, 48, 40), "scores_are": "means", "acts": "greedy", "action_bounds": BOUNDS}
+    return AgentSpec(**(defaults | settings))
 
 
-def test_what_is_done_is_the_mean_within_its_bounds_or_anything_between_them():
+def test_actions_are_clipped_means_or_uniformly_random():
     scores = torch.tensor([[-3.0, 0.25], [0.5, 0.75]]).repeat(500, 1)
     generator = torch.Generator().manual_seed(0)
     taken = choose(AgentOutput(scores), spec(), generator)
     assert taken[:2].tolist() == [[-1.0, 0.25], [0.5, 0.5]]
-    taken, own = explore(AgentOutput(scores), spec(), generator, 0.3)
-    differs = (taken != own).any(dim=1)
+    taken, greedy = explore(AgentOutput(scores), spec(), generator, 0.3)
+    differs = (taken != greedy).any(dim=1)
     assert 0.25 < differs.float().mean() < 0.35
     random = taken[differs]
     assert (random >= torch.tensor([-1.0, 0.0])).all() and (random <= torch.tensor([1.0, 0.5])).all()
@@ -112,13 +112,13 @@ def test_actions_that_are_close_are_the_same(rows, shift):
     assert not same_action(scores, opposite, BOUNDS).any()
 
 
-def test_targets_of_continuous_actions_go_both_ways():
+def test_targets_of_continuous_actions_have_two_directions():
     scores = torch.tensor([[0.2, 0.4], [-0.3, 0.1]], requires_grad=True)
     for name, column, sign in (("push+", 0, -1), ("PUSH-", 0, 1), ("light+", 1, -1), ("light-", 1, 1)):
         target = resolve_target(name, spec(), 1.0)
         assert target(AgentOutput(scores)).tolist() == pytest.approx((sign * scores[:, column]).tolist())
-        (slope,) = torch.autograd.grad(target(AgentOutput(scores)).sum(), scores)
-        assert slope[0].tolist() == [sign * (column == 0), sign * (column == 1)]
+        (gradient,) = torch.autograd.grad(target(AgentOutput(scores)).sum(), scores)
+        assert gradient[0].tolist() == [sign * (column == 0), sign * (column == 1)]
     slugs = {resolve_target(name, spec(), 1.0).slug for name in ("push+", "push-", "light+", "light-")}
     assert len(slugs) == 4
     for name in ("T-", "T+-", "S+"):
@@ -131,7 +131,7 @@ def test_targets_of_continuous_actions_go_both_ways():
 
 
 @pytest.mark.parametrize(
-    ("action", "words"),
+    ("action", "message"),
     [
         (0, "push from -1 to 1, light from 0 to 0.5"),
         ([0.0], "push"),
@@ -140,14 +140,14 @@ def test_targets_of_continuous_actions_go_both_ways():
         ([float("nan"), 0.1], "push"),
     ],
 )
-def test_decisions_that_cannot_be(action, words):
+def test_invalid_actions_are_refused(action, message):
     environment = DescribedEnvironment(SLIDING)
     environment.reset(0)
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=message):
         environment.step(action)
 
 
-def test_environments_that_cannot_be():
+def test_invalid_environments_are_refused():
     with pytest.raises(ConfigError, match="with bounds"):
         DescribedEnvironment(Description("Unbounded-v0"))
     with pytest.raises(ConfigError, match="3 names for the 2 dimensions"):
@@ -161,7 +161,7 @@ def test_environments_that_cannot_be():
 @pytest.mark.parametrize(
     "description", [SLIDING, Description("CarRacing-v3", frames=2, size=(42, 42))], ids=["sliding", "car"]
 )
-def test_going_back_is_playing_again(description):
+def test_restoring_a_snapshot_replays_the_episode(description):
     rng = np.random.default_rng(0)
     played = DescribedEnvironment(description)
     bounds = np.array(played.spec.action_bounds)
@@ -175,7 +175,7 @@ def test_going_back_is_playing_again(description):
 
 
 def trained(kind: type, path: Path, **settings) -> A2C | PPO:
-    """An agent of the framework itself, trained for a moment."""
+    """Trains an agent of stable-baselines3 for a few steps, and saves it."""
     steps = {"n_steps": 8} | ({"batch_size": 8} if kind is PPO else {})
     model = kind("CnnPolicy", gymnasium.make("Sliding-v0"), seed=0, **steps, **settings)
     model.learn(16)
@@ -184,10 +184,10 @@ def trained(kind: type, path: Path, **settings) -> A2C | PPO:
 
 
 @pytest.mark.parametrize("kind", [A2C, PPO])
-def test_zips_answer_as_the_framework_does(kind, tmp_path):
+def test_zips_give_the_same_means_as_the_framework(kind, tmp_path):
     model = trained(kind, tmp_path / "agent.zip", policy_kwargs={"log_std_init": 1.0})
-    fits = DescribedEnvironment(SLIDING).spec.interface
-    agent = load_agent(str(tmp_path / "agent.zip"), environment=fits)
+    interface = DescribedEnvironment(SLIDING).spec.interface
+    agent = load_agent(str(tmp_path / "agent.zip"), environment=interface)
     assert agent.spec.scores_are == "means" and agent.spec.acts == "greedy" and agent.spec.action_bounds == BOUNDS
     observation = torch.randint(256, (5, 3, 48, 40), generator=torch.Generator().manual_seed(0)).float()
     output = agent(observation)
@@ -200,7 +200,7 @@ def test_zips_answer_as_the_framework_does(kind, tmp_path):
     assert (taken == torch.tensor(BOUNDS).T[0]).any() or (taken == torch.tensor(BOUNDS).T[1]).any()
 
 
-def test_agents_of_other_actions_are_refused(tmp_path):
+def test_agents_with_other_actions_are_refused(tmp_path):
     trained(A2C, tmp_path / "agent.zip")
     other = DescribedEnvironment(Description("CarRacing-v3", frames=1, gray=False, size=(48, 40))).spec.interface
     with pytest.raises(MismatchError, match="go from"):
@@ -217,7 +217,7 @@ def test_agents_of_other_actions_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [A2C, PPO])
-def test_checks_hold_it_against_the_frameworks_own_predict(kind, tmp_path, monkeypatch):
+def test_check_up_compares_the_agent_with_predict(kind, tmp_path, monkeypatch):
     trained(kind, tmp_path / "agent.zip")
     (tmp_path / "env.toml").write_text(TOML)
     config = CheckConfig(str(tmp_path / "agent.zip"), str(tmp_path / "env.toml"), trust=True)
@@ -238,7 +238,7 @@ def test_checks_hold_it_against_the_frameworks_own_predict(kind, tmp_path, monke
 
 
 class Scaled(nn.Module):
-    """A network whose means are multiplied."""
+    """A network whose means are multiplied by a factor."""
 
     def __init__(self, network: nn.Module, factor: float) -> None:
         super().__init__()
@@ -250,7 +250,7 @@ class Scaled(nn.Module):
 
 
 class Fine(Sliding):
-    """Bounds that single precision does not hold."""
+    """Bounds that are not exact in single precision."""
 
     action_space = gymnasium.spaces.Box(np.array([-0.1, 0.0]), np.array([0.1, 0.4]), dtype=np.float64)
 
@@ -270,43 +270,43 @@ def more():
 
 
 @pytest.mark.parametrize("name", ["Fine-v0", "Fine32-v0"])
-def test_the_ends_of_every_range_can_be_done(name, more):
+def test_actions_at_the_bounds_are_valid(name, more):
     environment = DescribedEnvironment(Description(name, frames=1, gray=False, size=None))
     environment.reset(0)
     bounds = environment.spec.action_bounds
-    told = spec(environment=name, action_bounds=bounds)
+    agent_spec = spec(environment=name, action_bounds=bounds)
     for scores in ([[9.0, 9.0]], [[-9.0, -9.0]]):
-        taken = choose(AgentOutput(torch.tensor(scores)), told, torch.Generator())
-        environment.step(taken[0].tolist())  # the environment itself asserts that the action is one
+        taken = choose(AgentOutput(torch.tensor(scores)), agent_spec, torch.Generator())
+        environment.step(taken[0].tolist())  # the environment asserts that the action is valid
     np.testing.assert_allclose(bounds, [[-0.1, 0.1], [0.0, 0.4]], rtol=1e-6)
 
 
-def test_bounds_in_words_are_those_of_the_environment(more, tmp_path):
+def test_bounds_in_a_zip_match_those_of_the_environment(more, tmp_path):
     A2C("CnnPolicy", gymnasium.make("Fine32-v0"), seed=0).save(tmp_path / "agent.zip")
-    fits = DescribedEnvironment(Description("Fine32-v0", frames=1, gray=False, size=None)).spec.interface
-    assert load_agent(str(tmp_path / "agent.zip"), environment=fits).spec.continuous
+    interface = DescribedEnvironment(Description("Fine32-v0", frames=1, gray=False, size=None)).spec.interface
+    assert load_agent(str(tmp_path / "agent.zip"), environment=interface).spec.continuous
 
 
 @pytest.mark.parametrize(
-    ("description", "words"),
+    ("description", "message"),
     [
         (Description("Whole-v0"), "floating point"),
         (Description("Sliding-v0", actions=("V", "w")), "critic's"),
         (Description("Sliding-v0", actions=("go", "Go")), "capitals"),
     ],
 )
-def test_actions_that_would_be_confused_are_refused(description, words, more):
-    with pytest.raises(ConfigError, match=words):
+def test_ambiguous_action_names_are_refused(description, message, more):
+    with pytest.raises(ConfigError, match=message):
         DescribedEnvironment(description)
 
 
-def test_a_name_is_taken_as_it_is_written_first():
-    told = spec(action_names=("t", "light"))
-    assert resolve_target("t+", told, 1.0).slug == "action-t-up"
-    assert resolve_target("LIGHT-", told, 1.0).slug == "action-light-down"
-    assert resolve_target("V+", told, 1.0).slug == "v-plus"
+def test_action_names_take_precedence_over_targets_and_ignore_case():
+    agent_spec = spec(action_names=("t", "light"))
+    assert resolve_target("t+", agent_spec, 1.0).slug == "action-t-up"
+    assert resolve_target("LIGHT-", agent_spec, 1.0).slug == "action-light-down"
+    assert resolve_target("V+", agent_spec, 1.0).slug == "v-plus"
     with pytest.raises(UnknownTargetError, match=r"did you mean light\+"):
-        resolve_target("liht+", told, 1.0)
+        resolve_target("liht+", agent_spec, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -318,22 +318,22 @@ def test_a_name_is_taken_as_it_is_written_first():
         {"action_bounds": BOUNDS[:1]},
     ],
 )
-def test_a_description_that_contradicts_itself_is_refused(settings):
+def test_a_spec_that_contradicts_itself_is_refused(settings):
     with pytest.raises(MismatchError, match="fit each other"):
         spec(**settings)
 
 
-def test_a_dimension_that_cannot_move_is_the_same_as_itself():
+def test_actions_are_the_same_in_a_dimension_without_range():
     scores = torch.tensor([[0.3, 0.0]])
     assert same_action(scores, scores, ((0.0, 1.0), (0.0, 0.0))).all()
 
 
-def test_one_number_can_be_compared_as_well():
+def test_the_frechet_distance_works_for_one_feature():
     one, other = torch.randn(40, 1, generator=torch.Generator().manual_seed(0)), torch.randn(40, 1)
     assert frechet(one, one) == pytest.approx(0.0, abs=1e-6) and frechet(one, other + 5.0) > 3.0
 
 
-def test_discrete_decisions_may_be_numbers_of_any_kind():
+def test_discrete_actions_may_be_numpy_integers():
     atari = environment_factory("pong")()
     atari.reset(0)
     atari.step(np.int64(3))
@@ -342,7 +342,7 @@ def test_discrete_decisions_may_be_numbers_of_any_kind():
             atari.step(wrong)
 
 
-def test_every_dimension_has_a_scale_of_its_own():
+def test_bars_are_scaled_for_each_dimension():
     agent = AgentRecord("a", "E", "means", "greedy", "0", None, np.array([[-1.0, 1.0], [0.0, 180.0]]))
     scores = np.array([[0.5, 90.0], [-0.25, 0.0]])
     bars = _bars(("steer", "angle"), [scores[0]], _bars_axes(scores, agent), agent)
@@ -351,15 +351,15 @@ def test_every_dimension_has_a_scale_of_its_own():
 
 
 class Pusher(nn.Module):
-    """Means that depend on the brightness of two halves, and a value."""
+    """Means that depend on the brightness of the two halves of the image, and a value."""
 
     def forward(self, observation):
         halves = observation.mean(dim=(1, 2)).unflatten(1, (2, -1)).mean(dim=2) / 255
         return halves[:, :2] - 0.02, halves.sum(dim=1)
 
 
-def test_where_it_looks_is_where_its_whole_action_comes_from():
-    agent = wrap(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
+def test_saliency_covers_all_dimensions_of_the_action():
+    agent = agent_from_network(Pusher(), DescribedEnvironment(SLIDING).spec.interface, name="pusher")
     state = torch.rand(2, 3, 48, 40, generator=torch.Generator().manual_seed(0))
     found = saliency(Perceiver(agent, colour_observation), state)
     expected = torch.full_like(found, 1 / 255 / (3 * 48 * 20))
@@ -405,23 +405,23 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_run_from_one_command(finished):
+def test_a_whole_run(finished):
     page = (finished / "run" / "report.html").read_text()
     for words in ("States that call for much push", "States that call for little light", "States the critic dreads"):
         assert words in page
     assert "Q-value" not in page and "mean in each dimension of its action" in page
-    told = json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())
-    assert 0 <= told["agreement"] <= 1
+    fidelity = json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())
+    assert 0 <= fidelity["agreement"] <= 1
     goggles = json.loads((finished / "run" / "analyse" / "goggles.json").read_text())
-    assert goggles["agent"]["mean"] < 0, "paid in every step"
+    assert goggles["agent"]["mean"] < 0, "the reward is negative in every step"
 
 
-def test_what_was_done_is_stored_and_repeats(finished):
+def test_actions_are_stored_and_replayed(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     assert dataset.action.shape == (240, 2) and dataset.action.dtype == np.float32
     assert dataset.agent.action_bounds == BOUNDS == dataset.environment.action_bounds
-    own = np.clip(dataset.scores, *np.array(BOUNDS, np.float32).T)
-    np.testing.assert_array_equal((dataset.action != own).any(axis=1), dataset.explored)
+    greedy = np.clip(dataset.scores, *np.array(BOUNDS, np.float32).T)
+    np.testing.assert_array_equal((dataset.action != greedy).any(axis=1), dataset.explored)
     assert 0.03 < dataset.explored.mean() < 0.2
     at, snapshot = dataset.snapshot_before(119)
     environment = environment_factory(Description(**{**SLIDING.__dict__}))()
@@ -433,7 +433,7 @@ def test_what_was_done_is_stored_and_repeats(finished):
         shown = environment.reset() if over else shown
 
 
-def test_answers_in_different_units_count_alike(finished):
+def test_outputs_in_different_units_have_equal_weight(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
     variance = answers(dataset).var(dim=0, correction=0)
@@ -442,14 +442,14 @@ def test_answers_in_different_units_count_alike(finished):
     assert statistics.answer_variance[0] != statistics.answer_variance[1]
 
 
-def test_the_agent_is_checked_like_others(finished):
+def test_check_up_passes(finished):
     config = CheckConfig(f"{finished / 'agent.py'}:agent", str(finished / "env.toml"), score=-1e3, episodes=2, longest=20)
     found = {finding.name: finding for finding in check_up(config)}
     assert "on average push" in found["tells states apart"].said
     assert all(finding.passed for finding in found.values()), [f for f in found.values() if not f.passed]
 
 
-def test_the_report_compares_actions_as_the_agreement_does(finished):
+def test_the_report_and_the_agreement_compare_actions_alike(finished):
     run = load_run(finished / "run")
     assert isinstance(run.overview.agent, AgentRecord) and run.reconstructions is not None
     cards = reconstruction_cards(run.reconstructions, run.overview, Detail(1, 0))
@@ -457,10 +457,10 @@ def test_the_report_compares_actions_as_the_agreement_does(finished):
         torch.from_numpy(run.reconstructions.scores_real), torch.from_numpy(run.reconstructions.scores_reconstructed), BOUNDS
     )
     assert [card.agrees for card in cards] == same.tolist()
-    assert all(row.bars[0].chosen for card in cards for row in card.bars.rows), "all dimensions are done at once"
+    assert all(row.bars[0].chosen for card in cards for row in card.bars.rows), "all dimensions are part of the action"
 
 
-def test_a_target_of_discrete_actions_is_refused_before_anything_runs(finished, tmp_path, capsys):
+def test_a_target_of_discrete_actions_is_refused_before_the_run(finished, tmp_path, capsys):
     command = ["run", "--agent", f"{finished / 'agent.py'}:agent", "--environment", str(finished / "env.toml")]
     assert main([*command, "--output", str(tmp_path / "run"), "--targets", "T-"]) == 2
     assert "its actions are continuous" in capsys.readouterr().err
@@ -469,7 +469,7 @@ def test_a_target_of_discrete_actions_is_refused_before_anything_runs(finished, 
 
 
 def zoo_folder(folder: Path, **config) -> Path:
-    """What a training with RL Zoo leaves, of an agent that sees two gray frames of 40x36."""
+    """Writes the folder of a training with RL Zoo, of an agent for two gray frames of 40x36."""
     (folder / "Sliding-v0").mkdir(parents=True)
     shown = DescribedEnvironment(Description("Sliding-v0", frames=2, size=(40, 36), frame_skip=3))
     space = gymnasium.spaces.Box(0, 255, shown.spec.observation_shape, np.uint8)
@@ -484,13 +484,13 @@ def zoo_folder(folder: Path, **config) -> Path:
         {"gymnasium.wrappers.gray_scale_observation.GrayScaleObservation": {"keep_dim": True}},
     ]
     settings = {"env_wrapper": wrappers, "frame_stack": 2, "normalize": "{'norm_obs': False, 'norm_reward': True}"}
-    told = {"env": config.pop("env", "Sliding-v0"), "env_kwargs": config.pop("make", None)}
-    (folder / "Sliding-v0" / "args.yml").write_text(yaml.dump(told))
+    arguments = {"env": config.pop("env", "Sliding-v0"), "env_kwargs": config.pop("make", None)}
+    (folder / "Sliding-v0" / "args.yml").write_text(yaml.dump(arguments))
     (folder / "Sliding-v0" / "config.yml").write_text(yaml.dump(settings | config))
     return folder
 
 
-def test_a_training_of_the_zoo_tells_how_its_environment_was_shown(tmp_path):
+def test_a_training_folder_gives_the_preprocessing(tmp_path):
     agent, factory, _ = load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1")), None, "cpu")
     environment = factory()
     assert environment.spec.observation_shape == agent.spec.observation_shape == (2, 40, 36)
@@ -504,10 +504,10 @@ def test_a_training_of_the_zoo_tells_how_its_environment_was_shown(tmp_path):
         theirs, *_ = wrapped.step(np.array([0.5, 0.25], np.float32))
     np.testing.assert_array_equal(shown.observation[-1], cv2.cvtColor(theirs, cv2.COLOR_RGB2GRAY))
     _, factory, _ = load_pair(str(tmp_path / "Sliding-v0_1"), "Sliding-v0", "cpu")
-    assert factory().spec.preprocessing["frame_skip"] == 3, "the folder knows more than the id does"
+    assert factory().spec.preprocessing["frame_skip"] == 3, "the folder gives the preprocessing, the id does not"
 
 
-def test_gray_frames_are_those_of_gymnasium_today(tmp_path):
+def test_gray_frames_equal_those_of_current_gymnasium(tmp_path):
     wrappers = [
         {"rl_zoo3.wrappers.YAMLCompatResizeObservation": {"shape": [40, 36]}},
         {"gymnasium.wrappers.transform_observation.GrayscaleObservation": {"keep_dim": True}},
@@ -519,12 +519,12 @@ def test_gray_frames_are_those_of_gymnasium_today(tmp_path):
     theirs, _ = gymnasium.wrappers.GrayscaleObservation(resized).reset(seed=int(np.random.default_rng(5).integers(2**31)))
     np.testing.assert_array_equal(shown.observation[-1], theirs)
     state = np.stack([np.zeros_like(shown.frame), shown.frame])[None]
-    lost = environment.observe(as_state(state)).numpy()[0, -1] - shown.observation[-1]
-    assert abs(lost).max() < 0.502, "the whole number next to it is what the environment shows"
+    difference = environment.observe(as_state(state)).numpy()[0, -1] - shown.observation[-1]
+    assert abs(difference).max() < 0.502, "the environment rounds to integers"
 
 
 @pytest.mark.parametrize(
-    ("config", "words"),
+    ("config", "message"),
     [
         ({"env_wrapper": ["mine.Wrapper"]}, "mine.Wrapper"),
         ({"env_wrapper": [{"rl_zoo3.wrappers.FrameSkip": {"skip": 2, "odd": 1}}]}, "odd"),
@@ -539,6 +539,6 @@ def test_gray_frames_are_those_of_gymnasium_today(tmp_path):
         ({"make": {"colour": 1}}, "cannot make"),
     ],
 )
-def test_what_cannot_be_shown_as_it_was_is_refused(config, words, tmp_path):
-    with pytest.raises(WeakspotError, match=words):
+def test_unsupported_preprocessing_is_refused(config, message, tmp_path):
+    with pytest.raises(WeakspotError, match=message):
         load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1", **config)), None, "cpu")

@@ -1,4 +1,4 @@
-"""Observations that VecNormalize scaled: as stable-baselines3 itself scales them, and read without running its pickle."""
+"""Observations normalised by VecNormalize: the same as in stable-baselines3, and read without running the pickle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize, VecTransposeImage
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.fitting import wrap
+from weakspot.agents.build import agent_from_network
 from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.formats.sb3 import statistics_of
 from weakspot.agents.load import load_agent
@@ -36,7 +36,7 @@ PONG = "PongNoFrameskip-v4"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> tuple[PPO, VecNormalize, Path]:
-    """A PPO that saw Pong through VecNormalize, with what it saved."""
+    """A PPO trained on Pong behind VecNormalize, the VecNormalize, and the saved zip."""
     folder = tmp_path_factory.mktemp("normalised")
     seen = VecNormalize(VecTransposeImage(VecFrameStack(make_atari_env(PONG, n_envs=1, seed=0), 4)))
     model = PPO("CnnPolicy", seen, policy_kwargs={"normalize_images": False}, n_steps=64, batch_size=32, n_epochs=1, seed=0)
@@ -46,11 +46,11 @@ def trained(tmp_path_factory) -> tuple[PPO, VecNormalize, Path]:
     return model, seen, folder / f"{PONG}.zip"
 
 
-def test_an_agent_answers_as_it_does_behind_vec_normalize(trained):
+def test_an_agent_gives_the_same_scores_as_behind_vec_normalize(trained):
     model, seen, path = trained
     observations = torch.cat([images(), torch.from_numpy(seen.get_original_obs()).float()])
     normalized = torch.from_numpy(seen.normalize_obs(observations.numpy().astype(np.uint8)))
-    assert normalized.abs().max() == seen.clip_obs, "some pixels never change, so that the clip is needed"
+    assert normalized.abs().max() == seen.clip_obs, "some pixels never change, and reach the clip"
     with torch.no_grad():
         theirs = model.policy.get_distribution(normalized).distribution
         ours = load_agent(str(path))(observations)
@@ -59,7 +59,7 @@ def test_an_agent_answers_as_it_does_behind_vec_normalize(trained):
     torch.testing.assert_close(ours.value, model.policy.predict_values(normalized)[:, 0].detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_the_statistics_are_those_of_vec_normalize(trained):
+def test_the_statistics_equal_those_of_vec_normalize(trained):
     _, seen, path = trained
     statistics = read_statistics(path.with_name("vecnormalize.pkl"))
     assert statistics is not None
@@ -69,7 +69,7 @@ def test_the_statistics_are_those_of_vec_normalize(trained):
     assert (statistics.epsilon, statistics.clip) == (seen.epsilon, seen.clip_obs)
 
 
-def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
+def test_check_up_compares_it_with_the_framework(trained):
     _, _, path = trained
     findings = {}
     for finding in check_up(CheckConfig(agent=str(path), trust=True, episodes=2, longest=4)):
@@ -82,10 +82,10 @@ def test_the_checks_hold_it_against_the_frameworks_own_answers(trained):
 
 def linear_agent(statistics: Statistics) -> ModuleAgent:
     network = Normalized(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2)), statistics)
-    return wrap(network, Interface("Other-v0", ("a", "b"), (1, 1, 2)), name="linear")
+    return agent_from_network(network, Interface("Other-v0", ("a", "b"), (1, 1, 2)), name="linear")
 
 
-def test_guided_backpropagation_takes_the_scaling_for_linear_and_a_clipped_pixel_has_no_slope():
+def test_guided_backpropagation_treats_the_normalisation_as_linear_and_clipped_pixels_get_no_gradient():
     agent = linear_agent(Statistics(np.zeros((1, 1, 2)), np.array([[[1e4, 1.0]]]), 1e-8, 10.0))
     perceive = Perceiver(agent, lambda state: 255.0 * state)
     state = torch.full((1, 1, 1, 2), 50.2 / 255)
@@ -94,15 +94,15 @@ def test_guided_backpropagation_takes_the_scaling_for_linear_and_a_clipped_pixel
     assert guided[0, 0, 0, 0] != 0 and guided[0, 0, 0, 1] == 0
 
 
-def test_a_part_of_a_gray_level_is_no_change():
-    """A pixel that never changed in the training would otherwise be as bright or dark as the scale goes."""
+def test_fractions_of_a_gray_level_are_rounded():
+    """Otherwise a pixel that never changed in training would reach the clip."""
     agent = linear_agent(Statistics(np.full((1, 1, 2), 87.0), np.zeros((1, 1, 2)), 1e-8, 10.0))
     seen = torch.tensor([[[[87.0, 87.0]]]])
     torch.testing.assert_close(agent(seen + 0.3).scores, agent(seen).scores)
     assert not torch.allclose(agent(seen + 1.0).scores, agent(seen).scores)
 
 
-def test_guided_backpropagation_looks_through_the_scaling(trained):
+def test_guided_backpropagation_passes_through_the_normalisation(trained):
     _, _, path = trained
     agent = load_agent(str(path))
     state = torch.rand(1, 4, 84, 84, generator=torch.Generator().manual_seed(0))
@@ -110,15 +110,15 @@ def test_guided_backpropagation_looks_through_the_scaling(trained):
 
 
 def save_changed(seen: VecNormalize, change: Callable[[VecNormalize], None], path: Path) -> None:
-    """Saves what was seen with something about it changed."""
+    """Saves a changed copy of a VecNormalize."""
     changed = pickle.loads(pickle.dumps(seen))
     change(changed)
-    vars(changed).update(venv=None, class_attributes=None, returns=None)  # which are not saved
+    vars(changed).update(venv=None, class_attributes=None, returns=None)  # these are not saved
     changed.save(str(path))
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
-def test_statistics_are_read_out_of_pickles_of_all_kinds(trained, tmp_path, protocol):
+def test_statistics_are_read_from_all_pickle_protocols(trained, tmp_path, protocol):
     _, seen, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
     (tmp_path / "vecnormalize.pkl").write_bytes(pickle.dumps(seen, protocol=protocol))
@@ -126,7 +126,7 @@ def test_statistics_are_read_out_of_pickles_of_all_kinds(trained, tmp_path, prot
 
 
 @pytest.mark.parametrize("name", ["mean", "var"])
-def test_statistics_are_part_of_what_an_agent_is(trained, tmp_path, name):
+def test_statistics_are_part_of_the_fingerprint(trained, tmp_path, name):
     _, seen, path = trained
     before = load_agent(str(path)).spec.fingerprint
     other = shutil.copy(path, tmp_path / path.name)
@@ -149,7 +149,7 @@ def test_a_checkpoint_has_its_own_statistics(trained, tmp_path):
         load_agent(str(tmp_path / "rl_model_2000_steps.zip"), environment=PONG)
 
 
-def test_the_pickle_is_not_run(trained, tmp_path):
+def test_no_code_in_the_pickle_is_run(trained, tmp_path):
     _, _, path = trained
     canary = tmp_path / "canary"
     zipped = shutil.copy(path, tmp_path / path.name)
@@ -159,43 +159,43 @@ def test_the_pickle_is_not_run(trained, tmp_path):
     assert not canary.exists()
 
 
-def test_without_its_statistics_an_agent_is_refused(trained, tmp_path):
+def test_an_agent_without_its_statistics_is_refused(trained, tmp_path):
     _, _, path = trained
     alone = shutil.copy(path, tmp_path / path.name)
-    with pytest.raises(WeightsError, match="statistics that it scales them by are not beside it"):
+    with pytest.raises(WeightsError, match="the statistics of the normalisation are not beside it"):
         load_agent(str(alone))
 
 
-class Pictures(Noise):
-    """Noise with channels last, as environments show pictures."""
+class ChannelsLast(Noise):
+    """Noise images with channels last."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (84, 84, 1), np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean[:1]), "do not fit"),
-        (lambda seen: setattr(seen.obs_rms, "var", -seen.obs_rms.var), "not finite, or do not fit"),
+        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean[:1]), "do not fit each other"),
+        (lambda seen: setattr(seen.obs_rms, "var", -seen.obs_rms.var), "not finite, or do not fit each other"),
         (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean * np.nan), "not finite"),
         (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean.astype(int)), "int64"),
         (lambda seen: setattr(seen, "clip_obs", 0.0), "clip_obs 0.0"),
         (lambda seen: setattr(seen, "obs_rms", {"picture": seen.obs_rms}), "cannot be read"),
     ],
 )
-def test_statistics_that_make_no_sense_are_refused(trained, tmp_path, change, words):
+def test_invalid_statistics_are_refused(trained, tmp_path, change, message):
     _, seen, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
     save_changed(seen, change, tmp_path / "vecnormalize.pkl")
-    with pytest.raises(WeightsError, match=words):
+    with pytest.raises(WeightsError, match=message):
         load_agent(str(zipped))
 
 
-def test_statistics_of_other_pictures_are_refused(trained, tmp_path):
+def test_statistics_of_other_observations_are_refused(trained, tmp_path):
     _, _, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
-    VecNormalize(DummyVecEnv([Pictures])).save(str(tmp_path / "vecnormalize.pkl"))
-    with pytest.raises(WeightsError, match=r"\(84, 84, 1\) from -10 to 10, and the agent .* saw \(4, 84, 84\)"):
+    VecNormalize(DummyVecEnv([ChannelsLast])).save(str(tmp_path / "vecnormalize.pkl"))
+    with pytest.raises(WeightsError, match=r"\(84, 84, 1\) to -10 to 10, but the agent .* takes \(4, 84, 84\)"):
         load_agent(str(zipped))
 
 
@@ -212,24 +212,24 @@ class Floats(Noise):
 
 
 @pytest.mark.parametrize(
-    ("kind", "scaled", "words"),
+    ("kind", "normalised", "message"),
     [
         (Unit, False, "from 0 to 1, not 0 to 255"),
-        (Signed, False, "from -1 to 1, as VecNormalize shows them"),
-        (Signed, True, "saw .* from -1 to 1"),
+        (Signed, False, "from -1 to 1, as VecNormalize gives them"),
+        (Signed, True, "takes .* from -1 to 1"),
         (Floats, True, "saw them from 0 to 255"),
     ],
 )
-def test_pictures_in_a_range_that_is_not_ours_are_refused(tmp_path, kind, scaled, words):
-    """VecNormalize says so in the observation space of bytes alone."""
-    seen = VecNormalize(DummyVecEnv([kind]), norm_obs=scaled)
+def test_observations_in_another_range_are_refused(tmp_path, kind, normalised, message):
+    """VecNormalize changes the observation space of byte images only."""
+    seen = VecNormalize(DummyVecEnv([kind]), norm_obs=normalised)
     DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
     seen.save(str(tmp_path / "vecnormalize.pkl"))
-    with pytest.raises(WeightsError, match=words):
+    with pytest.raises(WeightsError, match=message):
         load_agent(str(tmp_path / f"{PONG}.zip"))
 
 
-def test_floating_point_pictures_in_our_range_are_as_good_as_bytes(tmp_path):
+def test_floating_point_observations_from_0_to_255_are_accepted(tmp_path):
     seen = VecNormalize(DummyVecEnv([Floats]), norm_obs=False)
     model = DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False})
     model.save(tmp_path / PONG)
@@ -240,11 +240,11 @@ def test_floating_point_pictures_in_our_range_are_as_good_as_bytes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "words"), [({}, "NatureCNN only with images"), ({"normalize_images": False}, "Kernel size")]
+    ("kwargs", "message"), [({}, "NatureCNN only with images"), ({"normalize_images": False}, "Kernel size")]
 )
-def test_rl_zoo_cannot_train_on_scaled_pictures(kwargs, words):
-    """It scales first, then stacks, and leaves it to stable-baselines3 to bring the channels of bytes, and only of bytes, to
-    the front: such an agent, which is refused here, does not exist."""
+def test_rl_zoo_cannot_train_on_normalised_images(kwargs, message):
+    """RL Zoo normalises first, then stacks; stable-baselines3 moves the channels to the front for byte images only.  So the
+    agents that are refused here do not exist."""
     seen = VecFrameStack(VecNormalize(make_atari_env(PONG, n_envs=1, seed=0)), 4)
-    with pytest.raises((AssertionError, RuntimeError), match=words):
+    with pytest.raises((AssertionError, RuntimeError), match=message):
         PPO("CnnPolicy", seen, policy_kwargs=kwargs)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.agents.fitting import wrap
+from weakspot.agents.build import agent_from_network
 from weakspot.analysis.classifier_test import telling_accuracy
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features, frechet
@@ -99,7 +99,7 @@ class TwoStreams(nn.Module):
 
 def test_features_are_the_inputs_of_the_heads_once():
     torch.manual_seed(0)
-    perceive = Perceiver(wrap(TwoStreams(), interface("PongNoFrameskip-v4"), name="toy"), gray_observation)
+    perceive = Perceiver(agent_from_network(TwoStreams(), interface("PongNoFrameskip-v4"), name="toy"), gray_observation)
     states = torch.rand(10, 12, 84, 84)
     found = features(perceive, states, batch_size=4)
     with torch.no_grad():

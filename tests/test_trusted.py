@@ -1,4 +1,4 @@
-"""Files that are code: refused without ``--trust``, and with it networks like others."""
+"""Files with code: refused without ``--trust``, and loaded with it."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def network() -> Network:
     return Network()
 
 
-@pytest.mark.filterwarnings("ignore")  # of TorchScript, which is about to go
+@pytest.mark.filterwarnings("ignore")  # TorchScript is deprecated
 @pytest.mark.parametrize("suffix", KINDS)
-def test_code_is_a_network_like_others_where_it_is_trusted(suffix, network, tmp_path):
+def test_trusted_code_is_loaded(suffix, network, tmp_path):
     path = KINDS[suffix](network, tmp_path / f"{PONG}{suffix}")
     with pytest.raises(WeightsError):
         load_agent(str(path))
@@ -80,27 +80,27 @@ def test_code_is_a_network_like_others_where_it_is_trusted(suffix, network, tmp_
     logits, value = network(observation)
     torch.testing.assert_close(output.scores, logits.log_softmax(dim=1))
     torch.testing.assert_close(output.value, value[:, 0])
-    (slope,), (expected,) = (
-        torch.autograd.grad(answer.sum(), observation) for answer in (output.value, network(observation)[1])
+    (gradient,), (expected,) = (
+        torch.autograd.grad(values.sum(), observation) for values in (output.value, network(observation)[1])
     )
-    torch.testing.assert_close(slope, expected)
+    torch.testing.assert_close(gradient, expected)
     assert agent.spec.environment == PONG and agent.spec.acts == "sampled"
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_networks_with_other_numbers_have_other_fingerprints(network, tmp_path):
-    """Also where the numbers were frozen into the code."""
-    prints = []
+def test_networks_with_other_weights_have_other_fingerprints(network, tmp_path):
+    """Even if the weights were frozen into the code."""
+    fingerprints = []
     for number in range(2):
         network.actor.bias.data += 1.0
         frozen = torch.jit.freeze(torch.jit.script(network.eval()))
         frozen.save(tmp_path / f"{number}.pt")
-        prints.append(load_agent(str(tmp_path / f"{number}.pt"), environment=PONG, trust=True).spec.fingerprint)
-    assert prints[0] != prints[1]
+        fingerprints.append(load_agent(str(tmp_path / f"{number}.pt"), environment=PONG, trust=True).spec.fingerprint)
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_where_an_agent_looks_is_guided_in_an_export_and_the_gradient_elsewhere(network, tmp_path):
+def test_saliency_is_guided_for_exported_networks_and_the_gradient_for_scripts(network, tmp_path):
     state = torch.rand(2, 12, 84, 84, generator=torch.Generator().manual_seed(1))
     plain = pickled(network, tmp_path / f"{PONG}.pth")
     expected = saliency(Perceiver(load_agent(str(plain), trust=True), gray_observation), state)
@@ -109,14 +109,14 @@ def test_where_an_agent_looks_is_guided_in_an_export_and_the_gradient_elsewhere(
     script = load_agent(str(scripted(network, tmp_path / f"{PONG}.pt")), trust=True)
     with pytest.raises(SaliencyError, match="--saliency gradient"):
         saliency(Perceiver(script, gray_observation), state)
-    slope = saliency(Perceiver(script, gray_observation, "gradient"), state)
+    gradient = saliency(Perceiver(script, gray_observation, "gradient"), state)
     observation = gray_observation(state).requires_grad_()
-    (wanted,) = torch.autograd.grad(network(observation)[0].log_softmax(dim=1).amax(dim=1).sum(), observation)
-    torch.testing.assert_close(slope, wanted.abs())
+    (expected,) = torch.autograd.grad(network(observation)[0].log_softmax(dim=1).amax(dim=1).sum(), observation)
+    torch.testing.assert_close(gradient, expected.abs())
 
 
 class Gated(nn.Module):
-    """A ReLU that leaves no trace of itself in the graph."""
+    """A network with a ReLU that is not an operation of its own in the graph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class Gated(nn.Module):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt2"])
-def test_what_is_refused_of_a_network_is_refused_of_its_export(suffix, tmp_path):
+def test_saliency_refuses_an_exported_network_if_it_refuses_the_network(suffix, tmp_path):
     agent = load_agent(str(KINDS[suffix](Gated(), tmp_path / f"{PONG}{suffix}")), trust=True)
     with pytest.raises(SaliencyError, match="compares activations"):
         saliency(Perceiver(agent, gray_observation), torch.rand(1, 12, 84, 84))
@@ -154,22 +154,23 @@ if __name__ == "__main__":
 """
 
 
-def test_classes_are_found_beside_their_file_and_are_a_part_of_the_agent(tmp_path):
+def test_classes_are_imported_from_beside_the_file_and_are_part_of_the_fingerprint(tmp_path):
     (tmp_path / "nets.py").write_text(NETS)
     subprocess.run([sys.executable, "nets.py"], cwd=tmp_path, check=True)
     path = str(tmp_path / f"{PONG}.pth")
-    asked = f"from weakspot.agents.load import load_agent; print(load_agent({path!r}, trust=True).spec.fingerprint)"
-    prints = []
+    command = f"from weakspot.agents.load import load_agent; print(load_agent({path!r}, trust=True).spec.fingerprint)"
+    fingerprints = []
     for divisor in ("255", "127"):
         (tmp_path / "nets.py").write_text(NETS.replace("255", divisor))
-        prints.append(subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True).stdout)
-    assert prints[0] != prints[1]
+        process = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
+        fingerprints.append(process.stdout)
+    assert fingerprints[0] != fingerprints[1]
     (tmp_path / "nets.py").unlink()
     with pytest.raises(WeightsError, match=r"(?s)nets.*beside it"):
         load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
 
 
-def test_a_whole_network_is_told_how_it_can_be_trusted(network, tmp_path):
+def test_a_whole_network_without_trust_gives_a_hint(network, tmp_path):
     with pytest.raises(WeightsError, match="--trust"):
         load_agent(str(pickled(network, tmp_path / f"{PONG}.pth")))
 
@@ -182,7 +183,7 @@ def test_a_smooth_network_has_a_gradient(tmp_path):
     assert saliency(Perceiver(smooth, gray_observation, "gradient"), state).sum() > 0
 
 
-def test_nothing_is_run_without_trust(network, tmp_path):
+def test_no_code_is_run_without_trust(network, tmp_path):
     canary = tmp_path / "canary"
     path = exported(network, tmp_path / f"{PONG}.pt2")
     content = io.BytesIO()
@@ -200,7 +201,7 @@ def test_nothing_is_run_without_trust(network, tmp_path):
     assert not canary.exists()
     with pytest.raises(WeightsError, match="holds a dict"):
         load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
-    assert canary.exists(), "or this canary does not sing at all"
+    assert canary.exists(), "the canary works"
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -212,21 +213,21 @@ def test_damaged_code_is_refused(suffix, network, tmp_path):
         load_agent(str(path), trust=True)
 
 
-def test_trust_changes_nothing_for_a_file_of_weights(network, tmp_path):
+def test_trust_does_not_change_files_of_weights(network, tmp_path):
     torch.save(network.state_dict(), tmp_path / f"{PONG}.pt")
     for trust in (True, False):
-        with pytest.raises(WeightsError, match="no agent that is known here"):
+        with pytest.raises(WeightsError, match="no known agent"):
             load_agent(str(tmp_path / f"{PONG}.pt"), trust=trust)
 
 
-def test_a_network_of_another_batch_size_is_told_so(network, tmp_path):
+def test_a_network_exported_with_a_fixed_batch_size_is_refused(network, tmp_path):
     for size in (1, 5):
         torch.export.save(torch.export.export(network.eval(), (images(size),)), tmp_path / f"{PONG}.pt2")
         with pytest.raises(AgentError, match="in batches of any size"):
             load_agent(str(tmp_path / f"{PONG}.pt2"), trust=True)
 
 
-# --- folders of others -----------------------------------------------------------------------------------------------
+# --- run folders of other people -------------------------------------------------------------------------------------
 
 RUN = [
     *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2", "--saliency", "gradient"),
@@ -238,7 +239,7 @@ RUN = [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    """A run of a scripted agent, from one command."""
+    """The folder of a run of a scripted agent."""
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(3)
     torch.jit.script(Network()).save(folder / f"{PONG}.pt")
@@ -284,15 +285,15 @@ TRAPS = {
 }
 
 
-def test_every_file_that_could_hold_a_pickle_is_tried(finished):
+def test_the_traps_cover_every_file_that_could_hold_a_pickle(finished):
     there = {str(path.relative_to(finished / "run")) for path in (finished / "run").rglob("*")}
     kinds = {".npy", ".npz", ".pt", ".safetensors"}
     assert {name for name in there if Path(name).suffix in kinds and "-0000" not in name} <= set(TRAPS)
 
 
 @pytest.mark.parametrize("name", TRAPS)
-def test_nothing_in_the_folder_of_a_run_is_run(name, finished, tmp_path, capsys):
-    """Neither by a run that goes on, nor by one that starts from what stands there, nor by a report."""
+def test_no_code_in_a_run_folder_is_run(name, finished, tmp_path, capsys):
+    """Neither by resuming the run, nor by reusing its results, nor by making the report."""
     canary = tmp_path / "canary"
     run = Path(shutil.copytree(finished / "run", tmp_path / "run"))
     trapped = run / name

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, Perceiver, choose, ends
-from weakspot.agents.load import zip_of
+from weakspot.agents.formats.sb3_files import zip_of
 from weakspot.analysis.config import HIGHEST_SEED, GogglesConfig
 from weakspot.analysis.goggles import play
 from weakspot.envs.base import Environment, EnvironmentSpec

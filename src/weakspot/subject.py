@@ -10,8 +10,9 @@ import torch
 
 from weakspot.agents import zoo
 from weakspot.agents.base import Agent, Perceiver
-from weakspot.agents.formats.card import METADATA_KEY, read_card
-from weakspot.agents.formats.rl_zoo import is_training, read_training
+from weakspot.agents.formats.card_record import METADATA_KEY, read_card
+from weakspot.agents.formats.rl_zoo import read_training
+from weakspot.agents.formats.sb3_files import is_training
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.artifacts.subject import AgentRecord, Card, EnvironmentRecord, SubjectRecord

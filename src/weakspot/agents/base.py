@@ -1,8 +1,8 @@
-"""What weakspot needs of an agent, and nothing more.
+"""The interface of an agent.
 
 An :class:`Agent` maps a batch of observations to an :class:`AgentOutput`, differentiably.  A :class:`Perceiver` puts the
-environment's observation function in front of it, so that everything downstream (losses, targets, synthesis) talks about
-states alone: ``A(s)`` in the paper's words.
+environment's observation function in front of the agent; losses, targets and searches work on states through it: ``A(s)`` in
+the paper's notation.
 """
 
 from __future__ import annotations
@@ -22,54 +22,57 @@ from weakspot.types import Actions, Bounds, Observation, PerState, Scores, State
 
 @dataclass(frozen=True)
 class AgentOutput:
-    """The agent's answer A(s) to a batch of states.
+    """The agent's output A(s) for a batch of states.
 
     Attributes:
-        scores: one number an action (b, a): Q-values, or action log-probabilities for policy agents; where actions are
-            continuous, the policy's mean in each dimension, before it is held within its bounds.
-        value: the critic's value of each state (b,), or None where the agent has no critic.
+        scores: one number per action (b, a): Q-values, or action log-probabilities of a policy; for continuous actions, the
+            policy's mean in each dimension, before it is clipped to the action bounds.
+        value: the critic's value of each state (b,); None if the agent has no critic.
     """
 
     scores: Scores
     value: PerState | None = None
 
     def vector(self) -> Tensor:
-        """Everything the agent answered, one row a state: what the perception loss (eq. 3) compares."""
+        """The scores and the value, if there is one, as one row per state (b, a) or (b, a + 1): what the perception loss
+        (eq. 3) compares."""
         if self.value is None:
             return self.scores
         return torch.cat([self.scores, self.value[:, None]], dim=1)
 
     def rows(self, chosen: Tensor) -> AgentOutput:
-        """The answers to the states ``chosen``."""
+        """The output for the states at the indices ``chosen`` alone."""
         return AgentOutput(self.scores[chosen], None if self.value is None else self.value[chosen])
 
 
 def concat_outputs(parts: Sequence[AgentOutput]) -> AgentOutput:
-    """One agent's answers to several batches of states as the answer to one."""
+    """Concatenates one agent's outputs for several batches of states."""
     values = [part.value for part in parts if part.value is not None]
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
 ScoresAre: TypeAlias = Literal["q-values", "log-probabilities", "means"]
+"""What the scores of an agent are; ``means`` are those of continuous actions."""
 
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """What is known about an agent without asking it anything.
+    """What is known about an agent without running it.
 
     Attributes:
-        name: for people.
+        name: a readable name.
         environment: id of the environment it was trained on, such as ``PongNoFrameskip-v4``.
-        action_names: what each score stands for: an action, or a dimension of continuous ones.
-        observation_shape: (c, h, w) of what it sees.
+        action_names: names of the actions, one for each score; for continuous actions, names of their dimensions.
+        observation_shape: (c, h, w).
         scores_are: ``q-values``, ``log-probabilities``, or ``means`` of continuous actions.
-        acts: ``greedy`` takes the best score, or the mean within its bounds; ``sampled`` draws from the log-probabilities.
-        fingerprint: SHA-256 over its weights, or over its file and code where these are more than weights; ties stored
-            states to the agent that saw them.
-        action_bounds: of continuous actions; None where actions are discrete.
+        acts: ``greedy`` takes the action with the highest score, or the mean clipped to its bounds; ``sampled`` samples from
+            the log-probabilities.
+        fingerprint: SHA-256 over the weights, followed by hashes of the agent's code if it has code of its own, or hashes of
+            its file and code; ties stored states to the agent that saw them.
+        action_bounds: lower and upper bound of each dimension of continuous actions; None for discrete actions.
 
     Raises:
-        MismatchError: means without bounds for each of them, bounds of something else than means, or drawn means.
+        MismatchError: means without bounds for each of them, bounds with scores that are not means, or sampled means.
     """
 
     name: str
@@ -83,19 +86,19 @@ class AgentSpec:
 
     def __post_init__(self) -> None:
         bounds = self.action_bounds
-        whole = bounds is not None and len(bounds) == len(self.action_names) and self.acts == "greedy"
-        if whole if self.scores_are == "means" else bounds is None:
-            return
-        raise MismatchError(
-            f"agent {self.name!r} answers {self.scores_are} for {len(self.action_names)} actions, acts {self.acts}, and has "
-            f"the bounds {bounds}",
-            expected="means, acts greedy, and a pair of bounds for each; or other scores, and no bounds",
-            todo="make scores_are and action_bounds of its AgentSpec fit each other and its environment",
-        )
+        bounded = bounds is not None and len(bounds) == len(self.action_names) and self.acts == "greedy"
+        consistent = bounded if self.scores_are == "means" else bounds is None
+        if not consistent:
+            raise MismatchError(
+                f"agent {self.name!r} has scores that are {self.scores_are}, {len(self.action_names)} actions, acts "
+                f"{self.acts}, and has the action bounds {bounds}",
+                expected="means, acts greedy, and a pair of bounds per action; or other scores without bounds",
+                todo="make scores_are, acts and action_bounds of the AgentSpec fit each other and the environment",
+            )
 
     @property
     def continuous(self) -> bool:
-        """Whether its actions are rows of numbers."""
+        """Whether actions are continuous: one vector of numbers per decision."""
         return self.action_bounds is not None
 
 
@@ -108,70 +111,86 @@ class Agent(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The network, for saliency to look into."""
+        """The network, into which saliency sets its hooks."""
         ...
 
     @property
     def device(self) -> torch.device: ...
 
     def __call__(self, observation: Observation) -> AgentOutput:
-        """Answers a batch of observations (b, c, h, w) in 0 to 255, differentiable in them."""
+        """Maps observations (b, c, h, w) in 0 to 255 to the output, differentiably."""
         ...
 
 
 def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float = 0.0) -> Actions:
-    """The actions the agent takes, (b,) or (b, a): greedy or sampled as its spec says, a share ``epsilon`` of them at
-    random.
+    """Chooses actions (b,), or (b, a) if they are continuous: greedy or sampled as the spec says, and uniformly random with
+    probability ``epsilon``.
 
-    Draws the same number of random numbers whatever the answers are, so that runs can be paired by seed.
+    The number of random numbers drawn does not depend on the output, so that runs can be paired by seed.
+
+    Raises:
+        OutputError: a score is not finite.
     """
     return explore(output, spec, generator, epsilon)[0]
 
 
 def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float) -> tuple[Actions, Actions]:
-    """The actions of :func:`choose`, and those that the agent takes when nothing is at random."""
+    """Returns the actions of :func:`choose`, and the actions that the agent takes with ``epsilon`` = 0.
+
+    Raises:
+        OutputError: a score is not finite.
+    """
     scores = output.scores.detach().cpu()
     if not torch.isfinite(scores).all():
         raise OutputError(
-            f"agent {spec.name!r} answered {_first_bad(scores)} for an observation",
-            expected="finite numbers, one an action",
+            f"agent {spec.name!r} returned the score {_first_not_finite(scores)} for an observation",
+            expected="finite numbers, one per action",
             todo="check the agent's weights and the range of the observations it was trained on (0-255 or 0-1)",
         )
     batch, actions = scores.shape
     noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
-    at_random = torch.rand(batch, generator=generator) < epsilon
+    is_random = torch.rand(batch, generator=generator) < epsilon
     if spec.action_bounds is not None:
         low, high = ends(spec.action_bounds, scores)
-        own = scores.clamp(low, high)
-        return torch.where(at_random[:, None], low + (high - low) * noise, own), own
+        chosen = scores.clamp(low, high)
+        return torch.where(is_random[:, None], low + (high - low) * noise, chosen), chosen
     random = torch.randint(actions, (batch,), generator=generator)
     if spec.acts == "sampled":
-        scores = scores - torch.log(-torch.log(noise))  # Gumbel: the argmax is a draw from the softmax
-    own = scores.argmax(dim=1)
-    return torch.where(at_random, random, own), own
+        scores = scores - torch.log(-torch.log(noise))  # Gumbel-max trick: the argmax is a sample from the softmax
+    chosen = scores.argmax(dim=1)
+    return torch.where(is_random, random, chosen), chosen
 
 
 def ends(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:
-    """The least and the largest values (a,) of continuous actions, in the number format and on the device of ``like``."""
+    """The lower and the upper bounds (a,) of continuous actions, with the data type and on the device of ``like``."""
     low, high = torch.tensor(bounds, dtype=like.dtype, device=like.device).unbind(dim=1)
     return low, high
 
 
 CLOSE_ACTIONS = 0.1
-"""Continuous actions that differ by no more than this share of the range, in every dimension, count as the same."""
+"""Continuous actions count as the same if they differ by at most this share of the range in every dimension."""
 
 
 def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[Tensor, "b"]:
-    """Whether an agent that answers ``scores`` does the same as one that answers ``others``: the same best action, or
-    continuous actions within ``bounds`` that are close."""
+    """Whether two batches of scores (b, a) lead to the same action, for each state.
+
+    Args:
+        scores: of one agent.
+        others: of another agent, or for other states.
+        bounds: of continuous actions; None for discrete ones.
+
+    Returns:
+        (b,): true if the action with the highest score is the same; for continuous actions, if the clipped means differ by
+        at most :data:`CLOSE_ACTIONS` of the range in every dimension.
+    """
     if bounds is None:
         return scores.argmax(dim=1) == others.argmax(dim=1)
     low, high = ends(bounds, scores)
-    apart = scores.clamp(low, high) - others.clamp(low, high)
-    return (apart.abs() <= CLOSE_ACTIONS * (high - low)).all(dim=1)
+    difference = scores.clamp(low, high) - others.clamp(low, high)
+    return (difference.abs() <= CLOSE_ACTIONS * (high - low)).all(dim=1)
 
 
-def _first_bad(scores: Tensor) -> str:
+def _first_not_finite(scores: Tensor) -> str:
     return str(scores[~torch.isfinite(scores)][0].item())
 
 
@@ -182,7 +201,7 @@ class Perceiver:
     Attributes:
         agent: the agent.
         observe: maps states (b, kc, h, w) in [0, 1] to observations (b, c, h, w) in the agent's range.
-        rule: how it is found where the agent looks; see :mod:`weakspot.saliency.guided`.
+        rule: how the agent's saliency is computed; see :mod:`weakspot.saliency.rules`.
     """
 
     agent: Agent

@@ -1,23 +1,64 @@
-"""The actor-critic network of the pytorch-a2c-ppo-acktr line of repositories (I. Kostrikov), from a plain state dict.
+"""The actor-critic network of the pytorch-a2c-ppo-acktr repositories (I. Kostrikov), from a plain state dict.
 
-84x84x4 divided by 255, three convolutions without padding, one hidden layer, ReLU after each, a linear head for the
-action logits and one for the value.  Its policies are stochastic: actions are drawn from the softmax.
+Observations of 4x84x84 are divided by 255; three convolutions without padding and one hidden layer, a ReLU after each; one
+linear head for the action logits and one for the value.  The policies are stochastic: actions are sampled from the softmax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.fitting import check_actions, fitted
+from weakspot.agents.base import Agent
+from weakspot.agents.build import agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.formats.suffixes import TORCH_SAVED
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.tensors.weights import fill, unfilled
+from weakspot.agents.tensors.header import read_header
+from weakspot.agents.tensors.weights import fill, read_torch_file, read_weights, unfilled
+from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 
+T = TypeVar("T")
+
 FRAMES, HEIGHT, WIDTH = 4, 84, 84
+
+ENVIRONMENT_KEY = "env"
+"""Key of the environment's id in the metadata of a safetensors file."""
+
+
+class ActorCriticFormat:
+    """A state dict of this network, in a safetensors file or one of ``torch.save``, or the network pickled whole, of which
+    only the tensors are read."""
+
+    name = "actor-critic"
+
+    def recognises(self, reference: str, trust: bool) -> bool:
+        """Whether the file's tensors have the names of this network."""
+        path = Path(reference).expanduser()
+        if path.is_file():
+            with suppress(WeightsError):
+                return is_actor_critic(original_names(dict.fromkeys(_tensor_names(path))))
+        return False
+
+    def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
+        """Loads the network; runs no code in the file.
+
+        Raises:
+            WeightsError: the file does not name its environment and the user does not either, or the weights do not fit.
+            MismatchError: the environment has another number of actions, or other observations.
+        """
+        path = Path(reference).expanduser()
+        weights, metadata = (read_torch_file(path), {}) if _is_torch_file(path) else read_weights(path)
+        interface = resolve_interface(path, environment, metadata.get(ENVIRONMENT_KEY))
+        return load_actor_critic(path, original_names(weights), interface, device=device)
+
+
+FORMAT = ActorCriticFormat()
 
 
 class ActorCriticNetwork(nn.Module):
@@ -49,42 +90,51 @@ LATER_NAMES = {
     "base.critic_linear": "critic_linear",
     "dist.linear": "actor_linear",
 }
-"""What later versions of the repository call the layers."""
+"""The layers' names in later versions of the repository, and in :class:`ActorCriticNetwork`."""
 
 
-def earlier_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under the names of :class:`ActorCriticNetwork`, where they have those of later versions."""
-    renamed = {}
+def original_names(weights: Mapping[str, T]) -> dict[str, T]:
+    """Renames tensors from the names of later versions of the repository to those of :class:`ActorCriticNetwork`; other
+    names stay."""
+    renamed: dict[str, T] = {}
     for name, tensor in weights.items():
         layer, _, kind = name.rpartition(".")
         renamed[f"{LATER_NAMES[layer]}.{kind}" if layer in LATER_NAMES else name] = tensor
     return renamed
 
 
-def is_actor_critic(weights: Mapping[str, Tensor]) -> bool:
-    """Whether the tensors carry the names of this network."""
-    return {name.split(".")[0] for name in weights} >= {"conv1", "linear1", "actor_linear", "critic_linear"}
+def is_actor_critic(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are weights of this network."""
+    return {name.split(".")[0] for name in names} >= {"conv1", "linear1", "actor_linear", "critic_linear"}
 
 
 def load_actor_critic(
-    path: Path, weights: Mapping[str, Tensor], interface: Interface, *, device: torch.device | str = "cpu"
+    path: Path, weights: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
 ) -> ModuleAgent:
-    """The agent behind a plain state dict.
+    """Returns the agent with the weights of a plain state dict.
 
     Args:
-        path: where the weights come from.
-        weights: the tensors.
+        path: the file.
+        weights: tensors by the names of :class:`ActorCriticNetwork`.
         interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
-        WeightsError: another network's weights.
-        MismatchError: the environment has another number of actions, or shows something else.
+        WeightsError: the weights belong to another network.
+        MismatchError: the environment has another number of actions, or other observations.
     """
     head = weights.get("actor_linear.bias")
-    if head is not None and head.dim() == 1:
-        check_actions(path, len(head), interface)
+    if isinstance(head, Tensor) and head.dim() == 1:
+        check_action_count(path, len(head), interface)
     with unfilled():
         network = ActorCriticNetwork(len(interface.action_names))
     fill(network, weights, str(path))
-    return fitted(network, path, interface, (FRAMES, HEIGHT, WIDTH), "log-probabilities", device)
+    return agent_from_file(network, path, interface, (FRAMES, HEIGHT, WIDTH), "log-probabilities", device)
+
+
+def _is_torch_file(path: Path) -> bool:
+    return path.suffix.lower() in TORCH_SAVED
+
+
+def _tensor_names(path: Path) -> Iterable[str]:
+    return read_torch_file(path) if _is_torch_file(path) else read_header(path).tensors

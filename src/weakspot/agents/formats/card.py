@@ -1,36 +1,34 @@
 """The file format of the agents that this package trains.
 
-An agent is one safetensors file: the weights as float16, and in the metadata, under ``weakspot``, a JSON card with
-all that is needed to rebuild the agent and to know how good it is.
+An agent is one safetensors file: the weights as float16, and in the metadata, under ``weakspot``, a JSON card with all that
+is needed to rebuild the agent and to know how well it plays.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from weakspot.agents.base import ScoresAre
-from weakspot.agents.fitting import agent_around
+from weakspot.agents import zoo
+from weakspot.agents.base import Agent, ScoresAre
+from weakspot.agents.build import make_agent
+from weakspot.agents.formats.card_record import METADATA_KEY, Card, read_card
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.networks.convolutions import NetworkSize
 from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
-from weakspot.agents.tensors.weights import fill, listed, unfilled
+from weakspot.agents.networks.sizes import NetworkSize
+from weakspot.agents.tensors.header import read_header
+from weakspot.agents.tensors.weights import fill, read_weights, unfilled
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
-from weakspot.system.files import write_atomic
-
-FORMAT = 1
-"""Version of the file format; a file of a newer one is refused."""
-
-METADATA_KEY = "weakspot"
+from weakspot.system.files import write_bytes
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Kind:
     """A kind of agent.
 
     Attributes:
-        network: makes its network out of the number of actions, the size, and the shape of observations.
+        network: builds its network from the number of actions, the size, and the shape of observations.
         scores_are: what its scores are.
     """
 
@@ -47,37 +45,34 @@ class Kind:
 
 
 KINDS = {"dueling-dqn": Kind(DuelingNetwork, "q-values"), "actor-critic": Kind(PolicyNetwork, "log-probabilities")}
+"""The kinds by the names of :data:`~weakspot.agents.formats.card_record.AgentKind`."""
 
 
-@dataclass(frozen=True)
-class Card:
-    """What an agent file says about its agent.
+class CardFormat:
+    """A safetensors file with a card, or the name of an agent that ships with the package."""
 
-    Attributes:
-        name: for people.
-        environment: id of the environment it was trained on.
-        network: size of the network.
-        actions: what each Q-value stands for.
-        observation_shape: (c, h, w).
-        preprocessing: how observations come about.
-        training: algorithm, settings, seed, decisions, the exact command, and which policy of the training this is.
-        score: mean, standard deviation, and how they were measured.
-        versions: of the libraries it was trained with.
-        kind: which of :data:`KINDS` it is.
-        format: version of the file.
-    """
+    name = "card"
 
-    name: str
-    environment: str
-    network: NetworkSize
-    actions: tuple[str, ...]
-    observation_shape: tuple[int, int, int]
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    score: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    kind: str = "dueling-dqn"
-    format: int = FORMAT
+    def recognises(self, reference: str, trust: bool) -> bool:
+        """Whether it is a name of the zoo, or a file whose header has a card."""
+        path = Path(reference).expanduser()
+        if path.is_file():
+            with suppress(WeightsError):
+                return METADATA_KEY in read_header(path).metadata
+        return zoo.find(reference) is not None
+
+    def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
+        """Loads the agent that the card describes; the card names the environment.
+
+        Raises:
+            WeightsError: the file or its card is damaged, or the weights belong to another network.
+        """
+        path = zoo.find(reference) or Path(reference).expanduser()
+        weights, metadata = read_weights(path)
+        return from_weights(path, weights, read_card(metadata, str(path)), device=device)
+
+
+FORMAT = CardFormat()
 
 
 def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
@@ -85,74 +80,42 @@ def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
 
     Args:
         weights: the state dict of the network that the card describes.
-        card: what to say about it.
-        path: the file, ``*.safetensors``.
+        card: describes the agent.
+        path: of the new file, ``*.safetensors``.
 
     Raises:
-        WeightsError: the weights are not those of the card's network, or are not finite as float16.
+        WeightsError: the weights belong to another network, or are not finite as float16.
         StorageError: the file cannot be written.
     """
     half = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
-    fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the weights to be exported")
-    metadata = {METADATA_KEY: json.dumps(asdict(card), allow_nan=False)}
-    write_atomic(path, lambda temporary: save_file(half, temporary, metadata))
+    fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the state dict to be exported")
+    write_bytes(path, save(half, {METADATA_KEY: json.dumps(asdict(card), allow_nan=False)}))
 
 
 def from_weights(
     path: Path, weights: Mapping[str, Tensor], card: Card, *, device: torch.device | str = "cpu"
 ) -> ModuleAgent:
-    """The agent that a card describes, with these weights; ``path`` is named in errors."""
-    network = _network(card)
-    fill(network, weights, str(path))
-    fits = Interface(card.environment, card.actions, card.observation_shape)
-    return agent_around(network, fits, card.name, KINDS[card.kind].scores_are, device)
+    """Returns the agent that a card describes.
 
-
-def read_card(metadata: Mapping[str, str], source: str) -> Card:
-    """The card in a file's metadata; ``source`` is named in errors.
+    Args:
+        path: the file, for error messages.
+        weights: of the card's network.
+        card: describes the agent.
+        device: where to compute.
 
     Raises:
-        WeightsError: there is none, it is damaged, or of another kind or version.
+        WeightsError: the weights belong to another network.
     """
-    if METADATA_KEY not in metadata:
-        raise WeightsError(
-            f"{source} carries no agent card; its metadata has {listed(metadata)}",
-            expected=f"a JSON card under {METADATA_KEY!r}",
-            todo="export the agent with weakspot, or load it through path.py:factory",
-        )
-    try:
-        content = json.loads(metadata[METADATA_KEY])
-        kind, version = content["kind"], content["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(source, error) from error
-    if not isinstance(kind, str) or kind not in KINDS or version != FORMAT:
-        raise WeightsError(
-            f"{source} holds an agent of kind {kind!r}, format {version!r}",
-            expected=f"kind {' or '.join(KINDS)}, format {FORMAT}",
-            todo="use the version of weakspot that wrote it, or a newer one",
-        )
-    try:
-        known = {f.name for f in fields(Card)}
-        card = Card(**{key: value for key, value in content.items() if key in known})
-        if card.network not in get_args(NetworkSize):
-            raise ValueError(f"network {card.network!r}")
-        actions = tuple(str(action) for action in card.actions)
-        channels, height, width = (int(size) for size in card.observation_shape)
-    except (TypeError, ValueError) as error:
-        raise _damaged(source, error) from error
-    return Card(**{**asdict(card), "actions": actions, "observation_shape": (channels, height, width)})
+    network = _network(card)
+    fill(network, weights, str(path))
+    interface = Interface(card.environment, card.actions, card.observation_shape)
+    return make_agent(network, interface, card.name, KINDS[card.kind].scores_are, device)
 
 
 def _network(card: Card) -> nn.Module:
     if card.kind not in KINDS:
-        raise WeightsError(f"an agent of kind {card.kind!r}", expected=" or ".join(KINDS), todo="name one of these kinds")
+        raise WeightsError(
+            f"unknown kind of agent {card.kind!r}", expected=" or ".join(KINDS), todo="give one of these kinds"
+        )
     with unfilled():
         return KINDS[card.kind].network(len(card.actions), card.network, card.observation_shape)
-
-
-def _damaged(source: str, error: Exception) -> WeightsError:
-    return WeightsError(
-        f"the agent card of {source} is damaged: {error}",
-        expected=f"the fields {listed(f.name for f in fields(Card))}",
-        todo="export the agent again",
-    )

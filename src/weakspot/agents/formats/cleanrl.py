@@ -1,21 +1,23 @@
-"""CleanRL's ``.cleanrl_model`` files of its Atari scripts (dqn_atari, c51_atari, ppo_atari), tensors alone.
+"""The ``.cleanrl_model`` files of CleanRL's Atari scripts (dqn_atari, c51_atari, ppo_atari); only tensors are read.
 
-All of them see four gray frames of 84x84 divided by 255 through the convolutions of Mnih et al. 2015.
+All three scripts divide four gray frames of 84x84 by 255 and use the convolutions of Mnih et al. 2015.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import ScoresAre
-from weakspot.agents.fitting import WAY_OUT, check_actions, fitted
+from weakspot.agents.base import Agent, ScoresAre
+from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.formats.suffixes import CLEANRL
+from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.tensors.weights import fill, listed, unfilled
+from weakspot.agents.tensors.weights import fill, read_tensors, unfilled
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 
@@ -23,8 +25,35 @@ FRAMES, SIDE, HIDDEN = 4, 84, 512
 FLAT = 64 * 7 * 7
 
 
+class CleanRLFormat:
+    """A ``.cleanrl_model`` file; the environment may be part of the name of its folder."""
+
+    name = "cleanrl"
+
+    def recognises(self, reference: str, trust: bool) -> bool:
+        """Whether the file has this suffix."""
+        path = Path(reference).expanduser()
+        return path.suffix.lower() == CLEANRL and path.is_file()
+
+    def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
+        """Loads the network; runs no code in the file.
+
+        Raises:
+            WeightsError: the file is damaged, holds more than tensors, or holds another script's network.
+            MismatchError: the environment has another number of actions, or other observations.
+        """
+        path = Path(reference).expanduser()
+        content = read_tensors(path.read_bytes(), str(path))
+        arguments = content.get("args")
+        recorded = cast(Mapping[str, Any], arguments).get("env_id") if isinstance(arguments, Mapping) else None
+        return load_cleanrl(path, content, resolve_interface(path, environment, recorded), device=device)
+
+
+FORMAT = CleanRLFormat()
+
+
 def convolutions() -> list[nn.Module]:
-    """The layers up to 512 features, numbered as CleanRL numbers them."""
+    """The layers up to the 512 features, in CleanRL's numbering."""
     return [
         nn.Conv2d(FRAMES, 32, 8, stride=4), nn.ReLU(),
         nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
@@ -45,7 +74,12 @@ class DqnNetwork(nn.Module):
 
 
 class C51Network(nn.Module):
-    """c51_atari: Q-values (b, a), the means of distributions over fixed returns (Bellemare et al. 2017)."""
+    """c51_atari: Q-values (b, a), the means of categorical distributions over returns (Bellemare et al. 2017).
+
+    Args:
+        actions: number of actions.
+        atoms: the returns (n,) of the distributions.
+    """
 
     atoms: Tensor
 
@@ -60,7 +94,7 @@ class C51Network(nn.Module):
 
 
 class PpoNetwork(nn.Module):
-    """ppo_atari: logits (b, a) and values (b, 1)."""
+    """ppo_atari: action logits (b, a) and values (b, 1)."""
 
     def __init__(self, actions: int) -> None:
         super().__init__()
@@ -75,36 +109,36 @@ class PpoNetwork(nn.Module):
 def load_cleanrl(
     path: Path, content: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
 ) -> ModuleAgent:
-    """The agent in a ``.cleanrl_model`` file.
+    """Returns the agent in a ``.cleanrl_model`` file.
 
     Args:
         path: the file.
-        content: what is in it.
+        content: of the file: the state dict itself, or under ``model_weights``.
         interface: of the environment it was trained on.
         device: where to compute.
 
     Raises:
         WeightsError: the file holds another script's network.
-        MismatchError: the environment has another number of actions, or shows something else.
+        MismatchError: the environment has another number of actions, or other observations.
     """
-    weights: Mapping[str, Tensor] = content.get("model_weights", content)
+    weights: Mapping[str, Any] = content.get("model_weights", content)
     with unfilled():
-        network, answered, scores_are = _network(weights, len(interface.action_names), str(path))
-    check_actions(path, answered, interface)
+        network, action_count, scores_are = _network(weights, len(interface.action_names), str(path))
+    check_action_count(path, action_count, interface)
     fill(network, weights, str(path))
-    return fitted(network, path, interface, (FRAMES, SIDE, SIDE), scores_are, device)
+    return agent_from_file(network, path, interface, (FRAMES, SIDE, SIDE), scores_are, device)
 
 
 def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, ScoresAre]:
-    """An empty network for these weights, the number of actions that they answer, and what its scores are."""
+    """A new network for these weights, the number of actions that the weights are for, and what its scores are."""
     if "actor.weight" in weights:
         return PpoNetwork(actions), len(weights["actor.weight"]), "log-probabilities"
     last = weights.get("network.9.weight")
     if last is None:
         raise WeightsError(
-            f"{source} holds no agent that is known here; its tensors are {listed(weights)}",
-            expected="what dqn_atari, c51_atari or ppo_atari of CleanRL save",
-            todo=WAY_OUT,
+            f"{source} holds no known agent; its tensors are {join_names(weights)}",
+            expected="a file of dqn_atari, c51_atari or ppo_atari of CleanRL",
+            todo=USE_FACTORY,
         )
     if "atoms" in weights:
         atoms = weights["atoms"]

@@ -1,98 +1,31 @@
-"""The folder that a training with RL Zoo (rl-baselines3-zoo) leaves: which agent is in it, and what it was trained on.
+"""The folder of a training with RL Zoo (rl-baselines3-zoo): its agent, its environment and the preprocessing.
 
-    DQN/PongNoFrameskip-v4_1/best_model.zip                       the best of the evaluations, where there were any
-    DQN/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip               the last
-    DQN/PongNoFrameskip-v4_1/PongNoFrameskip-v4/args.yml          arguments: the environment
-    DQN/PongNoFrameskip-v4_1/PongNoFrameskip-v4/config.yml        settings: wrappers, frames, normalisation
-
-The files are YAML with an OrderedDict or two in them; any other Python object in them is refused.
+See :mod:`weakspot.agents.formats.sb3_files` for the files in it.  The settings are YAML with OrderedDicts and tuples; other
+Python objects in them are refused.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 import yaml
 
+from weakspot.agents.base import Agent
+from weakspot.agents.build import resolve_interface
+from weakspot.agents.formats.sb3 import load_sb3
+from weakspot.agents.formats.sb3_files import is_training, training_files
 from weakspot.errors import AgentError, UnknownGameError
 from weakspot.games import resolve_game
+from weakspot.interface import Interface
 
 FRAMES = 4
-WRAPPERS = ("AtariWrapper",)
-WAY_OUT = "write a function that builds the network with its preprocessing in front, and name it as path.py:factory"
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training's folder.
-
-    Attributes:
-        archive: the agent's zip.
-        environment: id of what it was trained on.
-        shown: how that was made and shown, as the entries of a description (see docs/environments.md); None for an Atari
-            game, which is shown as usual.
-    """
-
-    archive: Path
-    environment: str
-    shown: dict[str, Any] | None
-
-
-def is_training(folder: Path) -> bool:
-    """Whether a folder looks like one of these."""
-    return folder.is_dir() and any(folder.glob("*/args.yml"))
-
-
-def read_training(folder: Path) -> Training:
-    """What a folder holds.
-
-    Raises:
-        AgentError: there is no agent in it, a file cannot be read, or the agent was trained on observations that cannot
-            be made here.
-    """
-    described = next(iter(sorted(folder.glob("*/args.yml")))).parent
-    arguments = _read(described / "args.yml")
-    environment = arguments.get("env")
-    if not isinstance(environment, str) or ":" in environment:  # a module that a file names is not imported
-        raise AgentError(
-            f"{described / 'args.yml'} says env: {environment}",
-            expected="the id of an environment, as the training script writes it, without a module",
-            todo="name the zip itself, and give the environment",
-        )
-    checkpoints = [path for path in folder.glob("rl_model_*_steps.zip") if path.stem.split("_")[2].isdigit()]
-    latest = sorted(checkpoints, key=lambda path: int(path.stem.split("_")[2]), reverse=True)
-    archives = [folder / "best_model.zip", folder / f"{described.name}.zip", *latest]
-    found = next((path for path in archives if path.is_file()), None)
-    if found is None:
-        raise AgentError(
-            f"{folder} holds no agent",
-            expected=f"best_model.zip or {described.name}.zip",
-            todo="train longer, or name a zip",
-        )
-    settings, source = _read(described / "config.yml"), described / "config.yml"
-    _check_normalised(settings, source)
-    if not _is_atari(environment):
-        return Training(found, environment, _shown(settings, source, environment, arguments.get("env_kwargs") or {}))
-    _check_atari(settings, source)
-    if arguments.get("env_kwargs") or environment.startswith("ALE/"):
-        raise AgentError(
-            f"{described / 'args.yml'} says env: {environment}, env_kwargs: {arguments.get('env_kwargs')}",
-            expected="an environment without arguments, and one that leaves the skipping of frames to AtariWrapper",
-            todo="name the zip itself, and describe the environment in a TOML file",
-        )
-    return Training(found, environment, None)
-
-
-def _is_atari(environment: str) -> bool:
-    try:
-        resolve_game(environment)
-    except UnknownGameError:
-        return False
-    return True
-
+ATARI_WRAPPER = "AtariWrapper"
+USE_FACTORY = "write a function that builds the network with its preprocessing in front, and pass path.py:factory"
 
 SKIPS = ("rl_zoo3.wrappers.FrameSkip",)
 RESIZES = (
@@ -107,101 +40,197 @@ GRAYS = {
     "gymnasium.wrappers.GrayscaleObservation": [0.2125, 0.7154, 0.0721],
     "gymnasium.wrappers.transform_observation.GrayscaleObservation": [0.2125, 0.7154, 0.0721],
 }
-"""As gymnasium had it before 1.0, with OpenCV's weights of the colours, and since, with weights of its own."""
+"""Wrappers that make observations gray, and the entry ``gray`` of a description for each: before gymnasium 1.0 with OpenCV's
+weights of the colours (True), since then with gymnasium's own."""
 
 
-def _shown(settings: dict[str, Any], source: Path, environment: str, make: Any) -> dict[str, Any]:
-    """The entries of a description that say what the wrappers did."""
+class RLZooFormat:
+    """The folder of a training with RL Zoo."""
+
+    name = "rl-zoo"
+
+    def recognises(self, reference: str, trust: bool) -> bool:
+        """Whether it is a folder with an ``args.yml`` in one of its subfolders."""
+        return is_training(Path(reference).expanduser())
+
+    def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
+        """Loads the agent's zip; runs no code in the folder.
+
+        Raises:
+            AgentError: see :func:`read_training`.
+            WeightsError, MismatchError: see :func:`weakspot.agents.formats.sb3.load_sb3`.
+        """
+        training = read_training(Path(reference).expanduser())
+        interface = resolve_interface(training.archive, environment, training.environment)
+        return load_sb3(training.archive, interface, device=device)
+
+
+FORMAT = RLZooFormat()
+
+
+@dataclass(frozen=True)
+class Training:
+    """The agent of a training folder, and its environment.
+
+    Attributes:
+        archive: the agent's zip.
+        environment: id of the environment it was trained on.
+        shown: the environment and its preprocessing as the entries of a description (see docs/environments.md); None for an
+            Atari game with the usual preprocessing.
+    """
+
+    archive: Path
+    environment: str
+    shown: dict[str, Any] | None
+
+
+def read_training(folder: Path) -> Training:
+    """Reads a training folder.
+
+    Args:
+        folder: one for which :func:`~weakspot.agents.formats.sb3_files.is_training` is true.
+
+    Raises:
+        AgentError: there is no agent in the folder, a file cannot be read, or the agent's observations cannot be reproduced.
+    """
+    files = training_files(folder)
+    arguments = _read(files.arguments)
+    environment = arguments.get("env")
+    if not isinstance(environment, str) or ":" in environment:  # a module named in a file is not imported
+        raise AgentError(
+            f"{files.arguments} says env: {environment}",
+            expected="the id of an environment, as the training script writes it, without a module",
+            todo="name the zip itself, and give the environment",
+        )
+    if files.archive is None:
+        raise AgentError(
+            f"{folder} holds no agent",
+            expected=f"best_model.zip or {files.default_archive_name}",
+            todo="train longer, or name a zip",
+        )
+    settings = _read(files.settings)
+    _check_not_normalised(settings, files.settings)
+    make_arguments = arguments.get("env_kwargs")
+    if not _is_atari(environment):
+        entries = _description(settings, files.settings, environment, make_arguments or {})
+        return Training(files.archive, environment, entries)
+    _check_atari_preprocessing(settings, files.settings)
+    if make_arguments or environment.startswith("ALE/"):
+        raise AgentError(
+            f"{files.arguments} says env: {environment}, env_kwargs: {make_arguments}",
+            expected="an environment without arguments and without its own frame skip, which is left to AtariWrapper",
+            todo="name the zip itself, and describe the environment in a TOML file",
+        )
+    return Training(files.archive, environment, None)
+
+
+def _is_atari(environment: str) -> bool:
+    try:
+        resolve_game(environment)
+    except UnknownGameError:
+        return False
+    return True
+
+
+def _description(settings: Mapping[str, Any], source: Path, environment: str, make_arguments: object) -> dict[str, Any]:
+    """The entries of a description that has the same effect as the wrappers."""
     wrapped: dict[str, Any] = {}
-    for name, told in _wrappers(settings, source):
-        entry = _entry(name, told)
+    for name, arguments in _wrappers(settings, source):
+        entry = _entry(name, arguments)
         if entry is None or entry[0] in wrapped:
+            repeated = " once more" if entry else ""
             raise AgentError(
-                f"{source} says env_wrapper: {name} {told or ''}".rstrip() + (" once more" if entry else ""),
+                f"{source} says env_wrapper: {name} {arguments or ''}".rstrip() + repeated,
                 expected=f"each at most once: {', '.join((*SKIPS, *RESIZES, *GRAYS))}",
-                todo="name the zip itself, and describe the environment in a TOML file if that can say it",
+                todo="name the zip itself, and describe the environment in a TOML file if that can express it",
             )
         wrapped[entry[0]] = entry[1]
-    if around := settings.get("vec_env_wrapper"):
-        raise AgentError(f"{source} says vec_env_wrapper: {around}", expected="none", todo=WAY_OUT)
-    return {"id": environment, "frames": settings.get("frame_stack") or 1, "gray": False, "make": make, **wrapped}
+    if vec_wrapper := settings.get("vec_env_wrapper"):
+        raise AgentError(f"{source} says vec_env_wrapper: {vec_wrapper}", expected="none", todo=USE_FACTORY)
+    frames = settings.get("frame_stack") or 1
+    return {"id": environment, "frames": frames, "gray": False, "make": make_arguments, **wrapped}
 
 
-def _entry(name: str, told: dict[str, Any]) -> tuple[str, Any] | None:
-    """The entry of a description that says what a wrapper did; None where none does."""
-    if name in SKIPS and set(told) <= {"skip"}:
-        return "frame_skip", told.get("skip", 4)
-    if name in RESIZES and set(told) == {"shape"}:
-        side = told["shape"]
-        return "size", list(side) if isinstance(side, list | tuple) else [side, side]
-    if name in GRAYS and set(told) <= {"keep_dim"}:
+def _entry(name: str, arguments: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The entry of a description that has the same effect as a wrapper, as (key, value); None if there is none."""
+    names = set(arguments)
+    if name in SKIPS and names <= {"skip"}:
+        return "frame_skip", arguments.get("skip", 4)
+    if name in RESIZES and names == {"shape"}:
+        shape = arguments["shape"]
+        return "size", list(cast(Iterable[Any], shape)) if isinstance(shape, list | tuple) else [shape, shape]
+    if name in GRAYS and names <= {"keep_dim"}:
         return "gray", GRAYS[name]
     return None
 
 
-def _wrappers(settings: dict[str, Any], source: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The wrappers around an environment by their names, each with what it was told."""
-    given = settings.get("env_wrapper") or []
-    wrappers = []
-    for wrapper in given if isinstance(given, list) else [given]:
-        pairs = wrapper.items() if isinstance(wrapper, dict) else [(wrapper, {})]
-        for name, told in pairs:
-            if not isinstance(name, str) or not isinstance(told or {}, dict):
+def _wrappers(settings: Mapping[str, Any], source: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The names of the wrappers around the environment, each with its arguments."""
+    setting: object = settings.get("env_wrapper") or []
+    entries = cast(list[object], setting) if isinstance(setting, list) else [setting]
+    wrappers: list[tuple[str, dict[str, Any]]] = []
+    for entry in entries:
+        pairs = cast(dict[object, object], entry).items() if isinstance(entry, dict) else [(entry, None)]
+        for name, arguments in pairs:
+            if not isinstance(name, str) or not isinstance(arguments or {}, dict):
                 raise AgentError(
-                    f"{source} says env_wrapper: {given}", expected="names of wrappers, with arguments by name", todo=WAY_OUT
+                    f"{source} says env_wrapper: {setting}",
+                    expected="names of wrappers, with arguments by name",
+                    todo=USE_FACTORY,
                 )
-            wrappers.append((name, dict(told or {})))
+            wrappers.append((name, dict(cast(dict[str, Any], arguments or {}))))
     return wrappers
 
 
-def _check_normalised(settings: dict[str, Any], source: Path) -> None:
+def _check_not_normalised(settings: Mapping[str, Any], source: Path) -> None:
     normalize = settings.get("normalize")
     if normalize and not re.search(r"norm_obs\W*[:=]\s*False", str(normalize)):
         raise AgentError(
-            f"{source} says normalize: {settings['normalize']}; RL Zoo scales pictures before their channels come first, "
-            "and of such today's stable-baselines3 makes no CnnPolicy",
-            expected="an agent that saw the frames as they are",
-            todo="if a script of yours trained it on pictures that VecNormalize scaled, put vecnormalize.pkl beside the zip "
-            "and name the zip itself; otherwise " + WAY_OUT,
+            f"{source} says normalize: {normalize}; RL Zoo normalises images before their channels come first, and current "
+            "versions of stable-baselines3 cannot make a CnnPolicy for these",
+            expected="an agent without normalised observations",
+            todo="if your own script trained it on images normalised by VecNormalize, put vecnormalize.pkl beside the zip "
+            "and name the zip itself; otherwise " + USE_FACTORY,
         )
 
 
-def _check_atari(settings: dict[str, Any], source: Path) -> None:
+def _check_atari_preprocessing(settings: Mapping[str, Any], source: Path) -> None:
     wrappers = _wrappers(settings, source)
-    other = [name for name, told in wrappers if told or name.split(".")[-1] not in WRAPPERS]
-    around = settings.get("vec_env_wrapper")
-    if other or around or not wrappers or settings.get("frame_stack") != FRAMES:
+    others = [name for name, arguments in wrappers if arguments or name.split(".")[-1] != ATARI_WRAPPER]
+    vec_wrapper = settings.get("vec_env_wrapper")
+    if others or vec_wrapper or not wrappers or settings.get("frame_stack") != FRAMES:
         raise AgentError(
-            f"{source} says env_wrapper: {settings.get('env_wrapper')}, vec_env_wrapper: {around}, "
+            f"{source} says env_wrapper: {settings.get('env_wrapper')}, vec_env_wrapper: {vec_wrapper}, "
             f"frame_stack: {settings.get('frame_stack')}",
-            expected=f"stable_baselines3.common.atari_wrappers.AtariWrapper alone, as it is, and {FRAMES} frames",
-            todo=WAY_OUT,
+            expected=f"stable_baselines3.common.atari_wrappers.{ATARI_WRAPPER} alone, without arguments, and {FRAMES} "
+            "frames",
+            todo=USE_FACTORY,
         )
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without Python objects, OrderedDicts and tuples aside."""
+    """YAML without Python objects other than OrderedDicts and tuples."""
 
 
-def _ordered(loader: _Loader, node: yaml.Node) -> dict[str, Any]:
-    assert isinstance(node, yaml.SequenceNode)
-    return dict(*loader.construct_sequence(node, deep=True))
+def _ordered_dict(loader: _Loader, node: yaml.Node) -> dict[str, Any]:
+    return dict(*_sequence(loader, node))
 
 
-def _row(loader: _Loader, node: yaml.Node) -> list[Any]:
-    assert isinstance(node, yaml.SequenceNode)
+def _sequence(loader: _Loader, node: yaml.Node) -> list[Any]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise TypeError(f"a list is expected at{node.start_mark}")
     return loader.construct_sequence(node, deep=True)
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _ordered)
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _row)
+_Loader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.OrderedDict", _ordered_dict)
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(), _Loader)  # (a SafeLoader)
+        content = yaml.load(path.read_text(), _Loader)  # a SafeLoader
         return dict(content)
-    except (OSError, yaml.YAMLError, TypeError, ValueError, AssertionError) as error:
+    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise AgentError(
             f"{path} cannot be read: {' '.join(str(error).split())}",
             expected="settings as the training script of RL Zoo writes them, without Python objects in them",

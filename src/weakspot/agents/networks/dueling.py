@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.networks.convolutions import HIDDEN, convolution_layers
+from weakspot.agents.networks.sizes import NetworkSize
 
 
 class DuelingNetwork(nn.Module):
@@ -15,7 +16,7 @@ class DuelingNetwork(nn.Module):
 
     Args:
         actions: number of actions.
-        network: its size.
+        network: size of the network.
         observation_shape: (c, h, w).
     """
 

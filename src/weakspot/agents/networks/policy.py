@@ -1,12 +1,13 @@
-"""The actor-critic network of the agents that this package trains, in plain torch: one hidden layer behind convolutions,
-and a linear head each for the action logits and the value.
+"""The actor-critic network of the agents that this package trains, in plain torch: convolutions, one hidden layer, and one
+linear head each for the action logits and the value.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
+from weakspot.agents.networks.convolutions import HIDDEN, convolution_layers
+from weakspot.agents.networks.sizes import NetworkSize
 
 
 class PolicyNetwork(nn.Module):
@@ -14,7 +15,7 @@ class PolicyNetwork(nn.Module):
 
     Args:
         actions: number of actions.
-        network: its size.
+        network: size of the network.
         observation_shape: (c, h, w).
     """
 

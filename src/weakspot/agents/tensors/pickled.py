@@ -1,8 +1,8 @@
-"""The tensors of a network that was pickled whole, without its code and without running anything.
+"""Reads the tensors of a network that was pickled whole, without its classes and without running any code in the file.
 
-``torch.save(network)`` writes a pickle that names classes and functions to be called.  Here only the functions that put a
-tensor together are; everything else becomes an empty husk that keeps what the pickle says of its attributes, among them the
-parameters and modules of ``nn.Module``.
+``torch.save(network)`` writes a pickle that names classes and functions to be called.  Here only the functions that rebuild
+tensors are called.  Every other object becomes a :class:`Placeholder`, which keeps the attributes that the pickle would set,
+among them the parameters and submodules of an ``nn.Module``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pickle
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 import torch._utils
@@ -20,11 +20,16 @@ from torch import Tensor, serialization
 
 from weakspot.errors import WeightsError
 
+TORCH_SERIALIZATION: Any = serialization
+"""Some of its functions are private and have no types."""
 
-class Admitted:
-    """A function that a pickle may call, but not change: a pickle can set attributes of whatever it is given."""
+
+class AllowedFunction:
+    """A function that a pickle may call but not modify: a pickle can set attributes of every object it gets hold of."""
 
     __slots__ = ("_function",)
+
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)
@@ -33,44 +38,44 @@ class Admitted:
         return self._function(*arguments)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise pickle.UnpicklingError(f"the pickle wants to change {name}")
+        raise pickle.UnpicklingError(f"the pickle tries to change {name}")
 
     def __setstate__(self, state: object) -> None:
-        raise pickle.UnpicklingError("the pickle wants to change a function")
+        raise pickle.UnpicklingError("the pickle tries to change a function")
 
 
-ADMITTED: dict[tuple[str, str], Any] = {
+ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
     **{
-        ("torch._utils", name): Admitted(getattr(torch._utils, name))
+        ("torch._utils", name): AllowedFunction(getattr(torch._utils, name))
         for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
     },
 }
-"""All that a pickle may call."""
+"""The only functions and classes that a pickle may call, by module and name."""
 
 
-class Husk:
-    """Stands for an object of a class that is not made.
+class Placeholder:
+    """Takes the place of an object whose class is not imported.
 
     Attributes:
-        arguments: what it was to be made from.
-        state: what its attributes were to be.
+        arguments: the arguments that the pickle passes to the class.
+        state: the attributes that the pickle sets.
     """
 
-    dump_patches = False  # asked for by torch.load
+    dump_patches = False  # torch.load reads it
     arguments: tuple[Any, ...] = ()
     state: Any = None
 
-    def __new__(cls, *arguments: object, **named: object) -> Husk:
-        made = object.__new__(cls)
-        made.arguments = arguments
-        return made
+    def __new__(cls, *arguments: object, **named: object) -> Placeholder:
+        placeholder = object.__new__(cls)
+        placeholder.arguments = arguments
+        return placeholder
 
     def __init__(self, *arguments: object, **named: object) -> None:
         pass
 
-    def __call__(self, *arguments: object, **named: object) -> Husk:
-        return Husk()
+    def __call__(self, *arguments: object, **named: object) -> Placeholder:
+        return Placeholder()
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -85,29 +90,32 @@ class Husk:
         pass
 
 
-class TensorsOnly(pickle.Unpickler):
-    """Makes husks of everything but tensors and plain containers."""
+class TensorUnpickler(pickle.Unpickler):
+    """Makes placeholders of all objects but tensors and plain containers."""
 
     def find_class(self, module: str, name: str) -> Any:
-        return ADMITTED.get((module, name)) or type(name, (Husk,), {})
+        return ALLOWED.get((module, name)) or type(name, (Placeholder,), {})
 
 
-class Reading:
-    """What ``torch.load`` wants of the module ``pickle``."""
+class PickleModule:
+    """What ``torch.load`` uses of the module ``pickle``, with :class:`TensorUnpickler`."""
 
-    Unpickler = TensorsOnly
+    Unpickler = TensorUnpickler
 
     @staticmethod
     def load(file: IO[bytes], **settings: Any) -> Any:
-        return TensorsOnly(file, **settings).load()
+        return TensorUnpickler(file, **settings).load()
 
 
 def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
-    """The parameters and buffers, float32, of the first network in a file that ``torch.save`` wrote, by their names.
+    """Reads the parameters and buffers of the first network in a file of ``torch.save``.
 
     Args:
-        content: the file's bytes.
-        source: where they come from, for errors.
+        content: of the file.
+        source: path of the file, for error messages.
+
+    Returns:
+        The tensors by name; floating point ones are converted to float32.
 
     Raises:
         WeightsError: the file is damaged, is a TorchScript archive (which is code), or holds no network.
@@ -115,55 +123,62 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
     if is_script(content):
         raise WeightsError(
             f"{source} is a TorchScript archive, which is code; it is not run",
-            expected="a network or a state dict that torch.save wrote",
-            todo="if you trust whoever made it, say --trust",
+            expected="a network or a state dict saved with torch.save",
+            todo="pass --trust if you trust its author",
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the source of husks cannot be found
-            loaded = torch.load(io.BytesIO(content), map_location="cpu", pickle_module=Reading, weights_only=False)
-    except Exception as error:  # a pickle can ask anything of a husk
+            warnings.simplefilter("ignore")  # torch warns that it cannot find the source code of placeholders
+            loaded: object = torch.load(
+                io.BytesIO(content), map_location="cpu", pickle_module=PickleModule, weights_only=False
+            )
+    except Exception as error:  # a pickle can do anything with a placeholder
         raise WeightsError(
             f"{source} cannot be read: {type(error).__name__} {str(error).splitlines()[0] if str(error) else ''} "
             f"({len(content):,} bytes)",
-            expected="a complete file that torch.save wrote",
-            todo="fetch it again, or load it in a function of yours: path.py:factory",
+            expected="a complete file of torch.save",
+            todo="fetch it again, or load it in your own function: path.py:factory",
         ) from error
-    for candidate in loaded if isinstance(loaded, Sequence) else [loaded]:
-        if found := dict(_tensors(candidate, "")):
-            return found
+    candidates = cast(Sequence[object], loaded) if isinstance(loaded, Sequence) else [loaded]
+    for candidate in candidates:
+        if tensors := dict(_tensors(candidate, "")):
+            return tensors
     raise WeightsError(
         f"{source} holds no network",
-        expected="an nn.Module, or a list that begins with one, as torch.save writes it",
-        todo="load it in a function of yours: path.py:factory",
+        expected="an nn.Module, or a list that begins with one, saved with torch.save",
+        todo="load it in your own function: path.py:factory",
     )
 
 
 def is_script(content: bytes) -> bool:
-    """Whether ``torch.load`` would hand the file to ``torch.jit.load``, which runs what is in it: asked of torch itself,
-    since readers of zip files do not agree about what is one."""
+    """Whether ``torch.load`` would pass a file on to ``torch.jit.load``, which runs its code.
+
+    Torch itself decides: zip readers disagree about which files are zip archives.
+    """
     file = io.BytesIO(content)
-    if not serialization._is_zipfile(file):
+    if not TORCH_SERIALIZATION._is_zipfile(file):
         return False
     try:
-        with serialization._open_zipfile_reader(file) as archive:
-            return serialization._is_torchscript_zip(archive)
+        with TORCH_SERIALIZATION._open_zipfile_reader(file) as archive:
+            return TORCH_SERIALIZATION._is_torchscript_zip(archive)
     except RuntimeError:  # damaged: torch.load cannot open it either
         return False
 
 
-def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    state = module.state if isinstance(module, Husk) else None
+def _tensors(module: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of the placeholder of a module, and of its submodules, with their names."""
+    state: object = module.state if isinstance(module, Placeholder) else None
     if not isinstance(state, Mapping):
         return
+    attributes = cast(Mapping[str, object], state)
     for kind in ("_parameters", "_buffers"):
-        for name, tensor in _entries(state, kind):
+        for name, tensor in _entries(attributes, kind):
             if isinstance(tensor, Tensor):
                 yield f"{prefix}{name}", tensor.detach().float() if tensor.is_floating_point() else tensor
-    for name, part in _entries(state, "_modules"):
-        yield from _tensors(part, f"{prefix}{name}.")
+    for name, submodule in _entries(attributes, "_modules"):
+        yield from _tensors(submodule, f"{prefix}{name}.")
 
 
-def _entries(state: Mapping[Any, Any], kind: str) -> Iterable[tuple[Any, Any]]:
-    entries = state.get(kind)
-    return entries.items() if isinstance(entries, Mapping) else ()
+def _entries(attributes: Mapping[str, object], kind: str) -> Iterable[tuple[str, object]]:
+    entries = attributes.get(kind)
+    return cast(Mapping[str, object], entries).items() if isinstance(entries, Mapping) else ()

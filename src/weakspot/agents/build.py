@@ -1,0 +1,162 @@
+"""Builds agents from networks that were read from files, and checks that they fit their environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from weakspot.agents.base import AgentSpec, ScoresAre
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.errors import MismatchError, UnknownGameError, WeightsError
+from weakspot.games import environment_id, id_in, interface, resolve_game
+from weakspot.interface import Interface
+
+USE_FACTORY = "write a function that builds your network and loads these weights, and pass path.py:factory"
+"""What to do with weights of an unknown network."""
+
+
+def resolve_interface(path: Path, given: str | Interface | None, recorded: str | None = None) -> Interface:
+    """Returns the interface of the environment that an agent's file was trained on.
+
+    Args:
+        path: the agent's file; an id of an Atari environment may be part of its name or of its folder's name.
+        given: the environment that the user gives, if any.
+        recorded: the environment that the file itself names, if it does.
+
+    Raises:
+        WeightsError: nothing names the environment.
+        MismatchError: the user gives another environment than the file names.
+        UnknownGameError: there is no such game.
+    """
+    if not isinstance(given, Interface):
+        return interface(_resolve_game_id(path, given, recorded))
+    if recorded and not same_environment(recorded, given.environment):
+        raise MismatchError(
+            f"the agent in {path} was trained on {recorded}, not on {given.environment}",
+            expected=f"environment {recorded}",
+            todo="choose another environment, or another agent",
+        )
+    return given
+
+
+def _resolve_game_id(path: Path, given: str | None, recorded: str | None) -> str:
+    """The id of the Atari environment; see :func:`resolve_interface`."""
+    environment = recorded or id_in(path.stem) or id_in(path.parent.name) or given
+    if environment is None:
+        raise WeightsError(
+            f"{path} does not say which environment its agent was trained on",
+            expected="an id in the file's name, such as acktr_PongNoFrameskip-v4.safetensors, or an explicit environment",
+            todo="give the environment, such as PongNoFrameskip-v4",
+        )
+    if given and resolve_game(given) != resolve_game(environment):
+        raise MismatchError(
+            f"the agent in {path} was trained on {environment_id(environment)}, not on {given}",
+            expected=f"environment {environment_id(environment)}, or no environment",
+            todo="leave the environment out, or choose another agent",
+        )
+    return environment
+
+
+def same_environment(environment: str, other: str) -> bool:
+    """Whether two ids name the same environment, regardless of the module that registers it (``module:id``)."""
+    if environment.rpartition(":")[2] == other.rpartition(":")[2]:
+        return True
+    try:
+        return resolve_game(environment) == resolve_game(other)
+    except UnknownGameError:
+        return False
+
+
+def check_action_count(path: Path, count: float, interface: Interface) -> None:
+    """Raises :class:`MismatchError` if a file's network has outputs for another number of actions than its environment."""
+    names = interface.action_names
+    if count != len(names):
+        raise MismatchError(
+            f"the agent in {path} returns scores for {count:g} actions",
+            expected=f"{len(names)} for {interface.environment}: {', '.join(names)}",
+            todo="give the environment that the agent was trained on",
+        )
+
+
+def agent_from_file(
+    network: nn.Module,
+    path: Path,
+    interface: Interface,
+    observation_shape: tuple[int, ...],
+    scores_are: ScoresAre,
+    device: torch.device | str,
+) -> ModuleAgent:
+    """Returns the agent with a network that was read from a file.
+
+    Args:
+        network: with its weights.
+        path: the file.
+        interface: of the agent's environment.
+        observation_shape: (c, h, w) of the network's input.
+        scores_are: what the network returns.
+        device: where to compute.
+
+    Raises:
+        MismatchError: the environment has observations of another shape.
+    """
+    if tuple(observation_shape) != interface.observation_shape:
+        raise MismatchError(
+            f"the agent in {path} takes observations of shape {tuple(observation_shape)}",
+            expected=f"{interface.observation_shape}, the observations of {interface.environment} here",
+            todo="describe the preprocessing it was trained with, or give another environment",
+        )
+    return make_agent(network, interface, path.stem, scores_are, device)
+
+
+def make_agent(
+    network: nn.Module, interface: Interface, name: str, scores_are: ScoresAre, device: torch.device | str
+) -> ModuleAgent:
+    """Returns a network as an agent; Q-values and means are acted on greedily, log-probabilities are sampled from."""
+    spec = AgentSpec(
+        name=name,
+        environment=interface.environment,
+        action_names=interface.action_names,
+        observation_shape=interface.observation_shape,
+        scores_are=scores_are,
+        acts="sampled" if scores_are == "log-probabilities" else "greedy",
+        fingerprint=fingerprint(network),
+        action_bounds=interface.action_bounds,
+    )
+    return ModuleAgent(network, spec, torch.device(device))
+
+
+def agent_from_network(
+    network: nn.Module, interface: Interface, *, name: str, device: torch.device | str = "cpu"
+) -> ModuleAgent:
+    """Returns a network as an agent; what it returns decides what its scores are.
+
+    A tensor is Q-values, and the agent acts greedily.  A pair is (logits, value), and actions are sampled.  If actions are
+    continuous, the tensor, or the first of the pair, is the means of the policy, and the agent acts on them.
+
+    Args:
+        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of continuous
+            actions with or without values.
+        interface: observations and actions of the environment it was trained on.
+        name: a readable name.
+        device: where to compute.
+
+    Raises:
+        MismatchError: the network cannot take the environment's observations.
+    """
+    network = network.eval().to(device)
+    try:
+        with torch.no_grad():
+            result: Any = network(torch.zeros(1, *interface.observation_shape, device=device))
+    except Exception as error:
+        raise MismatchError(
+            f"the network of {name} cannot take an observation of shape {(1, *interface.observation_shape)}: {error}",
+            expected=f"a network for the observations of {interface.environment}, in 0 to 255, channels first, in batches "
+            "of any size",
+            todo="wrap it in a module that converts the observation to what it was trained on",
+        ) from error
+    is_pair = isinstance(result, (tuple, list))
+    scores_are = "means" if interface.action_bounds else "log-probabilities" if is_pair else "q-values"
+    return make_agent(network, interface, name, scores_are, device)

@@ -1,0 +1,146 @@
+"""The agent formats: those that ship with the package, and those of other packages.
+
+A format tells whether it can load the agent that a reference names, such as a path, and loads it.  Another package adds a
+format through an entry point, in its ``pyproject.toml``:
+
+    [project.entry-points."weakspot.agent_formats"]
+    their-format = "their_package.agents:FORMAT"
+
+where ``FORMAT`` has what :class:`AgentFormat` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from weakspot.agents.base import Agent
+from weakspot.errors import ExtensionError, WeakspotError
+from weakspot.interface import Interface
+from weakspot.system.registry import Registry
+
+
+@runtime_checkable
+class AgentFormat(Protocol):
+    """A kind of file, folder or name from which agents are loaded."""
+
+    @property
+    def name(self) -> str:
+        """The name of the format in the registry."""
+        ...
+
+    def recognises(self, reference: str, trust: bool) -> bool:
+        """Whether this format can load what ``reference`` names.
+
+        It is called for every reference that no earlier format recognises, so it should be cheap, run no code in the file,
+        and return False for files that it cannot read.
+
+        Args:
+            reference: as the user gave it; it need not name an existing file.
+            trust: whether the user allows code in the file to be run.
+        """
+        ...
+
+    def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
+        """Loads the agent.
+
+        Args:
+            reference: one that the format recognises.
+            environment: id of an Atari environment, or the interface of any other; None if the user gives none, and the
+                agent must name its environment itself.
+            device: where the agent computes.
+            trust: whether code in the file may be run; without it none may be.
+
+        Raises:
+            AgentError: the agent cannot be loaded; the message says what is wrong with the file.
+        """
+        ...
+
+
+FORMATS: Registry[AgentFormat] = Registry(
+    "weakspot.agent_formats",
+    {
+        "factory": "weakspot.agents.formats.factory:FORMAT",
+        "trusted": "weakspot.agents.formats.trusted:FORMAT",
+        "rl-zoo": "weakspot.agents.formats.rl_zoo:FORMAT",
+        "cleanrl": "weakspot.agents.formats.cleanrl:FORMAT",
+        "sb3": "weakspot.agents.formats.sb3:FORMAT",
+        "card": "weakspot.agents.formats.card:FORMAT",
+        "actor-critic": "weakspot.agents.formats.actor_critic:FORMAT",
+    },
+)
+"""All agent formats, in the order in which they are asked."""
+
+
+def format_for(reference: str, trust: bool) -> AgentFormat | None:
+    """Returns the first format that recognises a reference, or None.
+
+    Raises:
+        ExtensionError: a format of another package cannot be used.
+    """
+    for name, extension in FORMATS.items():
+        agent_format = _check_format(name, extension)
+        with extension_errors(name):
+            if agent_format.recognises(reference, trust):
+                return agent_format
+    return None
+
+
+def load_with(
+    agent_format: AgentFormat,
+    reference: str,
+    environment: str | Interface | None,
+    device: torch.device | str,
+    trust: bool,
+) -> Agent:
+    """Loads an agent with a format that recognises the reference.
+
+    Raises:
+        AgentError: the agent cannot be loaded.
+        ExtensionError: the format is one of another package, and does not work.
+    """
+    name = agent_format.name
+    with extension_errors(name):
+        agent = agent_format.load(reference, environment=environment, device=device, trust=trust)
+    return _check_agent_type(name, agent)
+
+
+@contextmanager
+def extension_errors(name: str) -> Generator[None]:
+    """Turns unexpected errors in a format of another package into :class:`ExtensionError`."""
+    try:
+        yield
+    except WeakspotError:
+        raise
+    except Exception as error:
+        if name in FORMATS.builtin:
+            raise
+        raise ExtensionError(
+            f"the agent format {name!r} raised {type(error).__name__}: {error}",
+            expected="an AgentError if a file cannot be loaded, or False for a file of another format",
+            todo="report this to the package that provides the format, or remove the package",
+        ) from error
+
+
+def _check_format(name: str, extension: object) -> AgentFormat:
+    if isinstance(extension, type) or not isinstance(extension, AgentFormat):
+        raise ExtensionError(
+            f"the agent format {name!r} is of type {type(extension).__name__}, without what a format needs",
+            expected="an object with name, recognises(reference, trust) and load(reference, ...); "
+            "see weakspot.agents.formats.registry.AgentFormat",
+            todo="report this to the package that provides the format, or remove the package",
+        )
+    return extension
+
+
+def _check_agent_type(name: str, agent: object) -> Agent:
+    if not isinstance(agent, Agent):
+        raise ExtensionError(
+            f"the agent format {name!r} returned a {type(agent).__name__}",
+            expected="an agent (see weakspot.agents.base.Agent)",
+            todo="report this to the package that provides the format",
+        )
+    return agent

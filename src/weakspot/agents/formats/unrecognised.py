@@ -1,0 +1,73 @@
+"""What is wrong with a reference that no agent format recognises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from weakspot.agents import zoo
+from weakspot.agents.build import USE_FACTORY
+from weakspot.agents.formats.actor_critic import original_names
+from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, PICKLED, SAFETENSORS, TORCH_SAVED
+from weakspot.agents.listing import join_names
+from weakspot.agents.tensors.weights import read_torch_file, read_weights
+from weakspot.errors import AgentError, WeightsError
+
+WEIGHT_FILES = (SAFETENSORS, ".zip of stable-baselines3", CLEANRL, *sorted(TORCH_SAVED))
+"""The files that may be named, for error messages."""
+
+
+def refuse(reference: str) -> NoReturn:
+    """Raises the error that says why a reference names no agent, without running any code in the file.
+
+    Raises:
+        AgentError: a Python file without the name of a function.
+        WeightsError: everything else.
+    """
+    path = Path(reference).expanduser()
+    suffix = path.suffix.lower()
+    if suffix in PICKLED:
+        raise WeightsError(
+            f"{reference} is a pickle; loading it could run any code, so it is not read",
+            expected="a .safetensors file, or path.py:factory",
+            todo="convert its state dict once with safetensors.torch.save_file(state_dict, 'agent.safetensors'), "
+            "or write a factory that loads it: path.py:factory",
+        )
+    if suffix == EXPORTED and path.is_file():
+        raise WeightsError(
+            f"{reference} is an archive of torch.export, which is code; it is not run",
+            expected="a file of weights",
+            todo="pass --trust if you trust its author",
+        )
+    if suffix == ".py":
+        raise AgentError(
+            f"{reference} does not say which function returns the agent",
+            expected="path.py:factory",
+            todo=f"write {reference}:NAME with the name of a function in it",
+        )
+    if not path.is_file():
+        _refuse_missing(reference, path)
+    _refuse_content(path)
+
+
+def _refuse_missing(reference: str, path: Path) -> NoReturn:
+    if not path.suffix and path.name == reference and not path.exists():
+        zoo.path(reference)  # raises an error that suggests similar names
+    raise WeightsError(
+        f"{path} is a folder, and not one of a training with RL Zoo" if path.exists() else f"no agent at {path}",
+        expected=f"a file of weights ({', '.join(WEIGHT_FILES)}), the folder of a training with RL Zoo, or path.py:factory",
+        todo="check the path",
+    )
+
+
+def _refuse_content(path: Path) -> NoReturn:
+    """A file that can be read but holds another network, or that cannot be read."""
+    is_torch_file = path.suffix.lower() in TORCH_SAVED
+    weights = read_torch_file(path) if is_torch_file else read_weights(path)[0]
+    hint = ", or pass --trust if the file holds a whole network and you trust its author" if is_torch_file else ""
+    raise WeightsError(
+        f"{path} holds no known agent; its tensors are {join_names(original_names(weights))}",
+        expected="a file exported by weakspot (with a card in its metadata), or an actor-critic state dict "
+        "(conv1, conv2, conv3, linear1, actor_linear, critic_linear)",
+        todo=USE_FACTORY + hint,
+    )
