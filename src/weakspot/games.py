@@ -97,7 +97,7 @@ def silence_emulator() -> None:
     """Lets emulators made from now on print errors only, no greeting."""
     from ale_py import ALEInterface, LoggerMode
 
-    ALEInterface.setLoggerMode(LoggerMode.Error)  # pyright: ignore  # ale-py's stub leaves the type of members open
+    ALEInterface.setLoggerMode(LoggerMode.Error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # ale-py's stub
 
 
 def action_names(name: str) -> tuple[str, ...]:

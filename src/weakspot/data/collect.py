@@ -158,7 +158,7 @@ class _Player:
     def _act(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], Sequence[Action]]:
         """Columns and actions for one step of all streams."""
         with torch.inference_mode():
-            output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
+            output = self._agent(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
         actions, preferred = explore(output, spec, self._generator, self._config.epsilon)

@@ -42,14 +42,15 @@ SHORTEST_STRETCH = 100
 
 def as_state(stacks: Stacks) -> State:
     """States (b, ck, h, w) in [0, 1] from stacks (b, k, h, w, c) of 0 to 255; the channels are last in memory."""
-    frames = torch.from_numpy(np.ascontiguousarray(stacks)).unbind(dim=1)
+    frames = torch.as_tensor(np.ascontiguousarray(stacks)).unbind(dim=1)
     return torch.cat(frames, dim=3).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
 def as_stacks(state: Tensor, channels: int = 3) -> Stacks:
     """Stacks (b, k, h, w, c) of 0 to 255 from states (b, ck, h, w) in [0, 1], rounded; the inverse of :func:`as_state`."""
     levels = state.detach().mul(255.0).round().clamp(0, 255).to(torch.uint8).cpu()
-    return levels.unflatten(1, (-1, channels)).permute(0, 1, 3, 4, 2).contiguous().numpy()
+    frames = cast("Tensor", levels.unflatten(1, (-1, channels)))
+    return frames.permute(0, 1, 3, 4, 2).contiguous().numpy()
 
 
 @dataclass(frozen=True)
@@ -342,8 +343,8 @@ class StateDataset:
 
 def recorded_outputs(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:
     """The agent's outputs A(s), as stored with the states ``indices`` (n,): scores (n, a), and the value (n,) if any."""
-    value = None if dataset.value is None else torch.from_numpy(np.asarray(dataset.value[indices], np.float32))
-    return AgentOutput(torch.from_numpy(np.asarray(dataset.scores[indices], np.float32)), value)
+    value = None if dataset.value is None else torch.as_tensor(np.asarray(dataset.value[indices], np.float32))
+    return AgentOutput(torch.as_tensor(np.asarray(dataset.scores[indices], np.float32)), value)
 
 
 def _with_tuples(entries: dict[str, Any]) -> dict[str, Any]:

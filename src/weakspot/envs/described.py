@@ -274,8 +274,9 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
 
 def _is_row(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:
     """Whether actions are vectors of floating point numbers, each with bounds."""
+    dtype: np.dtype[Any] | None = space.dtype
     is_bounded_row = isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
-    return is_bounded_row and np.issubdtype(space.dtype, np.floating)
+    return is_bounded_row and np.issubdtype(dtype, np.floating)
 
 
 def _within(bound: np.floating[Any], *, up: bool) -> float:

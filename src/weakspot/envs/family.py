@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from weakspot.envs.driving.registration import register
 from weakspot.errors import ExtensionError, UnknownGameError
@@ -74,7 +74,7 @@ def load_family(name: str) -> EnvironmentFamily:
     Raises:
         ExtensionError: there is none of that name, or it cannot be loaded, or it is not a family.
     """
-    family: object = FAMILIES.load(name)
+    family = cast("object", FAMILIES.load(name))
     if isinstance(family, type) or not isinstance(family, EnvironmentFamily):
         raise ExtensionError(
             f"{name!r} of {FAMILIES.group} is {family!r}",

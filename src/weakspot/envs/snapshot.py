@@ -41,14 +41,13 @@ def unpack_for(settings: Any, snapshot: bytes) -> tuple[dict[str, Any], dict[str
     return header, parts
 
 
-def unpack(snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
+def unpack(snapshot: object) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The header and the parts that were given to :func:`pack`.
 
     Raises:
         SnapshotError: the bytes are truncated, changed, or no snapshot at all.
     """
-    given: object = snapshot
-    if not isinstance(given, bytes):
+    if not isinstance(snapshot, bytes):
         raise SnapshotError(f"a snapshot that is {snapshot!r}", expected="bytes exactly as snapshot() returned them")
     start = len(MAGIC) + _DIGEST_SIZE
     body = snapshot[start:]

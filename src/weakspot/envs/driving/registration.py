@@ -26,4 +26,6 @@ def register() -> None:
 
     for name, settings in ENVIRONMENTS.items():
         if name not in gymnasium.registry:
-            gymnasium.register(name, entry_point=_ENTRY_POINT, kwargs=settings)
+            gymnasium.register(  # pyright: ignore[reportUnknownMemberType]  # gymnasium leaves a parameter's type open
+                name, entry_point=_ENTRY_POINT, kwargs=settings
+            )
