@@ -198,7 +198,7 @@ def test_descriptions_that_cannot_be(tmp_path, text, words):
     ("description", "words"),
     [
         (Description("Nowhere-v0"), "cannot make"),
-        (Description("Words-v0"), "colour picture"),
+        (Description("Words-v0"), "colour image"),
         (Description("CarRacing-v3", make={"colour": 1}), "cannot make"),
         (Description("Drifting-v0", crop=(10, 10, 0, 0)), "leaves 0x30"),
         (Description("Drifting-v0", actions=("a",)), "1 names for the 3 actions"),

@@ -83,7 +83,7 @@ def test_impossible_worlds_are_refused():
         WorldConfig(TownConfig(blocks=(1, 2)), cars=500)
     with pytest.raises(ConfigError, match="from 0 up"):
         WorldConfig(cars=-1)
-    with pytest.raises(ConfigError, match="share from 0 to 1"):
+    with pytest.raises(ConfigError, match="fraction from 0 to 1"):
         Behaviour(distraction=1.2)
     with pytest.raises(ConfigError, match="speeds above 0"):
         Behaviour(speed=(2.0, 1.0))

@@ -120,14 +120,14 @@ class _Player:
 
     def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
         """Plays ``length`` steps of every stream, and calls ``progress`` with the number of states so far."""
-        start, shown, streams = self.time, self._environments.shown, self._config.streams
-        frames = np.empty((streams, length, *shown.frames.shape[1:]), np.uint8)
+        start, current, streams = self.time, self._environments.shown, self._config.streams
+        frames = np.empty((streams, length, *current.frames.shape[1:]), np.uint8)
         rows: list[dict[str, np.ndarray]] = []
         snapshots: dict[tuple[int, int], bytes] = {}
         for step in range(length):
             if self.time % self._config.snapshot_every == 0:
                 snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
-            frames[:, step] = shown.frames
+            frames[:, step] = current.frames
             rows.append(self._advance())
             progress(self.time * streams)
         return ShardContent(
@@ -146,11 +146,11 @@ class _Player:
         return self._taken
 
     def _advance(self) -> dict[str, np.ndarray]:
-        shown, self._taken = self._environments.shown, []
-        row, actions = self._act(shown.observations)
-        row |= {"age": self._ages.copy(), "ram": shown.ram.copy()}
+        current, self._taken = self._environments.shown, []
+        row, actions = self._act(current.observations)
+        row |= {"age": self._ages.copy(), "ram": current.ram.copy()}
         self._environments.step(actions)
-        row |= {name: getattr(shown, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
+        row |= {name: getattr(current, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
         self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
         self.time += 1
         return row

@@ -19,7 +19,7 @@ import numpy as np
 from ale_py import ALEInterface, ALEState, roms
 
 from weakspot.actions import Action
-from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_shown
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_step
 from weakspot.envs.observation import gray_observation
 from weakspot.envs.screen import Capture, Screen
 from weakspot.envs.snapshot import pack, unpack_for
@@ -218,7 +218,7 @@ class AtariEnvironment:
         Raises:
             ConfigError: there has been no reset yet.
         """
-        last = last_shown(self._step)
+        last = last_step(self._step)
         header = {
             "settings": self._settings(),
             "elapsed": self._elapsed,

@@ -122,7 +122,7 @@ def continuous(action: object, names: Sequence[str], bounds: Bounds) -> list[flo
     return values
 
 
-def last_shown(last: Step | None) -> Step:
+def last_step(last: Step | None) -> Step:
     """The ``last`` step, for a snapshot; raises :class:`ConfigError` if there has been no reset yet."""
     if last is None:
         raise ConfigError("snapshot() before the first episode", expected="reset() before snapshot()")

@@ -1,6 +1,6 @@
 """Gymnasium environments with image observations, preprocessed as a :class:`Description` says.
 
-An id alone stands for four gray frames of 84x84.  A TOML file can say more:
+An id alone means four gray frames of 84x84.  A TOML file can say more:
 
     id = "CarRacing-v3"          # the id that gymnasium.make gets
     frames = 4                   # k, number of frames in a state
@@ -33,7 +33,7 @@ import gymnasium
 import numpy as np
 
 from weakspot.actions import Action, Bounds
-from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_shown
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_step
 from weakspot.envs.description import Description
 from weakspot.envs.observation import colour_observation, gray_observation
 from weakspot.envs.snapshot import pack, unpack_for
@@ -141,7 +141,7 @@ class DescribedEnvironment:
         Raises:
             ConfigError: there has been no reset yet.
         """
-        last = last_shown(self._step)
+        last = last_step(self._step)
         header = {
             "settings": self._settings(),
             "seed": self._seed,
@@ -236,7 +236,7 @@ def _make(description: Description) -> gymnasium.Env[Any, Any]:
     if space.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
         raise ConfigError(
             f"the observations of {description.id} are {space}",
-            expected="a colour picture: uint8 of shape (height, width, 3)",
+            expected="a colour image: uint8 of shape (height, width, 3)",
             todo="wrap it so that it returns images (gymnasium.wrappers.AddRenderObservation), and register the result",
         )
     return env
@@ -266,7 +266,7 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     if bounds is not None and ("V" in capitals or len(capitals) < len(names)):
         raise ConfigError(
             f"the dimensions of the actions of {description.id} are called {', '.join(names)}",
-            expected="names that differ by more than capitals, and none of them V, which stands for the critic's value",
+            expected="names that differ by more than capitals, and none of them V, which is the name of the critic's value",
             todo="set other names: actions = [...] in the TOML file",
         )
     return names, bounds

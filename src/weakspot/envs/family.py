@@ -69,7 +69,7 @@ def family_of(reference: str) -> str:
 
 
 def load_family(name: str) -> EnvironmentFamily:
-    """The family of a name, such as ``atari``.
+    """The family with a name such as ``atari``.
 
     Raises:
         ExtensionError: there is none of that name, or it cannot be loaded, or it is not a family.

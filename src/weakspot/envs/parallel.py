@@ -29,7 +29,7 @@ _END_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Shown:
+class SharedSteps:
     """Current observations and frames of E environments and the results of their last actions, in shared memory.
 
     After the end of an episode, observation and frame are those of the next episode's start.
@@ -51,7 +51,7 @@ class Shown:
     life_lost: np.ndarray
 
     @classmethod
-    def shared(cls, spec: EnvironmentSpec, count: int) -> Shown:
+    def shared(cls, spec: EnvironmentSpec, count: int) -> SharedSteps:
         """Allocates the memory for ``count`` environments; all images are black."""
         return cls(
             observations=_shared((count, *spec.observation_shape)),
@@ -84,7 +84,7 @@ class _Share:
 
     numbers: Sequence[int]
     factory: Callable[[], Environment]
-    shown: Shown
+    shown: SharedSteps
     environments: list[Environment] = field(default_factory=_no_environments)
 
     def make(self, _: Sequence[None]) -> list[None]:
@@ -134,7 +134,7 @@ class ParallelEnvironments:
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.shown = Shown.shared(spec, count)
+        self.shown = SharedSteps.shared(spec, count)
         can_fork = "fork" in multiprocessing.get_all_start_methods()
         workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
         self._parts = [range(first, count, workers) for first in range(workers)]

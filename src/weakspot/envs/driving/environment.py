@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from weakspot.actions import Action
-from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_shown
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_step
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
 from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
 from weakspot.envs.driving.registration import ENVIRONMENTS
@@ -93,7 +93,7 @@ class DriveEnvironment:
         Raises:
             ConfigError: there has been no reset yet.
         """
-        last = last_shown(self._step)
+        last = last_step(self._step)
         result = {"reward": last.reward, "terminated": last.terminated, "truncated": last.truncated}
         return pack({"settings": self.name, **result}, {"env": self.env.get_state()})
 

@@ -41,7 +41,7 @@ BOX = np.array(
 """Triangles of a box without its bottom, as indices of corners: counter-clockwise at the bottom, then at the top."""
 FACES = len(BOX)
 PHONE_BEND = 0.18
-"""Metres by which the head of somebody who looks at a phone is bent forwards."""
+"""Metres by which the head of a person who looks at a phone is bent forwards."""
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ class Behaviour:
 
     def __post_init__(self) -> None:
         for name in ("distraction", "jaywalking", "crossing"):
-            share = getattr(self, name)
-            if not (is_number(share) and 0 <= share <= 1):
-                raise ConfigError(f"pedestrians with {name} = {share!r}", expected="a fraction from 0 to 1")
+            fraction = getattr(self, name)
+            if not (is_number(fraction) and 0 <= fraction <= 1):
+                raise ConfigError(f"pedestrians with {name} = {fraction!r}", expected="a fraction from 0 to 1")
         if not (is_pair(self.speed, is_number) and 0 < self.speed[0] <= self.speed[1] <= 5):
             raise ConfigError(
                 f"pedestrians with speed = {self.speed!r}",

@@ -90,9 +90,9 @@ class TownConfig:
         if not (is_number(self.lane_width) and 2.5 <= self.lane_width <= 5):
             raise ConfigError(f"lanes {self.lane_width!r} metres wide", expected="2.5 to 5 metres")
         for name in ("parking", "trees"):
-            share = getattr(self, name)
-            if not (is_number(share) and 0 <= share <= 1):
-                raise ConfigError(f"a town with {name} = {share!r}", expected="a fraction from 0 to 1")
+            fraction = getattr(self, name)
+            if not (is_number(fraction) and 0 <= fraction <= 1):
+                raise ConfigError(f"a town with {name} = {fraction!r}", expected="a fraction from 0 to 1")
         if not (is_whole(self.seed) and self.seed >= 0):
             raise ConfigError(f"a town with seed = {self.seed!r}", expected="a whole number, at least 0")
 
@@ -297,7 +297,9 @@ def _row(generator: np.random.Generator, begin: float, end: float) -> list[tuple
     return row
 
 
-def _trees(generator: np.random.Generator, lot: _Rectangle, share: float, *, park: bool) -> list[tuple[float, float, float]]:
+def _trees(
+    generator: np.random.Generator, lot: _Rectangle, fraction: float, *, park: bool
+) -> list[tuple[float, float, float]]:
     """Trees (x, y, height) along the inner edge of the pavement, in front of the houses, and everywhere in a park."""
     (west, east), (south, north) = lot
     places = [(x, y) for x in np.arange(west + 5, east - 4, 9.0) for y in (south - 0.6, north + 0.6)]
@@ -305,7 +307,7 @@ def _trees(generator: np.random.Generator, lot: _Rectangle, share: float, *, par
     if park:
         places += [(x, y) for x in np.arange(west + 6, east - 5, 8.0) for y in np.arange(south + 6, north - 5, 8.0)]
     heights = generator.uniform(3.5, 7.0, len(places))
-    planted = generator.random(len(places)) < share
+    planted = generator.random(len(places)) < fraction
     return [(float(x), float(y), float(h)) for (x, y), h, exists in zip(places, heights, planted, strict=True) if exists]
 
 
