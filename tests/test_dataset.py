@@ -218,7 +218,7 @@ def test_a_damaged_snapshot_is_refused(stored):
     content[3] ^= 1
     path.write_bytes(content)
     dataset = StateDataset.open(folder)
-    with pytest.raises(SnapshotError, match="stream 0, decision 0"):
+    with pytest.raises(SnapshotError, match="stream 0, step 0"):
         dataset.snapshot_before(2)
     assert dataset.snapshot_before(STEPS)[1] == b"snapshot 1 0"
 

@@ -12,12 +12,21 @@ from hypothesis import strategies as st
 
 from weakspot.envs.driving import bicycle, pedestrians, signals
 from weakspot.envs.driving import traffic as traffic_rules
-from weakspot.envs.driving.bicycle import BRAKE, DRAG, MOST_SIDEWAYS, MOST_SPEED, WHEELBASE, Car, drive, steer_limit
+from weakspot.envs.driving.bicycle import (
+    BRAKE,
+    DRAG,
+    MAX_LATERAL_ACCELERATION,
+    MAX_SPEED,
+    WHEELBASE,
+    Car,
+    drive,
+    steer_limit,
+)
 from weakspot.envs.driving.lanes import LEFT, RIGHT, STRAIGHT, build_lanes
 from weakspot.envs.driving.overlap import box_hits_boxes, box_hits_posts
 from weakspot.envs.driving.pedestrians import BODY_RADIUS, CROSS, TO_KERB, WAIT, Behaviour
 from weakspot.envs.driving.town import TownConfig, build_town
-from weakspot.envs.driving.world import HALF, SECONDS, World, WorldConfig
+from weakspot.envs.driving.world import HALF_SIZE, SECONDS, World, WorldConfig
 from weakspot.errors import ConfigError, SnapshotError
 
 
@@ -74,7 +83,7 @@ def test_impossible_worlds_are_refused():
         WorldConfig(TownConfig(blocks=(1, 2)), cars=500)
     with pytest.raises(ConfigError, match="from 0 up"):
         WorldConfig(cars=-1)
-    with pytest.raises(ConfigError, match="share from 0 to 1"):
+    with pytest.raises(ConfigError, match="fraction from 0 to 1"):
         Behaviour(distraction=1.2)
     with pytest.raises(ConfigError, match="speeds above 0"):
         Behaviour(speed=(2.0, 1.0))
@@ -120,7 +129,7 @@ def test_paths_that_cross_conflict_and_paths_that_do_not_do_not():
 # -- the agent's car
 
 
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, MOST_SPEED), st.floats(-3, 3))
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0, MAX_SPEED), st.floats(-3, 3))
 def test_the_car_follows_the_bicycle_model(steer, pedal, speed, heading):
     car = Car(3.0, -2.0, heading, speed, 0.3 * steer_limit(speed))
     after = drive(car, steer, pedal, SECONDS)
@@ -134,13 +143,13 @@ def test_the_car_follows_the_bicycle_model(steer, pedal, speed, heading):
     assert abs(math.remainder(after.heading - turned, 2 * math.pi)) < 1e-5
 
 
-@given(st.floats(-1, 1), st.floats(0, MOST_SPEED))
+@given(st.floats(-1, 1), st.floats(0, MAX_SPEED))
 def test_tyres_hold(steer, speed):
     car = Car(0.0, 0.0, 0.0, speed, math.copysign(steer_limit(speed), -steer))
     for _ in range(20):
         car = drive(car, steer, 1.0, SECONDS)
-        assert 0 <= car.speed <= MOST_SPEED
-        assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= MOST_SIDEWAYS * (1 + 1e-5)
+        assert 0 <= car.speed <= MAX_SPEED
+        assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= MAX_LATERAL_ACCELERATION * (1 + 1e-5)
 
 
 def test_full_brakes_stop_the_car_as_fast_as_they_should():
@@ -246,11 +255,11 @@ def watched(request):
 def test_cars_do_not_run_into_each_other(watched):
     _, seen = watched
     for _, _, (places, headings), _, _ in seen:
-        halves = np.broadcast_to(HALF, places.shape)
+        halves = np.broadcast_to(HALF_SIZE, places.shape)
         for car in range(len(places)):
             others = np.arange(len(places)) != car
             assert not box_hits_boxes(
-                places[car], headings[car], HALF, places[others], headings[others], halves[others]
+                places[car], headings[car], HALF_SIZE, places[others], headings[others], halves[others]
             ).any()
 
 
@@ -276,7 +285,9 @@ def test_cars_do_not_hit_people_who_look(watched):
     _, seen = watched
     for _, _, (places, headings), feet, _ in seen:
         for place, heading in zip(places, headings, strict=True):
-            assert not box_hits_posts(place, heading, HALF, feet[(np.abs(feet - place) < 5).all(axis=1)], BODY_RADIUS).any()
+            assert not box_hits_posts(
+                place, heading, HALF_SIZE, feet[(np.abs(feet - place) < 5).all(axis=1)], BODY_RADIUS
+            ).any()
 
 
 def test_the_lights_of_streets_that_cross_are_never_green_together():
@@ -318,7 +329,7 @@ def test_who_looks_never_steps_in_front_of_a_car_that_cannot_stop(watched):
                     abs(place[1 - axis] - feet[person, 1 - axis]) < 2 * world.town.kerb + 1 and abs(heading[axis]) > 0.9
                 )
                 if towards and on_this_street and speed > 0.5:
-                    bumper = abs(feet[person, axis] - place[axis]) - HALF[0]
+                    bumper = abs(feet[person, axis] - place[axis]) - HALF_SIZE[0]
                     assert bumper > speed**2 / (2 * BRAKE) + 0.5 * speed
     assert stepped > 100
 
@@ -420,7 +431,7 @@ def test_a_car_stops_for_a_person_on_its_lane(doing):
     for _ in range(150):
         world.step(0.0, -1.0)
     assert world.state.traffic.speed[0] < 0.1
-    assert 45.0 - HALF[0] - 5.0 < world.state.traffic.along[0] < 45.0 - HALF[0]
+    assert 45.0 - HALF_SIZE[0] - 5.0 < world.state.traffic.along[0] < 45.0 - HALF_SIZE[0]
 
 
 @pytest.mark.parametrize("turned", [0.0, 0.5, 1.0, math.pi / 2])
@@ -460,7 +471,7 @@ def test_who_halts_before_a_car_that_waits_for_him_goes_back():
     world = far_away(World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), parking=0.0), cars=1, people=1)))
     coming = cars((connector, -5.0, 0.0, int(CROSSROADS.successors[connector, 0])))
     (place,), (ahead,) = CROSSROADS.pose(coming.lane, coming.along)
-    on_foot(world, place + (HALF[0] + 0.2) * ahead, np.array([0.0, -1.0]), CROSS)
+    on_foot(world, place + (HALF_SIZE[0] + 0.2) * ahead, np.array([0.0, -1.0]), CROSS)
     people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
     world.state = replace(world.state, people=people, traffic=coming)
     seen = []
@@ -517,7 +528,9 @@ def halted_in_the_middle(gap, distracted=False, waited=1.0):
     people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([distracted]), waited=np.array([waited]))
     world.state = replace(world.state, people=people)
     ahead = 1 if gap > 0 else -1  # traffic keeps to the right
-    return put(world, float(x) + ahead * (abs(gap) + HALF[0]), float(y) + 1.75 * ahead, math.pi if gap > 0 else 0.0, 14.0)
+    return put(
+        world, float(x) + ahead * (abs(gap) + HALF_SIZE[0]), float(y) + 1.75 * ahead, math.pi if gap > 0 else 0.0, 14.0
+    )
 
 
 @pytest.mark.parametrize(("gap", "then"), [(6.0, CROSS), (8.0, CROSS), (11.0, pedestrians.HALT), (14.0, CROSS)])
@@ -596,7 +609,7 @@ def test_who_waits_at_lights_sees_cars_that_turn_into_his_street():
 def test_who_passes_close_before_a_bumper_is_not_held_by_it(doing):
     world, lane = approaching(people=1)
     place, heading = lane(45.0)
-    put(world, *(place - (HALF[0] + 0.29) * heading).tolist(), math.atan2(heading[1], heading[0]))
+    put(world, *(place - (HALF_SIZE[0] + 0.29) * heading).tolist(), math.atan2(heading[1], heading[0]))
     on_foot(world, place, heading, doing)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     world.step(0.0, -1.0)
@@ -757,7 +770,7 @@ def test_cars_that_can_stop_for_amber_do():
 
 CROSSROADS = build_lanes(build_town(TownConfig(seed=0, blocks=(2, 2))))
 ALL_GREEN = np.full((2, 3, 3), signals.GREEN)
-FAR_OFF = traffic_rules.Stranger(np.array([-500.0, -500.0]), np.array([1.0, 0.0]), 0.0)
+FAR_OFF = traffic_rules.AgentCar(np.array([-500.0, -500.0]), np.array([1.0, 0.0]), 0.0)
 NOBODY = traffic_rules.Obstacles(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0))
 
 
@@ -872,7 +885,7 @@ def test_cars_keep_their_distance(pace):
         both = cars((east, along, speed, after), (east, ahead, pace, after))
         gap, of_leader = traffic_rules._leader(both, CROSSROADS)
         gaps.append(float(gap[0]))
-        push = max(float(traffic_rules._follow(both.speed, gap, of_leader)[0]), -traffic_rules.HARDEST)
+        push = max(float(traffic_rules._follow(both.speed, gap, of_leader)[0]), -traffic_rules.MAX_BRAKING)
         along += (speed - pace) * SECONDS
         speed = max(speed + push * SECONDS, 0.0)
     assert min(gaps) > traffic_rules.STANDING_GAP / 2
@@ -902,7 +915,7 @@ def test_an_agents_car_in_the_way_stops_the_traffic():
         world.step(0.0, -1.0)
     traffic = world.state.traffic
     assert traffic.speed[0] < 0.1
-    assert 45.0 - 2 * HALF[0] - 4.0 < traffic.along[0] < 45.0 - 2 * HALF[0]
+    assert 45.0 - 2 * HALF_SIZE[0] - 4.0 < traffic.along[0] < 45.0 - 2 * HALF_SIZE[0]
 
 
 # -- traffic gives way to the agent's car
@@ -911,11 +924,11 @@ def test_an_agents_car_in_the_way_stops_the_traffic():
 MIDDLE = CROSSROADS.centre[CROSSROADS.straight :][(CROSSROADS.intersection[CROSSROADS.straight :] == 1).all(axis=1)][0]
 
 
-def stranger(lane, beyond, speed, turned=0.0):
+def agent_car(lane, beyond, speed, turned=0.0):
     """The agent's car, so many metres beyond the end of a lane, turned to the left."""
     (end,), ((cos, sin),) = CROSSROADS.pose(np.array([lane]), CROSSROADS.length[[lane]])
     angle = math.atan2(sin, cos) + turned
-    return traffic_rules.Stranger(end + beyond * np.array([cos, sin]), np.array([math.cos(angle), math.sin(angle)]), speed)
+    return traffic_rules.AgentCar(end + beyond * np.array([cos, sin]), np.array([math.cos(angle), math.sin(angle)]), speed)
 
 
 def gives_way(car, of_agent):
@@ -936,7 +949,7 @@ def meeting(car, lane, beyond, speed, shown):
         for start in range(340)
         if all(signals.lights(world.town, (start + k) * SECONDS)[0, 1, 1] == shown for k in (0, 60))
     )
-    own = stranger(lane, beyond, speed)
+    own = agent_car(lane, beyond, speed)
     put(world, *own.place.tolist(), math.atan2(own.heading[1], own.heading[0]), speed)
     world.state = replace(world.state, traffic=cars(car), started=started, decisions=0)
     return world
@@ -962,14 +975,14 @@ def test_who_turns_left_waits_for_the_agents_car(gap, speed):
 def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
     east, west = into_the_middle(0), into_the_middle(2)
     left = (west, -3.0, 4.0, turn(west, LEFT))
-    assert gives_way(left, stranger(east, -30.0, 9.0)) and gives_way(left, stranger(east, -4.0, 1.5))
-    assert not gives_way(left, stranger(east, -60.0, 9.0)), "there is time"
-    assert not gives_way(left, stranger(east, -20.0, 9.0, turned=math.pi)), "it drives away"
-    assert not gives_way(left, stranger(west, -20.0, 9.0)), "it comes from behind"
-    assert not gives_way((west, -3.0, 4.0, turn(west, STRAIGHT)), stranger(east, -20.0, 9.0))
-    assert not gives_way(left, stranger(east, -3.0, 0.8)), "it as good as stands"
-    assert not gives_way(left, stranger(east, -CROSSROADS.length[east] - 1.0, 40.0)), "it is not on that lane yet"
-    assert not gives_way(left, stranger(east, -2.5, 0.0))
+    assert gives_way(left, agent_car(east, -30.0, 9.0)) and gives_way(left, agent_car(east, -4.0, 1.5))
+    assert not gives_way(left, agent_car(east, -60.0, 9.0)), "there is time"
+    assert not gives_way(left, agent_car(east, -20.0, 9.0, turned=math.pi)), "it drives away"
+    assert not gives_way(left, agent_car(west, -20.0, 9.0)), "it comes from behind"
+    assert not gives_way((west, -3.0, 4.0, turn(west, STRAIGHT)), agent_car(east, -20.0, 9.0))
+    assert not gives_way(left, agent_car(east, -3.0, 0.8)), "it as good as stands"
+    assert not gives_way(left, agent_car(east, -CROSSROADS.length[east] - 1.0, 40.0)), "it is not on that lane yet"
+    assert not gives_way(left, agent_car(east, -2.5, 0.0))
     world = meeting(left, east, -2.5, 0.0, signals.GREEN)
     for _ in range(60):
         assert world.step(0.0, -1.0).cause is None
@@ -978,7 +991,7 @@ def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
 
 def test_nobody_enters_an_intersection_in_which_the_agents_car_crosses_his_way():
     east, north, west, south = (into_the_middle(heading) for heading in range(4))
-    inside = stranger(east, 4.0, 8.0)
+    inside = agent_car(east, 4.0, 8.0)
     for lane, bend, waits in (
         (north, STRAIGHT, True), (south, STRAIGHT, True), (south, LEFT, True), (north, RIGHT, True), (west, LEFT, True),
         (west, STRAIGHT, False), (west, RIGHT, False), (south, RIGHT, False),
@@ -986,8 +999,8 @@ def test_nobody_enters_an_intersection_in_which_the_agents_car_crosses_his_way()
     ):  # fmt: skip
         car = (lane, -3.0, 4.0, turn(lane, bend))
         assert gives_way(car, inside) == waits, (lane, bend)
-        assert not gives_way(car, stranger(east, 2 * CROSSROADS.stop_line + 3.0, 8.0)), "it has left"
-    across = stranger(east, CROSSROADS.stop_line, 0.0, turned=math.pi / 4)
+        assert not gives_way(car, agent_car(east, 2 * CROSSROADS.stop_line + 3.0, 8.0)), "it has left"
+    across = agent_car(east, CROSSROADS.stop_line, 0.0, turned=math.pi / 4)
     assert gives_way((north, -3.0, 4.0, turn(north, STRAIGHT)), across), "it stands in the way"
 
 
@@ -1111,7 +1124,7 @@ def test_a_red_light_is_run_at_its_line_and_not_at_others(empty, axis):
         )
         empty.state = replace(empty.state, started=next(during), decisions=0)
 
-    start = middle - (town.stop_line + HALF[0] + 2.0) * ahead + 1.75 * right
+    start = middle - (town.stop_line + HALF_SIZE[0] + 2.0) * ahead + 1.75 * right
     shown(signals.RED)
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) == "red_light"
@@ -1121,7 +1134,7 @@ def test_a_red_light_is_run_at_its_line_and_not_at_others(empty, axis):
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) is None
     shown(signals.RED)  # leaving the intersection over the line of those who come in
-    put(empty, *(middle + (town.stop_line - HALF[0] - 1.0) * ahead + 1.75 * right).tolist(), heading, 6.0)
+    put(empty, *(middle + (town.stop_line - HALF_SIZE[0] - 1.0) * ahead + 1.75 * right).tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) is None
 
 

@@ -1,37 +1,38 @@
-"""Everything weakspot raises on purpose, as one tree:
+"""All errors that weakspot raises on purpose, as one tree:
 
     WeakspotError
-    ├── ConfigError            a setting is impossible, or settings contradict each other
-    │   ├── UnknownGameError   no such Atari game; the message names the nearest ones
-    │   └── UnknownTargetError no such target; the message lists those that exist
+    ├── ConfigError            a setting is invalid, or settings contradict each other
+    │   ├── UnknownGameError   there is no such Atari game or environment; the message suggests similar names
+    │   ├── ExtensionError     there is no such agent format, environment, recipe, method or target, or its package is broken
+    │   └── UnknownTargetError there is no such target; the message lists all targets
     ├── AgentError             the agent cannot be used
-    │   ├── WeightsError       its weights are missing, truncated or another network's
-    │   ├── MismatchError      it was made for another environment (actions, observation shape)
-    │   ├── OutputError        it answered something that is no answer (NaN, wrong shape)
-    │   └── SaliencyError      it cannot be told where it looks
-    ├── DatasetError           stored states are missing, damaged or another agent's
-    │   └── SnapshotError      an emulator snapshot does not match its checksum
+    │   ├── WeightsError       its weights are missing, truncated, or belong to another network
+    │   ├── MismatchError      its actions or observation shape do not match the environment
+    │   ├── OutputError        it returned an invalid output (NaN, wrong shape)
+    │   └── SaliencyError      its saliency cannot be computed
+    ├── DatasetError           stored states are missing, damaged, or of another agent
+    │   └── SnapshotError      an environment snapshot is damaged, or of another environment
     ├── StateModelError        a state model cannot be trained, loaded or used
-    ├── SynthesisError         the optimisation cannot be run
-    │   └── TargetError        the target returned NaN, a wrong shape, or does not depend on the state
-    ├── TrainingError          the training of an agent went astray
+    ├── SynthesisError         a search cannot be run
+    │   └── TargetError        the target returned NaN or a wrong shape, or does not depend on the state
+    ├── TrainingError          the training of an agent diverged
     └── RunError               a run folder cannot be used
-        ├── RunMismatchError   it belongs to another configuration
+        ├── RunMismatchError   it belongs to other settings
         └── StorageError       the disk is full or read-only
 
-Each message says what was seen, what was expected and what to do next.
+Each message says what was seen, what was expected, and what to do next.
 """
 
 from __future__ import annotations
 
 
 class WeakspotError(Exception):
-    """Base of every error that weakspot raises on purpose.
+    """Base class of every error that weakspot raises on purpose.
 
     Args:
-        seen: what was found.
-        expected: what should have been there.
-        todo: what the reader can do about it.
+        seen: what is wrong.
+        expected: what would be right.
+        todo: what the user can do about it.
     """
 
     def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
@@ -45,19 +46,19 @@ class WeakspotError(Exception):
 
 
 class ConfigError(WeakspotError):
-    """A setting is impossible, or settings contradict each other."""
+    """A setting is invalid, or settings contradict each other."""
 
 
 class UnknownGameError(ConfigError):
-    """No such Atari game."""
+    """There is no such Atari game or environment."""
 
 
 class ExtensionError(ConfigError):
-    """No such agent format, environment, recipe, method or target, or the package that adds it is broken."""
+    """There is no such agent format, environment, recipe, method or target, or the package that adds it is broken."""
 
 
 class UnknownTargetError(ConfigError):
-    """No such target."""
+    """There is no such target."""
 
 
 class AgentError(WeakspotError):
@@ -65,27 +66,27 @@ class AgentError(WeakspotError):
 
 
 class WeightsError(AgentError):
-    """The agent's weights are missing, truncated or another network's."""
+    """The agent's weights are missing, truncated, or belong to another network."""
 
 
 class MismatchError(AgentError):
-    """The agent was made for another environment."""
+    """The agent's actions or observation shape do not match the environment."""
 
 
 class OutputError(AgentError):
-    """The agent answered something that is no answer."""
+    """The agent returned an invalid output."""
 
 
 class SaliencyError(AgentError):
-    """Guided backpropagation cannot be computed for this agent."""
+    """Saliency cannot be computed for this agent."""
 
 
 class DatasetError(WeakspotError):
-    """Stored states are missing, damaged or another agent's."""
+    """Stored states are missing, damaged, or of another agent."""
 
 
 class SnapshotError(DatasetError):
-    """An emulator snapshot does not match its checksum."""
+    """An environment snapshot is damaged, or of another environment."""
 
 
 class StateModelError(WeakspotError):
@@ -93,7 +94,7 @@ class StateModelError(WeakspotError):
 
 
 class SynthesisError(WeakspotError):
-    """The optimisation cannot be run."""
+    """A search cannot be run."""
 
 
 class TargetError(SynthesisError):
@@ -101,7 +102,7 @@ class TargetError(SynthesisError):
 
 
 class TrainingError(WeakspotError):
-    """The training of an agent went astray."""
+    """The training of an agent diverged."""
 
 
 class RunError(WeakspotError):
@@ -109,7 +110,7 @@ class RunError(WeakspotError):
 
 
 class RunMismatchError(RunError):
-    """The run folder belongs to another configuration."""
+    """The run folder belongs to other settings."""
 
 
 class SchemaError(RunError):

@@ -1,104 +1,123 @@
-"""Names of Atari games: whatever people write, turned into the name of a ROM."""
+"""Names of Atari games, and the environment ids and actions that belong to them.
+
+Importing this module loads neither the emulator nor numpy; only functions that return actions load ale-py.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ale_py import Action, ALEInterface, LoggerMode, roms
-from ale_py.registration import rom_id_to_name
-
-from weakspot.errors import UnknownGameError
+from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.interface import Interface
 
+if TYPE_CHECKING:
+    from ale_py import Action
+
 ATARI_OBSERVATION = (4, 84, 84)
-"""Of the agents of nearly all frameworks: four gray frames."""
+"""Observation shape that nearly all frameworks use: four gray frames."""
 
 STICKY = 0.25
-"""Probability that the emulator repeats the previous action under the ids that have sticky actions."""
+"""Probability that the emulator repeats the previous action, for environment ids with sticky actions."""
 
 
 @cache
 def game_names() -> tuple[str, ...]:
     """Names of all ROMs that come with ale-py, such as ``pong`` and ``space_invaders``."""
-    return tuple(sorted(roms.get_all_rom_ids()))
+    package = find_spec("ale_py")  # finds the package without importing it
+    if package is None or package.origin is None:
+        raise ConfigError("ale-py is not installed", expected="ale-py with its ROMs", todo="pip install ale-py")
+    checksums: dict[str, str] = json.loads((Path(package.origin).parent / "roms" / "md5.json").read_text())
+    return tuple(sorted(file.split(".")[0] for file in checksums))
 
 
 def resolve_game(name: str) -> str:
-    """The ROM behind a name.
+    """Returns the name of the ROM, such as ``pong``, for any name of a game.
 
     Args:
         name: such as ``pong``, ``Pong``, ``PongNoFrameskip-v4`` or ``ALE/Pong-v5``.
 
-    Returns:
-        The ROM's name, such as ``pong``.
-
     Raises:
-        UnknownGameError: there is no such game; the message names the nearest ones.
+        UnknownGameError: there is no such game; the message suggests similar names.
     """
-    known = {_letters(game): game for game in game_names()}
-    wanted = _letters(_without_variant(name))
-    if wanted in known:
-        return known[wanted]
-    near = [known[letters] for letters in difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)]
+    games = {_letters(game): game for game in game_names()}
+    letters = _letters(_without_variant(name))
+    if letters in games:
+        return games[letters]
+    similar = [games[close] for close in difflib.get_close_matches(letters, games, n=3, cutoff=0.5)]
     raise UnknownGameError(
         f"no Atari game is called {name!r}",
-        expected=f"one of the {len(known)} games of ale-py, such as pong, PongNoFrameskip-v4 or ALE/Pong-v5",
-        todo=f"did you mean {' or '.join(near)}?" if near else "see weakspot.games.game_names() for all of them",
+        expected=f"one of the {len(games)} games of ale-py, such as pong, PongNoFrameskip-v4 or ALE/Pong-v5",
+        todo=f"did you mean {' or '.join(similar)}?" if similar else "weakspot.games.game_names() lists all of them",
     )
 
 
 def id_in(text: str) -> str | None:
-    """The id of an Atari environment that stands in a name of a file or folder, such as that of a training, if any."""
-    found = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
-    if not found:
+    """Finds the id of an Atari environment inside the name of a file or folder; None if there is none."""
+    match = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
+    if not match:
         return None
-    name = found.group().replace("ALE-", "ALE/")
+    name = match.group().replace("ALE-", "ALE/")
     return name if _letters(_without_variant(name)) in map(_letters, game_names()) else None
 
 
 def is_game(environment: str, title: str) -> bool:
-    """Whether an environment's id, which need not be that of an Atari game, is one of the game ``title``, such as Pong."""
+    """Whether the environment id is one of the game ``title``, such as ``Pong``; the id may be of any environment."""
     return environment.removeprefix("ALE/").startswith(title)
 
 
 def sticky_actions(name: str) -> float:
-    """Probability of a repeated action that an id stands for: 0.25 for ``-v5`` and ``-v0``, otherwise 0."""
+    """Probability of a repeated action that an id implies: 0.25 for ``-v5`` and ``-v0``, otherwise 0."""
     return STICKY if re.search(r"-v[05]$", name) else 0.0
 
 
 def environment_id(name: str, repeat_action_probability: float = 0.0) -> str:
     """The usual id of a game: ``PongNoFrameskip-v4``, or ``ALE/Pong-v5`` with sticky actions."""
-    title = rom_id_to_name(resolve_game(name))
+    title = resolve_game(name).title().replace("_", "")
     return f"ALE/{title}-v5" if repeat_action_probability == STICKY else f"{title}NoFrameskip-v4"
 
 
 @cache
 def minimal_actions(game: str) -> tuple[Action, ...]:
-    """The actions a ROM makes use of, in the emulator's order."""
-    ALEInterface.setLoggerMode(LoggerMode.Error)
+    """The actions that have an effect in the ROM ``game``, in the emulator's order."""
+    from ale_py import ALEInterface, roms
+
+    silence_emulator()
     emulator = ALEInterface()
-    emulator.loadROM(str(roms.get_rom_path(game)))
+    emulator.loadROM(str(roms.get_rom_path(game)))  # pyright: ignore[reportUnknownMemberType]  # ale-py's stub: os.PathLike
     return tuple(emulator.getMinimalActionSet())
 
 
+def silence_emulator() -> None:
+    """Lets emulators made from now on print errors only, no greeting."""
+    from ale_py import ALEInterface, LoggerMode
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # ale-py's stub
+
+
 def action_names(name: str) -> tuple[str, ...]:
-    """What the actions that a game makes use of are called, in the emulator's order: ``("NOOP", "FIRE", ...)``."""
+    """Names of the actions that have an effect in a game, in the emulator's order: ``("NOOP", "FIRE", ...)``."""
     return tuple(action.name for action in minimal_actions(resolve_game(name)))
 
 
 def interface(name: str) -> Interface:
-    """What an agent for a game has to fit: four gray frames of 84x84, and the actions that the game makes use of.
+    """What an agent for a game has to match: four gray frames of 84x84, and the actions that have an effect.
 
     Raises:
-        UnknownGameError: no such game.
+        UnknownGameError: there is no such game.
     """
     return Interface(environment_id(name, sticky_actions(name)), action_names(name), ATARI_OBSERVATION)
 
 
 def all_actions() -> tuple[Action, ...]:
     """All 18 actions, in the emulator's order."""
+    from ale_py import Action
+
     return tuple(Action(number) for number in range(18))
 
 

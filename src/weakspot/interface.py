@@ -1,21 +1,21 @@
-"""What an agent has to fit."""
+"""The properties of an environment that an agent has to match."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.types import Bounds
+from weakspot.actions import Bounds
 
 
 @dataclass(frozen=True)
 class Interface:
-    """The side of an environment that its agents see.
+    """What an agent has to match to play in an environment.
 
     Attributes:
-        environment: its id, such as ``PongNoFrameskip-v4``.
-        action_names: what its actions are called, in their order, or the dimensions of continuous ones.
-        observation_shape: (c, h, w) of what is shown, in 0 to 255.
-        action_bounds: of continuous actions; None where actions are discrete.
+        environment: the environment's id, such as ``PongNoFrameskip-v4``.
+        action_names: names of the discrete actions in their order, or of the dimensions of continuous actions.
+        observation_shape: (c, h, w) of the observation, whose values are 0 to 255.
+        action_bounds: bounds of each dimension of continuous actions; None for discrete actions.
     """
 
     environment: str

@@ -1,9 +1,9 @@
-"""Plays an agent and stores the states it meets (paper, section 3: an epsilon-greedy policy fills the data set)."""
+"""Plays an agent and stores the states it visits (paper, section 3: an epsilon-greedy policy fills the data set)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from weakspot.actions import Action
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, explore
 from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset
@@ -20,7 +21,6 @@ from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.parallel import ParallelEnvironments
 from weakspot.errors import DatasetError, MismatchError, OutputError, RunMismatchError
 from weakspot.system.files import make_folder, storage_errors, write_json
-from weakspot.types import Decision
 
 
 def collect(
@@ -31,66 +31,71 @@ def collect(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> StateDataset:
-    """Plays ``agent`` in ``config.streams`` environments and stores what it meets.
+    """Plays ``agent`` in ``config.streams`` environments and stores the states it visits.
 
-    After a kill the same call goes on behind the last complete shard, with the same result bit for bit.  A finished
-    collection is opened and returned.
+    If the process was killed, the same call continues after the last complete shard, and the result is the same bit for bit.
+    A finished collection is only opened.
 
     Args:
-        agent: who plays.
-        environment_factory: makes one environment; called once a stream, in forked processes.
-        config: how much, how, and from which seed.
-        folder: where to; made if it does not exist.
-        progress: told (states so far, states in all) after each decision of all streams.
-        workers: processes that play, one a core unless given; the states are the same for any number.
+        agent: the agent that plays.
+        environment_factory: makes one environment; called once per stream, in forked processes.
+        config: number of states, exploration, and seed.
+        folder: where the states are stored; created if it does not exist.
+        progress: called with (states so far, states in total) after each step of all streams.
+        workers: number of processes, by default one per core; the states do not depend on it.
+
+    Returns:
+        The stored states.
 
     Raises:
-        MismatchError: the agent was made for another environment.
-        OutputError: the agent answered NaN, or something of the wrong shape.
-        DatasetError: the folder holds another agent's states, or something else.
-        RunMismatchError: the folder was collected with other settings or from another environment.
+        MismatchError: the agent's actions or observation shape do not match the environment.
+        OutputError: the agent returned NaN or a wrong shape.
+        DatasetError: the folder holds states of another agent, or something else.
+        RunMismatchError: the folder was collected with other settings or in another environment.
         StorageError: the disk is full or read-only.
     """
     folder = make_folder(Path(folder))
     environment = environment_factory().spec
     check_fit(agent.spec, environment)
-    _claim(folder, _meta(agent.spec, environment, config))
-    finished = _finished(folder, config)
-    if not finished or finished[-1].stop < config.steps:
+    _prepare_folder(folder, _meta(agent.spec, environment, config))
+    complete = _complete_shards(folder, config)
+    if not complete or complete[-1].stop < config.steps:
         with ParallelEnvironments(environment_factory, environment, config.streams, workers) as environments:
-            play = _Play(agent, environments, config)
-            if finished:
-                play.resume(folder, len(finished) - 1, finished[-1])
+            player = _Player(agent, environments, config)
+            if complete:
+                player.resume(folder, len(complete) - 1, complete[-1])
             else:
-                play.start()
-            _record(play, config, folder, len(finished), progress)
+                player.start()
+            _record(player, config, folder, len(complete), progress)
     return StateDataset.open(folder)
 
 
 def check_fit(agent: AgentSpec, environment: EnvironmentSpec) -> None:
-    """Raises :class:`MismatchError` where an agent was made for other observations or actions than an environment's."""
+    """Raises :class:`MismatchError` if the agent's actions or observation shape do not match the environment."""
     seen = (len(agent.action_names), agent.observation_shape)
     expected = (len(environment.action_names), environment.observation_shape)
     if agent.action_bounds != environment.action_bounds:
-        kinds = [f"between {given}" if given else "discrete" for given in (agent.action_bounds, environment.action_bounds)]
+        kinds = [
+            f"between {bounds}" if bounds else "discrete" for bounds in (agent.action_bounds, environment.action_bounds)
+        ]
         raise MismatchError(
             f"the actions of agent {agent.name!r} (made for {agent.environment}) are {kinds[0]}",
-            expected=f"{kinds[1]}, as those of {environment.id}",
-            todo="choose the environment the agent was trained on",
+            expected=f"{kinds[1]}, like those of {environment.id}",
+            todo="choose the environment the agent was trained in",
         )
     if seen != expected:
         raise MismatchError(
             f"agent {agent.name!r} (made for {agent.environment}) has {seen[0]} actions and sees {seen[1]}",
             expected=f"{environment.id} has {expected[0]} actions and shows {expected[1]}",
-            todo="choose the environment the agent was trained on, with the same preprocessing",
+            todo="choose the environment the agent was trained in, with the same preprocessing",
         )
 
 
-class _Play:
-    """Environments, the agent's random state, and what each environment shows at present.
+class _Player:
+    """Plays the agent in all environments, and holds the random state of its actions.
 
     Attributes:
-        time: decisions so far, of each stream.
+        time: steps so far, of each stream.
     """
 
     def __init__(self, agent: Agent, environments: ParallelEnvironments, config: CollectConfig) -> None:
@@ -106,7 +111,7 @@ class _Play:
         self._environments.reset(seeds.tolist())
 
     def resume(self, folder: Path, shard: int, index: ShardIndex) -> None:
-        """Goes back to the moment after a shard."""
+        """Goes back to the end of a shard."""
         self._taken = [read_snapshot(folder, shard, entry) for entry in index.resume]
         self._environments.restore(self._taken)
         self._ages[:] = index.ages
@@ -114,15 +119,15 @@ class _Play:
         self.time = index.stop
 
     def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
-        """Plays ``length`` decisions of every stream; tells ``progress`` the number of states so far."""
-        start, shown, streams = self.time, self._environments.shown, self._config.streams
-        frames = np.empty((streams, length, *shown.frames.shape[1:]), np.uint8)
+        """Plays ``length`` steps of every stream, and calls ``progress`` with the number of states so far."""
+        start, current, streams = self.time, self._environments.shown, self._config.streams
+        frames = np.empty((streams, length, *current.frames.shape[1:]), np.uint8)
         rows: list[dict[str, np.ndarray]] = []
         snapshots: dict[tuple[int, int], bytes] = {}
-        for at in range(length):
+        for step in range(length):
             if self.time % self._config.snapshot_every == 0:
                 snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
-            frames[:, at] = shown.frames
+            frames[:, step] = current.frames
             rows.append(self._advance())
             progress(self.time * streams)
         return ShardContent(
@@ -136,65 +141,71 @@ class _Play:
         )
 
     def _snapshot(self) -> list[bytes]:
-        """Snapshots of the environments, which are taken once where a shard ends and the next begins."""
+        """Snapshots of all environments; taken only once between two steps, though a shard's end and start both use them."""
         self._taken = self._taken or self._environments.snapshot()
         return self._taken
 
     def _advance(self) -> dict[str, np.ndarray]:
-        shown, self._taken = self._environments.shown, []
-        row, actions = self._decide(shown.observations)
-        row |= {"age": self._ages.copy(), "ram": shown.ram.copy()}
+        current, self._taken = self._environments.shown, []
+        row, actions = self._act(current.observations)
+        row |= {"age": self._ages.copy(), "ram": current.ram.copy()}
         self._environments.step(actions)
-        row |= {name: getattr(shown, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
+        row |= {name: getattr(current, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
         self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
         self.time += 1
         return row
 
-    def _decide(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], list[Decision]]:
+    def _act(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], Sequence[Action]]:
+        """Columns and actions for one step of all streams."""
         with torch.inference_mode():
-            output = self._agent(torch.from_numpy(observations).to(self._agent.device, torch.float32))
+            output = self._agent(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
-        actions, own = explore(output, spec, self._generator, self._config.epsilon)
-        row = {
+        actions, preferred = explore(output, spec, self._generator, self._config.epsilon)
+        row: dict[str, np.ndarray] = {
             "action": actions.numpy(),
-            "explored": (actions != own).reshape(len(actions), -1).any(dim=1).numpy(),
+            "explored": (actions != preferred).reshape(len(actions), -1).any(dim=1).numpy(),
             "scores": output.scores.float().cpu().numpy(),
         }
         if output.value is not None:
             row["value"] = output.value.float().cpu().numpy()
-        return row, actions.tolist()
+        chosen: list[Action] = row["action"].tolist()
+        return row, chosen
 
 
 def _check_output(output: AgentOutput, spec: AgentSpec, streams: int) -> None:
     expected = (streams, len(spec.action_names))
     if tuple(output.scores.shape) != expected:
         raise OutputError(
-            f"agent {spec.name!r} answered scores of shape {tuple(output.scores.shape)}", expected=str(expected)
+            f"agent {spec.name!r} returned scores of shape {tuple(output.scores.shape)}", expected=str(expected)
         )
     value = output.value
     if value is not None and (tuple(value.shape) != (streams,) or not torch.isfinite(value).all()):
         raise OutputError(
-            f"agent {spec.name!r} answered a value of shape {tuple(value.shape)} or one that is not finite",
+            f"agent {spec.name!r} returned a value of shape {tuple(value.shape)}, or one that is not finite",
             expected=f"({streams},) finite numbers",
         )
 
 
 def _record(
-    play: _Play, config: CollectConfig, folder: Path, shard: int, progress: Callable[[int, int], None] | None
+    player: _Player, config: CollectConfig, folder: Path, shard: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    total = config.steps * config.streams
-    tell = (lambda done: progress(done, total)) if progress else (lambda done: None)
-    written: Future[None] | None = None
+    """Plays and writes the remaining shards, from number ``shard`` on."""
+
+    def report(done: int) -> None:
+        if progress:
+            progress(done, config.steps * config.streams)
+
+    pending: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
-        while play.time < config.steps:
-            content = play.shard(min(config.shard_steps, config.steps - play.time), tell)
-            if written:
-                written.result()  # one shard is written while the next is played
-            written = writer.submit(write_shard, folder, shard, content)
+        while player.time < config.steps:
+            content = player.shard(min(config.shard_steps, config.steps - player.time), report)
+            if pending:
+                pending.result()  # one shard is written while the next is played
+            pending = writer.submit(write_shard, folder, shard, content)
             shard += 1
-        if written:
-            written.result()
+        if pending:
+            pending.result()
 
 
 def _meta(agent: AgentSpec, environment: EnvironmentSpec, config: CollectConfig) -> dict[str, Any]:
@@ -210,8 +221,8 @@ def _meta(agent: AgentSpec, environment: EnvironmentSpec, config: CollectConfig)
     return json.loads(json.dumps(meta))
 
 
-def _claim(folder: Path, meta: dict[str, Any]) -> None:
-    """Makes sure that the folder is empty or holds states of the same collection."""
+def _prepare_folder(folder: Path, meta: dict[str, Any]) -> None:
+    """Writes ``meta`` into an empty folder, or checks that the folder holds states of the same collection."""
     with storage_errors(folder):
         for left_over in folder.glob(".*.tmp"):
             left_over.unlink()
@@ -237,7 +248,7 @@ def _claim(folder: Path, meta: dict[str, Any]) -> None:
             )
 
 
-def _finished(folder: Path, config: CollectConfig) -> list[ShardIndex]:
+def _complete_shards(folder: Path, config: CollectConfig) -> list[ShardIndex]:
     indices: list[ShardIndex] = []
     while (not indices or indices[-1].stop < config.steps) and (index := read_index(folder, len(indices))):
         indices.append(index)

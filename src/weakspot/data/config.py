@@ -1,4 +1,4 @@
-"""Settings of the collection."""
+"""Settings of the collection.  They need neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakspot.errors import ConfigError
 from weakspot.system.checks import check_seed
 
 HELD_OUT = 0.1
-"""Share of the states that is never trained on."""
+"""Fraction of the states that are held out from training."""
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,15 @@ class CollectConfig:
     """How states are collected.
 
     Attributes:
-        frames: number of states, rounded up to the same number in every stream.
-        epsilon: share of random actions.
-        streams: environments played side by side.
+        frames: number of states, rounded up to a multiple of ``streams``.
+        epsilon: fraction of random actions.
+        streams: number of environments played in parallel.
         seed: of the environments, of exploration and of sampled actions.
-        snapshot_every: decisions from one snapshot of an environment to its next.
-        shard_steps: decisions of each stream in one shard; what a kill can cost at most.
+        snapshot_every: steps between two snapshots of an environment.
+        shard_steps: steps of each stream in one shard; a killed process loses at most this many.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
     frames: int = 20_000
@@ -34,12 +37,12 @@ class CollectConfig:
     def __post_init__(self) -> None:
         for name in ("frames", "streams", "snapshot_every", "shard_steps"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number from 1 up")
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a whole number, at least 1")
         if not 0 <= self.epsilon <= 1:
-            raise ConfigError(f"epsilon is {self.epsilon}", expected="a share from 0 to 1")
+            raise ConfigError(f"epsilon is {self.epsilon}", expected="a fraction from 0 to 1")
         check_seed(self.seed)
 
     @property
     def steps(self) -> int:
-        """Decisions of each stream."""
+        """Steps of each stream."""
         return -(-self.frames // self.streams)

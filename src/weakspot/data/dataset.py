@@ -1,7 +1,7 @@
-"""Stored states: single colour frames in memory-mapped shards, put together to stacks by index.
+"""Stored states: single colour frames in memory-mapped shards, combined into stacks by index.
 
-State i is what the agent saw before it took ``action[i]``.  Indices run through the streams one after the other, each
-in the order of time: ``i = stream * steps + time``.
+State i is what the agent saw before it took ``action[i]``.  Indices run through the streams one after the other, each in
+the order of time: ``i = stream * steps + time``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,37 +35,38 @@ from weakspot.system.files import UNREADABLE_ARRAYS
 from weakspot.types import Frames, Stacks, State
 
 HELD_OUT_PARTS = 5
-"""Parts of every stream that :meth:`StateDataset.split` holds out, where streams are long enough."""
+"""Number of parts of every stream that :meth:`StateDataset.split` holds out, if streams are long enough."""
 SHORTEST_STRETCH = 100
-"""Decisions of a stream for each such part, at least."""
+"""Minimum number of steps of a stream per held-out part."""
 
 
 def as_state(stacks: Stacks) -> State:
     """States (b, ck, h, w) in [0, 1] from stacks (b, k, h, w, c) of 0 to 255; the channels are last in memory."""
-    frames = torch.from_numpy(np.ascontiguousarray(stacks)).unbind(dim=1)
+    frames = torch.as_tensor(np.ascontiguousarray(stacks)).unbind(dim=1)
     return torch.cat(frames, dim=3).permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
 def as_stacks(state: Tensor, channels: int = 3) -> Stacks:
-    """Stacks (b, k, h, w, c) of 0 to 255 from states (b, ck, h, w) in [0, 1], rounded; undoes :func:`as_state`."""
+    """Stacks (b, k, h, w, c) of 0 to 255 from states (b, ck, h, w) in [0, 1], rounded; the inverse of :func:`as_state`."""
     levels = state.detach().mul(255.0).round().clamp(0, 255).to(torch.uint8).cpu()
-    return levels.unflatten(1, (-1, channels)).permute(0, 1, 3, 4, 2).contiguous().numpy()
+    frames = cast("Tensor", levels.unflatten(1, (-1, channels)))
+    return frames.permute(0, 1, 3, 4, 2).contiguous().numpy()
 
 
 @dataclass(frozen=True)
 class StateDataset:
-    """The states an agent met, with what it did there.  :meth:`open` makes one.
+    """The states that an agent visited, and its actions and outputs there.  :meth:`open` reads one from a folder.
 
-    Columns are arrays over the global index, loaded when first asked for.
+    Columns are arrays over the global index, loaded at first use.
 
     Attributes:
-        folder: where it lies.
-        environment: what was played.
-        agent: who played.
+        folder: where the data set is stored.
+        environment: the environment that was played.
+        agent: the agent that played.
         config: the collection's settings.
-        streams: number of environments that were played side by side.
-        steps: decisions of each of them.
-        shards: one index a shard.
+        streams: number of environments that were played in parallel.
+        steps: number of steps of each of them.
+        shards: one index per shard.
         fingerprint: SHA-256 over the settings and the checksums of all files.
     """
 
@@ -80,21 +81,22 @@ class StateDataset:
 
     @classmethod
     def open(cls, path: str | Path) -> StateDataset:
-        """Opens a folder that :func:`weakspot.data.collect.collect` filled.
+        """Opens a folder that :func:`weakspot.data.collect.collect` wrote.
 
         Raises:
             DatasetError: there is no such folder, or it is unfinished, truncated, or something else.
         """
         folder = Path(path)
         meta = read_meta(folder)
-        shards, stop = [], 0
+        shards: list[ShardIndex] = []
+        stop = 0
         while stop < meta["steps"]:
             index = read_index(folder, len(shards))
             if index is None:
                 raise DatasetError(
                     f"{folder} holds {stop * meta['streams']} of {meta['steps'] * meta['streams']} states",
                     expected="a finished collection",
-                    todo="run the same collection again; it goes on where it stopped",
+                    todo="run the same collection again; it continues where it stopped",
                 )
             if index.start != stop:
                 raise DatasetError(f"a shard of {folder} starts at {index.start}, not {stop}", todo=COLLECT_AGAIN)
@@ -103,8 +105,8 @@ class StateDataset:
         content = json.dumps([meta, [index.crc32 for index in shards]], sort_keys=True)
         return cls(
             folder=folder,
-            environment=EnvironmentSpec(**_tuples(meta["environment"])),
-            agent=AgentSpec(**_tuples(meta["agent"])),
+            environment=EnvironmentSpec(**_with_tuples(meta["environment"])),
+            agent=AgentSpec(**_with_tuples(meta["agent"])),
             config=meta["config"],
             streams=meta["streams"],
             steps=meta["steps"],
@@ -116,7 +118,7 @@ class StateDataset:
         return self.streams * self.steps
 
     def verify(self) -> None:
-        """Reads every file and compares it with its checksum.
+        """Compares every file with its checksum.
 
         Raises:
             DatasetError: a file is damaged.
@@ -125,8 +127,8 @@ class StateDataset:
             for name, expected in shard.crc32.items():
                 if file_crc32(self.folder / name) != expected:
                     raise DatasetError(
-                        f"{self.folder / name} is damaged: its CRC-32 is another one",
-                        expected=f"{expected:08x}",
+                        f"{self.folder / name} is damaged: it does not match its checksum",
+                        expected=f"CRC-32 {expected:08x}",
                         todo=COLLECT_AGAIN,
                     )
 
@@ -144,17 +146,17 @@ class StateDataset:
 
     @cached_property
     def action(self) -> np.ndarray:
-        """What was done in each state: (n,) int64, or (n, a) float32 where actions are continuous."""
+        """The action taken in each state: (n,) int64, or (n, a) float32 if actions are continuous."""
         return self._column("action")
 
     @cached_property
     def reward(self) -> np.ndarray:
-        """Unclipped reward of each decision, (n,) float32."""
+        """Unclipped reward of each action, (n,) float32."""
         return self._column("reward")
 
     @cached_property
     def scores(self) -> np.ndarray:
-        """What the agent answered, (n, a) float32."""
+        """The agent's scores: Q-values, log-probabilities or action means, (n, a) float32."""
         return self._column("scores")
 
     @cached_property
@@ -164,27 +166,27 @@ class StateDataset:
 
     @cached_property
     def terminated(self) -> np.ndarray:
-        """Whether the decision ended the game, (n,) bool."""
+        """Whether the episode terminated after the action, (n,) bool."""
         return self._column("terminated")
 
     @cached_property
     def truncated(self) -> np.ndarray:
-        """Whether the episode was cut off after the decision, (n,) bool."""
+        """Whether the episode was truncated after the action, (n,) bool."""
         return self._column("truncated")
 
     @cached_property
     def life_lost(self) -> np.ndarray:
-        """Whether a life ended with the decision, (n,) bool."""
+        """Whether a life ended with the action, (n,) bool."""
         return self._column("life_lost")
 
     @cached_property
     def explored(self) -> np.ndarray:
-        """Whether exploration made the action another one than the agent's own, (n,) bool."""
+        """Whether exploration replaced the agent's own action by another one, (n,) bool."""
         return self._column("explored")
 
     @cached_property
     def age(self) -> np.ndarray:
-        """Decisions since the episode's start, (n,) int32; 0 in the state that a reset shows."""
+        """Steps since the start of the episode, (n,) int32; 0 for the state after a reset."""
         return self._column("age")
 
     @cached_property
@@ -199,37 +201,48 @@ class StateDataset:
 
     @cached_property
     def time(self) -> np.ndarray:
-        """Decisions of the same environment before each state, (n,)."""
+        """Steps of the same stream before each state, (n,)."""
         return np.arange(len(self)) % self.steps
 
     def split(self, held_out: float = HELD_OUT) -> tuple[np.ndarray, np.ndarray]:
-        """Indices to train on and indices held out: the last part of each of up to ``HELD_OUT_PARTS`` equal stretches of
-        every stream, with k states on either side left out of both.
+        """Indices of the training states and of the held-out states.
 
-        A single part at the end of every stream would hold what comes late in a game, such as high scores, back from
-        training altogether.
+        Every stream is divided into up to ``HELD_OUT_PARTS`` equal stretches, and the last part of each stretch is held out.
+        The k states before and after a held-out part are in neither set.  A single part at the end of every stream would
+        hold out everything that only happens late in a game, such as high scores.
+
+        Args:
+            held_out: fraction of the states that are held out.
+
+        Returns:
+            training: (n,) indices.
+            held_out: (m,) indices.
 
         Raises:
-            ConfigError: one of the parts would be empty.
+            ConfigError: one of the sets would be empty.
         """
         stretches = int(np.clip(self.steps // SHORTEST_STRETCH, 1, HELD_OUT_PARTS))
-        kept = round(self.steps / stretches * held_out)
+        length = round(self.steps / stretches * held_out)
         stops = self.steps * np.arange(1, stretches + 1) // stretches
         held, near = np.zeros((2, self.steps), dtype=bool)
         for stop in stops:
-            held[stop - kept : stop] = True
-            near[max(stop - kept - self.environment.frames, 0) : stop + self.environment.frames] = True
-        if kept < 1 or near.all():
+            held[stop - length : stop] = True
+            near[max(stop - length - self.environment.frames, 0) : stop + self.environment.frames] = True
+        if length < 1 or near.all():
             raise ConfigError(
-                f"held_out is {held_out} of {self.steps} decisions a stream",
-                expected="a share that leaves states on both sides",
+                f"held_out is {held_out} of {self.steps} steps per stream",
+                expected="a fraction that leaves both training and held-out states",
             )
         return np.flatnonzero(~near[self.time]), np.flatnonzero(held[self.time])
 
     def snapshot_before(self, index: int) -> tuple[int, bytes]:
-        """The latest snapshot of the same stream, at or before a state, and the index of its state.
+        """The latest snapshot of the same stream at or before a state.
 
-        To come from the one to the other, take the stored actions, with a ``reset()`` after each end of an episode.
+        To get from the snapshot to the state, take the stored actions, and call ``reset()`` after each end of an episode.
+
+        Returns:
+            index: of the snapshot's state.
+            snapshot: for :meth:`weakspot.envs.base.Environment.restore`.
 
         Raises:
             ConfigError: the index lies outside the data set.
@@ -238,15 +251,15 @@ class StateDataset:
         """
         stream, time = divmod(int(self._checked(np.asarray([index]))[0]), self.steps)
         for number in range(self._shard_of(time), -1, -1):
-            found = [e for e in self.shards[number].snapshots if e.stream == stream and e.time <= time]
-            if found:
-                latest = max(found, key=lambda entry: entry.time)
+            earlier = [e for e in self.shards[number].snapshots if e.stream == stream and e.time <= time]
+            if earlier:
+                latest = max(earlier, key=lambda entry: entry.time)
                 return stream * self.steps + latest.time, read_snapshot(self.folder, number, latest)
         raise DatasetError(f"{self.folder} has no snapshot before state {index}", todo="collect with snapshots")
 
     def episode_scores(self) -> np.ndarray:
-        """Sum of unclipped rewards of each complete episode, in the order of the indices."""
-        scores = []
+        """Sum of unclipped rewards of each complete episode, (episodes,), in the order of the indices."""
+        scores: list[np.ndarray] = []
         for stream in range(self.streams):
             part = slice(stream * self.steps, (stream + 1) * self.steps)
             ends = np.flatnonzero(self.terminated[part] | self.truncated[part])
@@ -255,20 +268,21 @@ class StateDataset:
         return np.concatenate(scores)
 
     def _gather(self, indices: np.ndarray, k: int) -> np.ndarray:
+        """The last ``k`` frames (n, k, h, w, c) of each state; frames before the start of the episode are black."""
         spec, indices = self.environment, self._checked(indices)
         stacks = np.empty((len(indices), k, spec.height, spec.width, spec.channels), np.uint8)
         depths = np.minimum(self.age[indices] + 1, k).tolist()
         length = self._length
         for stack, index, depth in zip(stacks, indices.tolist(), depths, strict=True):
             stream, time = divmod(index, self.steps)
-            shard, at = divmod(time, length)
+            shard, step = divmod(time, length)
             stack[: k - depth] = 0
-            if at + 1 >= depth:
-                stack[k - depth :] = self._frames[shard][stream, at + 1 - depth : at + 1]
-            else:  # the older frames lie at the end of the shards before
+            if step + 1 >= depth:
+                stack[k - depth :] = self._frames[shard][stream, step + 1 - depth : step + 1]
+            else:  # the older frames are at the end of the previous shards
                 for lag in range(depth):
-                    shard, at = divmod(time - lag, length)
-                    stack[k - 1 - lag] = self._frames[shard][stream, at]
+                    shard, step = divmod(time - lag, length)
+                    stack[k - 1 - lag] = self._frames[shard][stream, step]
         return stacks
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
@@ -283,6 +297,7 @@ class StateDataset:
 
     @cached_property
     def _length(self) -> int:
+        """Steps per shard; only the last shard may be shorter."""
         return self.shards[0].stop
 
     def _shard_of(self, time: int) -> int:
@@ -290,7 +305,8 @@ class StateDataset:
 
     @cached_property
     def _frames(self) -> list[np.ndarray]:
-        spec, frames = self.environment, []
+        spec = self.environment
+        frames: list[np.ndarray] = []
         for number, shard in enumerate(self.shards):
             path = self.folder / frames_file(number)
             shape = (self.streams, shard.stop - shard.start, spec.height, spec.width, spec.channels)
@@ -325,15 +341,16 @@ class StateDataset:
         return column.reshape(len(self), *column.shape[2:])
 
 
-def _tuples(told: dict[str, Any]) -> dict[str, Any]:
-    return {name: _tuple(value) for name, value in told.items()}
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(_tuple(part) for part in value) if isinstance(value, list) else value
-
-
 def recorded_outputs(dataset: StateDataset, indices: np.ndarray) -> AgentOutput:
-    """What the agent answered to stored states."""
-    value = None if dataset.value is None else torch.from_numpy(np.asarray(dataset.value[indices], np.float32))
-    return AgentOutput(torch.from_numpy(np.asarray(dataset.scores[indices], np.float32)), value)
+    """The agent's outputs A(s), as stored with the states ``indices`` (n,): scores (n, a), and the value (n,) if any."""
+    value = None if dataset.value is None else torch.as_tensor(np.asarray(dataset.value[indices], np.float32))
+    return AgentOutput(torch.as_tensor(np.asarray(dataset.scores[indices], np.float32)), value)
+
+
+def _with_tuples(entries: dict[str, Any]) -> dict[str, Any]:
+    """JSON values with tuples for lists, as the dataclasses hold them."""
+    return {name: _as_tuple(value) for name, value in entries.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(part) for part in cast("list[Any]", value)) if isinstance(value, list) else value

@@ -1,11 +1,11 @@
-"""How stored states lie on the disk: a folder with ``meta.json`` and shards, each a stretch of time of all streams.
+"""File format of stored states: a folder with ``meta.json`` and shards, each of which holds some steps of all streams.
 
-Shard s holds the decisions [s T, (s + 1) T) of every stream in three files, and a fourth that is written last and says
-that the shard is complete, with the checksums of the others and everything needed to go on after it:
+Shard s holds the steps [s T, (s + 1) T) of every stream in three files.  A fourth file is written last and marks the shard
+as complete; it holds the checksums of the others and everything needed to continue after the shard:
 
-    frames-00000.npy     (E, T, h, w, 3) uint8, the newest colour frame before each decision
-    steps-00000.npz      one array (E, T, ...) a column
-    snapshots-00000.bin  environment snapshots, one after the other
+    frames-00000.npy     (E, T, h, w, 3) uint8, the newest colour frame before each step
+    steps-00000.npz      one array (E, T, ...) per column
+    snapshots-00000.bin  environment snapshots, concatenated
     shard-00000.json     :class:`ShardIndex`
 """
 
@@ -14,10 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -31,10 +31,10 @@ COLLECT_AGAIN = "collect the states again, or take an undamaged copy of the fold
 
 @dataclass(frozen=True)
 class SnapshotEntry:
-    """Where a snapshot lies in the shard's file of snapshots.
+    """Position of a snapshot in the shard's snapshot file.
 
     Attributes:
-        stream, time: the state it belongs to; ``time`` counts the stream's decisions from 0.
+        stream, time: the state it belongs to; ``time`` counts the stream's steps from 0.
         offset, length: in bytes.
         sha256: of its bytes.
     """
@@ -48,15 +48,15 @@ class SnapshotEntry:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """What says that a shard is complete.
+    """The index of a complete shard.
 
     Attributes:
-        start, stop: the decisions it holds, of each stream.
-        sizes, crc32: length in bytes and checksum of each of its files; no SHA-256, whose time would be taken from playing,
-            since only accidents are guarded against.
-        snapshots: of states to go back to.
-        resume: one snapshot a stream, of the state right after the shard.
-        ages: decisions since the episode's start of those states.
+        start, stop: range of the steps it holds, of each stream.
+        sizes, crc32: size in bytes and checksum of each of its files.  The checksum only protects against accidents, and
+            SHA-256 would slow the collection down.
+        snapshots: of states inside the shard.
+        resume: one snapshot per stream, of the state right after the shard.
+        ages: steps since the start of the episode, for the states right after the shard.
         generator: the action generator's state after the shard, as hexadecimal digits.
     """
 
@@ -71,22 +71,22 @@ class ShardIndex:
 
 
 def frames_file(shard: int) -> str:
-    """Name of a shard's file of frames."""
+    """Name of a shard's frame file."""
     return f"frames-{shard:05d}.npy"
 
 
 def steps_file(shard: int) -> str:
-    """Name of a shard's file of columns."""
+    """Name of a shard's column file."""
     return f"steps-{shard:05d}.npz"
 
 
 def snapshots_file(shard: int) -> str:
-    """Name of a shard's file of snapshots."""
+    """Name of a shard's snapshot file."""
     return f"snapshots-{shard:05d}.bin"
 
 
 def index_file(shard: int) -> str:
-    """Name of the file that says a shard is complete."""
+    """Name of a shard's index file, which marks it as complete."""
     return f"shard-{shard:05d}.json"
 
 
@@ -95,11 +95,12 @@ class ShardContent:
     """A shard before it is written; see :class:`ShardIndex`.
 
     Attributes:
-        start: first decision.
+        start: first step.
         frames: (E, T, h, w, 3) uint8.
         columns: arrays (E, T, ...).
         snapshots: by (stream, time).
-        resume: one a stream.
+        resume: one snapshot per stream, of the state right after the shard.
+        ages, generator: as in :class:`ShardIndex`.
     """
 
     start: int
@@ -112,35 +113,37 @@ class ShardContent:
 
 
 def write_shard(folder: Path, shard: int, content: ShardContent) -> None:
-    """Writes a shard; it exists from the moment its index stands.
+    """Writes a shard, its index last.
 
     Raises:
         StorageError: the disk is full or read-only.
     """
     stop = content.start + content.frames.shape[1]
-    named = list(content.snapshots.items()) + [((e, stop), part) for e, part in enumerate(content.resume)]
-    entries, offset = [], 0
-    for (stream, time), part in named:
+    snapshots = list(content.snapshots.items()) + [((e, stop), part) for e, part in enumerate(content.resume)]
+    entries: list[SnapshotEntry] = []
+    offset = 0
+    for (stream, time), part in snapshots:
         entries.append(SnapshotEntry(stream, time, offset, len(part), hashlib.sha256(part).hexdigest()))
         offset += len(part)
-    sizes, sums = {}, {}
+    sizes: dict[str, int] = {}
+    checksums: dict[str, int] = {}
 
-    def write(name: str, fill: Any) -> None:
+    def write(name: str, fill: Callable[[BinaryIO], None]) -> None:
         def write_and_sum(path: Path) -> None:
             with open(path, "wb") as file:
                 fill(file)
-            sizes[name], sums[name] = path.stat().st_size, file_crc32(path)
+            sizes[name], checksums[name] = path.stat().st_size, file_crc32(path)
 
         write_atomic(folder / name, write_and_sum)
 
     write(frames_file(shard), lambda file: np.save(file, content.frames, allow_pickle=False))
     write(steps_file(shard), lambda file: np.savez(file, allow_pickle=False, **content.columns))
-    write(snapshots_file(shard), lambda file: file.writelines(part for _, part in named))
+    write(snapshots_file(shard), lambda file: file.writelines(part for _, part in snapshots))
     index = ShardIndex(
         start=content.start,
         stop=stop,
         sizes=sizes,
-        crc32=sums,
+        crc32=checksums,
         snapshots=entries[: len(content.snapshots)],
         resume=entries[len(content.snapshots) :],
         ages=content.ages,
@@ -150,7 +153,7 @@ def write_shard(folder: Path, shard: int, content: ShardContent) -> None:
 
 
 def read_index(folder: Path, shard: int) -> ShardIndex | None:
-    """The index of a shard whose files have the lengths they should, or None where the shard was never completed.
+    """The index of a shard, or None if the shard is not complete.  Checks the sizes of the shard's files.
 
     Raises:
         DatasetError: one of its files is missing, truncated or not readable.
@@ -159,10 +162,10 @@ def read_index(folder: Path, shard: int) -> ShardIndex | None:
     if not path.exists():
         return None
     try:
-        told = json.loads(path.read_text())
-        told["snapshots"] = [SnapshotEntry(**entry) for entry in told["snapshots"]]
-        told["resume"] = [SnapshotEntry(**entry) for entry in told["resume"]]
-        index = ShardIndex(**told)
+        stored = json.loads(path.read_text())
+        stored["snapshots"] = [SnapshotEntry(**entry) for entry in stored["snapshots"]]
+        stored["resume"] = [SnapshotEntry(**entry) for entry in stored["resume"]]
+        index = ShardIndex(**stored)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path} cannot be read: {error}", expected="an index", todo=COLLECT_AGAIN) from error
     for name, size in index.sizes.items():
@@ -179,7 +182,7 @@ def read_snapshot(folder: Path, shard: int, entry: SnapshotEntry) -> bytes:
     """The bytes of a snapshot.
 
     Raises:
-        SnapshotError: they are missing or do not match their checksum.
+        SnapshotError: the bytes are missing or do not match their checksum.
     """
     path = folder / snapshots_file(shard)
     try:
@@ -190,7 +193,7 @@ def read_snapshot(folder: Path, shard: int, entry: SnapshotEntry) -> bytes:
         raise SnapshotError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
     if hashlib.sha256(part).hexdigest() != entry.sha256:
         raise SnapshotError(
-            f"the snapshot of stream {entry.stream}, decision {entry.time} in {path} does not match its checksum",
+            f"the snapshot of stream {entry.stream}, step {entry.time} in {path} does not match its checksum",
             expected=f"{entry.length} bytes with SHA-256 {entry.sha256}",
             todo=COLLECT_AGAIN,
         )
@@ -198,22 +201,23 @@ def read_snapshot(folder: Path, shard: int, entry: SnapshotEntry) -> bytes:
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
-    """What ``meta.json`` says.
+    """The content of ``meta.json``: environment, agent, settings and number of states.
 
     Raises:
-        DatasetError: it is missing, not readable, or says that this is something else.
+        DatasetError: it is missing, not readable, or of another format or version.
     """
     path = folder / "meta.json"
-    wanted = f"a folder that weakspot collected states into ({FORMAT!r}, version {VERSION})"
+    expected = f"a folder with states that weakspot collected ({FORMAT!r}, version {VERSION})"
     try:
-        meta = json.loads(path.read_text())
+        stored = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise DatasetError(f"{folder} holds no states: there is no meta.json", expected=wanted) from error
+        raise DatasetError(f"{folder} holds no states: there is no meta.json", expected=expected) from error
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}", expected=wanted, todo=COLLECT_AGAIN) from error
-    seen = (meta.get("format"), meta.get("version")) if isinstance(meta, dict) else (None, None)
+        raise DatasetError(f"{path} cannot be read: {error}", expected=expected, todo=COLLECT_AGAIN) from error
+    meta = cast("dict[str, Any]", stored) if isinstance(stored, dict) else {}
+    seen = (meta.get("format"), meta.get("version"))
     if seen != (FORMAT, VERSION):
-        raise DatasetError(f"{path} says (format, version) = {seen}", expected=wanted)
+        raise DatasetError(f"{path} says (format, version) = {seen}", expected=expected)
     return meta
 
 

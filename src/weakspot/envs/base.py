@@ -1,35 +1,37 @@
-"""What weakspot needs of an environment."""
+"""The interface of environments: what weakspot needs to play, store and restore them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any, Protocol, SupportsIndex, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, cast, runtime_checkable
 
 import numpy as np
 
+from weakspot.actions import Action, Bounds
 from weakspot.errors import ConfigError
 from weakspot.interface import Interface
-from weakspot.types import Bounds, Decision, Observation, State
+from weakspot.types import Observation, State
 
 
 @dataclass(frozen=True)
 class EnvironmentSpec:
-    """What is known about an environment without playing it.
+    """Properties of an environment that are known without playing it.
 
     Attributes:
         id: such as ``PongNoFrameskip-v4``.
-        action_names: such as ``("NOOP", "FIRE", "RIGHT", ...)``, or the dimensions of continuous actions.
-        frames: k, the number of frames in a state.
+        action_names: names of the discrete actions, such as ``("NOOP", "FIRE", "RIGHT", ...)``, or of the dimensions of
+            continuous actions.
+        frames: k, number of frames in a state.
         height, width: of a frame, in pixels.
         channels: of a frame; 3 for colour.
-        channel_colours: what people are shown each channel as, as far as it is there: red, green and blue, 0 to 255, which
-            add up; None where the channels are colours themselves.
+        channel_colours: display colour of each channel, red, green and blue from 0 to 255; the display adds the colours up,
+            each weighted by its channel.  None if the channels are red, green and blue themselves.
         gray: whether the agent sees gray frames.
-        ram: bytes of the emulator's memory, 0 where there is none.
-        preprocessing: how observations come about, for the records.
-        action_bounds: of continuous actions; None where actions are discrete.
+        ram: size of the emulator's memory in bytes, 0 if there is none.
+        preprocessing: how observations are computed, for the records.
+        action_bounds: bounds of each dimension of continuous actions; None for discrete actions.
     """
 
     id: str
@@ -51,21 +53,25 @@ class EnvironmentSpec:
 
     @property
     def interface(self) -> Interface:
-        """What its agents have to fit."""
+        """What an agent has to match."""
         return Interface(self.id, self.action_names, self.observation_shape, self.action_bounds)
+
+
+def _no_ram() -> np.ndarray:
+    return np.zeros(0, np.uint8)
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one environment shows after a reset or a decision.
+    """What an environment returns after a reset or an action.
 
     Attributes:
-        observation: what the agent sees (c, h, w), uint8.
-        frame: the newest frame (h, w, c), uint8; in colour, c is 3.
-        reward: of the decision, unclipped.
-        terminated, truncated: the episode is over.
-        life_lost: a life ended with this decision.
-        ram: the emulator's memory, uint8, or an empty array.
+        observation: (c, h, w) uint8, the agent's input.
+        frame: (h, w, c) uint8, the newest frame of the state.
+        reward: of the action, unclipped.
+        terminated, truncated: whether the episode is over.
+        life_lost: whether a life ended with this action.
+        ram: the emulator's memory, uint8; an empty array if there is none.
     """
 
     observation: np.ndarray
@@ -74,50 +80,58 @@ class Step:
     terminated: bool
     truncated: bool
     life_lost: bool = False
-    ram: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    ram: np.ndarray = field(default_factory=_no_ram)
 
 
-def check_running(shown: Step | None) -> None:
-    """Raises :class:`ConfigError` where no episode is running, so that nothing can be decided."""
-    if shown is None or shown.terminated or shown.truncated:
-        raise ConfigError("a decision without a running episode", expected="reset() before step()")
+def check_running(last: Step | None) -> None:
+    """Raises :class:`ConfigError` unless an episode is running after the ``last`` step."""
+    if last is None or last.terminated or last.truncated:
+        raise ConfigError("step() without a running episode", expected="reset() before step()")
 
 
-def discrete(decision: object, actions: int) -> int:
-    """The number of an action; raises :class:`ConfigError` where there is no such one among ``actions``."""
+def discrete(action: object, actions: int) -> int:
+    """The index of a discrete action.
+
+    Raises:
+        ConfigError: ``action`` is not a whole number from 0 to ``actions - 1``.
+    """
     try:
-        number = index(decision) if isinstance(decision, SupportsIndex) else -1
-    except TypeError:  # an array of several, or of other numbers
+        number = index(action) if isinstance(action, SupportsIndex) else -1
+    except TypeError:  # an array of several numbers, or of floating point numbers
         number = -1
     if not 0 <= number < actions:
-        raise ConfigError(f"action {decision}", expected=f"a number from 0 to {actions - 1}")
+        raise ConfigError(f"action {action}", expected=f"a number from 0 to {actions - 1}")
     return number
 
 
-def continuous(decision: object, names: Sequence[str], bounds: Bounds) -> list[float]:
-    """The values of a continuous action; raises :class:`ConfigError` where they are too many, too few, or too far out."""
+def continuous(action: object, names: Sequence[str], bounds: Bounds) -> list[float]:
+    """The values of a continuous action.
+
+    Raises:
+        ConfigError: ``action`` has too many or too few values, or one outside its bounds.
+    """
     try:
-        named = isinstance(decision, str | bytes | Mapping)
-        values = [float(value) for value in decision] if isinstance(decision, Iterable) and not named else []
+        is_row = isinstance(action, Iterable) and not isinstance(action, str | bytes | Mapping)
+        values = [float(value) for value in cast("Iterable[Any]", action)] if is_row else []
     except (TypeError, ValueError):
         values = []
-    within = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]
-    if len(values) != len(bounds) or not all(within):
-        told = (f"{name} from {low:g} to {high:g}" for name, (low, high) in zip(names, bounds, strict=True))
-        raise ConfigError(f"action {decision}", expected=", ".join(told))
+    inside = [low <= value <= high for value, (low, high) in zip(values, bounds, strict=False)]
+    if len(values) != len(bounds) or not all(inside):
+        ranges = (f"{name} from {low:g} to {high:g}" for name, (low, high) in zip(names, bounds, strict=True))
+        raise ConfigError(f"action {action}", expected=", ".join(ranges))
     return values
 
 
-def last_shown(shown: Step | None) -> Step:
-    """What is shown, for a snapshot; raises :class:`ConfigError` before the first reset."""
-    if shown is None:
-        raise ConfigError("a snapshot before the first episode", expected="reset() before snapshot()")
-    return shown
+def last_step(last: Step | None) -> Step:
+    """The ``last`` step, for a snapshot; raises :class:`ConfigError` if there has been no reset yet."""
+    if last is None:
+        raise ConfigError("snapshot() before the first episode", expected="reset() before snapshot()")
+    return last
 
 
 @runtime_checkable
 class Environment(Protocol):
-    """One copy of an environment that can be stored and restored at any decision."""
+    """One copy of an environment whose exact situation can be stored and restored after any step."""
 
     @property
     def spec(self) -> EnvironmentSpec: ...
@@ -128,21 +142,21 @@ class Environment(Protocol):
         ...
 
     def reset(self, seed: int | None = None) -> Step:
-        """Starts an episode; with a seed, restarts the random state from it."""
+        """Starts an episode.  A seed sets the random state of this and all later episodes."""
         ...
 
-    def step(self, action: Decision) -> Step:
-        """Takes an action: its number, or the values of continuous ones."""
+    def step(self, action: Action) -> Step:
+        """Takes an action: the index of a discrete one, or the values of a continuous one."""
         ...
 
     def snapshot(self) -> bytes:
-        """Everything needed to go on bit for bit: emulator and its random state, frame stack, pixel maximum, counters."""
+        """Everything needed to continue bit for bit: emulator, random state, frame stack, pixel maximum, counters."""
         ...
 
     def restore(self, snapshot: bytes) -> Step:
-        """Goes back to a snapshot and shows what it showed."""
+        """Goes back to a snapshot, and returns the step that was current when it was taken."""
         ...
 
     def close(self) -> None:
-        """Lets go of what the environment holds: a process, a window."""
+        """Frees what the environment holds, such as a process or a window."""
         ...

@@ -1,19 +1,20 @@
-"""Any gymnasium environment whose observation is an image, with its preprocessing described as data.
+"""Gymnasium environments with image observations, preprocessed as a :class:`Description` says.
 
-A description is an id, which stands for four gray frames of 84x84, or a TOML file:
+An id alone means four gray frames of 84x84.  A TOML file can say more:
 
-    id = "CarRacing-v3"          # what gymnasium.make is given
-    frames = 4                   # k, frames in a state
-    gray = true                  # what the agent sees of each, false for colour; the state model always sees colour
+    id = "CarRacing-v3"          # the id that gymnasium.make gets
+    frames = 4                   # k, number of frames in a state
+    gray = true                  # the agent sees gray frames, false for colour; the state model always sees colour
     size = [84, 84]              # height and width; leave it out to keep the environment's own
-    crop = [0, 12, 0, 0]         # pixels cut off the picture before it is resized: top, bottom, left, right
-    frame_skip = 1               # steps that an action is held
-    actions = ["nothing", "left", "right", "gas", "brake"]   # or what the dimensions of continuous ones are called
+    crop = [0, 12, 0, 0]         # pixels cut off before the resize: top, bottom, left, right
+    frame_skip = 1               # environment steps that an action is repeated for
+    actions = ["nothing", "left", "right", "gas", "brake"]   # or names of the dimensions of continuous actions
     [make]                       # further arguments of gymnasium.make
     continuous = false
 
-Such environments have no states to store.  A snapshot is the episode's seed and its actions, and to restore it is to play
-them again, which is checked by what it then shows: an environment that is not repeatable is found out, and refused.
+Such environments cannot store their state.  A snapshot holds the episode's seed and actions, and restoring it replays them.
+The frames after the replay are compared with a digest in the snapshot, so an environment that is not deterministic raises
+an error.
 """
 
 from __future__ import annotations
@@ -31,65 +32,66 @@ import cv2
 import gymnasium
 import numpy as np
 
-from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_shown
+from weakspot.actions import Action, Bounds
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_step
 from weakspot.envs.description import Description
 from weakspot.envs.observation import colour_observation, gray_observation
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError, SnapshotError
-from weakspot.types import Bounds, Decision, Observation, State
+from weakspot.types import Observation, State
 
-OPENCV = (0.299, 0.587, 0.114)
-"""What red, green and blue count for in OpenCV's gray."""
+OPENCV_GRAY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in OpenCV's gray."""
 
-CUT = 0.499
-"""What is lost on average where fractions are cut off, a hair less, so that whole numbers stay."""
+ROUNDING_LOSS = 0.499
+"""Average loss when values are rounded down; slightly below 0.5, so that whole numbers round back to themselves."""
 
 
 class DescribedEnvironment:
-    """A described environment, as :class:`weakspot.envs.base.Environment` wants it.
+    """A gymnasium environment as a :class:`weakspot.envs.base.Environment`.
 
     Args:
-        description: how it is made and shown.
+        description: how it is made and preprocessed.
 
     Raises:
-        ConfigError: gymnasium does not have it, it shows no image, or its actions are neither discrete nor a row of bounded
-            numbers.
+        ConfigError: gymnasium does not have it, its observations are not colour images, or its actions are neither discrete
+            nor vectors of bounded numbers.
     """
 
     def __init__(self, description: Description) -> None:
         self.description = description
-        self._env = _made(description)
+        self._env = _make(description)
         self._names, self._bounds = _actions(self._env, description)
         shape = self._env.observation_space.shape
         assert shape is not None
         top, bottom, left, right = description.crop
-        self._cut = (slice(top, shape[0] - bottom), slice(left, shape[1] - right))
-        own = (shape[0] - top - bottom, shape[1] - left - right)
-        if min(own) < 1:
+        self._crop = (slice(top, shape[0] - bottom), slice(left, shape[1] - right))
+        cropped = (shape[0] - top - bottom, shape[1] - left - right)
+        if min(cropped) < 1:
             raise ConfigError(
-                f"crop = {list(description.crop)} leaves {own[0]}x{own[1]} of {shape[0]}x{shape[1]}",
-                expected="something to be left",
+                f"crop = {list(description.crop)} leaves {cropped[0]}x{cropped[1]} of {shape[0]}x{shape[1]}",
+                expected="at least one row and one column of pixels left",
             )
-        self._size = description.size or own
+        self._size = description.size or cropped
         self._seeds = np.random.default_rng(0)
         self._seed = 0
-        self._actions: list[Decision] = []
+        self._actions: list[Action] = []
         self._frames: deque[np.ndarray] = deque(maxlen=description.frames)
         self._step: Step | None = None
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """Its id, actions and picture."""
-        told = self.description
+        """The environment's id, actions and image size."""
+        description = self.description
         return EnvironmentSpec(
-            id=told.id,
+            id=description.id,
             action_names=self._names,
-            frames=told.frames,
+            frames=description.frames,
             height=self._size[0],
             width=self._size[1],
             channels=3,
-            gray=bool(told.gray),
-            preprocessing=asdict(told) | {"resize": "area"},
+            gray=bool(description.gray),
+            preprocessing=asdict(description) | {"resize": "area"},
             action_bounds=self._bounds,
         )
 
@@ -98,91 +100,94 @@ class DescribedEnvironment:
         """The observation as a differentiable function of the state."""
         gray = self.description.gray
         if isinstance(gray, tuple):
-            return partial(_cut_gray, colours=gray)
-        return partial(gray_observation, colours=OPENCV) if gray else colour_observation
+            return partial(_gray_rounded_down, colours=gray)
+        return partial(gray_observation, colours=OPENCV_GRAY) if gray else colour_observation
 
     def reset(self, seed: int | None = None) -> Step:
-        """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
+        """Starts an episode.  A seed sets the random state from which this and all later episodes get their seeds."""
         if seed is not None:
             self._seeds = np.random.default_rng(seed)
         return self._start(int(self._seeds.integers(2**31)))
 
-    def step(self, action: Decision) -> Step:
-        """Takes one of the ``spec.action_names`` by number, or values of them all where actions are continuous, and holds
-        it for ``frame_skip`` steps.
+    def step(self, action: Action) -> Step:
+        """Takes an action and repeats it for ``frame_skip`` steps.
+
+        Args:
+            action: the index of one of ``spec.action_names``, or one value for each of them if actions are continuous.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
         check_running(self._step)
-        kept: Decision
+        checked: Action
         if self._bounds is None:
-            kept = number = discrete(action, len(self._names))
-            taken: Any = number + int(getattr(self._env.action_space, "start", 0))
+            checked = number = discrete(action, len(self._names))
+            native: Any = number + int(getattr(self._env.action_space, "start", 0))
         else:
-            kept = continuous(action, self._names, self._bounds)
-            taken = np.array(kept, self._env.action_space.dtype)
-        self._actions.append(kept)
-        total, terminated, truncated, picture = 0.0, False, False, None
+            checked = continuous(action, self._names, self._bounds)
+            native = np.array(checked, self._env.action_space.dtype)
+        self._actions.append(checked)
+        total, terminated, truncated, image = 0.0, False, False, None
         for _ in range(self.description.frame_skip):
-            picture, reward, terminated, truncated, _ = self._env.step(copy(taken))  # it may be changed in there
+            image, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
             total += float(reward)
             if terminated or truncated:
                 break
-        return self._show(picture, total, bool(terminated), bool(truncated))
+        return self._record(image, total, bool(terminated), bool(truncated))
 
     def snapshot(self) -> bytes:
-        """The episode's seed and its actions, under a checksum, with a digest of what it shows.
+        """The episode's seed and actions, and a digest of the present frames, under a checksum.
 
         Raises:
-            ConfigError: before the first reset.
+            ConfigError: there has been no reset yet.
         """
-        shown = last_shown(self._step)
+        last = last_step(self._step)
         header = {
             "settings": self._settings(),
             "seed": self._seed,
             "actions": self._actions,
             "seeds": self._seeds.bit_generator.state,
-            "shows": self._digest(shown),
+            "shows": self._digest(last),
         }
         return pack(header, {})
 
     def restore(self, snapshot: bytes) -> Step:
-        """Plays a snapshot's actions again, and shows what it showed.
+        """Replays a snapshot's actions, and returns the last step.
 
         Raises:
-            SnapshotError: the snapshot is damaged, of another environment, or the environment does not repeat itself.
+            SnapshotError: the snapshot is damaged or from another environment, or the environment is not deterministic.
         """
         header, _ = unpack_for(self._settings(), snapshot)
-        shown = self._start(header["seed"])
+        last = self._start(header["seed"])
         for action in header["actions"]:
-            if shown.terminated or shown.truncated:
+            if last.terminated or last.truncated:
                 break
-            shown = self.step(action)
+            last = self.step(action)
         self._seeds.bit_generator.state = header["seeds"]
-        if self._actions != header["actions"] or self._digest(shown) != header["shows"]:
+        if self._actions != header["actions"] or self._digest(last) != header["shows"]:
             raise SnapshotError(
-                f"{self.description.id} shows something else after the same {len(header['actions'])} actions from the same "
-                "seed",
-                expected="an environment that repeats itself",
+                f"{self.description.id} shows other frames after the same seed and {len(header['actions'])} actions",
+                expected="a deterministic environment",
                 todo="look for random numbers in it that reset(seed=...) does not set",
             )
-        return shown
+        return last
 
     def close(self) -> None:
-        """Lets go of what the environment holds."""
+        """Closes the gymnasium environment."""
         self._env.close()
 
     def _start(self, seed: int) -> Step:
         self._seed, self._actions = seed, []
         black = np.zeros((*self._size, 3), np.uint8)
         self._frames.extend([black] * self.description.frames)
-        picture, _ = self._env.reset(seed=seed)
-        return self._show(picture, 0.0, False, False)
+        image, _ = self._env.reset(seed=seed)
+        return self._record(image, 0.0, False, False)
 
-    def _show(self, picture: Any, reward: float, terminated: bool, truncated: bool) -> Step:
-        cut = np.array(picture[self._cut])
-        frame = cut if cut.shape[:2] == self._size else cv2.resize(cut, self._size[::-1], interpolation=cv2.INTER_AREA)
+    def _record(self, image: Any, reward: float, terminated: bool, truncated: bool) -> Step:
+        """Adds an image to the frame stack, and keeps and returns the step."""
+        cropped = np.array(image[self._crop])
+        fits = cropped.shape[:2] == self._size
+        frame = cropped if fits else cv2.resize(cropped, self._size[::-1], interpolation=cv2.INTER_AREA)
         self._frames.append(frame)
         self._step = Step(
             observation=self._observation(),
@@ -201,42 +206,44 @@ class DescribedEnvironment:
             return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
-    def _digest(self, shown: Step) -> list[Any]:
+    def _digest(self, last: Step) -> list[Any]:
         digest = hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
-        return [digest, shown.reward, shown.terminated, shown.truncated]
+        return [digest, last.reward, last.terminated, last.truncated]
 
     def _settings(self) -> dict[str, Any]:
         return json.loads(json.dumps(asdict(self.description)))
 
 
-def _cut_gray(state: State, colours: tuple[float, float, float]) -> Observation:
-    """Gray as the environment shows it, whose fractions are cut off: what it shows is the whole number next to this, and no
-    more or less than this on average."""
-    return gray_observation(state, colours) - CUT
+def _gray_rounded_down(state: State, colours: tuple[float, float, float]) -> Observation:
+    """The gray observation of an environment that rounds down.
+
+    Rounded to the nearest whole number it is the environment's observation, and its average is the same.
+    """
+    return gray_observation(state, colours) - ROUNDING_LOSS
 
 
-def _made(description: Description) -> gymnasium.Env[Any, Any]:
+def _make(description: Description) -> gymnasium.Env[Any, Any]:
     try:
-        made = gymnasium.make(description.id, disable_env_checker=True, **description.make)
+        env = gymnasium.make(description.id, disable_env_checker=True, **description.make)
     except (gymnasium.error.Error, TypeError, ImportError) as error:
         raise ConfigError(
             f"gymnasium cannot make {description.id!r}: {error}",
-            expected="the id of an environment that is installed here",
-            todo="install the package it comes with; an id of a module that registers it is written module:id",
+            expected="the id of an installed environment",
+            todo="install the package that registers it; if a module has to be imported first, write module:id",
         ) from error
-    space = made.observation_space
+    space = env.observation_space
     shape = space.shape or ()
     if space.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
         raise ConfigError(
-            f"{description.id} shows {space}",
-            expected="a colour picture: bytes of shape (height, width, 3)",
-            todo="wrap it so that it shows the picture (gymnasium.wrappers.AddRenderObservation), and register that",
+            f"the observations of {description.id} are {space}",
+            expected="a colour image: uint8 of shape (height, width, 3)",
+            todo="wrap it so that it returns images (gymnasium.wrappers.AddRenderObservation), and register the result",
         )
-    return made
+    return env
 
 
 def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tuple[str, ...], Bounds | None]:
-    """What the actions are called, and the bounds of continuous ones."""
+    """Names of the actions, and the bounds of continuous actions."""
     space = env.action_space
     bounds = None
     if isinstance(space, gymnasium.spaces.Discrete):
@@ -248,8 +255,8 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     else:
         raise ConfigError(
             f"the actions of {description.id} are {space}",
-            expected="discrete actions, or a row of floating point numbers with bounds",
-            todo="wrap it so that its actions are one of these, and register that",
+            expected="discrete actions, or vectors of floating point numbers with bounds",
+            todo="wrap it so that its actions are one of these, and register the result",
         )
     names = description.actions or tuple(str(number) for number in range(count))
     if len(names) != count:
@@ -259,20 +266,21 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     if bounds is not None and ("V" in capitals or len(capitals) < len(names)):
         raise ConfigError(
             f"the dimensions of the actions of {description.id} are called {', '.join(names)}",
-            expected="names that differ by more than capitals, none of them V, which is the critic's",
-            todo="give them other names: actions = [...] in the TOML file",
+            expected="names that differ by more than capitals, and none of them V, which is the name of the critic's value",
+            todo="set other names: actions = [...] in the TOML file",
         )
     return names, bounds
 
 
 def _is_row(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:
-    """Whether actions are a row of floating point numbers, each with bounds."""
-    row = isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
-    return row and np.issubdtype(space.dtype, np.floating)
+    """Whether actions are vectors of floating point numbers, each with bounds."""
+    dtype: np.dtype[Any] | None = space.dtype
+    is_bounded_row = isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
+    return is_bounded_row and np.issubdtype(dtype, np.floating)
 
 
-def _within(bound: np.floating, *, up: bool) -> float:
-    """The bound in single precision, in which agents answer, and not beyond itself."""
+def _within(bound: np.floating[Any], *, up: bool) -> float:
+    """The bound rounded to single precision, the agents' number format, towards the inside of the interval."""
     single = np.float32(bound)
     if float(single) < float(bound) if up else float(single) > float(bound):
         single = np.nextafter(single, np.float32(np.inf if up else -np.inf))

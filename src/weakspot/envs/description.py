@@ -1,30 +1,37 @@
-"""How a gymnasium environment is made and shown, as TOML."""
+"""Descriptions of gymnasium environments: how one is made and preprocessed, as a dataclass and as a TOML file."""
 
 from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from weakspot.errors import ConfigError
 
 
+def _no_arguments() -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Description:
-    """How an environment is made and shown.
+    """How an environment is made and preprocessed.
 
     Attributes:
-        id: what ``gymnasium.make`` is given.
-        frames: k, frames in a state.
-        gray: whether the agent sees gray frames, as OpenCV makes them, or three weights of red, green and blue, for gray
-            frames that are rounded down, as gymnasium's ``GrayscaleObservation`` makes them; otherwise colour, the channels
-            of each frame together.
+        id: the id that ``gymnasium.make`` gets.
+        frames: k, number of frames in a state.
+        gray: True if the agent sees gray frames as OpenCV computes them; three weights of red, green and blue if it sees
+            gray frames that are rounded down, as gymnasium's ``GrayscaleObservation`` computes them; False if it sees
+            colour, all channels of a frame next to each other.
         size: height and width of a frame, or None for the environment's own.
-        crop: pixels that are cut off before: top, bottom, left, right.
-        frame_skip: steps that an action is held; rewards are added up.
-        actions: what the actions, or the dimensions of continuous ones, are called, or None for their numbers.
+        crop: pixels cut off before the resize: top, bottom, left, right.
+        frame_skip: environment steps that an action is repeated for; their rewards are added up.
+        actions: names of the discrete actions, or of the dimensions of continuous actions; None to number them.
         make: further arguments of ``gymnasium.make``.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
     id: str
@@ -34,78 +41,91 @@ class Description:
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     frame_skip: int = 1
     actions: tuple[str, ...] | None = None
-    make: dict[str, Any] = field(default_factory=dict)
+    make: dict[str, Any] = field(default_factory=_no_arguments)
 
     def __post_init__(self) -> None:
         if not isinstance(self.gray, bool):
             object.__setattr__(self, "gray", _weights(self.gray))
         size = self.size or (1, 1)
-        known = len(size) == 2 and len(self.crop) == 4
-        if not known or min(self.frames, self.frame_skip, *size) < 1 or min(self.crop) < 0:
+        lengths_fit = (len(size), len(self.crop)) == (2, 4)
+        if not lengths_fit or min(self.frames, self.frame_skip, *size) < 1 or min(self.crop) < 0:
             raise ConfigError(
                 f"an environment with frames = {self.frames}, frame_skip = {self.frame_skip}, size = {self.size}, "
                 f"crop = {self.crop}",
-                expected="frames and frame_skip from 1 up, size = [height, width], crop = [top, bottom, left, right]",
+                expected="frames and frame_skip at least 1, size = [height, width], crop = [top, bottom, left, right]",
             )
 
 
 def read_description(path: Path) -> Description:
-    """The description in a TOML file.
+    """Reads the description in a TOML file.
 
     Raises:
-        ConfigError: it cannot be read, or says something that is not known.
+        ConfigError: the file cannot be read, or has unknown keys or invalid values.
     """
-    known = [f.name for f in fields(Description)]
-    todo = f"see the example at the head of weakspot.envs.described; it knows {', '.join(known)}"
+    keys = [f.name for f in fields(Description)]
+    todo = f"see the example in weakspot.envs.described; the keys are {', '.join(keys)}"
     try:
-        told = tomllib.loads(path.read_text())
+        entries = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", expected="an environment as TOML", todo=todo) from error
-    unknown = sorted(set(told) - set(known))
-    if unknown or not isinstance(told.get("id"), str):
+    unknown = sorted(set(entries) - set(keys))
+    if unknown or not isinstance(entries.get("id"), str):
         raise ConfigError(
             f"{path} says {', '.join(unknown)}" if unknown else f"{path} has no id",
-            expected="id, and nothing that is not known",
+            expected="an id, and no unknown keys",
             todo=todo,
         )
-    return description_of(told, path)
+    return description_of(entries, path)
 
 
 def description_of(told: dict[str, Any], source: Path) -> Description:
-    """The description that known entries make; without a size, the environment keeps its own.
+    """The description with these entries; without a size, the environment keeps its own.
+
+    Args:
+        told: values by the names of the fields of :class:`Description`, lists for tuples.
+        source: the file they come from, for error messages.
 
     Raises:
-        ConfigError: an entry is of the wrong type; ``source`` is where it stands.
+        ConfigError: an entry has the wrong type.
     """
     _check_types(told, source)
     settings: dict[str, Any] = {"size": None}
-    settings |= {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    settings |= {name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in told.items()}
     try:
         return Description(**settings)
     except TypeError as error:
-        raise ConfigError(f"{source}: {error}", expected=f"values as in the example of {__name__}") from error
+        raise ConfigError(f"{source}: {error}", expected="values as in the example in weakspot.envs.described") from error
 
 
-def _check_types(told: dict[str, Any], path: Path) -> None:
-    for name, several in (("frames", False), ("frame_skip", False), ("size", True), ("crop", True)):
-        value = told.get(name, [] if several else 1)
-        numbers = value if several else [value]
-        if not isinstance(numbers, list) or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
-            wanted = "whole numbers: one each for frames and frame_skip, and lists for size and crop"
-            raise ConfigError(f"{path} says {name} = {value!r}", expected=wanted)
-    if not isinstance(gray := told.get("gray", True), bool):
+def _check_types(entries: dict[str, Any], path: Path) -> None:
+    for name, is_row in (("frames", False), ("frame_skip", False), ("size", True), ("crop", True)):
+        value = entries.get(name, [] if is_row else 1)
+        numbers = value if is_row else [value]
+        if not isinstance(numbers, list) or not all(type(number) is int for number in cast("list[object]", numbers)):
+            expected = "whole numbers: one each for frames and frame_skip, and lists for size and crop"
+            raise ConfigError(f"{path} says {name} = {value!r}", expected=expected)
+    if not isinstance(gray := entries.get("gray", True), bool):
         _weights(gray)
-    names = told.get("actions", [])
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names) or len(set(names)) < len(names):
+    names = entries.get("actions", [])
+    if not _are_names(names):
         raise ConfigError(f"{path} says actions = {names!r}", expected="a list of different names")
 
 
-def _weights(gray: Any) -> tuple[float, ...]:
+def _are_names(names: object) -> bool:
+    """Whether ``names`` is a list of different strings."""
+    if not isinstance(names, list):
+        return False
+    elements = cast("list[object]", names)
+    return all(isinstance(name, str) for name in elements) and len(set(elements)) == len(elements)
+
+
+def _weights(gray: object) -> tuple[float, ...]:
     """Three weights of red, green and blue."""
-    numbers = isinstance(gray, list | tuple) and len(gray) == 3 and all(isinstance(weight, int | float) for weight in gray)
-    if not numbers or min(gray) < 0 or not 0 < sum(gray) <= 1 + 1e-6:
+    weights = tuple(cast("list[Any]", gray)) if isinstance(gray, list | tuple) else ()
+    are_numbers = len(weights) == 3 and all(isinstance(weight, int | float) for weight in weights)
+    if not are_numbers or min(weights) < 0 or not 0 < sum(weights) <= 1 + 1e-6:
         raise ConfigError(
             f"an environment with gray = {gray!r}",
             expected="true, false, or three weights of red, green and blue that add up to 1 at most",
         )
-    return tuple(gray)
+    return weights

@@ -1,7 +1,7 @@
-"""Many environments side by side, in a few processes; pictures come back through shared memory.
+"""Runs many environments in a few processes; frames and observations return through shared memory.
 
-Threads do not serve here: the emulator gives Python's lock away several times a decision, and on busy cores every
-taking back waits for the scheduler.
+Threads are slower here: the emulator releases Python's global lock several times per step, and on busy cores each
+acquisition of the lock waits for the scheduler.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import mmap
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -20,26 +20,26 @@ from typing import Any
 
 import numpy as np
 
+from weakspot.actions import Action
 from weakspot.envs.base import Environment, EnvironmentSpec, Step
 from weakspot.errors import WeakspotError
-from weakspot.types import Decision
 
-_PATIENCE = 10.0
-"""Seconds in which a process may end by itself."""
+_END_SECONDS = 10.0
+"""Time in which a process may end by itself."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What came of the last decision in each of E environments and what they show now, in memory that all processes share.
+class SharedSteps:
+    """Current observations and frames of E environments and the results of their last actions, in shared memory.
 
-    After an episode's end, what is shown is the next one's start.
+    After the end of an episode, observation and frame are those of the next episode's start.
 
     Attributes:
         observations: (E, c, h, w) uint8.
         frames: (E, h, w, 3) uint8, the newest colour frame.
-        ram: (E, bytes) uint8, what the emulator's memory holds.
-        reward: (E,) float32, of the decision.
-        terminated, truncated, life_lost: (E,) bool, of the decision.
+        ram: (E, bytes) uint8, the emulator's memory.
+        reward: (E,) float32, of the action.
+        terminated, truncated, life_lost: (E,) bool, of the action.
     """
 
     observations: np.ndarray
@@ -51,8 +51,8 @@ class Shown:
     life_lost: np.ndarray
 
     @classmethod
-    def shared(cls, spec: EnvironmentSpec, count: int) -> Shown:
-        """Black pictures of ``count`` environments."""
+    def shared(cls, spec: EnvironmentSpec, count: int) -> SharedSteps:
+        """Allocates the memory for ``count`` environments; all images are black."""
         return cls(
             observations=_shared((count, *spec.observation_shape)),
             frames=_shared((count, spec.height, spec.width, spec.channels)),
@@ -63,25 +63,29 @@ class Shown:
             life_lost=_shared((count,), np.bool_),
         )
 
-    def put(self, number: int, shown: Step, came: Step | None) -> None:
-        """Writes what environment ``number`` shows, and what came of its decision, if there was one."""
-        self.observations[number] = shown.observation
-        self.frames[number] = shown.frame
-        self.ram[number] = shown.ram
-        self.reward[number] = came.reward if came else 0.0
-        self.terminated[number] = came is not None and came.terminated
-        self.truncated[number] = came is not None and came.truncated
-        self.life_lost[number] = came is not None and came.life_lost
+    def put(self, number: int, current: Step, result: Step | None) -> None:
+        """Writes what environment ``number`` shows now, and the result of its last action, if there was one."""
+        self.observations[number] = current.observation
+        self.frames[number] = current.frame
+        self.ram[number] = current.ram
+        self.reward[number] = result.reward if result else 0.0
+        self.terminated[number] = result is not None and result.terminated
+        self.truncated[number] = result is not None and result.truncated
+        self.life_lost[number] = result is not None and result.life_lost
+
+
+def _no_environments() -> list[Environment]:
+    return []
 
 
 @dataclass
 class _Share:
-    """Some of the environments, in one process."""
+    """The environments of one process."""
 
     numbers: Sequence[int]
     factory: Callable[[], Environment]
-    shown: Shown
-    environments: list[Environment] = field(default_factory=list)
+    shown: SharedSteps
+    environments: list[Environment] = field(default_factory=_no_environments)
 
     def make(self, _: Sequence[None]) -> list[None]:
         self.environments = [self.factory() for _ in self.numbers]
@@ -100,10 +104,10 @@ class _Share:
     def snapshot(self, _: Sequence[None]) -> list[bytes]:
         return [environment.snapshot() for environment in self.environments]
 
-    def step(self, actions: Sequence[Decision]) -> list[None]:
+    def step(self, actions: Sequence[Action]) -> list[None]:
         for number, environment, action in zip(self.numbers, self.environments, actions, strict=True):
-            came = environment.step(action)
-            self.shown.put(number, environment.reset() if came.terminated or came.truncated else came, came)
+            result = environment.step(action)
+            self.shown.put(number, environment.reset() if result.terminated or result.truncated else result, result)
         return []
 
     def close(self) -> None:
@@ -112,25 +116,25 @@ class _Share:
 
 
 class ParallelEnvironments:
-    """``count`` environments in ``workers`` processes, this one among them.
+    """Runs ``count`` environments in ``workers`` processes, of which the present process is one.
 
-    The others are forked, so the factory may be any callable; what it makes must not compute with torch in several
-    threads.  They end when this object is closed, and also when this process dies.
+    The other processes are forked, so the factory may be any callable; its environments must not use several torch threads.
+    The processes end when this object is closed, and also when the present process dies.
 
     Args:
         factory: makes one environment; called in the processes.
         spec: of such an environment.
-        count: E, how many.
-        workers: how many processes, one a core unless given; a system that cannot fork uses this one only.
+        count: E, number of environments.
+        workers: number of processes, by default one per core; only the present one on systems that cannot fork.
 
     Attributes:
-        shown: what the environments show, and what came of their last decisions.
+        shown: current observations and frames, and the results of the last actions.
     """
 
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.shown = Shown.shared(spec, count)
+        self.shown = SharedSteps.shared(spec, count)
         can_fork = "fork" in multiprocessing.get_all_start_methods()
         workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
         self._parts = [range(first, count, workers) for first in range(workers)]
@@ -150,15 +154,15 @@ class ParallelEnvironments:
         """Starts an episode in every environment, each from its own seed."""
         self._ask("reset", seeds)
 
-    def step(self, actions: Sequence[Decision]) -> None:
-        """One decision in every environment; where an episode ends, the next one is started."""
+    def step(self, actions: Sequence[Action]) -> None:
+        """Takes one action in every environment; after the end of an episode the next one starts at once."""
         self._ask("step", actions)
 
     def snapshot(self) -> list[bytes]:
         """A snapshot of every environment."""
-        answers = self._ask("snapshot", [None] * self._count)
-        ordered = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
-        return [ordered[number] for number in range(self._count)]
+        answers: list[list[bytes]] = self._ask("snapshot", [None] * self._count)
+        by_number = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
+        return [by_number[number] for number in range(self._count)]
 
     def restore(self, snapshots: Sequence[bytes]) -> None:
         """Goes back to a snapshot in every environment.
@@ -174,8 +178,8 @@ class ParallelEnvironments:
         for connection in self._connections:
             connection.close()
         for process in self._processes:
-            process.join(_PATIENCE)
-            if process.is_alive():  # an environment that does not come back
+            process.join(_END_SECONDS)
+            if process.is_alive():  # an environment that hangs
                 process.terminate()
                 process.join()
         self._connections, self._processes = [], []
@@ -196,15 +200,16 @@ class ParallelEnvironments:
             theirs.close()
             self._processes.append(process)
 
-    def _ask(self, what: str, arguments: Sequence[Any]) -> list[Any]:
+    def _ask(self, method: str, arguments: Sequence[Any]) -> list[Any]:
+        """Calls a method of :class:`_Share` in every process; ``arguments`` has one for each environment."""
         parts = [[arguments[number] for number in part] for part in self._parts]
-        self._send(what, parts[1:])
-        return [getattr(self._own, what)(parts[0]), *self._receive()]
+        self._send(method, parts[1:])
+        return [getattr(self._own, method)(parts[0]), *self._receive()]
 
-    def _send(self, what: str, parts: Sequence[Sequence[Any]]) -> None:
+    def _send(self, method: str, parts: Sequence[Sequence[Any]]) -> None:
         with _ended_processes():
             for connection, part in zip(self._connections, parts, strict=True):
-                connection.send((what, part))
+                connection.send((method, part))
 
     def _receive(self) -> list[list[Any]]:
         with _ended_processes():
@@ -216,14 +221,15 @@ class ParallelEnvironments:
 
 
 @contextmanager
-def _ended_processes() -> Iterator[None]:
+def _ended_processes() -> Generator[None, None, None]:
+    """Turns a broken connection into a :class:`WeakspotError` that says a process has ended."""
     try:
         yield
     except (EOFError, ConnectionError) as error:
         raise WeakspotError(
             "a process with environments ended unexpectedly",
-            expected="it to live as long as the collection",
-            todo="look whether memory ran out; a collection goes on where it stopped",
+            expected="processes that run until the collection is finished",
+            todo="check whether memory ran out; the same command continues the collection where it stopped",
         ) from error
 
 
@@ -231,15 +237,15 @@ def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in others:
-        other.close()  # so that the end of the parent process is seen as the end of the connection
+        other.close()  # otherwise these copies keep the connections open after the parent process has ended
     while True:
         try:
-            what, part = connection.recv()
+            method, part = connection.recv()
         except (EOFError, ConnectionError):
             share.close()
             return
         try:
-            answer = getattr(share, what)(part)
+            answer = getattr(share, method)(part)
         except Exception as error:
             answer = error
         try:
@@ -248,7 +254,8 @@ def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) 
             return
 
 
-def _shared(shape: tuple[int, ...], kind: type[np.generic] = np.uint8) -> np.ndarray:
+def _shared(shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> np.ndarray:
+    """An array of zeros in memory that forked processes share."""
     count = int(np.prod(shape))
-    memory = mmap.mmap(-1, max(count * np.dtype(kind).itemsize, 1))
-    return np.frombuffer(memory, kind, count).reshape(shape)
+    memory = mmap.mmap(-1, max(count * np.dtype(dtype).itemsize, 1))
+    return np.frombuffer(memory, dtype, count).reshape(shape)

@@ -1,9 +1,9 @@
-"""From the emulator's screen to one small colour frame and one small gray frame, fast.
+"""Computes one small colour frame and one small gray frame from the emulator's screen, fast.
 
-The frame is the pixel maximum over the last two emulator frames, resized by area, exactly as ``AtariVectorEnv`` does
-it.  Two facts make it cheap.  The screen is palette indices, so colour and gray come out of one table as four channels
-and are resized together.  And rows of a picture fall into blocks that are resized independently of each other (5 rows
-of 210 make 2 rows of 84), so only blocks that changed since the previous frame are computed again.
+The frame is the pixel maximum over the last two emulator frames, resized by area, exactly as ``AtariVectorEnv`` does it.
+Two facts make it cheap.  The screen holds palette indices, so colour and gray come from one table as four channels, and are
+resized together.  The rows of an image form blocks that are resized independently of each other (5 rows of 210 become
+2 rows of 84), so only the blocks that changed since the previous frame are computed again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ cv2.setNumThreads(1)  # environments already run in parallel
 
 
 UNKNOWN = (0, 0, 0, 1)
-"""Stands for the colour of an index that was never seen; black that is not black in gray does not exist."""
+"""Placeholder for the colour of an index that has not been seen; no real colour is black with a gray value of 1."""
 
 
 class Palette:
-    """Red, green, blue and gray of each palette index, learned from the emulator's own pictures.
+    """Red, green, blue and gray of each palette index, learned from the emulator's own images.
 
     Attributes:
         colours: (256, 4) uint8.
@@ -37,16 +37,16 @@ class Palette:
         self.known = b""
         self._packed = self.colours.view(np.uint32).ravel()
         self._unknown = self._packed[-1]
-        self.colours[0] = 0  # black, which also stands for no picture at all
+        self.colours[0] = 0  # black, also used where there is no emulator frame yet
 
     def learn(self, ale: ALEInterface, indices: np.ndarray) -> None:
-        """Adds the colours of the emulator's present screen, whose palette indices are (h, w)."""
+        """Adds the colours of the emulator's current screen, whose palette indices are (h, w)."""
         self.colours[indices.ravel(), :3] = ale.getScreenRGB().reshape(-1, 3)
         self.colours[indices.ravel(), 3] = ale.getScreenGrayscale().ravel()
         self.known = bytes(sorted(set(self.known) | set(indices.tobytes())))
 
     def merge(self, colours: np.ndarray, known: bytes) -> None:
-        """Adds what another palette of the same emulator knows."""
+        """Adds the known colours of another palette of the same emulator."""
         self.colours[list(known)] = colours[list(known)]
         self.known = bytes(sorted(set(self.known) | set(known)))
 
@@ -55,7 +55,7 @@ class Palette:
         return self._packed.take(indices, mode="clip")
 
     def knows(self, colours: np.ndarray) -> bool:
-        """Whether none of some colours that were looked up stands for an index that was never seen."""
+        """Whether all of these colours, which were looked up, are of indices that have been seen."""
         return not (colours == self._unknown).any()
 
 
@@ -64,9 +64,9 @@ class Capture:
     """One emulator frame.
 
     Attributes:
-        indices: palette indices (blocks, rows a block, w).
-        changed: which blocks differ from the frame this one replaces, (blocks,) bool.
-        colours: of the changed blocks, [r g b gray] as one number (changed blocks, rows a block, w).
+        indices: palette indices (blocks, rows per block, w).
+        changed: (blocks,) bool, which blocks differ from the frame that this one replaces.
+        colours: (changed blocks, rows per block, w), [r g b gray] of the changed blocks as one number.
     """
 
     indices: np.ndarray
@@ -75,16 +75,16 @@ class Capture:
 
 
 class Screen:
-    """The last two emulator frames of one emulator, and the small frame they make.
+    """The last two emulator frames of one emulator, and the small frame computed from them.
 
     Args:
-        ale: an emulator with a game in it.
+        ale: an emulator with a loaded game.
         size: height and width of the small frame.
     """
 
     def __init__(self, ale: ALEInterface, size: int) -> None:
         height, width = ale.getScreen().shape
-        # Blocks are exact only where the emulator rows a small row stands for are the same numbers in every block.
+        # Blocks are exact only if each small row covers the same emulator rows, relative to its block, in every block.
         blocks = gcd(height, size) if (4 * height) % size == 0 else 1
         self._ale = ale
         self._rows = (blocks, height // blocks, width)
@@ -96,55 +96,55 @@ class Screen:
         self._frame = np.zeros((*self._small, 4), np.uint8)
 
     def capture(self, slot: int) -> Capture:
-        """The emulator's present frame, to replace the last (0) or the one before the last (1)."""
+        """The emulator's current frame, to replace the last one (slot 0) or the one before it (slot 1)."""
         indices = self._ale.getScreen().reshape(self._rows)
         changed = _differing(indices, self._indices[slot])
-        moved = indices[changed]
-        colours = self.palette(moved)
+        changed_indices = indices[changed]
+        colours = self.palette(changed_indices)
         if not self.palette.knows(colours):
             self.palette.learn(self._ale, indices)
-            colours = self.palette(moved)
+            colours = self.palette(changed_indices)
         return Capture(indices, changed, colours)
 
     def start(self) -> np.ndarray:
-        """The small frame (size, size, 4) of a reset: the emulator's present frame alone, maximum with nothing."""
+        """The small frame (size, size, 4) of a reset, computed from the emulator's current frame alone."""
         return self._show_whole(self.capture(0).indices, np.zeros(self._rows, np.uint8))
 
     def show(self, *captures: Capture) -> np.ndarray:
         """The small frame (size, size, 4) uint8, [r g b gray], of captures for slots 0 and 1, or for slot 0 alone."""
-        anywhere = captures[0].changed
+        changed = captures[0].changed
         for slot, capture in enumerate(captures):
             self._colours[slot][capture.changed] = capture.colours
             self._indices[slot] = capture.indices
-            anywhere = anywhere | capture.changed
-        rows = np.flatnonzero(anywhere)
-        if len(rows):
-            self._frame[rows] = self._pool(*(colours.take(rows, axis=0) for colours in self._colours))
+            changed = changed | capture.changed
+        blocks = np.flatnonzero(changed)
+        if len(blocks):
+            self._frame[blocks] = self._pool(*(colours.take(blocks, axis=0) for colours in self._colours))
         return self._frame.reshape(self._size, self._size, 4)
 
     def show_last(self, *captures: Capture) -> np.ndarray:
-        """The small frame (size, size, 4) of a decision that the episode's end cut short before slot 0 was captured.
+        """The small frame (size, size, 4) of a step that the episode's end cut short before slot 0 was captured.
 
-        The emulator frames that were not shown any more are missing from it: it is the maximum over the previous
-        decision's frames and, where there is one, the capture for slot 1.  Only :meth:`start` and :meth:`load` may
-        follow.
+        The remaining emulator frames of the step do not exist, so this is the maximum over the previous step's frames and
+        the capture for slot 1, if there is one.  Only :meth:`start` and :meth:`load` may follow.
         """
         self._frame[:] = self._pool(*self._colours, *(self.palette(capture.indices) for capture in captures))
         return self._frame.reshape(self._size, self._size, 4)
 
     def _show_whole(self, *screens: np.ndarray) -> np.ndarray:
-        everything = np.ones(self._rows[0], bool)
-        return self.show(*(Capture(indices, everything, self.palette(indices)) for indices in screens))
+        all_blocks = np.ones(self._rows[0], bool)
+        return self.show(*(Capture(indices, all_blocks, self.palette(indices)) for indices in screens))
 
     def _pool(self, *colours: np.ndarray) -> np.ndarray:
-        pictures = [picked.view(np.uint8).reshape(-1, self._rows[2] * 4) for picked in colours]
-        pooled = reduce(cv2.max, pictures).reshape(-1, self._rows[2], 4)
+        """Pixel maximum over blocks of several frames, resized."""
+        images = [packed.view(np.uint8).reshape(-1, self._rows[2] * 4) for packed in colours]
+        pooled = reduce(cv2.max, images).reshape(-1, self._rows[2], 4)
         height = len(pooled) // self._rows[1] * self._small[1]
         small = cv2.resize(pooled, (self._size, height), interpolation=cv2.INTER_AREA)
         return small.reshape(-1, *self._small[1:], 4)
 
     def store(self) -> dict[str, bytes]:
-        """The last two emulator frames and the palette, to be given to :meth:`load`."""
+        """The last two emulator frames and the palette, for :meth:`load`."""
         return {
             "screens": b"".join(indices.tobytes() for indices in self._indices),
             "colours": self.palette.colours.tobytes(),
@@ -152,10 +152,11 @@ class Screen:
         }
 
     def load(self, parts: Mapping[str, bytes]) -> None:
-        """Goes back to what :meth:`store` gave."""
+        """Goes back to the frames that :meth:`store` returned, and adds its palette."""
         self.palette.merge(np.frombuffer(parts["colours"], np.uint8).reshape(256, 4), parts["known"])
         self._show_whole(*np.frombuffer(parts["screens"], np.uint8).reshape(2, *self._rows))
 
 
 def _differing(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Which blocks (n,) differ between two frames."""
     return (a.reshape(len(a), -1).view(np.uint64) != b.reshape(len(b), -1).view(np.uint64)).any(axis=1)

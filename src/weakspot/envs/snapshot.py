@@ -1,6 +1,6 @@
-"""The container of environment snapshots: a JSON header and named byte strings under one SHA-256.
+"""The file format of environment snapshots: a JSON header and named byte strings, under one SHA-256.
 
-An emulator accepts a damaged state without a word, so nothing reaches it before the checksum has been compared.
+An emulator accepts a damaged state without an error, so the checksum is compared before the emulator gets anything.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any
 from weakspot.errors import SnapshotError
 
 MAGIC = b"weakspot snapshot 1\n"
-_DIGEST = hashlib.sha256().digest_size
-_LENGTH = 8
+_DIGEST_SIZE = hashlib.sha256().digest_size
+_LENGTH_SIZE = 8
 
 
 def pack(header: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
-    """Bytes that hold ``header`` (anything JSON can say) and the named ``parts``."""
+    """Bytes that hold the ``header`` (JSON values only) and the named ``parts``."""
     table = {"header": dict(header), "parts": {name: len(part) for name, part in parts.items()}}
-    described = json.dumps(table, allow_nan=False).encode()
-    body = b"".join([len(described).to_bytes(_LENGTH, "little"), described, *parts.values()])
+    encoded = json.dumps(table, allow_nan=False).encode()
+    body = b"".join([len(encoded).to_bytes(_LENGTH_SIZE, "little"), encoded, *parts.values()])
     return MAGIC + hashlib.sha256(body).digest() + body
 
 
 def unpack_for(settings: Any, snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What :func:`unpack` gives, of a snapshot whose header tells these ``settings``.
+    """Like :func:`unpack`, for a snapshot whose header must hold these ``settings``.
 
     Raises:
-        SnapshotError: the bytes are damaged, or of another environment or other settings.
+        SnapshotError: the bytes are damaged, or from an environment of another kind or with other settings.
     """
     header, parts = unpack(snapshot)
     if header["settings"] != settings:
@@ -41,25 +41,25 @@ def unpack_for(settings: Any, snapshot: bytes) -> tuple[dict[str, Any], dict[str
     return header, parts
 
 
-def unpack(snapshot: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The header and the parts that :func:`pack` was given.
+def unpack(snapshot: object) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The header and the parts that were given to :func:`pack`.
 
     Raises:
         SnapshotError: the bytes are truncated, changed, or no snapshot at all.
     """
     if not isinstance(snapshot, bytes):
-        raise SnapshotError(f"a snapshot that is {snapshot!r}", expected="bytes exactly as snapshot() gave them")
-    start = len(MAGIC) + _DIGEST
+        raise SnapshotError(f"a snapshot that is {snapshot!r}", expected="bytes exactly as snapshot() returned them")
+    start = len(MAGIC) + _DIGEST_SIZE
     body = snapshot[start:]
     if snapshot[: len(MAGIC)] != MAGIC or hashlib.sha256(body).digest() != snapshot[len(MAGIC) : start]:
         raise SnapshotError(
             f"an environment snapshot of {len(snapshot)} bytes does not match its checksum",
-            expected="bytes exactly as snapshot() gave them",
+            expected="bytes exactly as snapshot() returned them",
             todo="collect the states again, or take an undamaged copy of the folder",
         )
-    offset = _LENGTH + int.from_bytes(body[:_LENGTH], "little")
-    table = json.loads(body[_LENGTH:offset])
-    parts = {}
+    offset = _LENGTH_SIZE + int.from_bytes(body[:_LENGTH_SIZE], "little")
+    table = json.loads(body[_LENGTH_SIZE:offset])
+    parts: dict[str, bytes] = {}
     for name, length in table["parts"].items():
         parts[name] = body[offset : offset + length]
         offset += length

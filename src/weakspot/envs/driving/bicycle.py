@@ -2,7 +2,7 @@
 
     x' = v cos(heading)    y' = v sin(heading)    heading' = v tan(steer) / L    v' = a
 
-Within a step the steering angle is constant and the speed changes evenly, so that the car runs on an arc, in closed form.
+Within a step the steering angle is constant and the speed changes linearly, so the car moves on an arc, in closed form.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 
 WHEELBASE = 2.7
 REAR_TO_CENTRE = 1.35
-"""From the rear axle to the middle of the car."""
-MOST_STEER = 0.55
-"""Radians."""
+"""Metres from the rear axle to the centre of the car."""
+MAX_STEER = 0.55
+"""Largest steering angle in radians."""
 STEER_RATE = 0.8
-"""Radians a second."""
-MOST_SIDEWAYS = 5.0
-"""Metres a second squared: at speed the steering angle is limited to what tyres hold."""
+"""Largest change of the steering angle in radians per second."""
+MAX_LATERAL_ACCELERATION = 5.0
+"""Metres per second squared: at high speed the grip of the tyres limits the steering angle."""
 THROTTLE, BRAKE, DRAG = 3.0, 7.0, 0.4
-"""Metres a second squared."""
-MOST_SPEED = 14.0
-"""Metres a second, 50 km/h."""
+"""Accelerations in metres per second squared: at full throttle, at full brake, and always."""
+MAX_SPEED = 14.0
+"""Metres per second, 50 km/h."""
 
 GRID = 2.0**20
 
@@ -30,8 +30,8 @@ GRID = 2.0**20
 def on_grid(value: float) -> float:
     """``value`` rounded to a multiple of 2^-20.
 
-    Machines differ in the last bit of sines and tangents.  Rounded after every step, such differences go away instead of
-    growing.
+    Machines differ in the last bit of sines and tangents.  Rounding after every step removes such differences before they
+    grow.
     """
     return round(value * GRID) / GRID
 
@@ -41,9 +41,9 @@ class Car:
     """The agent's car.
 
     Attributes:
-        x, y: of the middle of the rear axle, in metres.
+        x, y: position of the centre of the rear axle, in metres.
         heading: radians, 0 along x, counter-clockwise.
-        speed: metres a second, from 0 up.
+        speed: metres per second, at least 0.
         steer: angle of the front wheels in radians, positive to the left.
     """
 
@@ -55,38 +55,42 @@ class Car:
 
     @property
     def direction(self) -> tuple[float, float]:
-        """The unit vector of its heading."""
+        """The heading as a unit vector."""
         return math.cos(self.heading), math.sin(self.heading)
 
     @property
     def middle(self) -> tuple[float, float]:
-        """The middle of the car."""
+        """Position of the centre of the car."""
         cos, sin = self.direction
         return self.x + REAR_TO_CENTRE * cos, self.y + REAR_TO_CENTRE * sin
 
 
 def steer_limit(speed: float) -> float:
-    """The largest steering angle at a speed: v^2 tan(steer) / L stays below ``MOST_SIDEWAYS``."""
-    return min(MOST_STEER, math.atan(MOST_SIDEWAYS * WHEELBASE / max(speed * speed, 1e-9)))
+    """The largest steering angle at a speed: v^2 tan(steer) / L stays below ``MAX_LATERAL_ACCELERATION``."""
+    return min(MAX_STEER, math.atan(MAX_LATERAL_ACCELERATION * WHEELBASE / max(speed * speed, 1e-9)))
 
 
 def drive(car: Car, steer: float, pedal: float, seconds: float) -> Car:
-    """The car after ``seconds`` with the wheel turned to ``steer`` and the pedals at ``pedal``, both -1 to 1.
+    """The car after ``seconds``.
 
-    ``steer`` is the share of the largest angle at the speed, positive to the left, and is approached at ``STEER_RATE``;
-    ``pedal`` is throttle above 0 and brake below.
+    Args:
+        car: before.
+        steer: -1 to 1, fraction of the largest steering angle at this speed, positive to the left; the angle approaches it
+            at ``STEER_RATE``.
+        pedal: -1 to 1, throttle if positive, brake if negative.
+        seconds: length of the step.
     """
-    push = THROTTLE * pedal if pedal > 0 else BRAKE * pedal
-    speed = min(max(car.speed + (push - DRAG) * seconds, 0.0), MOST_SPEED)
+    acceleration = THROTTLE * pedal if pedal > 0 else BRAKE * pedal
+    speed = min(max(car.speed + (acceleration - DRAG) * seconds, 0.0), MAX_SPEED)
     limit = steer_limit(max(speed, car.speed))
     angle = car.steer + min(max(steer * limit - car.steer, -STEER_RATE * seconds), STEER_RATE * seconds)
     angle = min(max(angle, -limit), limit)
-    way = (car.speed + speed) / 2 * seconds
-    turned = way * math.tan(angle) / WHEELBASE
+    distance = (car.speed + speed) / 2 * seconds
+    turned = distance * math.tan(angle) / WHEELBASE
     if abs(turned) < 1e-9:
-        ahead, aside = way, 0.0
+        ahead, aside = distance, 0.0
     else:
-        ahead, aside = way * math.sin(turned) / turned, way * (1 - math.cos(turned)) / turned
+        ahead, aside = distance * math.sin(turned) / turned, distance * (1 - math.cos(turned)) / turned
     cos, sin = car.direction
     return replace(
         car,

@@ -1,4 +1,4 @@
-"""The town for people: a view over the agent's car from behind, with the sun and shadows."""
+"""Renders the town for people: a view of the agent's car from behind and above, with sun and shadows."""
 
 from __future__ import annotations
 
@@ -28,38 +28,41 @@ COLOURS = np.array(
 )
 """Colour of each semantic class in full light (10, 3)."""
 OWN_COLOUR = np.array([200.0, 45.0, 45.0], np.float32)
+"""Colour of the agent's car."""
 SHADOW = 0.55
+"""Factor on colours in the shadow."""
 HAZE = np.array([205.0, 220.0, 235.0], np.float32)
+"""Colour of the haze."""
 
 
 def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
-    """A picture (h, w, 3) uint8 from behind and above the agent's car."""
+    """An image (h, w, 3) uint8 of the agent's car from behind and above."""
     origin, directions = rays_of(world, camera)
     town, moving = town_scene(world.config.town), scene_of(_moving(world))
     distance, triangle = cast(town, origin, directions)
     colour = _colours(town, world)[triangle]
-    near, other = cast(moving, origin, directions)
-    closer = near < distance
-    colour[closer] = _moving_colours(moving)[other[closer]]
-    distance = np.where(closer, near, distance)
+    moving_distance, moving_triangle = cast(moving, origin, directions)
+    closer = moving_distance < distance
+    colour[closer] = _moving_colours(moving)[moving_triangle[closer]]
+    distance = np.where(closer, moving_distance, distance)
     hit = np.flatnonzero(distance < FAR)
     points = origin + distance[hit, None] * directions[hit]
     colour[hit] *= _shadows((town, moving), points)[:, None]
     haze = (np.minimum(distance / FAR, 1.0) ** 2 * 0.75)[:, None]
     up = np.clip(directions[:, 2:], 0.0, 0.4) / 0.4
     sky = HAZE * (1 - up) + COLOURS[SemanticClass.SKY] * up
-    seen = np.where((distance < FAR)[:, None], colour * (1 - haze) + HAZE * haze, sky)
-    return np.clip(seen, 0, 255).astype(np.uint8).reshape(camera.height, camera.width, 3)
+    image = np.where((distance < FAR)[:, None], colour * (1 - haze) + HAZE * haze, sky)
+    return np.clip(image, 0, 255).astype(np.uint8).reshape(camera.height, camera.width, 3)
 
 
 def _moving(world: World) -> Mesh:
     """Everything that moves, the agent's car last."""
-    everybody = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
-    return meshes.joined([meshes.moving_mesh(world, *everybody), meshes.own_car(world)])
+    cars, people = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
+    return meshes.joined([meshes.moving_mesh(world, cars, people), meshes.own_car(world)])
 
 
 def _colours(scene: Scene, world: World) -> np.ndarray:
-    """Colours of the triangles in the sun, and of the sky at the end."""
+    """Colours (n + 1, 3) of the triangles in the sun; the last one is that of the sky."""
     classes = scene.classes_now(world)
     colours = COLOURS[classes] * (0.55 + 0.75 * scene.shade)[:, None]
     colours[scene.lit] = COLOURS[classes[scene.lit]]
@@ -67,6 +70,7 @@ def _colours(scene: Scene, world: World) -> np.ndarray:
 
 
 def _moving_colours(scene: Scene) -> np.ndarray:
+    """The same for the scene of :func:`_moving`."""
     colours = COLOURS[scene.classes] * (0.55 + 0.75 * scene.shade)[:, None]
     own = slice(-1 - len(meshes.CAR), -1)
     colours[own] = OWN_COLOUR * (0.55 + 0.6 * scene.shade[own])[:, None]
@@ -74,7 +78,7 @@ def _moving_colours(scene: Scene) -> np.ndarray:
 
 
 def _shadows(scenes: tuple[Scene, Scene], points: np.ndarray) -> np.ndarray:
-    """How much of the sun reaches each point: 1 in the light."""
+    """Brightness (n,) of each point (n, 3): 1 in the sun, ``SHADOW`` in the shadow."""
     towards = np.broadcast_to(SUN / np.linalg.norm(SUN), points.shape).astype(np.float32)
     raised = (points + 0.05 * towards).astype(np.float32)
     dark = np.zeros(len(points), bool)

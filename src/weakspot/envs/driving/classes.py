@@ -1,4 +1,4 @@
-"""Semantic classes of what a ray can hit, and how each looks."""
+"""Semantic classes of the surfaces that a ray can hit, and their display colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakspot.errors import ConfigError
 
 
 class SemanticClass(IntEnum):
-    """What a pixel shows."""
+    """The class of a pixel."""
 
     ROAD = 0
     MARKING = 1
@@ -41,11 +41,11 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
-"""A colour for each class (10, 3), for people: red, green, blue."""
+"""Display colour of each class (10, 3): red, green, blue."""
 
 
 def semantic_class(name: str) -> SemanticClass:
-    """The class of a name, such as ``pedestrian`` or ``red_light``.
+    """The class with a name such as ``pedestrian`` or ``red_light``.
 
     Raises:
         ConfigError: there is no such class.
@@ -57,10 +57,10 @@ def semantic_class(name: str) -> SemanticClass:
 
 
 def colours(classes: np.ndarray) -> np.ndarray:
-    """A picture (..., 3) of classes (...), one colour each.
+    """An image (..., 3) uint8 that shows classes (...) in their colours of :data:`PALETTE`.
 
     Raises:
-        ConfigError: a number is not whole, or stands for no class.
+        ConfigError: the numbers are not integers, or there is no such class.
     """
     if not np.issubdtype(classes.dtype, np.integer):
         raise ConfigError(f"classes as {classes.dtype}", expected="whole numbers")

@@ -3,23 +3,23 @@
     weakspot/Drive-v0           eight frames of depth, semantic classes and gray, as in the paper's first experiment
     weakspot/DriveSemantic-v0   four frames of semantic classes, as in its second
 
-An observation holds the frames one after the other, oldest first, black before the episode, each with its channels, as
-bytes (frames * channels, height, width): depth is 255 at the car and 0 at 100 metres and beyond, each class has a channel of
-its own with 255 where it is, gray is gray.  A decision lasts 0.1 seconds, or is held for some times as long.  The reward of
-0.1 seconds is
+An observation is a uint8 array (frames * channels, height, width).  Frames are concatenated, oldest first; frames from
+before the episode are black.  The depth channel is 255 at the car and 0 at 100 metres and beyond; each class has a channel
+that is 255 where the class is; the gray channel is the shaded image.  A step lasts 0.1 seconds, or ``hold`` times as long.
+The reward of each 0.1 seconds is
 
-    metres along the lane / 14  -  0.01 |sideways acceleration| / 5 m/s^2  -  1 if it ends the episode
+    metres along the lane / 14  -  0.01 |lateral acceleration| / 5 m/s^2  -  1 if it ends the episode
 
-so that driving at the highest speed, 50 km/h, along the lane is worth 1 a second; on the wrong side of the street metres
-count backwards, on intersections they do not count.  Episodes end with a collision, off the road, and behind a red light's
-stop line, or are cut off after their time; ``info["cause"]`` says which.
+Driving along the lane at the highest speed, 50 km/h, earns a reward of 1 per second.  On the wrong side of the street the
+metres count negatively, on intersections they do not count.  An episode terminates with a collision, off the road, or when
+the car crosses the stop line of a red light, and is truncated after ``seconds``; ``info["cause"]`` names the cause.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -27,12 +27,12 @@ from gymnasium import spaces
 
 from weakspot.envs.base import continuous as continuous_action
 from weakspot.envs.base import discrete
-from weakspot.envs.driving.bicycle import MOST_SIDEWAYS, MOST_SPEED, WHEELBASE
+from weakspot.envs.driving.bicycle import MAX_LATERAL_ACCELERATION, MAX_SPEED, WHEELBASE
 from weakspot.envs.driving.chase import chase
 from weakspot.envs.driving.classes import CLASS_NAMES
 from weakspot.envs.driving.pedestrians import DISTRACTED, REASONABLE, Behaviour
 from weakspot.envs.driving.sensors import FAR, Camera, View, look
-from weakspot.envs.driving.town import TownConfig, are_two, is_number, is_whole
+from weakspot.envs.driving.town import TownConfig, is_number, is_pair, is_whole
 from weakspot.envs.driving.world import SECONDS, STATE_VERSION, Outcome, World, WorldConfig, plain
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
@@ -46,34 +46,35 @@ ACTIONS: dict[str, tuple[float, float]] = {
     "THROTTLE_LEFT": (0.5, 1.0),
     "THROTTLE_RIGHT": (-0.5, 1.0),
 }
-"""Steering, 1 to the left and -1 to the right, and pedal, 1 throttle and -1 brake, of each discrete action."""
+"""Steering (1 left, -1 right) and pedal (1 throttle, -1 brake) of each discrete action."""
 DIMENSIONS = ("steer", "pedal")
 PEDESTRIANS: dict[str, Behaviour | None] = {"reasonable": REASONABLE, "distracted": DISTRACTED, "none": None}
 SENSORS = {"depth": ("depth",), "classes": CLASS_NAMES, "gray": ("gray",)}
-SWERVING, ENDING = 0.01, 1.0
-ROOM = 4
-"""Observations' worth of frames kept, so that they need not be moved with every decision."""
-_NUMBERS = np.arange(len(CLASS_NAMES), dtype=np.uint8)[:, None, None]
+SWERVE_PENALTY, END_PENALTY = 0.01, 1.0
+FILM_OBSERVATIONS = 4
+"""Size of the frame buffer, in observations; the larger it is, the less often frames are moved."""
+_CLASS_NUMBERS = np.arange(len(CLASS_NAMES), dtype=np.uint8)[:, None, None]
 
 
 class DriveEnv(gymnasium.Env[np.ndarray, Any]):
-    """See the module.
+    """The town as a gymnasium environment; the module's docstring defines observations and rewards.
 
     Args:
         sensors: which of ``depth``, ``classes`` and ``gray`` a frame has, in this order.
-        frames: in an observation.
-        pedestrians: ``reasonable``, ``distracted`` or ``none``, or the share of crossings that are begun without a look.
+        frames: number of frames in an observation, 1 to 64.
+        pedestrians: ``reasonable``, ``distracted`` or ``none``, or the fraction of street crossings that pedestrians start
+            without looking.
         size: height and width of a frame, 16 to 1024 each.
-        continuous: whether actions are a row of steering and pedal, each from -1 to 1, instead of a number of ``ACTIONS``.
+        continuous: whether actions are vectors of steering and pedal, each from -1 to 1, instead of indices of ``ACTIONS``.
         town: seed of the town.
-        blocks: of the town, from west to east and from south to north.
-        cars, people: how many there are beside the agent's car; no people with pedestrians ``none``.
-        seconds: after which an episode is cut off.
-        hold: how many times 0.1 seconds a decision lasts, as ``frame_skip`` in Atari games; 1 to 10.
-        render_mode: ``rgb_array``, a view over the car from behind, or None.
+        blocks: number of blocks of the town, from west to east and from south to north.
+        cars, people: number of other cars and of pedestrians; there are no people if ``pedestrians`` is ``none``.
+        seconds: length after which an episode is truncated.
+        hold: length of a step in units of 0.1 seconds, like ``frame_skip`` in Atari games; 1 to 10.
+        render_mode: ``rgb_array`` for a view of the car from behind and above, or None.
 
     Raises:
-        ConfigError: one of these cannot be.
+        ConfigError: one of these is invalid.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": round(1 / SECONDS)}
@@ -103,15 +104,15 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self.channels = tuple(name for sensor in self.sensors for name in SENSORS[sensor])
         self.seconds, self.hold, self.render_mode = seconds, int(hold), render_mode
         self.metadata = {**self.metadata, "render_fps": round(1 / (self.hold * SECONDS))}
-        shape = (self.frames * len(self.channels), height, width)
-        self.observation_space: spaces.Box = spaces.Box(0, 255, shape, np.uint8)
-        self.action_space: Any = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
-        self._film = np.zeros((ROOM * shape[0], height, width), np.uint8)
+        self.shape = shape = (self.frames * len(self.channels), height, width)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.action_space = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
+        self._film = np.zeros((FILM_OBSERVATIONS * shape[0], height, width), np.uint8)
         self._end = shape[0]
         self._running = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
+        """Starts an episode.  A seed sets the random state from which this and all later episodes get their seeds."""
         super().reset(seed=seed)
         self.world.reset(int(self.np_random.integers(2**31)))
         self._window()[:] = 0
@@ -120,13 +121,13 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         return self._window().copy(), self._info(None, 0.0)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One decision.
+        """Takes an action for ``hold`` times 0.1 seconds.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
         if not self._running:
-            raise ConfigError("a decision without a running episode", expected="reset() before step()")
+            raise ConfigError("step() without a running episode", expected="reset() before step()")
         controls = self._controls(action)
         reward, metres, terminated, truncated, cause = 0.0, 0.0, False, False, None
         for _ in range(self.hold):
@@ -141,15 +142,15 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         return self._window().copy(), reward, terminated, truncated, self._info("time" if truncated else cause, metres)
 
     def view(self) -> View:
-        """What the driver sees now: depth in metres, classes, and gray."""
+        """The driver's current view: depth in metres, classes, and gray."""
         return look(self.world, self.camera)
 
     def render(self) -> np.ndarray | None:
-        """The view from behind (360, 640, 3) uint8, or None where no render mode was chosen."""
+        """The view from behind (360, 640, 3) uint8, or None without a render mode."""
         return chase(self.world) if self.render_mode == "rgb_array" else None
 
     def get_state(self) -> bytes:
-        """Everything needed to go on bit for bit, under a checksum: the world, the frames seen, the random numbers."""
+        """Everything needed to continue bit for bit, under a checksum: world, frame stack and random state."""
         header = {
             "settings": self._settings(),
             "running": self._running,
@@ -178,34 +179,34 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         return list(ACTIONS.values())[discrete(action, len(ACTIONS))]
 
     def _see(self) -> None:
-        """Puts what is seen now behind the other frames."""
+        """Appends the current view to the frame stack."""
         count, view = len(self.channels), self.view()
-        if self._end + count > len(self._film):  # back to the beginning; most steps move nothing
-            kept = self._window()[count:].copy()
-            self._film[: len(kept)] = kept
-            self._end = len(kept)
+        if self._end + count > len(self._film):  # the buffer is full: move the frame stack to its start
+            stack = self._window()[count:].copy()
+            self._film[: len(stack)] = stack
+            self._end = len(stack)
         frame = self._film[self._end : self._end + count]
         self._end += count
-        at = 0
+        channel = 0
         for sensor in self.sensors:
             if sensor == "depth":
-                frame[at] = 255.5 - view.depth * np.float32(255 / FAR)
+                frame[channel] = 255.5 - view.depth * np.float32(255 / FAR)
             elif sensor == "gray":
-                frame[at] = view.gray
+                frame[channel] = view.gray
             else:
-                shown = frame[at : at + len(CLASS_NAMES)]
-                np.equal(view.classes, _NUMBERS, out=shown.view(np.bool_))
-                np.negative(shown, out=shown)  # 255 for 1
-            at += len(SENSORS[sensor])
+                classes = frame[channel : channel + len(CLASS_NAMES)]
+                np.equal(view.classes, _CLASS_NUMBERS, out=classes.view(np.bool_))
+                np.negative(classes, out=classes)  # 1 becomes 255
+            channel += len(SENSORS[sensor])
 
     def _window(self) -> np.ndarray:
-        """The frames seen last."""
-        return self._film[self._end - self.observation_space.shape[0] : self._end]
+        """The current frame stack, a view into the buffer."""
+        return self._film[self._end - self.shape[0] : self._end]
 
     def _reward(self, outcome: Outcome) -> float:
         car = self.world.state.car
-        sideways = car.speed * car.speed * abs(math.tan(car.steer)) / WHEELBASE / MOST_SIDEWAYS
-        return outcome.along / MOST_SPEED - SWERVING * sideways - ENDING * (outcome.cause is not None)
+        lateral = car.speed * car.speed * abs(math.tan(car.steer)) / WHEELBASE / MAX_LATERAL_ACCELERATION
+        return outcome.along / MAX_SPEED - SWERVE_PENALTY * lateral - END_PENALTY * (outcome.cause is not None)
 
     def _info(self, cause: str | None, metres: float) -> dict[str, Any]:
         return {"cause": cause, "metres": metres, "speed": self.world.state.car.speed}
@@ -224,32 +225,31 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
 
 
 def _behaviour(pedestrians: str | float) -> Behaviour | None:
-    """How pedestrians behave, or None where there are none."""
+    """How pedestrians behave; None for no pedestrians."""
     if isinstance(pedestrians, str) and pedestrians in PEDESTRIANS:
         return PEDESTRIANS[pedestrians]
     if is_number(pedestrians):
         return Behaviour(distraction=float(pedestrians))
-    raise ConfigError(f"pedestrians = {pedestrians!r}", expected=f"{', '.join(PEDESTRIANS)}, or a share from 0 to 1")
+    raise ConfigError(f"pedestrians = {pedestrians!r}", expected=f"{', '.join(PEDESTRIANS)}, or a fraction from 0 to 1")
 
 
-def _pair(name: str, given: Any) -> tuple[int, int]:
+def _pair(name: str, value: object) -> tuple[int, int]:
     """Two whole numbers."""
-    if not (isinstance(given, tuple | list) and are_two(tuple(given), is_whole)):
-        raise ConfigError(f"{name} = {given!r}", expected="two whole numbers")
-    return int(given[0]), int(given[1])
+    if isinstance(value, tuple | list) and is_pair(pair := tuple(cast("tuple[Any, ...]", value)), is_whole):
+        return int(pair[0]), int(pair[1])
+    raise ConfigError(f"{name} = {value!r}", expected="two whole numbers")
 
 
-def _check(
-    sensors: tuple[str, ...], frames: int, seconds: float, hold: int, render_mode: str | None, continuous: bool
-) -> None:
-    named = isinstance(sensors, tuple | list) and all(isinstance(name, str) for name in sensors)
-    if not (named and sensors and tuple(sensors) == tuple(name for name in SENSORS if name in sensors)):
+def _check(sensors: object, frames: Any, seconds: Any, hold: Any, render_mode: object, continuous: object) -> None:
+    """Raises :class:`ConfigError` for invalid arguments of :class:`DriveEnv`, which may come from a user's file."""
+    names = tuple(cast("tuple[object, ...]", sensors)) if isinstance(sensors, tuple | list) else ()
+    if not names or names != tuple(name for name in SENSORS if name in names):
         raise ConfigError(f"sensors = {sensors!r}", expected=f"some of {', '.join(SENSORS)}, in this order")
-    for name, number, most in (("frames", frames, 64), ("hold", hold, 10)):
-        if not (is_whole(number) and 1 <= number <= most):
-            raise ConfigError(f"{name} = {number!r}", expected=f"a whole number from 1 to {most}")
+    for name, number, maximum in (("frames", frames, 64), ("hold", hold, 10)):
+        if not (is_whole(number) and 1 <= number <= maximum):
+            raise ConfigError(f"{name} = {number!r}", expected=f"a whole number from 1 to {maximum}")
     if not (is_number(seconds) and seconds > 0):
-        raise ConfigError(f"seconds = {seconds!r}", expected="a time above 0")
+        raise ConfigError(f"seconds = {seconds!r}", expected="a number above 0")
     if not (render_mode is None or (isinstance(render_mode, str) and render_mode == "rgb_array")):
         raise ConfigError(f"render_mode = {render_mode!r}", expected="rgb_array, or None")
     if not isinstance(continuous, bool):

@@ -1,8 +1,8 @@
-"""The driving environments as :class:`weakspot.envs.base.Environment` wants them.
+"""The driving environments as :class:`weakspot.envs.base.Environment`.
 
-A frame's channels are what its sensors see: class probabilities between 0 and 1, not colours, so that what a state model
-makes of them can be read as such, and depth and gray beside them where the environment has them.  The observation is the
-state itself, in bytes.
+A frame's channels are those of its sensors, not colours: one channel per semantic class, and depth and gray if the
+environment has them.  A state model's output in the class channels can be read as class probabilities.  The observation is
+the state itself, as uint8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_shown
+from weakspot.actions import Action
+from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_step
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
 from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
 from weakspot.envs.driving.registration import ENVIRONMENTS
@@ -20,7 +21,7 @@ from weakspot.envs.driving.world import STATE_VERSION
 from weakspot.envs.observation import colour_observation
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
-from weakspot.types import Decision, Observation, State
+from weakspot.types import Observation, State
 
 
 class DriveEnvironment:
@@ -28,15 +29,15 @@ class DriveEnvironment:
 
     Args:
         name: its id, such as ``weakspot/DriveSemantic-v0``.
-        settings: of :class:`weakspot.envs.driving.env.DriveEnv` that are not the environment's own, such as
+        settings: arguments of :class:`weakspot.envs.driving.env.DriveEnv` that replace the environment's own, such as
             ``pedestrians="distracted"``.
 
     Raises:
-        ConfigError: a setting cannot be.
+        ConfigError: there is no such environment, or a setting is invalid.
     """
 
     def __init__(self, name: str, **settings: Any) -> None:
-        self.name, self._told = name, settings
+        self.name, self._settings = name, settings
         if name not in ENVIRONMENTS:
             raise ConfigError(f"there is no driving environment {name!r}", expected=", ".join(ENVIRONMENTS))
         try:
@@ -47,8 +48,8 @@ class DriveEnvironment:
 
     @property
     def spec(self) -> EnvironmentSpec:
-        """Its id, actions and frames."""
-        env, shape = self.env, self.env.observation_space.shape
+        """The environment's id, actions and frames."""
+        env, shape = self.env, self.env.shape
         colours = dict(zip(CLASS_NAMES, PALETTE.tolist(), strict=True))
         return EnvironmentSpec(
             id=self.name,
@@ -57,7 +58,7 @@ class DriveEnvironment:
             height=shape[1],
             width=shape[2],
             channels=len(env.channels),
-            preprocessing={"channels": list(env.channels), "town_version": STATE_VERSION, **self._told},
+            preprocessing={"channels": list(env.channels), "town_version": STATE_VERSION, **self._settings},
             gray=False,
             action_bounds=((-1.0, 1.0), (-1.0, 1.0)) if env.continuous else None,
             channel_colours=tuple(tuple(colours.get(name, (0, 0, 0))) for name in env.channels),
@@ -69,44 +70,48 @@ class DriveEnvironment:
         return colour_observation
 
     def reset(self, seed: int | None = None) -> Step:
-        """Starts an episode; with a seed, restarts the seeds of all episodes from it."""
+        """Starts an episode.  A seed sets the random state from which this and all later episodes get their seeds."""
         observation, _ = self.env.reset(seed=seed)
-        return self._show(observation, 0.0, False, False)
+        return self._record(observation, 0.0, False, False)
 
-    def step(self, action: Decision) -> Step:
-        """Takes one of the ``spec.action_names`` by number, or values of them both where actions are continuous.
+    def step(self, action: Action) -> Step:
+        """Takes an action.
+
+        Args:
+            action: the index of one of ``spec.action_names``, or one value for each of them if actions are continuous.
 
         Raises:
             ConfigError: there is no such action, or no episode is running.
         """
         check_running(self._step)
         observation, reward, terminated, truncated, _ = self.env.step(action)
-        return self._show(observation, reward, terminated, truncated)
+        return self._record(observation, reward, terminated, truncated)
 
     def snapshot(self) -> bytes:
-        """The whole world and the frames that were seen, under a checksum.
+        """The whole world and the current frame stack, under a checksum.
 
         Raises:
-            ConfigError: before the first reset.
+            ConfigError: there has been no reset yet.
         """
-        shown = last_shown(self._step)
-        told = {"reward": shown.reward, "terminated": shown.terminated, "truncated": shown.truncated}
-        return pack({"settings": self.name, **told}, {"env": self.env.get_state()})
+        last = last_step(self._step)
+        result = {"reward": last.reward, "terminated": last.terminated, "truncated": last.truncated}
+        return pack({"settings": self.name, **result}, {"env": self.env.get_state()})
 
     def restore(self, snapshot: bytes) -> Step:
-        """Goes back to a snapshot and shows what it showed.
+        """Goes back to a snapshot, and returns the step that was current when it was taken.
 
         Raises:
             SnapshotError: the snapshot is damaged, or of another environment.
         """
         header, parts = unpack_for(self.name, snapshot)
-        return self._show(self.env.set_state(parts["env"]), header["reward"], header["terminated"], header["truncated"])
+        return self._record(self.env.set_state(parts["env"]), header["reward"], header["terminated"], header["truncated"])
 
     def close(self) -> None:
-        """Lets go of what the environment holds."""
+        """Closes the gymnasium environment."""
         self.env.close()
 
-    def _show(self, observation: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
+    def _record(self, observation: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
+        """Keeps and returns the step."""
         newest = observation[-len(self.env.channels) :]
         self._step = Step(
             observation=observation,

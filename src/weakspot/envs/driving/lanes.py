@@ -1,8 +1,8 @@
-"""Where cars drive: straight lanes between intersections, and the turns that connect them.
+"""The lanes that cars drive on: straight lanes between intersections, and connectors across intersections.
 
-Lanes are straight or quarter circles, so that the place at any length along one has a closed form.  A straight lane runs
-from where it leaves an intersection to the stop line of the next; a connector runs on from there, over the intersection,
-to a lane that leaves it.
+Lanes are straight or quarter circles, so the position at any distance along a lane has a closed form.  A straight lane
+leads from one intersection to the stop line of the next; a connector leads from there across the intersection to a lane that
+leaves it.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import numpy as np
 from weakspot.envs.driving.town import CAR_WIDTH, Town
 
 DIRECTIONS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
-"""East, north, west, south: what headings 0 to 3 of lanes mean."""
+"""Unit vectors of the lane headings 0 to 3: east, north, west, south."""
 STRAIGHT, RIGHT, LEFT = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Lanes:
-    """All lanes of a town, as arrays over their numbers; the straight ones come first.
+    """All lanes of a town, as arrays over lane numbers; the straight lanes come first.
 
     Attributes:
-        start: (n, 2) where each begins.
-        begins: (n,) its heading there, an index into :data:`DIRECTIONS`.
+        start: (n, 2) position of the lane's start.
+        begins: (n,) heading at the start, an index into :data:`DIRECTIONS`.
         bend: (n,) ``STRAIGHT``, ``RIGHT`` or ``LEFT``.
-        radius: (n,) of a bend, 0 for straight lanes.
-        length: (n,).
-        intersection: (n, 2) the intersection that a straight lane leads to, and that a connector lies on, as indices into
-            the town's columns and rows.
-        centre: (n, 2) the middle of that intersection.
-        parent: (n,) the straight lane that a connector goes on from, -1 for straight lanes.
-        successors: (n, 3) lanes that go on from its end, -1 where there are fewer.
-        straight: how many there are between intersections; the other ones are connectors.
-        stop_line: from the middle of an intersection to where straight lanes end.
+        radius: (n,) of a turn, 0 for straight lanes.
+        length: (n,) metres.
+        intersection: (n, 2) the intersection that a straight lane leads to, or that a connector crosses, as indices into the
+            town's columns and rows.
+        centre: (n, 2) position of the centre of that intersection.
+        parent: (n,) the straight lane at whose end a connector starts, -1 for straight lanes.
+        successors: (n, 3) lanes that start at the lane's end, -1 if there are fewer than three.
+        straight: number of lanes between intersections; all other lanes are connectors.
+        stop_line: metres from the centre of an intersection to the ends of the straight lanes.
         conflicts: (n, n) bool, whether cars on the two connectors could touch; no connector conflicts with itself.
     """
 
@@ -56,7 +56,7 @@ class Lanes:
         return len(self.start)
 
     def pose(self, lane: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places (..., 2) and unit headings (..., 2) at ``along`` metres from the beginning of each ``lane``."""
+        """Positions (..., 2) and unit headings (..., 2) at ``along`` metres from the start of each ``lane``."""
         start, forward, inwards, radius, curved = (column[lane] for column in self._arcs)
         angle = along / radius
         sin, cos = np.sin(angle), np.cos(angle)
@@ -67,17 +67,17 @@ class Lanes:
 
     @cached_property
     def arm(self) -> np.ndarray:
-        """(n,) the same number for lanes that lead to, or begin at, one intersection from one side."""
+        """(n,) number of the arm of the intersection that the lane comes from; equal for all lanes of the same arm."""
         return self._numbered(self.begins)
 
     @cached_property
     def opposite(self) -> np.ndarray:
-        """(n,) the ``arm`` of those who come towards each lane."""
+        """(n,) the ``arm`` of the oncoming traffic of each lane."""
         return self._numbered((self.begins + 2) % 4)
 
     @cached_property
     def traces(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places and headings (k, m, 2) all along each of the connectors."""
+        """Positions and headings (k, m, 2) at m points along each of the k connectors."""
         connectors = np.arange(self.straight, len(self))
         return self.pose(connectors[:, None], self.length[connectors][:, None] * np.linspace(0.0, 1.0, 25))
 
@@ -86,7 +86,7 @@ class Lanes:
 
     @cached_property
     def _arcs(self) -> tuple[np.ndarray, ...]:
-        """Of every lane: where it begins, its heading there, what it bends towards, its radius, and whether it bends."""
+        """Of every lane: start, heading there, unit vector to the inside of the turn, radius, and whether it turns."""
         forward, curved = DIRECTIONS[self.begins], self.bend != STRAIGHT
         side = np.where(self.bend == LEFT, 1.0, -1.0)
         inwards = np.stack([-forward[:, 1], forward[:, 0]], axis=1) * side[:, None]
@@ -100,7 +100,7 @@ def build_lanes(town: Town) -> Lanes:
     successors: list[list[int]] = [[] for _ in table]
     parents = [-1] * len(table)
     numbers = {key: number for number, key in enumerate(streets)}
-    for (i, j, heading), number in numbers.items():  # lanes by the intersection they lead to, and their heading
+    for (i, j, heading), number in numbers.items():
         for turn in (STRAIGHT, RIGHT, LEFT):
             leaving = (heading + {STRAIGHT: 0, RIGHT: 3, LEFT: 1}[turn]) % 4
             after = numbers.get(_next(i, j, leaving))
@@ -136,7 +136,7 @@ _Row = tuple[np.ndarray, int, int, float, float, tuple[int, int]]
 
 
 def _straight_lanes(town: Town) -> dict[tuple[int, int, int], _Row]:
-    """By the intersection that a lane leads to, and its heading."""
+    """The straight lanes by the intersection (i, j) that they lead to, and their heading."""
     half, stop = town.config.lane_width / 2, town.stop_line
     lanes: dict[tuple[int, int, int], _Row] = {}
     for j, y in enumerate(town.rows):
@@ -155,7 +155,7 @@ def _straight_lanes(town: Town) -> dict[tuple[int, int, int], _Row]:
 
 
 def _next(i: int, j: int, heading: int) -> tuple[int, int, int]:
-    """The lane that leaves intersection (i, j) with a heading, by the intersection that it leads to."""
+    """The key in :func:`_straight_lanes` of the lane that leaves intersection (i, j) with a heading."""
     east, north = DIRECTIONS[heading]
     return i + int(east), j + int(north), heading
 
@@ -170,10 +170,11 @@ def _curve(town: Town, turn: int) -> tuple[float, float]:
 
 
 CLEARANCE = CAR_WIDTH + 0.3
-"""Metres between the middles of two cars' paths that are far enough apart."""
+"""Metres between the paths of two cars' centres above which the cars cannot touch."""
 
 
 def _mark_conflicts(lanes: Lanes) -> None:
+    """Fills in ``lanes.conflicts``."""
     connectors, places = np.arange(lanes.straight, len(lanes)), lanes.traces[0]
     at = lanes.intersection[connectors]
     for first in range(len(connectors)):

@@ -1,4 +1,4 @@
-"""The world as triangles: those of the town, made once, and those of what moves, made anew for every picture."""
+"""The world as triangles: those of the town, built once, and those of cars and people, built again for every image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weakspot.envs.driving.town import (
     CAR_WIDTH,
     CROSSING_START,
     CROSSING_WIDTH,
-    OUTSIDE,
+    OUTER_DEPTH,
     PAVEMENT_WIDTH,
     Boxes,
     Town,
@@ -27,19 +27,21 @@ from weakspot.envs.driving.world import TRUNK_RADIUS, World
 MARKING_HEIGHT, PAVEMENT_HEIGHT = 0.02, 0.15
 LINE_WIDTH = 0.2
 WINDOW_SIZE, WINDOW_EVERY = (1.2, 1.5), (2.4, 3.0)
-"""Width and height of a window, and from one to the next, across and up."""
+"""Width and height of a window, and distance from one window to the next, horizontally and vertically."""
 LIGHT_SIZE, LIGHT_LOW = (1.6, 2.6), 3.4
-"""Width and height of a traffic light, and how high it hangs, in metres; large, to be seen in small pictures."""
+"""Width and height of a traffic light, and height of its lower edge, in metres; large enough to be visible in small
+images."""
 LIGHT_DEPTH, LIGHT_RIM = 0.15, 0.1
-"""Half the depth of its housing, and how far that reaches beyond the light."""
+"""Half of the depth of the housing, and width of its rim around the light, in metres."""
 
 
 BOX = np.array(
     [[0, 1, 5], [0, 5, 4], [1, 2, 6], [1, 6, 5], [2, 3, 7], [2, 7, 6], [3, 0, 4], [3, 4, 7], [4, 5, 6], [4, 6, 7]]
 )
-"""Triangles of a box without its bottom; its corners go round counter-clockwise, at the bottom and then at the top."""
+"""Triangles of a box without its bottom, as indices of corners: counter-clockwise at the bottom, then at the top."""
 FACES = len(BOX)
 PHONE_BEND = 0.18
+"""Metres by which the head of a person who looks at a phone is bent forwards."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class Mesh:
     Attributes:
         corners: (n, 3, 3) float32, n triangles of three points.
         classes: (n,) uint8, numbers of :class:`SemanticClass`.
-        shade: (n,) float32, how bright the surface is, 0 to 1.
-        light: (n,) int32, which traffic light a triangle belongs to: its index in the lights (2, nx + 1, ny + 1), flattened,
-            or -1; such triangles take their class from what the light shows.
+        shade: (n,) float32, brightness of the surface, 0 to 1.
+        light: (n,) int32, the traffic light that a triangle belongs to, as a flat index into the lights (2, nx + 1, ny + 1),
+            or -1; the class of such triangles is that of the light's colour.
     """
 
     corners: np.ndarray
@@ -64,17 +66,17 @@ class Mesh:
 
 
 def moving_mesh(world: World, cars_seen: np.ndarray, people_seen: np.ndarray) -> Mesh:
-    """Some of the other cars and some of the people of a world, by their numbers."""
+    """The other cars and the people of a world with these numbers."""
     places, headings = world.cars()
-    folk = world.state.people.chosen(people_seen)
+    seen = world.state.people.select(people_seen)
     return joined(
         [
             cars(places[cars_seen], headings[cars_seen], world.state.traffic.shade[cars_seen]),
             people(
                 world.feet()[people_seen],
-                pedestrians.facing(folk),
-                folk.distracted,
-                pedestrians.on_street(world.town, folk),
+                pedestrians.facing(seen),
+                seen.distracted,
+                pedestrians.on_street(world.town, seen),
             ),
         ]
     )
@@ -87,7 +89,7 @@ def own_car(world: World) -> Mesh:
 
 
 def joined(meshes: list[Mesh]) -> Mesh:
-    """Several meshes as one."""
+    """Concatenates meshes."""
     return Mesh(
         np.concatenate([mesh.corners for mesh in meshes]),
         np.concatenate([mesh.classes for mesh in meshes]),
@@ -97,7 +99,7 @@ def joined(meshes: list[Mesh]) -> Mesh:
 
 
 def town_mesh(town: Town) -> Mesh:
-    """Everything of the town that does not move."""
+    """Everything in the town that does not move."""
     west, east = town.columns[0] - _outskirts(town), town.columns[-1] + _outskirts(town)
     south, north = town.rows[0] - _outskirts(town), town.rows[-1] + _outskirts(town)
     parts = [
@@ -115,12 +117,13 @@ def town_mesh(town: Town) -> Mesh:
 
 
 def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
-    """Cars (n) with unit headings (n, 2), each as bright as its ``shade`` (n,)."""
+    """Cars at places (n, 2) with unit headings (n, 2) and brightness ``shade`` (n,)."""
     return _copies(CAR, places, headings, shade)
 
 
 def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_street: np.ndarray) -> Mesh:
-    """People (n) with unit headings (n, 2), on the street or on pavements; those on the phone bend their heads forward."""
+    """People at places (n, 2) with unit headings (n, 2), on the street or on pavements; those who look at a phone bend their
+    heads forwards."""
     mesh = _copies(PERSON, places, headings, np.ones(len(places)))
     bodies = mesh.corners.reshape(len(places), len(PERSON), 3, 3)
     bodies[~on_street, ..., 2] += np.float32(PAVEMENT_HEIGHT)
@@ -129,7 +132,7 @@ def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_st
 
 
 def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
-    """A mesh round the origin that looks along x, at places (n, 2), with unit headings (n, 2)."""
+    """Copies of a mesh, which is centred at the origin and faces along x, at places (n, 2) with unit headings (n, 2)."""
     n, forward = len(places), headings.astype(np.float32)
     x, y, z = (mesh.corners[..., axis] for axis in range(3))
     cos, sin = forward[:, 0, None, None], forward[:, 1, None, None]
@@ -159,7 +162,7 @@ def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
 
 
 def plates(rectangles: np.ndarray, height: float, of: SemanticClass, shade: float) -> Mesh:
-    """Flat rectangles (n, 4), west, east, south and north, that face up."""
+    """Horizontal rectangles (n, 4), given by west, east, south and north, that face up."""
     west, east, south, north = rectangles.T
     corners = np.stack([np.stack(pair, axis=1) for pair in ((west, south), (east, south), (east, north), (west, north))], 1)
     points = np.full((len(rectangles), 4, 3), height, np.float32)
@@ -168,6 +171,7 @@ def plates(rectangles: np.ndarray, height: float, of: SemanticClass, shade: floa
 
 
 def _mesh(corners: np.ndarray, of: SemanticClass, shade: np.ndarray) -> Mesh:
+    """Triangles (n, 3, 3) of one class."""
     n = len(corners)
     return Mesh(
         np.ascontiguousarray(corners, np.float32),
@@ -178,10 +182,12 @@ def _mesh(corners: np.ndarray, of: SemanticClass, shade: np.ndarray) -> Mesh:
 
 
 def _outskirts(town: Town) -> float:
-    return town.kerb + PAVEMENT_WIDTH + OUTSIDE
+    """Distance from the outermost streets to the edge of the town."""
+    return town.kerb + PAVEMENT_WIDTH + OUTER_DEPTH
 
 
 def _streets(town: Town) -> np.ndarray:
+    """The streets as rectangles that do not overlap."""
     ends_x = town.columns[0] - town.kerb, town.columns[-1] + town.kerb
     along_x = [(*ends_x, y - town.kerb, y + town.kerb) for y in town.rows]
     spans = zip(town.rows[:-1] + town.kerb, town.rows[1:] - town.kerb, strict=True)
@@ -190,9 +196,10 @@ def _streets(town: Town) -> np.ndarray:
 
 
 def _blocks(town: Town) -> Mesh:
-    """Pavements, with their kerbs, and the lots inside them."""
+    """Pavements with their kerbs, and the lots inside them."""
     wide, high = town.parks.shape
-    raised, lots = [], []
+    raised: list[tuple[float, float, float, float]] = []
+    lots: list[tuple[float, float, float, float]] = []
     for i in range(-1, wide + 1):
         for j in range(-1, high + 1):
             west, east = _span(town.columns, i, town)
@@ -219,13 +226,14 @@ def _blocks(town: Town) -> Mesh:
 
 
 def _span(streets: np.ndarray, number: int, town: Town) -> tuple[float, float]:
+    """Lowest and highest coordinate of a block, including its pavement."""
     low = streets[number] + town.kerb if number >= 0 else streets[0] - _outskirts(town)
     high = streets[number + 1] - town.kerb if number < len(streets) - 1 else streets[-1] + _outskirts(town)
     return low, high
 
 
 def _markings(town: Town) -> np.ndarray:
-    """Dashed middle lines, stop lines, and the stripes of the crossings for pedestrians, as rectangles."""
+    """Dashed middle lines, stop lines, and the stripes of the pedestrian crossings, as rectangles."""
     marks: list[tuple[float, float, float, float]] = []
     half, lane, stop = LINE_WIDTH / 2, town.config.lane_width, town.stop_line
 
@@ -242,7 +250,7 @@ def _markings(town: Town) -> np.ndarray:
                     if not town.signalled[at]:
                         continue
                     corner = float(crossed[index])
-                    side = inwards if along_x else -inwards  # of the lane that comes in, on its right
+                    side = inwards if along_x else -inwards  # side of the street with the lane towards the intersection
                     line = corner + inwards * stop, corner + inwards * (stop + 0.5)
                     mark(
                         along_x,
@@ -250,7 +258,7 @@ def _markings(town: Town) -> np.ndarray:
                         (min(street, street + side * lane), max(street, street + side * lane)),
                     )
                     inner = number not in (0, len(streets) - 1)
-                    if inner:  # a crossing only where there is a block on each side
+                    if inner:  # there are crossings only if there is a block on each side
                         zebra = corner + inwards * (town.kerb + CROSSING_START)
                         far = zebra + inwards * CROSSING_WIDTH
                         for w in np.arange(-town.kerb + 0.4, town.kerb - 0.4, 1.2):
@@ -259,8 +267,8 @@ def _markings(town: Town) -> np.ndarray:
 
 
 def _windows(houses: Boxes) -> Mesh:
-    """Windows on all four sides of all houses, a little in front of the walls."""
-    parts = []
+    """Windows on all four sides of all houses, slightly in front of the walls."""
+    parts: list[np.ndarray] = []
     for middle, half, ahead, top in zip(houses.centre, houses.half, houses.heading, houses.high, strict=True):
         left = np.array([-ahead[1], ahead[0]])
         for out, along, reach, wide in (
@@ -281,7 +289,7 @@ def _windows(houses: Boxes) -> Mesh:
 
 
 def _trees(town: Town) -> Mesh:
-    """A trunk and a crown of two pyramids each."""
+    """Trees: a trunk, and a crown of two pyramids."""
     n = len(town.trees)
     centre, height = town.trees[:, :2], town.trees[:, 2]
     axis = np.tile([1.0, 0.0], (n, 1))
@@ -303,11 +311,18 @@ def _column(values: np.ndarray, copies: int) -> np.ndarray:
 
 
 def _lights(town: Town) -> Mesh:
-    """A traffic light for each arm, over the middle of the intersection on the right of the street, and posts at the corners
-    for the wires that it hangs on, which are too thin to be drawn.  Its sides and its back are dark."""
+    """Traffic lights, one for each arm, and their poles.
+
+    A light hangs above the middle of the intersection, on the right side of the street; its sides and back are dark.  The
+    poles stand at the corners of the intersection; the wires between them are too thin to be drawn.
+    """
     right_of_middle = town.config.lane_width / 2
-    places, headings, numbers, corners = [], [], [], []
-    for i, j in np.argwhere(town.signalled).tolist():
+    places: list[np.ndarray] = []
+    headings: list[tuple[int, int]] = []
+    numbers: list[np.intp] = []
+    corners: list[np.ndarray] = []
+    signalled: list[list[int]] = np.argwhere(town.signalled).tolist()
+    for i, j in signalled:
         middle = np.array([town.columns[i], town.rows[j]])
         arms = (
             (i > 0, (1, 0)),
@@ -315,8 +330,8 @@ def _lights(town: Town) -> Mesh:
             (j > 0, (0, 1)),
             (j + 1 < len(town.rows), (0, -1)),
         )
-        for comes_from, (east, north) in arms:
-            if not comes_from:
+        for exists, (east, north) in arms:
+            if not exists:
                 continue
             places.append(middle + right_of_middle * np.array([north, -east], np.float64))
             headings.append((east, north))
@@ -347,7 +362,7 @@ def _lights(town: Town) -> Mesh:
 
 
 def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
-    """What shines of traffic lights: upright rectangles at ``places`` (n, 2) that face those who come along ``ahead``."""
+    """The lit faces of traffic lights: upright rectangles at ``places`` (n, 2) that face traffic in direction ``ahead``."""
     right = np.stack([ahead[:, 1], -ahead[:, 0]], axis=1)
     points = np.empty((len(places), 4, 3), np.float32)
     for corner, (side, height) in enumerate(((-0.5, 0.0), (0.5, 0.0), (0.5, 1.0), (-0.5, 1.0))):
@@ -361,9 +376,9 @@ def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
 def _upright(
     half: tuple[float, float], low: float, high: float, shade: float, of: SemanticClass, ahead: float = 0.0
 ) -> Mesh:
-    """One box that looks along x, its middle ``ahead`` of the origin."""
-    one = Boxes(*(np.array([value], np.float64) for value in ((ahead, 0.0), half, (1.0, 0.0), low, high, shade)))
-    return solid(one, of)
+    """One box along x, its centre ``ahead`` metres from the origin."""
+    box = Boxes(*(np.array([value], np.float64) for value in ((ahead, 0.0), half, (1.0, 0.0), low, high, shade)))
+    return solid(box, of)
 
 
 CAR = joined(
@@ -380,4 +395,4 @@ PERSON = joined(
         _upright((0.13, 0.12), 1.45, BODY_HEIGHT, 0.6, SemanticClass.PEDESTRIAN),
     ]
 )
-"""Legs in mid-stride, a body and a head, in this order; wide enough to be met by a ray 20 metres away."""
+"""Legs in mid-stride, a body and a head, in this order; wide enough to be hit by a ray at 20 metres."""

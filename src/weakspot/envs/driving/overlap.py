@@ -1,4 +1,4 @@
-"""Whether upright boxes and posts overlap, seen from above."""
+"""Overlap of upright boxes and posts, seen from above."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def box_hits_boxes(
     headings: np.ndarray,
     halves: np.ndarray,
 ) -> np.ndarray:
-    """Whether one box overlaps each of n others (n,): by the separating axis theorem, on the axes of both.
+    """Whether one box overlaps each of n others, (n,) bool, by the separating axis theorem on the axes of both.
 
     Args:
-        middle, heading, half: (2,) centre, unit axis, and half length and width of the one box.
-        centres, headings, halves: (n, 2) of the others.
+        middle, heading, half: (2,) centre, unit vector along the box, and half of its length and width, of the one box.
+        centres, headings, halves: (n, 2) the same of the others.
     """
     apart = centres - middle
     cos = np.abs(headings @ heading)
@@ -36,9 +36,15 @@ def box_hits_boxes(
 def box_hits_posts(
     middle: np.ndarray, heading: np.ndarray, half: np.ndarray, posts: np.ndarray, radius: float
 ) -> np.ndarray:
-    """Whether a box overlaps each of n circles of one ``radius`` around ``posts`` (n, 2)."""
+    """Whether a box overlaps each of n circles, (n,) bool.
+
+    Args:
+        middle, heading, half: (2,) centre, unit vector along the box, and half of its length and width.
+        posts: (n, 2) centres of the circles.
+        radius: of all circles.
+    """
     apart = posts - middle
     ahead = np.abs(apart @ heading)
     aside = np.abs(apart @ np.array([-heading[1], heading[0]]))
-    out = np.hypot(np.maximum(ahead - half[0], 0), np.maximum(aside - half[1], 0))
-    return out <= radius
+    distance = np.hypot(np.maximum(ahead - half[0], 0), np.maximum(aside - half[1], 0))
+    return distance <= radius

@@ -1,13 +1,15 @@
-"""What the driver sees, by ray casting: depth, semantic classes and shaded gray.
+"""The driver's view by ray casting: depth, semantic classes and shaded gray.
 
-One ray goes through the middle of each pixel.  The town is one scene, built once; what moves is a second, small one, built
-anew for every picture, and only the rays that come near it are cast into it.  Of two hits the nearer one counts.
+One ray is cast through the centre of each pixel.  The town is one scene, built once.  Cars and people are a second, small
+scene, built again for every image; only the rays that come near them are cast into it.  Of two hits the nearer one counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,9 +22,9 @@ from weakspot.envs.driving.world import World, layout
 from weakspot.errors import ConfigError
 
 try:
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore import EmbreeDevice
-    from embreex.rtcore_scene import EmbreeScene
+    mesh_construction, rtcore, rtcore_scene = (  # embreex has no type annotations
+        import_module(f"embreex.{name}") for name in ("mesh_construction", "rtcore", "rtcore_scene")
+    )
 except ImportError as error:
     raise ConfigError(
         f"the sensors of the driving environments cannot be loaded: {error}",
@@ -30,18 +32,31 @@ except ImportError as error:
         todo="pip install 'weakspot[driving]'",
     ) from error
 
-DEVICE = EmbreeDevice()
+
+@runtime_checkable
+class RayScene(Protocol):
+    """The part of embreex's ``EmbreeScene`` that is used here."""
+
+    def run(self, origins: np.ndarray, directions: np.ndarray, *, query: str, output: int | None = None) -> Any:
+        """Casts rays with origins and directions (n, 3) float32."""
+        ...
+
+
+DEVICE: Any = rtcore.EmbreeDevice()
 FAR = 100.0
-"""Metres to which the sensors reach; beyond is sky."""
+"""Range of the sensors in metres; everything beyond is sky."""
 SUN = np.array([0.45, 0.3, 0.84], np.float32)
+"""Direction towards the sun."""
 AMBIENT = 0.45
+"""Brightness of surfaces that face away from the sun."""
 SKY_SHADE = 0.85
 HAZE = 0.5
-"""How much of what is at ``FAR`` is lost in the haze."""
-SMALLEST, LARGEST = 16, 1024
+"""Fraction of the contrast that the haze takes away at ``FAR``."""
+MIN_PIXELS, MAX_PIXELS = 16, 1024
 NEAREST = 0.3
+"""Minimum distance in metres at which the size of something in the image is computed."""
 CAR_RADIUS, PERSON_RADIUS = 2.7, 0.6
-"""Of upright cylinders that hold a car, or a person, in metres."""
+"""Radius in metres of upright cylinders that contain a car, or a person."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +64,13 @@ class Camera:
     """A pinhole camera.
 
     Attributes:
-        height, width: of its picture in pixels.
-        view: the angle from the left edge to the right one, in degrees.
-        ahead, up: where it is, from the middle of the car, in metres.
-        tilt: degrees it looks down.
+        height, width: of the image in pixels.
+        view: horizontal field of view in degrees.
+        ahead, up: position relative to the centre of the car, in metres.
+        tilt: angle in degrees by which it points down.
 
     Raises:
-        ConfigError: a size or angle that no picture has.
+        ConfigError: a size or an angle is out of range.
     """
 
     height: int = 128
@@ -66,26 +81,26 @@ class Camera:
     tilt: float = 0.0
 
     def __post_init__(self) -> None:
-        if not all(is_whole(pixels) and SMALLEST <= pixels <= LARGEST for pixels in (self.height, self.width)):
+        if not all(is_whole(pixels) and MIN_PIXELS <= pixels <= MAX_PIXELS for pixels in (self.height, self.width)):
             raise ConfigError(
-                f"pictures of {self.height!r} by {self.width!r} pixels",
-                expected=f"whole numbers, {SMALLEST} to {LARGEST} each way",
+                f"images of {self.height!r} by {self.width!r} pixels",
+                expected=f"whole numbers, both from {MIN_PIXELS} to {MAX_PIXELS}",
             )
         angles = is_number(self.view) and 10 <= self.view <= 150 and is_number(self.tilt) and -60 <= self.tilt <= 60
         if not (angles and is_number(self.ahead) and is_number(self.up)):
             raise ConfigError(
                 f"a camera with view = {self.view!r}, tilt = {self.tilt!r}, ahead = {self.ahead!r}, up = {self.up!r}",
-                expected="numbers: a view from 10 to 150 degrees, tilted by 60 at most",
+                expected="numbers: a view from 10 to 150 degrees, and a tilt from -60 to 60",
             )
 
     @property
     def focal(self) -> float:
-        """Pixels that something one metre wide covers at one metre."""
+        """Focal length in pixels."""
         return self.width / 2 / float(np.tan(np.radians(self.view) / 2))
 
     @cached_property
     def rays(self) -> np.ndarray:
-        """Unit directions (height, width, 3) float32: ahead, left, up, row by row from the top left."""
+        """Unit directions (height, width, 3) float32 of the rays, as (ahead, left, up)."""
         across = (self.width / 2 - 0.5 - np.arange(self.width)) / self.focal
         up = (self.height / 2 - 0.5 - np.arange(self.height)) / self.focal
         rays = np.stack(np.broadcast_arrays(1.0, across[None, :], up[:, None]), axis=-1)
@@ -98,7 +113,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
-    """A picture.
+    """The image of a camera.
 
     Attributes:
         depth: (h, w) float32, metres along each ray, ``FAR`` for the sky.
@@ -113,24 +128,25 @@ class View:
 
 @dataclass(frozen=True)
 class Scene:
-    """Triangles that rays can be cast at, with what is known of each.
+    """Triangles that rays can be cast at, and their classes and brightness.
 
     Attributes:
-        scene: Embree's.
-        classes: (n + 1,) uint8, the last of them the sky's, so that index -1 is what a ray meets that meets nothing.
-        shade: (n + 1,) float32, how bright each triangle is in this light, and the sky.
-        lit: (m,) the triangles of traffic lights, which take their class from what the light shows.
+        scene: Embree's scene.
+        classes: (n + 1,) uint8, class of each triangle; the last one is the sky, which index -1 of rays without a hit
+            selects.
+        shade: (n + 1,) float32, brightness of each triangle in the sun, and of the sky.
+        lit: (m,) the triangles of traffic lights, whose class depends on the light's colour.
         light: (m,) which light each of those belongs to; see :class:`weakspot.envs.driving.meshes.Mesh`.
     """
 
-    scene: EmbreeScene
+    scene: RayScene
     classes: np.ndarray
     shade: np.ndarray
     lit: np.ndarray
     light: np.ndarray
 
     def classes_now(self, world: World) -> np.ndarray:
-        """The classes, as the traffic lights stand."""
+        """The classes (n + 1,), with the current colours of the traffic lights."""
         classes = self.classes.copy()
         green = world.lights.ravel()[self.light] == GREEN
         classes[self.lit] = np.where(green, SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT)
@@ -138,9 +154,9 @@ class Scene:
 
 
 def scene_of(mesh: Mesh) -> Scene:
-    """A mesh, ready for rays; the light falls on it from one side."""
-    scene = EmbreeScene(DEVICE)
-    TriangleMesh(scene, mesh.corners)
+    """Builds the scene of a mesh, and computes the brightness of its triangles in the sun."""
+    scene: RayScene = rtcore_scene.EmbreeScene(DEVICE)
+    mesh_construction.TriangleMesh(scene, mesh.corners)
     corners = np.ascontiguousarray(mesh.corners.reshape(-1, 9).T)
     (ax, ay, az), (bx, by, bz) = corners[3:6] - corners[:3], corners[6:] - corners[:3]
     x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
@@ -158,15 +174,15 @@ def scene_of(mesh: Mesh) -> Scene:
 
 @lru_cache(maxsize=4)
 def town_scene(config: TownConfig) -> Scene:
-    """The scene of a town, made once."""
+    """The scene of a town, built once."""
     return scene_of(meshes.town_mesh(layout(config)[0]))
 
 
 def look(world: World, camera: Camera) -> View:
-    """What the driver of the agent's car sees.
+    """The view of the agent's driver.
 
     Raises:
-        ConfigError: the camera is tilted.
+        ConfigError: the camera is tilted; see :func:`moving_parts`.
     """
     origin, directions = rays_of(world, camera)
     town = town_scene(world.config.town)
@@ -175,10 +191,11 @@ def look(world: World, camera: Camera) -> View:
     mesh, near = moving_parts(world, camera)
     if len(near):
         moving = scene_of(mesh)
-        closer, what = cast(moving, origin, directions[near])
-        hit = np.flatnonzero(closer < distance[near])
-        seen, what = near[hit], what[hit]
-        distance[seen], classes[seen], shade[seen] = closer[hit], moving.classes[what], moving.shade[what]
+        moving_distance, moving_triangle = cast(moving, origin, directions[near])
+        hit = np.flatnonzero(moving_distance < distance[near])
+        pixel, triangle = near[hit], moving_triangle[hit]
+        distance[pixel] = moving_distance[hit]
+        classes[pixel], shade[pixel] = moving.classes[triangle], moving.shade[triangle]
     shade -= np.float32(SKY_SHADE)
     shade *= np.float32(1) - distance * np.float32(HAZE / FAR)
     shade += np.float32(SKY_SHADE)
@@ -189,34 +206,36 @@ def look(world: World, camera: Camera) -> View:
 
 
 def rays_of(world: World, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-    """Where the camera is (3,), and the directions (h w, 3) of its rays, float32."""
+    """Position (3,) of the camera, and directions (h w, 3) of its rays, float32, in the town's coordinates."""
     car = world.state.car
     cos, sin = car.direction
     x, y = car.middle
     origin = np.array([x + camera.ahead * cos, y + camera.ahead * sin, camera.up], np.float32)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]], np.float32)
-    turned = camera.rays @ turn  # row by row: one large product would start threads, which a forked process lacks
+    turned = (
+        camera.rays @ turn
+    )  # one product per row: a single large one would start threads, which fails in a forked process
     return origin, turned.reshape(-1, 3)
 
 
 def cast(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far rays get (n,), at most ``FAR``, and which triangle each meets (n,), -1 for none."""
+    """Distance (n,) that each ray gets, at most ``FAR``, and the triangle (n,) that it hits, -1 for none."""
     origins = np.broadcast_to(origin, directions.shape).astype(np.float32)
-    met = scene.scene.run(origins, np.ascontiguousarray(directions), query="INTERSECT", output=1)
-    distance, triangle = met["tfar"], met["primID"]
+    hits: dict[str, np.ndarray] = scene.scene.run(origins, np.ascontiguousarray(directions), query="INTERSECT", output=1)
+    distance, triangle = hits["tfar"], hits["primID"]
     np.minimum(distance, np.float32(FAR), out=distance)
     np.putmask(triangle, distance >= FAR, -1)
     return distance, triangle
 
 
 def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
-    """The cars and people in view, and the numbers of the rays that come near them.
+    """A mesh of the cars and people in view, and the numbers (n,) of the rays that come near them.
 
     Raises:
-        ConfigError: the camera is tilted; which rays come near what is known of level ones only.
+        ConfigError: the camera is tilted; the rays near something are only computed for level cameras.
     """
     if camera.tilt:
-        raise ConfigError(f"a driver's camera tilted by {camera.tilt} degrees", expected="a level one: tilt = 0")
+        raise ConfigError(f"a driver's camera tilted by {camera.tilt} degrees", expected="a level camera: tilt = 0")
     places, feet = world.cars()[0], world.feet()
     cars = len(places)
     radius, height = _sizes(cars, len(feet))
@@ -230,7 +249,7 @@ def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
 
 @lru_cache(maxsize=8)
 def _sizes(cars: int, people: int) -> tuple[np.ndarray, np.ndarray]:
-    """Radius and height of the cylinders round so many cars and people (n,)."""
+    """Radius and height (n,) of cylinders that contain the cars and the people."""
     radius = np.repeat([CAR_RADIUS, PERSON_RADIUS], [cars, people])
     height = np.repeat([meshes.CAR_HEIGHT, pedestrians.BODY_HEIGHT + meshes.PAVEMENT_HEIGHT], [cars, people])
     return radius, height
@@ -243,8 +262,8 @@ def _in_view(
     camera: Camera,
     world: World,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the upright cylinders at ``places`` the camera may see, and the part of the picture that each lies in:
-    top, bottom, left and right (n, 4), the ends not included; bottom and right may lie beyond the picture."""
+    """Which of the upright cylinders at ``places`` (m, 2) the camera may see (n,), and the part of the image that each
+    covers: top, bottom, left and right (n, 4).  Bottom and right are exclusive, and may be outside the image."""
     (middle_x, middle_y), heading = world.state.car.middle, world.state.car.direction
     x = places[:, 0] - (middle_x + camera.ahead * heading[0])
     y = places[:, 1] - (middle_y + camera.ahead * heading[1])
@@ -256,7 +275,7 @@ def _in_view(
     front, back = np.maximum(ahead - radius, NEAREST), np.maximum(ahead + radius, NEAREST)
 
     def span(middle: float, low: np.ndarray | float, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pixels from one end to the other of what reaches from ``low`` to ``high``, in metres up or to the left."""
+        """First and last pixel of something that reaches from ``low`` to ``high``, in metres up or to the left."""
         first = middle - camera.focal * np.maximum(high / front, high / back)
         last = middle - camera.focal * np.minimum(low / front, low / back)
         return first - 1, last + 2

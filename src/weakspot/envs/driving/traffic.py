@@ -1,12 +1,12 @@
-"""The other cars: they keep their lane, their distance and the lights, and give way.
+"""The other cars: they keep their lane and their distance, obey traffic lights, and give way.
 
-How fast a car goes is decided by the intelligent driver model (Treiber, Hennecke and Helbing 2000) for whatever is nearest
-on its path: the car ahead, a stop line, the agent's car, or a person on the street:
+The intelligent driver model (Treiber, Hennecke and Helbing 2000) determines a car's acceleration from its speed v and the
+gap s to whatever is nearest on its path: the car ahead, a stop line, the agent's car, or a person on the street:
 
     a = A (1 - (v / v0)^4 - (s* / s)^2),    s* = s0 + max(0, v T + v dv / (2 sqrt(A B)))
 
-An intersection is entered only while its light allows it, its way out is free and nobody whose path crosses is in it; who
-turns left waits for those who come towards him.  The agent's car is given way as the others are.
+A car enters an intersection only if its light allows it, its exit is free, and no car on a conflicting connector is in the
+intersection.  Cars that turn left wait for oncoming traffic.  The agent's car gets the same right of way as the others.
 """
 
 from __future__ import annotations
@@ -19,47 +19,50 @@ from weakspot.envs.driving.lanes import CLEARANCE, DIRECTIONS, LEFT, Lanes
 from weakspot.envs.driving.signals import AMBER, RED
 from weakspot.envs.driving.town import CAR_LENGTH, CAR_WIDTH
 
-ACCELERATION, COMFORTABLE, HARDEST = 1.8, 3.0, 8.0
-"""A, B, and the most a car brakes, in metres a second squared; only where an intersection closes too late to stop before it
-is a car put to a stand at its line."""
+ACCELERATION, COMFORTABLE_BRAKING, MAX_BRAKING = 1.8, 3.0, 8.0
+"""A, B, and the maximum braking, in metres per second squared.  Only a car that would have to brake even harder, because an
+intersection closed too late, is stopped at the line at once."""
 STANDING_GAP, HEADWAY = 2.0, 1.3
 """s0 in metres, T in seconds."""
 CRUISE = 11.0
-"""v0 on straight lanes, metres a second."""
+"""v0 on straight lanes, metres per second."""
 TURN_SPEED = 5.0
+"""v0 in turns, metres per second."""
 ONCOMING_SECONDS = 4.5
-"""Who turns left waits for cars that reach the intersection within this time."""
-DRIVES = 1.0
-"""Metres a second above which the agent's car drives; for one that stands nobody who turns left waits."""
+"""Cars that turn left wait for oncoming cars that reach the intersection within this time."""
+DRIVING_SPEED = 1.0
+"""Metres per second above which the agent's car counts as driving; cars that turn left do not wait for it if it stands."""
 ON_LANE, ALONG_LANE = 2.0, 0.8
-"""Metres from the middle of a lane, and cosine of the angle to it, within which the agent's car drives along it."""
+"""The agent's car drives along a lane if it is at most this many metres from the lane's middle, and the cosine of the angle
+between its heading and the lane is above this value."""
 INSIDE = 1.0
-"""Metres before a stop line from which on the agent's car is in the intersection."""
+"""The agent's car is in the intersection from this many metres before a stop line on."""
 CROSSING_SECONDS = 2.0
-"""For so long it is expected to go straight on there."""
+"""Time for which the agent's car is expected to go straight on in an intersection."""
 ON_PATH, ALONG_PATH = 1.5, 0.7
-"""The same as of a lane, of a way over an intersection: who takes it too follows the agent's car."""
+"""Like ``ON_LANE`` and ``ALONG_LANE``, for connectors: cars on the connector of the agent's car follow it."""
 LOOK_AHEAD = np.arange(2.5, 34.0, 2.25)
-"""Metres along the path at which a car looks for people and for the agent's car."""
+"""Distances in metres along the path at which a car looks for people and for the agent's car."""
 WIDE, CLOSE = CAR_WIDTH / 2 + 0.8, CAR_WIDTH / 2 + 0.35
-"""How near the middle of a car's path may come to people who walk, and to what stands."""
+"""Minimum distance in metres of a car's path from people who walk, and from what stands still."""
 FREE = 1e6
-"""Metres to what is not there, and the acceleration that nothing limits."""
+"""Distance in metres, or acceleration, where there is no obstacle."""
 SPLIT = 10.5
-"""Metres after which ways that begin at one stop line are apart."""
+"""Metres after which connectors that start at one stop line are far enough apart."""
 SPAWN_APART = 16.0
+"""Metres between the places where cars start."""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """The moving cars other than the agent's, as arrays over their numbers.
+    """The moving cars except the agent's, as arrays over car numbers.
 
     Attributes:
-        lane: (n,) the lane each is on.
-        along: (n,) metres of its middle from the lane's beginning.
-        speed: (n,).
-        after: (n,) the lane it takes next.
-        shade: (n,) how bright it is, 0 to 1.
+        lane: (n,) the car's lane.
+        along: (n,) metres from the start of the lane to the centre of the car.
+        speed: (n,) metres per second.
+        after: (n,) the car's next lane.
+        shade: (n,) brightness, 0 to 1.
     """
 
     lane: np.ndarray
@@ -74,12 +77,12 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Obstacles:
-    """What stands or moves on the streets beside the cars of the traffic.
+    """Points on the streets that cars have to stay away from: pedestrians and the outline of the agent's car.
 
     Attributes:
-        places: (m, 2).
-        velocities: (m, 2), metres a second.
-        radii: (m,) how near to them the middle of a car must not come.
+        places: (m, 2) positions.
+        velocities: (m, 2) metres per second.
+        radii: (m,) minimum distance of the centre of a car.
     """
 
     places: np.ndarray
@@ -88,13 +91,13 @@ class Obstacles:
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """The agent's car, as those see it who have to give way.
+class AgentCar:
+    """The agent's car as the other cars see it.
 
     Attributes:
-        place: (2,) its middle.
-        heading: (2,).
-        speed: metres a second.
+        place: (2,) position of its centre.
+        heading: (2,) unit vector.
+        speed: metres per second.
     """
 
     place: np.ndarray
@@ -103,7 +106,7 @@ class Stranger:
 
 
 def places_on(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
-    """Places for cars on straight lanes, far enough apart: lane (n,) and metres along it (n,)."""
+    """Start positions on the straight lanes, ``SPAWN_APART`` metres apart: lanes (n,) and metres along them (n,)."""
     places = [
         (lane, along)
         for lane in range(lanes.straight)
@@ -114,8 +117,10 @@ def places_on(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spawn(lanes: Lanes, lane: np.ndarray, along: np.ndarray, generator: np.random.Generator) -> Traffic:
-    """Cars at places along straight lanes, as fast as they can stop from before the line."""
-    speed = np.minimum(generator.uniform(3.0, 8.0, len(lane)), np.sqrt(2 * COMFORTABLE * (lanes.length[lane] - along)))
+    """Cars at positions on straight lanes, with random speeds from which they can stop before the line."""
+    speed = np.minimum(
+        generator.uniform(3.0, 8.0, len(lane)), np.sqrt(2 * COMFORTABLE_BRAKING * (lanes.length[lane] - along))
+    )
     return Traffic(
         lane=lane,
         along=along,
@@ -130,31 +135,34 @@ def move(
     lanes: Lanes,
     lights: np.ndarray,
     places: np.ndarray,
-    others: Obstacles,
-    stranger: Stranger,
+    obstacles: Obstacles,
+    agent_car: AgentCar,
     seconds: float,
     generator: np.random.Generator,
 ) -> Traffic:
     """The cars after ``seconds``.
 
     Args:
-        lights: what :func:`weakspot.envs.driving.signals.lights` shows.
-        places: (n, 2), where the cars are.
-        others: people on the street and the agent's car.
-        stranger: the agent's car, which is given way.
+        traffic: the cars before.
+        lanes: of the town.
+        lights: from :func:`weakspot.envs.driving.signals.lights`.
+        places: (n, 2) positions of the cars.
+        obstacles: people on the street and the agent's car.
+        agent_car: the agent's car, for the right of way.
+        seconds: length of the step.
+        generator: chooses the next lanes.
     """
     if not len(traffic):
         return traffic
     to_line = lanes.length[traffic.lane] - traffic.along
-    stops = must_stop(traffic, lanes, lights, stranger)
-    push = _follow(traffic.speed, *_leader(traffic, lanes))
-    push = np.minimum(
-        push, np.where(stops, _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic))), FREE)
-    )
-    push = np.minimum(push, _for_obstacles(traffic, lanes, places, others))
-    push = np.minimum(push, _for_turns(traffic, lanes, to_line))
-    push = np.maximum(push, -HARDEST)
-    speed = np.maximum(traffic.speed + push * seconds, 0.0)
+    stops = must_stop(traffic, lanes, lights, agent_car)
+    acceleration = _follow(traffic.speed, *_leader(traffic, lanes))
+    at_line = _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic)))
+    acceleration = np.minimum(acceleration, np.where(stops, at_line, FREE))
+    acceleration = np.minimum(acceleration, _obstacle_acceleration(traffic, lanes, places, obstacles))
+    acceleration = np.minimum(acceleration, _turn_acceleration(traffic, lanes, to_line))
+    acceleration = np.maximum(acceleration, -MAX_BRAKING)
+    speed = np.maximum(traffic.speed + acceleration * seconds, 0.0)
     along = traffic.along + (traffic.speed + speed) / 2 * seconds
     overrun = stops & (along > lanes.length[traffic.lane])
     along = np.where(overrun, lanes.length[traffic.lane], along)
@@ -166,97 +174,100 @@ def move(
     return Traffic(lane, along, speed, after, traffic.shade)
 
 
-def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray, stranger: Stranger) -> np.ndarray:
-    """Which cars (n,) must not enter the intersection ahead of them."""
+def must_stop(traffic: Traffic, lanes: Lanes, lights: np.ndarray, agent_car: AgentCar) -> np.ndarray:
+    """Which cars (n,) must not enter the intersection ahead of them: bool."""
     approaching = traffic.lane < lanes.straight
     column, row = lanes.intersection[traffic.lane].T
     to_line = lanes.length[traffic.lane] - traffic.along
     light = lights[lanes.begins[traffic.lane] % 2, column, row]
-    can_stop = traffic.speed * traffic.speed < 2 * COMFORTABLE * np.maximum(to_line, 0.1)
+    can_stop = traffic.speed * traffic.speed < 2 * COMFORTABLE_BRAKING * np.maximum(to_line, 0.1)
     stops = (light == RED) | ((light == AMBER) & can_stop)
     connector = np.where(approaching, traffic.after, 0)
     stops |= lanes.conflicts[connector[:, None], traffic.lane].any(axis=1)
-    stops |= (lanes.bend[connector] == LEFT) & _oncoming(traffic, lanes, light, to_line, stranger)
-    stops |= _way_out_taken(traffic, lanes, connector)
-    stops |= _cut_off(lanes, stranger)[connector]
+    stops |= (lanes.bend[connector] == LEFT) & _oncoming(traffic, lanes, light, to_line, agent_car)
+    stops |= _exit_blocked(traffic, lanes, connector)
+    stops |= _blocked_connectors(lanes, agent_car)[connector]
     stops &= approaching
-    return stops | (approaching & _second(traffic, lanes, connector, to_line, stops))
+    return stops | (approaching & _enters_later(traffic, lanes, connector, to_line, stops))
 
 
-def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.ndarray, stranger: Stranger) -> np.ndarray:
-    """Whether somebody who goes before comes towards each car (n,)."""
+def _oncoming(traffic: Traffic, lanes: Lanes, light: np.ndarray, to_line: np.ndarray, agent_car: AgentCar) -> np.ndarray:
+    """Whether a car that has the right of way comes towards each car, (n,) bool."""
     arrives = to_line / np.maximum(traffic.speed, 2.0) < ONCOMING_SECONDS
     goes_first = (traffic.lane < lanes.straight) & (lanes.bend[traffic.after] != LEFT) & (light != RED) & arrives
-    arms = np.concatenate([lanes.arm[traffic.lane[goes_first]], _arms_taken(lanes, stranger)])
+    arms = np.concatenate([lanes.arm[traffic.lane[goes_first]], _arms_taken(lanes, agent_car)])
     return (lanes.opposite[traffic.lane][:, None] == arms).any(axis=1)
 
 
-def _arms_taken(lanes: Lanes, stranger: Stranger) -> np.ndarray:
-    """The arm (1,) on which the agent's car drives along a lane and is soon at its end; none (0,) where it does not."""
-    if stranger.speed <= DRIVES:
+def _arms_taken(lanes: Lanes, agent_car: AgentCar) -> np.ndarray:
+    """The arm (1,) on which the agent's car drives along a lane and soon reaches its end; empty (0,) if there is none."""
+    if agent_car.speed <= DRIVING_SPEED:
         return np.zeros(0, np.int64)
-    (east, north), (x, y) = DIRECTIONS[lanes.begins[: lanes.straight]].T, (stranger.place - lanes.start[: lanes.straight]).T
+    (east, north), (x, y) = DIRECTIONS[lanes.begins[: lanes.straight]].T, (agent_car.place - lanes.start[: lanes.straight]).T
     along, aside = x * east + y * north, np.abs(x * north - y * east)
     to_line = lanes.length[: lanes.straight] - along
-    cos, sin = stranger.heading
+    cos, sin = agent_car.heading
     on_lane = (aside < ON_LANE) & (east * cos + north * sin > ALONG_LANE) & (along >= 0)
-    soon = (to_line >= 0) & (to_line < stranger.speed * ONCOMING_SECONDS)
+    soon = (to_line >= 0) & (to_line < agent_car.speed * ONCOMING_SECONDS)
     return lanes.arm[: lanes.straight][on_lane & soon]
 
 
-def _cut_off(lanes: Lanes, stranger: Stranger) -> np.ndarray:
-    """The connectors (n,) of the intersection that the agent's car is in that come near to where it is or soon will be, but
-    for those that it drives along itself."""
-    found = np.zeros(len(lanes), bool)
-    x, y = np.abs(lanes.centre[lanes.straight :] - stranger.place).T
-    there = np.flatnonzero(np.maximum(x, y) < lanes.stop_line + INSIDE)
-    if not len(there):
-        return found
-    places, headings = (part[there] for part in lanes.traces)
-    apart, (cos, sin) = places - stranger.place, stranger.heading
-    ahead, aside = apart @ stranger.heading, apart @ np.array([-sin, cos])
+def _blocked_connectors(lanes: Lanes, agent_car: AgentCar) -> np.ndarray:
+    """Which lanes (n,) are connectors that the agent's car blocks: those of its intersection that come near to where it is
+    or soon will be, except the ones that it drives along itself."""
+    blocked = np.zeros(len(lanes), bool)
+    x, y = np.abs(lanes.centre[lanes.straight :] - agent_car.place).T
+    connectors = np.flatnonzero(np.maximum(x, y) < lanes.stop_line + INSIDE)  # of the intersection that the car is in
+    if not len(connectors):
+        return blocked
+    places, headings = (part[connectors] for part in lanes.traces)
+    apart, (cos, sin) = places - agent_car.place, agent_car.heading
+    ahead, aside = apart @ agent_car.heading, apart @ np.array([-sin, cos])
     half = CAR_LENGTH / 2
-    beyond = ahead - np.clip(ahead, -half, half + stranger.speed * CROSSING_SECONDS)
+    beyond = ahead - np.clip(ahead, -half, half + agent_car.speed * CROSSING_SECONDS)
     near = (np.hypot(beyond, aside) < CLEARANCE).any(axis=1)
     distance = np.hypot(ahead, aside)
-    nearest, number = distance.argmin(axis=1), np.arange(len(there))
-    along = headings[number, nearest] @ stranger.heading > ALONG_PATH
-    found[lanes.straight + there] = near & ~(along & (distance[number, nearest] < ON_PATH))
-    return found
+    nearest, number = distance.argmin(axis=1), np.arange(len(connectors))
+    along = headings[number, nearest] @ agent_car.heading > ALONG_PATH
+    blocked[lanes.straight + connectors] = near & ~(along & (distance[number, nearest] < ON_PATH))
+    return blocked
 
 
-def _way_out_taken(traffic: Traffic, lanes: Lanes, connector: np.ndarray) -> np.ndarray:
-    """Whether a car would have to stand in the intersection (n,)."""
-    standing = np.zeros(len(lanes), bool)
+def _exit_blocked(traffic: Traffic, lanes: Lanes, connector: np.ndarray) -> np.ndarray:
+    """Whether each car would have to stop inside the intersection, (n,) bool."""
+    taken = np.zeros(len(lanes), bool)
     slow = traffic.speed < 3.0
     near = traffic.along < 1.5 * CAR_LENGTH + STANDING_GAP
-    standing[traffic.lane[slow & near]] = True
-    return standing[lanes.successors[connector, 0]]
+    taken[traffic.lane[slow & near]] = True
+    return taken[lanes.successors[connector, 0]]
 
 
-def _second(traffic: Traffic, lanes: Lanes, connector: np.ndarray, to_line: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Of cars that would enter an intersection at once on paths that cross, all but the first (n,)."""
-    second = np.zeros(len(traffic), bool)
+def _enters_later(
+    traffic: Traffic, lanes: Lanes, connector: np.ndarray, to_line: np.ndarray, stops: np.ndarray
+) -> np.ndarray:
+    """Of the cars that would enter an intersection at the same time on conflicting connectors, all but the first, (n,)
+    bool."""
+    later = np.zeros(len(traffic), bool)
     entering = np.flatnonzero((traffic.lane < lanes.straight) & ~stops & (to_line < 4.0))
     if len(entering) < 2:
-        return second
-    let_in: list[int] = []
+        return later
+    admitted: list[int] = []
     for car in entering[np.argsort(to_line[entering], kind="stable")]:
-        if let_in and lanes.conflicts[connector[car], connector[let_in]].any():
-            second[car] = True
+        if admitted and lanes.conflicts[connector[car], connector[admitted]].any():
+            later[car] = True
         else:
-            let_in.append(int(car))
-    return second
+            admitted.append(int(car))
+    return later
 
 
 def _leader(traffic: Traffic, lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
-    """Distance (n,) to the back of the car ahead on the path of each, and its speed (n,)."""
+    """Distance (n,) to the back of the car ahead on each car's path, and that car's speed (n,)."""
     lane, along = traffic.lane, traffic.along
     third = lanes.successors[traffic.after, 0]
     to_end = lanes.length[lane] - along
-    same = (lane[None] == lane[:, None]) | _beside(traffic, lanes, lanes.parent[lane])
+    same = (lane[None] == lane[:, None]) | _still_leaving(traffic, lanes, lanes.parent[lane])
     ahead = np.where(same & (along[None] > along[:, None]), along[None] - along[:, None], FREE)
-    follows = (lane[None] == traffic.after[:, None]) | _beside(traffic, lanes, lane)
+    follows = (lane[None] == traffic.after[:, None]) | _still_leaving(traffic, lanes, lane)
     on_next = np.where(follows, to_end[:, None] + along[None], FREE)
     beyond = (lane >= lanes.straight)[:, None] | (to_end < 10.0)[:, None]
     on_third = np.where(
@@ -268,68 +279,69 @@ def _leader(traffic: Traffic, lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
     return distance[np.arange(len(lane)), nearest] - CAR_LENGTH, traffic.speed[nearest]
 
 
-def _beside(traffic: Traffic, lanes: Lanes, lane: np.ndarray) -> np.ndarray:
-    """Which cars (n, n) are so shortly behind the end of ``lane`` (n,), on any connector, that their backs are still in the
-    way of those who go another way from there."""
+def _still_leaving(traffic: Traffic, lanes: Lanes, lane: np.ndarray) -> np.ndarray:
+    """Which cars (n, n) have just left the end of ``lane`` (n,) on any connector, so that their backs still block cars that
+    take another connector from there."""
     return (lanes.parent[traffic.lane][None] == lane[:, None]) & (lane[:, None] >= 0) & (traffic.along < SPLIT)[None]
 
 
 def _follow(own: np.ndarray, gap: np.ndarray, speed: np.ndarray) -> np.ndarray:
-    """The acceleration (n,) of the intelligent driver model at speed ``own`` for something ``gap`` ahead at ``speed``."""
-    wish = own * HEADWAY + own * (own - speed) / (2 * np.sqrt(ACCELERATION * COMFORTABLE))
-    wish = STANDING_GAP + np.maximum(wish, 0.0)
-    share, pace = wish / np.maximum(gap, 0.1), own / CRUISE
-    return ACCELERATION * (1 - pace * pace * pace * pace - share * share)
+    """Acceleration (n,) of the intelligent driver model at speed ``own`` behind something ``gap`` ahead with speed
+    ``speed``."""
+    desired = own * HEADWAY + own * (own - speed) / (2 * np.sqrt(ACCELERATION * COMFORTABLE_BRAKING))
+    desired = STANDING_GAP + np.maximum(desired, 0.0)
+    gap_ratio, speed_ratio = desired / np.maximum(gap, 0.1), own / CRUISE
+    return ACCELERATION * (1 - speed_ratio * speed_ratio * speed_ratio * speed_ratio - gap_ratio * gap_ratio)
 
 
-def _for_turns(traffic: Traffic, lanes: Lanes, to_line: np.ndarray) -> np.ndarray:
-    """The most acceleration (n,) that leaves cars slow enough for bends."""
-    bent = lanes.bend[traffic.lane] > 0
-    soon = (traffic.lane < lanes.straight) & (lanes.bend[traffic.after] > 0)
-    wanted = (TURN_SPEED * TURN_SPEED - traffic.speed * traffic.speed) / (2 * np.maximum(to_line, 1.0))
-    in_bend = ACCELERATION * (1 - traffic.speed / TURN_SPEED)
-    slows = soon & (traffic.speed > TURN_SPEED) & (-wanted > COMFORTABLE / 2)
-    return np.where(bent, in_bend, np.where(slows, wanted, FREE))
+def _turn_acceleration(traffic: Traffic, lanes: Lanes, to_line: np.ndarray) -> np.ndarray:
+    """The highest acceleration (n,) with which cars are slow enough for the turn that they are in or approach."""
+    in_turn = lanes.bend[traffic.lane] > 0
+    before_turn = (traffic.lane < lanes.straight) & (lanes.bend[traffic.after] > 0)
+    needed = (TURN_SPEED * TURN_SPEED - traffic.speed * traffic.speed) / (2 * np.maximum(to_line, 1.0))
+    inside = ACCELERATION * (1 - traffic.speed / TURN_SPEED)
+    brakes = before_turn & (traffic.speed > TURN_SPEED) & (-needed > COMFORTABLE_BRAKING / 2)
+    return np.where(in_turn, inside, np.where(brakes, needed, FREE))
 
 
-def _for_obstacles(traffic: Traffic, lanes: Lanes, here: np.ndarray, others: Obstacles) -> np.ndarray:
-    """The acceleration (n,) for people and the agent's car on each path."""
-    push = np.full(len(traffic), FREE)
+def _obstacle_acceleration(traffic: Traffic, lanes: Lanes, here: np.ndarray, obstacles: Obstacles) -> np.ndarray:
+    """The acceleration (n,) for the nearest obstacle on the path of each car, whose position is ``here`` (n, 2)."""
+    acceleration = np.full(len(traffic), FREE)
     reach = LOOK_AHEAD[-1] + WIDE
-    x, y = (np.abs(others.places[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
+    x, y = (np.abs(obstacles.places[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
     close = x & y
-    car, other = np.nonzero(close)
+    car, obstacle = np.nonzero(close)
     if not len(car):
-        return push
-    concerned = close.any(axis=1)
-    places, headings = _path(traffic, lanes, np.flatnonzero(concerned))
-    row = (np.cumsum(concerned) - 1)[car]
-    apart = others.places[other][:, None] - places[row]
-    near = (apart * apart).sum(axis=-1) < (others.radii * others.radii)[other, None]
+        return acceleration
+    affected = close.any(axis=1)
+    places, headings = _path(traffic, lanes, np.flatnonzero(affected))
+    row = (np.cumsum(affected) - 1)[car]
+    apart = obstacles.places[obstacle][:, None] - places[row]
+    near = (apart * apart).sum(axis=-1) < (obstacles.radii * obstacles.radii)[obstacle, None]
     hit = near.any(axis=1)
-    car, row, other, first = car[hit], row[hit], other[hit], near[hit].argmax(axis=1)
-    speed = (headings[row, first] * others.velocities[other]).sum(axis=-1)
+    car, row, obstacle, first = car[hit], row[hit], obstacle[hit], near[hit].argmax(axis=1)
+    speed = (headings[row, first] * obstacles.velocities[obstacle]).sum(axis=-1)
     gap = LOOK_AHEAD[first] - CAR_LENGTH / 2 - 0.7
-    np.minimum.at(push, car, _follow(traffic.speed[car], gap, np.maximum(speed, 0.0)))
-    return push
+    np.minimum.at(acceleration, car, _follow(traffic.speed[car], gap, np.maximum(speed, 0.0)))
+    return acceleration
 
 
-def _path(traffic: Traffic, lanes: Lanes, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places and headings (n, m, 2) at ``LOOK_AHEAD`` metres along the paths of ``some`` cars (n,)."""
-    at = traffic.along[some, None] + LOOK_AHEAD
-    lane = np.broadcast_to(traffic.lane[some, None], at.shape)
-    after = traffic.after[some]
+def _path(traffic: Traffic, lanes: Lanes, cars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and headings (n, m, 2) at ``LOOK_AHEAD`` (m,) metres along the paths of ``cars`` (n,)."""
+    along = traffic.along[cars, None] + LOOK_AHEAD
+    lane = np.broadcast_to(traffic.lane[cars, None], along.shape)
+    after = traffic.after[cars]
     for following in (after, lanes.successors[after, 0]):
-        beyond = at > lanes.length[lane]
-        at = np.where(beyond, at - lanes.length[lane], at)
+        beyond = along > lanes.length[lane]
+        along = np.where(beyond, along - lanes.length[lane], along)
         lane = np.where(beyond, following[:, None], lane)
-    return lanes.pose(lane, at)
+    return lanes.pose(lane, along)
 
 
 def _choose(lanes: Lanes, lane: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """One of the lanes that go on from each (n,), each as likely as the others."""
+    """A random successor of each lane (n,), all with equal probability."""
     after = lanes.successors[lane]
     draw = generator.random(len(lane))
-    known = (after >= 0).sum(axis=1)
-    pick = np.minimum((draw * known).astype(np.int64), known - 1)
+    count = (after >= 0).sum(axis=1)
+    pick = np.minimum((draw * count).astype(np.int64), count - 1)
     return after[np.arange(len(lane)), pick]
