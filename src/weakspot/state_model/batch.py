@@ -45,6 +45,11 @@ class DataStatistics:
     frames: int
     channel_weights: Float[Tensor, " c"] | None = None
 
+    def to(self, device: torch.device | str) -> DataStatistics:
+        """The same statistics on another device."""
+        weights = None if self.channel_weights is None else self.channel_weights.to(device)
+        return DataStatistics(self.median.to(device), self.answer_variance.to(device), self.frames, weights)
+
     @cached_property
     def background(self) -> Float[Tensor, "kc h w"]:
         """The median frame k times, as a state; its channels are last in memory, as those of the states are."""
@@ -76,10 +81,10 @@ class Batch:
 
 def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
     """Everything the agent answered at collection: scores, and the value where there is one."""
-    scores = torch.from_numpy(np.ascontiguousarray(dataset.scores)).float()
+    scores = torch.as_tensor(np.ascontiguousarray(dataset.scores)).float()
     if dataset.value is None:
         return scores
-    return torch.cat([scores, torch.from_numpy(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
+    return torch.cat([scores, torch.as_tensor(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
 
 
 def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
@@ -94,10 +99,10 @@ def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
 def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Generator) -> DataStatistics:
     """The statistics over the training states ``train`` of ``dataset``."""
     chosen = np.sort(generator.choice(train, min(STATISTICS_FRAMES, len(train)), replace=False))
-    frames = torch.from_numpy(dataset.newest(chosen)).permute(0, 3, 1, 2)
+    frames = torch.as_tensor(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
     weights = None if dataset.environment.channel_colours is None else _channel_weights(frames, median)
-    answered = answers(dataset)[torch.from_numpy(train)]
+    answered = answers(dataset)[torch.as_tensor(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
     if dataset.agent.action_bounds is None:

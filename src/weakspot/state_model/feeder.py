@@ -44,8 +44,8 @@ class Feeder:
         """The states ``chosen`` as a batch on ``device``."""
         return Batch(
             as_state(self.dataset.stacks(chosen)).to(device),
-            torch.from_numpy(self.maps[chosen]).to(device),
-            self.answers[torch.from_numpy(chosen)].to(device),
+            torch.as_tensor(self.maps[chosen]).to(device),
+            self.answers[torch.as_tensor(chosen)].to(device),
             noise.to(device),
         )
 

@@ -44,7 +44,7 @@ def checkpoint_of(
         "cpu_seconds": cpu_seconds,
         "resumed_at": resumed_at,
         "torch_rng": torch.get_rng_state(),
-        "numpy_rng": [torch.from_numpy(state[1].astype(np.int64)), int(state[2]), int(state[3]), float(state[4])],
+        "numpy_rng": [torch.as_tensor(state[1].astype(np.int64)), int(state[2]), int(state[3]), float(state[4])],
     }
 
 

@@ -58,7 +58,7 @@ def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cp
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return answers(torch.from_numpy(observations).to(device)).argmax(dim=1).cpu().numpy()
+            return answers(torch.as_tensor(observations).to(device)).argmax(dim=1).cpu().numpy()
 
     return act
 
@@ -71,7 +71,7 @@ def sampled(
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            logits = answers(torch.from_numpy(observations).to(device)).cpu().numpy()
+            logits = answers(torch.as_tensor(observations).to(device)).cpu().numpy()
         return (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
 
     return act
