@@ -321,3 +321,7 @@ class FastRecipe:
         if statistics.channel_weights is None:
             return weights
         return weights.mul_(statistics.channel_weights.repeat(statistics.frames)[:, None, None])
+
+
+FAST = FastRecipe(FastConfig())
+FAST_GAUSSIAN = FastRecipe(FastConfig(), flow=None)
