@@ -1,7 +1,7 @@
 """Trains the flow by flow matching (Lipman et al. 2023; Albergo and Vanden-Eijnden 2023).
 
-    x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a latent of the data,   t from 0 to 1,
-    minimise  E || v(x_t, t) - d x_t / dt ||^2,         d x_t / dt = pi / 2 (cos(pi t / 2) x_1 - sin(pi t / 2) x_0).
+x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a latent of the data,   t from 0 to 1,
+minimise  E || v(x_t, t) - d x_t / dt ||^2,         d x_t / dt = pi / 2 (cos(pi t / 2) x_1 - sin(pi t / 2) x_0).
 """
 
 from __future__ import annotations

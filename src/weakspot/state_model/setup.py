@@ -64,9 +64,7 @@ class TrainingSetup:
     def finished(self) -> str:
         """Digest of everything the finished model depends on: :attr:`made_of`, the budget and the settings of the flow."""
         config = self.config
-        return digest(
-            self.made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(self.recipe)
-        )
+        return digest(self.made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(self.recipe))
 
     def training_states(self) -> np.ndarray:
         """Indices of the states to train on: neither held out nor with black frames in their history.

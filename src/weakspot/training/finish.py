@@ -25,7 +25,7 @@ from weakspot.system.compute import resolve
 from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
-from weakspot.training.checkpoint import BEST, LAST, OF_A_POLICY, read_checkpoint
+from weakspot.training.checkpoint import BEST, LAST, METRICS, OF_A_POLICY, read_checkpoint
 from weakspot.training.config import DoubleDQNConfig, TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
 from weakspot.training.start import kept_start
@@ -189,7 +189,7 @@ def _candidates(checkpoint: Mapping[str, Any], folder: Path, algorithm: Algorith
 
 def _evaluations(folder: Path) -> list[tuple[int, float]]:
     """Decisions and mean score of each evaluation of the training, as far as they are known."""
-    metrics = folder / "metrics.jsonl"
+    metrics = folder / METRICS
     lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
     return [(line["step"], line["score"]) for line in lines]
 

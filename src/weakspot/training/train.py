@@ -28,13 +28,15 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from weakspot.errors import RunError, RunMismatchError
 from weakspot.system.compute import check_device
-from weakspot.system.files import exclusive_lock, forget_after, make_folder, write_json
+from weakspot.system.files import exclusive_lock, make_folder, write_json
+from weakspot.system.metrics import drop_metrics_after
 from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import (
     BEST,
     LAST,
+    METRICS,
     OF_A_POLICY,
     keep_if_best,
     read_checkpoint,
@@ -46,7 +48,7 @@ from weakspot.training.keeper import Keeper, astray, can_be_kept
 from weakspot.training.start import FILE as START
 from weakspot.training.start import keep_start, read_start
 
-FILES = ("config.json", "metrics.jsonl", LAST, BEST, START, "agent.safetensors")
+FILES = ("config.json", METRICS, LAST, BEST, START, "agent.safetensors")
 """Of a training's folder."""
 RESUMED, RESUMED_SEEDS = 1_000_000_000, 400_000_000
 """The first seed of games that are played after a resume, and how many there are."""
@@ -154,7 +156,7 @@ def _forget_after(folder: Path, steps: int) -> None:
     for name in FILES:
         for left_over in folder.glob(f".{name}.*.tmp"):
             left_over.unlink()
-    forget_after(folder / "metrics.jsonl", steps)
+    drop_metrics_after(folder / METRICS, steps)
     best = folder / BEST
     if best.exists() and read_checkpoint(best, holds=OF_A_POLICY)["steps"] > steps:
         best.unlink()
