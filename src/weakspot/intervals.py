@@ -114,8 +114,8 @@ def poisson_rate(events: int, exposure: float) -> Interval:
 def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -> Interval | None:
     """The ratio of two rates with its exact interval, or None if the second rate has no events.
 
-    Given the total number of events, the number of the first rate's is binomial; the interval of its share is that of Clopper
-    and Pearson.
+    Given the total number of events, the number of the first rate's is binomial; its share has the interval of Clopper and
+    Pearson.
 
     Args:
         events: of the first rate.
@@ -148,6 +148,6 @@ def normal_quantile() -> float:
 
 def _stats() -> Any:
     """``scipy.stats``, which has no type annotations."""
-    from scipy import stats
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
     return cast(Any, stats)

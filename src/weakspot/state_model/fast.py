@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -124,7 +124,9 @@ class _Unpatch(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
+        context: Any, slope: Tensor
+    ) -> tuple[Tensor, None]:
         n, channels, height, width = slope.shape
         rows, columns = height // PATCH, width // PATCH
         frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
@@ -139,7 +141,7 @@ def unpatch(patches: Tensor, background: Tensor) -> Tensor:
 
     ``pixel_shuffle`` with the channels last in memory on both sides, where it is one copy of whole runs of pixels.
     """
-    return _Unpatch.apply(patches, background)
+    return cast(Any, _Unpatch).apply(patches, background)
 
 
 def side_by_side(weight: Tensor, frames: int) -> Tensor:
@@ -170,7 +172,7 @@ class Entry(nn.Conv2d):
     """Each frame's 4x4 patches, linearly: (b, k c, 4h, 4w) to (b k, width, h, w)."""
 
     def __init__(self, colours: int, width: int, frames: int) -> None:
-        super().__init__(colours, width, PATCH, PATCH, bias=False)
+        super().__init__(colours, width, PATCH, PATCH, bias=False)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
         self.frames = frames
 
     def forward(self, input: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ class Exit(nn.Conv2d):
     are ordered as (4, 4, k, c)."""
 
     def __init__(self, width: int, colours: int, frames: int) -> None:
-        super().__init__(width, PATCH**2 * colours, 1)
+        super().__init__(width, PATCH**2 * colours, 1)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
         self.frames = frames
         assert self.bias is not None
         nn.init.zeros_(self.weight)
@@ -195,7 +197,8 @@ class Exit(nn.Conv2d):
 
     def _pixels_first(self, outputs: Tensor) -> Tensor:
         """Rows ordered as (4, 4, k, c), from rows ordered as (k, 4, 4, c)."""
-        return outputs.unflatten(0, (self.frames, PATCH**2, -1)).transpose(0, 1).flatten(0, 2)
+        blocks = cast(Tensor, outputs.unflatten(0, (self.frames, PATCH**2, -1)))
+        return blocks.transpose(0, 1).flatten(0, 2)
 
 
 class FastNetwork(nn.Module):
@@ -237,7 +240,7 @@ class FastNetwork(nn.Module):
             convolution(width, 2 * width),
             Exit(2 * width, colours, frames),
         )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        cast(Any, self).to(memory_format=torch.channels_last)
 
     @property
     def latent(self) -> int:

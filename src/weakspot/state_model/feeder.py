@@ -52,7 +52,8 @@ class Feeder:
 
 def encoded(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """f(s) of stored states: means and log-variances of their codes (n, z)."""
-    means, log_variances = [], []
+    means: list[Tensor] = []
+    log_variances: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(indices), 128):
             mean, log_variance = network.encode(as_state(dataset.stacks(indices[start : start + 128])).to(device))

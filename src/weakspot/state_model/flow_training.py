@@ -23,7 +23,7 @@ from weakspot.state_model.flow import FlowConfig, FlowPrior, Moments, Velocity
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop
 from weakspot.types import Latent, PerState
 
@@ -179,7 +179,7 @@ def fit(
     checkpoint_every: float = 60.0,
     dtype: torch.dtype = torch.float32,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Tell = lambda share, text: None,
+    progress: ProgressCallback = lambda share, text: None,
 ) -> tuple[FlowPrior, dict[str, float]]:
     """Trains the flow, or resumes its training.
 

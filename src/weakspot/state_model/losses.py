@@ -5,7 +5,7 @@ Each term is a function of one batch and returns one number a state, so that a r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: PerState) -> tuple[State, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
+        context: Any, slope: PerState
+    ) -> tuple[State, None]:
         (weighted,) = context.saved_tensors
         return weighted * (2.0 * slope[:, None, None, None]), None
 
@@ -40,7 +42,7 @@ def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerSta
         weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to sum 1 a state.  No
             gradient flows into them.
     """
-    return _WeightedSquares.apply(reconstructed - real, weights)
+    return cast(Any, _WeightedSquares).apply(reconstructed - real, weights)
 
 
 def perception(real: Tensor, reconstructed: Tensor, scale: Tensor | float = 1.0) -> PerState:

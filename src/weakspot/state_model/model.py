@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is untyped
 from torch import Tensor
 
 from weakspot.errors import StateModelError
@@ -39,12 +39,12 @@ class Prior(Protocol):
 
 class _Clamped(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, state: State) -> State:
+    def forward(ctx: Any, state: State) -> State:
         return state.clamp(0.0, 1.0)
 
     @staticmethod
-    def backward(context: Any, slope: State) -> State:
-        return slope
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return grad_outputs[0]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class StateModel:
         Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
         of the range.
         """
-        return _Clamped.apply(self.network.decode(self.prior.to_latent(noise)))
+        return cast(Any, _Clamped).apply(self.network.decode(self.prior.to_latent(noise)))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
@@ -118,9 +118,7 @@ def load(
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        metadata, tensors = _read_safetensors(path)
         header = json.loads(metadata["weakspot"])
         if header["format"] != FORMAT:
             raise StateModelError(
@@ -148,6 +146,11 @@ def load(
         ) from error
     network.to(device).eval().requires_grad_(False)
     return StateModel(network, prior, header)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    with cast(Any, safe_open(path, framework="pt")) as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in sorted(file.keys())}
 
 
 def _prior(tensors: dict[str, Tensor], header: dict[str, Any], network: Any, precision: torch.dtype) -> Prior:

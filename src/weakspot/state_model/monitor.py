@@ -11,7 +11,7 @@ from weakspot.state_model.model import StateModel
 from weakspot.state_model.setup import TrainingSetup
 from weakspot.state_model.trainer import Trainer
 from weakspot.system.metrics import append_metrics
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Every, TrainingLoop
 
 Measure: TypeAlias = Callable[[StateModel], dict[str, float]]
@@ -38,7 +38,7 @@ class TrainingMonitor:
         loop: TrainingLoop,
         metrics: Path,
         measures: Measure | None,
-        progress: Tell,
+        progress: ProgressCallback,
     ) -> None:
         self._setup, self._trainer, self._loop = setup, trainer, loop
         self._metrics, self._measures, self._progress = metrics, measures, progress

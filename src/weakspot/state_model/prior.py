@@ -15,7 +15,7 @@ from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.setup import TrainingSetup
 from weakspot.system.compute import threads
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.system.provenance import digest
 from weakspot.system.training_loop import Budget, budget
 
@@ -26,7 +26,7 @@ def fit_prior(
     indices: np.ndarray,
     checkpoint: Path,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Tell = lambda share, text: None,
+    progress: ProgressCallback = lambda share, text: None,
 ) -> StateModel:
     """The model with the prior of its recipe: none, a Gaussian, or a flow.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ REGISTRY: Registry[Recipe] = Registry(
         "paper-vae": "weakspot.state_model.paper:PAPER_VAE",
     },
 )
-"""All recipes.  ``fast`` is the default, ``fast-gaussian`` the same without the flow; ``paper`` is section 4.1, and the other
+"""All recipes.  ``fast`` is the default, ``fast-gaussian`` the same without the flow; ``paper`` is section 4.1, and the last
 two are its ablations (table 1: L_p only, VAE)."""
 
 RECIPES = tuple(REGISTRY.builtin)
@@ -102,7 +102,7 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
             expected="one of " + ", ".join(REGISTRY.names()),
             todo="choose one of them with --train.recipe",
         )
-    chosen: object = REGISTRY.load(name)
+    chosen = cast(object, REGISTRY.load(name))
     if not isinstance(chosen, Recipe):
         raise ExtensionError(
             f"the recipe {name!r} is a {type(chosen).__name__}",

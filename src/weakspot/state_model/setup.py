@@ -114,7 +114,7 @@ class TrainingSetup:
 def setup_of(
     perceive: Perceiver, dataset: StateDataset, maps: np.ndarray, config: TrainConfig, chosen_recipe: Recipe | None
 ) -> TrainingSetup:
-    """Settles the recipe (by default the one that ``config`` names), its batch size and its precision for the agent's device.
+    """Settles the recipe (by default the one that ``config`` names), its batch size and its precision on this device.
 
     Raises:
         ConfigError: there is no recipe of that name.

@@ -26,7 +26,7 @@ from weakspot.state_model.recipes import Recipe
 from weakspot.state_model.setup import TrainingSetup, setup_of
 from weakspot.state_model.trainer import Trainer, gradients
 from weakspot.system.files import make_folder
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop, budget
 
 __all__ = ["Measure", "gradients", "train"]
@@ -42,7 +42,7 @@ def train(
     chosen_recipe: Recipe | None = None,
     clock: Callable[[], float] = time.perf_counter,
     measures: Measure | None = None,
-    progress: Tell = lambda share, text: None,
+    progress: ProgressCallback = lambda share, text: None,
 ) -> StateModel:
     """Trains in ``folder`` until the budget is used, and writes ``model.safetensors`` and ``model.json`` there.
 

@@ -1,8 +1,8 @@
 """Training steps of a state model.
 
 A batch is split over worker threads if the recipe allows it (``splits_batches``), each with one thread of its own for the
-tensor work.  On two cores this is steadier than one step on two threads: no thread spins at a barrier while the other core is
-busy with something else.  The gradients of the parts are added in a fixed order, so the result does not depend on timing.
+tensor work.  On two cores this is steadier than one step on two threads: no thread spins at a barrier while the other core
+is busy with something else.  The gradients of the parts are added in a fixed order, so the result does not depend on timing.
 """
 
 from __future__ import annotations

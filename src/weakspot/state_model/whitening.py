@@ -12,11 +12,13 @@ make u of mean 0 and covariance I over the data.  For a model whose codes are al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from weakspot.system.linalg import symmetric_eigen
 from weakspot.types import Latent
 
 RIDGE = 1e-4
@@ -69,7 +71,7 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
     noise = log_variances.double().exp().mean(dim=0)
     noise = noise + RIDGE * noise.mean()
     scaled = centred / noise.sqrt()
-    signal, axes = torch.linalg.eigh(scaled.T @ scaled / len(means))
+    signal, axes = symmetric_eigen(scaled.T @ scaled / len(means))
     spread = (1.0 + signal.clamp_min(0.0)).sqrt()
     root = noise.sqrt()[:, None] * axes * spread
     inverse = (axes / spread).T / noise.sqrt()
@@ -78,6 +80,11 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
 
 def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
     """The Gaussian of the codes of single frames, ``frames`` times side by side: what one frame says of another is left."""
-    one = fit(means.unflatten(1, (frames, -1)).flatten(0, 1), log_variances.unflatten(1, (frames, -1)).flatten(0, 1))
-    apart = torch.eye(frames, device=one.device)
-    return Whitening(one.mean.repeat(frames), torch.kron(apart, one.root), torch.kron(apart, one.inverse))
+    single = fit(_by_frame(means, frames), _by_frame(log_variances, frames))
+    apart = torch.eye(frames, device=single.device)
+    return Whitening(single.mean.repeat(frames), torch.kron(apart, single.root), torch.kron(apart, single.inverse))
+
+
+def _by_frame(latents: Latent, frames: int) -> Latent:
+    """The latents of single frames (n k, z / k), from those of states (n, z)."""
+    return cast(Tensor, latents.unflatten(1, (frames, -1))).flatten(0, 1)

@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -99,7 +99,7 @@ def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: ty
 
 
 @contextmanager
-def importable(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Generator[None]:
     """Lets a user's file import its neighbours, and those of the current folder, for as long as it is being run.
 
     Its own neighbours: those of the same name that another file of the user's has imported are put aside first.

@@ -9,7 +9,7 @@ matrix is that of both together, from one sample of each state, and the step is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +66,7 @@ class ACKTR(A2C):
         self._update_learning_rate(optimizer)
         (played,) = self.rollout_buffer.get(batch_size=None)
         actions = played.actions
-        if isinstance(self.action_space, spaces.Discrete):
+        if isinstance(cast(Any, self).action_space, spaces.Discrete):
             actions = actions.long().flatten()
         some = slice(self._fisher_states)  # the buffer is shuffled
         self._observe(optimizer, played.observations[some], actions[some])
@@ -79,7 +79,7 @@ class ACKTR(A2C):
         value_loss = F.mse_loss(played.returns, values)
         spread = -log_likelihood.mean() if entropy is None else entropy.mean()
         optimizer.zero_grad()
-        (policy_loss + self.vf_coef * value_loss - self.ent_coef * spread).backward()
+        torch.autograd.backward(policy_loss + self.vf_coef * value_loss - self.ent_coef * spread)
         optimizer.step()
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class PolicyFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
         convolutions, features = convolution_layers(observation_space.shape, network)
-        super().__init__(observation_space, HIDDEN[network])
+        super().__init__(observation_space, HIDDEN[network])  # pyright: ignore[reportUnknownMemberType]  # untyped Space
         self.convolutions = convolutions
         self.hidden = nn.Sequential(nn.Linear(features, HIDDEN[network]), nn.ReLU())
 
@@ -46,11 +47,16 @@ def build_acktr(config: ACKTRConfig) -> ACKTR:
     return ACKTR(**_settings(config), fisher_states=config.fisher_states, kfac=kfac)
 
 
+def _learning_rate(config: ActorCriticConfig, remaining: float) -> float:
+    """The learning rate when a share ``remaining`` of the training is still to come."""
+    return max(remaining, 0.0) * config.learning_rate
+
+
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
         "env": arena_of(config.game).trained_on(config.envs, config.seed),
-        "learning_rate": lambda remaining: max(remaining, 0.0) * config.learning_rate,
+        "learning_rate": partial(_learning_rate, config),
         "n_steps": config.n_steps,
         "gamma": config.gamma,
         "ent_coef": config.entropy,

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from weakspot.training import actor_critic, double_dqn
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
 
-
 UPDATES = "_n_updates"
 """The attribute in which stable-baselines3 counts gradient updates; it has no public one."""
 

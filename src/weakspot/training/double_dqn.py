@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -67,8 +68,8 @@ class ConvFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
         convolutions, features = convolution_layers(observation_space.shape, network)
-        super().__init__(observation_space, features)
-        self.convolutions = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(observation_space, features)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
+        self.convolutions: nn.Sequential = cast(Any, convolutions).to(memory_format=torch.channels_last)
 
     def forward(self, observations: Tensor) -> Tensor:
         first = self.convolutions[0]
@@ -87,7 +88,7 @@ class DuelingQNetwork(QNetwork):
     """
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
         actions = int(self.action_space.n)
         self.dtype = dtype
         self.q_net = nn.Identity()
@@ -111,10 +112,10 @@ class DuelingCnnPolicy(CnnPolicy):
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> None:
         self.computes_in = dtype  # before the networks are built, which the next line does
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
 
     def make_q_net(self) -> DuelingQNetwork:
-        net_args = self._update_features_extractor(self.net_args, features_extractor=None)
+        net_args = self._update_features_extractor(cast(Any, self).net_args, features_extractor=None)
         return DuelingQNetwork(**net_args, dtype=self.computes_in).to(self.device)
 
 
@@ -156,10 +157,9 @@ class DoubleDQN(DQN):
         actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
-            assert isinstance(self.action_space, spaces.Discrete)
             if self.held is None:
                 self.held = np.zeros((len(actions), 2), dtype=np.int64)
-            drawn = np.random.randint(int(self.action_space.n), size=len(actions))
+            drawn = np.random.randint(int(cast(Any, self).action_space.n), size=len(actions))
             lasts = np.minimum(np.random.zipf(HELD_EXPONENT, size=len(actions)), HELD_MOST)
             start = (self.held[:, 1] == 0) & (np.random.random(len(actions)) < shares)
             self.held[start] = np.stack([drawn, lasts], axis=1)[start]
@@ -185,14 +185,15 @@ class DoubleDQN(DQN):
             return  # after a resume: the buffer is empty again, and a few states would be learnt by heart
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        losses, average = [], get_ema_multi_avg_fn(self.decay)
+        losses: list[float] = []
+        average = cast(Callable[..., None], get_ema_multi_avg_fn(self.decay))
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
             target = self.targets(batch)
             answered = self.q_net(batch.observations).gather(1, batch.actions.long())
             loss = F.smooth_l1_loss(answered, target)
             self.policy.optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
             average(list(self.average.parameters()), list(self.q_net.parameters()), self._n_updates)
@@ -219,7 +220,7 @@ def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
     return DoubleDQN(
         DuelingCnnPolicy,
         env,
-        learning_rate=lambda remaining: learning_rate(config, remaining),
+        learning_rate=partial(learning_rate, config),
         buffer_size=config.buffer_size,
         learning_starts=config.learning_starts,
         batch_size=config.batch_size,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.formats.card import KINDS
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.training.arena import Arena
 
 
@@ -20,7 +20,7 @@ def evaluate(
     seed: int,
     epsilon: float = 0.0,
     most_decisions: int = 27_000,
-    tell: Tell = lambda share, text: None,
+    tell: ProgressCallback = lambda share, text: None,
 ) -> list[float]:
     """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
 
@@ -31,7 +31,7 @@ def evaluate(
         seed: of the first game and of the random actions; the other games count up from it.
         epsilon: share of random actions.
         most_decisions: games are cut after so many decisions.
-        tell: told the progress after each decision.
+        tell: called with the progress after each decision.
     """
     generator = np.random.default_rng(seed)
     envs = arena.measured_in(episodes)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -80,8 +80,8 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     settings = _anywhere(config)
 
     def answers(observations: Tensor) -> Tensor:
-        answer = network(observations)
-        return answer[0] if isinstance(answer, tuple) else answer
+        answer = cast(Any, network)(observations)
+        return cast(Tensor, answer[0] if isinstance(answer, tuple) else answer)
 
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))

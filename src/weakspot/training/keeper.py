@@ -14,7 +14,7 @@ from torch import nn
 
 from weakspot.errors import TrainingError
 from weakspot.system.metrics import append_metrics
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Every
 from weakspot.training.algorithms import ALGORITHMS, UPDATES, algorithm_of
 from weakspot.training.arenas import arena_of
@@ -48,7 +48,7 @@ class Keeper(BaseCallback):
         seconds_before: float,
         resumed_at: list[int],
         say: Callable[[str], None],
-        tell: Tell,
+        tell: ProgressCallback,
     ) -> None:
         super().__init__()
         self.config, self.folder, self.say, self.tell = config, folder, say, tell

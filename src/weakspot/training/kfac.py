@@ -22,7 +22,7 @@ training, when they hold a few states of the first frames, single steps move the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakspot.errors import ConfigError, TrainingError
+from weakspot.system.linalg import symmetric_eigen
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -52,7 +53,7 @@ class Factors:
     inputs: Tensor
     outputs: Tensor
     seen: int = 0
-    eigen: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    eigen: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
 
 
 class KFAC(torch.optim.Optimizer):
@@ -102,7 +103,7 @@ class KFAC(torch.optim.Optimizer):
         self.steps = 0
 
     @contextmanager
-    def watching(self) -> Iterator[list[tuple[Layer, Tensor, Tensor]]]:
+    def watching(self) -> Generator[list[tuple[Layer, Tensor, Tensor]]]:
         """What the layers are given and answer while the network answers: pass it to :meth:`observe`."""
         passed: list[tuple[Layer, Tensor, Tensor]] = []
 
@@ -136,7 +137,7 @@ class KFAC(torch.optim.Optimizer):
                 known.outputs.lerp_(g.T @ g / len(g), new)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's returns it
         """One step along the natural gradient of what stands in the parameters' ``grad``.
 
         Raises:
@@ -149,7 +150,8 @@ class KFAC(torch.optim.Optimizer):
             for known in self.factors:
                 known.eigen = [_eigen(factor) for factor in (known.inputs, known.outputs)]
         self.steps += 1
-        rate, length, steps = self.param_groups[0]["lr"], torch.zeros(()), []
+        rate, length = self.param_groups[0]["lr"], torch.zeros(())
+        steps: list[Tensor] = []
         for layer, known in zip(self.layers, self.factors, strict=True):
             (inputs, q_inputs), (outputs, q_outputs) = known.eigen
             curvature = outputs[:, None] * inputs
@@ -213,7 +215,7 @@ def _products(layer: Layer, given: Tensor) -> Tensor:
     """a a^T of what the weights are multiplied with, summed over states and places, (in + 1, in + 1)."""
     products = _empty(layer).inputs
     weights = layer.weight[0].numel()
-    for states in given.split(STATES_AT_ONCE):
+    for states in torch.split(given, STATES_AT_ONCE):
         if isinstance(layer, nn.Conv2d):
             assert not isinstance(layer.padding, str)
             a = F.unfold(states, layer.kernel_size, padding=layer.padding, stride=layer.stride)
@@ -244,7 +246,7 @@ def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
             todo="lower the learning rate",
         )
     try:
-        values, vectors = torch.linalg.eigh(factor)
+        values, vectors = symmetric_eigen(factor)
     except RuntimeError:  # of low rank, which single precision may not get through
-        values, vectors = (found.to(factor.dtype) for found in torch.linalg.eigh(factor.double()))
+        values, vectors = (part.to(factor.dtype) for part in symmetric_eigen(factor.double()))
     return values.clamp_min(0.0), vectors

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -103,8 +103,9 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
     resumed_at = [*checkpoint["resumed_at"], done] if checkpoint else []
     with _global_random_state_kept():
         model = algorithm.build(config)
-        assert model.env is not None
-        model.env.seed(first_game(config.seed, done))
+        env = model.env
+        assert env is not None
+        env.seed(first_game(config.seed, done))
         _forget_after(folder, done)
         if checkpoint:
             restore(model, algorithm, checkpoint)
@@ -123,12 +124,11 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
                     seconds = checkpoint["cpu_seconds"] if checkpoint else 0.0
                     keeper = Keeper(config, folder, seconds, resumed_at, say, tell)
                     with _divergence_told(model):
-                        model.learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
+                        cast(Any, model).learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
                     if keeper.kept_at != model.num_timesteps:
                         keeper.keep()
         finally:
-            if model.env is not None:
-                model.env.close()
+            env.close()
     return model
 
 
@@ -140,7 +140,7 @@ def first_game(seed: int, done: int) -> int:
 
 
 @contextmanager
-def _divergence_told(model: BaseAlgorithm) -> Iterator[None]:
+def _divergence_told(model: BaseAlgorithm) -> Generator[None]:
     """Whatever a library says of numbers that are none: where the weights have grown beyond all bounds, it is that."""
     try:
         yield
@@ -188,7 +188,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
 
 
 @contextmanager
-def _global_random_state_kept() -> Iterator[None]:
+def _global_random_state_kept() -> Generator[None]:
     python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
