@@ -111,6 +111,7 @@ def _file_lock(path: Path) -> FileLock:
 def _acquired(lock: FileLock, path: Path) -> bool:
     """Tries to acquire the lock, without waiting."""
     with storage_errors(path):
+        path.touch()  # filelock waits for ever if the file cannot be created
         try:
             lock.acquire(blocking=False)
         except Timeout:
