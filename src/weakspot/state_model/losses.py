@@ -1,6 +1,6 @@
 """The three terms of the state model's loss (paper, equations 1 to 3).
 
-Each term is a function of one batch and returns one number a state, so that a recipe can weigh and average them.
+Each term maps a batch to one number for each state, so that a recipe can weight and average them.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerSta
     Args:
         real: the states s (b, kc, h, w).
         reconstructed: g(z), the same shape.
-        weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to sum 1 a state.  No
-            gradient flows into them.
+        weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to a sum of 1 in
+            each state.  They get no gradient.
     """
     return cast(Any, _WeightedSquares).apply(reconstructed - real, weights)
 
 
 def perception(real: Tensor, reconstructed: Tensor, scale: Tensor | float = 1.0) -> PerState:
-    """Squared distance of the agent's answers to each state and its reconstruction (eq. 3).
+    """Squared distance between the agent's outputs for each state and for its reconstruction (eq. 3).
 
     Args:
-        real: A(s), everything the agent answered (b, n).
+        real: A(s), all outputs of the agent (b, n).
         reconstructed: A(g(z)) (b, n).
         scale: divides each squared difference; (n,) or a number.  The paper's is 1.
     """

@@ -1,4 +1,4 @@
-"""A trained state model: g and f in the space where N(0, I) is the distribution of the data's codes."""
+"""A trained state model: g and f in the space where the data's latents follow N(0, I)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMAT = 3
 
 @runtime_checkable
 class Prior(Protocol):
-    """An invertible, differentiable map between N(0, I) and the codes of the data."""
+    """An invertible, differentiable map between N(0, I) and the distribution of the data's latents."""
 
     @property
     def device(self) -> torch.device: ...
@@ -53,8 +53,8 @@ class StateModel:
 
     Attributes:
         network: encoder and decoder, in evaluation mode.
-        prior: the distribution of the data's codes as a map from N(0, I); the identity for the paper's recipe.
-        info: recipe, settings, steps, data and agent it was trained on.
+        prior: the distribution of the data's latents as a map from N(0, I); the identity for the paper's recipe.
+        info: the recipe, settings and steps of its training, and the data and agent that it was trained on.
     """
 
     network: Any
@@ -73,8 +73,8 @@ class StateModel:
     def generate(self, noise: Latent) -> State:
         """States in [0, 1] from points of the N(0, I) space, differentiable.
 
-        Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
-        of the range.
+        Values out of range are clamped.  Their gradient passes unchanged, so that an optimisation does not get stuck at
+        the edge of the range.
         """
         return cast(Any, _Clamped).apply(self.network.decode(self.prior.to_latent(noise)))
 
@@ -90,7 +90,7 @@ class StateModel:
 
 
 def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
-    """Writes the model to a safetensors file, atomically; float32, since it is an intermediate result."""
+    """Writes the model to a safetensors file in float32, atomically; :func:`load` reads it."""
     tensors: dict[str, Tensor] = {
         f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()
     }
@@ -111,9 +111,9 @@ def load(
 
     Args:
         path: the file.
-        device: where the model is to compute.
-        precision: of the recipe ``fast``.
-        trained_by: the recipe, where it is none of those that have a name.
+        device: of the model.
+        precision: number format of the matrix products of the recipe ``fast``.
+        trained_by: the recipe, if it is not the one that the file names.
     """
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
@@ -131,13 +131,13 @@ def load(
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        known = trained_by or recipe(header["recipe"], header["settings"])
-        network: Any = known.network(statistics, precision)
+        chosen = trained_by or recipe(header["recipe"], header["settings"])
+        network: Any = chosen.network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
-        kept = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
-        prior = _prior(kept, header, network, precision)
+        of_prior = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
+        prior = _prior(of_prior, header, network, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",

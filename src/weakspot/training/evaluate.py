@@ -1,4 +1,4 @@
-"""Scores of full games."""
+"""Scores of complete episodes."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def evaluate(
     most_decisions: int = 27_000,
     tell: ProgressCallback = lambda share, text: None,
 ) -> list[float]:
-    """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
+    """Unclipped scores of ``episodes`` complete games, played in parallel, one in each copy of the environment.
 
     Args:
         act: maps observations (b, c, h, w) uint8 to actions (b,).
-        arena: where it plays.
+        arena: where the agent plays.
         episodes: number of games.
-        seed: of the first game and of the random actions; the other games count up from it.
+        seed: of the first game and of the random actions; the other games have the following seeds.
         epsilon: share of random actions.
-        most_decisions: games are cut after so many decisions.
+        most_decisions: games are truncated after this many decisions.
         tell: called with the progress after each decision.
     """
     generator = np.random.default_rng(seed)
@@ -54,7 +54,7 @@ def evaluate(
 
 
 def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that takes the action with the best of the ``answers`` (b, a) to observations of bytes."""
+    """The policy that takes the action with the highest of the ``answers`` (b, a) for uint8 observations."""
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -66,7 +66,7 @@ def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cp
 def sampled(
     answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that draws from the log-probabilities (b, a), up to a constant, that are the ``answers``."""
+    """The policy that samples actions; ``answers`` are log-probabilities (b, a), up to a constant."""
     generator = np.random.default_rng(seed)
 
     def act(observations: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def sampled(
 def player(
     kind: str, answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """How agents of a kind, of those in :data:`weakspot.agents.formats.card.KINDS`, act."""
+    """The policy of agents of a kind in :data:`weakspot.agents.formats.card.KINDS`: sampled or greedy."""
     if KINDS[kind].scores_are == "log-probabilities":
         return sampled(answers, device, seed)
     return greedy(answers, device)
