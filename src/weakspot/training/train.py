@@ -4,10 +4,10 @@ The run folder holds ``config.json``, ``metrics.jsonl`` (one line for each evalu
 optimiser, counters and random states; tensors and plain data only, so that loading it runs no code), ``best.pt`` (the
 policy with the best evaluation) and, at the end, ``agent.safetensors`` with its card.  After a kill, the same command
 resumes from the last checkpoint (see :mod:`weakspot.training.keeper`); later work is lost, and no count of decisions or
-hours includes it.  Neither running games nor the replay buffer, which takes several GB, are stored: after a resume new games are
-started, and the current policy refills the buffer before updates continue.  A resumed training therefore does not reproduce
-the bits of an uninterrupted one, and a double DQN that is resumed shortly before its end may end without further updates.
-The card says where a training was resumed, and how many updates it made.
+hours includes it.  Neither running games nor the replay buffer, which takes several GB, are stored: after a resume new
+games are started, and the current policy refills the buffer before updates continue.  A resumed training therefore does not
+reproduce the bits of an uninterrupted one, and a double DQN that is resumed shortly before its end may end without further
+updates.  The card says where a training was resumed, and how many updates it made.
 
 A policy is evaluated and stored before the update that follows its last decision, so the stored policy lacks the very last
 update of a training.
