@@ -20,7 +20,7 @@ from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
 
 NAMES = {"features_extractor.": "", "action_net.": "actor.", "value_net.": "critic."}
-"""What the parts of a policy of stable-baselines3 are called in an agent file."""
+"""Prefixes of weight names in stable-baselines3 policies, and in agent files."""
 
 
 class PolicyFeatures(BaseFeaturesExtractor):
@@ -37,12 +37,12 @@ class PolicyFeatures(BaseFeaturesExtractor):
 
 
 def build_a2c(config: A2CConfig) -> A2C:
-    """A2C by ``config`` on fresh environments, untrained."""
+    """An untrained A2C with these settings on new environments."""
     return A2C(**_settings(config), max_grad_norm=config.max_grad_norm)
 
 
 def build_acktr(config: ACKTRConfig) -> ACKTR:
-    """ACKTR by ``config`` on fresh environments, untrained."""
+    """An untrained ACKTR with these settings on new environments."""
     kfac = {"kl": config.kl, "damping": config.damping, "inverse_every": config.inverse_every}
     return ACKTR(**_settings(config), fisher_states=config.fisher_states, kfac=kfac)
 
@@ -72,17 +72,17 @@ def _settings(config: ActorCriticConfig) -> dict[str, Any]:
 
 
 def logits(policy: ActorCriticCnnPolicy, observations: Tensor) -> Tensor:
-    """The policy's log-probabilities (b, a) for observations of bytes."""
+    """The policy's log-probabilities (b, a) for uint8 observations."""
     distribution = policy.get_distribution(observations).distribution
     assert isinstance(distribution, torch.distributions.Categorical)
     return distribution.logits
 
 
 def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
-    """Puts the weights of an agent file into the policy; ``source`` is where they come from, for errors.
+    """Copies the weights of an agent file into the policy; ``source`` names the file in errors.
 
     Raises:
-        WeightsError: they are another network's.
+        WeightsError: they do not fit the network.
     """
     features = model.policy.features_extractor
     assert isinstance(features, PolicyFeatures)
