@@ -85,6 +85,6 @@ def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
     return Whitening(single.mean.repeat(frames), torch.kron(apart, single.root), torch.kron(apart, single.inverse))
 
 
-def _by_frame(latents: Latent, frames: int) -> Latent:
+def _by_frame(latents: Latent, frames: int) -> Tensor:
     """The latents of single frames (n k, z / k), from those of states (n, z)."""
     return cast(Tensor, latents.unflatten(1, (frames, -1))).flatten(0, 1)
