@@ -25,7 +25,7 @@ from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.cli import main
 from weakspot.errors import ConfigError, MismatchError, RunError, RunMismatchError, WeightsError
-from weakspot.system.files import exclusive_lock
+from weakspot.system.locks import exclusive_lock
 from weakspot.system.provenance import file_digest
 from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from weakspot.errors import RunError, StorageError
-from weakspot.system.files import exclusive_lock, make_folder, storage_errors, write_json
+from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.system.locks import exclusive_lock
 from weakspot.system.provenance import digest
 
 

@@ -10,7 +10,8 @@ import torch
 
 from weakspot.errors import StateModelError
 from weakspot.state_model import whitening
-from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity, fit, matching_loss, optimizers_for
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
+from weakspot.state_model.flow_training import fit, matching_loss, optimizers_for
 
 SMALL = FlowConfig(width=64, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 

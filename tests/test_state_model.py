@@ -35,8 +35,9 @@ from weakspot.state_model.feeder import sized
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, check_size, recipe
-from weakspot.state_model.train import gradients, train
-from weakspot.system.files import forget_after
+from weakspot.state_model.train import train
+from weakspot.state_model.trainer import gradients
+from weakspot.system.metrics import drop_metrics_after
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
 
@@ -307,9 +308,9 @@ def test_workers_change_the_result_by_rounding_only(played, tmp_path):
 def test_lines_of_metrics_up_to_the_checkpoint_stay(tmp_path):
     lines = tmp_path / "metrics.jsonl"
     lines.write_bytes(b'{"step": 5}\n\xff\xfe\n7\n{"step": 12}\n{"step": 13}\n{"ste')
-    forget_after(lines, 12)
+    drop_metrics_after(lines, 12)
     assert lines.read_text() == '{"step": 5}\n{"step": 12}\n'
-    forget_after(tmp_path / "none.jsonl", 12)
+    drop_metrics_after(tmp_path / "none.jsonl", 12)
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -409,10 +410,10 @@ def test_a_kill_leaves_a_training_that_goes_on(played, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     stored = torch.load(folder / "checkpoint.pt", weights_only=True)
-    assert 0 < stored["step"] < 4000
-    config = TrainConfig(steps=stored["step"] + 5, prior_steps=2, workers=1, precision="float32")
+    assert 0 < stored["steps"] < 4000
+    config = TrainConfig(steps=stored["steps"] + 5, prior_steps=2, workers=1, precision="float32")
     model = train(perceive, dataset, maps, config, folder, chosen_recipe=FastRecipe(SMALL))
-    assert model.info["steps"] == stored["step"] + 5
+    assert model.info["steps"] == stored["steps"] + 5
 
 
 def test_nan_out_of_the_agent_stops_the_training_with_a_word(played, tmp_path):

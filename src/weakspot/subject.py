@@ -20,7 +20,7 @@ from weakspot.config import RunConfig
 from weakspot.data.collect import check_fit
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.description import Description, description_of
-from weakspot.envs.driving.registration import ENVIRONMENTS
+from weakspot.envs.family import family_of
 from weakspot.envs.make import described, environment_factory
 from weakspot.errors import OutputError
 from weakspot.saliency.rules import saliency
@@ -71,22 +71,23 @@ def load_subject(config: RunConfig) -> Subject:
 def load_pair(
     agent: str, environment: str | None, device: str, *, trust: bool = False
 ) -> tuple[Agent, Callable[[], Environment], Environment]:
-    """An agent, what makes copies of the environment it plays in, and one copy; they fit each other.
+    """An agent, a function that makes copies of its environment, and one copy, checked against each other.
 
     Args:
-        agent: what :func:`load_agent` takes.
-        environment: an Atari game, an id of gymnasium, or a TOML file; None where the agent's file or folder tells it.
-        device: where the agent computes.
-        trust: run the code that the agent's file holds, if it holds any.
+        agent: a reference, see :func:`load_agent`.
+        environment: an Atari game, a gymnasium id, a TOML file, or an environment of another package; None if the agent's
+            file or folder names it.
+        device: the device of the agent.
+        trust: run code that the agent's file holds.
 
     Raises:
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
     description = trained_with(agent)
-    if environment and (description is None or environment != description.id):  # of an id, the folder knows more
+    if environment and (description is None or environment != description.id):  # the folder says more than an id
         description = described(environment)
-    known = description or (environment if environment in ENVIRONMENTS else None)
+    known = description or (environment if environment and family_of(environment) != "atari" else None)
     if known:
         factory = environment_factory(known)
         probe = factory()
@@ -100,15 +101,14 @@ def load_pair(
 
 
 def trained_with(agent: str) -> Description | None:
-    """How the environment of an agent that lies in the folder of a training with RL Zoo was made and shown; None for
-    Atari games, and for agents that lie elsewhere."""
+    """The environment that the folder of an RL Zoo training describes; None for Atari games, and for other references."""
     folder = Path(agent).expanduser()
-    progress_bar = read_training(folder).shown if is_training(folder) else None
-    return description_of(progress_bar, folder) if progress_bar else None
+    settings = read_training(folder).shown if is_training(folder) else None
+    return description_of(settings, folder) if settings else None
 
 
 def noise_state(spec: EnvironmentSpec, device: torch.device) -> State:
-    """One state of noise (1, kc, h, w), for trying things out."""
+    """One state of uniform noise (1, kc, h, w) in [0, 1], for checks before any state is recorded."""
     shape = (1, spec.frames * spec.channels, spec.height, spec.width)
     return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
 

@@ -1,4 +1,4 @@
-"""What a recipe is given: statistics of the data once, and one batch a step."""
+"""The input of a recipe: statistics of the data, and a batch for each step."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from weakspot.data.dataset import StateDataset
 from weakspot.types import Latent, State
 
 LEAST_SPREAD = 0.01
-"""Standard deviation of a continuous action, in units of its range, below which it counts as this."""
+"""Lower bound of the standard deviation of a continuous action, in units of its range."""
 MOST_WEIGHT = 100.0
-"""Of a channel's squared errors, however little it varies."""
+"""Upper bound of the weight of a channel's squared errors."""
 STATISTICS_FRAMES = 2_000
-"""Frames the median is taken over; more change nothing that can be seen."""
+"""Frames that the median is computed over; more make no visible difference."""
 
 
 def channels_last(image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-    """The same image, its channels last in memory, as those of the states are."""
+    """The same image with its channels last in memory, as in the states."""
     return image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 @dataclass(frozen=True)
 class DataStatistics:
-    """What is known of the states before training.
+    """Statistics of the training states.
 
     Attributes:
         median: each pixel's median over the frames, in [0, 1], (c, h, w).
-        answer_variance: the variance of everything the agent answered (n,); of one size within the scores, unless these
-            are means, whose units differ.
+        answer_variance: the variance of the agent's outputs (n,); averaged over the scores, unless they are means of
+            continuous actions, whose units differ.
         frames: k, the frames in a state.
-        channel_weights: what a squared error in each channel is worth (c,): the mean of the channels' variances over its
-            own, :data:`MOST_WEIGHT` at most; None where the channels are colours, whose unit is the same.
+        channel_weights: the weight of squared errors in each channel (c,): the mean of the channels' variances over its
+            own, at most :data:`MOST_WEIGHT`; None if the channels are colours, which have the same unit.
     """
 
     median: Float[Tensor, "c h w"]
@@ -45,9 +45,14 @@ class DataStatistics:
     frames: int
     channel_weights: Float[Tensor, " c"] | None = None
 
+    def to(self, device: torch.device | str) -> DataStatistics:
+        """The same statistics on another device."""
+        weights = None if self.channel_weights is None else self.channel_weights.to(device)
+        return DataStatistics(self.median.to(device), self.answer_variance.to(device), self.frames, weights)
+
     @cached_property
     def background(self) -> Float[Tensor, "kc h w"]:
-        """The median frame k times, as a state; its channels are last in memory, as those of the states are."""
+        """The median frame k times, as a state (kc, h, w), with its channels last in memory."""
         return channels_last(self.median.repeat(self.frames, 1, 1))
 
     @property
@@ -64,8 +69,8 @@ class Batch:
     Attributes:
         state: (b, kc, h, w) in [0, 1].
         saliency: the stored maps of these states (b, h/2, w/2), as :func:`weakspot.saliency.weights.decode_maps` reads them.
-        answer: what the agent answered to them when they were collected (b, n).
-        noise: eps of the reparametrisation (b, z).
+        answer: the outputs of the agent for them, recorded at collection (b, n).
+        noise: eps of the reparametrisation, standard normal (b, z).
     """
 
     state: State
@@ -75,18 +80,18 @@ class Batch:
 
 
 def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
-    """Everything the agent answered at collection: scores, and the value where there is one."""
-    scores = torch.from_numpy(np.ascontiguousarray(dataset.scores)).float()
+    """The outputs of the agent recorded at collection (m, n): scores, and the critic's value if it has one."""
+    scores = torch.as_tensor(np.ascontiguousarray(dataset.scores)).float()
     if dataset.value is None:
         return scores
-    return torch.cat([scores, torch.from_numpy(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
+    return torch.cat([scores, torch.as_tensor(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
 
 
 def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
-    """Those of ``indices`` whose k frames all stand, at least k - 1 decisions after their episode's start.
+    """Those of ``indices`` that are at least k - 1 decisions after the start of their episode, so that all frames are real.
 
-    Earlier states have black frames in their stack.  They are one in a thousand, and a black frame differs so much from
-    everything else that each would weigh as much as a thousand others: training on them makes the loss jump.
+    Earlier states have black frames in their stack.  They are one in a thousand, and a black frame differs so much from all
+    others that each of them would weigh as much as a thousand: training on them makes the loss jump.
     """
     return indices[dataset.age[indices] >= dataset.environment.frames - 1]
 
@@ -94,10 +99,10 @@ def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
 def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Generator) -> DataStatistics:
     """The statistics over the training states ``train`` of ``dataset``."""
     chosen = np.sort(generator.choice(train, min(STATISTICS_FRAMES, len(train)), replace=False))
-    frames = torch.from_numpy(dataset.newest(chosen)).permute(0, 3, 1, 2)
+    frames = torch.as_tensor(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
     weights = None if dataset.environment.channel_colours is None else _channel_weights(frames, median)
-    answered = answers(dataset)[torch.from_numpy(train)]
+    answered = answers(dataset)[torch.as_tensor(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
     if dataset.agent.action_bounds is None:

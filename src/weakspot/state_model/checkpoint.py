@@ -1,82 +1,68 @@
-"""Checkpoints of the training of a state model."""
+"""What the training of a state model stores in its folder, and how a later call resumes from it.
+
+``checkpoint.pt`` holds the training of the network (tensors and plain data only) and ``prior.pt`` that of the flow;
+``metrics.jsonl`` the loss terms and measurements; ``model.safetensors`` and ``model.json`` the finished model.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
 
 from weakspot.errors import StateModelError
-from weakspot.state_model.feeder import Feeder
+from weakspot.state_model.batch import DataStatistics
+from weakspot.state_model.model import StateModel, load, save
+from weakspot.state_model.setup import TrainingSetup
+from weakspot.system.files import write_json
+from weakspot.system.metrics import drop_metrics_after
+from weakspot.system.training_loop import TrainingLoop
+
+CHECKPOINT, PRIOR_CHECKPOINT, METRICS = "checkpoint.pt", "prior.pt", "metrics.jsonl"
+WEIGHTS, INFO = "model.safetensors", "model.json"
 
 
-class TrainingState:
-    """Where a training stands."""
+def resume(loop: TrainingLoop, metrics: Path) -> None:
+    """Resumes from the checkpoint of ``loop``, and drops the metrics that were written after it.
 
-    def __init__(self) -> None:
-        self.step = 0
-        self.seconds = 0.0
-        self.last: dict[str, float] = {}
-        self._sums: dict[str, float] = {}
-        self._count = 0
+    A checkpoint of other data or settings is deleted, together with its metrics.
 
-    def used(self, steps: int, seconds: float) -> float:
-        return self.step / steps if steps > 0 else self.seconds / seconds
-
-    def add(self, parts: list[dict[str, float]]) -> None:
-        self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
-        for name, value in self.last.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-
-    def terms(self) -> dict[str, float]:
-        """Means of the terms since the last call."""
-        means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
-        self._sums, self._count = {}, 0
-        return means
-
-
-def checkpoint_content(
-    network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: TrainingState
-) -> dict[str, Any]:
-    """What a checkpoint holds: tensors and numbers only."""
-    return {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": state.step,
-        "seconds": state.seconds,
-        "order": json.dumps(feeder.order.bit_generator.state),
-        "noise": feeder.noise.get_state(),
-    }
-
-
-def restore_checkpoint(
-    path: Path, made_of: str, network: nn.Module, optimizer: torch.optim.Optimizer, feeder: Feeder, state: TrainingState
-) -> bool:
-    """Goes on from the checkpoint; False if it was made of other data or settings."""
+    Raises:
+        StateModelError: the checkpoint is damaged.
+    """
+    path = loop.checkpoint.path
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        if stored["made_of"] != made_of:
-            return False
-        network.load_state_dict(stored["network"])
-        optimizer.load_state_dict(stored["optimizer"])
-        feeder.order.bit_generator.state = json.loads(stored["order"])
-        feeder.noise.set_state(stored["noise"])
-        state.step, state.seconds = stored["step"], stored["seconds"]
-    except Exception as error:
+        content = loop.checkpoint.read()
+        if content is not None:
+            loop.load_state_dict(content)
+    except Exception as error:  # torch raises many types for damaged files
         raise StateModelError(
             f"{path} cannot be read as a checkpoint of this training: {error}",
             expected="a checkpoint written by the same command",
             todo=f"delete {path} to start the training anew",
         ) from error
-    return True
+    if content is None and path.exists():
+        path.unlink()
+        metrics.unlink(missing_ok=True)
+    drop_metrics_after(metrics, loop.steps)
 
 
-def stored_origin(path: Path) -> str | None:
-    """What the finished training whose description stands at ``path`` was made of, if one stands there."""
+def finished_model(folder: Path, setup: TrainingSetup) -> StateModel | None:
+    """The model in ``folder`` if it is the finished one of this very training, else None."""
+    weights = folder / WEIGHTS
+    if not weights.exists() or _stored_origin(folder / INFO) != setup.finished:
+        return None
+    model = load(weights, setup.device, setup.precision, setup.recipe)
+    return model if model.info["made_of"] == setup.finished else None  # a kill may have come between the two files
+
+
+def store_model(model: StateModel, statistics: DataStatistics, folder: Path) -> None:
+    """Writes the finished model and its description."""
+    save(model, statistics, folder / WEIGHTS)
+    write_json(folder / INFO, model.info)
+
+
+def _stored_origin(path: Path) -> str | None:
+    """What the model described in the file ``path`` was made of; None if there is no such file, or a damaged one."""
     try:
         return json.loads(path.read_text()).get("made_of")
     except (OSError, ValueError):

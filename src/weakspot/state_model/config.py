@@ -1,4 +1,4 @@
-"""Settings of the training of a state model."""
+"""Settings of the training of a state model; importing them needs neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class TrainConfig:
     """Settings of the training of a state model."""
 
     recipe: str = "fast"
-    """fast, fast-gaussian, paper, paper-attentive or paper-vae."""
+    """fast, fast-gaussian, paper, paper-attentive, paper-vae, or a recipe that an installed package adds."""
     minutes: float = 5.75
-    """Budget in minutes that steps take, measuring aside; the learning
-    rate's schedule follows it.  Not used where ``steps`` is given."""
+    """Budget in minutes of training steps, without measurements; the
+    learning rate's schedule follows it.  Ignored if ``steps`` is given."""
     clock: Literal["wall", "processor"] = "wall"
     """Clock of the minutes: wall, or the processor time of all cores together, which other work on the machine does not
     use up."""
     prior_share: float = 0.35
-    """Share of the minutes that learning the prior gets, where the recipe has one to learn."""
+    """Share of the minutes for the training of the prior, if the recipe has a flow."""
     steps: int = 0
-    """Budget in steps, for results that are the same bits every time with as many workers; 0 goes by the minutes."""
+    """Budget in steps, for results that are reproducible bit for bit with the same number of workers; 0 uses ``minutes``."""
     prior_steps: int = 400
-    """Steps of learning the prior where the budget is in steps."""
+    """Training steps of the prior if the budget is in steps."""
     batch_size: int = 0
-    """States in a batch; 0 takes as many as the recipe says, and on CUDA
-    eight times as many where it can be any number."""
+    """States in a batch; 0 uses the recipe's number, and on CUDA eight times
+    as many if the recipe allows other numbers."""
     seed: int = 0
     held_out: float = HELD_OUT
-    """Share of the states that is never trained on, in a few parts of every stream."""
+    """Share of the states that is held out from training, in a few parts of every stream."""
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints."""
     measure_every: float = 60.0
@@ -44,9 +44,9 @@ class TrainConfig:
     measured: int = 500
     """Held-out states that a measurement takes, at most."""
     workers: int = 0
-    """Parts of a batch that are worked on side by side; 0 takes one for each core, two at most."""
+    """Parts of a batch that are computed in parallel; 0 uses one for each core, two at most."""
     precision: Precision = "auto"
-    """Number format of the fast recipe's products; auto takes bfloat16 where the machine has units for it."""
+    """Number format of the fast recipe's matrix products; auto uses bfloat16 if the machine has units for it."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.minutes) or (self.minutes <= 0 and self.steps <= 0):
@@ -56,7 +56,7 @@ class TrainConfig:
                 todo="set --train.minutes or --train.steps",
             )
         for name in ("checkpoint_every", "measure_every"):
-            if not getattr(self, name) >= 0:  # nor where it is NaN
+            if not getattr(self, name) >= 0:  # NaN is refused too
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="seconds, 0 or more")
         if not 0 < self.prior_share < 1 or self.prior_steps < 1:
             raise ConfigError(
@@ -73,5 +73,5 @@ class TrainConfig:
 
     @property
     def parts(self) -> int:
-        """Workers, with 0 resolved for this machine."""
+        """The number of workers on this machine."""
         return self.workers or min(2, len(os.sched_getaffinity(0)))

@@ -1,41 +1,39 @@
-"""The recipe ``fast``, the default: what a machine without a GPU can train in minutes.
+"""The recipe ``fast``, the default: it trains in minutes without a GPU.
 
     L(s) = sum_i C_i W_i (g(z)_i - s_i)^2 / (2 tau)  +  eta sum_j (A(s)_j - A(g(z))_j)^2 / Var(A_j)
            + lambda KL(f(s), N(0, I)),          W = (1 - rho - phi) + rho * saliency + phi * [ |s - m| > delta ] / share
 
-with tau the variance that a pixel's error is allowed, m the median frame, and *share* how much of the state differs from it
-by more than delta, but 5 % at least, so that this part weighs 20 phi at most; C, where channels are no colours, is the mean
-of their variances over that of the pixel's channel, and 1 otherwise.  Afterwards a flow is learned that carries N(0, I) to
-the distribution of the data's codes (:mod:`weakspot.state_model.flow`), and everything downstream works in the flow's
-N(0, I) space.
+with tau the variance of a pixel's error, m the median frame, and *share* the share of the state that differs from m by more
+than delta, but at least 5 %, so that the weights of this part are at most 20 phi; C is 1, or, if the channels are not
+colours, the mean of the channels' variances divided by that of the pixel's channel.  Afterwards a flow from N(0, I) to the
+distribution of the data's latents is trained (:mod:`weakspot.state_model.flow`), and everything downstream works in the
+flow's N(0, I) space.
 
-Departures from the paper, each for a reason; docs/decisions/ has the measurements, docs/results/state_model.md what each is worth:
+Deviations from the paper (measurements in docs/decisions/, the effect of each in docs/results/state_model.md):
 
-1. The frames of a state are encoded and decoded one by one, by the same network, each to a short vector of its own.  One
-   frame has few things in it that move, and every batch shows k times as many frames as states; how the frames of a state
-   hang together is left to the flow.  Small objects come back many times sooner.
-2. The squared error is a likelihood, with a variance that is the same for every pixel, so that the KL is in nats and its
-   weight is 1.
-3. The agent's saliency is a part of the weights instead of all of them, so that nothing is ignored altogether; and another
-   part goes to what differs from the median frame, which is what moves.  Without it small, faint and thin things are learned
-   late: the ball of Pong, the enemies, divers and shots of Seaquest.  Channels that are no colours, such as semantic
-   classes, weigh by their own variance: people are a thousandth of the pixels of a town, and are not drawn without it.
-4. The perception term is in units of the answers' own variance, so that one weight serves Q-values and logits.
-5. The network works at a quarter of the resolution and below: frames go in as 4x4 patches and come out as 4x4 patches,
-   where most of the time would otherwise go.  Residual blocks with group normalisation, so that a batch can be split.
+1. Each frame of a state is encoded and decoded by itself, by the same network, to a short latent of its own.  A single frame
+   has few moving objects, and a batch has k times as many frames as states; the flow learns how the frames of a state depend
+   on each other.  Small objects are reconstructed many times sooner.
+2. The squared error is a likelihood with the same variance for every pixel, so that the KL is in nats and has the weight 1.
+3. The agent's saliency is a part of the weights instead of all of them, so that no pixel is ignored; another part goes to
+   what differs from the median frame, which is what moves.  Without it, small, faint and thin objects are learned late: the
+   ball of Pong, the enemies, divers and shots of Seaquest.  Channels that are not colours, such as semantic classes, are
+   weighted by their variance: people are a thousandth of the pixels of a town, and are not reconstructed otherwise.
+4. The perception term is in units of the outputs' variance, so that one weight serves Q-values and logits.
+5. The network works at a quarter of the resolution and below: it reads and writes frames as 4x4 patches, since full
+   resolution would take most of the time.  Residual blocks have group normalisation, so that a batch can be split.
 6. The output is a correction of the median frame and starts at zero: the network only learns what moves.
-7. AdamW with a cosine to a hundredth over the whole budget, and bfloat16 where the machine has units for it.
-8. What is only a setting: 32 numbers for each frame, so 128 for the paper's 100; batches of 32 for 16; a warm-up of 100
-   steps; a bound on the norm of gradients; the encoder is shown 4 (s - m), and its log-variances begin at -2 and stay within
-   -8 and 4; one map of saliency, at half the resolution, serves all frames of a state; A(s) is all that the agent answers,
-   with the critic's value where there is one.
+7. AdamW with a cosine schedule to a hundredth over the whole budget, and bfloat16 if the machine has units for it.
+8. Settings: 32 latent dimensions for each frame, so 128 instead of 100; batches of 32 instead of 16; a warm-up of 100 steps;
+   clipped gradients; the encoder's input is 4 (s - m), and its log-variances start at -2 and stay within -8 and 4; one
+   saliency map, at half the resolution, for all frames of a state; A(s) includes the critic's value if there is one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +50,7 @@ from weakspot.system.compute import mixed
 from weakspot.types import Latent, State
 
 PATCH = 4
-"""Side of the patches in which frames enter and leave the network."""
+"""Side of the patches that the network reads and writes, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class FastConfig:
     """Settings of the recipe ``fast``."""
 
     code: int = 32
-    """Numbers in a frame's code."""
+    """Latent dimensions of a frame."""
     width: int = 16
     """Filters at a quarter of the resolution; doubled at an eighth and again at a sixteenth."""
     saliency_share: float = 0.5
@@ -68,9 +66,9 @@ class FastConfig:
     moving_share: float = 0.3
     """phi, the share of the weight that goes to what differs from the median frame."""
     differs: float = 0.06
-    """delta, of the range of a colour."""
+    """delta, in units of a colour's range."""
     least_share: float = 0.05
-    """A smaller share of the state that differs from the median frame counts as this."""
+    """Lower bound of the share of the state that differs from the median frame."""
     pixel_variance: float = 1e-3
     """tau."""
     perception: float = 30.0
@@ -124,7 +122,9 @@ class _Unpatch(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
+        context: Any, slope: Tensor
+    ) -> tuple[Tensor, None]:
         n, channels, height, width = slope.shape
         rows, columns = height // PATCH, width // PATCH
         frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
@@ -134,18 +134,18 @@ class _Unpatch(torch.autograd.Function):
 
 
 def unpatch(patches: Tensor, background: Tensor) -> Tensor:
-    """Frames (b, c, 4h, 4w) float32: ``background`` (c, 4h, 4w), which is no variable, plus patches (b, 16c, h, w), whose
+    """Frames (b, c, 4h, 4w) float32: ``background`` (c, 4h, 4w), which gets no gradient, plus patches (b, 16c, h, w), whose
     channels are ordered as (4, 4, c).
 
     ``pixel_shuffle`` with the channels last in memory on both sides, where it is one copy of whole runs of pixels.
     """
-    return _Unpatch.apply(patches, background)
+    return cast(Any, _Unpatch).apply(patches, background)
 
 
 def side_by_side(weight: Tensor, frames: int) -> Tensor:
     """The weights (k o, k i, a, b) of a convolution that treats each of ``frames`` k frames as ``weight`` (o, i, a, b) does.
 
-    One dense product with zeros in it is faster than k small ones, or than taking the frames of a state apart.
+    One dense convolution with zeros in its weights is faster than k small ones.
     """
     outputs, inputs, *kernel = weight.shape
     frame = torch.eye(frames, dtype=weight.dtype, device=weight.device)
@@ -153,14 +153,14 @@ def side_by_side(weight: Tensor, frames: int) -> Tensor:
 
 
 def apart(maps: Tensor, frames: int) -> Tensor:
-    """Each frame's maps on their own (b k, c, h, w), from those of whole states (b, k c, h, w)."""
+    """Feature maps of single frames (b k, c, h, w), from those of states (b, k c, h, w)."""
     n, channels, height, width = maps.shape
     split = maps.permute(0, 2, 3, 1).reshape(n, height, width, frames, channels // frames)
     return split.permute(0, 3, 1, 2, 4).reshape(n * frames, height, width, -1).permute(0, 3, 1, 2)
 
 
 def together(maps: Tensor, frames: int) -> Tensor:
-    """Undoes :func:`apart`."""
+    """The inverse of :func:`apart`."""
     n, channels, height, width = maps.shape
     split = maps.permute(0, 2, 3, 1).reshape(n // frames, frames, height, width, channels)
     return split.permute(0, 2, 3, 1, 4).reshape(n // frames, height, width, -1).permute(0, 3, 1, 2)
@@ -170,7 +170,7 @@ class Entry(nn.Conv2d):
     """Each frame's 4x4 patches, linearly: (b, k c, 4h, 4w) to (b k, width, h, w)."""
 
     def __init__(self, colours: int, width: int, frames: int) -> None:
-        super().__init__(colours, width, PATCH, PATCH, bias=False)
+        super().__init__(colours, width, PATCH, PATCH, bias=False)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
         self.frames = frames
 
     def forward(self, input: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ class Exit(nn.Conv2d):
     are ordered as (4, 4, k, c)."""
 
     def __init__(self, width: int, colours: int, frames: int) -> None:
-        super().__init__(width, PATCH**2 * colours, 1)
+        super().__init__(width, PATCH**2 * colours, 1)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
         self.frames = frames
         assert self.bias is not None
         nn.init.zeros_(self.weight)
@@ -195,7 +195,8 @@ class Exit(nn.Conv2d):
 
     def _pixels_first(self, outputs: Tensor) -> Tensor:
         """Rows ordered as (4, 4, k, c), from rows ordered as (k, 4, 4, c)."""
-        return outputs.unflatten(0, (self.frames, PATCH**2, -1)).transpose(0, 1).flatten(0, 2)
+        blocks = cast(Tensor, outputs.unflatten(0, (self.frames, PATCH**2, -1)))
+        return blocks.transpose(0, 1).flatten(0, 2)
 
 
 class FastNetwork(nn.Module):
@@ -237,7 +238,7 @@ class FastNetwork(nn.Module):
             convolution(width, 2 * width),
             Exit(2 * width, colours, frames),
         )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        cast(Any, self).to(memory_format=torch.channels_last)
 
     @property
     def latent(self) -> int:
@@ -267,7 +268,7 @@ FLOW = FlowConfig()
 
 
 class FastRecipe:
-    """The recipe of this file."""
+    """See the module's docstring."""
 
     splits_batches = True
     whitens = True
@@ -279,7 +280,7 @@ class FastRecipe:
         self.clip: float | None = config.clip
 
     def changed(self, **settings: Any) -> FastRecipe:
-        """The same recipe with other settings."""
+        """The same recipe with other values of these settings."""
         return type(self)(replace(self.config, **settings), self.flow)
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
@@ -289,13 +290,13 @@ class FastRecipe:
         return torch.optim.AdamW(network.parameters(), lr=self.config.learning_rate, weight_decay=1e-3, fused=True)
 
     def learning_rate(self, progress: float, step: int) -> float:
-        """Warm-up over 100 steps, and a cosine to a hundredth at the end of the budget."""
+        """A warm-up over 100 steps, and a cosine to a hundredth at the end of the budget."""
         return warmed_cosine(self.config.learning_rate, progress, step, warm_up=100)
 
     def loss(
         self, network: FastNetwork, batch: Batch, perceive: Perceiver, statistics: DataStatistics
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """L of this file, averaged over the batch, and its terms."""
+        """L, averaged over the batch, and its terms."""
         config = self.config
         mean, log_variance = network.encode(batch.state)
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
@@ -321,3 +322,7 @@ class FastRecipe:
         if statistics.channel_weights is None:
             return weights
         return weights.mul_(statistics.channel_weights.repeat(statistics.frames)[:, None, None])
+
+
+FAST = FastRecipe(FastConfig())
+FAST_GAUSSIAN = FastRecipe(FastConfig(), flow=None)

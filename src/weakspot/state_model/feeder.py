@@ -13,21 +13,29 @@ from weakspot.state_model.batch import Batch, answers
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.recipes import Recipe
 
-ON_CUDA = 8
-"""Batches there, over those on a CPU: a graphics card takes as long for few states as for many."""
+CUDA_FACTOR = 8
+"""Factor of the batch size on CUDA: a GPU takes as long for few states as for many."""
 
 
 def sized(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
-    """The recipe with batches as large as ``config`` asks for, or as ``device`` is good at; all else stays as it is."""
+    """The recipe with the batch size that ``config`` sets, or else the one that suits ``device``."""
     if config.batch_size:
         return chosen.changed(batch_size=config.batch_size)
     if device.type == "cuda" and chosen.splits_batches:
-        return chosen.changed(batch_size=ON_CUDA * chosen.config.batch_size)
+        return chosen.changed(batch_size=CUDA_FACTOR * chosen.config.batch_size)
     return chosen
 
 
 class Feeder:
-    """Batches of a data set, drawn with replacement from the training states."""
+    """Batches of a data set, drawn with replacement from the training states.
+
+    Args:
+        dataset: the recorded states.
+        maps: their stored saliency maps.
+        train: indices of the training states.
+        latent: z, the length of the noise vectors.
+        seed: of the two generators, ``order`` and ``noise``.
+    """
 
     def __init__(self, dataset: StateDataset, maps: np.ndarray, train: np.ndarray, latent: int, seed: int) -> None:
         self.dataset, self.maps, self.train, self.latent = dataset, maps, train, latent
@@ -44,15 +52,16 @@ class Feeder:
         """The states ``chosen`` as a batch on ``device``."""
         return Batch(
             as_state(self.dataset.stacks(chosen)).to(device),
-            torch.from_numpy(self.maps[chosen]).to(device),
-            self.answers[torch.from_numpy(chosen)].to(device),
+            torch.as_tensor(self.maps[chosen]).to(device),
+            self.answers[torch.as_tensor(chosen)].to(device),
             noise.to(device),
         )
 
 
 def encoded(network: Any, dataset: StateDataset, indices: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    """f(s) of stored states: means and log-variances of their codes (n, z)."""
-    means, log_variances = [], []
+    """f(s) of the recorded states ``indices``: means and log-variances of their latents (n, z)."""
+    means: list[Tensor] = []
+    log_variances: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, len(indices), 128):
             mean, log_variance = network.encode(as_state(dataset.stacks(indices[start : start + 128])).to(device))

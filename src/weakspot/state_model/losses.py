@@ -1,11 +1,11 @@
 """The three terms of the state model's loss (paper, equations 1 to 3).
 
-Each term is a function of one batch and returns one number a state, so that a recipe can weigh and average them.
+Each term maps a batch to one number for each state, so that a recipe can weight and average them.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ class _WeightedSquares(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(context: Any, slope: PerState) -> tuple[State, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
+        context: Any, slope: PerState
+    ) -> tuple[State, None]:
         (weighted,) = context.saved_tensors
         return weighted * (2.0 * slope[:, None, None, None]), None
 
@@ -37,17 +39,17 @@ def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerSta
     Args:
         real: the states s (b, kc, h, w).
         reconstructed: g(z), the same shape.
-        weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to sum 1 a state.  No
-            gradient flows into them.
+        weights: broadcastable to the states.  In the paper they are the agent's saliency, normalised to a sum of 1 in
+            each state.  They get no gradient.
     """
-    return _WeightedSquares.apply(reconstructed - real, weights)
+    return cast(Any, _WeightedSquares).apply(reconstructed - real, weights)
 
 
 def perception(real: Tensor, reconstructed: Tensor, scale: Tensor | float = 1.0) -> PerState:
-    """Squared distance of the agent's answers to each state and its reconstruction (eq. 3).
+    """Squared distance between the agent's outputs for each state and for its reconstruction (eq. 3).
 
     Args:
-        real: A(s), everything the agent answered (b, n).
+        real: A(s), all outputs of the agent (b, n).
         reconstructed: A(g(z)) (b, n).
         scale: divides each squared difference; (n,) or a number.  The paper's is 1.
     """

@@ -1,15 +1,15 @@
-"""A trained state model: g and f in the space where N(0, I) is the distribution of the data's codes."""
+"""A trained state model: g and f in the space where the data's latents follow N(0, I)."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]  # its PathLike is untyped
 from torch import Tensor
 
 from weakspot.errors import StateModelError
@@ -25,7 +25,7 @@ FORMAT = 3
 
 @runtime_checkable
 class Prior(Protocol):
-    """An invertible, differentiable map between N(0, I) and the codes of the data."""
+    """An invertible, differentiable map between N(0, I) and the distribution of the data's latents."""
 
     @property
     def device(self) -> torch.device: ...
@@ -39,12 +39,12 @@ class Prior(Protocol):
 
 class _Clamped(torch.autograd.Function):
     @staticmethod
-    def forward(context: Any, state: State) -> State:
+    def forward(ctx: Any, state: State) -> State:
         return state.clamp(0.0, 1.0)
 
     @staticmethod
-    def backward(context: Any, slope: State) -> State:
-        return slope
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return grad_outputs[0]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class StateModel:
 
     Attributes:
         network: encoder and decoder, in evaluation mode.
-        prior: the distribution of the data's codes as a map from N(0, I); the identity for the paper's recipe.
-        info: recipe, settings, steps, data and agent it was trained on.
+        prior: the distribution of the data's latents as a map from N(0, I); the identity for the paper's recipe.
+        info: the recipe, settings and steps of its training, and the data and agent that it was trained on.
     """
 
     network: Any
@@ -73,10 +73,10 @@ class StateModel:
     def generate(self, noise: Latent) -> State:
         """States in [0, 1] from points of the N(0, I) space, differentiable.
 
-        Values out of range are clamped; their gradient passes, so that an optimisation does not get stuck at the edge
-        of the range.
+        Values out of range are clamped.  Their gradient passes unchanged, so that an optimisation does not get stuck at
+        the edge of the range.
         """
-        return _Clamped.apply(self.network.decode(self.prior.to_latent(noise)))
+        return cast(Any, _Clamped).apply(self.network.decode(self.prior.to_latent(noise)))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
@@ -90,7 +90,7 @@ class StateModel:
 
 
 def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
-    """Writes the model to a safetensors file, atomically; float32, since it is an intermediate result."""
+    """Writes the model to a safetensors file in float32, atomically; :func:`load` reads it."""
     tensors: dict[str, Tensor] = {
         f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()
     }
@@ -111,16 +111,14 @@ def load(
 
     Args:
         path: the file.
-        device: where the model is to compute.
-        precision: of the recipe ``fast``.
-        trained_by: the recipe, where it is none of those that have a name.
+        device: of the model.
+        precision: number format of the matrix products of the recipe ``fast``.
+        trained_by: the recipe, if it is not the one that the file names.
     """
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        metadata, tensors = _read_safetensors(path)
         header = json.loads(metadata["weakspot"])
         if header["format"] != FORMAT:
             raise StateModelError(
@@ -133,13 +131,13 @@ def load(
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        known = trained_by or recipe(header["recipe"], header["settings"])
-        network: Any = known.network(statistics, precision)
+        chosen = trained_by or recipe(header["recipe"], header["settings"])
+        network: Any = chosen.network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
-        kept = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
-        prior = _prior(kept, header, network, precision)
+        of_prior = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
+        prior = _prior(of_prior, header, network, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
@@ -148,6 +146,11 @@ def load(
         ) from error
     network.to(device).eval().requires_grad_(False)
     return StateModel(network, prior, header)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    with cast(Any, safe_open(path, framework="pt")) as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in sorted(file.keys())}
 
 
 def _prior(tensors: dict[str, Tensor], header: dict[str, Any], network: Any, precision: torch.dtype) -> Prior:

@@ -8,9 +8,9 @@ Four encoder stages of 3x3 convolution with stride 2, batch normalisation and Re
 100 means and log-variances; the decoder is the mirror image with deconvolutions, halving the filters, its 128x128 output
 cropped to the middle.  Adam 1e-3, batch 16.
 
-What the paper leaves open, and is chosen here: the input is not padded (84 -> 42 -> 21 -> 11 -> 6), deconvolutions are
-4x4 so that each stage doubles exactly, the last stage has no batch normalisation and ends in a sigmoid, and the saliency,
-which is a map per gray frame, weighs the three colours of a pixel alike.  It is blurred by a 5x5 box (section 4.5).
+The paper leaves the following open; chosen here: the input is not padded (84 -> 42 -> 21 -> 11 -> 6); deconvolutions are
+4x4, which doubles the size exactly in each stage; the last stage has no batch normalisation and ends in a sigmoid; and the
+saliency, one map per gray frame, weights the three colours of a pixel equally.  It is blurred by a 5x5 box (section 4.5).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.errors import ConfigError
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.flow import FlowConfig
+from weakspot.state_model.frame_limit import too_large
 from weakspot.types import Latent, State
 
 CANVAS = 128
@@ -39,7 +39,7 @@ class PaperConfig:
     """Settings of section 4.1."""
 
     loss: Literal["full", "attentive", "vae"] = "full"
-    """full: eq. 1.  attentive: without the perception term.  vae: uniform weights, too (the ablations of table 1)."""
+    """full: eq. 1.  attentive: without the perception term.  vae: uniform weights as well (the ablations of table 1)."""
     latent: int = 100
     filters: int = 32
     perception: float = 1e-3
@@ -50,15 +50,6 @@ class PaperConfig:
     batch_size: int = 16
 
 
-def too_large(name: str, height: int, width: int) -> ConfigError:
-    """What is said of frames beyond the canvas of a recipe of that name."""
-    return ConfigError(
-        f"frames of {height}x{width} for the recipe {name}",
-        expected=f"at most {CANVAS}x{CANVAS}, the canvas of its decoder",
-        todo="choose a smaller size for the environment, or --train.recipe fast",
-    )
-
-
 class PaperNetwork(nn.Module):
     """Encoder f and decoder g of section 4.1."""
 
@@ -66,7 +57,7 @@ class PaperNetwork(nn.Module):
         super().__init__()
         channels, self.height, self.width = shape
         if max(shape[1:]) > CANVAS:
-            raise too_large("paper", self.height, self.width)
+            raise too_large("paper", self.height, self.width, CANVAS)
         widths = [filters * 2**i for i in range(4)]
         encoder: list[nn.Module] = []
         for before, after in zip([channels, *widths[:-1]], widths, strict=True):
@@ -100,7 +91,7 @@ class PaperNetwork(nn.Module):
 class PaperRecipe:
     """Section 4.1 as a recipe."""
 
-    splits_batches = False  # batch normalisation: a batch is more than the sum of its halves
+    splits_batches = False  # batch normalisation depends on the whole batch
     whitens = False
     largest: int | None = CANVAS
     clip: float | None = None
@@ -116,7 +107,7 @@ class PaperRecipe:
         self.equation = f"L = {terms[config.loss]}"
 
     def changed(self, **settings: Any) -> PaperRecipe:
-        """The same recipe with other settings."""
+        """The same recipe with other values of these settings."""
         return PaperRecipe(replace(self.config, **settings))
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> PaperNetwork:
@@ -141,7 +132,7 @@ class PaperRecipe:
             weights = torch.full_like(batch.state[:1], 1.0 / batch.state[0].numel())
         else:
             weights = loss_weights(saliency(perceive, batch.state))
-            if weights.shape[1] != batch.state.shape[1]:  # of gray frames, whose colours share a pixel's weight
+            if weights.shape[1] != batch.state.shape[1]:  # the agent sees gray frames: the colours share a pixel's weight
                 weights = weights.repeat_interleave(colours, dim=1) / colours
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
@@ -152,3 +143,8 @@ class PaperRecipe:
             terms["perception"] = losses.perception(batch.answer, perceive(reconstructed).vector()).mean()
             total = total + self.config.perception * terms["perception"]
         return total, terms
+
+
+PAPER = PaperRecipe(PaperConfig())
+PAPER_ATTENTIVE = PaperRecipe(PaperConfig(loss="attentive"))
+PAPER_VAE = PaperRecipe(PaperConfig(loss="vae"))

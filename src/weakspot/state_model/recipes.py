@@ -1,37 +1,44 @@
-"""The recipes by name: a network, its loss and its optimiser each."""
+"""The recipes by name: each is a network, its loss and its optimiser.
+
+Another package adds a recipe by an entry point of the group ``weakspot.recipes`` that loads a :class:`Recipe`::
+
+    [project.entry-points."weakspot.recipes"]
+    vq = "their_package.recipes:VQ"
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, ExtensionError
 from weakspot.state_model.batch import Batch, DataStatistics
-from weakspot.state_model.fast import FastConfig, FastRecipe
 from weakspot.state_model.flow import FlowConfig
-from weakspot.state_model.paper import PaperConfig, PaperRecipe, too_large
+from weakspot.state_model.frame_limit import too_large
+from weakspot.system.registry import Registry
 
 
 @runtime_checkable
 class Recipe(Protocol):
     """How a state model is built and trained.
 
-    Its network has ``latent``, the length z of a code, ``encode``, f, from states to means and log-variances (b, z), and
-    ``decode``, g, from codes to states.
+    Its network is a module with ``latent``, the length z of a latent; ``encode``, f, from states to means and log-variances
+    (b, z); and ``decode``, g, from latents to states.
 
     Attributes:
-        config: its settings; has ``batch_size``.
-        equation: its loss, for people.
-        splits_batches: a batch may be worked on in parts, side by side.
-        clip: largest norm of a gradient, or None.
-        flow: the settings of the flow that is learned on the codes after training, or None.  Its network knows ``frames``.
-        whitens: without a flow, a Gaussian is fitted to the codes.
+        config: its settings, a frozen dataclass with ``batch_size``.
+        equation: its loss, as text for the report.
+        splits_batches: whether the parts of a batch may be computed by several workers.
+        whitens: whether a Gaussian is fitted to the latents if there is no flow.
         largest: the largest side of a frame in pixels that its network takes, or None.
+        clip: the largest norm of a gradient, or None.
+        flow: settings of the flow that is trained on the latents after the network, or None.  With a flow, the network also
+            has ``frames``, the number k of frames in a state.
     """
 
     config: Any
@@ -42,47 +49,74 @@ class Recipe(Protocol):
     clip: float | None
     flow: FlowConfig | None
 
-    def network(self, statistics: DataStatistics, precision: torch.dtype) -> Any: ...
+    def network(self, statistics: DataStatistics, precision: torch.dtype) -> Any:
+        """The untrained network for states with these statistics, computing in ``precision`` if it can."""
+        ...
 
-    def changed(self, **settings: Any) -> Recipe: ...
+    def changed(self, **settings: Any) -> Recipe:
+        """The same recipe with other values of these settings of its ``config``."""
+        ...
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer: ...
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of all parameters of the network."""
+        ...
 
-    def learning_rate(self, progress: float, step: int) -> float: ...
+    def learning_rate(self, progress: float, step: int) -> float:
+        """The learning rate of a step, counted from 0, when a share ``progress`` of the budget is used."""
+        ...
 
     def loss(
         self, network: Any, batch: Batch, perceive: Perceiver, statistics: DataStatistics
-    ) -> tuple[Tensor, dict[str, Tensor]]: ...
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, averaged over the batch, and its unweighted terms by name."""
+        ...
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
-    "fast": lambda: FastRecipe(FastConfig()),
-    "fast-gaussian": lambda: FastRecipe(FastConfig(), flow=None),
-    "paper": lambda: PaperRecipe(PaperConfig()),
-    "paper-attentive": lambda: PaperRecipe(PaperConfig(loss="attentive")),
-    "paper-vae": lambda: PaperRecipe(PaperConfig(loss="vae")),
-}
-"""``fast`` is the default, ``fast-gaussian`` the same without the learned prior; ``paper`` is section 4.1, and the other two
-are its ablations (table 1: L_p only, VAE)."""
+REGISTRY: Registry[Recipe] = Registry(
+    "weakspot.recipes",
+    {
+        "fast": "weakspot.state_model.fast:FAST",
+        "fast-gaussian": "weakspot.state_model.fast:FAST_GAUSSIAN",
+        "paper": "weakspot.state_model.paper:PAPER",
+        "paper-attentive": "weakspot.state_model.paper:PAPER_ATTENTIVE",
+        "paper-vae": "weakspot.state_model.paper:PAPER_VAE",
+    },
+)
+"""All recipes.  ``fast`` is the default, ``fast-gaussian`` the same without the flow; ``paper`` is section 4.1, and the last
+two are its ablations (table 1: L_p only, VAE)."""
+
+RECIPES = tuple(REGISTRY.builtin)
+"""Names of the recipes that ship with the package."""
 
 
 def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of that name, its default settings ``changed``; raises :class:`ConfigError` for an unknown name."""
-    if name not in RECIPES:
+    """The recipe ``name``, with the settings ``changed``.
+
+    Raises:
+        ConfigError: there is no recipe of that name.
+        ExtensionError: the package that provides it is broken.
+    """
+    if name not in REGISTRY:
         raise ConfigError(
             f"there is no recipe {name!r}",
-            expected="one of " + ", ".join(RECIPES),
+            expected="one of " + ", ".join(REGISTRY.names()),
             todo="choose one of them with --train.recipe",
         )
-    chosen = RECIPES[name]()
+    chosen = cast(object, REGISTRY.load(name))
+    if not isinstance(chosen, Recipe):
+        raise ExtensionError(
+            f"the recipe {name!r} is a {type(chosen).__name__}",
+            expected="a weakspot.state_model.recipes.Recipe, with all its attributes",
+            todo="update or remove the package that provides it",
+        )
     return chosen.changed(**changed) if changed else chosen
 
 
 def check_size(name: str, height: int, width: int) -> None:
-    """Refuses frames that the recipe of that name cannot take (:class:`ConfigError`), before any are collected."""
+    """Raises :class:`ConfigError` for frames that are too large for the recipe ``name``."""
     largest = recipe(name).largest
     if largest is not None and max(height, width) > largest:
-        raise too_large(name, height, width)
+        raise too_large(name, height, width, largest)
 
 
 def settings(chosen: Recipe) -> dict[str, Any]:
@@ -91,5 +125,5 @@ def settings(chosen: Recipe) -> dict[str, Any]:
 
 
 def all_settings(chosen: Recipe) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The settings of a recipe and those of its flow: all in it that changes what comes out of a training."""
+    """The settings of a recipe and those of its flow: everything in it that a trained model depends on."""
     return settings(chosen), chosen.flow and dataclasses.asdict(chosen.flow)

@@ -1,26 +1,28 @@
-"""A Gaussian fitted to the codes of the data, and the space in which it is N(0, I).
+"""A Gaussian fitted to the latents of the data, and the space in which it is N(0, I).
 
-What an encoder says of the data does not come out as N(0, I), and random codes decode to nothing in particular.
-With ``m`` the mean of the codes, ``S`` the covariance of the encoder's means and ``N`` the mean of its variances, a code's
-covariance is S + N, signal and noise.  Axes V in which both are diagonal,
+The latents of the data do not follow N(0, I), and most latents drawn from it decode to no meaningful state.  With ``m`` the
+mean of the latents, ``S`` the covariance of the encoder's means and ``N`` the mean of its variances, the latents have the
+covariance S + N, signal and noise.  Axes V in which both are diagonal,
 
     N^(-1/2) S N^(-1/2) = V diag(e) V^T,        z = m + N^(1/2) V diag(1 + e)^(1/2) u,
 
-make u of mean 0 and covariance I over the data.  For a model whose codes are already N(0, I), like the paper's, z = u.
+make u of mean 0 and covariance I over the data.  For a model whose latents follow N(0, I) already, like the paper's, z = u.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from weakspot.system.linalg import symmetric_eigen
 from weakspot.types import Latent
 
 RIDGE = 1e-4
-"""Share of the mean noise added to every dimension's, so that an encoder without any stays invertible."""
+"""Share of the mean noise that is added to every dimension, so that the map is invertible without noise too."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,23 @@ class Whitening:
         return Whitening(*(tensor.to(device) for tensor in self.tensors().values()))
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a file has to keep of it."""
+        """Its tensors by name, for the model file."""
         return {"mean": self.mean, "root": self.root, "inverse": self.inverse}
 
 
 def identity(latent: int) -> Whitening:
-    """The whitening of codes that are N(0, I) already."""
+    """The whitening of latents that follow N(0, I) already."""
     return Whitening(torch.zeros(latent), torch.eye(latent), torch.eye(latent))
 
 
 def fit(means: Latent, log_variances: Latent) -> Whitening:
-    """The Gaussian of the data's codes, from what the encoder says of each state (n, z)."""
+    """Fits the Gaussian to the encoder's means and log-variances of the states (n, z)."""
     mean = means.double().mean(dim=0)
     centred = means.double() - mean
     noise = log_variances.double().exp().mean(dim=0)
     noise = noise + RIDGE * noise.mean()
     scaled = centred / noise.sqrt()
-    signal, axes = torch.linalg.eigh(scaled.T @ scaled / len(means))
+    signal, axes = symmetric_eigen(scaled.T @ scaled / len(means))
     spread = (1.0 + signal.clamp_min(0.0)).sqrt()
     root = noise.sqrt()[:, None] * axes * spread
     inverse = (axes / spread).T / noise.sqrt()
@@ -77,7 +79,12 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
 
 
 def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
-    """The Gaussian of the codes of single frames, ``frames`` times side by side: what one frame says of another is left."""
-    one = fit(means.unflatten(1, (frames, -1)).flatten(0, 1), log_variances.unflatten(1, (frames, -1)).flatten(0, 1))
-    apart = torch.eye(frames, device=one.device)
-    return Whitening(one.mean.repeat(frames), torch.kron(apart, one.root), torch.kron(apart, one.inverse))
+    """Fits the Gaussian to the latents of single frames, and repeats it ``frames`` times; frames are not decorrelated."""
+    single = fit(_by_frame(means, frames), _by_frame(log_variances, frames))
+    apart = torch.eye(frames, device=single.device)
+    return Whitening(single.mean.repeat(frames), torch.kron(apart, single.root), torch.kron(apart, single.inverse))
+
+
+def _by_frame(latents: Latent, frames: int) -> Tensor:
+    """The latents of single frames (n k, z / k), from those of states (n, z)."""
+    return cast(Tensor, latents.unflatten(1, (frames, -1))).flatten(0, 1)

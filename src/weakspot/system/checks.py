@@ -1,14 +1,14 @@
-"""How large a seed may be."""
+"""Validation of seeds."""
 
 from __future__ import annotations
 
 from weakspot.errors import ConfigError
 
 END = 2**40
-"""Seeds are below: generators are seeded by multiples of them, which have to fit into 64 bits."""
+"""Seeds are smaller than this: generators are seeded with multiples of them, which must fit into 64 bits."""
 
 
 def check_seed(seed: int) -> None:
-    """Refuses (:class:`ConfigError`) what is no seed."""
+    """Raises :class:`ConfigError` if ``seed`` is negative or not below :data:`END`."""
     if not 0 <= seed < END:
         raise ConfigError(f"seed is {seed}", expected="a whole number from 0 up, below 2^40")

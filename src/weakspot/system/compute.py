@@ -1,9 +1,10 @@
-"""Devices, number formats and threads."""
+"""Devices, number formats, threads and seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 
@@ -12,26 +13,27 @@ from weakspot.options import Precision
 
 
 def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Products in ``dtype`` while the block lasts; float32 leaves them as they are."""
+    """Computes matrix products and convolutions in ``dtype`` inside the block; float32 changes nothing."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
-    """The number format of the convolutions: ``auto`` is bfloat16 on GPUs and CPUs with units for it (from Ampere on; AMX).
+    """The number format of matrix products and convolutions on ``device``.
 
-    There it is several times faster than float32; on other CPUs it is slower.
+    ``auto`` is bfloat16 on GPUs (from Ampere on) and CPUs (with AMX) that have units for it, where it is several times
+    faster than float32, and float32 elsewhere, where bfloat16 is slower.
     """
     if precision == "auto":
         device = torch.device(device)
         on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        fast = on_gpu or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+        fast = on_gpu or (device.type == "cpu" and cast(Any, torch.cpu)._is_amx_tile_supported())
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Tensor work of ``count`` threads for each thread of ours, for a while."""
+def threads(count: int) -> Generator[None]:
+    """Computes tensor operations with ``count`` threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -40,8 +42,22 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def seeded(seed: int) -> Generator[None]:
+    """Seeds torch's global CPU generator inside the block, and restores its state afterwards.
+
+    Layers draw their initial weights from it.
+    """
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
+
+
 def check_device(device: str) -> str:
-    """The device, if this machine has it; raises :class:`ConfigError` otherwise."""
+    """Returns the name of a device that torch can compute on; raises :class:`ConfigError` for any other name."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:

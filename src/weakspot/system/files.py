@@ -1,24 +1,27 @@
-"""Writing files so that a kill at any moment leaves either the old content or the new, never half of either."""
+"""Atomic writes and file locks.
+
+A kill at any moment leaves either the old content of a file or the new content, never a part of one.  A lock is released
+when its process dies, whatever the cause.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-from weakspot.errors import RunError, StorageError, WeakspotError
+from weakspot.errors import StorageError, WeakspotError
 
-FULL = 1 << 20
-"""Bytes; with less than this left, an error while writing is put down to the full disk."""
+ALMOST_FULL = 1 << 20
+"""Bytes.  With less free space than this, an unexplained write error is attributed to a full disk."""
 
 REASONS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
@@ -30,18 +33,18 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.ENOTDIR: ("a file is in the way of its folder", "choose another folder"),
     errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
 }
-
+"""What went wrong and what to do, by the error number of the operating system."""
 
 UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
-"""What reading a damaged file of arrays can raise."""
+"""The exceptions that reading a damaged file of arrays can raise."""
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into a :class:`StorageError` that names ``path``.
+def storage_errors(path: Path) -> Generator[None]:
+    """Turns the error of a full or read-only disk into a :class:`StorageError` that names ``path``.
 
-    Libraries report a full disk in ways of their own (numpy without an error number, torch as a RuntimeError), so
-    for other errors the free space decides.
+    Libraries report a full disk in their own ways (numpy without an error number, torch as a RuntimeError), so for
+    errors without a known number the free space decides.  Every other exception passes unchanged.
     """
     try:
         yield
@@ -50,7 +53,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if number not in REASONS:
-            if not _full(path):
+            if not _almost_full(path):
                 raise
             number = errno.ENOSPC
         seen, todo = REASONS[number]
@@ -59,31 +62,15 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
-    """Keeps a second process out of a folder meanwhile; raises :class:`RunError` where one is in it."""
-    path = folder / ".lock"
-    with ExitStack() as stack:
-        with storage_errors(path):  # errors of the work inside are not the lock's
-            file = stack.enter_context(open(path, "w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"another process is working in {folder}", todo="wait for it, or choose another --output"
-            ) from error
-        yield
-
-
-def _full(path: Path) -> bool:
+def _almost_full(path: Path) -> bool:
     try:
-        return shutil.disk_usage(path.parent).free < FULL
+        return shutil.disk_usage(path.parent).free < ALMOST_FULL
     except OSError:
         return False
 
 
 def make_folder(path: Path) -> Path:
-    """Makes ``path`` and its parents and returns it; raises :class:`StorageError` where that is not possible."""
+    """Makes ``path`` and its parents and returns it; raises :class:`StorageError` if that is not possible."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -121,20 +108,5 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes ``content`` to ``path`` atomically, as indented JSON; refuses NaN, which is not JSON."""
+    """Writes ``content`` to ``path`` atomically, as indented JSON; raises ValueError for NaN, which is not JSON."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def forget_after(lines: Path, step: int) -> None:
-    """Drops what a kill left behind the checkpoint of ``step`` in a file of JSON lines, a half-written last line too: a
-    resumed training is going to write it again.  What was noted up to that step stays."""
-    if not lines.exists():
-        return
-    kept = []
-    for line in lines.read_text(errors="replace").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue
-    write_text(lines, "".join(f"{line}\n" for line in kept))

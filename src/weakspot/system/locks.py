@@ -1,30 +1,50 @@
-"""Locks between processes; the system releases those of a process that dies."""
+"""Locks between processes; the operating system releases those of a process that dies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from weakspot.errors import RunError
 from weakspot.system.files import storage_errors
 
 
 @contextmanager
-def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Holds the lock file ``path``; calls ``waiting`` once and waits if another process holds it.
+def exclusive_lock(folder: Path) -> Generator[None]:
+    """Holds an exclusive lock on ``folder`` (its file ``.lock``) inside the block, without waiting for it.
 
     Raises:
-        StorageError: the file cannot be written.
+        RunError: another process holds the lock.
+        StorageError: the lock file cannot be written.
     """
-    lock = FileLock(path)
-    with storage_errors(path):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            waiting()
-            lock.acquire()
+    path = folder / ".lock"
+    lock = _file_lock(path)
+    if not _acquired(lock, path):
+        raise RunError(f"another process is working in {folder}", todo="wait for it, or choose another --output")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
+    """Holds an exclusive lock on the file ``path`` inside the block, and waits for it as long as somebody else holds it.
+
+    Args:
+        path: the lock file; it is created, and stays after the block.
+        waiting: called once if the lock is held by somebody else, before the wait.
+
+    Raises:
+        StorageError: the lock file cannot be written.
+    """
+    lock = _file_lock(path)
+    if not _acquired(lock, path):
+        waiting()
+        lock.acquire()
     try:
         yield
     finally:
@@ -33,15 +53,31 @@ def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
 
 @contextmanager
 def lock_if_free(path: Path) -> Generator[bool]:
-    """Holds the lock file ``path`` if no other process does; yields whether it is held.
+    """Holds an exclusive lock on the file ``path`` inside the block if nobody else does; yields whether it is held.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError: the lock file cannot be written.
     """
-    lock = FileLock(path)
-    with storage_errors(path), suppress(Timeout):
-        lock.acquire(blocking=False)
+    lock = _file_lock(path)
+    acquired = _acquired(lock, path)
     try:
-        yield lock.is_locked
+        yield acquired
     finally:
-        lock.release()
+        if acquired:
+            lock.release()
+
+
+def _file_lock(path: Path) -> FileLock:
+    """A lock of the operating system (``flock``), which ends with its process; fails on file systems without such locks."""
+    return FileLock(path, fallback_to_soft=False)
+
+
+def _acquired(lock: FileLock, path: Path) -> bool:
+    """Tries to acquire the lock, without waiting."""
+    with storage_errors(path):
+        path.touch()  # filelock waits for ever if the file cannot be created
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+    return True

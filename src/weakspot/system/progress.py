@@ -1,39 +1,40 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere, both with the time that is left."""
+"""Progress of long work: a bar on a terminal, plain lines elsewhere, both with the remaining time."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-Tell = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and a short text."""
+ProgressCallback: TypeAlias = Callable[[float, str], None]
+"""Called with the share of the work that is done, from 0 to 1, and a short text."""
 
 LINE_EVERY = 15.0
 """Seconds between two plain lines."""
 
 
 def say(text: str) -> None:
-    """One line for the user."""
+    """Prints one line for the user."""
     print(text, flush=True)
 
 
 @contextmanager
-def progress_bar(name: str) -> Iterator[Tell]:
-    """Shows the progress of the work called ``name`` until the block ends."""
+def progress_bar(name: str) -> Generator[ProgressCallback]:
+    """Shows the progress of the work ``name`` inside the block; the callback that it yields reports it."""
     if sys.stdout.isatty():
-        with _bar(name) as tell:
-            yield tell
+        with _bar(name) as progress:
+            yield progress
     else:
         yield _Lines(name)
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Tell]:
+def _bar(name: str) -> Generator[ProgressCallback]:
     columns = (
         TextColumn("{task.description:<11}"),
         BarColumn(),
@@ -47,7 +48,7 @@ def _bar(name: str) -> Iterator[Tell]:
 
 
 class _Lines:
-    """A line now and then."""
+    """Prints a line every :data:`LINE_EVERY` seconds."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Functions that users write in Python files of their own, named as ``path.py:function``."""
+"""Functions in Python files of the user, referred to as ``path.py:function``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,41 +15,43 @@ from typing import Any
 from weakspot.errors import WeakspotError
 
 INSTALLED = {"site-packages", "dist-packages"}
-"""Folders of what is no user's own."""
+"""Folders of installed packages, which are not user code."""
 
 
 def parse_reference(reference: str) -> tuple[Path, str] | None:
-    """The file and the function's name; None for a name of another kind."""
+    """The file and the function's name of ``path.py:function``; None if ``reference`` is not of that form."""
     file, colon, function = reference.rpartition(":")
     return (Path(file).expanduser(), function) if colon and file.endswith(".py") else None
 
 
 def local_files(path: Path) -> list[Path]:
-    """A Python file and all that it imports, and these import, out of its folder and the current one, by their absolute
-    paths.  Nothing is run: imports are read off the code, wherever in it they stand; those by names that are made up as it
-    runs are not seen."""
+    """Absolute paths of a Python file and of what it imports, directly or not, from its folder and the current one.
+
+    No code is run: the imports are found in the syntax tree, at any depth.  Imports whose names are computed at run time are
+    missed.
+    """
     first = path.resolve()
-    found, waiting, roots = {first}, [first], (first.parent, Path.cwd())
-    while waiting:
-        file = waiting.pop()
+    files, pending, roots = {first}, [first], (first.parent, Path.cwd())
+    while pending:
+        file = pending.pop()
         for folder, name in _imports(file, roots):
-            new = {module.resolve() for module in _modules(folder, name)} - found
-            found |= new
-            waiting += new
-    return sorted(found)
+            new = {module.resolve() for module in _modules(folder, name)} - files
+            files |= new
+            pending += new
+    return sorted(files)
 
 
 def local_module(name: str) -> list[Path]:
-    """The files of a module of the current folder, with what they import; none if it is not there."""
+    """The files of a module in the current folder, and everything they import; empty if there is no such module."""
     return sorted({file for module in _modules(Path.cwd(), name) for file in local_files(module)})
 
 
 def _imports(file: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
-    """The modules that a file may import, each with the folder that its name counts from."""
+    """The names of the modules that a file may import, each with the folder that it is relative to."""
     try:
         code = ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return  # whoever runs it says what is wrong
+        return  # running the file raises a clear error
     for node in ast.walk(code):
         if isinstance(node, ast.Import):
             yield from ((root, part.name) for part in node.names for root in roots)
@@ -60,7 +62,7 @@ def _imports(file: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
 
 
 def _modules(folder: Path, name: str) -> Iterator[Path]:
-    """The files, as far as they are there, that importing ``name`` reads in a folder: of packages and of what is in them."""
+    """The existing files in ``folder`` that importing ``name`` would read, those of its packages included."""
     place = folder
     for part in name.split("."):
         for file in (place / f"{part}.py", place / part / "__init__.py"):
@@ -70,13 +72,13 @@ def _modules(folder: Path, name: str) -> Iterator[Path]:
 
 
 def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: type[WeakspotError]) -> Callable[..., Any]:
-    """The function of that name in a file of the user's.  The file is run.
+    """Runs a Python file of the user, and returns one of its functions.
 
     Args:
         path: of the file.
         name: of the function.
-        refused: raised where the file raises an error.
-        unknown: raised where there is no such file, or no such function in it.
+        refused: the error to raise if the file raises one.
+        unknown: the error to raise if there is no such file, or no such function in it.
     """
     if not path.is_file():
         raise unknown(f"no file {path}", expected="a Python file, as in path.py:function", todo="check the path")
@@ -99,12 +101,12 @@ def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: ty
 
 
 @contextmanager
-def importable(folder: Path) -> Iterator[None]:
-    """Lets a user's file import its neighbours, and those of the current folder, for as long as it is being run.
+def importable(folder: Path) -> Generator[None]:
+    """Inside the block, modules in ``folder`` and in the current folder can be imported.
 
-    Its own neighbours: those of the same name that another file of the user's has imported are put aside first.
+    Modules of the same names that were imported from elsewhere before, for another file of the user, are forgotten first.
     """
-    _put_aside(folder.resolve())
+    _forget_namesakes(folder.resolve())
     before = list(sys.path)
     sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
     try:
@@ -113,9 +115,11 @@ def importable(folder: Path) -> Iterator[None]:
         sys.path[:] = before
 
 
-def _put_aside(folder: Path) -> None:
-    """Forgets modules that are called as one in ``folder`` but come from elsewhere; what holds them goes on with them.  What
-    is of Python itself, or installed, stays."""
+def _forget_namesakes(folder: Path) -> None:
+    """Removes modules from ``sys.modules`` that have the name of one in ``folder`` but come from elsewhere.
+
+    Code that has imported them keeps using them.  Modules of the standard library and of installed packages stay.
+    """
     names = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
     for name in names - sys.stdlib_module_names:
         place = Path(getattr(sys.modules.get(name), "__file__", None) or folder / name).resolve()

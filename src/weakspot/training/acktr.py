@@ -2,14 +2,14 @@
 
     loss = -E[A log pi(a | s)] + c_v E[(R - V(s))^2] - c_e E[H(pi(. | s))]
 
-as in A2C.  The network is taken to predict an action, drawn from pi, and a return, drawn from N(V(s), 1); the Fisher
-matrix is that of both together, from one sample of each state, and the step is that of :mod:`weakspot.training.kfac`.
+as in A2C.  The network is regarded as predicting an action, drawn from pi, and a return, drawn from N(V(s), 1); the Fisher
+matrix is that of both together, from one sample for each state, and the step is that of :mod:`weakspot.training.kfac`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,14 +26,14 @@ class ACKTR(A2C):
 
     Args:
         policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
-        learning_rate: the most that the natural gradient is multiplied with, or a schedule of it.
-        fisher_states: states of each batch that the Fisher matrix is found from, drawn at random; all of them if there are
-            fewer.
+        learning_rate: the largest factor of the natural gradient, or a schedule of it.
+        fisher_states: states of each batch that the Fisher matrix is estimated from, drawn at random; all of them if there
+            are fewer.
         kfac: further arguments of :class:`~weakspot.training.kfac.KFAC`, such as ``kl``.
-        settings: further arguments of A2C, those of its own optimiser aside.
+        settings: further arguments of A2C, except those of its own optimiser.
 
     Raises:
-        ConfigError: a setting of A2C's own optimiser is given, or no states are left for the Fisher matrix.
+        ConfigError: a setting of A2C's own optimiser is given, or ``fisher_states`` is below 1.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class ACKTR(A2C):
         self.policy.optimizer = KFAC(self.policy, learning_rate=self.lr_schedule(1), **self._kfac)
 
     def train(self) -> None:
-        """One step on what was just played."""
+        """One step on the last rollout."""
         optimizer = self.policy.optimizer
         assert isinstance(optimizer, KFAC)
         self.policy.set_training_mode(True)
         self._update_learning_rate(optimizer)
         (played,) = self.rollout_buffer.get(batch_size=None)
         actions = played.actions
-        if isinstance(self.action_space, spaces.Discrete):
+        if isinstance(cast(Any, self).action_space, spaces.Discrete):
             actions = actions.long().flatten()
         some = slice(self._fisher_states)  # the buffer is shuffled
         self._observe(optimizer, played.observations[some], actions[some])
@@ -79,7 +79,7 @@ class ACKTR(A2C):
         value_loss = F.mse_loss(played.returns, values)
         spread = -log_likelihood.mean() if entropy is None else entropy.mean()
         optimizer.zero_grad()
-        (policy_loss + self.vf_coef * value_loss - self.ent_coef * spread).backward()
+        torch.autograd.backward(policy_loss + self.vf_coef * value_loss - self.ent_coef * spread)
         optimizer.step()
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
@@ -88,8 +88,8 @@ class ACKTR(A2C):
         self.logger.record("train/entropy", spread.item())
 
     def _observe(self, optimizer: KFAC, observations: Tensor, actions: Tensor) -> None:
-        """Takes states into the Fisher matrix, each with a sample of what the network predicts there: the action that it
-        played, and a return."""
+        """Updates the Fisher matrix with states, each with a sample of the network's predictions: the action that it took,
+        and a return."""
         with optimizer.watching() as passed:
             values, log_likelihood, _ = self.policy.evaluate_actions(observations, actions)
         optimizer.observe(passed, log_likelihood + self._drawn_return(values.flatten()))

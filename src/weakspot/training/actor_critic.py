@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
 
 NAMES = {"features_extractor.": "", "action_net.": "actor.", "value_net.": "critic."}
-"""What the parts of a policy of stable-baselines3 are called in an agent file."""
+"""Prefixes of weight names in stable-baselines3 policies, and in agent files."""
 
 
 class PolicyFeatures(BaseFeaturesExtractor):
@@ -27,7 +28,7 @@ class PolicyFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
         convolutions, features = convolution_layers(observation_space.shape, network)
-        super().__init__(observation_space, HIDDEN[network])
+        super().__init__(observation_space, HIDDEN[network])  # pyright: ignore[reportUnknownMemberType]  # untyped Space
         self.convolutions = convolutions
         self.hidden = nn.Sequential(nn.Linear(features, HIDDEN[network]), nn.ReLU())
 
@@ -36,21 +37,26 @@ class PolicyFeatures(BaseFeaturesExtractor):
 
 
 def build_a2c(config: A2CConfig) -> A2C:
-    """A2C by ``config`` on fresh environments, untrained."""
+    """An untrained A2C with these settings on new environments."""
     return A2C(**_settings(config), max_grad_norm=config.max_grad_norm)
 
 
 def build_acktr(config: ACKTRConfig) -> ACKTR:
-    """ACKTR by ``config`` on fresh environments, untrained."""
+    """An untrained ACKTR with these settings on new environments."""
     kfac = {"kl": config.kl, "damping": config.damping, "inverse_every": config.inverse_every}
     return ACKTR(**_settings(config), fisher_states=config.fisher_states, kfac=kfac)
+
+
+def _learning_rate(config: ActorCriticConfig, remaining: float) -> float:
+    """The learning rate when a share ``remaining`` of the training is still to come."""
+    return max(remaining, 0.0) * config.learning_rate
 
 
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
         "env": arena_of(config.game).trained_on(config.envs, config.seed),
-        "learning_rate": lambda remaining: max(remaining, 0.0) * config.learning_rate,
+        "learning_rate": partial(_learning_rate, config),
         "n_steps": config.n_steps,
         "gamma": config.gamma,
         "ent_coef": config.entropy,
@@ -66,17 +72,17 @@ def _settings(config: ActorCriticConfig) -> dict[str, Any]:
 
 
 def logits(policy: ActorCriticCnnPolicy, observations: Tensor) -> Tensor:
-    """The policy's log-probabilities (b, a) for observations of bytes."""
+    """The policy's log-probabilities (b, a) for uint8 observations."""
     distribution = policy.get_distribution(observations).distribution
     assert isinstance(distribution, torch.distributions.Categorical)
     return distribution.logits
 
 
 def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
-    """Puts the weights of an agent file into the policy; ``source`` is where they come from, for errors.
+    """Copies the weights of an agent file into the policy; ``source`` names the file in errors.
 
     Raises:
-        WeightsError: they are another network's.
+        WeightsError: they do not fit the network.
     """
     features = model.policy.features_extractor
     assert isinstance(features, PolicyFeatures)

@@ -1,4 +1,4 @@
-"""The algorithms that agents are trained by, and what a training needs to know of each."""
+"""The algorithms that train agents."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from torch import Tensor, nn
 from weakspot.training import actor_critic, double_dqn
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig, TrainingConfig
 
+UPDATES = "_n_updates"
+"""The attribute in which stable-baselines3 counts gradient updates; it has no public one."""
+
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One of them.
+    """A training algorithm.
 
     Attributes:
-        title: for people.
-        config: its settings.
-        kind: of the agents it trains, among those of :data:`weakspot.agents.formats.card.KINDS`.
-        build: makes it out of its settings.
-        start_from: puts the weights of an agent file into it, from a source that errors name.
-        kept: the network of it that is evaluated and kept.
-        answers: Q-values or log-probabilities (b, a) of that network for observations of bytes.
-        exported: the weights of an agent file out of that network's.
-        counters: its attributes that count, and are stored with the weights.
-        epsilon: share of random actions when it is evaluated, and in the final measurement.
+        title: its name in reports and on cards.
+        config: the class of its settings.
+        kind: kind of the agents it trains, one of :data:`weakspot.agents.formats.card.KINDS`.
+        build: builds the untrained model from the settings.
+        start_from: copies the weights of an agent file into the model; its last argument names the file in errors.
+        kept: the network of the model that is evaluated and exported.
+        answers: Q-values or log-probabilities (b, a) of that network for uint8 observations.
+        exported: the weights of an agent file, from those of that network.
+        counters: attributes of the model that count; they are stored in checkpoints.
+        epsilon: share of random actions in evaluations, and in the final measurement.
     """
 
     title: str
@@ -52,8 +55,8 @@ def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any
         kept=lambda model: model.policy,
         answers=actor_critic.logits,
         exported=actor_critic.policy_weights,
-        counters=("num_timesteps", "_n_updates"),
-        epsilon=(0.0, 0.0),  # its actions are drawn as it is
+        counters=("num_timesteps", UPDATES),
+        epsilon=(0.0, 0.0),  # its actions are sampled anyway
     )
 
 
@@ -67,8 +70,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         kept=lambda model: model.average,
         answers=lambda network, observations: network(observations),
         exported=double_dqn.dueling_weights,
-        counters=("num_timesteps", "_n_updates", "_n_calls"),
-        epsilon=(0.01, 0.01),  # enough that games from the same start do not go the same way
+        counters=("num_timesteps", UPDATES, "_n_calls"),
+        epsilon=(0.01, 0.01),  # enough to make games from the same start differ
     ),
     "a2c": _actor_critic("A2C", A2CConfig, actor_critic.build_a2c),
     "acktr": _actor_critic("ACKTR", ACKTRConfig, actor_critic.build_acktr),
@@ -76,5 +79,5 @@ ALGORITHMS: dict[str, Algorithm] = {
 
 
 def algorithm_of(config: TrainingConfig) -> str:
-    """The name of the algorithm that settings are for."""
+    """The name of the algorithm that these settings belong to."""
     return next(name for name, algorithm in ALGORITHMS.items() if algorithm.config is type(config))

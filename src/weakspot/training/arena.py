@@ -1,4 +1,4 @@
-"""Where agents are trained and measured."""
+"""The environment of a training and of its measurements."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 @dataclass(frozen=True)
 class Arena:
-    """An environment as trainings see it.
+    """An environment to train and measure agents in.
 
     Attributes:
-        name: for files and agents, such as ``pong``.
+        name: short name for files and agents, such as ``pong``.
         environment: its id.
-        actions: their names.
+        actions: names of the actions.
         observation_shape: (c, h, w).
-        preprocessing: how observations come about, for the agent's card.
-        packages: whose versions decide what is shown, for the card.
-        trained_on: makes so many copies, from a first seed, as stable-baselines3 trains on them; rewards may be clipped, and
-            lives count as episodes.
-        measured_in: makes so many copies as scores are measured in, side by side: true rewards, whole episodes.
+        preprocessing: how observations are made, for the agent's card.
+        packages: packages whose versions affect observations, for the card.
+        trained_on: maps a number of copies and the first seed to the vector environment that stable-baselines3 trains on;
+            rewards may be clipped, and each life may be an episode.
+        measured_in: maps a number of copies to the vector environment that scores are measured in: unclipped rewards,
+            whole episodes.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The arenas by the names that settings call them."""
+"""The arenas by name."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ that no agent ever saw a second life.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
@@ -73,7 +73,8 @@ class AtariTrainingEnv(VecEnv):
         self._returns = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, dtype=np.int64)
         self._frames = np.zeros(num_envs, dtype=np.int64)
-        super().__init__(num_envs, self.envs.single_observation_space, self.envs.single_action_space)
+        observed, acted = cast(Any, self.envs).single_observation_space, cast(Any, self.envs).single_action_space
+        super().__init__(num_envs, observed, acted)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
 
     def reset(self) -> np.ndarray:
         observations, info = self.envs.reset(seed=self._first_seed)

@@ -1,36 +1,38 @@
-"""What a training stores so that it can go on after a kill: tensors and numbers only, so that reading it runs no code."""
+"""The checkpoints of an agent's training.  They hold tensors and plain data only, so reading them runs no code."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from weakspot.errors import RunError
-from weakspot.system.files import write_atomic
+from weakspot.system.training_loop import load_checkpoint, store_checkpoint
 from weakspot.training.algorithms import Algorithm
 
 LAST, BEST = "checkpoint.pt", "best.pt"
-"""Files of a training's folder: all that it goes on from, and the policy that was evaluated best."""
+"""Files in the folder of a training: what it resumes from, and the policy with the best evaluation."""
+METRICS = "metrics.jsonl"
+"""One line for each evaluation."""
 PARTS = ("policy", "kept", "optimizer", "steps", "score", "counters", "cpu_seconds", "resumed_at", "torch_rng", "numpy_rng")
-"""Of the first of them; of the other, those that :data:`OF_A_POLICY` names."""
+"""The keys of the first file; the second one has those of :data:`OF_A_POLICY`."""
 OF_A_POLICY = ("kept", "steps", "score")
 
 
 def checkpoint_of(
     model: BaseAlgorithm, algorithm: Algorithm, cpu_seconds: float, score: float | None, resumed_at: list[int]
 ) -> dict[str, Any]:
-    """Everything to go on from.
+    """Everything that a training resumes from.
 
     Args:
-        model: as it stands.
-        algorithm: its kind.
-        cpu_seconds: of the training until now.
-        score: of its policy, where that was evaluated as it stands.
-        resumed_at: decisions at which the training has been resumed.
+        model: the model in training.
+        algorithm: its algorithm.
+        cpu_seconds: processor time of the training so far.
+        score: of the current policy, or None if it has not been evaluated.
+        resumed_at: decisions after which the training has been resumed.
     """
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple)
@@ -44,12 +46,12 @@ def checkpoint_of(
         "cpu_seconds": cpu_seconds,
         "resumed_at": resumed_at,
         "torch_rng": torch.get_rng_state(),
-        "numpy_rng": [torch.from_numpy(state[1].astype(np.int64)), int(state[2]), int(state[3]), float(state[4])],
+        "numpy_rng": [torch.as_tensor(state[1].astype(np.int64)), int(state[2]), int(state[3]), float(state[4])],
     }
 
 
 def restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, Any]) -> None:
-    """Puts it back into a model that was built by the same settings, and into the global random generators."""
+    """Restores a checkpoint into a model that was built from the same settings, and into the global random generators."""
     model.policy.load_state_dict(checkpoint["policy"])
     algorithm.kept(model).load_state_dict(checkpoint["kept"])
     model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
@@ -61,36 +63,36 @@ def restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, An
 
 
 def store(folder: Path, checkpoint: dict[str, Any]) -> None:
-    """Writes it, and its policy beside it where no one before had a better evaluation."""
-    write_atomic(folder / LAST, lambda path: torch.save(checkpoint, path))
+    """Writes the checkpoint, and its policy to :data:`BEST` if its evaluation is the best so far."""
+    store_checkpoint(folder / LAST, checkpoint)
     keep_if_best(folder, checkpoint)
 
 
 def keep_if_best(folder: Path, checkpoint: dict[str, Any]) -> None:
-    """Stores the policy of a checkpoint, if it was evaluated, and none before had a better evaluation."""
+    """Writes the policy of a checkpoint to :data:`BEST` if it was evaluated and its evaluation is the best so far."""
     path = folder / BEST
     if checkpoint["score"] is None:
         return
     if not path.exists() or read_checkpoint(path, holds=OF_A_POLICY)["score"] < checkpoint["score"]:
-        best = {name: checkpoint[name] for name in OF_A_POLICY}
-        write_atomic(path, lambda temporary: torch.save(best, temporary))
+        store_checkpoint(path, {name: checkpoint[name] for name in OF_A_POLICY})
 
 
 def read_checkpoint(path: Path, device: str = "cpu", holds: tuple[str, ...] = PARTS) -> dict[str, Any]:
-    """One of the two files.
+    """Reads one of the two files.
 
     Raises:
-        RunError: it is missing or damaged, or something that it ``holds`` is missing.
+        RunError: it is missing or damaged, or lacks one of the keys that it ``holds``.
     """
     todo = f"delete it: without {LAST} the training starts anew, without {BEST} the last policy is kept"
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = load_checkpoint(path, device)
     except Exception as error:  # torch raises many types for damaged files
         raise RunError(
             f"cannot read the checkpoint {path}: {type(error).__name__}: {error}",
-            expected="a checkpoint that the training of an agent wrote",
+            expected="a checkpoint of the training of an agent",
             todo=todo,
         ) from error
-    if missing := [name for name in holds if not isinstance(content, dict) or name not in content]:
+    stored = cast("dict[str, Any]", content if isinstance(content, dict) else {})
+    if missing := [name for name in holds if name not in stored]:
         raise RunError(f"{path} has no {', '.join(missing)}", expected="what the training of an agent stores", todo=todo)
-    return content
+    return stored

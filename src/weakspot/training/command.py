@@ -24,12 +24,12 @@ Chosen: TypeAlias = (
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) -> None:
-    """Trains an agent on an Atari game or in the town; hours of work, which the same command goes on with after a kill.
+    """Trains an agent on an Atari game or in the town.  This takes hours; after a kill, the same command resumes it.
 
     Args:
-        config: the algorithm, and its settings.
-        output: the training's folder, runs/ALGORITHM-GAME-SEED by default.
-        threads: of the tensor work; a second one pays where nothing else runs on its core.
+        config: the algorithm and its settings.
+        output: folder of the training; runs/ALGORITHM-GAME-SEED by default.
+        threads: number of threads for tensor operations; a second one helps if nothing else runs on its core.
     """
     if threads < 1:
         raise ConfigError(f"threads is {threads}", expected="a whole number from 1 up")

@@ -1,4 +1,4 @@
-"""Settings of the trainings of agents."""
+"""Settings of the training of agents."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from weakspot.games import resolve_game
 from weakspot.options import Precision
 
 HIGHEST_SEED = 999
-"""The games of a training start at a million times its seed; those it goes on with after a kill lie above all of these, and
-those of the measurements above them."""
+"""The game seeds of a training start at a million times its seed.  Those after a resume lie above all of these, and those of
+the measurements above both."""
 MOST_ENVS = 1_000
-"""Each is an emulator, or a town, of its own."""
+"""Each environment is a separate emulator or town."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What all trainings have in common."""
+    """Settings that all algorithms share."""
 
     game: str = "pong"
-    """Atari game, as the ROM is called; for a2c and acktr also one of the driving environments, by its id."""
+    """Atari game, by the name of its ROM; for a2c and acktr also the id of a driving environment."""
     steps: int = 600_000
-    """Decisions of the agent; in Atari games four emulator frames each [double DQN in the paper: 2,000,000]."""
+    """Decisions of the agent, of four emulator frames each in Atari games [double DQN in the paper: 2,000,000]."""
     seed: int = 0
     start: str | None = None
-    """File of an agent of the same kind and network, whose weights the training starts from; none: random ones."""
+    """Agent file of the same kind and network to take the initial weights from; none: random weights."""
     network: NetworkSize = "small"
     """Size of the network [in the paper: nature]."""
     gamma: float = 0.99
     """Discount factor [double DQN in the paper: 0.95]."""
     evaluate_every: int = 25_000
-    """Decisions from one evaluation, with a checkpoint, to the next."""
+    """Decisions between two evaluations, each of which stores a checkpoint."""
     evaluation_episodes: int = 8
     final_episodes: int = 20
-    """Episodes of each measurement after the training: choosing the policy, and its final score."""
+    """Episodes of each measurement after the training: the selection of the policy, and its final score."""
     episode_decisions: int = 27_000
-    """Games of an evaluation are cut after so many decisions; the default is the emulator's own 30 minutes of play."""
+    """Games of an evaluation are truncated after this many decisions; the default is the emulator's 30 minutes of play."""
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """Refuses impossible settings (:class:`ConfigError`) and unknown games (:class:`UnknownGameError`)."""
+        """Raises :class:`ConfigError` for impossible settings and :class:`UnknownGameError` for unknown games."""
         if self.game.startswith("weakspot/") and self.game not in ENVIRONMENTS:
             raise UnknownGameError(f"there is no driving environment {self.game!r}", expected=", ".join(ENVIRONMENTS))
         if self.game not in ENVIRONMENTS and (rom := resolve_game(self.game)) != self.game:
@@ -81,36 +81,36 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DoubleDQNConfig(TrainingConfig):
-    """Settings of a dueling double DQN training.  The defaults are what two cores without a GPU can afford; the paper's are
-    in brackets."""
+    """Settings of the training of a dueling double DQN.  The defaults suit two cores without a GPU; the paper's are in
+    brackets."""
 
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
     learning_rate: float = 2e-4
     final_learning_rate: float = 0.0
-    """What the learning rate falls to, linearly over all steps."""
+    """The learning rate at the end; it falls linearly over all steps."""
     envs: int = 8
-    """Environments played side by side."""
+    """Environments that run in parallel."""
     updates: int = 1
     """Gradient steps after each step of all environments."""
     batch_size: int = 128
-    """Transitions of one gradient step [32]; much of a step costs the same for any number."""
+    """Transitions of a gradient step [32]; much of its cost does not depend on their number."""
     average: float = 0.999
-    """Decay, per update, of the running average of the weights; the average is what is evaluated and kept."""
+    """Decay, per update, of the running average of the weights, which is the policy that is evaluated and exported."""
     buffer_size: int = 100_000
-    """Transitions kept for replay; about 57 KB each."""
+    """Transitions in the replay buffer; about 57 KB each."""
     learning_starts: int = 10_000
     target_interval: int = 4_000
-    """Decisions between two copies of the online network to the target network."""
+    """Decisions between two updates of the target network."""
     exploration_steps: int = 80_000
-    """Decisions over which epsilon falls linearly from 1 to what each environment keeps."""
+    """Decisions over which epsilon falls linearly from 1 to its final value in each environment."""
     exploration_final: float = 0.01
-    """epsilon that the most greedy environment keeps: the chance, per decision, of beginning a random action, which is then
-    held for three decisions on average."""
+    """Final epsilon of the most greedy environment: the probability, per decision, of starting a random action, which is
+    repeated for three decisions on average."""
     exploration_most: float = 0.2
-    """epsilon that the most exploring environment keeps; those between are spaced geometrically (Horgan et al. 2018)."""
+    """Final epsilon of the most exploring environment; the others are spaced geometrically (Horgan et al. 2018)."""
     precision: Precision = "auto"
-    """Number format of the convolutions and hidden layers; auto takes the one the machine is fastest in."""
+    """Number format of the convolutions and hidden layers; auto uses the fastest one on the machine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,7 +148,7 @@ class DoubleDQNConfig(TrainingConfig):
             raise ConfigError(
                 f"{self.steps:,} decisions, but learning starts after {self.learning_starts:,}",
                 expected="steps above learning_starts",
-                todo="raise steps or lower learning_starts; nothing would be learnt",
+                todo="raise steps or lower learning_starts; nothing would be learned",
             )
         if self.buffer_size < self.envs:
             raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least the {self.envs} of envs")
@@ -156,16 +156,16 @@ class DoubleDQNConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class ActorCriticConfig(TrainingConfig):
-    """What A2C and ACKTR have in common."""
+    """Settings that A2C and ACKTR share."""
 
     envs: int = 16
-    """Environments played side by side."""
+    """Environments that run in parallel."""
     n_steps: int = 5
-    """Decisions in each of them from one update to the next, and rewards summed before bootstrapping."""
+    """Decisions in each environment between two updates, and rewards summed before bootstrapping."""
     learning_rate: float = 7e-4
     """At the start; it falls to 0, linearly over all steps."""
     entropy: float = 0.01
-    """What the entropy of the policy is worth in the loss."""
+    """Weight of the policy's entropy in the loss."""
     value: float = 0.5
     """Weight of the critic's squared error in the loss."""
 
@@ -180,10 +180,10 @@ class ActorCriticConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class A2CConfig(ActorCriticConfig):
-    """Settings of an A2C training (Mnih et al. 2016), by RMSprop."""
+    """Settings of the training by A2C (Mnih et al. 2016), with RMSprop."""
 
     max_grad_norm: float = 0.5
-    """Length that gradients are cut to."""
+    """Largest norm of a gradient."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,20 +192,20 @@ class A2CConfig(ActorCriticConfig):
 
 @dataclass(frozen=True)
 class ACKTRConfig(ActorCriticConfig):
-    """Settings of an ACKTR training (Wu et al. 2017); theirs are in brackets, where other ones suit two cores."""
+    """Settings of the training by ACKTR (Wu et al. 2017); their values are in brackets if ours differ to suit two cores."""
 
     n_steps: int = 10
-    """Decisions in each environment from one update to the next, and rewards summed before bootstrapping [20]."""
+    """Decisions in each environment between two updates, and rewards summed before bootstrapping [20]."""
     learning_rate: float = 0.25
-    """The most that the natural gradient is multiplied with; it falls to 0, linearly over all steps."""
+    """Largest factor of the natural gradient; it falls linearly to 0 over all steps."""
     kl: float = 4e-3
     """Bound on the change of the predictions by one step, by the factored Fisher matrix [0.001]."""
     damping: float = 1e-2
     """Added to every eigenvalue of the Fisher matrix."""
     fisher_states: int = 32
-    """States of each batch that the Fisher matrix is found from [all]; its running average holds those of some hundred."""
+    """States of each batch used to estimate the Fisher matrix [all]; its running average spans about 100 batches."""
     inverse_every: int = 10
-    """Steps from one inverse of the Fisher matrix to the next."""
+    """Steps between two inversions of the Fisher matrix."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -214,7 +214,7 @@ class ACKTRConfig(ActorCriticConfig):
 
 
 def command_of(algorithm: str, config: TrainingConfig, folder: str, threads: int) -> str:
-    """The command that starts this very training: every setting is spelt out, so that later defaults change nothing."""
+    """The command that repeats this training.  Every setting is spelt out, so that later defaults change nothing."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     return shlex.join(["weakspot", "train-agent", algorithm, *options, "--threads", str(threads), "--output", folder])

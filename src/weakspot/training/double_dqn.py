@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -37,19 +38,19 @@ from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
 
 HELD_EXPONENT, HELD_MOST = 2.0, 30
-"""A random action is held for k decisions with probability proportional to k^-2, and never for more than these."""
+"""A random action is repeated for k decisions with probability proportional to k^-2, and for ``HELD_MOST`` at most."""
 
 TRANSITION = 2 * 4 * 84 * 84
 """Bytes of the observations of one transition in the replay buffer."""
 
 BLOCK = 4
-"""Side of the blocks in which pixels enter the network: the first convolution's stride."""
+"""Side of the pixel blocks that the network reads, in pixels: the stride of the first convolution."""
 
 
 def blocks(observations: Tensor, dtype: torch.dtype) -> Tensor:
     """Observations (b, c, h, w) uint8 as blocks of 4x4 pixels (b, 16c, h/4, w/4), ``dtype`` in 0 to 255, channels last.
 
-    0 to 255 are exact in bfloat16, unlike their 255ths.  Four pixels of a row are moved at once, as one int32.
+    0 to 255 are exact in bfloat16, unlike their 255ths.  Four pixels of a row are moved at a time, as one int32.
     """
     n, channels, height, width = observations.shape
     rows, columns = height // BLOCK, width // BLOCK
@@ -67,8 +68,8 @@ class ConvFeatures(BaseFeaturesExtractor):
 
     def __init__(self, observation_space: spaces.Box, network: NetworkSize = "nature") -> None:
         convolutions, features = convolution_layers(observation_space.shape, network)
-        super().__init__(observation_space, features)
-        self.convolutions = convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        super().__init__(observation_space, features)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
+        self.convolutions: nn.Sequential = cast(Any, convolutions).to(memory_format=torch.channels_last)
 
     def forward(self, observations: Tensor) -> Tensor:
         first = self.convolutions[0]
@@ -87,7 +88,7 @@ class DuelingQNetwork(QNetwork):
     """
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
         actions = int(self.action_space.n)
         self.dtype = dtype
         self.q_net = nn.Identity()
@@ -111,26 +112,26 @@ class DuelingCnnPolicy(CnnPolicy):
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> None:
         self.computes_in = dtype  # before the networks are built, which the next line does
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
 
     def make_q_net(self) -> DuelingQNetwork:
-        net_args = self._update_features_extractor(self.net_args, features_extractor=None)
+        net_args = self._update_features_extractor(cast(Any, self).net_args, features_extractor=None)
         return DuelingQNetwork(**net_args, dtype=self.computes_in).to(self.device)
 
 
 class DoubleDQN(DQN):
     """stable-baselines3's DQN with double targets: the online network chooses the action, the target one rates it.
 
-    Beside them it keeps a running average of the online network's weights, which plays more evenly than the network as
-    it happens to stand after an update.
+    It also keeps a running average of the online network's weights, whose scores vary less than those of the network after
+    single updates.
 
-    Each environment keeps an epsilon of its own.  Without sticky actions a game that is played almost greedily ends in a
-    loop, won or lost, and a replay full of one loop teaches nothing about the way out of it.  For the same reason a
-    random action is held for a random while (Dabney et al. 2021): single ones take a paddle nowhere.
+    Each environment has its own epsilon.  Without sticky actions an almost greedy policy ends in a loop, won or lost, and a
+    replay buffer full of one loop teaches no way out of it.  For the same reason a random action is repeated for a random
+    number of decisions (Dabney et al. 2021): single ones hardly move a paddle.
 
     Args:
         decay: of that average, per update.
-        epsilons: least chance of drawing a random action in each environment (n,), or None for the schedule's alone.
+        epsilons: lower bound of epsilon in each environment (n,), or None to use the schedule's alone.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DuelingCnnPolicy": DuelingCnnPolicy}
@@ -138,7 +139,7 @@ class DoubleDQN(DQN):
     def __init__(self, *args: Any, decay: float = 0.0, epsilons: np.ndarray | None = None, **kwargs: Any) -> None:
         self.decay, self.epsilons = decay, epsilons
         self.held: np.ndarray | None = None
-        """For each environment the random action it holds, and for how many more decisions (n, 2)."""
+        """For each environment the random action that it repeats, and for how many more decisions (n, 2)."""
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -156,10 +157,9 @@ class DoubleDQN(DQN):
         actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
-            assert isinstance(self.action_space, spaces.Discrete)
             if self.held is None:
                 self.held = np.zeros((len(actions), 2), dtype=np.int64)
-            drawn = np.random.randint(int(self.action_space.n), size=len(actions))
+            drawn = np.random.randint(int(cast(Any, self).action_space.n), size=len(actions))
             lasts = np.minimum(np.random.zipf(HELD_EXPONENT, size=len(actions)), HELD_MOST)
             start = (self.held[:, 1] == 0) & (np.random.random(len(actions)) < shares)
             self.held[start] = np.stack([drawn, lasts], axis=1)[start]
@@ -182,17 +182,18 @@ class DoubleDQN(DQN):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         assert self.replay_buffer is not None
         if self.replay_buffer.size() * self.n_envs < self.learning_starts:
-            return  # after a resume: the buffer is empty again, and a few states would be learnt by heart
+            return  # after a resume the buffer is empty again, and training on a few states would overfit
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        losses, average = [], get_ema_multi_avg_fn(self.decay)
+        losses: list[float] = []
+        average = cast(Callable[..., None], get_ema_multi_avg_fn(self.decay))
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
             target = self.targets(batch)
             answered = self.q_net(batch.observations).gather(1, batch.actions.long())
             loss = F.smooth_l1_loss(answered, target)
             self.policy.optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
             self.policy.optimizer.step()
             average(list(self.average.parameters()), list(self.q_net.parameters()), self._n_updates)
@@ -203,15 +204,15 @@ class DoubleDQN(DQN):
 
 
 def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
-    """The algorithm of ``config`` on fresh environments, untrained.
+    """An untrained double DQN with these settings on new environments.
 
     Raises:
-        ConfigError: this machine has no memory for so many transitions.
+        ConfigError: the replay buffer does not fit into this machine's memory.
     """
-    needed, there = config.buffer_size * TRANSITION, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
+    needed, memory = config.buffer_size * TRANSITION, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
         raise ConfigError(
-            f"a buffer of {config.buffer_size:,} transitions takes {needed / 1e9:,.0f} GB; there are {there / 1e9:.0f}",
+            f"a buffer of {config.buffer_size:,} transitions takes {needed / 1e9:,.0f} GB; there are {memory / 1e9:.0f}",
             expected="one that fits into its memory",
             todo="lower --buffer-size",
         )
@@ -219,7 +220,7 @@ def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
     return DoubleDQN(
         DuelingCnnPolicy,
         env,
-        learning_rate=lambda remaining: learning_rate(config, remaining),
+        learning_rate=partial(learning_rate, config),
         buffer_size=config.buffer_size,
         learning_starts=config.learning_starts,
         batch_size=config.batch_size,
@@ -251,11 +252,11 @@ def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
 
 
 def start_from(model: DoubleDQN, weights: Mapping[str, Tensor], source: str) -> None:
-    """Puts the weights of an agent file into the online network, the target network and the average; ``source`` is where
-    they come from, for errors.
+    """Copies the weights of an agent file into the online network, the target network and the average; ``source`` names the
+    file in errors.
 
     Raises:
-        WeightsError: they are another network's.
+        WeightsError: they do not fit the network.
     """
     named = {
         f"features_extractor.{name}" if name.startswith("convolutions.") else name: tensor.float()

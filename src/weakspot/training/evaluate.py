@@ -1,4 +1,4 @@
-"""Scores of full games."""
+"""Scores of complete episodes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.formats.card import KINDS
-from weakspot.system.progress import Tell
+from weakspot.system.progress import ProgressCallback
 from weakspot.training.arena import Arena
 
 
@@ -20,18 +20,18 @@ def evaluate(
     seed: int,
     epsilon: float = 0.0,
     most_decisions: int = 27_000,
-    tell: Tell = lambda share, text: None,
+    tell: ProgressCallback = lambda share, text: None,
 ) -> list[float]:
-    """Unclipped scores of ``episodes`` full games, played side by side, the first ``episodes`` of them to be started.
+    """Unclipped scores of ``episodes`` complete games, played in parallel, one in each copy of the environment.
 
     Args:
         act: maps observations (b, c, h, w) uint8 to actions (b,).
-        arena: where it plays.
+        arena: where the agent plays.
         episodes: number of games.
-        seed: of the first game and of the random actions; the other games count up from it.
+        seed: of the first game and of the random actions; the other games have the following seeds.
         epsilon: share of random actions.
-        most_decisions: games are cut after so many decisions.
-        tell: told the progress after each decision.
+        most_decisions: games are truncated after this many decisions.
+        tell: called with the progress after each decision.
     """
     generator = np.random.default_rng(seed)
     envs = arena.measured_in(episodes)
@@ -54,11 +54,11 @@ def evaluate(
 
 
 def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that takes the action with the best of the ``answers`` (b, a) to observations of bytes."""
+    """The policy that takes the action with the highest of the ``answers`` (b, a) for uint8 observations."""
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return answers(torch.from_numpy(observations).to(device)).argmax(dim=1).cpu().numpy()
+            return answers(torch.as_tensor(observations).to(device)).argmax(dim=1).cpu().numpy()
 
     return act
 
@@ -66,12 +66,12 @@ def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cp
 def sampled(
     answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that draws from the log-probabilities (b, a), up to a constant, that are the ``answers``."""
+    """The policy that samples actions; ``answers`` are log-probabilities (b, a), up to a constant."""
     generator = np.random.default_rng(seed)
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            logits = answers(torch.from_numpy(observations).to(device)).cpu().numpy()
+            logits = answers(torch.as_tensor(observations).to(device)).cpu().numpy()
         return (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
 
     return act
@@ -80,7 +80,7 @@ def sampled(
 def player(
     kind: str, answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """How agents of a kind, of those in :data:`weakspot.agents.formats.card.KINDS`, act."""
+    """The policy of agents of a kind in :data:`weakspot.agents.formats.card.KINDS`: sampled or greedy."""
     if KINDS[kind].scores_are == "log-probabilities":
         return sampled(answers, device, seed)
     return greedy(answers, device)

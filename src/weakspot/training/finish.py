@@ -1,8 +1,8 @@
-"""The end of a training: which policy is kept, how good it is, and the file it ends up in.
+"""The end of a training: selects the policy, measures its score, and exports the agent file.
 
-Scores go up and down, so the last policy and the one with the best evaluation are candidates.  Both are
-played on seeds of their own, the better one is chosen, and the chosen one is then played on fresh seeds, which
-nothing was chosen by: that is the score on its card.
+Scores fluctuate, so the last policy and the one with the best evaluation are candidates.  Both are measured on the same
+selection seeds, the better one is selected, and its score is then measured on other seeds, not used for the selection: that
+score is on its card.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,14 +25,14 @@ from weakspot.system.compute import resolve
 from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
-from weakspot.training.checkpoint import BEST, LAST, OF_A_POLICY, read_checkpoint
+from weakspot.training.checkpoint import BEST, LAST, METRICS, OF_A_POLICY, read_checkpoint
 from weakspot.training.config import DoubleDQNConfig, TrainingConfig, command_of
 from weakspot.training.evaluate import evaluate, greedy, player
 from weakspot.training.start import kept_start
 
 SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
-"""First seeds of the games a policy is chosen by, and of those its score is measured on; no other games use them: those of
-trainings and their evaluations lie below.  Each card names those of its own scores."""
+"""First seeds of the games for the selection, and of those for the final score.  No other games use them: the seeds of
+trainings and their evaluations lie below.  Each card names the seeds of its scores."""
 
 BUDGET = (
     "What cpu_hours says, by the settings of this training; those of the paper's section 4.1 are two million decisions of a "
@@ -43,12 +43,12 @@ _PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
 @dataclass(frozen=True)
 class Policy:
-    """A candidate.
+    """A candidate for the exported agent.
 
     Attributes:
         which: ``last`` or ``best evaluation``.
-        steps: decisions it was trained for.
-        weights: of the network of an agent file, as they come back from float16.
+        steps: decisions that it was trained for.
+        weights: of the network of an agent file, rounded to float16.
     """
 
     which: str
@@ -57,18 +57,18 @@ class Policy:
 
 
 def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
-    """Chooses between the last policy and the best, measures it, and writes ``agent.safetensors`` with its card.
+    """Selects the last policy or the best one, measures it, and writes ``agent.safetensors`` with its card.
 
     Args:
         folder: of a training: ``config.json``, ``checkpoint.pt`` and, where a policy was kept for its score, ``best.pt``.
-        say: told each measurement.
+        say: called with each measurement as a line of text.
 
     Returns:
         The agent file, called after the game, such as ``pong-double-dqn``.  The command on its card has all settings, and
         the folder by its name alone: whose machine it was says nothing.
 
     Raises:
-        RunError: the folder holds no training that has stored anything.
+        RunError: the folder holds no training with a checkpoint.
     """
     config = read_config(folder)
     which = algorithm_of(config)
@@ -80,8 +80,8 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     settings = _anywhere(config)
 
     def answers(observations: Tensor) -> Tensor:
-        answer = network(observations)
-        return answer[0] if isinstance(answer, tuple) else answer
+        answer = cast(Any, network)(observations)
+        return cast(Tensor, answer[0] if isinstance(answer, tuple) else answer)
 
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
@@ -189,7 +189,7 @@ def _candidates(checkpoint: Mapping[str, Any], folder: Path, algorithm: Algorith
 
 def _evaluations(folder: Path) -> list[tuple[int, float]]:
     """Decisions and mean score of each evaluation of the training, as far as they are known."""
-    metrics = folder / "metrics.jsonl"
+    metrics = folder / METRICS
     lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
     return [(line["step"], line["score"]) for line in lines]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from stable_baselines3 import A2C, DQN
@@ -31,7 +32,7 @@ def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
     # of the actor-critics, any loads the others' policies
     kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
     try:  # nothing is to be replayed
-        model = kind.load(path, device="cpu", custom_objects={"buffer_size": 1})
+        model = cast(Any, kind).load(path, device="cpu", custom_objects={"buffer_size": 1})
         if statistics := statistics_of(path):
             normalizes: VecNormalize = pickle.loads(statistics.read_bytes())
             observations = np.asarray(normalizes.normalize_obs(observations))

@@ -22,7 +22,7 @@ training, when they hold a few states of the first frames, single steps move the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,40 +32,41 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from weakspot.errors import ConfigError, TrainingError
+from weakspot.system.linalg import symmetric_eigen
 
 Layer = nn.Linear | nn.Conv2d
 
 STATES_AT_ONCE = 16
-"""States whose patches are laid out at a time: those of a whole batch are hundreds of MB."""
+"""States whose patches are unfolded at a time: those of a whole batch take hundreds of MB."""
 
 
 @dataclass
 class Factors:
-    """What is known of one layer.
+    """The factors of the Fisher matrix of one layer.
 
     Attributes:
         inputs, outputs: A (in + 1, in + 1) and G (out, out), running averages.
-        seen: observations they are made of.
-        eigen: eigenvalues and eigenvectors of both, as they were found last.
+        seen: number of batches observed.
+        eigen: eigenvalues and eigenvectors of both, from the last decomposition.
     """
 
     inputs: Tensor
     outputs: Tensor
     seen: int = 0
-    eigen: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    eigen: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])
 
 
 class KFAC(torch.optim.Optimizer):
     """Steps along the natural gradient, averaged over the last ones.
 
     Args:
-        network: its linear and convolutional layers are what is trained; other parameters are refused.
-        learning_rate: eta_max, the most that the natural gradient is multiplied with.
-        kl: bound on the change of the predictions by one step, by the factored F with the eigenvalues as they were found
-            last; see above for what that leaves out.
+        network: its linear and convolutional layers are trained; a network with other parameters is refused.
+        learning_rate: eta_max, the largest factor of the natural gradient.
+        kl: bound on the change of the predictions by one step, by the factored F with the eigenvalues of the last
+            decomposition; see above for what that neglects.
         damping: added to every eigenvalue of F.
         decay: of the running averages, per observation.
-        momentum: decay of the running average of steps that is gone; each of them was within the bound when it was found.
+        momentum: decay of the running average of steps that is applied; each step was within the bound when it was computed.
         inverse_every: steps from one eigendecomposition to the next.
     """
 
@@ -80,7 +81,7 @@ class KFAC(torch.optim.Optimizer):
         momentum: float = 0.9,
         inverse_every: int = 10,
     ) -> None:
-        above_0 = all(0 < told < float("inf") for told in (learning_rate, kl, damping))
+        above_0 = all(0 < value < float("inf") for value in (learning_rate, kl, damping))
         if not above_0 or not 0 <= decay < 1 or not 0 <= momentum < 1 or inverse_every < 1:
             raise ConfigError(
                 f"learning_rate = {learning_rate}, kl = {kl}, damping = {damping}, decay = {decay}, "
@@ -102,8 +103,8 @@ class KFAC(torch.optim.Optimizer):
         self.steps = 0
 
     @contextmanager
-    def watching(self) -> Iterator[list[tuple[Layer, Tensor, Tensor]]]:
-        """What the layers are given and answer while the network answers: pass it to :meth:`observe`."""
+    def watching(self) -> Generator[list[tuple[Layer, Tensor, Tensor]]]:
+        """Records inputs and outputs of the layers in forward passes inside the block, for :meth:`observe`."""
         passed: list[tuple[Layer, Tensor, Tensor]] = []
 
         def note(layer: nn.Module, given: tuple[Tensor, ...], answer: Tensor) -> None:
@@ -118,12 +119,12 @@ class KFAC(torch.optim.Optimizer):
                 hook.remove()
 
     def observe(self, passed: list[tuple[Layer, Tensor, Tensor]], log_likelihood: Tensor) -> None:
-        """Takes one batch into the running averages.
+        """Updates the running averages with one batch.
 
         Args:
-            passed: what :meth:`watching` saw.
-            log_likelihood: of samples that were drawn from the network's own predictions, one a state (b,); their sum is
-                differentiated, and the graph is kept for the loss.
+            passed: the record of :meth:`watching`.
+            log_likelihood: of samples drawn from the network's own predictions, one for each state (b,); their sum is
+                differentiated, and the graph is retained for the loss.
         """
         slopes = torch.autograd.grad(log_likelihood.sum(), [answer for _, _, answer in passed], retain_graph=True)
         with torch.no_grad():
@@ -136,12 +137,12 @@ class KFAC(torch.optim.Optimizer):
                 known.outputs.lerp_(g.T @ g / len(g), new)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
-        """One step along the natural gradient of what stands in the parameters' ``grad``.
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  # torch's returns it
+        """One step along the natural gradient, from the gradients in the parameters' ``grad``.
 
         Raises:
-            ConfigError: nothing was observed yet.
-            TrainingError: the gradient, or what is known of the network, is not finite.
+            ConfigError: no batch has been observed yet.
+            TrainingError: the gradient or the Fisher matrix is not finite.
         """
         if any(not known.seen for known in self.factors):
             raise ConfigError("a step before anything was observed", expected="observe() before step()")
@@ -149,7 +150,8 @@ class KFAC(torch.optim.Optimizer):
             for known in self.factors:
                 known.eigen = [_eigen(factor) for factor in (known.inputs, known.outputs)]
         self.steps += 1
-        rate, length, steps = self.param_groups[0]["lr"], torch.zeros(()), []
+        rate, length = self.param_groups[0]["lr"], torch.zeros(())
+        steps: list[Tensor] = []
         for layer, known in zip(self.layers, self.factors, strict=True):
             (inputs, q_inputs), (outputs, q_outputs) = known.eigen
             curvature = outputs[:, None] * inputs
@@ -176,7 +178,7 @@ class KFAC(torch.optim.Optimizer):
         parameter.sub_(velocity)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on bit for bit; tensors and numbers only."""
+        """Everything needed to resume bit for bit; tensors and plain data only."""
         return {
             "velocity": [self.state[p]["velocity"] for p in self.param_groups[0]["params"] if p in self.state],
             "learning_rate": self.param_groups[0]["lr"],
@@ -210,10 +212,10 @@ def _empty(layer: Layer) -> Factors:
 
 
 def _products(layer: Layer, given: Tensor) -> Tensor:
-    """a a^T of what the weights are multiplied with, summed over states and places, (in + 1, in + 1)."""
+    """a a^T of the inputs of the weights, summed over states and places, (in + 1, in + 1)."""
     products = _empty(layer).inputs
     weights = layer.weight[0].numel()
-    for states in given.split(STATES_AT_ONCE):
+    for states in torch.split(given, STATES_AT_ONCE):
         if isinstance(layer, nn.Conv2d):
             assert not isinstance(layer.padding, str)
             a = F.unfold(states, layer.kernel_size, padding=layer.padding, stride=layer.stride)
@@ -228,7 +230,7 @@ def _products(layer: Layer, given: Tensor) -> Tensor:
 
 
 def _slope(layer: Layer) -> Tensor:
-    """The gradient of the loss by the weights, and the bias behind them, (out, in + 1)."""
+    """The gradient of the weights with that of the bias as the last column, (out, in + 1)."""
     weight, bias = layer.weight.grad, None if layer.bias is None else layer.bias.grad
     flat = torch.zeros_like(layer.weight).flatten(1) if weight is None else weight.flatten(1)
     if layer.bias is None:
@@ -239,12 +241,12 @@ def _slope(layer: Layer) -> Tensor:
 def _eigen(factor: Tensor) -> tuple[Tensor, Tensor]:
     if not torch.isfinite(factor).all():
         raise TrainingError(
-            "what is known of the network is not finite",
+            "the Fisher matrix of the network is not finite",
             expected="finite inputs, weights and gradients",
             todo="lower the learning rate",
         )
     try:
-        values, vectors = torch.linalg.eigh(factor)
-    except RuntimeError:  # of low rank, which single precision may not get through
-        values, vectors = (found.to(factor.dtype) for found in torch.linalg.eigh(factor.double()))
+        values, vectors = symmetric_eigen(factor)
+    except RuntimeError:  # of low rank, which may not converge in single precision
+        values, vectors = (part.to(factor.dtype) for part in symmetric_eigen(factor.double()))
     return values.clamp_min(0.0), vectors

@@ -1,4 +1,4 @@
-"""What a training starts from: an agent's weights, and how they came about, for the card of the agent that comes of it."""
+"""The agent that a training starts from: its weights, and how it was trained, for the card of the new agent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = "start.json"
 
 @dataclass(frozen=True)
 class Start:
-    """How the weights of an agent file came about.
+    """How the weights of an agent file were trained.
 
     Attributes:
         digest: of the file.
@@ -39,7 +39,7 @@ class Start:
 
 
 def read_start(path: Path, environment: str) -> tuple[dict[str, Tensor], Start]:
-    """The weights of an agent file, and how they came about.
+    """The weights of an agent file, and how they were trained.
 
     Raises:
         WeightsError: it cannot be read, or has no card.
@@ -69,12 +69,12 @@ def spent(training: Mapping[str, Any]) -> tuple[int, float | None]:
 
 
 def keep_start(folder: Path, start: Start) -> None:
-    """Notes it in the folder of the training: the file may be another one when the training ends."""
+    """Stores it in the folder of the training, since the agent file may have changed when the training ends."""
     write_json(folder / FILE, asdict(start))
 
 
 def kept_start(folder: Path) -> dict[str, Any] | None:
-    """What :func:`keep_start` has noted; None where the training started from nothing.
+    """What :func:`keep_start` stored; None if the training started from random weights.
 
     Raises:
         RunError: it is damaged.

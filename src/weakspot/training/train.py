@@ -1,26 +1,26 @@
 """``weakspot train-agent``: trains an agent in one environment, by one of :mod:`weakspot.training.algorithms`.
 
-The run folder holds ``config.json``, ``metrics.jsonl`` (one line an evaluation), ``checkpoint.pt`` (networks,
-optimiser, counters and random states; tensors and numbers only, so that loading it runs no code), ``best.pt`` (the
-policy with the best evaluation) and, in the end, ``agent.safetensors`` with its card.  The same command goes on after
-a kill, from the last checkpoint (see :mod:`weakspot.training.keeper`); what was done and computed since then is lost, and
-stands in no count of decisions or hours.  Neither the games that are being played nor a replay buffer, several GB, are
-stored: after a resume new games are started, and the buffer is refilled by the current policy before updates go on.  A
-resumed training is not the same bits, and a double DQN that is resumed shortly before its end, when little is left to be
-learnt, ends without more updates; the card tells where a training was resumed, and how many updates it made.
+The run folder holds ``config.json``, ``metrics.jsonl`` (one line for each evaluation), ``checkpoint.pt`` (networks,
+optimiser, counters and random states; tensors and plain data only, so that loading it runs no code), ``best.pt`` (the
+policy with the best evaluation) and, at the end, ``agent.safetensors`` with its card.  After a kill, the same command
+resumes from the last checkpoint (see :mod:`weakspot.training.keeper`); later work is lost, and no count of decisions or
+hours includes it.  Neither running games nor the replay buffer, which takes several GB, are stored: after a resume new
+games are started, and the current policy refills the buffer before updates continue.  A resumed training therefore does not
+reproduce the bits of an uninterrupted one, and a double DQN that is resumed shortly before its end may end without further
+updates.  The card says where a training was resumed, and how many updates it made.
 
-A policy is evaluated and kept as it stands before the update that its last decision calls for, which the last of all is
-therefore not in what is kept.
+A policy is evaluated and stored before the update that follows its last decision, so the stored policy lacks the very last
+update of a training.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,13 +28,16 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from weakspot.errors import RunError, RunMismatchError
 from weakspot.system.compute import check_device
-from weakspot.system.files import exclusive_lock, forget_after, make_folder, write_json
+from weakspot.system.files import make_folder, write_json
+from weakspot.system.locks import exclusive_lock
+from weakspot.system.metrics import drop_metrics_after
 from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import (
     BEST,
     LAST,
+    METRICS,
     OF_A_POLICY,
     keep_if_best,
     read_checkpoint,
@@ -46,19 +49,19 @@ from weakspot.training.keeper import Keeper, astray, can_be_kept
 from weakspot.training.start import FILE as START
 from weakspot.training.start import keep_start, read_start
 
-FILES = ("config.json", "metrics.jsonl", LAST, BEST, START, "agent.safetensors")
-"""Of a training's folder."""
+FILES = ("config.json", METRICS, LAST, BEST, START, "agent.safetensors")
+"""Files in the folder of a training."""
 RESUMED, RESUMED_SEEDS = 1_000_000_000, 400_000_000
-"""The first seed of games that are played after a resume, and how many there are."""
+"""The first seed of games after a resume, and the number of such seeds."""
 
 
 def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> Path:
-    """Trains, or goes on training, in ``folder``, and exports the agent; does nothing where that is done already.
+    """Trains in ``folder``, or resumes training there, and exports the agent; does nothing if that is done already.
 
     Args:
         config: the settings.
-        folder: the run folder, made if it is not there.
-        say: told what is found, a line at a time; the progress is shown beside it.
+        folder: the run folder, created if missing.
+        say: called with lines of text about evaluations and results.
 
     Returns:
         The agent file, ``folder / "agent.safetensors"``.
@@ -66,8 +69,8 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     Raises:
         RunMismatchError: the folder holds a training with other settings.
         RunError: its settings or its checkpoint are damaged, or another process trains there.
-        TrainingError: the weights have become infinite, or none.
-        ConfigError: this machine has no such device.
+        TrainingError: the weights are not finite any more.
+        ConfigError: this machine does not have the device.
         WeightsError: the weights to start from cannot be read, or are of another network.
         MismatchError: they are of an agent of another environment.
         StorageError: the folder cannot be written to.
@@ -83,9 +86,9 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
 
 
 def learn(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> BaseAlgorithm:
-    """The training itself, without the export; returns the trained algorithm.  Raises what :func:`train` raises.
+    """Trains without the export, and returns the trained algorithm.  Raises the errors of :func:`train`.
 
-    stable-baselines3 seeds the global random generators of Python, numpy and torch; they are as before afterwards.
+    stable-baselines3 seeds the global random generators of Python, numpy and torch; their states are restored afterwards.
     """
     with exclusive_lock(make_folder(folder)):
         _check(config, folder)
@@ -99,14 +102,15 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
     checkpoint = read_checkpoint(last, config.device) if last.exists() else None
     done = checkpoint["steps"] if checkpoint else 0
     resumed_at = [*checkpoint["resumed_at"], done] if checkpoint else []
-    with _global_random_state_kept():
+    with _global_random_state_restored():
         model = algorithm.build(config)
-        assert model.env is not None
-        model.env.seed(first_game(config.seed, done))
+        env = model.env
+        assert env is not None
+        env.seed(first_game(config.seed, done))
         _forget_after(folder, done)
         if checkpoint:
             restore(model, algorithm, checkpoint)
-            keep_if_best(folder, checkpoint)  # a kill may have come between the two
+            keep_if_best(folder, checkpoint)  # a kill may have come between the two writes
             say(f"going on from {done:,} decisions")
         elif config.start:
             weights, start = read_start(Path(config.start), arena_of(config.game).environment)
@@ -114,32 +118,31 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
             keep_start(folder, start)
         else:
             (folder / START).unlink(missing_ok=True)  # of a training that was thrown away
-        write_json(folder / "config.json", _settings(config))  # only now that it can begin
+        write_json(folder / "config.json", _settings(config))  # only now that nothing can prevent the training
         try:
             if done < config.steps:
                 with progress_bar("train") as tell:
                     seconds = checkpoint["cpu_seconds"] if checkpoint else 0.0
                     keeper = Keeper(config, folder, seconds, resumed_at, say, tell)
-                    with _divergence_told(model):
-                        model.learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
+                    with _divergence_errors(model):
+                        cast(Any, model).learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
                     if keeper.kept_at != model.num_timesteps:
                         keeper.keep()
         finally:
-            if model.env is not None:
-                model.env.close()
+            env.close()
     return model
 
 
 def first_game(seed: int, done: int) -> int:
-    """The seed of a training's first game: others for each seed, and after each resume."""
+    """The seed of the first game of a training, different for each seed and after each resume."""
     if not done:
         return 1_000_000 * seed
     return RESUMED + int(np.random.SeedSequence((seed, done)).generate_state(1)[0]) % RESUMED_SEEDS
 
 
 @contextmanager
-def _divergence_told(model: BaseAlgorithm) -> Iterator[None]:
-    """Whatever a library says of numbers that are none: where the weights have grown beyond all bounds, it is that."""
+def _divergence_errors(model: BaseAlgorithm) -> Generator[None]:
+    """Turns the ValueError that a library raises for NaN into a TrainingError if the weights are not finite."""
     try:
         yield
     except ValueError as error:
@@ -149,12 +152,11 @@ def _divergence_told(model: BaseAlgorithm) -> Iterator[None]:
 
 
 def _forget_after(folder: Path, steps: int) -> None:
-    """Takes out what a kill left behind the last checkpoint, and files that were not written to their end; the decisions
-    since then are made again."""
+    """Removes what a killed training wrote after its last checkpoint, and incomplete files."""
     for name in FILES:
-        for left_over in folder.glob(f".{name}.*.tmp"):
-            left_over.unlink()
-    forget_after(folder / "metrics.jsonl", steps)
+        for incomplete in folder.glob(f".{name}.*.tmp"):
+            incomplete.unlink()
+    drop_metrics_after(folder / METRICS, steps)
     best = folder / BEST
     if best.exists() and read_checkpoint(best, holds=OF_A_POLICY)["steps"] > steps:
         best.unlink()
@@ -165,12 +167,12 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 
 
 def _check(config: TrainingConfig, folder: Path) -> None:
-    """Checks that the folder holds a training with the same settings, or none."""
+    """Raises an error if the folder holds a training with other settings, or an incomplete one."""
     settings, path = _settings(config), folder / "config.json"
     if not path.exists():
-        if there := [name for name in (LAST, "agent.safetensors") if (folder / name).exists()]:
+        if present := [name for name in (LAST, "agent.safetensors") if (folder / name).exists()]:
             raise RunError(
-                f"{folder} holds the {' and the '.join(there)} of a training, but not its config.json",
+                f"{folder} holds the {' and the '.join(present)} of a training, but not its config.json",
                 expected="all of a training, or nothing",
                 todo="choose another --output, or move them away to start anew",
             )
@@ -186,7 +188,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
 
 
 @contextmanager
-def _global_random_state_kept() -> Iterator[None]:
+def _global_random_state_restored() -> Generator[None]:
     python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield

@@ -1,0 +1,225 @@
+"""Trains the flow by flow matching (Lipman et al. 2023; Albergo and Vanden-Eijnden 2023).
+
+x_t = cos(pi t / 2) x_0 + sin(pi t / 2) x_1,        x_0 ~ N(0, I),   x_1 a latent of the data,   t from 0 to 1,
+minimise  E || v(x_t, t) - d x_t / dt ||^2,         d x_t / dt = pi / 2 (cos(pi t / 2) x_1 - sin(pi t / 2) x_0).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from weakspot.errors import StateModelError
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Moments, Velocity
+from weakspot.state_model.schedule import warmed_cosine
+from weakspot.state_model.whitening import Whitening, fit_frames
+from weakspot.system.compute import seeded
+from weakspot.system.progress import ProgressCallback
+from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop
+from weakspot.types import Latent, PerState
+
+WARM_UP = 50
+"""Steps over which the learning rate rises."""
+LARGEST_GRADIENT = 1.0
+"""The norm that gradients are clipped to."""
+REPORT_EVERY = 5.0
+"""Seconds of training between two reports of the progress."""
+
+
+def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, latent: Latent, moment: PerState) -> Tensor:
+    """The mean over batch and dimensions of || v(x_t, t) - d x_t / dt ||^2.
+
+    Args:
+        velocity: v.
+        noise: x_0 (b, z).
+        latent: x_1 (b, z), whitened.
+        moment: t (b,), from 0 to 1.
+    """
+    angle = 0.5 * math.pi * moment[:, None]
+    x = angle.cos() * noise + angle.sin() * latent
+    slope = 0.5 * math.pi * (angle.cos() * latent - angle.sin() * noise)
+    return (velocity(x, moment) - slope).square().mean()
+
+
+def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for all other parameters.
+
+    Muon's steps are scaled to the size of AdamW's, so that one learning rate serves both.  It orthogonalises in bfloat16,
+    whatever the number format of the matrix products.
+    """
+    matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
+    of_muon = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in velocity.parameters() if id(parameter) not in of_muon]
+    return [
+        torch.optim.Muon(matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True),
+    ]
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """What the encoder says about every training state: N(mean, diag(spread^2)).
+
+    Attributes:
+        means: (n, z).
+        spreads: standard deviations (n, z).
+        whitening: the Gaussian of the single frames' latents.
+    """
+
+    means: Latent
+    spreads: Latent
+    whitening: Whitening
+
+    def sample(self, chosen: Tensor, noise: Latent) -> Latent:
+        """Whitened latents (b, z) of the states ``chosen`` (b,), drawn with standard normal ``noise`` (b, z)."""
+        return self.whitening.to_noise(self.means[chosen] + self.spreads[chosen] * noise)
+
+
+class FlowTrainer:
+    """The flow and everything that its next training step depends on; a :class:`weakspot.system.training_loop.Trainable`.
+
+    Args:
+        posteriors: of the training states.
+        frames: k, the frames of a state.
+        config: settings.
+        seed: of the weights and of all draws.
+        dtype: number format of the matrix products.
+
+    Attributes:
+        average: the running average of the weights.
+        loss: of the last step; NaN before the first one.
+    """
+
+    def __init__(self, posteriors: Posteriors, frames: int, config: FlowConfig, seed: int, dtype: torch.dtype) -> None:
+        self._posteriors, self._config = posteriors, config
+        self._generator = torch.Generator().manual_seed(seed)
+        dimensions = posteriors.means.shape[1]
+        with seeded(seed):
+            self._velocity = Velocity(dimensions, frames, config, dtype).to(posteriors.means.device)
+        self._optimizers = optimizers_for(self._velocity, config)
+        self.average = copy.deepcopy(self._velocity).requires_grad_(False)
+        self.loss = float("nan")
+
+    def step(self, share: float, steps: int) -> None:
+        """One step of the optimisers on a batch of latents.
+
+        Raises:
+            StateModelError: the loss is not finite.
+        """
+        rate = warmed_cosine(self._config.learning_rate, share, steps, warm_up=WARM_UP)
+        loss = matching_loss(self._velocity, *self._batch())
+        self._velocity.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self._velocity.parameters(), LARGEST_GRADIENT)
+        for optimizer in self._optimizers:
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+        self._update_average(steps + 1)
+        self.loss = loss.item()
+        if not math.isfinite(self.loss):
+            raise StateModelError(
+                f"the loss of the learned prior is no longer finite in step {steps + 1:,}",
+                expected="a finite loss",
+                todo="use --train.precision float32, or another --train.seed",
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, their average, optimisers and the random generator."""
+        return {
+            "velocity": self._velocity.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "generator": self._generator.get_state(),
+            "loss": self.loss,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores :meth:`state_dict`."""
+        self._velocity.load_state_dict(state["velocity"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, content in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
+        self._generator.set_state(state["generator"])
+        self.loss = state["loss"]
+
+    def _batch(self) -> tuple[Latent, Latent, PerState]:
+        """Noise x_0, whitened latents x_1 and times t, which are spread evenly over [0, 1) from a random offset."""
+        generator, means = self._generator, self._posteriors.means
+        size = min(self._config.batch_size, len(means))
+        chosen = torch.randint(len(means), (size,), generator=generator)
+        around, noise = torch.randn(2, size, means.shape[1], generator=generator).to(means.device)
+        moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(means.device)
+        return noise, self._posteriors.sample(chosen, around), moment
+
+    def _update_average(self, steps: int) -> None:
+        """Updates the running average of the weights; its decay is smaller in the first steps."""
+        decay = min(self._config.average, (1 + steps) / (10 + steps))
+        get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self._velocity.parameters()), steps)
+
+
+def fit(
+    means: Latent,
+    log_variances: Latent,
+    frames: int,
+    config: FlowConfig,
+    *,
+    used: Budget,
+    seed: int,
+    made_of: str,
+    checkpoint: Path,
+    checkpoint_every: float = 60.0,
+    dtype: torch.dtype = torch.float32,
+    clock: Callable[[], float] = time.perf_counter,
+    progress: ProgressCallback = lambda share, text: None,
+) -> tuple[FlowPrior, dict[str, float]]:
+    """Trains the flow, or resumes its training.
+
+    Args:
+        means, log_variances: what the encoder says about every training state (n, z); latents are drawn from there.
+        frames: k, the frames of a state, whose latents follow each other in z.
+        config: settings.
+        used: the budget.
+        seed: of the weights and of all draws.
+        made_of: digest of what the latents depend on; a checkpoint with another one is ignored.
+        checkpoint: the file that the training resumes from.
+        checkpoint_every: seconds between two checkpoints.
+        dtype: number format of the matrix products.
+        clock: returns the current time in seconds.
+        progress: called with the share of the budget that is used, and a short text.
+
+    Returns:
+        The prior, and ``steps``, ``seconds`` and the last ``loss``.
+
+    Raises:
+        StateModelError: the loss is not finite.
+        StorageError: the checkpoint cannot be written.
+    """
+    whitening = fit_frames(means, log_variances, frames)
+    trainer = FlowTrainer(Posteriors(means, torch.exp(0.5 * log_variances), whitening), frames, config, seed, dtype)
+    loop = TrainingLoop(trainer, CheckpointFile(checkpoint, made_of), used, clock)
+    if (content := _read(loop.checkpoint)) is not None:
+        loop.load_state_dict(content)
+
+    def report() -> None:
+        progress(loop.share, f"prior, step {loop.steps:,}, loss {trainer.loss:.4f}")
+
+    loop.run([Every(REPORT_EVERY, report), Every(checkpoint_every, loop.store)])
+    prior = FlowPrior(whitening, trainer.average.eval(), config.integration)
+    return prior, {"steps": loop.steps, "seconds": round(loop.seconds, 1), "loss": trainer.loss}
+
+
+def _read(checkpoint: CheckpointFile) -> dict[str, Any] | None:
+    """The content of the checkpoint, None for a damaged one too: training the flow anew takes minutes."""
+    try:
+        return checkpoint.read()
+    except Exception:  # torch raises many types for damaged files
+        return None

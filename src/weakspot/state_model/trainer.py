@@ -1,0 +1,168 @@
+"""Training steps of a state model.
+
+A batch is split over worker threads if the recipe allows it (``splits_batches``), each with one thread of its own for the
+tensor work.  On two cores this is steadier than one step on two threads: no thread spins at a barrier while the other core
+is busy with something else.  The gradients of the parts are added in a fixed order, so the result does not depend on timing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from weakspot.agents.base import Perceiver
+from weakspot.errors import OutputError, StateModelError, WeakspotError
+from weakspot.state_model.batch import Batch, DataStatistics
+from weakspot.state_model.feeder import Feeder
+from weakspot.state_model.recipes import Recipe
+from weakspot.state_model.setup import TrainingSetup
+from weakspot.system.compute import threads
+
+Part: TypeAlias = tuple[tuple[Tensor, ...], dict[str, float]]
+"""Gradients and loss terms of a part of a batch."""
+
+
+def gradients(
+    recipe: Recipe, network: nn.Module, batch: Batch, perceive: Perceiver, statistics: DataStatistics, share: float
+) -> tuple[tuple[Tensor, ...], dict[str, float]]:
+    """The gradients of ``share`` times the loss on one part of a batch, and ``share`` times the loss and its terms."""
+    loss, terms = recipe.loss(network, batch, perceive, statistics)
+    slopes = torch.autograd.grad(loss * share, list(network.parameters()))
+    return slopes, {"loss": loss.item() * share, **{name: term.item() * share for name, term in terms.items()}}
+
+
+class TermMeans:
+    """Running means of the loss terms.
+
+    Attributes:
+        last: the terms of the last step.
+    """
+
+    def __init__(self) -> None:
+        self.last: dict[str, float] = {}
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, parts: list[dict[str, float]]) -> None:
+        """Adds a step, of which each part has its share of the terms."""
+        self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
+        for name, value in self.last.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call; empty if there was no step."""
+        means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
+        self._sums, self._count = {}, 0
+        return means
+
+
+class Trainer:
+    """The network of a state model and everything that its next step depends on.
+
+    It is a :class:`weakspot.system.training_loop.Trainable`; steps are taken inside :meth:`workers`.
+
+    Attributes:
+        network: encoder and decoder.
+        terms: means of the loss terms.
+    """
+
+    def __init__(self, setup: TrainingSetup, statistics: DataStatistics, indices: np.ndarray) -> None:
+        self.network = setup.network(statistics)
+        self.terms = TermMeans()
+        self._setup, self._statistics = setup, statistics
+        self._optimizer = setup.recipe.optimizer(self.network)
+        self._feeder: Feeder = setup.feeder(indices, self.network.latent)
+        self._size = int(setup.recipe.config.batch_size)
+        self._parts = setup.config.parts if setup.recipe.splits_batches else 1
+        self._pieces = _pieces(self._size, self._parts)
+        self._map: Callable[[Callable[[np.ndarray], Part], list[np.ndarray]], Iterable[Part]] = map
+
+    @contextmanager
+    def workers(self) -> Generator[None]:
+        """Starts the worker threads for the steps inside the block, and puts the network into training mode."""
+        self.network.train()
+        if self._parts == 1:
+            yield
+            return
+        with threads(1), ThreadPoolExecutor(self._parts) as pool:
+            self._map = pool.map
+            try:
+                yield
+            finally:
+                self._map = map
+
+    def step(self, share: float, steps: int) -> None:
+        """One step of the optimiser on the next batch.
+
+        Raises:
+            OutputError: the agent answered NaN or infinity.
+            StateModelError: the loss is not finite.
+        """
+        recipe = self._setup.recipe
+        for group in self._optimizer.param_groups:
+            group["lr"] = recipe.learning_rate(share, steps)
+        results = self._results(*self._feeder.draw(self._size))
+        for position, parameter in enumerate(self.network.parameters()):
+            parameter.grad = results[0][0][position]
+            for slopes, _ in results[1:]:
+                parameter.grad += slopes[position]
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+        self._optimizer.step()
+        self.terms.add([terms for _, terms in results])
+        if not np.isfinite(self.terms.last["loss"]):
+            raise self._not_finite(steps + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser and random generators."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "order": json.dumps(self._feeder.order.bit_generator.state),
+            "noise": self._feeder.noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores :meth:`state_dict`."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._feeder.order.bit_generator.state = json.loads(state["order"])
+        self._feeder.noise.set_state(state["noise"])
+
+    def _results(self, chosen: np.ndarray, noise: Tensor) -> list[Part]:
+        """The gradients and terms of each part of the batch of the states ``chosen``, in a fixed order."""
+        return list(self._map(lambda piece: self._part(piece, chosen, noise), self._pieces))
+
+    def _part(self, piece: np.ndarray, chosen: np.ndarray, noise: Tensor) -> Part:
+        batch = self._feeder.batch(chosen[piece], noise[torch.as_tensor(piece)], self._setup.device)
+        share = len(piece) / self._size
+        return gradients(self._setup.recipe, self.network, batch, self._setup.perceive, self._statistics, share)
+
+    def _not_finite(self, step: int) -> WeakspotError:
+        last, agent = self.terms.last, self._setup.perceive.agent.spec.name
+        bad = [name for name, value in last.items() if not np.isfinite(value) and name != "loss"]
+        if bad == ["perception"]:
+            return OutputError(
+                f"agent {agent!r} answered NaN or infinity to a reconstructed state in step {step:,}",
+                expected="finite numbers for any image",
+                todo="check the agent on noise images; divisions and logarithms without a floor are the usual cause",
+            )
+        return StateModelError(
+            f"the loss is no longer finite in step {step:,} ({', '.join(bad) or 'sum'})",
+            expected="a finite loss",
+            todo="use --train.precision float32, or another --train.seed",
+        )
+
+
+def _pieces(size: int, parts: int) -> list[np.ndarray]:
+    """The positions of a batch of ``size`` in at most ``parts`` parts, none of them empty."""
+    pieces: list[np.ndarray] = np.array_split(np.arange(size), parts)
+    return [piece for piece in pieces if len(piece)]

@@ -1,0 +1,75 @@
+"""Recipes of other packages, registered through an entry point."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from weakspot.errors import ConfigError, ExtensionError
+from weakspot.state_model import recipes
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.model import load
+from weakspot.state_model.recipes import RECIPES, recipe
+from weakspot.state_model.train import train
+from weakspot.system.registry import Registry
+
+PACKAGE = """
+    from weakspot.state_model.fast import FastConfig, FastRecipe
+
+    class Tiny(FastRecipe):
+        equation = "the fast recipe's, on a tiny network"
+
+    TINY = Tiny(FastConfig(width=8, code=3, batch_size=4), flow=None)
+    BROKEN = 3
+"""
+ENTRY_POINTS = """
+    [weakspot.recipes]
+    tiny = tiny_recipes:TINY
+    broken = tiny_recipes:BROKEN
+    missing = tiny_recipes:NOTHING
+    fast = tiny_recipes:TINY
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch) -> Path:
+    """A package with recipes, installed into a folder of its own."""
+    site = tmp_path / "site"
+    information = site / "tiny_recipes-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / "tiny_recipes.py").write_text(textwrap.dedent(PACKAGE))
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-recipes\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(recipes, "REGISTRY", Registry("weakspot.recipes", recipes.REGISTRY.builtin))
+    return site
+
+
+def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(installed, played, tmp_path):
+    dataset, perceive, maps = played
+    config = TrainConfig(recipe="tiny", steps=2, workers=1, precision="float32")
+    model = train(perceive, dataset, maps, config, tmp_path / "model")
+    assert model.latent == 4 * 3 and model.info["equation"].endswith("tiny network")
+    stored = load(tmp_path / "model" / "model.safetensors")
+    noise = torch.randn(2, model.latent, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(stored.generate(noise), model.generate(noise))
+    assert recipe("tiny", {"batch_size": 7}).config.batch_size == 7
+
+
+def test_a_broken_package_is_named_and_shipped_recipes_cannot_be_replaced(installed):
+    assert type(recipe("fast")).__name__ == "FastRecipe"
+    with pytest.raises(ExtensionError, match="the recipe 'broken' is a int"):
+        recipe("broken")
+    with pytest.raises(ExtensionError, match=r"'missing' of weakspot\.recipes cannot be loaded from tiny_recipes:NOTHING"):
+        recipe("missing")
+    with pytest.raises(ConfigError, match=r"there is no recipe 'tinny'\n.*paper-vae, broken, missing, tiny"):
+        recipe("tinny")
+
+
+def test_without_the_package_its_recipe_is_unknown():
+    assert RECIPES == ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
+    with pytest.raises(ConfigError, match="there is no recipe 'tiny'"):
+        recipe("tiny")
