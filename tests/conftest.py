@@ -38,16 +38,6 @@ def statistics(played):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """The folder of a finished run with a tiny budget; tests that change it work on a copy."""
-    import os
-
-    from tiny_run import TINY  # after the hook above
-
-    from weakspot.cli import main
-
-    if os.environ.get("SCRATCH"):
-        import pathlib
-
-        return pathlib.Path("/tmp/tiny2")
     folder = tmp_path_factory.mktemp("finished") / "pong"
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     return folder

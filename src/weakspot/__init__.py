@@ -6,12 +6,15 @@
     run = ws.load_run("runs/pong")              # the same from its folder, without torch and without the agent
     run.findings["T-"].states                   # (n, k, h, w, c), uint8
 
+The driving environments are known to gymnasium if it was imported before weakspot, or after :func:`register`.
+
 Everything is public under its own module; the names here are those that most programs need. Each is imported when it is
 first used, so that ``import weakspot`` costs nothing.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from weakspot.config import RunConfig
     from weakspot.data.config import CollectConfig
     from weakspot.data.dataset import StateDataset
+    from weakspot.envs.driving.registration import register
     from weakspot.errors import WeakspotError
     from weakspot.pipeline import Pipeline
     from weakspot.search.config import SynthesisConfig
@@ -43,6 +47,7 @@ _MODULES = {
     "WeakspotError": "errors",
     "load_agent": "agents.load",
     "load_run": "artifacts.run",
+    "register": "envs.driving.registration",
 }
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "WeakspotError",
     "load_agent",
     "load_run",
+    "register",
 ]
 
 
@@ -71,3 +77,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+if "gymnasium" in sys.modules:  # as in gymnasium.make("weakspot:weakspot/Drive-v0")
+    __getattr__("register")()

@@ -97,7 +97,8 @@ def check_agent(arguments: Sequence[str]) -> None:
 
     config, failed = parse(CheckConfig, "check-agent", arguments), 0
     with progress_bar("check") as report:
-        for finding in check_up(config, lambda what, done, total: report(done / total, f"{what}: {done} of {total} games")):
+        findings = check_up(config, lambda what, done, total: report(done / total, f"{what}: {done} of {total} games"))
+        for finding in findings:
             failed += not finding.passed
             say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
             if finding.todo and not finding.passed:

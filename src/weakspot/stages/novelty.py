@@ -13,6 +13,7 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
+from weakspot.targets.names import TARGETS
 
 RETRIEVED = 8
 """Real states of lowest energy that are kept for comparison."""
@@ -34,6 +35,7 @@ class NoveltyStage(Stage):
         return {
             "target": part,
             "code": code_digests([target]),
+            "provider": TARGETS.provider(target),
             "sharpness": config.sharpness,
             "split": config.train.held_out,
         }

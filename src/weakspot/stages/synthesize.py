@@ -14,6 +14,7 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
+from weakspot.targets.names import TARGETS
 
 
 class SynthesizeStage(Stage):
@@ -32,6 +33,7 @@ class SynthesizeStage(Stage):
         return asdict(config.synthesize) | {
             "target": part,
             "code": code_digests([target]),
+            "provider": TARGETS.provider(target),
             "sharpness": config.sharpness,
             "split": config.train.held_out,
         }

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from weakspot.artifacts.training import MODEL, WEIGHTS
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
+from weakspot.state_model.recipe_names import REGISTRY
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
 
@@ -29,7 +30,8 @@ class TrainStage(Stage):
         """``--train.*``, and the kind of device, which decides the size of batches and the number format."""
         settings = asdict(session.config.train)
         del settings["checkpoint_every"]
-        return settings | {"device": session.config.device.partition(":")[0]}
+        provider = REGISTRY.provider(session.config.train.recipe)
+        return settings | {"device": session.config.device.partition(":")[0], "provider": provider}
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The weights, and their description."""

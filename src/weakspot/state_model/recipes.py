@@ -20,7 +20,7 @@ from weakspot.errors import ConfigError, ExtensionError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.frame_limit import too_large
-from weakspot.system.registry import Registry
+from weakspot.state_model.recipe_names import REGISTRY
 
 
 @runtime_checkable
@@ -71,19 +71,6 @@ class Recipe(Protocol):
         """The loss, averaged over the batch, and its unweighted terms by name."""
         ...
 
-
-REGISTRY: Registry[Recipe] = Registry(
-    "weakspot.recipes",
-    {
-        "fast": "weakspot.state_model.fast:FAST",
-        "fast-gaussian": "weakspot.state_model.fast:FAST_GAUSSIAN",
-        "paper": "weakspot.state_model.paper:PAPER",
-        "paper-attentive": "weakspot.state_model.paper:PAPER_ATTENTIVE",
-        "paper-vae": "weakspot.state_model.paper:PAPER_VAE",
-    },
-)
-"""All recipes.  ``fast`` is the default, ``fast-gaussian`` the same without the flow; ``paper`` is section 4.1, and the last
-two are its ablations (table 1: L_p only, VAE)."""
 
 RECIPES = tuple(REGISTRY.builtin)
 """Names of the recipes that ship with the package."""

@@ -8,9 +8,6 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 ProgressCallback: TypeAlias = Callable[[float, str], None]
 """Called with the share of the work that is done, from 0 to 1, and a short text."""
 
@@ -35,6 +32,9 @@ def progress_bar(name: str) -> Generator[ProgressCallback]:
 
 @contextmanager
 def _bar(name: str) -> Generator[ProgressCallback]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description:<11}"),
         BarColumn(),

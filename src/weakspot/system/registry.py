@@ -73,6 +73,11 @@ class Registry(Generic[T]):
             ) from error
         return loaded
 
+    def provider(self, name: str) -> str:
+        """The package that adds an extension, with its version; empty for those of this package and for unknown names."""
+        point = self._found.get(name)
+        return f"{point.dist.name} {point.dist.version}" if point and point.dist else ""
+
     def items(self) -> Iterator[tuple[str, T]]:
         """All extensions with their names, imported one after another."""
         for name in self._found:
