@@ -38,6 +38,10 @@ def statistics(played):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory):
     """The folder of a finished run with a tiny budget; tests that change it work on a copy."""
+    from tiny_run import TINY  # after the hook above
+
+    from weakspot.cli import main
+
     folder = tmp_path_factory.mktemp("finished") / "pong"
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     return folder
