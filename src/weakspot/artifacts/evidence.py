@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
-import numpy as np
 
-from weakspot.artifacts.arrays import Array, Arrays, write_arrays
 from weakspot.artifacts.schema import damaged, read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
+
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
 
 FIDELITY, RECONSTRUCTIONS = "fidelity.json", "reconstructions.npz"
 SAMPLES, SAMPLE_ARRAYS = "samples.json", "samples.npz"
@@ -145,7 +146,9 @@ class Goggles:
 
 
 def write_fidelity(folder: Path, fidelity: Fidelity, reconstructions: Reconstructions) -> None:
-    """Writes both artifacts of the fidelity stage."""
+    """Writes both artifacts of the fidelity stage; raises :class:`RunError` if they hold NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
     arrays = {field.name: getattr(reconstructions, field.name) for field in fields(reconstructions)}
     write_arrays(folder / RECONSTRUCTIONS, arrays)
     write_artifact(folder / FIDELITY, fidelity)
@@ -158,6 +161,8 @@ def read_fidelity(folder: Path) -> Fidelity:
 
 def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Reconstructions:
     """Reads the reconstructions; raises :class:`RunError` if they are damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
     arrays = Arrays(folder / RECONSTRUCTIONS, environment, "real")
     return Reconstructions(
         real=arrays.stacks("real"),
@@ -166,20 +171,28 @@ def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Recons
         scores_real=arrays.scores("scores_real"),
         scores_reconstructed=arrays.scores("scores_reconstructed"),
         same_action=arrays.flags("same_action"),
-        index=arrays.rows("index", np.integer, 1),
+        index=arrays.integers("index"),
     )
 
 
 def write_samples(folder: Path, samples: Samples) -> None:
-    """Writes the artifact."""
+    """Writes both artifacts of the samples stage; raises :class:`RunError` if they hold NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
     write_arrays(folder / SAMPLE_ARRAYS, {"states": samples.states})
     write_artifact(folder / SAMPLES, samples.measures)
 
 
-def read_samples(folder: Path, environment: EnvironmentRecord) -> Samples:
-    """Reads the artifact; raises :class:`RunError` if it is damaged."""
-    measures = read_artifact(folder / SAMPLES, SampleMeasures)
-    return Samples(measures, Arrays(folder / SAMPLE_ARRAYS, environment, "states").stacks("states"))
+def read_samples(folder: Path) -> SampleMeasures:
+    """Reads the measures; raises :class:`RunError` if they are damaged."""
+    return read_artifact(folder / SAMPLES, SampleMeasures)
+
+
+def read_sample_states(folder: Path, environment: EnvironmentRecord) -> Array:
+    """Reads the samples themselves; raises :class:`RunError` if they are damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
+    return Arrays(folder / SAMPLE_ARRAYS, environment, "states").stacks("states")
 
 
 def write_goggles(folder: Path, goggles: Goggles) -> None:
