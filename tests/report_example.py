@@ -49,6 +49,7 @@ from weakspot.artifacts.subject import (
 )
 from weakspot.artifacts.training import CURVES, MODEL, write_model
 from weakspot.config import RunConfig, command_line
+from weakspot.run.entry import read_entry, write_entry
 from weakspot.run.folder import RunFolder, RunRecord, Shown
 from weakspot.run.store import Request, Store
 
@@ -195,6 +196,30 @@ def make_example(
     config = RunConfig(agent="acktr-pong.safetensors", output=folder, targets=tuple(names.values()))
     RunFolder(folder).write(RunRecord(1, "store", command_line(config), config.record(), names, results))
     return folder
+
+
+def record_again(folder: Path) -> None:
+    """Writes the record of the result in ``folder`` anew after its files have changed."""
+    entry = read_entry(folder)
+    assert entry is not None
+    record = entry.record
+    write_entry(
+        folder,
+        stage=record.stage,
+        part=record.part,
+        made_from=record.made_from,
+        fingerprint=record.fingerprint,
+        seconds=record.seconds,
+        created=record.created,
+        versions=record.versions,
+        scratch=(),
+    )
+
+
+def write_damaged(path: Path, content: bytes) -> None:
+    """Replaces a file of a result, and records it as if the stage had written it."""
+    path.write_bytes(content)
+    record_again(path.parent)
 
 
 def collection() -> Collection:

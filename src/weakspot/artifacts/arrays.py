@@ -64,7 +64,7 @@ class Arrays:
     def __init__(self, path: Path, environment: EnvironmentRecord, first: str) -> None:
         self.path, self.environment = path, environment
         self._arrays = _load(path)
-        self.n = len(self._get(first, np.uint8, 5))
+        self.n = len(self._get(first, 5, np.uint8))
 
     def __contains__(self, name: str) -> bool:
         """Whether the file has an array of that name."""
@@ -76,22 +76,22 @@ class Arrays:
 
     def maps(self, name: str) -> Array:
         """One map for each state (n, h, w); uint8."""
-        return self._shaped(name, self._get(name, np.uint8, 3), (self.n, self.environment.height, self.environment.width))
+        return self._shaped(name, self._get(name, 3, np.uint8), (self.n, self.environment.height, self.environment.width))
 
     def scores(self, name: str) -> Array:
         """The agent's scores (n, a); float64, finite, but log-probabilities may be minus infinity."""
-        array = self._shaped(name, self._get(name, np.floating, 2), (self.n, len(self.environment.action_names)))
+        array = self._shaped(name, self._get(name, 2, np.floating), (self.n, len(self.environment.action_names)))
         if np.isnan(array).any() or np.isposinf(array).any():
             raise damaged(self.path, f"{name!r} holds NaN or infinity", "finite numbers")
         return array.astype(np.float64)
 
     def flags(self, name: str) -> Array:
         """One boolean for each state (n,)."""
-        return self._shaped(name, self._get(name, np.bool_, 1), (self.n,))
+        return self._shaped(name, self._get(name, 1, np.bool_), (self.n,))
 
     def integers(self, name: str) -> Array:
         """One integer for each state (n,)."""
-        return self._shaped(name, self._get(name, np.integer, 1), (self.n,))
+        return self._shaped(name, self._get(name, 1, np.integer), (self.n,))
 
     def numbers(self, name: str) -> Array:
         """One finite number for each state (n,); float64."""
@@ -121,25 +121,26 @@ class Arrays:
     def _stacks(self, name: str, count: int) -> Array:
         spec = self.environment
         shape = (count, spec.frames, spec.height, spec.width, spec.channels)
-        return self._shaped(name, self._get(name, np.uint8, 5), shape)
+        return self._shaped(name, self._get(name, 5, np.uint8), shape)
 
     def _vectors(self, name: str) -> Array:
-        array = self._get(name, np.floating, 2)
+        array = self._get(name, 2, np.floating)
         return self._shaped(name, array, (self.n, array.shape[1]))
 
     def _finite(self, name: str) -> Array:
-        array = self._get(name, np.number, 1)
+        array = self._get(name, 1, np.integer, np.floating)
         if not np.isfinite(array).all():
             raise damaged(self.path, f"{name!r} holds NaN or infinity", "finite numbers")
         return array.astype(np.float64)
 
-    def _get(self, name: str, kind: type[np.generic], dimensions: int) -> Array:
+    def _get(self, name: str, dimensions: int, *kinds: type[np.generic]) -> Array:
         if name not in self._arrays:
             raise damaged(self.path, f"it has no array {name!r}", f"the array {name!r}")
         array = self._arrays[name]
-        if array.ndim != dimensions or not np.issubdtype(array.dtype, kind):
+        if array.ndim != dimensions or not any(np.issubdtype(array.dtype, kind) for kind in kinds):
             seen = f"{name!r} is {array.dtype} with shape {array.shape}"
-            raise damaged(self.path, seen, f"{dimensions} dimensions of {kind.__name__}")
+            expected = f"{dimensions} dimensions of {' or '.join(kind.__name__ for kind in kinds)}"
+            raise damaged(self.path, seen, expected)
         return array
 
     def _shaped(self, name: str, array: Array, shape: tuple[int, ...]) -> Array:
