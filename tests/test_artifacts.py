@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import shutil
 import subprocess
 import sys
@@ -669,6 +670,15 @@ def test_arrays_are_read_when_they_are_accessed(run: Path, tmp_path: Path) -> No
         weakspot.load_run(path)
 
 
+def test_runs_can_be_pickled(run: Path) -> None:
+    loaded = weakspot.load_run(run)
+    for _ in ("before its arrays are read", "after"):
+        copy = pickle.loads(pickle.dumps(loaded))
+        assert list(copy.findings) == ["T-", "RIGHT"]
+        assert np.array_equal(copy.findings["T-"].states, loaded.findings["T-"].states)
+        assert np.array_equal(copy.novelty["T-"].closest, loaded.novelty["T-"].closest)
+
+
 def test_every_truncated_file_of_a_run_is_named(run: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
     for file in sorted((path / "store").glob("*/*/*")):
@@ -720,7 +730,7 @@ assert not heavy, heavy
     assert done.stdout.splitlines()[0].startswith("T- (3, 4, 84, 84, 3) ")
 
 
-def test_the_speed_of_reading_does_not_depend_on_the_states(run: Path) -> None:
+def test_reading_a_run_takes_little_time(run: Path) -> None:
     code = """
 import sys, time, weakspot
 weakspot.load_run

@@ -32,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ObjectRecall:
-    """How often an object of ``n`` real states is in the reconstruction, with a 95 % interval; all in [0, 1]."""
+    """Share of the ``n`` real states with an object whose reconstructions contain it, with a 95 % interval; in [0, 1]."""
 
     name: str
     recall: Interval
@@ -44,11 +44,11 @@ class Fidelity:
     """How faithful reconstructions of held-out real states are.
 
     Attributes:
-        states: how many were reconstructed.
-        mse: mean squared error a pixel, frames in [0, 1].
-        same_action: share of states in which the agent does the same on the reconstruction.
-        output_error: squared error of the agent's outputs over their variance.
-        objects: recall of each kind of object, for games whose objects are known.
+        states: number of states that were reconstructed.
+        mse: mean squared error per pixel and channel, frames in [0, 1].
+        same_action: share of states in which the agent chooses the same action on the reconstruction.
+        output_error: squared error of the agent's outputs, over their variance.
+        objects: recall of each kind of object; empty for games whose objects are not known.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -67,8 +67,8 @@ class Reconstructions:
         real, reconstructed: stacks (n, k, h, w, c), uint8.
         saliency: of the real states (n, h, w), uint8.
         scores_real, scores_reconstructed: the agent's scores (n, a).
-        same_action: whether the agent does the same on both (n,).
-        index: of the real states in the data set (n,).
+        same_action: whether the agent chooses the same action in both (n,).
+        index: indices of the real states in the data set (n,).
     """
 
     real: Array
@@ -85,10 +85,11 @@ class SampleMeasures:
     """Random samples compared with real states.
 
     Attributes:
-        count: samples that were measured; 0 if too few real states were held out to compare them with.
-        distance, floor: Fréchet distance in the agent's features to as many real states, and between two halves of these.
-        checks, real_checks: share of samples and of real states that pass each check of their objects, and, under
-            ``valid``, all of them; None for games whose objects cannot be checked.
+        count: number of measured samples; 0 if too few real states were held out to compare them with.
+        distance, floor: Fréchet distances in the agent's features: between the samples and as many real states, and between
+            two halves of the real states.
+        checks, real_checks: shares of samples and of real states that pass each check of their objects, and all checks under
+            ``valid``; None for games whose objects cannot be checked.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -134,7 +135,7 @@ class Goggles:
         goggles: on reconstructions.
         difference: goggles minus agent; negative if the agent plays worse on reconstructions.
         ratio: goggles over agent.
-        note: what else has to be known, for people.
+        note: remarks for people, such as the number of episodes that were cut off; may be empty.
     """
 
     SCHEMA: ClassVar[int] = 1

@@ -17,16 +17,16 @@ SEARCH, ARRAYS = "findings.json", "findings.npz"
 
 @dataclass(frozen=True)
 class Search:
-    """What was searched for, and how.
+    """The target, and the settings of its searches.
 
     Attributes:
         target: symbol or name of the target, such as ``T-``.
-        slug: the name as a folder.
+        slug: the target's name as the name of a folder.
         title, description: of the target, for people.
         energy_equation: the energy that was minimised, for people.
         seed: of the searches.
         settings: of the searches, with the scale of the target.
-        seconds: the searches took.
+        seconds: duration of the searches.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -45,12 +45,12 @@ class Findings:
     """The synthesised states of one target, in the order of their searches.
 
     Attributes:
-        search: what was searched for.
+        search: the target and the settings.
         states: stacks of frames, oldest first (n, k, h, w, c), uint8.
         scores: the agent's scores in them (n, a).
-        value: the critic's values (n,), or None.
+        value: the critic's values (n,), or None if the agent has no critic.
         energy: of every state at every step (n, steps), NaN after its search has stopped.
-        target: final energies of the target, unscaled (n,).
+        target: target energies of the states, unscaled (n,).
         prior_kl: KL of each search distribution from N(0, I) (n,), in nats.
         iterations: steps taken (n,).
         saliency: of the newest frames (n, h, w), uint8, each scaled to its largest value.
@@ -82,7 +82,7 @@ def write_findings(folder: Path, findings: Findings) -> None:
 
 
 def read_search(folder: Path) -> Search:
-    """Reads what was searched for; raises :class:`RunError` if it is damaged."""
+    """Reads the target and the settings; raises :class:`RunError` if it is damaged."""
     return read_artifact(folder / SEARCH, Search)
 
 

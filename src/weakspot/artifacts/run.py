@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -162,6 +162,7 @@ def read_run(
     """
     entries = {name: _entry(name, path) for name, path in results.items()}
     subject = read_subject(results["subject"])
+    environment = subject.environment
 
     def read(stage: str, reader: Callable[[Path], T]) -> T | None:
         return reader(results[stage]) if stage in results else None
@@ -169,47 +170,33 @@ def read_run(
     symbols = {
         slug: read_search(results[f"synthesize/{slug}"]).target for slug in targets if f"synthesize/{slug}" in results
     }
-    findings = _findings(symbols, results, subject.environment)
+    findings = LazyMapping(
+        {symbol: partial(read_findings, results[f"synthesize/{slug}"], environment) for slug, symbol in symbols.items()}
+    )
+    novelty = {
+        symbol: partial(_read_novelty, results[f"novelty/{slug}"], environment, findings, symbol)
+        for slug, symbol in symbols.items()
+        if f"novelty/{slug}" in results
+    }
     return Run(
         folder=folder,
         command=command,
         settings=settings,
         entries=entries,
         agent=subject.agent,
-        environment=subject.environment,
+        environment=environment,
         collection=read("collect", read_collection),
         model=read("train", read_model),
         fidelity=read("fidelity", read_fidelity),
         samples=read("samples", read_samples),
         goggles=read("goggles", read_goggles),
         findings=findings,
-        novelty=_novelty(symbols, results, subject.environment, findings),
+        novelty=LazyMapping(novelty),
     )
 
 
-def _findings(
-    symbols: Mapping[str, str], results: Mapping[str, Path], environment: EnvironmentRecord
-) -> LazyMapping[Findings]:
-    """The findings of each target by its symbol; ``symbols`` maps slugs to them."""
-
-    def reader(slug: str) -> Callable[[], Findings]:
-        return lambda: read_findings(results[f"synthesize/{slug}"], environment)
-
-    return LazyMapping({symbol: reader(slug) for slug, symbol in symbols.items()})
-
-
-def _novelty(
-    symbols: Mapping[str, str],
-    results: Mapping[str, Path],
-    environment: EnvironmentRecord,
-    findings: Mapping[str, Findings],
-) -> LazyMapping[Novelty]:
-    """The comparison of the findings with real states, for the targets that have one."""
-
-    def reader(slug: str, symbol: str) -> Callable[[], Novelty]:
-        return lambda: read_novelty(results[f"novelty/{slug}"], environment, len(findings[symbol].states))
-
-    return LazyMapping({symbol: reader(slug, symbol) for slug, symbol in symbols.items() if f"novelty/{slug}" in results})
+def _read_novelty(folder: Path, environment: EnvironmentRecord, findings: Mapping[str, Findings], symbol: str) -> Novelty:
+    return read_novelty(folder, environment, len(findings[symbol].states))
 
 
 def _entry(name: str, folder: Path) -> Entry:
