@@ -41,7 +41,7 @@ from weakspot.report.films import Detail
 from weakspot.report.trust import reconstruction_cards
 from weakspot.saliency.rules import saliency
 from weakspot.state_model.batch import answers, measure
-from weakspot.subject import load_pair
+from weakspot.subject import load_pair, load_subject
 from weakspot.targets.resolve import default_targets, resolve_target
 
 torch.set_num_threads(1)
@@ -411,7 +411,7 @@ def test_a_whole_run(finished):
     page = (finished / "run" / "report.html").read_text()
     for words in ("States that call for much push", "States that call for little light", "States the critic dreads"):
         assert words in page
-    assert "Q-value" not in page and "mean in each dimension of its action" in page
+    assert "Q-value" not in page and "mean for each dimension of the action" in page
     run = load_run(finished / "run")
     assert run.fidelity is not None and 0 <= run.fidelity.same_action <= 1
     assert run.goggles is not None and run.goggles.agent.interval.mean < 0, "the reward is negative in every step"
