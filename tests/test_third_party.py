@@ -37,7 +37,8 @@ trained_on = session.trained_on
 sources = Sources(session.perceive, session.dataset, trained_on, session.recorded_outputs(trained_on), session.model)
 found = load_method("half")(sources, session.target("own-unsure"), 3, seed=0)
 newest = found.state[:, -3:].mean(dim=(1, 2))
-print(json.dumps({"shape": list(found.state.shape), "brightest": newest.argmax(dim=1).tolist(), "target": found.target.tolist()}))
+brightest = newest.argmax(dim=1).tolist()
+print(json.dumps({"shape": list(found.state.shape), "brightest": brightest, "target": found.target.tolist()}))
 """
 
 
@@ -100,7 +101,7 @@ def test_the_agent_walks_to_its_goal(finished):
     """The state model sees real states, whose energy is the distance from the goal."""
     energies = weakspot.load_run(finished).novelty["unsure"].real_target
     np.testing.assert_allclose(energies, np.round(energies), atol=1e-4)
-    assert 0 <= energies.min() and energies.max() <= GOAL
+    assert energies.min() >= 0 and energies.max() <= GOAL
 
 
 def test_the_method_finds_states_for_the_target(site, options, finished):
@@ -115,7 +116,7 @@ def test_the_method_finds_states_for_the_target(site, options, finished):
 
 
 def test_results_belong_to_the_version_of_the_package(site, options, finished):
-    """An upgrade of the package may change its environment, recipe and target."""
+    """An upgrade of the package may change its environment, agent, recipe and target."""
     information = site / "grid_world-1.0.dist-info" / "METADATA"
     before = information.read_text()
     try:
@@ -125,7 +126,8 @@ def test_results_belong_to_the_version_of_the_package(site, options, finished):
         information.write_text(before)
     assert done.returncode == 0, done.stdout + done.stderr
     *_, planned = done.stdout.splitlines()
-    assert {"train", "synthesize/own-unsure", "novelty/own-unsure"} <= set(planned.removeprefix("would make ").split(", "))
+    expected = {"collect", "train", "goggles", "synthesize/own-unsure", "novelty/own-unsure"}
+    assert expected <= set(planned.removeprefix("would make ").split(", "))
 
 
 def test_without_the_package_its_names_are_unknown(site, options, finished):

@@ -80,7 +80,8 @@ def clean(arguments: Sequence[str]) -> None:
         say(f"{result.size / 1e6:10.1f} MB  {result.kind:<10}  {result.folder.relative_to(store)}")
     for run in before.lost_runs:
         say(
-            f"the run {run} is not where it was; what it showed last is kept (delete its file in {store / 'runs'} if it is gone)"
+            f"the run {run} is no longer there; the results that it showed last are kept (delete its file in "
+            f"{store / 'runs'} if the run is gone)"
         )
     if config.dry_run:
         chosen = Survey(tuple(result for result in before.stored if result.kind in kinds), before.lost_runs)
@@ -97,10 +98,10 @@ def check_agent(arguments: Sequence[str]) -> None:
 
     config, failed = parse(CheckConfig, "check-agent", arguments), 0
     with progress_bar("check") as report:
-        findings = check_up(config, lambda what, done, total: report(done / total, f"{what}: {done} of {total} games"))
+        findings = check_up(config, lambda name, done, total: report(done / total, f"{name}: {done} of {total} episodes"))
         for finding in findings:
             failed += not finding.passed
-            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
+            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.seen}")
             if finding.todo and not finding.passed:
                 say(f"      to do: {finding.todo}")
     if failed:
