@@ -128,6 +128,7 @@ def test_results_belong_to_the_version_of_the_package(site, options, finished):
     *_, planned = done.stdout.splitlines()
     expected = {"collect", "train", "goggles", "synthesize/own-unsure", "novelty/own-unsure"}
     assert expected <= set(planned.removeprefix("would make ").split(", "))
+    assert weakspot.load_run(finished).findings, "planning leaves the run folder as it is"
 
 
 def test_without_the_package_its_names_are_unknown(site, options, finished):
