@@ -1,4 +1,4 @@
-"""The report: what it says, that it opens from disk in a real Chromium without a network, and what it refuses."""
+"""The report: its content, that it opens from disk in a real Chromium without a network, and the runs it refuses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from report_example import make_example, write_json
+from report_example import make_example, record_again, write_damaged
 
-from weakspot.errors import RunError
-from weakspot.report import build, view
-from weakspot.report.artifacts import Curve, Interval, ObjectRecall, load_run
-from weakspot.report.build import build_report
-from weakspot.report.charts import Axis, distribution_chart, energy_chart, number, training_chart
-from weakspot.report.images import saliency_uri, strip_uri
+from weakspot.artifacts.evidence import Interval, ObjectRecall
+from weakspot.artifacts.run import Run, load_run
+from weakspot.artifacts.training import Curve
+from weakspot.errors import RunError, SchemaError
+from weakspot.report import build
+from weakspot.report.axis import Axis
+from weakspot.report.build import write_report
+from weakspot.report.charts import distribution_chart, energy_chart, training_chart
+from weakspot.report.films import Detail
+from weakspot.report.images import in_colour, saliency_uri, strip_uri
+from weakspot.report.target import target_view
+from weakspot.report.text import flat, indices, number
 from weakspot.report.verdict import judge
 
 DIRECTIONS = ("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
@@ -38,7 +44,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(example: Path) -> Path:
-    return build_report(example, example.parent / "out/report.html")
+    return report_of(example, example.parent / "out/report.html")
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +55,44 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(small: Path, tmp_path: Path) -> Path:
     """A copy of a small run of three states a target, which a test may break."""
-    return Path(shutil.copytree(small, tmp_path / "run"))
+    return Path(shutil.copytree(small, tmp_path / "run", symlinks=True))
+
+
+def report_of(run: Path, output: Path) -> Path:
+    write_report(load_run(run), output)
+    return output
 
 
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
-    data = json.loads(path.read_text())
-    write_json(path, change(data) or data)
+    """Changes an artifact in JSON, and the record of its result."""
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    record_again(path.parent)
 
 
 def edit_arrays(path: Path, **changes: np.ndarray) -> None:
+    """Changes arrays of an artifact, and the record of its result."""
     with np.load(path) as archive:
         arrays = dict(archive)
     np.savez_compressed(path, allow_pickle=False, **(arrays | changes))
+    record_again(path.parent)
+
+
+def drop(run: Path, *names: str) -> None:
+    """Takes results out of the record of a run."""
+
+    def change(record: Any) -> Any:
+        kept = {name: result for name, result in record["results"].items() if name not in names}
+        return record | {"results": kept}
+
+    path = run / "run.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
 def html_of(run: Path) -> str:
-    return build_report(run, run.parent / "report.html").read_text()
+    return report_of(run, run.parent / "report.html").read_text()
 
 
-# what it says
+# content
 
 
 def test_the_page_needs_nothing_from_outside(page: Path) -> None:
@@ -88,14 +113,22 @@ def test_the_page_tells_the_story_in_order(page: Path) -> None:
         "made",
     ]
     for text in (
-        "ACKTR, Pong",
+        "<title>Weaknesses of ACKTR, Pong</title>",
+        "The report rates its own state model",
         "20.2 ± 0.87",
         "LEFTFIRE",
         "closest real state",
         "L<sub>p</sub>",
-        "weakspot run --agent",
+        "How this was made",
     ):
         assert text in html, text
+
+
+def test_the_page_has_the_command_in_words_that_do_not_break(example: Path, page: Path) -> None:
+    code = re.search(r"<code>(.*?)</code>", page.read_text(), re.S)
+    assert code is not None
+    assert re.sub(r"<[^>]+>", "", code[1]) == load_run(example).command
+    assert '<span class="word">--agent</span> <span class="word">acktr-pong.safetensors</span>' in code[1]
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -105,7 +138,7 @@ def decoded(uri: str) -> np.ndarray:
     return picture
 
 
-def test_pictures_keep_single_pixels_and_their_colours() -> None:
+def test_images_keep_single_pixels_and_their_colours() -> None:
     stack = np.random.default_rng(0).integers(0, 256, (4, 84, 84, 3), dtype=np.uint8)
     shown = np.stack(np.split(decoded(strip_uri(stack, 4))[..., ::-1], 4, axis=1))
     assert np.abs(shown.astype(int) - stack).max() <= 2
@@ -115,8 +148,8 @@ def test_pictures_keep_single_pixels_and_their_colours() -> None:
 
 def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
     run = load_run(example)
-    section = view.target_view(run.findings[0], run.overview, view.Detail(8, 0))
-    scores = run.findings[0].scores
+    section = target_view(run, "T-", Detail(8, 0))
+    scores = run.findings["T-"].scores
     for card, row in zip(section.cards, scores, strict=False):
         bars = [bar.bars[0] for bar in card.bars.rows]
         assert sum(bar.width for bar in bars) == pytest.approx(100, abs=0.1)
@@ -126,10 +159,10 @@ def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
 
 def test_q_values_grow_from_zero_to_both_sides_on_one_axis(tmp_path: Path) -> None:
     run = load_run(make_example(tmp_path, SEAQUEST, "q-values", states=3))
-    section = view.target_view(run.findings[0], run.overview, view.Detail(8, 0))
-    low, high = run.findings[0].scores.min(), run.findings[0].scores.max()
+    section = target_view(run, "T-", Detail(8, 0))
+    low, high = run.findings["T-"].scores.min(), run.findings["T-"].scores.max()
     assert low < 0 < high
-    for card, scores in zip(section.cards, run.findings[0].scores, strict=True):
+    for card, scores in zip(section.cards, run.findings["T-"].scores, strict=True):
         for row, score in zip(card.bars.rows, scores, strict=True):
             bar = row.bars[0]
             start = card.bars.zero if score > 0 else card.bars.zero - bar.width
@@ -149,18 +182,16 @@ def test_a_stopped_state_keeps_its_last_energy() -> None:
 def test_states_beyond_every_real_one_are_counted(run: Path) -> None:
     target = np.array([-3.0, -0.5, 7.0], np.float32)
     edit_arrays(run / "synthesize/t-minus/findings.npz", target=target)
-    edit_arrays(run / "analyse/t-minus/novelty.npz", real_target=np.array([-0.5, 0.0, 1.0], np.float32))
+    edit_arrays(run / "novelty/t-minus/novelty.npz", real_target=np.array([-0.5, 0.0, 1.0], np.float32))
     assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(html_of(run).split())
 
 
-def test_the_page_says_of_how_many_searches_the_states_are_the_best(run: Path) -> None:
-    sentence = r"Of (\d+) searches, those (\d+) that ended"
-    found = re.search(sentence, html_of(run))
-    assert found is not None and int(found[1]) == 3 * int(found[2])
-    told = json.loads((run / "synthesize/t-minus/findings.json").read_text())
-    told["settings"]["searches"] = 1
-    for slug in ("t-minus", *(folder.name for folder in (run / "synthesize").iterdir())):
-        write_json(run / f"synthesize/{slug}/findings.json", told)
+def test_the_page_says_from_how_many_searches_the_states_were_selected(run: Path) -> None:
+    sentence = r"the (\d+) states of lowest target energy from (\d+) searches"
+    match = re.search(sentence, html_of(run))
+    assert match is not None and 3 * int(match[1]) == int(match[2])
+    for slug in ("t-minus", "action-right"):
+        edit(run / f"synthesize/{slug}/findings.json", lambda d: d | {"settings": d["settings"] | {"searches": 1}})
     assert re.search(sentence, html_of(run)) is None
 
 
@@ -189,6 +220,33 @@ def test_numbers_are_written_for_people(value: float, text: str) -> None:
     assert number(value) == text
 
 
+def test_equations_have_indices_below_and_above_the_line() -> None:
+    parts = indices("sum_i W_i (g(z)_i - s_i)^2 / T_max")
+    assert parts[0] == ("sum", "_", "i") and parts[2] == (" (g(z)", "_", "i") and parts[4] == (")", "^", "2")
+    assert "".join("".join(part) for part in parts) == "sum_i W_i (g(z)_i - s_i)^2 / T_max"
+    assert indices("no index, T±") == (("no index, T±", "", ""),)
+
+
+def test_settings_are_flat_facts() -> None:
+    facts = flat({"batch": 4096, "net": {"on": True, "sizes": [1, 0.5]}, "seed": None, "rate": 2e-3})
+    assert [(fact.name, fact.value) for fact in facts] == [
+        ("batch", "4,096"),
+        ("net.on", "yes"),
+        ("net.sizes", "1, 0.5"),
+        ("seed", "none"),
+        ("rate", "0.002"),
+    ]
+
+
+def test_channels_that_are_no_colours_get_theirs() -> None:
+    stacks = np.zeros((2, 4, 3, 3, 2), np.uint8)
+    stacks[0, ..., 0], stacks[1, ..., 1] = 255, 128
+    rgb = in_colour(stacks, [(200, 100, 0), (0, 0, 255)])
+    assert rgb.shape == (2, 4, 3, 3, 3)
+    assert rgb[0, 0, 0, 0].tolist() == [200, 100, 0] and rgb[1, 0, 0, 0].tolist() == [0, 0, 128]
+    assert (in_colour(stacks[0], [(200, 100, 0), (0, 0, 255)]) == rgb[0]).all()
+
+
 def test_axes_say_what_they_are() -> None:
     falling = np.geomspace(1000, 1, 30)
     loss = training_chart(Curve("loss", np.arange(30), falling), "Loss", "", False)
@@ -199,13 +257,18 @@ def test_axes_say_what_they_are() -> None:
     assert [tick.label for tick in Axis(0, 149).ticks()] == ["0", "50", "100"]
 
 
-# can it be trusted
+# verdict
 
 
-def with_goggles(run: Any, agent: float, goggles: float, low: float | None, high: float | None) -> Any:
-    difference = Interval(goggles - agent, low, high)
-    changed = replace(run.goggles, agent=Interval(agent, None, None), goggles=Interval(goggles, None, None))
-    return replace(run, goggles=replace(changed, difference=difference), recall=())
+def with_goggles(run: Run, agent: float, goggles: float, low: float | None, high: float | None) -> Run:
+    assert run.goggles is not None and run.fidelity is not None
+    changed = replace(
+        run.goggles,
+        agent=replace(run.goggles.agent, interval=Interval(agent, None, None)),
+        goggles=replace(run.goggles.goggles, interval=Interval(goggles, None, None)),
+        difference=Interval(goggles - agent, low, high),
+    )
+    return replace(run, goggles=changed, fidelity=replace(run.fidelity, objects=()))
 
 
 @pytest.mark.parametrize(
@@ -223,103 +286,123 @@ def test_verdict_of_the_goggles(example: Path, agent: float, goggles: float, low
     assert judge(with_goggles(load_run(example), agent, goggles, low, high)).level == level
 
 
-def test_a_model_that_answers_otherwise_or_invents_is_read_with_care(example: Path) -> None:
+def test_other_actions_or_unlikely_samples_call_for_care(example: Path) -> None:
     run = load_run(example)
-    assert run.agreement is not None and run.samples is not None
+    fidelity, samples = run.fidelity, run.samples
+    assert fidelity is not None and samples is not None and samples.floor is not None
     assert judge(run).level == "good"
     for changed in (
-        replace(run, agreement=replace(run.agreement, same_action=0.6)),
-        replace(run, samples=replace(run.samples, valid=0.3)),
-        replace(run, samples=replace(run.samples, distance=2 * run.samples.floor)),
+        replace(run, fidelity=replace(fidelity, same_action=0.6)),
+        replace(run, samples=replace(samples, checks={"valid": 0.3})),
+        replace(run, samples=replace(samples, distance=2 * samples.floor)),
     ):
         assert judge(changed).level == "care"
-    assert judge(replace(run, agreement=None, samples=None)).level == "good"
-    assert "60\u00a0% of reconstructions" in judge(replace(run, agreement=replace(run.agreement, same_action=0.6))).sentence
+    assert judge(replace(run, fidelity=None, samples=None)).level == "good"
+    assert "60\u00a0% of reconstructions" in judge(replace(run, fidelity=replace(fidelity, same_action=0.6))).sentence
 
 
 def test_the_worst_of_all_checks_decides(example: Path) -> None:
     run = load_run(example)
-    assert judge(run).level == "good"
+    assert judge(run).level == "good" and run.fidelity is not None
     lost = ObjectRecall("ball", Interval(0.3, 0.2, 0.4), 100)
-    verdict = judge(replace(run, recall=(lost,)))
+    verdict = judge(replace(run, fidelity=replace(run.fidelity, objects=(lost,))))
     assert verdict.level == "poor"
-    assert "The ball is there in 30\u00a0%" in verdict.sentence
-    hardly_seen = ObjectRecall("green enemy", Interval(0.0, 0.0, 0.79), 1)
-    verdict = judge(replace(run, recall=(hardly_seen,)))
+    assert "The ball is in 30\u00a0% of 100" in verdict.sentence
+    rare = ObjectRecall("green enemy", Interval(0.0, 0.0, 0.79), 1)
+    verdict = judge(replace(run, fidelity=replace(run.fidelity, objects=(rare,))))
     assert verdict.level == "care", "one state says little"
     assert "0\u00a0% of 1 reconstructions" in verdict.sentence
-    assert judge(replace(run, goggles=None, recall=())).level == "unknown"
+    assert judge(replace(run, goggles=None, fidelity=replace(run.fidelity, objects=()))).level == "unknown"
+    assert judge(replace(run, goggles=None, fidelity=None)).level == "unknown"
 
 
-# what may be missing, and what may not
+# missing and damaged results
 
 
 @pytest.mark.parametrize(
     ("missing", "gone", "kept"),
     [
-        ("collect/summary.json", "Collected states", "How this was made"),
-        ("train/metrics.jsonl", "Training of the state model", "Goggles:"),
-        ("train/model.json", "latent size", "Training of the state model"),
-        ("analyse/reconstructions.npz", "Real states and their reconstructions", "Goggles:"),
-        ("analyse/samples.npz", "Random samples: what", "Goggles:"),
-        ("analyse/goggles.json", "Goggles:", "Recall: are"),
-        ("analyse/recall.json", "Recall: are", "Goggles:"),
+        ("collect", "Collected states", "How this was made"),
+        ("train", "Training of the state model", "Goggles:"),
+        ("train", "latent size", "Goggles:"),
+        ("fidelity", "Real states and their reconstructions", "Goggles:"),
+        ("fidelity", "Recall: are", "Goggles:"),
+        ("samples", "Random samples: what", "Goggles:"),
+        ("goggles", "Goggles:", "Recall: are"),
         ("synthesize/t-minus", 'id="target-t-minus"', 'id="target-action-right"'),
     ],
 )
-def test_missing_parts_drop_their_section(run: Path, missing: str, gone: str, kept: str) -> None:
-    path = run / missing
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+def test_missing_results_drop_their_section(run: Path, missing: str, gone: str, kept: str) -> None:
+    assert gone in html_of(run)
+    drop(run, missing)
     html = html_of(run)
     assert gone not in html
     assert kept in html
 
 
-def test_without_novelty_the_states_stand_alone(run: Path) -> None:
-    (run / "analyse/t-minus/novelty.npz").unlink()
+def test_games_without_known_objects_have_no_recall(run: Path) -> None:
+    edit(run / "fidelity/fidelity.json", lambda d: d | {"objects": []})
+    html = html_of(run)
+    assert "Recall: are" not in html
+    assert "Real states and their reconstructions" in html
+
+
+def test_a_training_without_curves_drops_their_section(run: Path) -> None:
+    (run / "train/metrics.jsonl").unlink()
+    record_again(run / "train")
+    html = html_of(run)
+    assert "Training of the state model" not in html
+    assert "latent size" in html
+
+
+def test_without_novelty_only_synthesised_states_are_shown(run: Path) -> None:
+    drop(run, "novelty/t-minus")
     html = html_of(run)
     assert html.count("closest real state</span>") == 3  # of the other target
     assert html.count("Synthesised state") == 2 * 3
-    assert html.count("What searching instead") == 1
+    assert html.count("Retrieved instead of synthesised") == 1
 
 
-def test_report_json_alone_is_a_report(run: Path) -> None:
-    for folder in ("collect", "train", "analyse", "synthesize"):
-        shutil.rmtree(run / folder)
-    edit(run / "report.json", lambda data: data | {"agent": None})
+def test_the_subject_alone_gives_a_report(run: Path) -> None:
+    drop(run, *(name for name in load_run(run).entries if name != "subject"))
     html = html_of(run)
     assert "The state model was not checked." in html
     assert 'href="#trust"' not in html
 
 
 def test_agents_without_card_or_critic(run: Path) -> None:
-    edit(run / "report.json", lambda data: data | {"agent": data["agent"] | {"card": None}})
+    edit(run / "subject/subject.json", lambda data: data | {"agent": data["agent"] | {"card": None}})
     path = run / "synthesize/t-minus/findings.npz"
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "value"}
     np.savez_compressed(path, allow_pickle=False, **arrays)
+    record_again(path.parent)
     html = html_of(run)
-    assert "Its score was not measured" in html
-    assert html.count("<dt>critic&#39;s value V</dt>") == 3  # of the other target
+    assert "No score is recorded with it" in html
+    assert html.count("<dt>critic’s value V</dt>") == 3  # of the other target
 
 
 def test_a_log_whose_last_line_was_cut_off_is_read(run: Path) -> None:
     path = run / "train/metrics.jsonl"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines, lines[-1][:25]]))
+    write_damaged(path, "\n".join([*lines, lines[-1][:25]]).encode())
     assert len(load_run(run).curves[0].steps) == len(lines)
-    path.write_text("\n".join([lines[0], lines[1][:25], *lines[2:]]))
+    write_damaged(path, "\n".join([lines[0], lines[1][:25], *lines[2:]]).encode())
     with pytest.raises(RunError, match=r"metrics\.jsonl is damaged"):
-        load_run(run)
+        html_of(run)
 
 
 def _without(key: str) -> Callable[[Any], Any]:
     return lambda data: {name: value for name, value in data.items() if name != key}
 
 
+def _with(**fields: Any) -> Callable[[Any], Any]:
+    return lambda data: data | fields
+
+
 DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "half a zip": ("findings.npz", lambda p: p.write_bytes(p.read_bytes()[:5000])),
-    "no zip": ("reconstructions.npz", lambda p: p.write_text("hello")),
+    "half a zip": ("findings.npz", lambda p: write_damaged(p, p.read_bytes()[:5000])),
+    "no zip": ("reconstructions.npz", lambda p: write_damaged(p, b"hello")),
     "a pickle": ("novelty.npz", lambda p: np.savez(p, closest=np.array([{}], dtype=object), allow_pickle=True)),
     "NaN scores": ("findings.npz", lambda p: edit_arrays(p, scores=np.full((3, 6), np.nan, np.float32))),
     "scores of another game": ("findings.npz", lambda p: edit_arrays(p, scores=np.zeros((3, 4), np.float32))),
@@ -328,53 +411,77 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "fewer states": ("novelty.npz", lambda p: edit_arrays(p, closest=np.zeros((2, 4, 84, 84, 3), np.uint8))),
     "samples of another size": ("samples.npz", lambda p: edit_arrays(p, states=np.zeros((2, 4, 64, 64, 3), np.uint8))),
     "no measures": ("samples.json", lambda p: p.unlink()),
-    "no agreement": ("fidelity.json", lambda p: edit(p, _without("agreement"))),
-    "half a JSON": ("goggles.json", lambda p: p.write_text(p.read_text()[:40])),
-    "no JSON object": ("model.json", lambda p: p.write_text("[]")),
+    "no agreement": ("fidelity.json", lambda p: edit(p, _without("same_action"))),
+    "half a JSON": ("goggles.json", lambda p: write_damaged(p, p.read_bytes()[:40])),
+    "no JSON object": ("model.json", lambda p: write_damaged(p, b"[]")),
     "a missing field": ("model.json", lambda p: edit(p, _without("equation"))),
-    "a text for a number": ("summary.json", lambda p: edit(p, lambda d: d | {"epsilon": "0.1"})),
-    "NaN in JSON": ("summary.json", lambda p: edit(p, lambda d: d | {"epsilon": float("nan")})),
+    "a text for a number": ("summary.json", lambda p: edit(p, _with(epsilon="0.1"))),
+    "NaN in JSON": ("summary.json", lambda p: edit(p, _with(epsilon=float("nan")))),
     "a difference the wrong way round": (
         "goggles.json",
-        lambda p: edit(p, lambda d: d | {"difference": {"mean": 0.34, "low": -0.1, "high": 0.9}}),
+        lambda p: edit(p, _with(difference={"mean": 0.34, "low": -0.1, "high": 0.9})),
     ),
-    "unknown scores": (
-        "report.json",
-        lambda p: edit(p, lambda d: d | {"agent": d["agent"] | {"scores_are": "logits"}}),
-    ),
-    "bytes that are no text": ("findings.json", lambda p: p.write_bytes(b"\xff\xfe\xff")),
+    "unknown scores": ("subject.json", lambda p: edit(p, lambda d: d | {"agent": d["agent"] | {"scores_are": "logits"}})),
+    "bytes that are no text": ("findings.json", lambda p: write_damaged(p, b"\xff\xfe\xff")),
 }
 
 
+@pytest.mark.parametrize("recorded", [True, False], ids=["with a fitting record", "with the old record"])
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_named_and_the_old_report_stays(run: Path, kind: str) -> None:
+def test_damage_is_named_and_the_old_report_stays(run: Path, kind: str, recorded: bool) -> None:
     name, damage = DAMAGE[kind]
-    damage(next(run.rglob(name)))
+    path = next((run / "store").rglob(name))
+    record = (path.parent / "entry.json").read_bytes()
+    damage(path)
+    if recorded and path.exists():
+        record_again(path.parent)  # so that the sizes of the files are as recorded
+    else:
+        (path.parent / "entry.json").write_bytes(record)
     output = run.parent / "report.html"
     output.write_text("the old one")
     with pytest.raises(RunError) as caught:
-        build_report(run, output)
+        report_of(run, output)
     assert name in str(caught.value)
+    assert str(path.parent) in str(caught.value)
     assert caught.value.expected
     assert "run the same command again" in caught.value.todo
     assert output.read_text() == "the old one"
     assert not list(run.parent.glob(".*tmp"))
 
 
+@pytest.mark.parametrize(
+    "name", ["subject.json", "summary.json", "model.json", "fidelity.json", "samples.json", "goggles.json", "findings.json"]
+)
+def test_newer_schemas_are_refused(run: Path, name: str) -> None:
+    edit(next((run / "store").rglob(name)), _with(schema=2))
+    with pytest.raises(SchemaError, match=rf"{name} has schema 2 of a newer weakspot"):
+        load_run(run)
+
+
 def test_half_a_target_and_no_run_folder_are_refused(run: Path, tmp_path: Path) -> None:
     (run / "synthesize/t-minus/findings.json").unlink()
-    with pytest.raises(RunError, match=r"t-minus has no findings\.json"):
+    with pytest.raises(RunError, match=r"synthesize/t-minus is damaged: findings\.json is missing"):
         load_run(run)
-    with pytest.raises(RunError, match=r"has no report\.json"):
+    with pytest.raises(RunError, match=r"has no run\.json"):
         load_run(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"has no run\.json"):
+        load_run(tmp_path / "empty")
+
+
+def test_a_run_without_its_store_is_refused(run: Path, tmp_path: Path) -> None:
+    shutil.move(run / "store", tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="the result of subject is not in") as caught:
+        load_run(run)
+    assert "move both" in caught.value.todo
 
 
 def test_detail_is_given_up_before_size(example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "MOST_BYTES", int(page.stat().st_size * 0.75))
-    smaller = build_report(example, tmp_path / "small.html")
+    smaller = report_of(example, tmp_path / "small.html")
     assert smaller.stat().st_size <= page.stat().st_size * 0.75
     monkeypatch.setattr(build, "MOST_BYTES", 1)
-    assert "3 more states are left out to keep the file small" in build_report(example, tmp_path / "least.html").read_text()
+    assert "3 more states are left out to keep the file small" in report_of(example, tmp_path / "least.html").read_text()
 
 
 def test_text_has_enough_contrast_in_both_themes() -> None:
@@ -469,7 +576,7 @@ def test_browser_shows_everything_without_errors_or_requests(chromium: Any, page
 def page_of_many_actions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("many")
     run = make_example(folder / "run", SEAQUEST, "q-values", states=9, reconstructions=1)
-    return build_report(run, folder / "report.html")
+    return report_of(run, folder / "report.html")
 
 
 @pytest.mark.parametrize("width", [390, 1000, 1280])
@@ -559,17 +666,22 @@ def test_a_state_is_enlarged_compared_and_left_by_keyboard(chromium: Any, page: 
 
 
 def test_hostile_names_are_only_text(chromium: Any, run: Path) -> None:
-    edit(run / "report.json", lambda d: d | {"notes": [HOSTILE], "agent": d["agent"] | {"name": HOSTILE}})
-    names = [HOSTILE, *"bcdef"]
-    edit(run / "report.json", lambda d: d | {"environment": d["environment"] | {"action_names": names}})
-    change = {"description": HOSTILE, "title": HOSTILE, "target": HOSTILE, "energy_equation": HOSTILE}
-    edit(run / "synthesize/t-minus/findings.json", lambda d: d | change)
-    page = build_report(run, run.parent / "hostile.html")
+    def change(subject: Any) -> Any:
+        names = [HOSTILE, *"bcdef"]
+        changed = {part: subject[part] | {"action_names": names} for part in ("agent", "environment")}
+        return subject | changed | {"agent": changed["agent"] | {"name": HOSTILE}}
+
+    edit(run / "subject/subject.json", change)
+    edit(run / "goggles/goggles.json", _with(note=HOSTILE))
+    hostile = {"description": HOSTILE, "title": HOSTILE, "target": HOSTILE, "energy_equation": HOSTILE}
+    edit(run / "synthesize/t-minus/findings.json", _with(**hostile))
+    page = report_of(run, run.parent / "hostile.html")
     open_page(chromium, page)
-    assert chromium.title == "Where the ACKTR agent is weak in Pong"
+    assert chromium.title == f"Weaknesses of {HOSTILE}"
     assert chromium.execute_script("return document.querySelectorAll('script').length") == 1
     assert chromium.execute_script("return document.querySelectorAll('img[src=x]').length") == 0
-    assert chromium.find_element("css selector", ".notes li").text == HOSTILE
+    assert HOSTILE in chromium.find_element("css selector", "#trust").text
+    assert chromium.find_element("css selector", "h1").text == f"Weaknesses of {HOSTILE}"
     assert chromium.get_log("browser") == []
 
 

@@ -79,10 +79,9 @@ def clean(arguments: Sequence[str]) -> None:
     for result in before.stored:
         say(f"{result.size / 1e6:10.1f} MB  {result.kind:<10}  {result.folder.relative_to(store)}")
     for run in before.lost_runs:
-        say(
-            f"the run {run} is no longer there; the results that it showed last are kept (delete its file in "
-            f"{store / 'runs'} if the run is gone)"
-        )
+        say(f"the run {run} is not where it was; what it showed is kept")
+    if before.lost_runs:
+        say(f"if runs were deleted, delete their files in {store / 'runs'} as well")
     if config.dry_run:
         chosen = Survey(tuple(result for result in before.stored if result.kind in kinds), before.lost_runs)
         say(f"would delete {len(chosen.stored)} results, {sum(r.size for r in chosen.stored) / 1e6:.1f} MB")

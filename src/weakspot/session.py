@@ -121,8 +121,8 @@ class Session:
     @cached_property
     def maps(self) -> npt.NDArray[np.uint8]:
         """The saliency maps of these states."""
+        from weakspot.artifacts.saliency import MAPS
         from weakspot.saliency.maps import load_maps
-        from weakspot.stages.saliency import MAPS
 
         return load_maps(self.results["saliency"] / MAPS, len(self.dataset))
 

@@ -1,4 +1,4 @@
-"""Artifact of the collect stage beside the states themselves: how many, how fast, and the scores of the episodes."""
+"""Artifact of the collect stage beside the states themselves: their number, the speed, and the scores of the episodes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Collection:
-    """The states that the agent was recorded in.
+    """The recorded states, in numbers.
 
     Attributes:
         frames: number of states.
-        epsilon: share of random actions.
-        episode_scores: of the episodes that ended.
-        seconds: the collection took, in its last process.
-        decisions_per_second: of that process.
+        epsilon: probability of a random action.
+        episode_scores: scores of the episodes that ended.
+        seconds: duration of the collection in its last process.
+        decisions_per_second: speed of that process.
     """
 
     SCHEMA: ClassVar[int] = 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
-import numpy as np
 
-from weakspot.artifacts.arrays import Array, Arrays, write_arrays
 from weakspot.artifacts.schema import damaged, read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
+
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
 
 FIDELITY, RECONSTRUCTIONS = "fidelity.json", "reconstructions.npz"
 SAMPLES, SAMPLE_ARRAYS = "samples.json", "samples.npz"
@@ -31,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ObjectRecall:
-    """How often an object of ``n`` real states is in the reconstruction, with a 95 % interval; all in [0, 1]."""
+    """Share of the ``n`` real states with an object whose reconstructions contain it, with a 95 % interval; in [0, 1]."""
 
     name: str
     recall: Interval
@@ -43,11 +44,11 @@ class Fidelity:
     """How faithful reconstructions of held-out real states are.
 
     Attributes:
-        states: how many were reconstructed.
-        mse: mean squared error a pixel, frames in [0, 1].
-        same_action: share of states in which the agent does the same on the reconstruction.
-        output_error: squared error of the agent's outputs over their variance.
-        objects: recall of each kind of object, for games whose objects are known.
+        states: number of states that were reconstructed.
+        mse: mean squared error per pixel and channel, frames in [0, 1].
+        same_action: share of states in which the agent chooses the same action on the reconstruction.
+        output_error: squared error of the agent's outputs, over their variance.
+        objects: recall of each kind of object; empty for games whose objects are not known.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -66,8 +67,8 @@ class Reconstructions:
         real, reconstructed: stacks (n, k, h, w, c), uint8.
         saliency: of the real states (n, h, w), uint8.
         scores_real, scores_reconstructed: the agent's scores (n, a).
-        same_action: whether the agent does the same on both (n,).
-        index: of the real states in the data set (n,).
+        same_action: whether the agent chooses the same action in both (n,).
+        index: indices of the real states in the data set (n,).
     """
 
     real: Array
@@ -84,10 +85,11 @@ class SampleMeasures:
     """Random samples compared with real states.
 
     Attributes:
-        count: samples that were measured; 0 if too few real states were held out to compare them with.
-        distance, floor: Fréchet distance in the agent's features to as many real states, and between two halves of these.
-        checks, real_checks: share of samples and of real states that pass each check of their objects, and, under
-            ``valid``, all of them; None for games whose objects cannot be checked.
+        count: number of measured samples; 0 if too few real states were held out to compare them with.
+        distance, floor: Fréchet distances in the agent's features: between the samples and as many real states, and between
+            two halves of the real states.
+        checks, real_checks: shares of samples and of real states that pass each check of their objects, and all checks under
+            ``valid``; None for games whose objects cannot be checked.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -133,7 +135,7 @@ class Goggles:
         goggles: on reconstructions.
         difference: goggles minus agent; negative if the agent plays worse on reconstructions.
         ratio: goggles over agent.
-        note: what else has to be known, for people.
+        note: remarks for people, such as the number of episodes that were cut off; may be empty.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -145,7 +147,9 @@ class Goggles:
 
 
 def write_fidelity(folder: Path, fidelity: Fidelity, reconstructions: Reconstructions) -> None:
-    """Writes both artifacts of the fidelity stage."""
+    """Writes both artifacts of the fidelity stage; raises :class:`RunError` if they hold NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
     arrays = {field.name: getattr(reconstructions, field.name) for field in fields(reconstructions)}
     write_arrays(folder / RECONSTRUCTIONS, arrays)
     write_artifact(folder / FIDELITY, fidelity)
@@ -158,6 +162,8 @@ def read_fidelity(folder: Path) -> Fidelity:
 
 def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Reconstructions:
     """Reads the reconstructions; raises :class:`RunError` if they are damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
     arrays = Arrays(folder / RECONSTRUCTIONS, environment, "real")
     return Reconstructions(
         real=arrays.stacks("real"),
@@ -166,20 +172,28 @@ def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Recons
         scores_real=arrays.scores("scores_real"),
         scores_reconstructed=arrays.scores("scores_reconstructed"),
         same_action=arrays.flags("same_action"),
-        index=arrays.rows("index", np.integer, 1),
+        index=arrays.integers("index"),
     )
 
 
 def write_samples(folder: Path, samples: Samples) -> None:
-    """Writes the artifact."""
+    """Writes both artifacts of the samples stage; raises :class:`RunError` if they hold NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
     write_arrays(folder / SAMPLE_ARRAYS, {"states": samples.states})
     write_artifact(folder / SAMPLES, samples.measures)
 
 
-def read_samples(folder: Path, environment: EnvironmentRecord) -> Samples:
-    """Reads the artifact; raises :class:`RunError` if it is damaged."""
-    measures = read_artifact(folder / SAMPLES, SampleMeasures)
-    return Samples(measures, Arrays(folder / SAMPLE_ARRAYS, environment, "states").stacks("states"))
+def read_samples(folder: Path) -> SampleMeasures:
+    """Reads the measures; raises :class:`RunError` if they are damaged."""
+    return read_artifact(folder / SAMPLES, SampleMeasures)
+
+
+def read_sample_states(folder: Path, environment: EnvironmentRecord) -> Array:
+    """Reads the samples themselves; raises :class:`RunError` if they are damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
+    return Arrays(folder / SAMPLE_ARRAYS, environment, "states").stacks("states")
 
 
 def write_goggles(folder: Path, goggles: Goggles) -> None:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from weakspot.artifacts.arrays import Array, Arrays, write_arrays
-from weakspot.artifacts.schema import damaged, read_artifact, write_artifact
+from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
+
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
 
 SEARCH, ARRAYS = "findings.json", "findings.npz"
 
 
 @dataclass(frozen=True)
 class Search:
-    """What was searched for, and how.
+    """The target, and the settings of its searches.
 
     Attributes:
         target: symbol or name of the target, such as ``T-``.
-        slug: the name as a folder.
+        slug: the target's name as the name of a folder.
         title, description: of the target, for people.
         energy_equation: the energy that was minimised, for people.
         seed: of the searches.
         settings: of the searches, with the scale of the target.
-        seconds: the searches took.
+        seconds: duration of the searches.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -45,12 +45,12 @@ class Findings:
     """The synthesised states of one target, in the order of their searches.
 
     Attributes:
-        search: what was searched for.
+        search: the target and the settings.
         states: stacks of frames, oldest first (n, k, h, w, c), uint8.
         scores: the agent's scores in them (n, a).
-        value: the critic's values (n,), or None.
+        value: the critic's values (n,), or None if the agent has no critic.
         energy: of every state at every step (n, steps), NaN after its search has stopped.
-        target: final energies of the target, unscaled (n,).
+        target: target energies of the states, unscaled (n,).
         prior_kl: KL of each search distribution from N(0, I) (n,), in nats.
         iterations: steps taken (n,).
         saliency: of the newest frames (n, h, w), uint8, each scaled to its largest value.
@@ -73,31 +73,37 @@ class Findings:
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
-    """Writes the artifact."""
+    """Writes the artifact; raises :class:`RunError` if it holds NaN elsewhere than in the energies."""
+    from weakspot.artifacts.arrays import write_arrays
+
     arrays = {field.name: getattr(findings, field.name) for field in fields(findings) if field.name != "search"}
-    write_arrays(folder / ARRAYS, arrays)
+    write_arrays(folder / ARRAYS, arrays, gaps=("energy",))
     write_artifact(folder / SEARCH, findings.search)
+
+
+def read_search(folder: Path) -> Search:
+    """Reads the target and the settings; raises :class:`RunError` if it is damaged."""
+    return read_artifact(folder / SEARCH, Search)
 
 
 def read_findings(folder: Path, environment: EnvironmentRecord) -> Findings:
     """Reads the artifact; raises :class:`RunError` if it is damaged."""
-    search = read_artifact(folder / SEARCH, Search)
+    from weakspot.artifacts.arrays import Arrays
+
+    search = read_search(folder)
     arrays = Arrays(folder / ARRAYS, environment, "states")
-    latent = arrays.rows("latent", np.floating, 2)
-    findings = Findings(
+    latent, latent_mean, latent_sigma = arrays.vectors("latent", "latent_mean", "latent_sigma")
+    return Findings(
         search=search,
         states=arrays.stacks("states"),
         scores=arrays.scores("scores"),
-        value=arrays.per_state("value") if "value" in arrays else None,
-        energy=arrays.rows("energy", np.floating, 2).astype(np.float64),
-        target=arrays.per_state("target"),
-        prior_kl=arrays.per_state("prior_kl"),
-        iterations=arrays.per_state("iterations"),
+        value=arrays.numbers("value") if "value" in arrays else None,
+        energy=arrays.series("energy"),
+        target=arrays.numbers("target"),
+        prior_kl=arrays.numbers("prior_kl"),
+        iterations=arrays.integers("iterations"),
         saliency=arrays.maps("saliency"),
         latent=latent,
-        latent_mean=arrays.rows("latent_mean", np.floating, 2),
-        latent_sigma=arrays.rows("latent_sigma", np.floating, 2),
+        latent_mean=latent_mean,
+        latent_sigma=latent_sigma,
     )
-    if not findings.latent.shape == findings.latent_mean.shape == findings.latent_sigma.shape:
-        raise damaged(arrays.path, "'latent', 'latent_mean' and 'latent_sigma' differ in shape", "one shape (n, z)")
-    return findings

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from weakspot.artifacts.arrays import Array, Arrays, write_arrays
 from weakspot.artifacts.schema import AGAIN
 from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.errors import RunError
+
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
 
 ARRAYS = "novelty.npz"
 
@@ -39,27 +40,30 @@ class Novelty:
 
 
 def write_novelty(folder: Path, novelty: Novelty) -> None:
-    """Writes the artifact."""
+    """Writes the artifact; raises :class:`RunError` if it holds NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
     write_arrays(folder / ARRAYS, {field.name: getattr(novelty, field.name) for field in fields(novelty)})
 
 
 def read_novelty(folder: Path, environment: EnvironmentRecord, states: int) -> Novelty:
     """Reads the artifact about ``states`` synthesised states; raises :class:`RunError` if it is damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
     arrays = Arrays(folder / ARRAYS, environment, "closest")
     if arrays.n != states:
         raise RunError(
             f"{arrays.path} is about {arrays.n} states",
-            expected=f"{states}, as many as were synthesised for this target",
+            expected=f"{states}, the number of states that were synthesised for this target",
             todo=f"delete {arrays.path} and {AGAIN}",
         )
-    real_target = arrays.get("real_target", np.floating, 1)
-    retrieved_target = arrays.get("retrieved_target", np.floating, 1)
+    retrieved, retrieved_target = arrays.ranked("retrieved", "retrieved_target")
     return Novelty(
         closest=arrays.stacks("closest"),
-        closest_index=arrays.rows("closest_index", np.integer, 1),
-        mse=arrays.per_state("mse"),
-        differing_share=arrays.per_state("differing_share"),
-        real_target=arrays.finite("real_target", len(real_target)),
-        retrieved=arrays.stacks("retrieved", len(retrieved_target)),
-        retrieved_target=arrays.finite("retrieved_target", len(retrieved_target)),
+        closest_index=arrays.integers("closest_index"),
+        mse=arrays.numbers("mse"),
+        differing_share=arrays.numbers("differing_share"),
+        real_target=arrays.sample("real_target"),
+        retrieved=retrieved,
+        retrieved_target=retrieved_target,
     )

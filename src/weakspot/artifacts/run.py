@@ -1,26 +1,32 @@
-"""A run as a typed object: :func:`load_run` reads the artifacts of a run folder without the agent and without torch."""
+"""A run as a typed object: :func:`load_run` reads the artifacts of a run folder without the agent and without torch.
+
+Descriptions and measures are read and checked at once. Arrays are read when they are first accessed, so that reading a run
+costs little however many states it holds.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from weakspot.artifacts.collection import Collection, read_collection
 from weakspot.artifacts.evidence import (
     Fidelity,
     Goggles,
     Reconstructions,
-    Samples,
+    SampleMeasures,
     read_fidelity,
     read_goggles,
     read_reconstructions,
+    read_sample_states,
     read_samples,
 )
-from weakspot.artifacts.findings import Findings, read_findings
+from weakspot.artifacts.findings import Findings, read_findings, read_search
+from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty, read_novelty
 from weakspot.artifacts.subject import AgentRecord, EnvironmentRecord, read_subject
 from weakspot.artifacts.training import Curve, ModelRecord, read_curves, read_model
@@ -28,12 +34,18 @@ from weakspot.errors import RunError
 from weakspot.run.entry import Entry, read_entry
 from weakspot.run.folder import RECORD, RunFolder
 
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
+
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run found; what it does not have is None or empty.
+    """The results of a run; those that it does not have are None or empty.
+
+    ``findings``, ``novelty``, ``curves``, ``reconstructions`` and ``sample_states`` are read when they are first accessed,
+    which raises :class:`RunError` if their file is damaged.
 
     Attributes:
         folder: the run folder.
@@ -43,10 +55,9 @@ class Run:
         agent, environment: under test.
         collection: the recorded states, in numbers.
         model: the state model.
-        curves: of its training.
-        fidelity, reconstructions, samples, goggles: how far the state model can be trusted.
+        fidelity, samples, goggles: how far the state model can be trusted.
         findings: the synthesised states of each target, by the target's symbol or name, such as ``T-``.
-        novelty: their comparison with real states, in the same way.
+        novelty: their comparison with real states, by the same keys.
     """
 
     folder: Path
@@ -57,13 +68,26 @@ class Run:
     environment: EnvironmentRecord
     collection: Collection | None
     model: ModelRecord | None
-    curves: tuple[Curve, ...]
     fidelity: Fidelity | None
-    reconstructions: Reconstructions | None
-    samples: Samples | None
+    samples: SampleMeasures | None
     goggles: Goggles | None
     findings: Mapping[str, Findings]
     novelty: Mapping[str, Novelty]
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """The curves of the training of the state model."""
+        return self._read("train", read_curves) or ()
+
+    @cached_property
+    def reconstructions(self) -> Reconstructions | None:
+        """Real states beside their reconstructions."""
+        return self._read("fidelity", lambda folder: read_reconstructions(folder, self.environment))
+
+    @cached_property
+    def sample_states(self) -> Array | None:
+        """Random samples of the state model, in the order drawn (n, k, h, w, c); uint8."""
+        return self._read("samples", lambda folder: read_sample_states(folder, self.environment))
 
     @property
     def report(self) -> Path | None:
@@ -73,27 +97,32 @@ class Run:
 
     @cached_property
     def seconds(self) -> dict[str, float]:
-        """What each stage took, over all its parts."""
-        found: dict[str, float] = {}
+        """Seconds that each stage took, over all its parts."""
+        seconds: dict[str, float] = {}
         for entry in self.entries.values():
-            found[entry.record.stage] = round(found.get(entry.record.stage, 0.0) + entry.record.seconds, 1)
-        return found
+            seconds[entry.record.stage] = round(seconds.get(entry.record.stage, 0.0) + entry.record.seconds, 1)
+        return seconds
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """The version of each package; if stages were made by different ones, each with its stages."""
-        made: dict[str, dict[str, list[str]]] = {}
+        """The version of each package; if stages were made by different versions, each with its stages."""
+        stages_by_version: dict[str, dict[str, list[str]]] = {}
         for entry in self.entries.values():
             for package, version in entry.record.versions.items():
-                stages = made.setdefault(package, {}).setdefault(version, [])
+                stages = stages_by_version.setdefault(package, {}).setdefault(version, [])
                 if entry.record.stage not in stages:
                     stages.append(entry.record.stage)
-        return {
-            package: next(iter(several))
-            if len(several) == 1
-            else ", ".join(f"{version} ({', '.join(stages)})" for version, stages in several.items())
-            for package, several in made.items()
-        }
+        return {package: _version_text(stages) for package, stages in stages_by_version.items()}
+
+    def _read(self, stage: str, reader: Callable[[Path], T]) -> T | None:
+        entry = self.entries.get(stage)
+        return None if entry is None else reader(entry.folder)
+
+
+def _version_text(stages_by_version: Mapping[str, list[str]]) -> str:
+    if len(stages_by_version) == 1:
+        return next(iter(stages_by_version))
+    return ", ".join(f"{version} ({', '.join(stages)})" for version, stages in stages_by_version.items())
 
 
 def load_run(folder: str | os.PathLike[str]) -> Run:
@@ -124,28 +153,31 @@ def read_run(
 
     Args:
         folder, command, settings: of the run.
-        targets: slug of each target to its name.
+        targets: slug of each target to its name, in the order of the findings.
         results: folder of each result, by stage and part.
 
     Raises:
-        RunError: a result is missing or damaged.
+        RunError: a result is missing or damaged; what :class:`Run` reads later is checked for its size only.
+        SchemaError: a newer version of weakspot wrote it.
     """
     entries = {name: _entry(name, path) for name, path in results.items()}
     subject = read_subject(results["subject"])
     environment = subject.environment
-    findings: dict[str, Findings] = {}
-    novelty: dict[str, Novelty] = {}
-    for slug in targets:
-        if (path := results.get(f"synthesize/{slug}")) is None:
-            continue
-        found = read_findings(path, environment)
-        findings[found.search.target] = found
-        if (path := results.get(f"novelty/{slug}")) is not None:
-            novelty[found.search.target] = read_novelty(path, environment, len(found.states))
 
     def read(stage: str, reader: Callable[[Path], T]) -> T | None:
         return reader(results[stage]) if stage in results else None
 
+    symbols = {
+        slug: read_search(results[f"synthesize/{slug}"]).target for slug in targets if f"synthesize/{slug}" in results
+    }
+    findings = LazyMapping(
+        {symbol: partial(read_findings, results[f"synthesize/{slug}"], environment) for slug, symbol in symbols.items()}
+    )
+    novelty = {
+        symbol: partial(_read_novelty, results[f"novelty/{slug}"], environment, findings, symbol)
+        for slug, symbol in symbols.items()
+        if f"novelty/{slug}" in results
+    }
     return Run(
         folder=folder,
         command=command,
@@ -155,14 +187,16 @@ def read_run(
         environment=environment,
         collection=read("collect", read_collection),
         model=read("train", read_model),
-        curves=read("train", read_curves) or (),
         fidelity=read("fidelity", read_fidelity),
-        reconstructions=read("fidelity", lambda path: read_reconstructions(path, environment)),
-        samples=read("samples", lambda path: read_samples(path, environment)),
+        samples=read("samples", read_samples),
         goggles=read("goggles", read_goggles),
         findings=findings,
-        novelty=novelty,
+        novelty=LazyMapping(novelty),
     )
+
+
+def _read_novelty(folder: Path, environment: EnvironmentRecord, findings: Mapping[str, Findings], symbol: str) -> Novelty:
+    return read_novelty(folder, environment, len(findings[symbol].states))
 
 
 def _entry(name: str, folder: Path) -> Entry:

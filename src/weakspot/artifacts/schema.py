@@ -1,11 +1,12 @@
-"""Artifacts in JSON: a dataclass for each, with the version of its schema in the file, validated by msgspec.
+"""Artifacts in JSON: one dataclass each, validated by msgspec.
 
-A file holds the fields of the dataclass and ``schema``, the version that wrote it. A reader refuses a newer version, and any
-file whose fields are missing or of another type.
+A file holds the fields of the dataclass and ``schema``, the version of these fields. A reader refuses a newer version, and
+any file with a missing field or a field of another type.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 
 def damaged(path: Path, seen: str, expected: str, todo: str = AGAIN) -> RunError:
-    """The error for a file that is damaged, or that something else wrote."""
+    """The error for a file that is damaged, or was written by another program."""
     return RunError(f"{path} is damaged: {seen}", expected=expected, todo=f"delete {path} and {todo}")
 
 
@@ -43,10 +44,12 @@ def write_artifact(path: Path, artifact: Artifact) -> None:
     """Writes the artifact as JSON, atomically.
 
     Raises:
+        RunError: a field is of another type, out of its range, NaN or infinite.
         StorageError: the file cannot be written.
     """
     fields: dict[str, Any] = msgspec.to_builtins(artifact)
-    write_json(path, {"schema": artifact.SCHEMA, **fields})
+    check_fields(path, fields, type(artifact))
+    write_fields(path, {"schema": artifact.SCHEMA, **fields})
 
 
 def read_artifact(path: Path, kind: type[A]) -> A:
@@ -57,14 +60,34 @@ def read_artifact(path: Path, kind: type[A]) -> A:
         RunError: it is missing or damaged.
     """
     content = read_bytes(path)
-    version = _decoded(path, content, _Version).schema
+    check_schema(path, decode(path, content, _Version).schema, kind)
+    return decode(path, content, kind)
+
+
+def check_schema(path: Path, version: int, kind: type[Artifact]) -> None:
+    """Raises :class:`SchemaError` if ``version`` is newer than the one of ``kind``."""
     if version > kind.SCHEMA:
         raise SchemaError(
             f"{path} has schema {version} of a newer weakspot",
             expected=f"schema {kind.SCHEMA} or older",
             todo="upgrade weakspot, or choose another --output and --store",
         )
-    return _decoded(path, content, kind)
+
+
+def check_fields(path: Path, fields: Mapping[str, Any], kind: type[Artifact]) -> None:
+    """Raises :class:`RunError` if a reader of ``path`` would refuse these fields."""
+    try:
+        msgspec.convert(fields, type=kind)
+    except msgspec.ValidationError as error:
+        raise _refused(path, str(error), f"the fields of {kind.__name__}") from error
+
+
+def write_fields(path: Path, fields: Mapping[str, Any]) -> None:
+    """Writes plain data as JSON, atomically; raises :class:`RunError` for NaN and infinity."""
+    try:
+        write_json(path, fields)
+    except ValueError as error:
+        raise _refused(path, str(error), "finite numbers") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -75,8 +98,13 @@ def read_bytes(path: Path) -> bytes:
         raise damaged(path, error.strerror or str(error), "a file that weakspot wrote") from error
 
 
-def _decoded(path: Path, content: bytes, kind: type[T]) -> T:
+def decode(path: Path, content: bytes, kind: type[T]) -> T:
+    """The JSON ``content`` of ``path`` as an object of ``kind``; raises :class:`RunError` if a field does not fit."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise damaged(path, str(error), f"the fields of {kind.__name__.lstrip('_')} as JSON") from error
+
+
+def _refused(path: Path, seen: str, expected: str) -> RunError:
+    return RunError(f"{path} was not written: {seen}", expected=expected, todo="report this as a fault of the stage")

@@ -1,4 +1,4 @@
-"""Artifact of the subject stage: the agent under test and its environment, as far as they are known without playing."""
+"""Artifact of the subject stage: the agent under test and its environment."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class EnvironmentRecord:
         frames: k, the frames of a state.
         height, width: of a frame, in pixels.
         channels: of a frame; 3 for colour.
-        preprocessing: how observations are made.
+        preprocessing: settings that turn frames into observations.
         gray: whether the agent sees gray frames.
-        ram: bytes of the emulator's memory, 0 if there is none.
+        ram: size of the emulator's memory in bytes, 0 if it has none.
         action_bounds: least and largest value of each dimension of continuous actions, or None.
         channel_colours: a colour for each channel if channels are not colours themselves, or None.
     """
@@ -50,7 +50,7 @@ class EnvironmentRecord:
 
 @dataclass(frozen=True)
 class Card:
-    """What an agent scored when it was evaluated: mean and standard deviation over ``episodes``, and how it was trained."""
+    """The agent's score in its evaluation, mean and standard deviation over ``episodes``, and how it was trained."""
 
     score_mean: float
     score_std: float
@@ -62,7 +62,7 @@ class Card:
 
 @dataclass(frozen=True)
 class AgentRecord:
-    """The agent, see :class:`weakspot.agents.base.AgentSpec`; ``card`` is None if its file holds none."""
+    """The agent, see :class:`weakspot.agents.base.AgentSpec`; ``card`` is None if its file has none."""
 
     name: str
     environment: str

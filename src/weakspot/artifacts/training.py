@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-from weakspot.artifacts.schema import damaged, read_bytes
+from weakspot.artifacts.schema import check_fields, check_schema, damaged, decode, read_bytes, write_fields
 from weakspot.errors import RunError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MODEL, WEIGHTS, CURVES = "model.json", "model.safetensors", "metrics.jsonl"
 
@@ -28,17 +32,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """``model.json``, which :func:`weakspot.state_model.train.train` writes: the trained state model.
+    """The trained state model.
 
     Attributes:
         recipe: its name.
         latent: z, the dimensions of the latent space.
-        parameters: of its networks.
+        parameters: number of parameters of its networks.
         steps, seconds: of the training.
         equation: its loss, for people.
         settings: of the recipe.
     """
 
+    SCHEMA: ClassVar[int] = 1
     recipe: str
     latent: int
     parameters: int
@@ -48,21 +53,43 @@ class ModelRecord:
     settings: dict[str, Any]
 
 
-def read_model(folder: Path) -> ModelRecord:
-    """Reads the description; raises :class:`RunError` if it is damaged."""
+class _Version(msgspec.Struct):
+    schema: int = 1  # which is missing if the training wrote the file without :func:`write_model`
+
+
+def write_model(folder: Path, info: Mapping[str, Any]) -> None:
+    """Writes the description of a state model: the fields of :class:`ModelRecord`, and others that describe its training.
+
+    Raises:
+        RunError: a field is missing, of another type, NaN or infinite.
+        StorageError: the file cannot be written.
+    """
     path = folder / MODEL
-    try:
-        return msgspec.json.decode(read_bytes(path), type=ModelRecord)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise damaged(path, str(error), "the description of a state model as JSON") from error
+    check_fields(path, info, ModelRecord)
+    write_fields(path, {"schema": ModelRecord.SCHEMA, **info})
+
+
+def read_model(folder: Path) -> ModelRecord:
+    """Reads the description.
+
+    Raises:
+        SchemaError: a newer version of weakspot wrote it.
+        RunError: it is missing or damaged.
+    """
+    path = folder / MODEL
+    content = read_bytes(path)
+    check_schema(path, decode(path, content, _Version).schema, ModelRecord)
+    return decode(path, content, ModelRecord)
 
 
 def read_curves(folder: Path) -> tuple[Curve, ...]:
-    """Reads the curves, none if there is no file; a last line that a kill cut short is left out.
+    """Reads the curves; none if there is no file. Skips a last line that a kill cut short.
 
     Raises:
-        RunError: another line is damaged.
+        RunError: any other line is damaged.
     """
+    import numpy as np
+
     path = folder / CURVES
     if not path.exists():
         return ()
@@ -87,7 +114,7 @@ def read_curves(folder: Path) -> tuple[Curve, ...]:
 
 def _record(path: Path, line: bytes) -> dict[str, Any]:
     """One line of the file, with a finite number ``step``."""
-    again = "make the report again; it then shows no curves of the training"
+    again = "run the same command again; the report then shows no curves of the training"
     try:
         record = msgspec.convert(json.loads(line), dict[str, Any])
     except (ValueError, msgspec.ValidationError) as error:
@@ -98,4 +125,4 @@ def _record(path: Path, line: bytes) -> dict[str, Any]:
 
 
 def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

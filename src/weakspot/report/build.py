@@ -1,7 +1,7 @@
-"""The report: one HTML file that needs nothing else, made from a run folder.
+"""The report: one HTML file that needs nothing else, made from the artifacts of a run.
 
-It computes nothing that is not in the artefacts; it counts, sorts and draws.  The page is rendered with autoescape and
-forbids itself every request by a content security policy, so whatever stands in names and notes is shown as text.
+It computes nothing beyond counting, sorting and drawing. The page is rendered with autoescape, and a content security policy
+forbids it all requests and scripts but its own, so that names and notes are always shown as text.
 """
 
 from __future__ import annotations
@@ -11,39 +11,52 @@ import hashlib
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from weakspot.artifacts.run import Run
-from weakspot.report import view
-from weakspot.report.charts import goggles_chart, interval_text, number
-from weakspot.report.pictures import with_pictures
+from weakspot.report.charts import goggles_chart
+from weakspot.report.films import Detail
+from weakspot.report.overview import card_facts, key_figures, stage_bars
+from weakspot.report.target import target_order, target_view
+from weakspot.report.text import duration, flat, game_name, indices, interval_text, number
+from weakspot.report.trust import (
+    reconstruction_caption,
+    reconstruction_cards,
+    sample_cards,
+    samples_caption,
+    training_charts,
+)
 from weakspot.report.verdict import RULE, judge
 from weakspot.system.files import make_folder, write_text
 
 MOST_BYTES = 6_000_000
-"""The file is made with less detail until it is smaller than this."""
-DETAILS = (view.Detail(4, 32), view.Detail(8, 24), view.Detail(8, 8), view.Detail(16, 0))
-"""From the finest to the coarsest; the last is taken whatever its size."""
+"""Size of the file above which it is made with less detail."""
+DETAILS = (Detail(4, 32), Detail(8, 24), Detail(8, 8), Detail(16, 0))
+"""From the finest to the coarsest, which is used whatever its size."""
 LARGE_PIXELS, SMALL_PIXELS = 252, 168
-"""About how wide frames are shown; each is enlarged by a whole number so that its pixels stay square and even."""
+"""Approximate widths of frames on the page. Each frame is enlarged by a whole number, so that its pixels stay square."""
 
 
 def write_report(run: Run, output: Path) -> None:
     """Writes the report of a run to ``output`` (an HTML file), atomically.
 
     Raises:
+        RunError: an artifact is damaged.
         StorageError: ``output`` cannot be written.
     """
-    pictured = with_pictures(run)
-    pages = (_page(pictured, detail) for detail in DETAILS)
-    page = next((page for page in pages if len(page.encode()) <= MOST_BYTES), None) or _page(pictured, DETAILS[-1])
+    page = ""
+    for detail in DETAILS:
+        page = _page(run, detail)
+        if len(page.encode()) <= MOST_BYTES:
+            break
     make_folder(output.parent)
     write_text(output, page)
 
 
-def _page(run: Run, detail: view.Detail) -> str:
+def _page(run: Run, detail: Detail) -> str:
     environment = Environment(
         loader=PackageLoader("weakspot.report"),
         autoescape=True,
@@ -51,42 +64,46 @@ def _page(run: Run, detail: view.Detail) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=view.duration, interval=interval_text, subscripts=view.subscripts)
+    filters = cast("dict[str, Any]", environment.filters)  # pyright: ignore[reportUnknownMemberType]  # untyped in jinja2
+    filters.update(number=number, duration=duration, interval=interval_text, indices=indices)
     width = run.environment.width
-    style, script = _static("report.css"), _static("report.js")
     return environment.get_template("report.html.j2").render(
         run=run,
         title=f"Weaknesses of {run.agent.name}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         agent=run.agent,
         game=game_name(run.environment.id),
-        style=Markup(style),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         large=max(1, round(LARGE_PIXELS / width)),
         small=max(1, round(SMALL_PIXELS / width)),
-        verdict=judge(run),
-        rule=RULE,
-        figures=view.key_figures(run),
-        targets=[view.target_view(run, symbol, detail) for symbol in view.target_order(run)],
-        training=view.training_charts(run.curves),
-        reconstructions=view.reconstruction_cards(run.reconstructions, run, detail) if run.reconstructions else (),
-        reconstruction_caption=view.reconstruction_caption(run.reconstructions, run.agent) if run.reconstructions else "",
-        samples=view.sample_cards(run.samples, detail) if run.samples else (),
-        samples_caption=view.samples_caption(run.samples) if run.samples else "",
-        goggles=goggles_chart(run.goggles) if run.goggles else None,
-        objects=run.fidelity.objects if run.fidelity else (),
-        stages=view.stage_bars(run.seconds),
-        card_facts=view.card_facts(run),
-        flat=view.flat,
+        figures=key_figures(run),
+        targets=[target_view(run, symbol, detail) for symbol in target_order(run)],
+        stages=stage_bars(run.seconds),
+        card_facts=card_facts(run),
+        flat=flat,
+        **_trust(run, detail),
+        **_static(),
     )
 
 
-def _static(name: str) -> str:
-    return (files("weakspot.report") / "static" / name).read_text(encoding="utf-8")
+def _trust(run: Run, detail: Detail) -> dict[str, Any]:
+    """What the verdict and the section about the state model need."""
+    reconstructions, samples, states = run.reconstructions, run.samples, run.sample_states
+    return {
+        "verdict": judge(run),
+        "rule": RULE,
+        "training": training_charts(run.curves),
+        "reconstructions": () if reconstructions is None else reconstruction_cards(reconstructions, run, detail),
+        "reconstruction_caption": "" if reconstructions is None else reconstruction_caption(reconstructions, run.agent),
+        "samples": () if states is None else sample_cards(states, run.environment, detail),
+        "samples_caption": "" if samples is None else samples_caption(samples),
+        "goggles": None if run.goggles is None else goggles_chart(run.goggles),
+        "objects": () if run.fidelity is None else run.fidelity.objects,
+    }
 
 
-def game_name(environment_id: str) -> str:
-    """``Pong`` from ``PongNoFrameskip-v4`` or ``ALE/Pong-v5``; other names as they are, without their version."""
-    name = environment_id.rsplit("/", 1)[-1].rsplit("-v", 1)[0]
-    return name.removesuffix("NoFrameskip").removesuffix("Deterministic") or environment_id
+def _static() -> dict[str, Any]:
+    """Style and script, which the page contains, and the hash that allows the script."""
+    folder = files("weakspot.report") / "static"
+    style, script = (folder / "report.css").read_text("utf-8"), (folder / "report.js").read_text("utf-8")
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {"style": Markup(style), "script": Markup(script), "script_hash": script_hash}

@@ -76,7 +76,7 @@ def energy_equation(target: Target, scale: TargetScale, config: SynthesisConfig)
     if config.enough == "never":
         return f"E = ({target.equation}) / {scale.scale:.3g} + {regulariser}"
     width = config.softness * scale.scale
-    first_term = f"{config.softness:g} softplus((T {-scale.best:+.3g}) / {width:.3g})"
+    first_term = f"{config.softness:g} softplus((T {'-' if scale.best >= 0 else '+'} {abs(scale.best):.3g}) / {width:.3g})"
     return f"E = {first_term} + {regulariser}, T = {target.equation}"
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from weakspot.artifacts.saliency import MAPS
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
-
-MAPS = "saliency.npy"
 
 
 class SaliencyStage(Stage):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from weakspot.artifacts.training import write_model
 from weakspot.errors import StateModelError
 from weakspot.state_model.batch import DataStatistics
 from weakspot.state_model.model import StateModel, load, save
 from weakspot.state_model.setup import TrainingSetup
-from weakspot.system.files import write_json
 from weakspot.system.metrics import drop_metrics_after
 from weakspot.system.training_loop import TrainingLoop
 
@@ -58,7 +58,7 @@ def finished_model(folder: Path, setup: TrainingSetup) -> StateModel | None:
 def store_model(model: StateModel, statistics: DataStatistics, folder: Path) -> None:
     """Writes the finished model and its description."""
     save(model, statistics, folder / WEIGHTS)
-    write_json(folder / INFO, model.info)
+    write_model(folder, model.info)
 
 
 def _stored_origin(path: Path) -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from weakspot.errors import RunError
 from weakspot.system.files import storage_errors
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 @contextmanager
@@ -69,12 +71,16 @@ def lock_if_free(path: Path) -> Generator[bool]:
 
 def _file_lock(path: Path) -> FileLock:
     """A lock of the operating system (``flock``), which ends with its process; fails on file systems without such locks."""
+    from filelock import FileLock  # not needed to read a run
+
     return FileLock(path, fallback_to_soft=False)
 
 
 def _acquired(lock: FileLock, path: Path) -> bool:
     """Tries to acquire the lock, without waiting."""
     with storage_errors(path):
+        from filelock import Timeout
+
         path.touch()  # filelock waits for ever if the file cannot be created
         try:
             lock.acquire(blocking=False)

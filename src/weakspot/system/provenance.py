@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("weakspot", "torch", "numpy", "ale-py")
+"""Packages whose versions are recorded with every result."""
+SOURCES = (".py", ".j2", ".css", ".js")
+"""Suffixes of source files."""
 
 
 def digest(*parts: Any) -> str:
@@ -30,15 +31,17 @@ def full_file_digest(path: Path) -> str:
 
 
 def source_digest(*packages: str) -> str:
-    """A short hash over the Python files of parts of this package, such as ``agents``."""
+    """A short hash over the source files of parts of this package, such as ``agents``: Python, templates, styles, scripts."""
     root = Path(__file__).parent.parent
-    files = sorted(path for name in packages for path in (root / name).rglob("*.py"))
+    files = sorted(path for name in packages for path in (root / name).rglob("*") if path.suffix in SOURCES)
     return digest([[str(path.relative_to(root)), file_digest(path)] for path in files])
 
 
 def public_version(package: str) -> str:
     """The installed version of a package, without the local part that says for which device it was built; empty if it is
     not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # which takes time that reading a run does not need
+
     try:
         return version(package).partition("+")[0]
     except PackageNotFoundError:
@@ -47,4 +50,7 @@ def public_version(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """Those of Python and of the packages that decide what comes out of a run."""
+    import platform
+    from importlib.metadata import version
+
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}

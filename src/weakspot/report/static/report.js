@@ -1,5 +1,5 @@
 "use strict";
-// The page reads without this.  It adds: an enlarged view that compares and plays, the current entry of the contents, and copying.
+// The page works without scripts. This adds an enlarged view that plays and compares states, the current entry of the contents, and copying.
 (() => {
   const box = document.getElementById("lightbox");
   const find = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -8,7 +8,7 @@
   let cards = [], place = 0, films = [], view = 0;
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-  // every picture of a card, and once more with its saliency where there is one
+  // every state of a card, and once more with its saliency if it has some
   const viewsOf = (card) => find(".film", card).flatMap((film) => {
     const plain = { film, name: film.dataset.label, salient: false };
     return film.querySelector(".saliency") ? [plain, { film, name: `${plain.name} + saliency`, salient: true }] : [plain];
@@ -16,12 +16,12 @@
 
   function show() {
     const chosen = films[view];
-    const picture = document.createElement("div");
-    picture.className = chosen.film.className;
-    picture.append(...[...chosen.film.children].map((child) => child.cloneNode()));
-    picture.classList.toggle("playing", playing);
+    const shown = document.createElement("div");
+    shown.className = chosen.film.className;
+    shown.append(...[...chosen.film.children].map((child) => child.cloneNode()));
+    shown.classList.toggle("playing", playing);
     screen.classList.toggle("salient", chosen.salient);
-    screen.replaceChildren(picture);
+    screen.replaceChildren(shown);
     const all = chosen.film.querySelector(".strip").cloneNode();
     all.className = "contact";
     frames.replaceChildren(all);
@@ -43,7 +43,7 @@
       return button;
     }));
     views.hidden = films.length < 2;
-    copy.replaceChildren(...find(".answer, figcaption", card).slice(-1).map((node) => node.cloneNode(true)));
+    copy.replaceChildren(...find(".scores, figcaption", card).slice(-1).map((node) => node.cloneNode(true)));
     show();
     if (!box.open) box.showModal();
   }

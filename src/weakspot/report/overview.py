@@ -1,0 +1,40 @@
+"""The numbers of the overview, and the records at the end of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from weakspot.artifacts.run import Run
+from weakspot.report.text import Fact, duration, flat, number, percent
+
+
+def key_figures(run: Run) -> tuple[Fact, ...]:
+    """The few numbers under the title."""
+    figures: list[Fact] = []
+    if (card := run.agent.card) is not None:
+        name = f"score, mean ± s.d. of {card.episodes} episodes"
+        figures.append(Fact(name, f"{number(card.score_mean)} ± {number(card.score_std, 2)}"))
+    if run.goggles is not None:
+        name = f"score on reconstructions, against {number(run.goggles.agent.interval.mean)} on real frames"
+        figures.append(Fact(name, number(run.goggles.goggles.interval.mean)))
+    if run.fidelity and run.fidelity.objects:
+        worst = min(run.fidelity.objects, key=lambda item: item.recall.mean)
+        figures.append(Fact(f"of reconstructions contain the {worst.name}", percent(worst.recall.mean)))
+    if run.findings:
+        targets = f"{len(run.findings)} target" + ("s" if len(run.findings) != 1 else "")
+        count = sum(len(findings.states) for findings in run.findings.values())
+        figures.append(Fact(f"synthesised states for {targets}", str(count)))
+    return tuple(figures)
+
+
+def card_facts(run: Run) -> tuple[Fact, ...]:
+    """The fields of the agent's card."""
+    card = run.agent.card
+    return () if card is None else flat(asdict(card))
+
+
+def stage_bars(seconds: Mapping[str, float]) -> tuple[tuple[str, float, str], ...]:
+    """(stage, percent of the longest one, time) of every stage."""
+    longest = max([*seconds.values(), 1e-9])
+    return tuple((stage, round(100 * value / longest, 1), duration(value)) for stage, value in seconds.items())

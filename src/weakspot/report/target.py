@@ -1,0 +1,198 @@
+"""The section of one target: charts of its searches, and the synthesised states beside real ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weakspot.artifacts.findings import Findings
+from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.run import Run
+from weakspot.report.bars import Bars, action_text, bar_axes, bars_caption, displayed_scores, score_bars
+from weakspot.report.charts import Chart, distribution_chart, energy_chart
+from weakspot.report.films import Detail, Projector, SmallCard
+from weakspot.report.images import Film
+from weakspot.report.text import Fact, duration, flat, number
+
+LARGE_CARDS = 8
+"""Number of synthesised states of a target that are shown large."""
+RETRIEVED = 5
+"""Number of retrieved real states that are shown."""
+
+TARGET_ORDER = ("T-", "T+", "T±", "S-", "S+", "V-", "V+")
+"""The order in which targets are shown; others follow by their slug."""
+
+
+@dataclass(frozen=True)
+class StateCard:
+    """A synthesised state shown large, with the closest real state, the agent's scores, and numbers."""
+
+    film: Film
+    closest: Film | None
+    distance: tuple[Fact, ...]
+    bars: Bars
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class TargetView:
+    """The section of one target.
+
+    Attributes:
+        slug, symbol, title, description, equation: of the target.
+        count: number of synthesised states.
+        selection: how many searches the states were selected from, or an empty sentence.
+        beyond: how many states have a lower energy than all real ones, or an empty sentence.
+        charts: energies of the searches and of real states.
+        bars_caption: what the bars show.
+        cards: states shown large.
+        rest: states shown small.
+        left_out: number of states that are not shown.
+        retrieved: real states of lowest energy.
+        facts: settings of the searches.
+    """
+
+    slug: str
+    symbol: str
+    title: str
+    description: str
+    equation: str
+    count: int
+    selection: str
+    beyond: str
+    charts: tuple[Chart, ...]
+    bars_caption: str
+    cards: tuple[StateCard, ...]
+    rest: tuple[SmallCard, ...]
+    left_out: int
+    retrieved: tuple[SmallCard, ...]
+    facts: tuple[Fact, ...]
+
+
+def target_order(run: Run) -> list[str]:
+    """The symbols of the targets of a run, in the order in which they are shown."""
+
+    def place(symbol: str) -> tuple[int, str]:
+        known = symbol in TARGET_ORDER
+        return TARGET_ORDER.index(symbol) if known else len(TARGET_ORDER), run.findings[symbol].search.slug
+
+    return sorted(run.findings, key=place)
+
+
+def symbol_text(symbol: str) -> str:
+    """``T−`` with a real minus sign for ``T-``; names of other targets unchanged."""
+    return symbol.replace("-", "−") if symbol in TARGET_ORDER else symbol
+
+
+def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
+    """The section of one target; its images are encoded here."""
+    findings, novelty = run.findings[symbol], run.novelty.get(symbol)
+    search, count = findings.search, len(findings.states)
+    large = min(LARGE_CARDS, count)
+    small = min(detail.rest, count - large)
+    cards = _Cards(run, symbol, findings, novelty, Projector(run.environment, detail))
+    return TargetView(
+        slug=search.slug,
+        symbol=symbol_text(symbol),
+        title=search.title,
+        description=search.description,
+        equation=search.energy_equation,
+        count=count,
+        selection=_selection(findings),
+        beyond=_beyond(findings, novelty),
+        charts=_charts(findings, novelty),
+        bars_caption=bars_caption(cards.scores, run.agent, "in a state"),
+        cards=tuple(cards.large(index) for index in range(large)),
+        rest=tuple(cards.small(index) for index in range(large, large + small)),
+        left_out=count - large - small,
+        retrieved=cards.retrieved(),
+        facts=(*flat(search.settings | {"seed": search.seed}), Fact("time", duration(search.seconds))),
+    )
+
+
+class _Cards:
+    """Makes the cards of one target."""
+
+    def __init__(self, run: Run, symbol: str, findings: Findings, novelty: Novelty | None, projector: Projector) -> None:
+        self.agent, self.actions, self.frames = run.agent, run.environment.action_names, run.environment.frames
+        self.symbol, self.findings, self.novelty, self.projector = symbol_text(symbol), findings, novelty, projector
+        self.scores = displayed_scores(findings.scores, run.agent)
+        self.axes = bar_axes(self.scores, run.agent)
+
+    def large(self, index: int) -> StateCard:
+        """The card of a state that is shown large."""
+        closest, distance = self._closest(index)
+        bars = score_bars(self.actions, [self.scores[index]], self.axes, self.agent)
+        return StateCard(self._film(index, with_saliency=True), closest, distance, bars, self._facts(index))
+
+    def small(self, index: int) -> SmallCard:
+        """The card of a state that is shown small."""
+        film = self._film(index, with_saliency=False)
+        return SmallCard(film, self._action(index), f"T = {number(self.findings.target[index])}")
+
+    def retrieved(self) -> tuple[SmallCard, ...]:
+        """The cards of the real states of lowest energy."""
+        if self.novelty is None:
+            return ()
+        cards: list[SmallCard] = []
+        pairs = zip(self.novelty.retrieved[:RETRIEVED], self.novelty.retrieved_target[:RETRIEVED], strict=True)
+        for rank, (state, energy) in enumerate(pairs, start=1):
+            alt = f"Real state of rank {rank} by the target energy of {self.symbol}."
+            film = self.projector.film(state, alt, "real", "real")
+            cards.append(SmallCard(film, "", f"T = {number(float(energy))}"))
+        return tuple(cards)
+
+    def _action(self, index: int) -> str:
+        return action_text(self.actions, self.scores[index], self.axes, self.agent)
+
+    def _film(self, index: int, with_saliency: bool) -> Film:
+        alt = (
+            f"Synthesised state {index + 1} of {len(self.findings.states)} for {self.symbol}, the newest of {self.frames} "
+            f"frames. The agent’s action: {self._action(index)}."
+        )
+        saliency = self.findings.saliency[index] if with_saliency else None
+        return self.projector.film(self.findings.states[index], alt, "synthesised", "synthesised", saliency)
+
+    def _closest(self, index: int) -> tuple[Film | None, tuple[Fact, ...]]:
+        if self.novelty is None:
+            return None, ()
+        alt = f"Closest training state to synthesised state {index + 1}."
+        film = self.projector.film(self.novelty.closest[index], alt, "closest real state", "real")
+        differs = f"{100 * self.novelty.differing_share[index]:.1f}\u00a0%"
+        return film, (Fact("pixels that differ", differs), Fact("squared error", number(self.novelty.mse[index], 2)))
+
+    def _facts(self, index: int) -> tuple[Fact, ...]:
+        findings = self.findings
+        value = () if findings.value is None else (Fact("critic’s value V", number(findings.value[index])),)
+        return (
+            *value,
+            Fact("target energy T", number(findings.target[index])),
+            Fact("KL to prior", f"{number(findings.prior_kl[index])} nats"),
+            Fact("steps", f"{int(findings.iterations[index]):,}"),
+        )
+
+
+def _selection(findings: Findings) -> str:
+    """How many searches the states were selected from; empty if all are kept."""
+    searches = findings.search.settings.get("searches", 1)
+    if not isinstance(searches, int) or searches <= 1:
+        return ""
+    count = len(findings.states)
+    return f"These are the {count} states of lowest target energy from {searches * count} searches."
+
+
+def _charts(findings: Findings, novelty: Novelty | None) -> tuple[Chart, ...]:
+    charts = [energy_chart(findings.energy)] if findings.energy.shape[1] else []
+    if novelty is not None and len(novelty.real_target) and len(findings.target):
+        charts.append(distribution_chart(novelty.real_target, findings.target))
+    return tuple(chart for chart in charts if chart is not None)
+
+
+def _beyond(findings: Findings, novelty: Novelty | None) -> str:
+    if novelty is None or not len(novelty.real_target):
+        return ""
+    real = novelty.real_target
+    count = int((findings.target < real.min()).sum())
+    return (
+        f"Dashed line: the lowest of the {len(real):,} held-out real states; {count} of {len(findings.target)} "
+        f"synthesised states {'lies' if count == 1 else 'lie'} below it."
+    )
