@@ -556,7 +556,7 @@ TINY_RUN = [
     *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2"),
     *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
-    *("--analyse.goggles.episodes", "1", "--analyse.goggles.longest", "20", "--analyse.reconstructions", "2"),
+    *("--goggles.episodes", "1", "--goggles.longest", "20", "--fidelity.reconstructions", "2"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from registering import known
 from stable_baselines3 import A2C, PPO
 from torch import nn
-from weakspot.report.artifacts import AgentRecord, load_run
 
 import weakspot.checkup.checks
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
@@ -24,6 +22,8 @@ from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.features import frechet
+from weakspot.artifacts.run import load_run
+from weakspot.artifacts.subject import AgentRecord
 from weakspot.checkup import CheckConfig, check_up
 from weakspot.cli import main
 from weakspot.config import RunConfig
@@ -36,10 +36,12 @@ from weakspot.envs.description import Description
 from weakspot.envs.make import environment_factory
 from weakspot.envs.observation import colour_observation
 from weakspot.errors import ConfigError, MismatchError, UnknownTargetError, WeakspotError
-from weakspot.report.view import Detail, _bars, _bars_axes, reconstruction_cards
+from weakspot.report.bars import bar_axes, score_bars
+from weakspot.report.films import Detail
+from weakspot.report.trust import reconstruction_cards
 from weakspot.saliency.rules import saliency
 from weakspot.state_model.batch import answers, measure
-from weakspot.subject import load_pair, subject
+from weakspot.subject import load_pair
 from weakspot.targets.resolve import default_targets, resolve_target
 
 torch.set_num_threads(1)
@@ -343,9 +345,9 @@ def test_discrete_actions_may_be_numpy_integers():
 
 
 def test_bars_are_scaled_for_each_dimension():
-    agent = AgentRecord("a", "E", "means", "greedy", "0", None, np.array([[-1.0, 1.0], [0.0, 180.0]]))
+    agent = AgentRecord("a", "E", ("steer", "angle"), (3, 8, 8), "means", "greedy", "0", ((-1.0, 1.0), (0.0, 180.0)))
     scores = np.array([[0.5, 90.0], [-0.25, 0.0]])
-    bars = _bars(("steer", "angle"), [scores[0]], _bars_axes(scores, agent), agent)
+    bars = score_bars(("steer", "angle"), [scores[0]], bar_axes(scores, agent), agent)
     assert [row.bars[0].width for row in bars.rows] == [25.0, 25.0] and bars.zero == 50.0
     assert [row.bars[0].text for row in bars.rows] == ["0.50", "90"]
 
@@ -399,7 +401,7 @@ def finished(tmp_path_factory) -> Path:
         *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
         *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
-        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
+        *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
     ]
     assert main(command) == 0
     return folder
@@ -410,10 +412,9 @@ def test_a_whole_run(finished):
     for words in ("States that call for much push", "States that call for little light", "States the critic dreads"):
         assert words in page
     assert "Q-value" not in page and "mean in each dimension of its action" in page
-    fidelity = json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())
-    assert 0 <= fidelity["agreement"] <= 1
-    goggles = json.loads((finished / "run" / "analyse" / "goggles.json").read_text())
-    assert goggles["agent"]["mean"] < 0, "the reward is negative in every step"
+    run = load_run(finished / "run")
+    assert run.fidelity is not None and 0 <= run.fidelity.same_action <= 1
+    assert run.goggles is not None and run.goggles.agent.interval.mean < 0, "the reward is negative in every step"
 
 
 def test_actions_are_stored_and_replayed(finished):
@@ -451,8 +452,8 @@ def test_check_up_passes(finished):
 
 def test_the_report_and_the_agreement_compare_actions_alike(finished):
     run = load_run(finished / "run")
-    assert isinstance(run.overview.agent, AgentRecord) and run.reconstructions is not None
-    cards = reconstruction_cards(run.reconstructions, run.overview, Detail(1, 0))
+    assert run.agent.continuous and run.reconstructions is not None
+    cards = reconstruction_cards(run.reconstructions, run, Detail(1, 0))
     same = same_action(
         torch.from_numpy(run.reconstructions.scores_real), torch.from_numpy(run.reconstructions.scores_reconstructed), BOUNDS
     )
@@ -464,7 +465,7 @@ def test_a_target_of_discrete_actions_is_refused_before_the_run(finished, tmp_pa
     command = ["run", "--agent", f"{finished / 'agent.py'}:agent", "--environment", str(finished / "env.toml")]
     assert main([*command, "--output", str(tmp_path / "run"), "--targets", "T-"]) == 2
     assert "its actions are continuous" in capsys.readouterr().err
-    one = subject(RunConfig(agent=command[2], environment=command[4]))
+    one = load_subject(RunConfig(agent=command[2], environment=command[4]))
     assert one.agent.spec.action_bounds == BOUNDS
 
 

@@ -307,7 +307,7 @@ def test_a_run_from_one_command(tmp_path):
         ),
         *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
-        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "40", "--analyse.reconstructions", "3"),
+        *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
     ]
     assert main(command) == 0
     page = (tmp_path / "run" / "report.html").read_text()
@@ -335,7 +335,7 @@ def test_the_page_on_car_racing(tmp_path, monkeypatch):
     small = [
         *("--collect.frames", "120", "--collect.streams", "2", "--synthesize.states", "2", "--synthesize.steps", "3"),
         *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--synthesize.candidates", "8"),
-        *("--analyse.goggles.episodes", "1", "--analyse.goggles.longest", "10", "--analyse.reconstructions", "2"),
+        *("--goggles.episodes", "1", "--goggles.longest", "10", "--fidelity.reconstructions", "2"),
     ]
     assert main([*run[1:], *small]) == 0
     assert "States that call for little steer" in Path("runs/car/report.html").read_text()

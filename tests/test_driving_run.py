@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from weakspot.report.artifacts import load_run
 
 from experiments import driving_states, safety
 from lab.page import marks
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
+from weakspot.artifacts.run import load_run
 from weakspot.cli import main
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment
@@ -131,7 +131,7 @@ def finished(tmp_path_factory):
         *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
         *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
-        *("--analyse.goggles.episodes", "2", "--analyse.goggles.longest", "20", "--analyse.reconstructions", "3"),
+        *("--goggles.episodes", "2", "--goggles.longest", "20", "--fidelity.reconstructions", "3"),
     ]
     assert main(command) == 0
     return folder
@@ -140,7 +140,8 @@ def finished(tmp_path_factory):
 def test_a_run_from_one_command(finished):
     page = (finished / "run" / "report.html").read_text()
     assert "BRAKE" in page and NAME in page
-    assert 0 <= json.loads((finished / "run" / "analyse" / "fidelity.json").read_text())["agreement"] <= 1
+    fidelity = load_run(finished / "run").fidelity
+    assert fidelity is not None and 0 <= fidelity.same_action <= 1
 
 
 def test_classes_weigh_by_how_much_they_vary_and_colours_alike(finished, played):
@@ -163,8 +164,10 @@ def test_states_are_stored_as_classes_and_shown_in_colours(finished):
     frames = dataset.newest(np.arange(0, len(dataset), 20))
     assert frames.shape[1:] == (64, 64, 10) and (frames.astype(int).sum(axis=-1) == 255).all()
     run = load_run(finished / "run")
-    assert run.reconstructions is not None and run.reconstructions.real.shape == (3, 4, 64, 64, 3)
-    shown = {tuple(colour) for colour in run.reconstructions.real.reshape(-1, 3).tolist()}
+    assert run.reconstructions is not None and run.reconstructions.real.shape == (3, 4, 64, 64, 10)
+    assert run.environment.channel_colours is not None
+    pictures = in_colour(run.reconstructions.real, run.environment.channel_colours)
+    shown = {tuple(colour) for colour in pictures.reshape(-1, 3).tolist()}
     assert shown <= {tuple(colour) for colour in PALETTE.tolist()} and len(shown) > 3
 
 

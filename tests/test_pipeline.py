@@ -289,9 +289,12 @@ def test_the_lines_in_the_readme(tmp_path):
     code = (HERE.parent / "README.md").read_text().split("```python")[1].split("```")[0]
     for written, smaller in (
         ('"pong-double-dqn"', f'{AGENT!r}, environment="pong"'),
-        ('Path("runs/pong")', f"Path({str(tmp_path / 'run')!r})"),
+        ('"runs/pong"', repr(str(tmp_path / "run"))),
         ("frames=20_000", "frames=240, streams=2, epsilon=1.0"),
-        ("minutes=7", "steps=4, prior_steps=2, workers=1"),
+        (
+            "minutes=7),",
+            "steps=4, prior_steps=2, workers=1), synthesize=ws.SynthesisConfig(states=2, steps=3, candidates=16),",
+        ),
         ("Pipeline(config)", 'Pipeline(config, only=("collect", "saliency", "train", "synthesize"))'),
     ):
         assert written in code

@@ -138,6 +138,17 @@ def test_clean_deletes_what_no_run_shows_and_nothing_else(tmp_path):
     assert [one.folder.name for one in clean(store, ("unused", "unfinished")).stored] == [unfinished.name]
 
 
+def test_clean_keeps_what_a_run_is_about_to_show(tmp_path):
+    store, run = tmp_path / "store", RunFolder(tmp_path / "one")
+    first, second, third = (result(store, "train", number) for number in (1, 2, 3))
+    run.write(record(str(store), train=first))
+    run.protect(record(str(store), train=second))
+    assert [one.folder.name for one in clean(store).stored] == [third.key]
+    assert (tmp_path / "one/train/out.txt").read_text() == "train 1"
+    run.write(record(str(store), train=second))
+    assert [one.folder.name for one in clean(store).stored] == [first.key]
+
+
 def test_what_a_moved_run_showed_is_kept(tmp_path):
     store = tmp_path / "store"
     RunFolder(tmp_path / "one").write(record(str(store), train=result(store, "train", 1)))

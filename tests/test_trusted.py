@@ -20,11 +20,14 @@ from torch import nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.agents.load import load_agent
+from weakspot.artifacts.run import load_run
 from weakspot.cli import main
 from weakspot.envs.observation import gray_observation
 from weakspot.errors import AgentError, SaliencyError, WeakspotError, WeightsError
-from weakspot.report.build import build_report
+from weakspot.report.build import write_report
 from weakspot.saliency.rules import saliency
+from weakspot.stages.listing import LISTING
+from weakspot.system.provenance import full_file_digest
 
 torch.set_num_threads(1)
 PONG = "PongNoFrameskip-v4"
@@ -233,7 +236,7 @@ RUN = [
     *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2", "--saliency", "gradient"),
     *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--train.checkpoint-every", "0.01"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
-    *("--analyse.goggles.episodes", "0", "--analyse.reconstructions", "2"),
+    *("--goggles.episodes", "0", "--fidelity.reconstructions", "2"),
 ]
 
 
@@ -274,50 +277,61 @@ def saved_by_torch(trap: Canary) -> bytes:
 TRAPS = {
     "collect/frames-00000.npy": saved_array,
     "collect/steps-00000.npz": saved_arrays,
-    "train/saliency.npy": saved_array,
+    "saliency/saliency.npy": saved_array,
     "train/checkpoint.pt": saved_by_torch,
     "train/prior.pt": saved_by_torch,
     "train/model.safetensors": saved_by_torch,
+    "fidelity/reconstructions.npz": saved_arrays,
+    "samples/samples.npz": saved_arrays,
     "synthesize/t-minus/findings.npz": saved_arrays,
-    "analyse/reconstructions.npz": saved_arrays,
-    "analyse/samples.npz": saved_arrays,
-    "analyse/t-minus/novelty.npz": saved_arrays,
+    "novelty/t-minus/novelty.npz": saved_arrays,
 }
 
 
 def test_the_traps_cover_every_file_that_could_hold_a_pickle(finished):
-    there = {str(path.relative_to(finished / "run")) for path in (finished / "run").rglob("*")}
+    run = load_run(finished / "run")
+    there = {f"{name}/{file}" for name, entry in run.entries.items() for file in entry.record.files}
     kinds = {".npy", ".npz", ".pt", ".safetensors"}
     assert {name for name in there if Path(name).suffix in kinds and "-0000" not in name} <= set(TRAPS)
+
+
+def rewrite_checksums(trapped: Path) -> None:
+    """A checksum is no lock: whoever writes the trap writes its checksums as well."""
+    shard = trapped.parent / "shard-00000.json"
+    if shard.exists():
+        index = json.loads(shard.read_text())
+        index["crc32"][trapped.name] = zlib.crc32(trapped.read_bytes())
+        index["sizes"][trapped.name] = trapped.stat().st_size
+        shard.write_text(json.dumps(index))
+    entry = trapped.parent / "entry.json"
+    record = json.loads(entry.read_text())
+    for path in (trapped, shard):
+        if path.name in record["files"]:
+            record["files"][path.name] = {"size": path.stat().st_size, "sha256": full_file_digest(path)}
+    entry.write_text(json.dumps(record))
 
 
 @pytest.mark.parametrize("name", TRAPS)
 def test_no_code_in_a_run_folder_is_run(name, finished, tmp_path, capsys):
     """Neither by resuming the run, nor by reusing its results, nor by making the report."""
     canary = tmp_path / "canary"
-    run = Path(shutil.copytree(finished / "run", tmp_path / "run"))
-    trapped = run / name
+    run = Path(shutil.copytree(finished / "run", tmp_path / "run", symlinks=True))
+    trapped = (run / name).parent.resolve() / Path(name).name
     trapped.write_bytes(TRAPS[name](Canary(canary)))
-    told = trapped.parent / "shard-00000.json"
-    if told.exists():  # a checksum is no lock: whoever writes the trap writes its checksum as well
-        index = json.loads(told.read_text())
-        index["crc32"][trapped.name] = zlib.crc32(trapped.read_bytes())
-        index["sizes"][trapped.name] = trapped.stat().st_size
-        told.write_text(json.dumps(index))
-    manifest = json.loads((run / "manifest.json").read_text())
-    order = ["collect", "train", "synthesize", "analyse", "report"]
-    first = order.index(name.split("/")[0]) + (name == "train/model.safetensors")  # which training would write anew
-    left = order[:first]
-    manifest["stages"] = {stage: record for stage, record in manifest["stages"].items() if stage in left}
-    (run / "manifest.json").write_text(json.dumps(manifest))
+    stage, order = name.partition("/")[0], list(LISTING)
     if trapped.suffix == ".pt":  # with a finished model beside them, nobody looks into what it was trained from
-        (run / "train/model.json").unlink()
+        for file in ("entry.json", "model.json", "model.safetensors"):
+            (trapped.parent / file).unlink()
+    else:
+        rewrite_checksums(trapped)
+    for later in order[order.index(stage) + 1 :]:
+        shutil.rmtree(run / "store" / later, ignore_errors=True)
     code = main(["run", "--agent", str(finished / f"{PONG}.pt"), "--trust", "--output", str(run), *RUN])
     complaint = capsys.readouterr().err if code else ""
     trapped.parent.mkdir(exist_ok=True)
     trapped.write_bytes(TRAPS[name](Canary(canary)))
     try:
-        build_report(run, run / "report.html")
+        write_report(load_run(run), tmp_path / "report.html")
     except WeakspotError as error:
         complaint += str(error)
     assert not canary.exists()

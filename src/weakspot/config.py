@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -63,10 +64,10 @@ class RunConfig:
         return self.store or self.output / "store"
 
     def record(self) -> dict[str, Any]:
-        """The settings as plain data, without the places where results go."""
+        """The settings as JSON holds them, without the places where results go."""
         record = asdict(self)
         del record["output"], record["store"]
-        return record
+        return json.loads(json.dumps(record))
 
 
 def command_line(config: RunConfig) -> str:

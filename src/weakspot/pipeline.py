@@ -81,7 +81,9 @@ class Pipeline:
             except _DamagedInputError as damaged:
                 self.store.discard(damaged.entry, damaged.problem)
                 self._start()
-        self._show()
+        record = self._record()
+        if not self.folder.shows(record):
+            self.folder.write(record)
         if not self._made:
             say(f"nothing to do: all results of {self.config.output} are up to date")
         return load_run(self.config.output)
@@ -153,12 +155,12 @@ class Pipeline:
         self._verify_inputs(task)
         if not task.stage.quick and not self._made:
             self.session.check()
-        self._show()  # nobody deletes what is read from here on
+        self._note()
         say(f"{task.name} ...")
         entry, made = self._find_or_make(task, request)
         self._made = True
         self._add(task, entry)
-        self._show()
+        self._note()
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
 
     def _find_or_make(self, task: Task, request: Request) -> tuple[Entry, bool]:
@@ -214,8 +216,16 @@ class Pipeline:
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
-    def _show(self) -> None:
-        """Brings the run folder up to date with the results that are finished."""
+    def _note(self) -> None:
+        """Shows the finished results, or only protects them from being deleted as long as the folder shows more."""
+        before, record = self.folder.read(), self._record()
+        if before is None or before.results.keys() <= record.results.keys():
+            self.folder.write(record)
+        else:
+            self.folder.protect(record)
+
+    def _record(self) -> RunRecord:
+        """What the run folder shows if it shows the finished results."""
         config = self.config
         shown = {
             task.name: Shown(self._entries[task.name].record.key, dict(task.stage.links(task.part)))
@@ -226,6 +236,4 @@ class Pipeline:
         }
         store = str(config.store.absolute()) if config.store else str(config.store_path.relative_to(config.output))
         targets = dict(self.session.targets) if shown else {}
-        record = RunRecord(SCHEMA, store, command_line(config), config.record(), targets, shown)
-        if not self.folder.shows(record):
-            self.folder.write(record)
+        return RunRecord(SCHEMA, store, command_line(config), config.record(), targets, shown)

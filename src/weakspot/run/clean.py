@@ -9,7 +9,7 @@ from typing import Literal
 
 from weakspot.errors import RunError
 from weakspot.run.entry import RECORD
-from weakspot.run.folder import registrations, shown_by
+from weakspot.run.folder import registrations, used_by
 from weakspot.system.files import make_folder, storage_errors
 from weakspot.system.locks import lock_if_free
 
@@ -22,7 +22,7 @@ class Stored:
 
     Attributes:
         folder: where it is.
-        kind: shown by a run; unused, by none; unfinished, without a record; or damaged and set aside.
+        kind: shown by a run, or about to be; unused, by none; unfinished, without a record; or damaged and set aside.
         size: in bytes.
     """
 
@@ -53,18 +53,17 @@ def survey(store: Path) -> Survey:
         raise RunError(
             f"{store} is no store of results", expected="a folder that weakspot made", todo="check --output and --store"
         )
-    shown: set[Path] = set()
+    used: set[str] = set()
     lost: list[str] = []
     for registration in registrations(store).values():
-        now = shown_by(registration, store)
-        if now is None:
+        results, there = used_by(registration, store)
+        used |= results
+        if not there:
             lost.append(registration.run)
-        results = registration.results if now is None else now
-        shown |= {store / name.partition("/")[0] / key for name, key in results.items()}
     stored: list[Stored] = []
     for stage in sorted(path for path in store.iterdir() if path.is_dir() and path.name not in ("locks", "runs")):
         for folder in sorted(path for path in stage.iterdir() if path.is_dir()):
-            stored.append(Stored(folder, _kind(folder, shown), _size(folder)))
+            stored.append(Stored(folder, _kind(folder, used), _size(folder)))
     return Survey(tuple(stored), tuple(lost))
 
 
@@ -94,8 +93,8 @@ def _delete(folder: Path, locks: Path) -> bool:
     return free
 
 
-def _kind(folder: Path, shown: set[Path]) -> Kind:
-    if folder in shown:
+def _kind(folder: Path, used: set[str]) -> Kind:
+    if f"{folder.parent.name}/{folder.name}" in used:
         return "shown"
     if ".damaged-" in folder.name:
         return "damaged"

@@ -11,7 +11,6 @@ run/
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +60,11 @@ class RunRecord:
     settings: dict[str, Any]
     targets: dict[str, str]
     results: dict[str, Shown] = field(default_factory=dict[str, Shown])
+
+    @property
+    def places(self) -> set[str]:
+        """Where the results are in the store, such as ``train/0123456789abcdef``."""
+        return {f"{name.partition('/')[0]}/{shown.key}" for name, shown in self.results.items()}
 
 
 class _Version(msgspec.Struct):
@@ -118,8 +122,9 @@ class RunFolder:
 
     def _write(self, record: RunRecord) -> None:
         before = self.read()
-        register(self.store(record), self.path, record)  # first, so that nobody deletes what is shown
+        self.protect(record)  # until the record says so itself
         write_json(self.path / RECORD, msgspec.to_builtins(record))
+        register(self.store(record), self.path, record.places)
         now = self._links(record)
         stale = set(self._links(before)) - set(now) if before else set[str]()
         with storage_errors(self.path):
@@ -127,6 +132,16 @@ class RunFolder:
                 self._unlink(self.path / name)
             for name, destination in now.items():
                 self._link(self.path / name, destination)
+
+    def protect(self, record: RunRecord) -> None:
+        """Notes in the store that nobody may delete the results of ``record``, nor those that the folder shows now.
+
+        Raises:
+            StorageError: the store cannot be written.
+        """
+        before = self.read()
+        shown = before.places if before and self.store(before) == self.store(record) else set[str]()
+        register(self.store(record), self.path, shown | record.places)
 
     def shows(self, record: RunRecord) -> bool:
         """Whether the folder is up to date with the record, its links and its registration with the store as well."""
@@ -201,21 +216,20 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Registration:
-    """A run that shows results of a store: where it is, and what it showed when it was last written."""
+    """A run that uses a store: where it is, and the results that it shows or is about to show, as ``stage/key``."""
 
     run: str
-    results: dict[str, str]
+    results: list[str]
 
 
-def register(store: Path, run: Path, record: RunRecord) -> None:
-    """Notes in the store which results a run shows, so that nobody deletes them."""
+def register(store: Path, run: Path, results: set[str]) -> None:
+    """Notes in the store which results a run uses, so that nobody deletes them."""
     make_folder(store / "runs")
-    results = {name: shown.key for name, shown in record.results.items()}
-    write_json(registration_file(store, run), {"run": _place(store, run), "results": results})
+    write_json(registration_file(store, run), {"run": _place(store, run), "results": sorted(results)})
 
 
 def registration_file(store: Path, run: Path) -> Path:
-    """The file in the store that notes what a run shows."""
+    """The file in the store that notes what a run uses."""
     return store / "runs" / f"{digest(_place(store, run))}.json"
 
 
@@ -244,12 +258,8 @@ def registrations(store: Path) -> dict[Path, Registration]:
     return found
 
 
-def shown_by(registration: Registration, store: Path) -> Mapping[str, str] | None:
-    """What a registered run shows now; None if there is no run any more where it was."""
-    record = None
+def used_by(registration: Registration, store: Path) -> tuple[set[str], bool]:
+    """The results that a registered run uses, as ``stage/key``, and whether the run is still where it was."""
     path = store / registration.run
-    if (path / RECORD).is_file():
-        record = RunFolder(path).read()
-    if record is None:
-        return None
-    return {name: shown.key for name, shown in record.results.items()}
+    record = RunFolder(path).read() if (path / RECORD).is_file() else None
+    return set(registration.results) | (record.places if record else set[str]()), record is not None

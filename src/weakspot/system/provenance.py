@@ -31,7 +31,7 @@ def full_file_digest(path: Path) -> str:
 
 
 def source_digest(*packages: str) -> str:
-    """A short hash over the source files of parts of this package, such as ``agents``: Python, templates, styles, scripts."""
+    """A short hash over the source files of parts of this package, such as ``agents``."""
     root = Path(__file__).parent.parent
     files = sorted(path for name in packages for path in (root / name).rglob("*") if path.suffix in SOURCES)
     return digest([[str(path.relative_to(root)), file_digest(path)] for path in files])
