@@ -91,12 +91,12 @@ class Pipeline:
     def plan(self) -> list[str]:
         """Names of the results that :meth:`run` would make, where every result that reads one of them counts as well.
 
-        Runs the quick stages, on which the list depends, and leaves the run folder as it is.
+        Runs the quick stages, on which the list depends.
         """
         for stage in self.stages:
             if stage.quick:
                 for task in self._tasks([stage]):
-                    self._add(task, self._find_or_make(task, self._request(task, self._fingerprints))[0])
+                    self._run_task(task)
         inputs, missing = self._fingerprints, list[str]()
         for task in self._tasks(self.stages):
             request = self._request(task, inputs)
@@ -153,29 +153,25 @@ class Pipeline:
                 todo=f"run `weakspot {task.stage.name}` with the same settings first, or `weakspot run` for all stages",
             )
         self._verify_inputs(task)
+        self._make(task, request)
+
+    def _make(self, task: Task, request: Request) -> None:
+        import torch
+
         if not task.stage.quick and not self._made:
             self.session.check()
         self._note()
         say(f"{task.name} ...")
-        entry, made = self._find_or_make(task, request)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(task.stage.threads or self.config.train.parts)
+        try:
+            entry, made = self.store.make(request, lambda folder: task.stage.work(self.session, task.part, folder))
+        finally:
+            torch.set_num_threads(threads)
         self._made = True
         self._add(task, entry)
         self._note()
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
-
-    def _find_or_make(self, task: Task, request: Request) -> tuple[Entry, bool]:
-        """The finished result of a task, and whether this call made it."""
-        if (entry := self.store.find(request)) is not None:
-            return entry, False
-
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(task.stage.threads or self.config.train.parts)
-        try:
-            return self.store.make(request, lambda folder: task.stage.work(self.session, task.part, folder))
-        finally:
-            torch.set_num_threads(threads)
 
     def _verify_inputs(self, task: Task) -> None:
         """Reads all files that a task depends on, once, and compares them with their digests."""
