@@ -14,10 +14,9 @@ from sb3_contrib import QRDQN
 from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
 
-import weakspot.checkup
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play
-from weakspot.checkup import CheckConfig, check_up
+from weakspot.checkup import CheckConfig, check_up, checks, playing
 from weakspot.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -95,11 +94,11 @@ def failed(found):
 @pytest.mark.parametrize(
     ("name", "check", "words"),
     [
-        ("dropping", "loads and fits", "eval"),
-        ("batching", "answers one by one as in a batch", "batch normalisation"),
-        ("blind", "looks at every frame", "frame 1, 4"),
-        ("constant", "tells states apart", "0 to 255"),
-        ("tanh", "tells where it looks", "ReLU"),
+        ("dropping", "loads and fits its environment", "eval"),
+        ("batching", "does not depend on the batch", "batch normalisation"),
+        ("blind", "uses every frame", "frame 1, 4"),
+        ("constant", "distinguishes states", "0 to 255"),
+        ("tanh", "has saliency", "ReLU"),
     ],
 )
 def test_what_is_wrong_is_found_and_said(networks, name, check, words):
@@ -117,18 +116,18 @@ def test_a_sound_agent_passes_but_must_play_better_than_at_random(networks):
 
 def test_an_agent_that_does_not_fit_is_not_played(networks):
     found = findings(networks, "five")
-    assert list(found) == ["loads and fits"] and "5 actions" in found["loads and fits"].said
-    assert list(findings(networks, "missing")) == ["loads and fits"]
+    assert list(found) == ["loads and fits its environment"] and "5 actions" in found["loads and fits its environment"].seen
+    assert list(findings(networks, "missing")) == ["loads and fits its environment"]
 
 
 @pytest.mark.parametrize(
     ("name", "found_better"),
-    [("divided_twice", "255 times as large"), ("newest_first", "with the newest frame first")],
+    [("divided_twice", "observations 255 times as large"), ("newest_first", "the newest frame first")],
 )
 def test_an_agent_that_is_shown_the_wrong_thing_is_told_the_right_one(networks, name, found_better):
     found = findings(networks, name, episodes=3, longest=600)
-    assert failed(found) == {f"plays no better {found_better}"}
-    assert found[f"plays no better {found_better}"].todo
+    assert failed(found) == {f"plays no better with {found_better}"}
+    assert found[f"plays no better with {found_better}"].todo
 
 
 def test_games_that_are_cut_may_be_why_a_score_is_low(networks):
@@ -143,7 +142,7 @@ def test_the_agent_plays_as_it_acts(networks, monkeypatch):
         shares.append(how.epsilon)
         return play(agent, factory, how, *rest)
 
-    monkeypatch.setattr(weakspot.checkup, "play", noted)
+    monkeypatch.setattr(playing, "play", noted)
     findings(networks, "sound", score=0.0)
     assert shares == [0.0, 1.0]
 
@@ -157,7 +156,7 @@ def test_the_command(networks):
     done = check_agent()
     assert done.returncode == 0 and "ok    plays as expected" in done.stdout, done.stdout + done.stderr
     done = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5")
-    assert done.returncode == 2 and "FAIL  looks at every frame" in done.stdout and "to do" in done.stdout
+    assert done.returncode == 2 and "FAIL  uses every frame" in done.stdout and "to do" in done.stdout
 
 
 def test_impossible_settings():
@@ -185,16 +184,16 @@ def test_an_agent_of_a_framework_is_held_against_its_own_predict(kind, tmp_path,
         made.buffer_size = 1_000_000_000  # as real trainings have it, and more than any memory
     made.save(tmp_path / "agent.zip")
     config = CheckConfig(str(tmp_path / "agent.zip"), "pong", trust=True, episodes=2, longest=5, score=-1e3)
-    name = "does what stable-baselines3 does"
+    name = "acts like stable-baselines3"
     found = next(finding for finding in check_up(config) if finding.name == name)
-    assert found.passed and "in 64 of 64 states" in found.said
-    untrusted = takewhile(lambda finding: finding.name != "tells where it looks", check_up(replace(config, trust=False)))
+    assert found.passed and "in 64 of 64 states" in found.seen
+    untrusted = takewhile(lambda finding: finding.name != "has saliency", check_up(replace(config, trust=False)))
     assert name not in {finding.name for finding in untrusted}, "it runs what is pickled"
-    load = weakspot.checkup.load_pair
+    load = checks.load_pair
 
     def negated(*arguments, **settings):
         agent, factory, environment = load(*arguments, **settings)
         return ModuleAgent(Negated(agent.module), agent.spec), factory, environment
 
-    monkeypatch.setattr(weakspot.checkup, "load_pair", negated)
+    monkeypatch.setattr(checks, "load_pair", negated)
     assert not next(finding for finding in check_up(config) if finding.name == name).passed

@@ -16,7 +16,7 @@ from registering import known
 from stable_baselines3 import A2C, PPO
 from torch import nn
 
-import weakspot.checkup
+import weakspot.checkup.checks
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
 from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
@@ -223,9 +223,9 @@ def test_check_up_compares_the_agent_with_predict(kind, tmp_path, monkeypatch):
     trained(kind, tmp_path / "agent.zip")
     (tmp_path / "env.toml").write_text(TOML)
     config = CheckConfig(str(tmp_path / "agent.zip"), str(tmp_path / "env.toml"), trust=True)
-    name = "does what stable-baselines3 does"
+    name = "acts like stable-baselines3"
     assert next(finding for finding in check_up(config) if finding.name == name).passed
-    load = weakspot.checkup.load_pair
+    load = weakspot.checkup.checks.load_pair
 
     def changed(factor):
         def changed_pair(*arguments, **settings):
@@ -235,7 +235,7 @@ def test_check_up_compares_the_agent_with_predict(kind, tmp_path, monkeypatch):
         return changed_pair
 
     for factor in (-1.0, 0.0):
-        monkeypatch.setattr(weakspot.checkup, "load_pair", changed(factor))
+        monkeypatch.setattr(weakspot.checkup.checks, "load_pair", changed(factor))
         assert not next(finding for finding in check_up(config) if finding.name == name).passed, factor
 
 
@@ -446,7 +446,7 @@ def test_outputs_in_different_units_have_equal_weight(finished):
 def test_check_up_passes(finished):
     config = CheckConfig(f"{finished / 'agent.py'}:agent", str(finished / "env.toml"), score=-1e3, episodes=2, longest=20)
     found = {finding.name: finding for finding in check_up(config)}
-    assert "on average push" in found["tells states apart"].said
+    assert "on average push" in found["distinguishes states"].seen
     assert all(finding.passed for finding in found.values()), [f for f in found.values() if not f.passed]
 
 

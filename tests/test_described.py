@@ -266,8 +266,8 @@ def test_checks_of_an_agent_that_sees_colour(tmp_path):
     (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\n')
     config = CheckConfig(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), score=1e3, episodes=2, longest=3)
     found = {finding.name: finding for finding in check_up(config)}
-    assert "3 of 3 frames" in found["looks at every frame"].said
-    assert "plays no better with blue, green and red in this order" in found
+    assert "3 of 3 frames" in found["uses every frame"].seen
+    assert "plays no better with channels in the order blue, green, red" in found
     assert not any("rows and columns" in name for name in found), "which are not as many"
 
 

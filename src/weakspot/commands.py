@@ -97,10 +97,10 @@ def check_agent(arguments: Sequence[str]) -> None:
 
     config, failed = parse(CheckConfig, "check-agent", arguments), 0
     with progress_bar("check") as report:
-        findings = check_up(config, lambda what, done, total: report(done / total, f"{what}: {done} of {total} games"))
+        findings = check_up(config, lambda name, done, total: report(done / total, f"{name}: {done} of {total} episodes"))
         for finding in findings:
             failed += not finding.passed
-            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.said}")
+            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.seen}")
             if finding.todo and not finding.passed:
                 say(f"      to do: {finding.todo}")
     if failed:

@@ -11,13 +11,16 @@ from weakspot.artifacts.subject import SUBJECT, write_subject
 from weakspot.references import code_digests
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
-from weakspot.system.provenance import file_digest, public_version, source_digest
+from weakspot.system.provenance import digest, file_digest, public_version, source_digest
+from weakspot.system.registry import Registry
 
 PACKAGES = ("ale-py", "gymnasium")
 """Packages that environments come from."""
 SOURCES = ("agents", "envs", "saliency")
 """Parts of weakspot that decide what is recorded. Recording it anew takes seconds, and what reads it is made again only if
 the record changes."""
+EXTENSIONS = ("weakspot.agent_formats", "weakspot.environments")
+"""Entry point groups of the packages that may provide the agent and the environment."""
 
 
 class SubjectStage(Stage):
@@ -44,6 +47,7 @@ class SubjectStage(Stage):
             "saliency": config.saliency,
             "packages": {name: public_version(name) for name in PACKAGES},
             "sources": source_digest(*SOURCES),
+            "extensions": _installed_extensions(),
         }
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
@@ -55,4 +59,26 @@ class SubjectStage(Stage):
         from weakspot.subject import record_of
 
         write_subject(folder, record_of(session.subject))
-        return file_digest(folder / SUBJECT)
+        record, providers = file_digest(folder / SUBJECT), _providers(session)
+        return digest(record, providers) if providers else record
+
+
+def _installed_extensions() -> list[str]:
+    """The packages with agent formats or environments that are installed, with their versions; imports none of them."""
+    registries: list[Registry[object]] = [Registry(group, {}) for group in EXTENSIONS]
+    return sorted({registry.provider(name) for registry in registries for name in registry.names()})
+
+
+def _providers(session: Session) -> list[str]:
+    """The packages, with their versions, that provide the agent's format and the environment; none for those of weakspot.
+
+    What they compute may change with their version although the record stays the same.
+    """
+    from weakspot.agents.formats.registry import FORMATS, format_for
+    from weakspot.envs.family import FAMILIES, family_of
+
+    config = session.config
+    agent_format = format_for(config.agent, config.trust)
+    family = family_of(config.environment or session.subject.agent.spec.environment)
+    providers = {FORMATS.provider(agent_format.name) if agent_format else "", FAMILIES.provider(family)}
+    return sorted(providers - {""})

@@ -1,0 +1,60 @@
+"""All checks of an agent, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from weakspot.agents.base import Perceiver
+from weakspot.agents.formats.sb3_files import zip_of
+from weakspot.checkup.config import CheckConfig
+from weakspot.checkup.finding import Finding
+from weakspot.checkup.framework import check_framework
+from weakspot.checkup.outputs import check_frames, check_outputs, observations
+from weakspot.checkup.playing import Player, PlayProgress, check_playing
+from weakspot.envs.base import EnvironmentSpec
+from weakspot.errors import SaliencyError, WeakspotError
+from weakspot.options import SaliencyRule
+from weakspot.saliency.rules import saliency
+from weakspot.subject import load_pair, noise_state
+
+FIRST = "loads and fits its environment"
+LAST_BEFORE_PLAY = "has saliency"
+"""The name of the last check before the agent plays."""
+RULE_NAMES: dict[SaliencyRule, str] = {"guided": "guided backpropagation", "gradient": "the gradient"}
+
+
+def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, total: None) -> Iterator[Finding]:
+    """Checks an agent; yields one finding after the other.
+
+    If the agent cannot be loaded, that is the only finding. It plays with variants of its observations only if it does not
+    play as expected.
+
+    Args:
+        config: the agent, and what is expected of it.
+        progress: called with what plays, the number of finished episodes, and their total.
+    """
+    try:
+        agent, factory, environment = load_pair(config.agent, config.environment, config.device, trust=config.trust)
+    except WeakspotError as error:
+        yield Finding(FIRST, False, f"{error.seen}; expected: {error.expected}", error.todo)
+        return
+    spec = agent.spec
+    seen = f"{len(spec.action_names)} actions of {environment.spec.id}, scores are {spec.scores_are}, acts {spec.acts}"
+    yield Finding(FIRST, True, seen)
+    observed = observations(agent, environment, config.seed)
+    yield from check_outputs(agent, observed)
+    yield check_frames(agent, observed, environment.spec.frames)
+    if config.trust and (archive := zip_of(config.agent)):
+        yield check_framework(agent, archive, observed)
+    yield _check_saliency(Perceiver(agent, environment.observe, config.saliency), environment.spec)
+    environment.close()
+    yield from check_playing(agent, Player(factory, progress), environment.spec, config)
+
+
+def _check_saliency(perceive: Perceiver, environment: EnvironmentSpec) -> Finding:
+    """Whether the agent's saliency can be computed."""
+    try:
+        saliency(perceive, noise_state(environment, perceive.agent.device))
+    except SaliencyError as error:
+        return Finding(LAST_BEFORE_PLAY, False, error.seen, error.todo)
+    return Finding(LAST_BEFORE_PLAY, True, f"{RULE_NAMES[perceive.rule]} is defined for it")

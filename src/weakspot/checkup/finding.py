@@ -1,0 +1,22 @@
+"""The result of one check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        name: what the check expects of the agent, such as "is deterministic".
+        passed: whether the agent meets it.
+        seen: what was measured.
+        todo: what to change if the check failed.
+    """
+
+    name: str
+    passed: bool
+    seen: str
+    todo: str = ""

@@ -1,0 +1,5 @@
+"""The recipe ``fast`` on a network that trains in no time."""
+
+from weakspot.state_model.recipes import recipe
+
+TINY = recipe("fast").changed(width=8, code=3, batch_size=4)

@@ -1,0 +1,19 @@
+"""A method: the best of a random half of the recorded states."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weakspot.search.method import Found, Sources, of_rollouts, require_count
+
+
+class HalfSearch:
+    """Sorts a random half of the recorded states by their energy T(A(s))."""
+
+    name = "half"
+
+    def __call__(self, sources: Sources, target, count: int, seed: int) -> Found:
+        drawn = np.random.default_rng(seed).permutation(len(sources.indices))[: len(sources.indices) // 2]
+        energies = target(sources.answers).numpy()
+        ranked = drawn[np.argsort(energies[drawn], kind="stable")]
+        return of_rollouts(sources, require_count(ranked[:count], count, "in half of the recorded states"), target)
