@@ -1,108 +1,99 @@
-"""Writes ``docs/results.md`` from what the experiments have left: the paper's tables and figures beside ours.
+"""Writes ``docs/results.md`` from the files of the experiments: the paper's tables and figures beside ours.
 
     python -m experiments.results --results docs/results --page docs/results.md
 
-``--results`` holds a folder for each agent, named as its reader should call it, with the JSON and PNG files that the
-experiments write into ``--output``.  What is not there is not in the page.
+``--results`` contains one folder for each agent, named as the page should call it, with the JSON and PNG files that the
+experiments wrote to ``--output``.  Sections without files are left out of the page.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab.command import run_command, say
 from lab.page import cell, table
+from lab.records import read_record, save_text
 from weakspot.errors import ConfigError
-from weakspot.system.files import write_text
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
 
 DEVIATIONS = {
-    "frames": "The paper trains a state model on 10,000 states of its agent; ours on as many as each section tells.",
-    "budget": "The paper trains a state model for 2,000 epochs, four hours on a Titan Xp; ours have the processor minutes "
-    "that each section tells, all cores together.",
-    "recipe": "Where nothing else is said, the state model is the recipe `fast`, and three searches for each state start at "
-    "the best of many samples and gain nothing beyond the best real state; the better third of them is kept "
-    "([docs/state_model.md](state_model.md)). The paper's are `--recipe paper --start prior --enough never --searches 1`.",
-    "candidates": "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all else at the best "
-    "of 4,096.",
-    "agents": "The agents are others than the paper's, and the games are those that there are agents of: see the table "
-    "below. The agents whose files begin with `acktr` are of a public repository, as that of section 4.3 is; they answer "
-    "log-probabilities and a value, where the paper's double DQNs answer Q-values.",
-    "figure 2": "The paper shows the weights of a DQN agent as masks, without numbers. Ours are drawn on a linear scale, as "
-    "multiples of a uniform map, with the lightest half percent beyond the end of the bar.",
-    "scores": "One action in a hundred is at random when scores are measured: without, a greedy agent plays the same few "
-    "games again and again. Games are scored after 6,000 decisions if they have not ended, or after as many as the command "
-    "says.",
-    "units": "The scores that the paper prints for Q\\*bert and Atlantis are in other units than the games' own.",
-    "energies": "Activation maximisation descends without end, and random search keeps what is lowest, while Algorithm 1 "
-    "gains nothing beyond the best real state: of energies alone the first two have more to show.",
-    "highlights": "HIGHLIGHTS gives single states here, where Amir and Amir (2018) give short trajectories around them.",
-    "table 2": "The paper's line of table 2 is of its driving simulator. It speaks of a relative difference of more than 25 "
-    "%; ours is of a quarter of a colour's whole range.",
-    "figure 7": "The paper's figure 7 is one state of Seaquest under T±; ours are the first of each search, of the agents "
-    "and under the targets that the pictures name.",
+    "frames": "The paper trains a state model on 10,000 states of its agent. The number of states here is given at the end "
+    "of each section.",
+    "budget": "The paper trains a state model for 2,000 epochs, four hours on a Titan Xp. The CPU minutes used here, summed "
+    "over all cores, are given at the end of each section.",
+    "recipe": "Unless a section says otherwise, the state model is the recipe `fast`. Three searches run for each state; "
+    "they start at the best of many samples, are not rewarded for going beyond the best real state, and the best third of "
+    "them is kept ([the state model](state_model.md)). The paper's settings are `--recipe paper --start prior --enough "
+    "never --searches 1`.",
+    "candidates": "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all others at the "
+    "best of 4,096.",
+    "agents": "The agents differ from the paper's, and so do some of the games: see the table below. The agents whose files "
+    "begin with `acktr` come from a public repository, like that of section 4.3; they output log-probabilities and a value, "
+    "whereas the paper's double DQNs output Q-values.",
+    "figure 2": "The paper shows the weights for a DQN agent as masks, without numbers. Ours are drawn on a linear scale, "
+    "as multiples of a uniform map; the lightest half percent is beyond the end of the scale.",
+    "scores": "One action in a hundred is random when scores are measured; otherwise a greedy agent plays the same few "
+    "games again and again. Games that have not ended are cut after 6,000 decisions, or after the number given in the "
+    "command.",
+    "units": "The scores that the paper prints for Q\\*bert and Atlantis are in units other than the games' own.",
+    "energies": "Activation maximisation minimises without a bound and random search keeps the lowest energies, whereas "
+    "Algorithm 1 is not rewarded for going beyond the best real state. Judged by energy alone, the first two look better.",
+    "highlights": "HIGHLIGHTS returns single states here; Amir and Amir (2018) show short trajectories around them.",
+    "table 2": "The paper's row of table 2 is for its driving simulator. The paper counts a relative difference of more "
+    "than 25 %; we count a difference of a quarter of a colour's full range.",
+    "figure 7": "The paper's figure 7 is one state of Seaquest under T±. Ours are the first states of each search, for the "
+    "agents and targets that the pictures name.",
     "figure 8": "The paper's figure 8 is of Boxing; ours are of the agents that the table names.",
 }
-"""What differs from the paper, by names that the sections refer to; the page numbers them."""
+"""How we differ from the paper, by names that the sections refer to; the page numbers them."""
 NUMBERS = {name: number for number, name in enumerate(DEVIATIONS, 1)}
 
 HELD_OUT = "held-out real states"
 METHODS = {
     "target_sd": "target, standard deviations beyond the mean of real states",
     "beyond_the_best_held_out": "share beyond the best held-out state",
-    "closest_mse": "mse to the closest training state",
+    "closest_mse": "MSE to the closest training state",
     "differing_pixels": "share of pixels that differ from it",
-    "feature_distance": "distance from real states in features",
-    "feature_distance_over_floor": "the same over its floor",
+    "feature_distance": "feature distance to real states",
+    "feature_distance_over_floor": "feature distance / floor",
     "vendi": "Vendi score",
     "valid": "share that passes the object checks",
 }
-"""What is measured of each method's states, and what the page calls it."""
+"""The measures of each method's states, with their column headings."""
 
-Told = dict[str, dict[str, Any]]
-"""By the name of the agent, what one experiment found."""
+Records = dict[str, dict[str, Any]]
+"""The results of one experiment, by the name of the agent."""
 
 
-def read(results: Path, name: str) -> Told:
-    """What ``name``.json says in each agent's folder.
+def read(results: Path, name: str) -> Records:
+    """Reads ``name``.json in each agent's folder.
 
     Raises:
-        ConfigError: one of them is no JSON.
+        ConfigError: a file is not valid JSON.
     """
-    told = {}
-    for path in sorted(results.glob(f"*/{name}.json")):
-        try:
-            told[path.parent.name] = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ConfigError(
-                f"{path} cannot be read: {error}", expected="what an experiment wrote", todo="run it again"
-            ) from error
-    return told
+    return {path.parent.name: read_record(path) for path in sorted(results.glob(f"*/{name}.json"))}
 
 
-def made_by(told: Told) -> str:
-    """The commands, each with what it was measured on and how long that took."""
+def made_by(records: Records) -> str:
+    """The commands, each with its settings, the time it took and the versions of the packages."""
     lines = []
-    for agent, record in told.items():
+    for agent, record in records.items():
         versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
         settings = record["settings"]
         lines.append(
-            f"- {agent}: `{record['command']}` ({settings['frames']:,} states, {settings['budget_cpu_minutes']:g} processor "
-            f"minutes for each state model, seed {settings['seed']}; {record['seconds']:,.0f} s by the clock the last time, "
-            f"for what no command before had trained or found; {versions})"
+            f"- {agent}: `{record['command']}` ({settings['frames']:,} states, {settings['budget_cpu_minutes']:g} CPU "
+            f"minutes per state model, seed {settings['seed']}; the last run took {record['seconds']:,.0f} s, not counting "
+            f"results that an earlier command had already made; {versions})"
         )
     return "\n".join(lines)
 
 
-def pictures(results: Path, told: Told, name: str, what: str) -> str:
-    """The pictures of that name, one for each agent that has one."""
-    there = [agent for agent in told if (results / agent / f"{name}.png").exists()]
-    return "\n\n".join(f"![{agent}: {what}]({results.name}/{agent}/{name}.png)" for agent in there)
+def pictures(results: Path, records: Records, name: str, caption: str) -> str:
+    """The pictures called ``name``, one for each agent that has one."""
+    agents_with_picture = [agent for agent in records if (results / agent / f"{name}.png").exists()]
+    return "\n\n".join(f"![{agent}: {caption}]({results.name}/{agent}/{name}.png)" for agent in agents_with_picture)
 
 
 def figure_1(results: Path) -> str:
@@ -113,16 +104,16 @@ def figure_4(results: Path) -> str:
     return _states(results, "figure-4", "critical states")
 
 
-def _states(results: Path, name: str, what: str) -> str:
-    told = read(results, name)
+def _states(results: Path, name: str, caption: str) -> str:
+    records = read(results, name)
     rows = [
         (agent, target, line["states"], *sorted(line["energies"])[:: len(line["energies"]) - 1], *_real(line))
-        for agent, record in told.items()
+        for agent, record in records.items()
         for target, line in record["targets"].items()
     ]
-    head = ("agent", "target", "n", "their lowest energy", "their highest energy")
+    head = ("agent", "target", "n", "lowest energy", "highest energy")
     head += ("held-out real states, n", "their mean energy", "their lowest energy")
-    return _section(told, pictures(results, told, name, what), table(head, rows))
+    return _section(records, pictures(results, records, name, caption), table(head, rows))
 
 
 def _real(line: dict[str, Any]) -> tuple[object, ...]:
@@ -131,48 +122,50 @@ def _real(line: dict[str, Any]) -> tuple[object, ...]:
 
 
 def figure_2(results: Path) -> str:
-    told = read(results, "figure-2")
+    records = read(results, "figure-2")
     rows = [
         (
             *(agent, name, line["frames"]),
             *(line["share of the weights"], line["share of the picture"], line["times a uniform map"]),
         )
-        for agent, record in told.items()
+        for agent, record in records.items()
         for name, line in record["objects"].items()
     ]
-    head = ("agent", "object", "n, frames that show one", "share of the weights on it", "share of the picture")
+    head = ("agent", "object", "n, frames that show it", "share of the weights", "share of the picture")
     return _section(
-        told, pictures(results, told, "figure-2", "weights of the loss"), table((*head, "ratio of the two"), rows)
+        records, pictures(results, records, "figure-2", "weights of the loss"), table((*head, "ratio of the two"), rows)
     )
 
 
 def figure_3(results: Path) -> str:
-    told = read(results, "figure-3")
-    shown = pictures(results, told, "figure-3", "activation maximisation and Algorithm 1")
-    return _section(told, shown, _methods(told, lambda record: {record["target"]: record["methods"]}))
+    records = read(results, "figure-3")
+    shown = pictures(results, records, "figure-3", "activation maximisation and Algorithm 1")
+    return _section(records, shown, _methods(records, lambda record: {record["target"]: record["methods"]}))
 
 
 def baselines(results: Path) -> str:
-    told = read(results, "baselines")
+    records = read(results, "baselines")
     rows = [
         (agent, target, method, line["states"], line["passes"]["model"], line["passes"]["agent"], line["seconds"])
-        for agent, record in told.items()
+        for agent, record in records.items()
         for target, methods in record["targets"].items()
         for method, line in methods.items()
     ]
     head = ("agent", "target", "method", "n", "passes through the state model", "passes through the agent", "seconds")
     cost = (
-        "What finding all n states cost, once; a backward pass counts as two forward ones. Random search is given the "
-        "passes through the state model that Algorithm 1 had."
+        "The cost of finding all n states, from one run; a backward pass counts as two forward passes. Random search gets "
+        "as many passes through the state model as Algorithm 1 used."
     )
-    shown = pictures(results, told, "baselines", "methods")
-    return _section(told, shown, _methods(told, lambda record: record["targets"]), cost if told else "", table(head, rows))
+    shown = pictures(results, records, "baselines", "methods")
+    return _section(
+        records, shown, _methods(records, lambda record: record["targets"]), cost if records else "", table(head, rows)
+    )
 
 
-def _methods(told: Told, targets: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
-    """What is measured of the states of each method, and of held-out real ones, whatever the target."""
+def _methods(records: Records, targets: Callable[[dict[str, Any]], dict[str, Any]]) -> str:
+    """The measures of each method's states, and of held-out real states for comparison."""
     rows: list[tuple[object, ...]] = []
-    for agent, record in told.items():
+    for agent, record in records.items():
         for target, methods in targets(record).items():
             rows += [
                 (agent, target, method, line["states"], *(line[name] for name in METHODS))
@@ -184,9 +177,9 @@ def _methods(told: Told, targets: Callable[[dict[str, Any]], dict[str, Any]]) ->
 
 
 def section_4_4(results: Path) -> str:
-    told = read(results, "section-4-4")
+    records = read(results, "section-4-4")
     rows = []
-    for agent, record in told.items():
+    for agent, record in records.items():
         lost, up, other = record["lives lost"], record["real where it goes up"], record["real where it does not"]
         rows.append(
             (
@@ -195,9 +188,9 @@ def section_4_4(results: Path) -> str:
                 *(up["seen"], up["oxygen"], other["seen"], other["oxygen"]),
             )
         )
-    head = ("agent", "n, lives lost", "for want of oxygen", "share of them", "share of the lives that took in oxygen again")
-    head += ("n, real states where the agent goes up", "mean oxygen there")
-    head += ("n, real states where it does not", "mean oxygen there")
+    head = ("agent", "n, lives lost", "from lack of oxygen", "share of these", "share of lives that refilled their oxygen")
+    head += ("n, real states in which the agent goes up", "mean oxygen")
+    head += ("n, real states in which it does not", "mean oxygen")
     every = [
         (
             agent,
@@ -208,50 +201,50 @@ def section_4_4(results: Path) -> str:
             line["real"]["seen"],
             line["real"]["oxygen"],
         )
-        for agent, record in told.items()
+        for agent, record in records.items()
         for action, line in record["actions"].items()
     ]
-    second = ("agent", "action", "n", "oxygen of the four states that call for it, least first", "", "", "")
-    second += ("of these the agent takes it in", "n, real states where it is taken", "mean oxygen there")
+    second = ("agent", "action", "n", "oxygen in the four states synthesised for it, in ascending order", "", "", "")
+    second += ("states in which the agent takes it", "n, real states in which it is taken", "mean oxygen")
     return _section(
-        told,
-        pictures(results, told, "section-4-4-lives", "oxygen of every life of the rollouts"),
+        records,
+        pictures(results, records, "section-4-4-lives", "oxygen over every life of the rollouts"),
         table(head, rows),
-        "\n".join(f"- {_little_oxygen(agent, record)}" for agent, record in told.items()),
-        pictures(results, told, "section-4-4", "states that call for each action"),
+        "\n".join(f"- {_little_oxygen(agent, record)}" for agent, record in records.items()),
+        pictures(results, records, "section-4-4", "states synthesised for each action"),
         table(second, every),
     )
 
 
 def _little_oxygen(agent: str, record: dict[str, Any]) -> str:
-    """Of how many actions a state shows little oxygen, and how many of these do not take the submarine up."""
-    actions, bar = record["actions"], record["little oxygen"]
-    little = [name for name, line in actions.items() if min(line["synthesised oxygen"]) < bar]
-    below = [name for name in little if not actions[name]["up"]]
+    """For how many actions a synthesised state shows little oxygen, and which of them do not move the submarine up."""
+    actions, threshold = record["actions"], record["little oxygen"]
+    little = [name for name, line in actions.items() if min(line["synthesised oxygen"]) < threshold]
+    not_up = [name for name in little if not actions[name]["up"]]
     others = sum(not line["up"] for line in actions.values())
     share = cell(record["synthesised states with little oxygen"])
     count = sum(len(line["synthesised oxygen"]) for line in actions.values())
-    named = f": {', '.join(below)}" if below else ""
+    names = f" ({', '.join(not_up)})" if not_up else ""
     return (
-        f"{agent}: for {len(little)} of its {len(actions)} actions at least one of the four states shows less than "
-        f"{bar:.0%} of the bar; of the {others} actions that do not take the submarine up, for {len(below)}{named}. Of all "
-        f"{count} states the share is {share}."
+        f"{agent}: for {len(little)} of its {len(actions)} actions, at least one of the four states shows less than "
+        f"{threshold:.0%} of the bar; among the {others} actions that do not move the submarine up, for {len(not_up)}"
+        f"{names}. The share among all {count} states is {share}."
     )
 
 
 def table_1(results: Path) -> str:
-    told = read(results, "table-1")
+    records = read(results, "table-1")
     names = ("agent", "VAE", "L_p only", "full", "fast")
     rows: list[tuple[object, ...]] = []
-    for agent, record in told.items():
+    for agent, record in records.items():
         if record["paper"]:
             rows.append((f"{agent}, paper's agent", 20, *(record["paper"].get(name) for name in names)))
         columns = record["columns"]
         ours = [_ends(columns[name]) if name in columns else None for name in names]
-        less = [_ends(columns[name]["difference"]) if name in columns else None for name in names[1:]]
+        differences = [_ends(columns[name]["difference"]) if name in columns else None for name in names[1:]]
         count = len(columns["agent"]["scores"])
-        rows += [(f"{agent}, here", count, *ours), (f"{agent}, here, less the agent's own", count, None, *less)]
-    return _section(told, pictures(results, told, "table-1", "scores"), table(("", "n, episodes", *names), rows))
+        rows += [(f"{agent}, here", count, *ours), (f"{agent}, here, minus the agent's own", count, None, *differences)]
+    return _section(records, pictures(results, records, "table-1", "scores"), table(("", "n, episodes", *names), rows))
 
 
 def _ends(line: dict[str, Any]) -> tuple[object, ...]:
@@ -259,9 +252,9 @@ def _ends(line: dict[str, Any]) -> tuple[object, ...]:
 
 
 def table_2(results: Path) -> str:
-    told = read(results, "table-2")
+    records = read(results, "table-2")
     rows: list[tuple[object, ...]] = []
-    for agent, record in told.items():
+    for agent, record in records.items():
         if not rows:
             rows.append(("paper", None, record["paper"]["mean"], *record["paper"]["shares"].values()))
         rows += [
@@ -270,99 +263,100 @@ def table_2(results: Path) -> str:
         ]
     head = ("", "n", "mean share of pixels that differ", *(f"states that differ in > {p} %" for p in (10, 20, 30, 50, 70)))
     return _section(
-        told,
+        records,
         table(head, rows),
-        pictures(results, told, "table-2", "table 2 as a histogram"),
-        _methods(told, lambda record: record["targets"]),
-        pictures(results, told, "figure-7", "figure 7"),
+        pictures(results, records, "table-2", "table 2 as a histogram"),
+        _methods(records, lambda record: record["targets"]),
+        pictures(results, records, "figure-7", "figure 7"),
     )
 
 
 def figure_8(results: Path) -> str:
-    told = read(results, "figure-8")
+    records = read(results, "figure-8")
     names = ("count", "mean", "best", "beyond the best held-out state", "checked")
     names += ("pass the checks", "of those that pass the checks")
     rows = [
         (agent, target, kind, *(line.get(name) for name in names))
-        for agent, record in told.items()
+        for agent, record in records.items()
         for target, kinds in record["targets"].items()
         for kind, line in kinds.items()
     ]
     head = ("agent", "target", "states", "n", "mean energy", "lowest energy", "share beyond the best held-out state")
-    head += ("n of the object checks", "share that passes them", "of those, share beyond the best held-out state")
-    return _section(told, pictures(results, told, "figure-8", "distributions of the target"), table(head, rows))
+    head += ("n, object checks", "share that passes them", "of these, share beyond the best held-out state")
+    return _section(records, pictures(results, records, "figure-8", "distributions of the target"), table(head, rows))
 
 
 def performance(results: Path) -> str:
     path = results / "neighbours.json"
     rows: list[tuple[object, ...]] = []
     if path.exists():
-        line = json.loads(path.read_text())
-        what = f"the closest of {line['among']:,} training states for each of {line['states']:,} (`benchmarks.neighbours`)"
+        line = read_record(path)
+        task = f"closest of {line['among']:,} training states for each of {line['states']:,} (`benchmarks.neighbours`)"
         memory = f"{line['megabytes']:,}, {line['megabytes_more']:,} of it for the search"
-        rows.append((what, 1, line["seconds"], 60, memory, 2000))
+        rows.append((task, 1, line["seconds"], 60, memory, 2000))
     rows += [
         (f"four states of {agent} for {target}", 1, line["seconds"], 20, None, None)
         for agent, record in read(results, "figure-1").items()
         for target, line in record["targets"].items()
     ]
-    head = ("what", "n, runs", "seconds", "asked for, at most", "megabytes at most", "asked for, at most")
+    head = ("task", "n, runs", "seconds", "limit", "peak megabytes", "limit")
     return table(head, rows) if rows else ""
 
 
 COMMON = ("frames", "budget", "recipe", "agents")
-"""What differs in all that is made with a state model."""
+"""Differences that apply to everything made with a state model."""
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = (
     (
         "Figure 1: synthesised states",
-        "The first four of each search, none chosen.",
+        "The first four states of each search, not selected.",
         (*COMMON, "candidates"),
         figure_1,
     ),
     (
         "Figure 2: where the loss looks",
-        "Random held-out frames, and the weights of equation 2 over them.",
+        "Random held-out frames with the weights of equation 2.",
         ("frames", "agents", "figure 2"),
         figure_2,
     ),
     (
         "Table 1: the agent's score through the state model",
-        "Mean scores over the same episodes. VAE, L_p only and full are the paper's losses; fast is our own recipe.",
+        "Mean scores over the same episodes. VAE, L_p only and full are the paper's losses; fast is our recipe.",
         ("frames", "budget", "agents", "scores", "units"),
         table_1,
     ),
     (
         "Figure 3, section 4.6: activation maximisation",
-        "The same agent and target, without a state model and with it.",
+        "The same agent and target, with and without a state model.",
         (*COMMON, "energies"),
         figure_3,
     ),
     (
-        "What else a user could do",
-        "All methods for the same targets, agents and state models.",
+        "Alternatives to Algorithm 1",
+        "All methods with the same targets, agents and state models.",
         ("frames", "budget", "recipe", "agents", "energies", "highlights"),
         baselines,
     ),
     ("Figure 4, section 4.3: critical states of the ACKTR agent", "", (*COMMON, "candidates"), figure_4),
     (
-        "Section 4.4: reading the states that call for each action",
-        "The paper finds states with little oxygen for all actions, though up is the only sensible one in them, and "
-        "suffocation to be the major cause of death. Oxygen of states is read off the picture's bar; in the gallery it is "
-        "red where less than a quarter of the bar is left.",
+        "Section 4.4: states synthesised for each action",
+        "The paper reports states with little oxygen for all actions, although going up is the only sensible action in "
+        "them, and suffocation as the major cause of death. We read the oxygen of a state off the bar in the picture; the "
+        "gallery marks it red if less than a quarter of the bar is left.",
         (*COMMON, "candidates"),
         section_4_4,
     ),
     (
         "Table 2, figure 7, section 4.8: novelty",
-        "A pixel differs when a colour is off by more than 25 % of its range. Figure 7 is the pictures: synthesised states, "
-        "under each the closest training state, and the training state with the closest value of the target.",
+        "A pixel differs if one of its colours differs by more than 25 % of the range. The pictures repeat figure 7: "
+        "synthesised states, and below each the closest training state and the training state whose target value is "
+        "closest.",
         (*COMMON, "table 2", "figure 7"),
         table_2,
     ),
     (
         "Figure 8: distributions of the target",
-        "Smaller energies are wanted more. In the paper some synthesised states are beyond all of the validation set, under "
-        "each of T-, T+ and T±.",
+        "Lower energies fit the target better. In the paper, some synthesised states are beyond the entire validation set "
+        "for each of T-, T+ and T±.",
         (*COMMON, "figure 8"),
         figure_8,
     ),
@@ -370,44 +364,51 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
 )
 
 
-def _section(told: Told, *parts: str) -> str:
-    if not told:
+def _section(records: Records, *parts: str) -> str:
+    if not records:
         return ""
-    return "\n\n".join([part for part in parts if part] + ["Made by", made_by(told)])
+    return "\n\n".join([part for part in parts if part] + ["Commands:", made_by(records)])
 
 
 def agents(results: Path) -> str:
-    """What each folder's name stands for."""
+    """The table of the agents: name of the folder, file and game."""
     rows = []
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
-        records = [json.loads(path.read_text())["settings"] for path in sorted(folder.glob("*.json"))]
+        records = [read_record(path)["settings"] for path in sorted(folder.glob("*.json"))]
         rows += sorted({(folder.name, settings["agent"], settings["environment"]) for settings in records})
-    return table(("agent", "its file", "its game"), rows)
+    return table(("agent", "file", "game"), rows)
+
+
+ADVICE = (
+    "Two experiments that run at the same time should get one core each, `taskset -c 0 python -m ...` and `taskset -c 1 "
+    "...`: threads that share both cores wait for each other, and both experiments take several times as long."
+)
 
 
 def page(results: Path) -> str:
-    """The whole page."""
+    """The whole page in Markdown."""
     contents = [section(results) for *_, section in SECTIONS]
     parts = [
         "# Results",
         "The tables and figures of *Finding and Visualizing Weaknesses of Deep Reinforcement Learning Agents* (Rupprecht, "
-        "Ibrahim, Pal; ICLR 2020), repeated with this package. `python -m experiments.results` writes this page from the "
-        f"files in `{results.name}/`; `FOLDER` in its commands is where the agents lie. Two experiments at a time want a "
-        "core each, `taskset -c 0 python -m ...` and `taskset -c 1 ...`: threads that share both cores wait for each other, "
-        "and both experiments take several times as long.",
-        "What differs from the paper:\n\n" + "\n".join(f"{NUMBERS[name]}. {text}" for name, text in DEVIATIONS.items()),
+        "Ibrahim, Pal; ICLR 2020), repeated with this package. Each section ends with the commands that made it; `FOLDER` "
+        "in them is the folder of the agents. `python -m experiments.results` writes this page from the files in "
+        f"`{results.name}/`. Further results: [the state model]({results.name}/state_model.md), "
+        f"[driving]({results.name}/driving.md), [agents](agents.md#results).",
+        "Differences from the paper:\n\n" + "\n".join(f"{NUMBERS[name]}. {text}" for name, text in DEVIATIONS.items()),
         agents(results),
-        "n is how many states, or episodes, or frames a number is of. Intervals, in brackets, are of 95 %: of means by the "
-        "bootstrap, of shares Wilson's, of all else by the jackknife. They are over the states of one search with one state "
-        "model. Distances in features are Frechet's, in the agent's last hidden layer; their floor is the distance between "
-        "two halves of as many held-out real states, and is what the line of those says. A dash stands where there is "
-        "nothing to tell: only Pong has object checks.",
+        "n is the number of states, episodes or frames behind a number. Brackets contain 95 % intervals: bootstrap for "
+        "means, Wilson's for shares, jackknife for everything else. They cover the variation between the states of one "
+        "search with one state model. Feature distances are Fréchet distances in the agent's last hidden layer; the floor "
+        "is the distance between two halves of as many held-out real states, given in the row of held-out real states. A "
+        "dash means that there is no such number: only Pong has object checks.",
     ]
-    for (title, said, differs, _), content in zip(SECTIONS, contents, strict=True):
+    for (title, text, differs, _), content in zip(SECTIONS, contents, strict=True):
         if content:
             numbers = ", ".join(str(number) for number in sorted(NUMBERS[name] for name in differs))
-            about = " ".join(part for part in (said, f"What differs from the paper: {numbers}." if numbers else "") if part)
-            parts.append("\n\n".join(part for part in (f"## {title}", about, content) if part))
+            intro = " ".join(part for part in (text, f"Differences from the paper: {numbers}." if numbers else "") if part)
+            parts.append("\n\n".join(part for part in (f"## {title}", intro, content) if part))
+    parts.append(f"## How to run them\n\n{ADVICE}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -415,14 +416,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
-    told = parser.parse_args()
-    if not told.results.is_dir():
+    arguments = parser.parse_args()
+    if not arguments.results.is_dir():
         raise ConfigError(
-            f"there is no folder {told.results}", expected="what the experiments wrote", todo="run one of them"
+            f"there is no folder {arguments.results}",
+            expected="the output of the experiments",
+            todo="run an experiment, or check --results",
         )
-    write_text(told.page, page(told.results))
-    say(f"{told.page} is written")
+    save_text(arguments.page, page(arguments.results))
+    say(f"wrote {arguments.page}")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -417,7 +417,7 @@ def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
     assert "(results/pong/figure-2.png)" in page and "python -m experiments.figure_8_distributions" in page
     mean = record["targets"]["T-"]["Algorithm 1"]["mean"]
     assert f"| pong | T- | Algorithm 1 | 4 | {results.cell(mean)} |" in page
-    assert "What differs from the paper: 1, 2, 3, 5, 13." in page and "\n13. The paper's figure 8 is of Boxing" in page
+    assert "Differences from the paper: 1, 2, 3, 5, 13." in page and "\n13. The paper's figure 8 is of Boxing" in page
     assert "## Performance" not in page
     line = {"states": 10, "among": 20, "seconds": 1.5, "megabytes": 900, "megabytes_more": 100}
     (tmp_path / "results" / "neighbours.json").write_text(json.dumps(line))
@@ -441,7 +441,7 @@ def test_table_1_of_the_page_has_the_papers_numbers_beside_ours(tmp_path):
     lines = results.table_1(tmp_path).splitlines()
     assert lines[2] == "| pong, paper's agent | 20 | 14 | -8 | 4 | 14 | – |"
     assert lines[3] == "| pong, here | 2 | 3 (1 to 5) | – | – | – | 3 (1 to 5) |"
-    assert lines[4] == "| pong, here, less the agent's own | 2 | – | – | – | – | 0.5 |"
+    assert lines[4] == "| pong, here, minus the agent's own | 2 | – | – | – | – | 0.5 |"
 
 
 def test_the_page_counts_actions_whose_states_show_little_oxygen():
@@ -456,8 +456,8 @@ def test_the_page_counts_actions_whose_states_show_little_oxygen():
         },
     }
     assert results._little_oxygen("a", record) == (
-        "a: for 3 of its 4 actions at least one of the four states shows less than 25% of the bar; of the 3 actions "
-        "that do not take the submarine up, for 2: LEFT, DOWN. Of all 8 states the share is 0.375 (0.1 to 0.7)."
+        "a: for 3 of its 4 actions, at least one of the four states shows less than 25% of the bar; among the 3 actions "
+        "that do not move the submarine up, for 2 (LEFT, DOWN). The share among all 8 states is 0.375 (0.1 to 0.7)."
     )
 
 
