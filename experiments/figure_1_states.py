@@ -29,9 +29,7 @@ SHOWN = 4
 """States per target."""
 
 
-def draw_figure(
-    experiment: Experiment, rows: list[tuple[Target, Found]], records: dict[str, Any], path: Path
-) -> None:
+def draw_figure(experiment: Experiment, rows: list[tuple[Target, Found]], records: dict[str, Any], path: Path) -> None:
     """Draws a row of newest frames for each target, each with its energy; the label shows the energies of real states."""
     figure = Figure(figsize=(2.0 * SHOWN + 1.4, 2.35 * len(rows) + 0.7), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)

@@ -71,7 +71,10 @@ def draw_lives(lost: list[Life], title: str, path: Path) -> None:
     """Draws the oxygen of each life over its decisions: it rises again each time the submarine surfaces."""
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.subplots()
-    for suffocated, colour, label in ((True, "firebrick", "lost for want of oxygen"), (False, "steelblue", "lost otherwise")):
+    for suffocated, colour, label in (
+        (True, "firebrick", "lost for want of oxygen"),
+        (False, "steelblue", "lost otherwise"),
+    ):
         curves = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
         for levels in curves:
             axes.plot(levels, color=colour, alpha=0.35, linewidth=0.8)

@@ -128,7 +128,9 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--saliency", default="guided", choices=get_args(SaliencyRule))
     parser.add_argument("--trust", action="store_true", help="run code that the agent's file holds")
     defaults = SynthesisConfig()
-    parser.add_argument("--start", default=defaults.start, choices=("samples", "data", "prior"), help="starts of the searches")
+    parser.add_argument(
+        "--start", default=defaults.start, choices=("samples", "data", "prior"), help="starts of the searches"
+    )
     parser.add_argument("--enough", default=defaults.enough, choices=("best", "never"), help="see `weakspot run --help`")
     parser.add_argument("--candidates", type=at_least(1), default=defaults.candidates, help="candidate starts per target")
     parser.add_argument("--searches", type=at_least(1), default=defaults.searches, help="per state; the best are kept")

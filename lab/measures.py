@@ -142,9 +142,7 @@ def measure_real(reference: ReferenceStats) -> dict[str, Any]:
     return {"states": half, "feature_distance": _rounded(floor, 5), **appearance}
 
 
-def _appearance(
-    stacks: Stacks, found_features: torch.Tensor, reference: ReferenceStats
-) -> tuple[dict[str, Any], Closest]:
+def _appearance(stacks: Stacks, found_features: torch.Tensor, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
     """The measures of states that do not depend on the target, from their stacks and their features (n, f)."""
     session, count, generator = reference.session, len(stacks), np.random.default_rng(0)
     near, passed = closest_training_states(session, stacks), passed_checks(session, stacks)

@@ -1,7 +1,7 @@
 """Runs of weakspot's pipeline for experiments and benchmarks: what the pipeline has made once is shared by all of them.
 
-    FOLDER/store/                       results of all runs: collections, saliency maps, state models, found states
-    FOLDER/AGENT-RECIPE-DIGEST/         the run folder of one configuration
+FOLDER/store/                       results of all runs: collections, saliency maps, state models, found states
+FOLDER/AGENT-RECIPE-DIGEST/         the run folder of one configuration
 """
 
 from __future__ import annotations

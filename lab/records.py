@@ -9,7 +9,7 @@ from typing import Any
 
 from weakspot.errors import ConfigError
 from weakspot.system.files import make_folder, write_json, write_text
-from weakspot.system.provenance import file_digest
+from weakspot.system.provenance import digest, file_digest
 
 
 def save_record(path: Path, record: Any) -> None:
@@ -49,6 +49,16 @@ def earlier_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def result_folder(path: Path) -> Path:
+    """Makes a folder and its parents, and returns its path; raises :class:`StorageError` if it cannot be written."""
+    return make_folder(path)
+
+
+def short_digest(*parts: Any) -> str:
+    """A short hash of plain data, for file names."""
+    return digest(*parts)
 
 
 def digest_of(path: Path) -> str:
