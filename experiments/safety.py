@@ -198,7 +198,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
 
 
 def drivers_table(agents: dict[str, Any]) -> str:
-    """The distance and the rates of each driver; drivers other than agents appear once, since they drive the same for all."""
+    """The distance and the rates of each driver; drivers other than agents drive the same for all, and appear once."""
     lines, listed = [], set()
     for each in agents.values():
         for pedestrians, drivers in each.items():
@@ -255,7 +255,7 @@ def _named(driver: str) -> str:
 
 
 def draw_rates(kinds: dict[str, Any], path: Path) -> None:
-    """Draws the rates per kilometre of the first driver, an agent, and of the constant ones, for each kind of pedestrians."""
+    """Draws the rates per kilometre of the agent and of the constant drivers, for each kind of pedestrians."""
     figure = Figure(figsize=(7.0, 2.9), layout="constrained")
     names = [next(iter(next(iter(kinds.values())))), *(f"always {name}" for name in CONSTANT)]
     panels = (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions"))

@@ -35,7 +35,7 @@ PAPER = {
 
 
 def draw_figure(columns: dict[str, Any], paper: dict[str, int] | None, title: str, path: Path) -> None:
-    """Draws the score of each column with its interval and every episode as a dot; the paper's scores on axes of their own."""
+    """Draws the score of each column with its interval, every episode as a dot, and beside them the paper's scores."""
     figure = Figure(figsize=(8.4 if paper else 5.4, 3.7), layout="constrained")
     ours, *others = figure.subplots(1, 2 if paper else 1, squeeze=False, width_ratios=[5, 4] if paper else None)[0]
     names = [name for name in ("agent", *RECIPES) if name in columns]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
-
-import json
 
 from lab.arguments import ExperimentArguments, short_name
 from lab.command import repeatable_command

@@ -6,12 +6,11 @@ from lab.arguments import ExperimentArguments
 from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.descent import AlgorithmOne, forget_candidates
 from weakspot.search.highlights import Highlights, HighlightsDiv
-from weakspot.search.method import Found, Method
+from weakspot.search.method import Found, Method, Sources
 from weakspot.search.pixel_regularisers import EVERY, Plain, SobolevGradient
 from weakspot.search.random_samples import RandomSamples
 from weakspot.search.random_search import RandomSearch
 from weakspot.search.retrieval import Retrieval
-from weakspot.search.method import Sources
 from weakspot.targets.base import Target
 
 

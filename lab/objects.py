@@ -30,10 +30,14 @@ def check_game(subject: Subject, title: str, what: str) -> None:
         raise ConfigError(f"{what} with an agent of {subject.spec.id}", expected=f"an agent of {title}")
 
 
-def check_pong(subject: Subject, seen: str, todo: str = "") -> None:
-    """Raises :class:`ConfigError` with these words unless the agent plays Pong."""
+def check_pong(subject: Subject) -> None:
+    """Raises :class:`ConfigError` for agents of other games than Pong, whose ball and object checks are measured."""
     if not is_pong(subject.spec.id):
-        raise ConfigError(seen, expected="an agent of Pong", todo=todo)
+        raise ConfigError(
+            f"{subject.spec.id} has no ball to look for, and no object checks",
+            expected="an agent of Pong",
+            todo="use benchmarks.fidelity for other games",
+        )
 
 
 def recorded_objects(session: Session, indices: np.ndarray, frames: Frames) -> Windows:
