@@ -18,8 +18,9 @@ from typing import Any
 from benchmarks import collect, commands, recall, speed
 from lab.arguments import at_least, positive
 from lab.command import run_command
+from lab.pipeline import loaded_subject
 from lab.records import earlier_record, package_versions, save_record
-from weakspot import Agent, load_agent
+from weakspot import Agent
 
 PARTS: dict[str, Callable[[Agent, argparse.Namespace], dict[str, Any]]] = {
     "commands": lambda agent, given: commands.measure(given.folder),
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     arguments = parser.parse_args()
-    agent = load_agent(arguments.agent, environment=arguments.environment)
+    agent = loaded_subject(arguments.agent, arguments.environment).agent
     record = earlier_record(arguments.output)
     created = dict(record.get("created", {}))
     for part in arguments.parts:

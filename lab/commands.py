@@ -84,9 +84,7 @@ def seconds_to_load(folder: Path, repeats: int = 5) -> float:
     seconds: list[float] = []
     for _ in range(repeats):
         started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RunError(f"reading {folder} failed after {time.monotonic() - started:.1f} s: {done.stderr.strip()[-500:]}")
         seconds.append(float(done.stdout))
