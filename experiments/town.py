@@ -1,6 +1,8 @@
 """Pictures of the town: from above, from behind the agent's car, and through its sensors.
 
-python -m experiments.town --output docs/driving
+    python -m experiments.town --output docs/driving
+
+Writes ``map.png``, ``chase.png`` and ``sensors.png``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Commands: how they end, how their progress is shown, and how they are written down."""
+"""Running a command: its exit code, its progress, and its command line in records."""
 
 from __future__ import annotations
 

@@ -76,9 +76,9 @@ def reference_states(session: Session, target: Target, width: float, count: int)
     indices = whole_states(session.dataset)
     values = target(session.recorded_outputs(indices)).numpy()
     best = real_states(session, indices[np.argsort(values)[:count]])
-    known = features(session.perceive, best)
+    best_features = features(session.perceive, best)
     valid = valid_share(session.dataset.environment.id, best)
-    return ReferenceStates(values, best, vendi_score(known, width), mean_distance(known), valid)
+    return ReferenceStates(values, best, vendi_score(best_features, width), mean_distance(best_features), valid)
 
 
 def compare_with_best(

@@ -84,7 +84,7 @@ Driver = Callable[[np.ndarray], Decision]
 
 
 def pedestrian_kinds() -> tuple[str, ...]:
-    """The kinds of pedestrians that there can be in the town."""
+    """The kinds of pedestrians in the town."""
     return tuple(PEDESTRIANS)
 
 

@@ -1,4 +1,7 @@
-"""States that searches found, as results in the store of the runs: a search that was finished once is not repeated."""
+"""States that searches found, as results in the store of the runs: a finished search is not repeated.
+
+No run folder shows these results, so that ``weakspot clean --store FOLDER/store`` deletes them.
+"""
 
 from __future__ import annotations
 
@@ -93,8 +96,8 @@ def _save(found: Found, path: Path) -> None:
         "state": found.state, "target": found.target, "scores": found.output.scores, "value": found.output.value,
         "index": None if found.index is None else torch.from_numpy(found.index),
     }  # fmt: skip
-    given = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
-    save_file(given, path, metadata={"cost": json.dumps(asdict(found.cost))})
+    present = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+    save_file(present, path, metadata={"cost": json.dumps(asdict(found.cost))})
 
 
 def _read(path: Path, device: torch.device) -> Found:

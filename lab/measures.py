@@ -88,8 +88,8 @@ def reference_stats(session: Session, count: int) -> ReferenceStats:
             todo="ask for more --states, or collect more --frames",
         )
     chosen = np.random.default_rng(0).permutation(held_out)[: 2 * min(count, len(held_out) // 2)]
-    known = features(session.perceive, real_states(session, chosen))
-    return ReferenceStats(session, chosen, known, kernel_width(session))
+    reference_features = features(session.perceive, real_states(session, chosen))
+    return ReferenceStats(session, chosen, reference_features, kernel_width(session))
 
 
 def kernel_width(session: Session) -> float:

@@ -20,7 +20,7 @@ def algorithm_1(arguments: ExperimentArguments) -> Method:
 
 
 def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> Found:
-    """A search that draws candidates of its own, so that its time does not depend on earlier searches."""
+    """A search that draws its own candidates, so that its time does not depend on earlier searches."""
     forget_candidates()
     return method(sources, target, count, seed)
 

@@ -1,7 +1,11 @@
-"""Runs of weakspot's pipeline for experiments and benchmarks: what the pipeline has made once is shared by all of them.
+"""Runs of weakspot's pipeline for experiments and benchmarks, which share their results.
 
-FOLDER/store/                       results of all runs: collections, saliency maps, state models, found states
-FOLDER/AGENT-RECIPE-DIGEST/         the run folder of one configuration
+A folder of runs contains
+
+    store/                      the results of all runs: collections, saliency maps, state models, found states
+    AGENT-RECIPE-DIGEST/        the run folder of one configuration
+
+so that a second experiment with the same settings finds its collection and its state model in the store.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -50,7 +51,7 @@ SCENES = (
 """The moments that are drawn."""
 
 
-def drive_env(**settings: object) -> DriveEnv:
+def drive_env(**settings: Any) -> DriveEnv:
     """The environment ``weakspot/Drive-v0``, without wrappers."""
     register()
     env = gymnasium.make("weakspot/Drive-v0", **settings).unwrapped
@@ -120,6 +121,7 @@ def sensor_pictures(env: DriveEnv) -> dict[str, np.ndarray]:
     }
 
 
-def class_legend() -> dict[str, np.ndarray]:
+def class_legend() -> dict[str, tuple[float, float, float]]:
     """The colour of each class, in [0, 1], by its name."""
-    return {name.replace("_", " "): colour / 255 for name, colour in zip(CLASS_NAMES, PALETTE, strict=True)}
+    colours_of_classes = zip(CLASS_NAMES, (PALETTE / 255).tolist(), strict=True)
+    return {name.replace("_", " "): (red, green, blue) for name, (red, green, blue) in colours_of_classes}

@@ -172,6 +172,6 @@ def _measures(session: Session, model: StateModel, how: Measurement) -> dict[str
     reference = reference_states(session, target, width, how.search.states)
     found = descend(session, model, how.search)(target, how.search.regulariser)
     compared = compare_with_best(session, found.state, found.target.numpy(force=True), reference, width)
-    shown = ("target_sd", "beyond_99", "valid")
-    measures |= {f"optimised_{measure}": compared[measure] for measure in shown if measure in compared}
+    reported = ("target_sd", "beyond_99", "valid")
+    measures |= {f"optimised_{measure}": compared[measure] for measure in reported if measure in compared}
     return {measure: round(value, 5) for measure, value in measures.items()}

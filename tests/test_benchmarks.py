@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -206,6 +207,25 @@ def test_pictures_are_drawn(tmp_path: Path):
     assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]
 
 
+def test_of_two_processes_one_collects_and_the_other_uses_its_states(tmp_path):
+    agent = f"{Path(__file__).with_name('tiny_agent.py')}:pong"
+    script = f"""
+from pathlib import Path
+from lab.pipeline import STATES, opened, run_config
+config = run_config(Path({str(tmp_path)!r}), {agent!r}, "pong", frames=640)
+print(opened(config, STATES).dataset.fingerprint)
+"""
+    command = [sys.executable, "-c", script]
+    root = Path(__file__).parents[1]
+    processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert outputs[0].splitlines()[-1] == outputs[1].splitlines()[-1]
+    said = "".join(outputs)
+    assert said.count("collect: done in") == 1
+    assert said.count("collect: another process made it") + said.count("collect: up to date") == 1
+
+
 def test_a_variant_is_measured_once(trained, monkeypatch):
     how = variants.Measurement(SynthesisConfig(states=2, searches=1, steps=2, candidates=8), 20)
     told = variants.variant_measures(trained, "fast", 0.03, 0, how)
@@ -246,10 +266,9 @@ def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch
     for name, row in record.items():
         assert 0 < row["seconds"] < 60 and row["bound"] == commands.BOUNDS[name]
         assert row["met"] == (row["seconds"] <= row["bound"])
-    again = commands.measure(tmp_path / "unused", tmp_path / "tiny", repeats=1)["commands"]
-    assert list(again) == list(record) and not (tmp_path / "unused").exists()
     (tmp_path / "tiny" / "run.json").write_text(
         (tmp_path / "tiny" / "run.json").read_text().replace("--synthesize.steps 5", "--synthesize.steps 4")
     )
     with pytest.raises(RunError, match="nothing to do"):
-        commands.measure(tmp_path, tmp_path / "tiny", repeats=1)
+        commands.measure(tmp_path / "unused", tmp_path / "tiny", repeats=1)
+    assert not (tmp_path / "unused").exists()
