@@ -102,7 +102,7 @@ def _save(found: Found, path: Path) -> None:
 
 def _read(path: Path, device: torch.device) -> Found:
     tensors, metadata = read_weights(path)
-    tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+    tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}  # not mapped to the file
     index = tensors["index"].cpu().numpy() if "index" in tensors else None
     output = AgentOutput(tensors["scores"], tensors.get("value"))
     return Found(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)
