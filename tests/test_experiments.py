@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from weakspot.agents import zoo
 from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
-from weakspot.cli import main
 from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_difference, poisson_rate, poisson_ratio
@@ -301,7 +301,12 @@ def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
     assert again["runs"] == found["runs"]
 
 
-def test_training_without_its_extra_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "weakspot.training.command", None)
-    assert main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]) == 2
-    assert "pip install 'weakspot[agents]'" in capsys.readouterr().err
+def test_training_without_its_extra_says_what_to_install():
+    script = """
+import sys
+sys.modules["stable_baselines3"] = None  # as if it were not installed
+from weakspot.cli import main
+sys.exit(main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "pip install 'weakspot[agents]'" in done.stderr
