@@ -304,8 +304,14 @@ def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
 def test_training_without_its_extra_says_what_to_install():
     script = """
 import sys
-sys.modules["stable_baselines3"] = None  # as if it were not installed
 from weakspot.cli import main
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == "stable_baselines3":
+            raise ModuleNotFoundError("No module named 'stable_baselines3'", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
 sys.exit(main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
