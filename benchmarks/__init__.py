@@ -1,1 +1,1 @@
-"""Measurements that stay in the repository; ``make bench`` prints them all."""
+"""Benchmarks; ``make bench`` runs those of speed and recall."""

@@ -1,21 +1,18 @@
-"""Recipes for equal processor time on the same frames of one agent: what they keep, and how good their samples are.
+"""Recipes with equal processor time on the same frames of one agent: their reconstructions and random samples.
 
     python -m benchmarks.fidelity --recipes fast paper --cpu-minutes 60
 
-Over time: mean squared error, the agent's agreement, the distance of its answers, and, in games whose objects are known,
-their recall, all on held-out states.  At the end: the same on states that were trained on, the goggles test on paired seeds,
-and of random samples the distance in the agent's features beside its floor, what a classifier can tell, and in Pong the
-share that passes the object checks, beside the same of reconstructions and of real states.  Writes JSON, curves and a sheet
-of random samples as PNG.
+Over time, on held-out states: mean squared error, how often the agent acts the same, the error of its outputs, and the
+recall of objects in games whose objects are known. At the end: the same on training states, the goggles test, and for random
+samples, reconstructions and real states the distance in the agent's features with its floor, the accuracy of a classifier
+that tells them from real states, and the share that passes the object checks (Pong only). Writes JSON, curves, and sheets of
+samples and reconstructions as PNG.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,105 +20,98 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.recall import MEASURED, Stored, curve, stored
-from lab.arguments import at_least, for_trainings
-from lab.figures import save, sheet
-from weakspot.analysis.classifier_test import telling_accuracy
-from weakspot.analysis.config import GogglesConfig
-from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import goggles
-from weakspot.analysis.samples import compare, draw
-from weakspot.config import RunConfig
-from weakspot.data.dataset import as_state
-from weakspot.state_model.batch import with_history
-from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.recipes import RECIPES
-from weakspot.subject import Subject, subject
-from weakspot.system.compute import threads
-from weakspot.system.files import make_folder, write_json
-from weakspot.system.process import exit_code
+from lab.arguments import add_training_arguments, at_least
+from lab.command import run_command, say
+from lab.descents import recipe_names
+from lab.figures import save_chart, save_sheet
+from lab.measures import reconstruction_measures
+from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, opened, run_config
+from lab.records import result_folder, save_record
+from lab.samples import comparison_record, random_states
+from lab.states import Session, real_states, reconstructed
+from weakspot import TrainConfig
 
 COLUMNS = 3
-"""Panels side by side."""
+"""Panels per row."""
 SAMPLES = 400
-"""States of each kind that are compared."""
+"""States of each kind that are compared, at most."""
 
 
-def curves(lines: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """What was measured over time, a panel for each measure, a line for each recipe."""
-    measured = {name for rows in lines.values() for row in rows for name in row}
+def draw_curves(recipes: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Draws the measurements over time, a panel for each measure, a line for each recipe."""
+    measured = {name for rows in recipes.values() for row in rows for name in row}
     titles = {
         **{name: name.replace("_", " ") for name in sorted(measured) if name.endswith("_recall")},
         "agreement": "same greedy action",
-        "answer_error": "squared error of answers / variance",
+        "answer_error": "squared error of outputs / variance",
         "mse": "mean squared error",
     }
-    shown = [name for name in titles if name in measured]
-    across = min(len(shown), COLUMNS)
-    down = -(-len(shown) // across)
-    figure = Figure(figsize=(4.2 * across, 3.4 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False).flatten()
-    for empty in panels[len(shown) :]:
+    names = [name for name in titles if name in measured]
+    columns = min(len(names), COLUMNS)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for empty in panels[len(names) :]:
         empty.remove()
-    for axes, name in zip(panels, shown, strict=False):
-        for recipe, rows in lines.items():
-            points = [(row["seconds"] / 60, row[name]) for row in rows if name in row]
+    for axes, name in zip(panels, names, strict=False):
+        for recipe, measurements_of_recipe in recipes.items():
+            points = [(row["seconds"] / 60, row[name]) for row in measurements_of_recipe if name in row]
             axes.plot(*zip(*points, strict=True), marker=".", label=recipe)
         axes.set(title=titles[name], xlabel="processor minutes")
         if name in ("mse", "answer_error"):
             axes.set_yscale("log")
-    save(figure, path)
+    save_chart(figure, path)
 
 
-def measure(one: Subject, data: Stored, recipes: list[str], minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
-    """Trains each recipe, or takes what stands in ``folder``, and measures it."""
-    dataset, _ = data
-    trained = with_history(dataset, dataset.split()[0])
-    held = with_history(dataset, dataset.split()[1])
-    count = min(SAMPLES, len(held) // 2)
-    chosen = np.random.default_rng(0).permutation(held)[: 2 * count]
-    real = as_state(dataset.stacks(chosen)).to(one.agent.device)
-    result: dict[str, Any] = {}
-    lines = {}
-    for recipe in recipes:
-        model, lines[recipe] = curve(one, data, recipe, minutes, folder, time.process_time)
-        made = draw(model, count)
-        with torch.no_grad():
-            reconstructed = torch.cat([model.reconstruct(part) for part in real[:count].split(64)])
-        result[recipe] = {"steps": model.info["steps"], "curve": lines[recipe]}
-        seen = np.sort(np.random.default_rng(0).permutation(trained)[:MEASURED])
-        result[recipe]["on_training_states"] = fidelity(model, one.perceive, dataset, seen).line()
-        for name, states in (("samples", made), ("reconstructions", reconstructed)):
-            record = compare(states, real, one.perceive, dataset.environment).record()
-            result[recipe][name] = record | {"telling_accuracy": round(telling_accuracy(real[:count], states), 4)}
-        if episodes:
-            config = replace(GogglesConfig(), episodes=episodes)
-            with threads(TrainConfig().parts):
-                result[recipe]["goggles"] = goggles(model, one.agent, one.factory, config).record(config.seed)
-        sheet(made, folder / f"samples-{recipe}.png")
-        sheet(torch.stack([real[:12], reconstructed[:12]], dim=1).flatten(0, 1), folder / f"reconstructions-{recipe}.png")
-        print(json.dumps({recipe: {k: v for k, v in result[recipe].items() if k != "curve"}}, indent=2), flush=True)
-    curves(lines, folder / "curves.png")
-    return result
+def measure(session: Session, episodes: int, folder: Path, recipe: str) -> dict[str, Any]:
+    """The record of one recipe's state model; draws its sheets into ``folder``."""
+    count = min(SAMPLES, len(session.held_out) // 2)
+    chosen = np.random.default_rng(0).permutation(session.held_out)[: 2 * count]
+    real = real_states(session, chosen).to(session.subject.agent.device)
+    samples, reconstructions = random_states(session, count), reconstructed(session, real[:count])
+    record: dict[str, Any] = {
+        "steps": session.model.info["steps"],
+        "curve": measurements(session),
+        "on_training_states": reconstruction_measures(session, session.trained_on),
+        "samples": comparison_record(session, samples, real),
+        "reconstructions": comparison_record(session, reconstructions, real),
+    }
+    if episodes:
+        record["goggles"] = goggles_record(session)
+    save_sheet(samples, folder / f"samples-{recipe}.png")
+    pairs = torch.stack([real[:12], reconstructions[:12]], dim=1).flatten(0, 1)
+    save_sheet(pairs, folder / f"reconstructions-{recipe}.png")
+    return record
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for_trainings(parser, minutes=60.0)
+    add_training_arguments(parser, minutes=60.0)
     parser.add_argument(
-        "--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"], choices=list(RECIPES)
+        "--recipes", nargs="+", default=["fast", "fast-gaussian", "paper", "paper-vae"], choices=list(recipe_names())
     )
-    parser.add_argument("--episodes", type=at_least(0), default=20, help="of the goggles test; 0 leaves it out")
-    told = parser.parse_args()
-    make_folder(told.folder)
-    one = subject(RunConfig(agent=told.agent, environment=told.environment))
-    result = measure(one, stored(one, told.folder, told.frames), told.recipes, told.cpu_minutes, told.episodes, told.folder)
+    parser.add_argument("--episodes", type=at_least(0), default=20, help="of the goggles test; 0 skips it")
+    arguments = parser.parse_args()
+    stages = (*MODEL, "goggles") if arguments.episodes else MODEL
+    recipes: dict[str, Any] = {}
+    agent = ""
+    for recipe in arguments.recipes:
+        config = run_config(
+            arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames, recipe=recipe,
+            minutes=arguments.cpu_minutes, goggles=goggles_config(arguments.episodes),
+        )  # fmt: skip
+        session = opened(config, stages)
+        agent = session.subject.agent.spec.name
+        recipes[recipe] = measure(session, arguments.episodes, result_folder(arguments.folder), recipe)
+        shown = {name: value for name, value in recipes[recipe].items() if name != "curve"}
+        say(json.dumps({recipe: shown}, indent=2))
+    draw_curves({recipe: record["curve"] for recipe, record in recipes.items()}, arguments.folder / "curves.png")
     settings = {
-        "agent": one.agent.spec.name, "frames": told.frames, "cpu_minutes": told.cpu_minutes,
-        "episodes": told.episodes, "workers": TrainConfig().parts, "torch": torch.__version__,
+        "agent": agent, "frames": arguments.frames, "cpu_minutes": arguments.cpu_minutes,
+        "episodes": arguments.episodes, "workers": TrainConfig().parts, "torch": torch.__version__,
     }  # fmt: skip
-    write_json(told.folder / "fidelity.json", {"settings": settings, "recipes": result})
+    save_record(arguments.folder / "fidelity.json", {"settings": settings, "recipes": recipes})
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -1,11 +1,10 @@
-"""How long the exact search for the closest training states takes, and how much memory.
+"""Time and memory of the exact search for the closest training states.
 
     python -m benchmarks.neighbours --states 1000 --frames 10000 --output docs/results
 
-The states that are looked for are the data set's own, with noise of a few levels, so that the answer is known: each one's
-closest state is the one it was made of, or one that is the same.  Prints the seconds, the peak of the process's memory, how
-far that is above the peak before there was anything of the search, and the share of right answers; and writes them into
-``neighbours.json`` in ``--output``, if that is given.
+The queries are recorded states with a little noise, so that the answer is known: the state without noise, or an equal one.
+Prints the seconds, the peak of the process's memory, how far that is above the peak before the search was prepared, and the
+share of right answers. Writes ``neighbours.json`` to ``--output``, if that is given.
 """
 
 from __future__ import annotations
@@ -13,54 +12,37 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from benchmarks.recall import stored
 from lab.arguments import at_least
-from weakspot.analysis.novelty import closest
-from weakspot.config import RunConfig
-from weakspot.data.dataset import StateDataset
-from weakspot.state_model.batch import with_history
-from weakspot.state_model.config import TrainConfig
-from weakspot.subject import subject
-from weakspot.system.compute import threads
-from weakspot.system.files import make_folder, write_json
-from weakspot.system.process import exit_code
+from lab.command import run_command
+from lab.neighbours import noisy_states
+from lab.pipeline import STATES, opened, run_config
+from lab.records import save_record
+from weakspot import StateDataset, TrainConfig
 
 
-def peak() -> float:
-    """The most memory that the process has had, in megabytes."""
+def peak_megabytes() -> float:
+    """The largest memory that the process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(dataset: StateDataset, states: int) -> dict[str, Any]:
-    """Looks for ``states`` noisy states of the data set among all of its whole ones."""
-    indices = with_history(dataset, np.arange(len(dataset)))
-    rng = np.random.default_rng(0)
-    chosen = rng.choice(indices, states)
-    before = peak()
-    noisy = dataset.stacks(chosen)
-    for stack in noisy:
-        stack[:] = (stack + rng.integers(-3, 4, stack.shape, dtype=np.int16)).clip(0, 255)
-    started = time.perf_counter()
-    with threads(TrainConfig().parts):
-        found = closest(noisy, dataset, indices)
-    seconds = time.perf_counter() - started
-    highest = peak()
-    right = [bool((dataset.stacks(chosen[[i]])[0] == stack).all()) for i, stack in enumerate(found.stacks)]
+    """Searches for ``states`` noisy states among all whole ones of the data set."""
+    before = peak_megabytes()
+    queries = noisy_states(dataset, states)
+    seconds, right = queries.find_closest()
+    peak = peak_megabytes()
     return {
         "states": states,
-        "among": len(indices),
+        "among": len(queries.indices),
         "seconds": round(seconds, 1),
-        "megabytes": round(highest),
-        "megabytes_more": round(highest - before),
-        "right": float(np.mean(right)),
+        "megabytes": round(peak),
+        "megabytes_more": round(peak - before),
+        "right": float(right.mean()),
         "threads": TrainConfig().parts,
         "torch": torch.__version__,
     }
@@ -68,18 +50,17 @@ def measure(dataset: StateDataset, states: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--states", type=at_least(1), default=1_000)
-    parser.add_argument("--frames", type=at_least(1), default=10_000)
-    parser.add_argument("--folder", type=Path, default=Path("runs/neighbours"))
-    parser.add_argument("--output", type=Path, help="of the JSON file; nothing is written without")
-    told = parser.parse_args()
-    make_folder(told.folder)
-    dataset, _ = stored(subject(RunConfig()), told.folder, told.frames)
-    result = measure(dataset, told.states)
-    print(json.dumps(result))
-    if told.output:
-        write_json(make_folder(told.output) / "neighbours.json", result)
+    parser.add_argument("--states", type=at_least(1), default=1_000, help="number of queries")
+    parser.add_argument("--frames", type=at_least(1), default=10_000, help="number of states to collect")
+    parser.add_argument("--folder", type=Path, default=Path("runs/neighbours"), help="folder of the run")
+    parser.add_argument("--output", type=Path, help="folder of the JSON file; default: none is written")
+    arguments = parser.parse_args()
+    config = run_config(arguments.folder, "pong-double-dqn", None, frames=arguments.frames)
+    record = measure(opened(config, STATES).dataset, arguments.states)
+    print(json.dumps(record))
+    if arguments.output:
+        save_record(arguments.output / "neighbours.json", record)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -2,37 +2,26 @@
 
     python -m experiments.dqn_settings --game boxing --cpu-minutes 20 --seeds 0 1 --output docs/agents
 
-Each variant first plays a few thousand decisions, which tells its pace, and is then trained for as many decisions as fit
-into the budget, so that exploration and learning rate run their whole course in each.  Every training is gone on with after
-a kill and not done again.  Scores are of games with fresh seeds, by the running average of the weights as it stands at the
-end.
+Each variant first plays a few thousand decisions to measure its pace, and is then trained for as many decisions as fit
+into the budget, so that exploration and learning rate follow their whole schedules. Trainings continue after a kill and
+are not repeated. Scores are of games with fresh seeds, played by the running average of the weights at the end.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from experiments.learning import curve
+from lab import intervals
+from lab.agent_training import double_dqn_config, seconds_per_decision, stretched, trained_scores
 from lab.arguments import at_least, positive
-from weakspot.intervals import bootstrap_mean
-from weakspot.system.files import make_folder, write_json
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
-from weakspot.training.algorithms import ALGORITHMS
-from weakspot.training.arenas import arena_of
-from weakspot.training.checkpoint import LAST, read_checkpoint
-from weakspot.training.config import DoubleDQNConfig
-from weakspot.training.evaluate import evaluate, greedy
-from weakspot.training.train import learn
+from lab.command import run_command, say
+from lab.records import save_record
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -44,69 +33,34 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "1 step": {"n_steps": 1},
     "5 steps": {"n_steps": 5},
 }
-"""What differs from the defaults of ``weakspot train-agent double-dqn``."""
-PACED = 2_000
+"""Settings of each variant that differ from the defaults of ``weakspot train-agent double-dqn``."""
+PACE_DECISIONS = 2_000
 """Decisions with updates over which the pace is measured."""
-EXPLORATION, FILLING = 0.2, 0.025
-"""Shares of the decisions over which exploration falls, and before updates begin."""
 FRESH_SEEDS = 40_000_000
+"""First seed of the games that are scored."""
 
 
-def paced(config: DoubleDQNConfig, folder: Path) -> float:
-    """Processor seconds a decision."""
-    told = folder / "pace.json"
-    if not told.exists():
-        short = replace(
-            config,
-            steps=2 * PACED,
-            learning_starts=PACED // 2,
-            evaluate_every=PACED,
-            evaluation_episodes=1,
-            episode_decisions=1,
-        )
-        shutil.rmtree(folder / "pace", ignore_errors=True)  # what a kill left would begin with a pause in learning
-        learn(short, folder / "pace", lambda line: None)
-        first, *_, last = curve(folder / "pace")
-        pace = (last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"])
-        write_json(told, {"seconds_per_decision": pace})
-    return float(json.loads(told.read_text())["seconds_per_decision"])
-
-
-def stretched(config: DoubleDQNConfig, steps: int) -> DoubleDQNConfig:
-    """Settings whose course takes so many decisions."""
-    return replace(
-        config,
-        steps=steps,
-        exploration_steps=max(1, int(EXPLORATION * steps)),
-        learning_starts=min(config.learning_starts, int(FILLING * steps)),
-        evaluate_every=max(1, steps // 4),
-        evaluation_episodes=2,
-    )
-
-
-def trained(name: str, seed: int, told: argparse.Namespace) -> dict[str, Any]:
-    """One training of a variant, and its score."""
-    folder = make_folder(told.folder / f"{told.game}-{told.cpu_minutes:g}-{name.replace(' ', '-')}-{seed}")
-    config = DoubleDQNConfig(game=told.game, seed=seed, episode_decisions=told.longest, **VARIANTS[name])
-    steps = max(int(60 * told.cpu_minutes / paced(config, folder)), 2 * PACED)
+def train_variant(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """One training of a variant, and its scores."""
+    folder = arguments.folder / f"{arguments.game}-{arguments.cpu_minutes:g}-{name.replace(' ', '-')}-{seed}"
+    config = double_dqn_config(arguments.game, seed, arguments.longest, **VARIANTS[name])
+    pace = seconds_per_decision(config, folder, PACE_DECISIONS)
+    steps = max(int(60 * arguments.cpu_minutes / pace), 2 * PACE_DECISIONS)
     config = stretched(config, steps)
-    model = learn(config, folder / "training", lambda line: say(f"{name}, seed {seed}: {line}"))
-    algorithm = ALGORITHMS["double-dqn"]
-    network = algorithm.kept(model)
-    network.load_state_dict(read_checkpoint(folder / "training" / LAST)["kept"])  # what a run that goes on would find
-    act = greedy(lambda observations: algorithm.answers(network, observations))
-    first = FRESH_SEEDS + 1_000 * seed
-    scores = evaluate(act, arena_of(told.game), told.episodes, first, algorithm.epsilon[0], told.longest)
-    minutes = curve(folder / "training")[-1]["cpu_seconds"] / 60
-    return {"seed": seed, "decisions": steps, "cpu_minutes": round(minutes, 2), "scores": scores, "used": asdict(config)}
+    scores, seconds = trained_scores(
+        config, folder / "training", arguments.episodes, FRESH_SEEDS + 1_000 * seed,
+        lambda line: say(f"{name}, seed {seed}: {line}"),
+    )  # fmt: skip
+    minutes = round(seconds / 60, 2)
+    return {"seed": seed, "decisions": steps, "cpu_minutes": minutes, "scores": scores, "used": asdict(config)}
 
 
-def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The mean score of each variant over all its seeds' games, with its interval."""
+def mean_scores(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The mean score of each variant over the games of all seeds, with its interval."""
     generator = np.random.default_rng(0)
     return {
-        name: bootstrap_mean(np.concatenate([np.array(run["scores"]) for run in each]), generator)
-        for name, each in runs.items()
+        name: intervals.mean(np.concatenate([np.array(run["scores"]) for run in runs_of_variant]), generator)
+        for name, runs_of_variant in runs.items()
     }
 
 
@@ -116,27 +70,31 @@ def main() -> None:
     parser.add_argument("--cpu-minutes", type=positive, default=20.0, help="of each training")
     parser.add_argument("--seeds", nargs="+", type=at_least(0), default=[0])
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--episodes", type=at_least(1), default=20, help="of each measurement")
+    parser.add_argument("--episodes", type=at_least(1), default=20, help="games per score")
     parser.add_argument("--longest", type=at_least(1), default=6_000, help="decisions after which a game is cut")
-    parser.add_argument("--folder", type=Path, default=Path("runs/dqn-settings"), help="of the trainings")
-    parser.add_argument("--output", type=Path, help="where the numbers go; the folder by default")
-    told = parser.parse_args()
+    parser.add_argument("--folder", type=Path, default=Path("runs/dqn-settings"), help="folder of the trainings")
+    parser.add_argument("--output", type=Path, help="folder of the numbers; default: --folder")
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in told.variants}
-    for seed in told.seeds:
-        for name in told.variants:
-            runs[name].append(trained(name, seed, told))
-    settings = {"game": told.game, "cpu_minutes": told.cpu_minutes, "episodes": told.episodes, "torch": torch.__version__}
-    found = {
-        "settings": settings,
-        "variants": {name: VARIANTS[name] for name in told.variants},
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.variants}
+    for seed in arguments.seeds:
+        for name in arguments.variants:
+            runs[name].append(train_variant(name, seed, arguments))
+    record = {
+        "settings": {
+            "game": arguments.game,
+            "cpu_minutes": arguments.cpu_minutes,
+            "episodes": arguments.episodes,
+            "torch": torch.__version__,
+        },
+        "variants": {name: VARIANTS[name] for name in arguments.variants},
         "runs": runs,
-        "score": summary(runs),
+        "score": mean_scores(runs),
     }
-    write_json(make_folder(told.output or told.folder) / f"dqn-settings-{told.game}.json", found)
-    for name, (mean, low, high) in found["score"].items():
+    save_record((arguments.output or arguments.folder) / f"dqn-settings-{arguments.game}.json", record)
+    for name, (mean, low, high) in record["score"].items():
         say(f"{name:<20} {mean:8.1f} ({low:.1f} to {high:.1f})")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -1,82 +1,79 @@
-"""Figure 1 and the appendix of the paper: for a game and its targets, four synthesised states each, as they come.
+"""Figure 1 and the appendix of the paper: four synthesised states for each target of a game, not selected.
 
     python -m experiments.figure_1_states --targets T+ T- T+- --output docs/results/pong
     python -m experiments.figure_1_states --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors --targets T+- \
         --name figure-4
 
-The searches have the same settings for every game, the default ones but for fewer candidates; the first four states are
-shown, none is chosen.  Figure 4 (section 4.3) is T± on the ACKTR agent of Seaquest.  With the pictures stand the energies
-of the states under the target, which wants little, those of held-out real states, and how long each target took.
+The searches have the same settings for every game, the defaults but with fewer candidates. The first four states are shown.
+Figure 4 (section 4.3) is T± on the ACKTR agent of Seaquest. Below each picture is the energy of the state under the target
+(lower is better), with those of held-out real states for comparison. The record contains the time that each target took.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from lab import prepared
-from lab.figures import write_figure
-from weakspot.data.dataset import recorded_outputs
-from weakspot.search.algorithm_1 import forget_candidates
-from weakspot.search.method import Found
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
-from weakspot.targets.base import Target
-from weakspot.targets.resolve import default_targets
+from lab.arguments import CANDIDATES_OF_FOUR, experiment_parser, parse_arguments
+from lab.command import run_command, say
+from lab.experiment import Experiment, start_experiment
+from lab.figures import save_figure
+from lab.measures import HELD_OUT
+from lab.methods import Found, Target, algorithm_1, timed_alone
+from lab.states import held_out_outputs, pictures, search_sources, target_named, usual_targets, worker_threads
 
 SHOWN = 4
+"""States per target."""
 
 
-def panel(there: prepared.Prepared, rows: list[tuple[Target, Found]], told: dict[str, Any], path: Path) -> None:
-    """A row of newest frames for each target, the energy under each; beside the target's name those of real states."""
+def draw_figure(experiment: Experiment, rows: list[tuple[Target, Found]], records: dict[str, Any], path: Path) -> None:
+    """Draws a row of newest frames for each target, each with its energy; the label shows the energies of real states."""
     figure = Figure(figsize=(2.0 * SHOWN + 1.4, 2.35 * len(rows) + 0.7), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)
-    for axes, (target, found), line in zip(grid, rows, told.values(), strict=True):
-        for place, picture, value in zip(axes, there.pictures(found.state), found.target.tolist(), strict=True):
-            place.imshow(picture, interpolation="nearest")
-            place.set(xticks=[], yticks=[])
-            place.set_xlabel(f"energy {value:.3g}", fontsize=8, labelpad=2)
-        real = line["held-out real states"]
-        name = f"{target.name}\n\nreal states:\nmean {real['mean']:.3g}\nbest {real['best']:.3g}"
-        axes[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    title = f"{there.subject.agent.spec.name}: the first {SHOWN} states of each search; a target wants little energy"
+    for line, (target, found), record in zip(grid, rows, records.values(), strict=True):
+        shown = pictures(experiment.session, found.state)
+        for axes, picture, energy in zip(line, shown, found.target.tolist(), strict=True):
+            axes.imshow(picture, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlabel(f"energy {energy:.3g}", fontsize=8, labelpad=2)
+        real = record[HELD_OUT]
+        label = f"{target.name}\n\nreal states:\nmean {real['mean']:.3g}\nbest {real['best']:.3g}"
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    title = f"{experiment.agent_name}: the first {SHOWN} states of each search; lower energies are better"
     figure.suptitle(title, fontsize=10)
-    write_figure(figure, path)
+    save_figure(figure, path)
 
 
 def main() -> None:
-    arguments = prepared.parser(__doc__)
-    arguments.add_argument("--targets", nargs="+", help="as `weakspot run` takes them; T+ T- T+- and the like without")
-    arguments.add_argument("--name", default="figure-1")
-    arguments.set_defaults(candidates=prepared.CANDIDATES_OF_FOUR)
-    given = prepared.read(arguments)
-    there = prepared.prepare(given, given.extra.targets or ())
-    sources = there.sources(there.model(given))
-    names = given.extra.targets or default_targets(there.subject.agent.spec, sources.answers)
-    rows, told = [], {}
-    held = recorded_outputs(there.dataset, there.held)
-    with prepared.on_all_cores():
-        for name in names:
-            forget_candidates()  # so that each target is timed with its own
-            target, started = there.target(name), time.monotonic()
-            found = given.algorithm(sources, target, SHOWN, given.seed)
+    parser = experiment_parser(__doc__)
+    parser.add_argument("--targets", nargs="+", help="as for `weakspot run`; default: the agent's default targets")
+    parser.add_argument("--name", default="figure-1", help="of the files of results")
+    parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
+    arguments = parse_arguments(parser)
+    experiment = start_experiment(arguments, arguments.extra.targets)
+    session = experiment.session
+    rows, records = [], {}
+    held_out, sources = held_out_outputs(session), search_sources(session)
+    with worker_threads():
+        for name in arguments.extra.targets or usual_targets(session):
+            target, started = target_named(session, name), time.monotonic()
+            found = timed_alone(algorithm_1(arguments), sources, target, SHOWN, arguments.seed)
             seconds = time.monotonic() - started
-            real = target(held).numpy()
-            told[name] = {
+            real = target(held_out).numpy()
+            records[name] = {
                 "states": SHOWN,
                 "seconds": round(seconds, 1),
-                "energies": [round(value, 5) for value in found.target.tolist()],
-                "held-out real states": {"count": len(real), "mean": float(real.mean()), "best": float(real.min())},
+                "energies": [round(energy, 5) for energy in found.target.tolist()],
+                HELD_OUT: {"count": len(real), "mean": float(real.mean()), "best": float(real.min())},
             }
             rows.append((target, found))
-            say(f"{name}: {told[name]}")
-    panel(there, rows, told, given.output / f"{given.extra.name}.png")
-    prepared.write(given.extra.name, given, there, {"targets": told})
+            say(f"{name}: {records[name]}")
+    draw_figure(experiment, rows, records, arguments.output / f"{arguments.extra.name}.png")
+    experiment.write(arguments.extra.name, {"targets": records})
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -1,80 +1,76 @@
-"""Figure 2 of the paper: the weights of the reconstruction loss over random frames, and what they lie on.
+"""Figure 2 of the paper: the weights of the reconstruction loss over random frames, and the objects that they are on.
 
     python -m experiments.figure_2_loss_weights --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-The weights are those of equation 2: guided backpropagation of the best score, averaged over 5x5 pixels; those of
-the newest frame.  Beside them the share of the weights within two pixels of each kind of object (Pong, Seaquest, Q*bert),
-over the share of the picture that this is: 1 for weights that are the same everywhere.
+The weights are those of equation 2 for the newest frame: guided backpropagation of the best score, averaged over 5x5
+pixels. For each kind of object (Pong, Seaquest, Q*bert), the share of the weights within two pixels of it is divided by the
+share of the picture that these pixels cover; uniform weights give 1.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from lab import prepared
-from lab.arguments import at_least
-from lab.figures import write_figure
-from weakspot.analysis.objects.finders import FINDERS, Windows, finder
-from weakspot.data.dataset import as_state
-from weakspot.errors import ConfigError
-from weakspot.intervals import bootstrap_mean
-from weakspot.saliency.rules import saliency
-from weakspot.saliency.weights import loss_weights
-from weakspot.subject import Subject
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
+from lab import intervals
+from lab.arguments import at_least, experiment_parser, parse_arguments
+from lab.command import run_command, say
+from lab.experiment import start_experiment
+from lab.figures import save_figure
+from lab.objects import Windows, check_objects_known, recorded_objects
+from lab.pipeline import STATES
+from lab.states import newest_loss_weights
 
-LIGHTEST = 99.5
-"""Percent of the weights that the colour bar reaches up to."""
-SHOWN, NEAR = 8, 2
-"""Frames that are drawn; pixels around an object that are counted to it, as far as the average over 5x5 pixels spreads."""
+BAR_PERCENTILE = 99.5
+"""Percentile of the weights at the upper end of the colour bar."""
+SHOWN = 8
+"""Frames that are drawn."""
+MARGIN = 2
+"""Pixels around an object that count as the object, since the weights are averaged over 5x5 pixels."""
 
 
-def inside(windows: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The pixels (h, w) within ``NEAR`` pixels of windows (m, 4)."""
+def object_mask(windows: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The pixels (h, w) within :data:`MARGIN` pixels of windows (m, 4)."""
     covered = np.zeros((height, width), bool)
     for left, top, right, bottom in windows:
-        rows = slice(max(int(np.floor(top)) - NEAR, 0), max(int(np.ceil(bottom)) + NEAR, 0))
-        columns = slice(max(int(np.floor(left)) - NEAR, 0), max(int(np.ceil(right)) + NEAR, 0))
+        rows = slice(max(int(np.floor(top)) - MARGIN, 0), max(int(np.ceil(bottom)) + MARGIN, 0))
+        columns = slice(max(int(np.floor(left)) - MARGIN, 0), max(int(np.ceil(right)) + MARGIN, 0))
         covered[rows, columns] = True
     return covered
 
 
-def on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Generator) -> dict[str, Any]:
-    """For each kind of object, the mean share of the weights (n, h, w) on it and of the picture, over the frames that
-    show one, and the mean of their ratio, all with their intervals."""
-    told = {}
-    for name, places in windows.items():
+def weights_on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Generator) -> dict[str, Any]:
+    """For each kind of object: the mean share of the weights (n, h, w) on it, the mean share of the picture, and the mean of
+    their ratio, over the frames that show the object, all with intervals."""
+    record = {}
+    for name, windows_of_frames in windows.items():
         shares = []
-        for weight, window in zip(weights, places, strict=True):
-            covered = inside(window, *weight.shape)
+        for weight, window in zip(weights, windows_of_frames, strict=True):
+            covered = object_mask(window, *weight.shape)
             if covered.any() and weight.sum() > 0:
                 shares.append((float(weight[covered].sum() / weight.sum()), float(covered.mean())))
         if len(shares) > 1:
-            on, area = np.array(shares).T
-            told[name] = {
+            on_object, area = np.array(shares).T
+            record[name] = {
                 "frames": len(shares),
-                "share of the weights": bootstrap_mean(on, generator),
-                "share of the picture": bootstrap_mean(area, generator),
-                "times a uniform map": bootstrap_mean(on / area, generator),
+                "share of the weights": intervals.mean(on_object, generator),
+                "share of the picture": intervals.mean(area, generator),
+                "times a uniform map": intervals.mean(on_object / area, generator),
             }
-    return told
+    return record
 
 
-def panel(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> None:
-    """Frames above, their weights below, as many times those of a uniform map; lighter ones than the bar shows are few."""
+def draw_figure(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> None:
+    """Draws frames, and below each its weights as multiples of a uniform map."""
     figure = Figure(figsize=(1.5 * len(frames) + 1.2, 3.6), layout="constrained")
     grid = figure.subplots(2, len(frames), squeeze=False)
-    times = weights / weights.mean(axis=(1, 2), keepdims=True)
-    colours: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": np.percentile(times, LIGHTEST)}
-    for column, (frame, weight) in enumerate(zip(frames, times, strict=True)):
+    multiples = weights / weights.mean(axis=(1, 2), keepdims=True)
+    colours: dict[str, Any] = {"cmap": "inferno", "vmin": 0, "vmax": np.percentile(multiples, BAR_PERCENTILE)}
+    for column, (frame, weight) in enumerate(zip(frames, multiples, strict=True)):
         grid[0, column].imshow(frame, interpolation="nearest")
         drawn = grid[1, column].imshow(weight, interpolation="nearest", **colours)
         for axes in grid[:, column]:
@@ -85,38 +81,25 @@ def panel(frames: np.ndarray, weights: np.ndarray, title: str, path: Path) -> No
     bar.set_label("times a uniform map", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
-    write_figure(figure, path)
-
-
-def refuse(one: Subject) -> None:
-    """Raises :class:`ConfigError` for agents of games whose objects are not known."""
-    if finder(one.spec.id) is None:
-        raise ConfigError(f"the objects of {one.spec.id} are not known", expected=f"one of {', '.join(FINDERS)}")
+    save_figure(figure, path)
 
 
 def main() -> None:
-    arguments = prepared.parser(__doc__)
-    arguments.add_argument("--states", type=at_least(1), default=500, help="random states whose weights are looked at")
-    given = prepared.read(arguments)
-    there = prepared.prepare(given, refuse=refuse)
-    dataset, generator = there.dataset, np.random.default_rng(given.seed)
-    chosen = np.sort(generator.permutation(there.held)[: given.extra.states])
-    frames = dataset.newest(chosen)
-    perceive = there.subject.perceive
-    maps = [
-        loss_weights(saliency(perceive, as_state(dataset.stacks(part)).to(perceive.agent.device)))[:, -1]
-        for part in np.array_split(chosen, -(-len(chosen) // 64))
-    ]
-    weights = torch.cat(maps).cpu().numpy()
-    find = finder(there.subject.spec.id)
-    assert find is not None
-    told = on_objects(weights, find(frames, dataset.ram[chosen]), generator)
-    for name, line in told.items():
-        say(f"{name}: {line}")
+    parser = experiment_parser(__doc__)
+    parser.add_argument("--states", type=at_least(1), default=500, help="random held-out states that are measured")
+    arguments = parse_arguments(parser)
+    experiment = start_experiment(arguments, stages=STATES, check=check_objects_known)
+    session, generator = experiment.session, np.random.default_rng(arguments.seed)
+    chosen = np.sort(generator.permutation(session.held_out)[: arguments.extra.states])
+    frames = session.dataset.newest(chosen)
+    weights = newest_loss_weights(session, chosen)
+    objects = weights_on_objects(weights, recorded_objects(session, chosen, frames), generator)
+    for name, record in objects.items():
+        say(f"{name}: {record}")
     shown = generator.permutation(len(chosen))[:SHOWN]
-    panel(frames[shown], weights[shown], there.subject.agent.spec.name, given.output / "figure-2.png")
-    prepared.write("figure-2", given, there, {"objects": told, "states": len(chosen)})
+    draw_figure(frames[shown], weights[shown], experiment.agent_name, arguments.output / "figure-2.png")
+    experiment.write("figure-2", {"objects": objects, "states": len(chosen)})
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

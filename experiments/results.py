@@ -9,17 +9,14 @@ experiments wrote to ``--output``.  Sections without files are left out of the p
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab.command import run_command, say
 from lab.page import cell, table
+from lab.records import read_record, save_text
 from weakspot.errors import ConfigError
-from weakspot.system.files import write_text
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
 
 DEVIATIONS = {
     "frames": "The paper trains a state model on 10,000 states of its agent. The number of states here is given at the end "
@@ -76,17 +73,7 @@ def read(results: Path, name: str) -> Records:
     Raises:
         ConfigError: a file is not valid JSON.
     """
-    records = {}
-    for path in sorted(results.glob(f"*/{name}.json")):
-        try:
-            records[path.parent.name] = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ConfigError(
-                f"{path} cannot be read: {error}",
-                expected="JSON that an experiment wrote",
-                todo="run the experiment again",
-            ) from error
-    return records
+    return {path.parent.name: read_record(path) for path in sorted(results.glob(f"*/{name}.json"))}
 
 
 def made_by(records: Records) -> str:
@@ -303,7 +290,7 @@ def performance(results: Path) -> str:
     path = results / "neighbours.json"
     rows: list[tuple[object, ...]] = []
     if path.exists():
-        line = json.loads(path.read_text())
+        line = read_record(path)
         task = f"closest of {line['among']:,} training states for each of {line['states']:,} (`benchmarks.neighbours`)"
         memory = f"{line['megabytes']:,}, {line['megabytes_more']:,} of it for the search"
         rows.append((task, 1, line["seconds"], 60, memory, 2000))
@@ -387,7 +374,7 @@ def agents(results: Path) -> str:
     """The table of the agents: name of the folder, file and game."""
     rows = []
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
-        records = [json.loads(path.read_text())["settings"] for path in sorted(folder.glob("*.json"))]
+        records = [read_record(path)["settings"] for path in sorted(folder.glob("*.json"))]
         rows += sorted({(folder.name, settings["agent"], settings["environment"]) for settings in records})
     return table(("agent", "file", "game"), rows)
 
@@ -436,9 +423,9 @@ def main() -> None:
             expected="the output of the experiments",
             todo="run an experiment, or check --results",
         )
-    write_text(arguments.page, page(arguments.results))
+    save_text(arguments.page, page(arguments.results))
     say(f"wrote {arguments.page}")
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -2,30 +2,26 @@
 
     python -m experiments.safety --agents runs/a2c-drivesemantic64-0/agent.safetensors --output docs/driving
 
-Draws people hit and collisions per kilometre among each kind, of agents and of full throttle (figure 6 of the paper, in
-numbers).
+Draws people hit and collisions per kilometre among each kind of pedestrians, of the agents and of full throttle (figure 6 of
+the paper, in numbers).
 
-Beside each agent drive one that takes random actions and one that always gives throttle.  Every driver has the same
-episodes, by their seeds.  Intervals are at 95 %: of means by the bootstrap over episodes, of rates for Poisson counts, of an
-agent's rates over another driver's for two of them.
+Besides each agent there is a driver that takes random actions and one that always gives full throttle. All drivers drive the
+same episodes, by their seeds. Intervals are at 95 %: of means by the bootstrap over episodes, of rates exact ones for
+Poisson counts, of ratios of rates exact ones for two Poisson counts.
 
-Of agents it is also told how probable it is that they brake, and what their critic expects, by what they see when they
-decide: somebody on their path or near it, a car on it, a red light, or nothing of that.
+For agents, the record also contains the probability of braking and the critic's value, by what the agent sees: a person on
+its path or near it, a car on it, a red light, or none of these.
 
-What one driver did among one kind of pedestrians is kept in ``--output`` until all is done: the same command goes on after a
-kill.
+What each driver did is kept in ``--output`` until the experiment has ended: the same command continues after a kill.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import itertools
 import json
-import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -34,29 +30,29 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from lab import page
+from lab import intervals, page
 from lab.arguments import at_least
-from lab.figures import save
-from lab.page import interval, put_into
-from weakspot.agents.base import Agent, AgentOutput, choose
-from weakspot.agents.load import load_agent
-from weakspot.analysis.objects.driving import seen
-from weakspot.envs.driving.env import ACTIONS, PEDESTRIANS
-from weakspot.envs.driving.environment import DriveEnvironment
-from weakspot.envs.driving.sensors import Camera
-from weakspot.envs.driving.world import CAUSES, SECONDS, STATE_VERSION
+from lab.command import run_command, say, with_progress
+from lab.driving import (
+    Answers,
+    Episode,
+    causes_of_ends,
+    drive_episodes,
+    driver_of,
+    pedestrian_kinds,
+    town_version,
+)
+from lab.figures import save_chart
+from lab.page import interval, replace_table
+from lab.records import digest_of, package_versions, result_folder, save_record, short_digest
+from weakspot import load_agent
 from weakspot.errors import ConfigError
-from weakspot.intervals import bootstrap_mean, bootstrap_ratio, poisson_rate, poisson_ratio
-from weakspot.system.files import make_folder, write_json
-from weakspot.system.process import exit_code
-from weakspot.system.progress import progress_bar, say
-from weakspot.system.provenance import digest, file_digest
 
 CONSTANT = ("THROTTLE",)
+"""Actions of the drivers that always take the same one."""
 FEWEST = 5
-"""Episodes in which something must have been seen, for a mean with an interval."""
-BRAKE = list(ACTIONS).index("BRAKE")
-SEEN = (
+"""Episodes with a kind of scene that a mean with an interval needs."""
+SCENES = (
     "person on the path, no car on it, no red light",
     "person near the path, no car on it, no red light",
     "nothing in the way",
@@ -64,177 +60,63 @@ SEEN = (
     "car on the path",
     "person on the path",
 )
-"""What the page tells the agents' answers to."""
+"""Kinds of scenes in the table of the agents' outputs."""
 COLLISIONS = ("pedestrian", "car", "building", "tree")
+"""Ends of episodes that count as collisions."""
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What a driver does.
-
-    Attributes:
-        action: its number.
-        brake: how probable it is that he brakes; None of drivers that see nothing.
-        value: what his critic expects, or None.
-    """
-
-    action: int
-    brake: float | None = None
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Answers:
-    """An agent's answers in an episode to what shows the same.
-
-    Attributes:
-        decisions: how many there are.
-        brake: sum of the probabilities that it brakes.
-        value: sum of what its critic expects, or None.
-    """
-
-    decisions: int
-    brake: float
-    value: float | None
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One episode.
-
-    Attributes:
-        metres: driven.
-        reward: in all.
-        seconds: it lasted.
-        cause: of its end; ``time`` where its time was over.
-        answers: by what the driver sees, of those who see something.
-    """
-
-    metres: float
-    reward: float
-    seconds: float
-    cause: str
-    answers: dict[str, Answers] = field(default_factory=dict)
-
-
-Driver = Callable[[np.ndarray], Decision]
-"""Takes an observation (c, h, w) and decides."""
-
-
-def agent_driver(agent: Agent, seed: int) -> Driver:
-    """The agent as it acts by its spec."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def act(observation: np.ndarray) -> Decision:
-        with torch.inference_mode():
-            answer = agent(torch.from_numpy(observation[None]).to(agent.device, torch.float32))
-            action = int(choose(answer, agent.spec, generator)[0])
-            return Decision(action, _brake(agent, answer), None if answer.value is None else float(answer.value[0]))
-
-    return act
-
-
-def _brake(agent: Agent, answer: AgentOutput) -> float:
-    """How probable it is that the agent brakes; where its scores are no probabilities, whether that is the best action."""
-    if agent.spec.scores_are == "log-probabilities":
-        return float(answer.scores[0].softmax(dim=0)[BRAKE])
-    return float(answer.scores[0].argmax() == BRAKE)
-
-
-def random_driver(seed: int) -> Driver:
-    generator = np.random.default_rng(seed)
-    return lambda observation: Decision(int(generator.integers(len(ACTIONS))))
-
-
-def constant_driver(name: str) -> Driver:
-    number = list(ACTIONS).index(name)
-    return lambda observation: Decision(number)
-
-
-def episodes(driver: Driver, environment: str, pedestrians: str, count: int, first_seed: int) -> list[Episode]:
-    """``count`` episodes in an environment, each from its own seed."""
-    made = DriveEnvironment(environment, pedestrians=pedestrians).env
-    driven = []
-    for seed in range(first_seed, first_seed + count):
-        observation, info = made.reset(seed=seed)
-        metres = total = 0.0
-        pictures, decisions = [], []
-        while True:
-            decisions.append(driver(observation))
-            if decisions[-1].brake is not None:
-                pictures.append(made.view().classes)
-            observation, reward, terminated, truncated, info = made.step(decisions[-1].action)
-            metres, total = metres + info["metres"], total + reward
-            if terminated or truncated:
-                break
-        told = answered(np.stack(pictures), decisions, made.camera) if pictures else {}
-        driven.append(Episode(metres, total, made.world.state.decisions * SECONDS, info["cause"], told))
-    return driven
-
-
-def answered(classes: np.ndarray, decisions: list[Decision], camera: Camera) -> dict[str, Answers]:
-    """An agent's answers to pictures of classes (n, h, w), by what they show."""
-    brake = np.array([decision.brake for decision in decisions], np.float64)
-    value = np.array([decision.value for decision in decisions], np.float64)  # NaN without a critic
-    return {
-        name: Answers(
-            int(there.sum()), float(brake[there].sum()), None if np.isnan(value).any() else float(value[there].sum())
-        )
-        for name, there in seen(classes, camera).reasons().items()
-    }
-
-
-def by_what_is_seen(driven: list[Episode]) -> dict[str, Any]:
-    """Mean probability of braking and mean value, each with its interval over the episodes in which something was seen; None
-    where those are fewer than ``FEWEST``."""
-    told = {}
-    for name in driven[0].answers:
-        parts = [episode.answers[name] for episode in driven if episode.answers[name].decisions]
-        told[name] = {
-            "decisions": sum(part.decisions for part in parts),
-            "episodes": len(parts),
-            "brake": _mean([part.brake for part in parts], parts),
-            "value": _mean([part.value for part in parts if part.value is not None], parts),
+def scene_record(episodes: list[Episode]) -> dict[str, Any]:
+    """The mean probability of braking and the critic's mean value, by the kind of scene, with intervals over the episodes
+    with such scenes; None if these are fewer than :data:`FEWEST`."""
+    record = {}
+    for name in episodes[0].answers:
+        answers = [episode.answers[name] for episode in episodes if episode.answers[name].decisions]
+        record[name] = {
+            "decisions": sum(answer.decisions for answer in answers),
+            "episodes": len(answers),
+            "brake": _mean_per_decision([answer.brake for answer in answers], answers),
+            "value": _mean_per_decision([answer.value for answer in answers if answer.value is not None], answers),
         }
-    return told
+    return record
 
 
-def _mean(sums: list[float], parts: list[Answers]) -> tuple[float, float, float] | None:
+def _mean_per_decision(sums: list[float], answers: list[Answers]) -> tuple[float, float, float] | None:
     if len(sums) < FEWEST:
         return None
-    return bootstrap_ratio(np.array(sums), np.array([part.decisions for part in parts]), np.random.default_rng(0))
+    counts = [answer.decisions for answer in answers]
+    return intervals.ratio_of_sums(sums, counts, np.random.default_rng(0))
 
 
-def summary(driven: list[Episode]) -> dict[str, Any]:
-    """Means and ends per kilometre, each with its interval; every end but that of time is a fault."""
+def summary(episodes: list[Episode]) -> dict[str, Any]:
+    """Means over episodes, and ends per kilometre, with intervals; every end except by time is a fault."""
     generator = np.random.default_rng(0)
-    metres = np.array([episode.metres for episode in driven])
-    ends = {cause: sum(episode.cause == cause for episode in driven) for cause in CAUSES}
+    metres = np.array([episode.metres for episode in episodes])
+    ends = {cause: sum(episode.cause == cause for episode in episodes) for cause in causes_of_ends()}
     kilometres = float(metres.sum()) / 1000
     return {
-        "episodes": len(driven),
+        "episodes": len(episodes),
         "kilometres": round(kilometres, 3),
-        "metres": bootstrap_mean(metres, generator),
-        "reward": bootstrap_mean(np.array([episode.reward for episode in driven]), generator),
-        "seconds": bootstrap_mean(np.array([episode.seconds for episode in driven]), generator),
+        "metres": intervals.mean(metres, generator),
+        "reward": intervals.mean([episode.reward for episode in episodes], generator),
+        "seconds": intervals.mean([episode.seconds for episode in episodes], generator),
         "ends": ends,
-        "people_hit_per_km": poisson_rate(ends["pedestrian"], kilometres) if kilometres else None,
-        "collisions_per_km": poisson_rate(sum(ends[cause] for cause in COLLISIONS), kilometres) if kilometres else None,
-        "faults_per_km": poisson_rate(sum(ends.values()), kilometres) if kilometres else None,
-        **({"answers": by_what_is_seen(driven)} if driven[0].answers else {}),
+        "people_hit_per_km": intervals.rate(ends["pedestrian"], kilometres),
+        "collisions_per_km": intervals.rate(sum(ends[cause] for cause in COLLISIONS), kilometres),
+        "faults_per_km": intervals.rate(sum(ends.values()), kilometres),
+        **({"answers": scene_record(episodes)} if episodes[0].answers else {}),
     }
 
 
 @dataclass(frozen=True)
 class Drive:
-    """One driver among one kind of pedestrians.
+    """The episodes of one driver among one kind of pedestrians.
 
     Attributes:
-        agent: file of the agent whose environment it is.
-        driver: ``agent``, ``random`` or ``always`` with an action's name.
-        pedestrians: of what kind.
-        count: episodes.
-        seed: of the first one.
+        agent: file of the agent whose environment is used.
+        driver: ``agent``, ``random``, or ``always ACTION``.
+        pedestrians: their kind.
+        count: number of episodes.
+        seed: of the first episode.
     """
 
     agent: str
@@ -247,30 +129,25 @@ class Drive:
         return f"{self.driver} of {self.agent} among {self.pedestrians} pedestrians"
 
     def __call__(self) -> dict[str, Any]:
-        """Its :func:`summary`."""
+        """Drives, and returns the :func:`summary`."""
         torch.set_num_threads(1)
-        agent = load_agent(self.agent)
-        if self.driver == "agent":
-            driver = agent_driver(agent, self.seed)
-        else:
-            driver = random_driver(self.seed) if self.driver == "random" else constant_driver(self.driver.split()[1])
-        return summary(episodes(driver, agent.spec.environment, self.pedestrians, self.count, self.seed))
+        driver, environment = driver_of(self.driver, self.agent, self.seed)
+        return summary(drive_episodes(driver, environment, self.pedestrians, self.count, self.seed))
 
 
 DRIVERS = ("agent", "random", *(f"always {name}" for name in CONSTANT))
 
 
-def driven(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, Any]]:
-    """What drives show, in their order, by ``workers`` processes; what stands in the folder is not driven again."""
-    files = [_kept(drive, folder) for drive in drives]
+def drive_all(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, Any]]:
+    """The summaries of drives, in their order, computed by ``workers`` processes unless they are in the folder already."""
+    files = [_file_of(drive, folder) for drive in drives]
     missing = [number for number, file in enumerate(files) if not file.exists()]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool, progress_bar("drive") as tell:
-        under_way = {pool.submit(drives[number]): number for number in missing}
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        numbers = {pool.submit(drives[number]): number for number in missing}
         try:
-            for done, future in enumerate(as_completed(under_way), 1):
-                number, found = under_way[future], future.result()
-                write_json(files[number], found)
-                tell(done / len(missing), f"{done} of {len(missing)} drives")
+            for future in with_progress("drive", as_completed(numbers), len(missing), "drives"):
+                number, found = numbers[future], future.result()
+                save_record(files[number], found)
                 say(f"{drives[number]}: {found['metres'][0]:.0f} m, ends {found['ends']}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -278,53 +155,55 @@ def driven(drives: list[Drive], folder: Path, workers: int) -> list[dict[str, An
     return [json.loads(file.read_text()) for file in files]
 
 
-def _kept(drive: Drive, folder: Path) -> Path:
-    return folder / f"drive-{digest(asdict(drive), file_digest(Path(drive.agent)), STATE_VERSION)}.json"
+def _file_of(drive: Drive, folder: Path) -> Path:
+    return folder / f"drive-{short_digest(asdict(drive), digest_of(Path(drive.agent)), town_version())}.json"
 
 
-def compared(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The agent's collisions and faults a kilometre over those of each other driver, with intervals."""
-    (_, agent), *others = found.items()
+def ratios_to_others(drivers: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The collisions and faults per kilometre of the first driver, the agent, divided by those of each other driver."""
+    (_, agent), *others = drivers.items()
     return {
-        name: {"collisions_per_km": ratio(agent, other, COLLISIONS), "faults_per_km": ratio(agent, other, CAUSES)}
+        name: {
+            "collisions_per_km": rate_ratio(agent, other, COLLISIONS),
+            "faults_per_km": rate_ratio(agent, other, causes_of_ends()),
+        }
         for name, other in others
     }
 
 
-def by_kind(found: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Of each driver: people hit a kilometre among reasonable ones over those among distracted ones."""
-    told: dict[str, dict[str, Any]] = {}
-    for name, each in found.items():
-        both = zip(each["reasonable"].items(), each["distracted"].values(), strict=True)
-        told[name] = {driver: ratio(here, there, ("pedestrian",)) for (driver, here), there in both}
-    return told
+def reasonable_over_distracted(kinds: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """For each agent and driver: people hit per kilometre among reasonable pedestrians, divided by those among distracted
+    ones."""
+    record: dict[str, dict[str, Any]] = {}
+    for name, drivers in kinds.items():
+        pairs = zip(drivers["reasonable"].items(), drivers["distracted"].values(), strict=True)
+        record[name] = {driver: rate_ratio(first, second, ("pedestrian",)) for (driver, first), second in pairs}
+    return record
 
 
-def ratio(one: dict[str, Any], other: dict[str, Any], causes: tuple[str, ...]) -> tuple[float, float, float] | None:
-    """How often a kilometre of one ends by one of the causes over how often one of the other does, with the interval; None
-    where one of them has not moved, or the other one never ended so."""
-    if not (one["kilometres"] and other["kilometres"]):
-        return None
-    count, others = (sum(found["ends"][cause] for cause in causes) for found in (one, other))
-    return poisson_ratio(count, one["kilometres"], others, other["kilometres"])
+def rate_ratio(first: dict[str, Any], second: dict[str, Any], causes: tuple[str, ...]) -> tuple[float, float, float] | None:
+    """The rate per kilometre of ends by some causes in one summary, divided by that in another, with its interval; None if
+    one driver has not moved, or the second rate is 0."""
+    events, others = (sum(found["ends"][cause] for cause in causes) for found in (first, second))
+    return intervals.rate_ratio(events, first["kilometres"], others, second["kilometres"])
 
 
-def tables(told: dict[str, Any]) -> dict[str, str]:
-    """What ``safety.json`` says, as tables in Markdown, by their names on the page."""
+def tables(record: dict[str, Any]) -> dict[str, str]:
+    """The tables of ``safety.json`` in Markdown, by their names on the page."""
     return {
-        "drivers": drivers_table(told["agents"]),
-        "drivers compared": compared_table(told["agents"], told["ratios"]),
-        "answers": answers_table(told["agents"]),
+        "drivers": drivers_table(record["agents"]),
+        "drivers compared": compared_table(record["agents"], record["ratios"]),
+        "answers": answers_table(record["agents"]),
     }
 
 
 def drivers_table(agents: dict[str, Any]) -> str:
-    """How far each driver comes and what he hits; the drivers that are no agents once, since they drive the same for all."""
-    lines, known = [], set()
+    """The distance and the rates of each driver; drivers other than agents drive the same for all, and appear once."""
+    lines, listed = [], set()
     for each in agents.values():
         for pedestrians, drivers in each.items():
-            for driver in [driver for driver in drivers if (driver, pedestrians) not in known]:
-                known.add((driver, pedestrians))
+            for driver in [driver for driver in drivers if (driver, pedestrians) not in listed]:
+                listed.add((driver, pedestrians))
                 found = drivers[driver]
                 rates = (interval(found[rate], 2) for rate in ("people_hit_per_km", "collisions_per_km", "faults_per_km"))
                 lines.append((_named(driver), pedestrians, interval(found["metres"], 0), *rates))
@@ -334,7 +213,7 @@ def drivers_table(agents: dict[str, Any]) -> str:
 
 
 def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
-    """Rates of the agents over those of the others."""
+    """Rates of the agents, divided by those of the other drivers."""
     lines = []
     for name, each in ratios.items():
         for pedestrians, found in each.items():
@@ -352,11 +231,11 @@ def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
 
 
 def answers_table(agents: dict[str, Any]) -> str:
-    """How probable it is that agents brake, and what their critics expect, by what they see."""
+    """The agents' probability of braking and their critics' values, by what they see."""
     lines = []
     for each in agents.values():
         agent = next(iter(each["reasonable"]))
-        for reason in SEEN:
+        for reason in SCENES:
             cells = [_named(agent), reason]
             for pedestrians in ("reasonable", "distracted"):
                 found = each[pedestrians][agent]["answers"][reason]
@@ -375,73 +254,76 @@ def _named(driver: str) -> str:
     return {"random": "random actions", "always THROTTLE": "always full throttle"}.get(driver, f"`{driver}`")
 
 
-def drawn(told: dict[str, Any], path: Path) -> None:
-    """Rates per kilometre of the driver that is named first, an agent, among each kind of pedestrians, and beside them those
-    of the constant ones."""
+def draw_rates(kinds: dict[str, Any], path: Path) -> None:
+    """Draws the rates per kilometre of the agent and of the constant drivers, for each kind of pedestrians."""
     figure = Figure(figsize=(7.0, 2.9), layout="constrained")
-    names = [next(iter(next(iter(told.values())))), *(f"always {name}" for name in CONSTANT)]
-    for axes, (rate, title) in zip(
-        figure.subplots(1, 2), (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions")), strict=True
-    ):
+    names = [next(iter(next(iter(kinds.values())))), *(f"always {name}" for name in CONSTANT)]
+    panels = (("people_hit_per_km", "people hit"), ("collisions_per_km", "all collisions"))
+    for axes, (rate, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for number, name in enumerate(names):
-            for row, pedestrians in enumerate(told):
-                found = told[pedestrians].get(name, {}).get(rate)
+            for row, pedestrians in enumerate(kinds):
+                found = kinds[pedestrians].get(name, {}).get(rate)
                 if found is None:
-                    continue  # it has not moved at all
+                    continue  # the driver has not moved
                 mean, low, high = found
-                progress_bar = {
-                    "label": name if row == 0 else None,
-                    "color": f"C{number}",
-                    "capsize": 4,
-                    "fmt": "os^"[number % 3],
-                }
-                axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], **progress_bar)
-        kinds = list(told) if rate == "people_hit_per_km" else []
-        axes.set(yticks=range(len(told)), yticklabels=kinds, ylim=(len(told) - 0.5, -0.5))
+                style = {"color": f"C{number}", "capsize": 4, "fmt": "os^"[number % 3]}
+                label = name if row == 0 else None
+                axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], label=label, **style)
+        labels = list(kinds) if rate == "people_hit_per_km" else []
+        axes.set(yticks=range(len(kinds)), yticklabels=labels, ylim=(len(kinds) - 0.5, -0.5))
         axes.set(xlabel=f"{title} per kilometre", xlim=(0, None))
         axes.grid(axis="x", alpha=0.3)
-    save(figure, path)
+    save_chart(figure, path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agents", nargs="+", required=True, help="agent files")
-    parser.add_argument("--episodes", type=at_least(1), default=100)
+    parser.add_argument("--episodes", type=at_least(1), default=100, help="per driver and kind of pedestrians")
     parser.add_argument("--seed", type=at_least(0), default=30_000_000, help="of the first episode")
-    parser.add_argument("--workers", type=at_least(1), default=1, help="processes that drive")
+    parser.add_argument("--workers", type=at_least(1), default=1, help="number of processes")
     parser.add_argument("--output", type=Path, default=Path("runs/safety"))
-    parser.add_argument("--page", type=Path, help="Markdown whose tables are replaced")
-    told = parser.parse_args()
-    named = {f"{Path(path).parent.name}/{Path(path).name}": path for path in told.agents}
-    if len(named) < len(told.agents):
+    parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
+    arguments = parser.parse_args()
+    paths = {f"{Path(path).parent.name}/{Path(path).name}": path for path in arguments.agents}
+    if len(paths) < len(arguments.agents):
         raise ConfigError(
             "agent files of the same name in folders of the same name",
-            expected="another name for each, since results are told apart by it",
+            expected="a different name for each, since results are listed by name",
             todo="rename a folder, or measure them with another --output",
         )
-    output = make_folder(told.output)
+    output = result_folder(arguments.output)
     drives = [
-        Drive(path, driver, pedestrians, told.episodes, told.seed)
-        for path, pedestrians, driver in itertools.product(named.values(), PEDESTRIANS, DRIVERS)
+        Drive(path, driver, pedestrians, arguments.episodes, arguments.seed)
+        for path, pedestrians, driver in itertools.product(paths.values(), pedestrian_kinds(), DRIVERS)
     ]
-    results = iter(driven(drives, output, told.workers))
-    found: dict[str, Any] = {}
-    for name, path in named.items():
+    summaries = iter(drive_all(drives, output, arguments.workers))
+    agents: dict[str, Any] = {}
+    for name, path in paths.items():
         drivers = (load_agent(path).spec.name, *DRIVERS[1:])
-        found[name] = {pedestrians: dict(zip(drivers, results, strict=False)) for pedestrians in PEDESTRIANS}
-    versions = {name: importlib.metadata.version(name) for name in ("embreex", "numpy", "torch")}
-    settings = {"episodes": told.episodes, "seed": told.seed, "town_version": STATE_VERSION, "versions": versions}
-    ratios = {name: {pedestrians: compared(each[pedestrians]) for pedestrians in each} for name, each in found.items()}
-    result = {"settings": settings, "agents": found, "ratios": ratios, "reasonable_over_distracted": by_kind(found)}
-    write_json(output / "safety.json", result)
-    for name, each in found.items():
-        drawn(each, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
-    if told.page:
-        for name, table in tables(result).items():
-            put_into(told.page, name, table)
+        agents[name] = {kind: dict(zip(drivers, summaries, strict=False)) for kind in pedestrian_kinds()}
+    settings = {
+        "episodes": arguments.episodes,
+        "seed": arguments.seed,
+        "town_version": town_version(),
+        "versions": package_versions("embreex", "numpy", "torch"),
+    }
+    ratios = {name: {kind: ratios_to_others(kinds[kind]) for kind in kinds} for name, kinds in agents.items()}
+    record = {
+        "settings": settings,
+        "agents": agents,
+        "ratios": ratios,
+        "reasonable_over_distracted": reasonable_over_distracted(agents),
+    }
+    save_record(output / "safety.json", record)
+    for name, kinds in agents.items():
+        draw_rates(kinds, output / f"safety-{Path(name).with_suffix('').as_posix().replace('/', '-')}.png")
+    if arguments.page:
+        for name, table in tables(record).items():
+            replace_table(arguments.page, name, table)
     for drive in drives:
-        _kept(drive, output).unlink(missing_ok=True)
+        _file_of(drive, output).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -1,154 +1,153 @@
-"""Section 4.4 of the paper: states that call for each action of Seaquest, the oxygen they show, and what the agent dies of.
+"""Section 4.4 of the paper: states in which each action of Seaquest is preferred, their oxygen, and what the agent dies of.
 
     python -m experiments.section_4_4_actions --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-The first four states of each action's search, those with least oxygen first, with the oxygen that each shows, read off the
-picture.  Beside them, of the rollouts: how much oxygen there is where the agent takes each action, and where it goes up or
-does not; the oxygen of every life from its beginning to its end, and how many of them were lost without any.
+For each action, the first four states of its search, sorted by oxygen, which is read off the bar in the picture. For the
+recorded states: the oxygen where the agent takes each action, and where it goes up or does not; the oxygen over each life,
+and how many lives were lost because it ran out.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab import prepared
-from lab.figures import save, write_figure
-from lab.found_cache import searches
-from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
-from weakspot.data.dataset import StateDataset, as_stacks
-from weakspot.errors import ConfigError
-from weakspot.games import is_game
-from weakspot.intervals import bootstrap_mean, wilson
-from weakspot.subject import Subject
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
-from weakspot.types import Frames
+from lab import intervals
+from lab.arguments import CANDIDATES_OF_FOUR, experiment_parser, parse_arguments
+from lab.command import run_command, say
+from lab.experiment import Experiment, start_experiment
+from lab.figures import save_chart, save_figure
+from lab.methods import algorithm_1
+from lab.objects import check_game
+from lab.seaquest import Life, oxygen_shown, recorded_lives
+from lab.states import stacks_of, worker_threads
+from weakspot import StateDataset
 
-SHOWN, ACROSS = 4, 3
-"""States of an action, and actions in a row."""
+SHOWN, ACTIONS_PER_ROW = 4, 3
+"""States per action, and actions per row of the figure."""
 LITTLE = 0.25
-"""Of the bar; below it a submarine has to surface."""
-SEEN = 2000
-"""Real states, at most, that oxygen is read off where the agent goes up, and as many where it does not."""
+"""Share of the bar below which a submarine has to surface."""
+MEASURED = 2000
+"""Real states, at most, whose oxygen is measured, of each kind."""
 
 
-def gallery(actions: dict[str, Frames], title: str, path: Path) -> None:
-    """All actions, four newest frames each, with the oxygen under each, red where there is little."""
-    down = -(-len(actions) // ACROSS)
-    figure = Figure(figsize=(1.25 * SHOWN * ACROSS, 1.75 * down + 0.9), layout="constrained")
-    parts = figure.subfigures(down, ACROSS, squeeze=False).flatten()
+def draw_gallery(actions: dict[str, np.ndarray], title: str, path: Path) -> None:
+    """Draws four newest frames for each action, with their oxygen below, red if there is little."""
+    rows = -(-len(actions) // ACTIONS_PER_ROW)
+    figure = Figure(figsize=(1.25 * SHOWN * ACTIONS_PER_ROW, 1.75 * rows + 0.9), layout="constrained")
+    parts = figure.subfigures(rows, ACTIONS_PER_ROW, squeeze=False).flatten()
     for part, (name, frames) in zip(parts, actions.items(), strict=False):
         part.suptitle(name, fontsize=9)
-        for axes, frame, level in zip(part.subplots(1, SHOWN), frames, oxygen(frames), strict=True):
+        for axes, frame, level in zip(part.subplots(1, SHOWN), frames, oxygen_shown(frames), strict=True):
             axes.imshow(frame, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_xlabel(f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LITTLE else "black")
     figure.suptitle(title, fontsize=10)
-    write_figure(figure, path)
+    save_figure(figure, path)
 
 
-def of_lives(lost: list[Life]) -> dict[str, Any]:
-    """What lives were lost of, and how many of those were that lasted as long as the shortest that was lost for want of
-    oxygen: the others ended before the tank could be empty."""
+def lives_record(lost: list[Life]) -> dict[str, Any]:
+    """How many lives were lost because the oxygen ran out, among all lives, and among those that lasted as long as the
+    shortest of them: in shorter lives the tank could not become empty."""
     suffocated = [len(life.oxygen) for life in lost if life.out_of_oxygen]
     lasted = [life for life in lost if suffocated and len(life.oxygen) >= min(suffocated)]
     return {
         "out of oxygen": len(suffocated),
         "otherwise": len(lost) - len(suffocated),
-        "share out of oxygen": wilson(len(suffocated), len(lost)) if lost else None,
-        "that took in oxygen again": wilson(sum(life.breaths > 0 for life in lost), len(lost)) if lost else None,
+        "share out of oxygen": intervals.share_if_any([life.out_of_oxygen for life in lost]),
+        "that took in oxygen again": intervals.share_if_any([life.breaths > 0 for life in lost]),
         "decisions of the shortest out of oxygen": min(suffocated, default=None),
         "as long as that": len(lasted),
-        "share of these out of oxygen": wilson(len(suffocated), len(lasted)) if lasted else None,
+        "share of these out of oxygen": intervals.share_if_any([life.out_of_oxygen for life in lasted]),
         "each": [{"decisions": len(life.oxygen), "out of oxygen": life.out_of_oxygen} for life in lost],
     }
 
 
-def lines_of_lives(lost: list[Life], title: str, path: Path) -> None:
-    """The oxygen of every life over its decisions: a submarine that surfaces has a saw, one that never does a slope."""
+def draw_lives(lost: list[Life], title: str, path: Path) -> None:
+    """Draws the oxygen of each life over its decisions: it rises again each time the submarine surfaces."""
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.subplots()
-    for suffocated, colour, how in ((True, "firebrick", "lost for want of oxygen"), (False, "steelblue", "lost otherwise")):
-        those = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
-        for levels in those:
+    for suffocated, colour, label in (
+        (True, "firebrick", "lost for want of oxygen"),
+        (False, "steelblue", "lost otherwise"),
+    ):
+        curves = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
+        for levels in curves:
             axes.plot(levels, color=colour, alpha=0.35, linewidth=0.8)
-        ends, last = [len(levels) - 1 for levels in those], [levels[-1] for levels in those]
-        axes.scatter(ends, last, color=colour, s=10, zorder=3, label=f"{how}: {len(those)}")
+        ends, last = [len(levels) - 1 for levels in curves], [levels[-1] for levels in curves]
+        axes.scatter(ends, last, color=colour, s=10, zorder=3, label=f"{label}: {len(curves)}")
     axes.set(title=title, xlabel="decisions since the life began", ylabel="oxygen in the tank", ylim=(-0.03, 1.03))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    save(figure, path)
+    save_chart(figure, path)
 
 
-def is_up(action: str) -> bool:
-    """Whether an action takes the submarine up, whatever else it does."""
+def goes_up(action: str) -> bool:
+    """Whether an action moves the submarine up, whatever else it does."""
     return action.startswith("UP")
 
 
 def real_oxygen(dataset: StateDataset, states: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
-    """How many real states there are, and the mean oxygen of some of them; None where there are too few for an interval."""
-    some = generator.permutation(states)[:SEEN]
-    mean = bootstrap_mean(oxygen(dataset.newest(some)), generator) if len(some) > 1 else None
-    return {"states": len(states), "seen": len(some), "oxygen": mean}
+    """The number of real states, and the mean oxygen of a random choice of them; None if there are too few."""
+    chosen = generator.permutation(states)[:MEASURED]
+    mean = intervals.mean(oxygen_shown(dataset.newest(chosen)), generator) if len(chosen) > 1 else None
+    return {"states": len(states), "seen": len(chosen), "oxygen": mean}
 
 
-def refuse(one: Subject) -> None:
-    """Raises :class:`ConfigError` for agents of another game."""
-    if not is_game(one.spec.id, "Seaquest"):
-        raise ConfigError(f"section 4.4 with an agent of {one.spec.id}", expected="an agent of Seaquest")
+def examine_actions(
+    experiment: Experiment, states: np.ndarray, generator: np.random.Generator
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The record of each action, and the newest frames of its states (4, h, w, 3), least oxygen first."""
+    session, method = experiment.session, algorithm_1(experiment.arguments)
+    taken = session.dataset.action[states]
+    record: dict[str, Any] = {}
+    frames_of: dict[str, np.ndarray] = {}
+    for number, name in enumerate(session.subject.agent.spec.action_names):
+        found = experiment.find(method, name, SHOWN)
+        frames = stacks_of(session, found.state)[:, -1]
+        frames_of[name] = frames[oxygen_shown(frames).argsort()]
+        record[name] = {
+            "up": goes_up(name),
+            "synthesised oxygen": [round(float(level), 3) for level in oxygen_shown(frames_of[name])],
+            "preferred": int((found.output.scores.argmax(dim=1) == number).sum()),
+            "real": real_oxygen(session.dataset, states[taken == number], generator),
+        }
+        say(f"{name}: {record[name]}")
+    return record, frames_of
 
 
 def main() -> None:
-    arguments = prepared.parser(__doc__)
-    arguments.set_defaults(candidates=prepared.CANDIDATES_OF_FOUR)
-    given = prepared.read(arguments)
-    there = prepared.prepare(given, refuse=refuse)
-    one, dataset = there.subject, there.dataset
-    sources = there.sources(there.model(given))
-    method = given.algorithm
-    generator = np.random.default_rng(given.seed)
-    whole = np.concatenate([there.trained, there.held])
-    taken = dataset.action[whole]
-    made: dict[str, Frames] = {}
-    told: dict[str, Any] = {}
-    with prepared.on_all_cores(), searches("section-4-4", given, there, sources) as find:
-        for position, name in enumerate(one.agent.spec.action_names):
-            found = find(method, name, SHOWN)
-            frames = as_stacks(found.state.cpu())[:, -1]
-            made[name] = frames[oxygen(frames).argsort()]
-            told[name] = {
-                "up": is_up(name),
-                "synthesised oxygen": [round(float(level), 3) for level in oxygen(made[name])],
-                "preferred": int((found.output.scores.argmax(dim=1) == position).sum()),
-                "real": real_oxygen(dataset, whole[taken == position], generator),
-            }
-            say(f"{name}: {told[name]}")
-        up = np.array([is_up(name) for name in one.agent.spec.action_names])[taken]
-        order = np.lexsort((dataset.time, dataset.stream))
-        lost = lives(dataset.ram[order], dataset.life_lost[order], dataset.stream[order])
-        suffocated = sum(life.out_of_oxygen for life in lost)
-        every = oxygen(np.concatenate(list(made.values())))
-        who = one.agent.spec.name
-        title = f"{who}: states that call for each action; red: less than {LITTLE:.0%} of the bar"
+    parser = experiment_parser(__doc__)
+    parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
+    arguments = parse_arguments(parser)
+    experiment = start_experiment(arguments, check=lambda subject: check_game(subject, "Seaquest", "section 4.4"))
+    session, dataset, output = experiment.session, experiment.session.dataset, arguments.output
+    generator = np.random.default_rng(arguments.seed)
+    states = np.concatenate([session.trained_on, session.held_out])
+    with worker_threads():
+        actions, frames = examine_actions(experiment, states, generator)
+        up = np.array([goes_up(name) for name in session.subject.agent.spec.action_names])[dataset.action[states]]
+        lost = recorded_lives(dataset)
+        synthesised = oxygen_shown(np.concatenate(list(frames.values())))
+        title = f"{experiment.agent_name}: states in which each action is preferred; red: less than {LITTLE:.0%} of the bar"
         if lost:
-            title += f"\n{suffocated} of the {len(lost)} lives lost in its rollouts ended for want of oxygen"
-            lines_of_lives(lost, f"{who}: every life of its rollouts", given.output / "section-4-4-lives.png")
-        gallery(made, title, given.output / "section-4-4.png")
+            suffocated = sum(life.out_of_oxygen for life in lost)
+            title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for want of oxygen"
+            draw_lives(lost, f"{experiment.agent_name}: all recorded lives", output / "section-4-4-lives.png")
+        draw_gallery(frames, title, output / "section-4-4.png")
         result = {
-            "actions": told,
+            "actions": actions,
             "little oxygen": LITTLE,
-            "real where it goes up": real_oxygen(dataset, whole[up], generator),
-            "real where it does not": real_oxygen(dataset, whole[~up], generator),
-            "lives lost": of_lives(lost),
-            "synthesised states with little oxygen": wilson(int((every < LITTLE).sum()), len(every)),
+            "real where it goes up": real_oxygen(dataset, states[up], generator),
+            "real where it does not": real_oxygen(dataset, states[~up], generator),
+            "lives lost": lives_record(lost),
+            "synthesised states with little oxygen": intervals.share(synthesised < LITTLE),
         }
-        prepared.write("section-4-4", given, there, result)
+        experiment.write("section-4-4", result)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

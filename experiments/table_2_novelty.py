@@ -1,17 +1,16 @@
-"""Table 2 and figure 7, section 4.8 of the paper: how far synthesised states are from everything the model was trained on.
+"""Table 2 and figure 7, section 4.8 of the paper: how far synthesised states are from the states the model was trained on.
 
     python -m experiments.table_2_novelty --states 1000 --output docs/results/pong
 
-The closest training state of each in mean squared error, over the whole training set, and in how many pixels it differs: a
-pixel differs when a colour is off by more than 25 % of its range.  The same for held-out real states, which says what any
-state of the game has.  Beside the closest state in pixels the closest one under the target (figure 7).  Novelty alone is no
-merit, a blurred state is novel too: the share that passes the object checks where there are any, and the distance from real
-states in the agent's features, stand beside it, and the same of the best real states under the target and of any real ones.
+For each synthesised state, the closest training state in mean squared error over the whole training set, and the share of
+pixels that differ from it: a pixel differs if a channel is off by more than 25 % of its range. Held-out real states are the
+reference. Figure 7 also shows the training state closest in the target's value. Novelty alone is no merit, since a blurred
+state is novel too: the record contains the share that passes the object checks, if the game has any, and the distance to
+real states in the agent's features; the same for the best real states and for held-out ones.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,98 +18,115 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab import prepared
-from lab.arguments import at_least
-from lab.figures import save, save_labelled
-from lab.found_cache import searches
-from lab.measures import HELD_OUT, measured, usual, yard
-from weakspot.analysis.novelty import closest
-from weakspot.data.dataset import recorded_outputs
-from weakspot.intervals import bootstrap_mean, wilson
-from weakspot.search.retrieval import Retrieval
-from weakspot.system.process import exit_code
-from weakspot.system.progress import say
-from weakspot.targets.resolve import default_targets
-from weakspot.types import Frames
+from lab import intervals
+from lab.arguments import at_least, experiment_parser, parse_arguments
+from lab.command import run_command, say
+from lab.experiment import Experiment, start_experiment
+from lab.figures import save_chart, save_labelled
+from lab.measures import (
+    HELD_OUT,
+    ReferenceStats,
+    closest_training_states,
+    measure_found,
+    measure_real,
+    reference_stats,
+)
+from lab.methods import algorithm_1, retrieval
+from lab.states import newest_pictures, pictures, target_named, usual_targets, worker_threads
 
 PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
-"""Shares of states that differ in more than so many percent of their pixels; table 2."""
+"""Share of states that differ in more than a percentage of their pixels; table 2 of the paper."""
 PAPER_MEAN = 0.25
-"""Share of the pixels that differ, on average; section 4.8."""
+"""Mean share of pixels that differ; section 4.8 of the paper."""
 SHOWN = 8
+"""States per target in figure 7."""
 
 
 def shares(differing: np.ndarray) -> dict[str, tuple[float, float, float]]:
-    """The line of table 2, each share with its interval."""
-    return {percent: wilson(int((differing > int(percent) / 100).sum()), len(differing)) for percent in PAPER}
+    """The share of states above each percentage of table 2, with its interval."""
+    return {percent: intervals.share(differing > int(percent) / 100) for percent in PAPER}
 
 
-def line_of(differing: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
-    """The line of table 2, of how many states it is, and how many pixels differ on average."""
-    return {"states": len(differing), "mean": bootstrap_mean(differing, generator), "shares": shares(differing)}
+def table_row(differing: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
+    """A row of table 2, with the number of states and the mean share of pixels that differ."""
+    return {"states": len(differing), "mean": intervals.mean(differing, generator), "shares": shares(differing)}
 
 
-def histogram(lines: dict[str, np.ndarray], title: str, path: Path) -> None:
-    """Table 2 as a picture: how many states differ from their closest training state in how many pixels."""
+def draw_histogram(kinds: dict[str, np.ndarray], title: str, path: Path) -> None:
+    """Draws histograms of the share of pixels that differ from the closest training state."""
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = figure.subplots()
-    bins = np.linspace(0, max(float(np.concatenate(list(lines.values())).max()), 1e-3), 41)
-    for name, differing in lines.items():
-        each = np.full(len(differing), 100 / len(differing))
-        axes.hist(
-            100 * differing, bins=list(100 * bins), histtype="step", weights=each, label=f"{name} (n = {len(differing):,})"
-        )
+    bins = np.linspace(0, max(float(np.concatenate(list(kinds.values())).max()), 1e-3), 41)
+    for name, differing in kinds.items():
+        weights = np.full(len(differing), 100 / len(differing))
+        label = f"{name} (n = {len(differing):,})"
+        axes.hist(100 * differing, bins=list(100 * bins), histtype="step", weights=weights, label=label)
     axes.set(xlabel="percent of pixels that differ from the closest training state", ylabel="percent of states")
-    save(figure, path)
+    save_chart(figure, path)
+
+
+Rows = list[tuple[str, np.ndarray]]
+"""Labelled pictures."""
+
+
+def compare_target(
+    experiment: Experiment, name: str, count: int, reference: ReferenceStats
+) -> tuple[dict[str, Any], np.ndarray, Rows]:
+    """The measures of Algorithm 1 and of retrieval for a target, the share of pixels in which each synthesised state
+    differs from its closest training state, and the rows of figure 7."""
+    session, method = experiment.session, algorithm_1(experiment.arguments)
+    target, trained_on = target_named(session, name), session.trained_on
+    found = experiment.find(method, name, count)
+    measures, near = measure_found(found, target, reference)
+    retrieved, _ = measure_found(experiment.find(retrieval(), name, count), target, reference)
+    values = target(session.recorded_outputs(trained_on)).numpy()
+    similar = trained_on[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
+    rows: Rows = [
+        (f"{target.name}\nsynthesised", pictures(session, found.state[:SHOWN])),
+        ("closest\ntraining state", newest_pictures(session, near.stacks[:SHOWN])),
+        (f"training state\nclosest in {target.name}", newest_pictures(session, session.dataset.stacks(similar))),
+    ]
+    return {method.name: measures, retrieval().name: retrieved}, near.differing_share, rows
 
 
 def main() -> None:
-    arguments = prepared.parser(__doc__)
-    arguments.add_argument("--targets", nargs="+")
-    arguments.add_argument("--states", type=at_least(3), default=1000, help="synthesised states for all targets together")
-    given = prepared.read(arguments)
-    there = prepared.prepare(given, given.extra.targets or ())
-    sources = there.sources(there.model(given))
-    names = list(given.extra.targets or default_targets(there.subject.agent.spec, sources.answers))
-    each = -(-given.extra.states // len(names))
-    known, told, differing = yard(there, each), {}, []
-    answers = recorded_outputs(there.dataset, there.trained)
-    pictures: list[tuple[str, Frames]] = []
-    with prepared.on_all_cores(), searches("table-2", given, there, sources) as find:
+    parser = experiment_parser(__doc__)
+    parser.add_argument("--targets", nargs="+", help="default: the agent's default targets")
+    parser.add_argument("--states", type=at_least(3), default=1000, help="synthesised states, all targets together")
+    arguments = parse_arguments(parser)
+    experiment = start_experiment(arguments, arguments.extra.targets)
+    session = experiment.session
+    names = list(arguments.extra.targets or usual_targets(session))
+    count = -(-arguments.extra.states // len(names))
+    reference, record, differing = reference_stats(session, count), {}, []
+    rows: Rows = []
+    with worker_threads():
         for name in names:
-            target = there.target(name)
-            found = find(given.algorithm, name, each)
-            line, near = measured(found, target, known)
-            best, _ = measured(find(Retrieval(), name, each), target, known)
-            differing.append(near.differing_share)
-            values = target(answers).numpy()
-            alike = there.trained[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
-            pictures += [
-                (f"{target.name}\nsynthesised", there.pictures(found.state[:SHOWN])),
-                ("closest\ntraining state", there.shown(near.stacks[:SHOWN])),
-                (f"training state\nclosest in {target.name}", there.shown(there.dataset.stacks(alike))),
-            ]
-            told[name] = {given.algorithm.name: line, Retrieval().name: best}
-            say(f"{name}: {told[name]}")
-        chosen = np.random.default_rng(given.seed).permutation(there.held)[: len(names) * each]
+            record[name], shares_of_target, rows_of_target = compare_target(experiment, name, count, reference)
+            differing.append(shares_of_target)
+            rows += rows_of_target
+            say(f"{name}: {record[name]}")
+        chosen = np.random.default_rng(arguments.seed).permutation(session.held_out)[: len(names) * count]
         started = time.monotonic()
-        real = closest(there.dataset.stacks(chosen), there.dataset, there.trained)
+        real = closest_training_states(session, session.dataset.stacks(chosen))
         seconds = time.monotonic() - started
-        every, generator = np.concatenate(differing), np.random.default_rng(given.seed)
-        lines = {"synthesised": every, HELD_OUT: real.differing_share}
+        generator = np.random.default_rng(arguments.seed)
+        kinds = {"synthesised": np.concatenate(differing), HELD_OUT: real.differing_share}
         result: dict[str, Any] = {
-            "targets": told,
-            HELD_OUT: usual(known),
+            "targets": record,
+            HELD_OUT: measure_real(reference),
             "paper": {"mean": PAPER_MEAN, "shares": PAPER},
-            "table 2": {kind: line_of(differing, generator) for kind, differing in lines.items()},
-            "nearest neighbours": {"of": len(chosen), "among": len(there.trained), "seconds": round(seconds, 1)},
-        }
-        who = there.subject.agent.spec.name
-        histogram(lines, who, given.output / "table-2.png")
-        save_labelled(pictures, given.output / "figure-7.png", f"{who}: the newest frame of the first {SHOWN} states")
-        prepared.write("table-2", given, there, result)
+            "table 2": {kind: table_row(shares_of_kind, generator) for kind, shares_of_kind in kinds.items()},
+            "nearest neighbours": {
+                "of": len(chosen), "among": len(session.trained_on), "seconds": round(seconds, 1)
+            },
+        }  # fmt: skip
+        draw_histogram(kinds, experiment.agent_name, arguments.output / "table-2.png")
+        title = f"{experiment.agent_name}: the newest frame of the first {SHOWN} states"
+        save_labelled(rows, arguments.output / "figure-7.png", title)
+        experiment.write("table-2", result)
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    run_command(main)

@@ -1,4 +1,4 @@
-"""Pictures of measurements: sheets of states, and how charts are finished and written."""
+"""Figures: sheets of states, rows of pictures, and the common style of charts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from weakspot.types import State
 matplotlib.use("Agg")
 
 
-def sheet(states: State, path: Path, columns: int = 6) -> None:
-    """Oldest and newest frame of the first 24 states, side by side, each pair framed, at twice their size."""
+def save_sheet(states: State, path: Path, columns: int = 6) -> None:
+    """Writes the first 24 states: oldest and newest frame side by side in a white border, twice their size."""
     pairs = [np.concatenate([stack[0], stack[-1]], axis=1) for stack in as_stacks(states[:24])]
     framed = [np.pad(pair, ((1, 1), (1, 1), (0, 0)), constant_values=255) for pair in pairs]
     framed += [np.full_like(framed[0], 255)] * (-len(framed) % columns)
@@ -27,38 +27,38 @@ def sheet(states: State, path: Path, columns: int = 6) -> None:
 
 
 def save_labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path, title: str = "") -> None:
-    """Writes rows of pictures (n, h, w, 3), each row with its name in front; shorter ones end in white."""
-    wide = max(len(pictures) for _, pictures in rows)
-    figure = Figure(figsize=(1.3 * wide + 1.6, 1.36 * len(rows) + (0.4 if title else 0.1)), layout="constrained")
-    for line, (name, pictures) in zip(figure.subplots(len(rows), wide, squeeze=False), rows, strict=True):
-        for place, picture in zip(line, pictures, strict=False):
-            place.imshow(picture, interpolation="nearest")
-        for place in line[len(pictures) :]:
-            place.spines[:].set_visible(False)
-        for place in line:
-            place.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    """Writes rows of pictures (n, h, w, 3), each row with its label in front; shorter rows are filled with white."""
+    width = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(1.3 * width + 1.6, 1.36 * len(rows) + (0.4 if title else 0.1)), layout="constrained")
+    for line, (label, pictures) in zip(figure.subplots(len(rows), width, squeeze=False), rows, strict=True):
+        for axes, picture in zip(line, pictures, strict=False):
+            axes.imshow(picture, interpolation="nearest")
+        for axes in line[len(pictures) :]:
+            axes.spines[:].set_visible(False)
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     if title:
         figure.suptitle(title, fontsize=10)
-    write_figure(figure, path)
+    save_figure(figure, path)
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Writes a picture (h, w, 3) of bytes as PNG."""
+    """Writes a picture (h, w, 3), uint8, as PNG."""
     write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure of panels that show the same lines, under one legend, in as many columns as its width has room for."""
+def save_chart(figure: Figure, path: Path) -> None:
+    """Writes a figure whose panels show the same lines, with one legend below them."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels:
         room = int(figure.get_figwidth() / (0.8 + 0.085 * max(map(len, labels))))
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), max(room, 1)), frameon=False)
-    write_figure(figure, path)
+    save_figure(figure, path)
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Writes a figure as PNG."""
     write_atomic(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

@@ -1,4 +1,4 @@
-"""What is said of the states that a method found: how far they go, how new they are, whether they could be and differ."""
+"""Measures of the states that a method found: target value, novelty, diversity, object checks, and distance in features."""
 
 from __future__ import annotations
 
@@ -8,144 +8,172 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.validity import usual_distance
-from lab.prepared import Prepared
-from weakspot.analysis.diversity import mean_distance, vendi_score
+from lab.states import held_out_outputs, real_states, stacks_of, whole_states
+from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features, frechet
+from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.novelty import Closest, closest
 from weakspot.analysis.objects.pong import pong_checks
 from weakspot.analysis.objects.pong_ball import is_pong
-from weakspot.data.dataset import as_stacks, as_state, recorded_outputs
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_mean, jackknife, wilson
 from weakspot.search.method import Found
+from weakspot.session import Session
 from weakspot.targets.base import Target
 from weakspot.types import Stacks
 
 SPLITS = 5
-"""Halvings of the real states that the floor is the mean of."""
+"""Random choices of real states that distances are averaged over."""
+MEASURED = 2_000
+"""Held-out states, at most, that reconstructions are measured on."""
 HELD_OUT = "held-out real states"
-"""The name of the line that says what is usual among real states."""
+"""Name of the row that shows the same measures for real states."""
 
 
 @dataclass(frozen=True)
-class Yard:
-    """What found states are held against, for one agent and its rollouts.
+class ReferenceStats:
+    """What found states are compared with, for one agent and its recorded states.
 
     Attributes:
-        there: the agent and its rollouts.
-        chosen: held-out real states, in random order (2n,).
+        session: of the agent.
+        chosen: indices of held-out states, in random order (2n,).
         features: of these (2n, f).
         width: of the Vendi score's kernel.
     """
 
-    there: Prepared
+    session: Session
     chosen: np.ndarray
     features: torch.Tensor
     width: float
 
-    def feature_distance(self, made: torch.Tensor) -> tuple[float, float]:
-        """Frechet's distance of features (n, f) from those of as many held-out states, and its floor: the same between two
-        halves of the held-out states.  All sets are of one size, which the distance depends on, and both are means over
-        some ways to choose the real ones."""
-        count = min(len(made), len(self.features) // 2)
+    def feature_distance(self, found: torch.Tensor) -> tuple[float, float]:
+        """Fréchet distance of features (n, f) to those of held-out states, and its floor, the distance between two sets of
+        held-out states.
+
+        All sets have the same size, which the distance depends on. Both are means over random choices of real states.
+        """
+        count = min(len(found), len(self.features) // 2)
         generator = torch.Generator().manual_seed(0)
         distances, floors = [], []
         for _ in range(SPLITS):
             order = torch.randperm(len(self.features), generator=generator)
-            one, other = self.features[order[:count]], self.features[order[count : 2 * count]]
-            distances.append(frechet(made[:count], one))
-            floors.append(frechet(one, other))
+            first, second = self.features[order[:count]], self.features[order[count : 2 * count]]
+            distances.append(frechet(found[:count], first))
+            floors.append(frechet(first, second))
         return sum(distances) / SPLITS, sum(floors) / SPLITS
 
     def floor(self, chosen: np.ndarray) -> float:
-        """The floor, with those held-out states only that are ``chosen``, by their places."""
+        """The floor if only some held-out states are used, given by their positions."""
         generator, floors = torch.Generator().manual_seed(0), []
         for _ in range(SPLITS):
             order = torch.randperm(len(self.features), generator=generator).numpy()
             halves = np.split(order[: 2 * (len(order) // 2)], 2)
-            one, other = (self.features[half[np.isin(half, chosen)]] for half in halves)
-            count = min(len(one), len(other))
-            floors.append(frechet(one[:count], other[:count]))
+            first, second = (self.features[half[np.isin(half, chosen)]] for half in halves)
+            count = min(len(first), len(second))
+            floors.append(frechet(first[:count], second[:count]))
         return sum(floors) / SPLITS
 
 
-def yard(there: Prepared, count: int) -> Yard:
-    """Measures the real states, for comparisons of ``count`` states.
+def reference_stats(session: Session, count: int) -> ReferenceStats:
+    """Measures the held-out states, for comparisons with ``count`` found states.
 
     Raises:
         ConfigError: there are too few states to compare.
     """
-    if count < 3 or len(there.held) < 6:
+    held_out = session.held_out
+    if count < 3 or len(held_out) < 6:
         raise ConfigError(
-            f"{count} states to be compared with {len(there.held)} held-out ones",
+            f"{count} states to be compared with {len(held_out)} held-out ones",
             expected="three at least, and six held-out ones",
             todo="ask for more --states, or collect more --frames",
         )
-    chosen = np.random.default_rng(0).permutation(there.held)[: 2 * min(count, len(there.held) // 2)]
-    seen = features(there.subject.perceive, as_state(there.dataset.stacks(chosen)))
-    return Yard(there, chosen, seen, usual_distance(there.subject, there.dataset))
+    chosen = np.random.default_rng(0).permutation(held_out)[: 2 * min(count, len(held_out) // 2)]
+    reference_features = features(session.perceive, real_states(session, chosen))
+    return ReferenceStats(session, chosen, reference_features, kernel_width(session))
 
 
-def measured(found: Found, target: Target, known: Yard) -> tuple[dict[str, Any], Closest]:
-    """The line of one method, and the closest training state of each of its states.
+def kernel_width(session: Session) -> float:
+    """The typical distance of two recorded states in the agent's features, the width of the Vendi score's kernel."""
+    chosen = np.random.default_rng(0).permutation(whole_states(session.dataset))[:500]
+    return typical_distance(features(session.perceive, real_states(session, chosen)))
 
-    The target's values are in standard deviations of those of the held-out real states, above their mean as the target
-    counts; novelty is in mean squared error and in the share of pixels that differ (section 4.8); the distance in the
-    agent's features stands there with its floor, and over it.  All with their intervals.
+
+def measure_found(found: Found, target: Target, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
+    """The measures of one method's states, with intervals, and the closest training state of each.
+
+    The target's values are in standard deviations of the held-out states' values beyond their mean. Novelty is the mean
+    squared error to the closest training state, and the share of pixels that differ from it (section 4.8). The distance in
+    the agent's features is given with its floor, and divided by it.
     """
-    there = known.there
-    real = target(recorded_outputs(there.dataset, there.held)).numpy()
+    session = reference.session
+    real = target(held_out_outputs(session)).numpy()
     values = found.target.detach().cpu().numpy()
-    made = features(there.subject.perceive, found.state.detach())
-    stacks = as_stacks(found.state.detach().cpu(), there.dataset.environment.channels)
+    found_features = features(session.perceive, found.state.detach())
+    stacks = stacks_of(session, found.state)
     count, generator = len(values), np.random.default_rng(0)
 
     def distance(chosen: np.ndarray) -> float:
-        return known.feature_distance(made[chosen])[0]
+        return reference.feature_distance(found_features[chosen])[0]
 
     def over_floor(chosen: np.ndarray) -> float:
-        apart, floor = known.feature_distance(made[chosen])
-        return apart / floor
+        distance, floor = reference.feature_distance(found_features[chosen])
+        return distance / floor
 
-    looks, near = _looks(stacks, made, known)
-    line: dict[str, Any] = {
+    appearance, near = _appearance(stacks, found_features, reference)
+    measures: dict[str, Any] = {
         "states": count,
         "target_sd": _rounded(bootstrap_mean((real.mean() - values) / real.std(), generator), 4),
         "beyond_the_best_held_out": wilson(int((values < real.min()).sum()), count),
         "feature_distance": _rounded(jackknife(distance, count, generator), 5),
-        "feature_distance_floor": known.feature_distance(made)[1],
+        "feature_distance_floor": reference.feature_distance(found_features)[1],
         "feature_distance_over_floor": _rounded(jackknife(over_floor, count, generator), 4),
-        **looks,
+        **appearance,
         "passes": {"model": found.cost.model, "agent": found.cost.agent},
     }
-    return line, near
+    return measures, near
 
 
-def usual(known: Yard) -> dict[str, Any]:
-    """The same of held-out real states, as many as are compared; their distance in features is the floor of all others."""
-    half = len(known.chosen) // 2
-    floor = jackknife(known.floor, len(known.chosen), np.random.default_rng(0))
-    looks, _ = _looks(known.there.dataset.stacks(known.chosen[:half]), known.features[:half], known)
-    return {"states": half, "feature_distance": _rounded(floor, 5), **looks}
+def measure_real(reference: ReferenceStats) -> dict[str, Any]:
+    """The same measures for as many held-out states; their distance in features is the floor of all others."""
+    half = len(reference.chosen) // 2
+    floor = jackknife(reference.floor, len(reference.chosen), np.random.default_rng(0))
+    stacks = reference.session.dataset.stacks(reference.chosen[:half])
+    appearance, _ = _appearance(stacks, reference.features[:half], reference)
+    return {"states": half, "feature_distance": _rounded(floor, 5), **appearance}
 
 
-def _looks(stacks: Stacks, made: torch.Tensor, known: Yard) -> tuple[dict[str, Any], Closest]:
-    """What is said of states, whatever the target is, by their pictures and their features (n, f)."""
-    there, count, generator = known.there, len(stacks), np.random.default_rng(0)
-    near, passed = closest(stacks, there.dataset, there.trained), passing(there, stacks)
+def _appearance(stacks: Stacks, found_features: torch.Tensor, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
+    """The measures of states that do not depend on the target, from their stacks and their features (n, f)."""
+    session, count, generator = reference.session, len(stacks), np.random.default_rng(0)
+    near, passed = closest_training_states(session, stacks), passed_checks(session, stacks)
     return {
         "closest_mse": _rounded(bootstrap_mean(near.mse, generator), 6),
         "differing_pixels": _rounded(bootstrap_mean(near.differing_share, generator), 5),
-        "vendi": _rounded(jackknife(lambda chosen: vendi_score(made[chosen], known.width), count, generator), 4),
-        "mean_feature_distance": _rounded(jackknife(lambda chosen: mean_distance(made[chosen]), count, generator), 4),
+        "vendi": _rounded(
+            jackknife(lambda chosen: vendi_score(found_features[chosen], reference.width), count, generator), 4
+        ),
+        "mean_feature_distance": _rounded(
+            jackknife(lambda chosen: mean_distance(found_features[chosen]), count, generator), 4
+        ),
         "valid": None if passed is None else wilson(int(passed.sum()), count),
     }, near
 
 
-def passing(there: Prepared, stacks: Stacks) -> np.ndarray | None:
-    """Which states pass the object checks (n,), or None where there are none for the game."""
-    return pong_checks(stacks).valid if is_pong(there.dataset.environment.id) else None
+def closest_training_states(session: Session, stacks: Stacks) -> Closest:
+    """The closest training state of each stack, in mean squared error."""
+    return closest(stacks, session.dataset, session.trained_on)
+
+
+def passed_checks(session: Session, stacks: Stacks) -> np.ndarray | None:
+    """Which states pass the object checks (n,); None for games without object checks."""
+    return pong_checks(stacks).valid if is_pong(session.dataset.environment.id) else None
+
+
+def reconstruction_measures(session: Session, indices: np.ndarray) -> dict[str, float]:
+    """Measures of the reconstructions of at most :data:`MEASURED` random states of ``indices``: mean squared error, the
+    agent's outputs, and the recall of objects."""
+    chosen = np.sort(np.random.default_rng(0).permutation(indices)[:MEASURED])
+    return fidelity(session.model, session.perceive, session.dataset, chosen).line()
 
 
 def _rounded(interval: tuple[float, float, float], digits: int) -> list[float]:

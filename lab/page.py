@@ -1,4 +1,4 @@
-"""Tables in the pages of the documentation, each between two marks, put there by the command that measured what they say."""
+"""Tables in the documentation, each between two marks, written by the command that measured the numbers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from weakspot.system.files import write_text
 
 
 def marks(name: str) -> tuple[str, str]:
-    """What stands before the table of that name, and behind it."""
+    """The lines before and after the table of that name."""
     return f"<!-- {name}: written by a command, down to its end -->", f"<!-- {name}: its end -->"
 
 
-def put_into(page: Path, name: str, content: str) -> None:
+def replace_table(page: Path, name: str, table: str) -> None:
     """Replaces the table of that name in a page.
 
     Raises:
-        ConfigError: the page has no place for it.
+        ConfigError: the page does not have the marks of the table.
     """
     text, (start, end) = page.read_text(), marks(name)
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
         raise ConfigError(f"{page} has no place for the table {name!r}", expected=f"the lines {start} and {end}")
     before, rest = text.split(start)
-    write_text(page, f"{before}{start}\n\n{content}\n\n{end}{rest.split(end)[1]}")
+    write_text(page, f"{before}{start}\n\n{table}\n\n{end}{rest.split(end)[1]}")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown; a tuple of three numbers is a mean and its interval."""
+    """A table in Markdown; see :func:`cell` for the cells."""
     columns = list(head)
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     for row in rows:
@@ -38,7 +38,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def cell(value: object) -> str:
-    """What stands in a table for a number, a mean with its interval, or nothing."""
+    """A cell of a table: a number, a value with its interval as (value, low, high), text, or a dash for None."""
     if value is None:
         return "–"
     if isinstance(value, list | tuple):
@@ -51,9 +51,9 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def interval(told: tuple[float, float, float] | None, digits: int = 1) -> str:
-    """A number with its interval, or a dash where there is none."""
-    if told is None:
+def interval(values: tuple[float, float, float] | None, digits: int = 1) -> str:
+    """A value with its interval, rounded to some digits; a hyphen for None."""
+    if values is None:
         return "-"
-    mean, low, high = (f"{number:,.{digits}f}" for number in told)
+    mean, low, high = (f"{number:,.{digits}f}" for number in values)
     return f"{mean} ({low} to {high})"

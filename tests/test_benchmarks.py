@@ -14,15 +14,19 @@ import pytest
 import torch
 from small_pong import batch_of
 
-from benchmarks import ablation, fidelity, neighbours, prior, validity
-from benchmarks.recall import in_turn, stored
-from lab import figures
+from benchmarks import ablation, commands, fidelity, neighbours, validity
+from benchmarks.prior import SCALES, STEPS
+from lab import descents, figures, variants
+from lab.flow_checks import checks_by_origin
+from lab.measures import kernel_width
+from lab.pipeline import opened, run_config
 from weakspot.config import RunConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, RunError
 from weakspot.search.algorithm_1 import synthesize
 from weakspot.search.config import SynthesisConfig
+from weakspot.session import Session
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_history
 from weakspot.state_model.config import TrainConfig
@@ -31,21 +35,34 @@ from weakspot.state_model.feeder import encoded
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.train import train
-from weakspot.subject import Subject, subject
+from weakspot.subject import Subject
 from weakspot.targets.resolve import resolve_target
 
 
 @pytest.fixture(scope="module")
-def one(played) -> Subject:
-    _, perceive, _ = played
+def session(played) -> Session:
+    """An opened run of the game that was played, without a state model."""
+    dataset, perceive, _ = played
     config = AtariConfig("pong")
-    return Subject(perceive.agent, lambda: AtariEnvironment(config), perceive, AtariEnvironment(config).spec)
+    session = Session(RunConfig(), {})
+    session.subject = Subject(
+        "small", perceive.agent, lambda: AtariEnvironment(config), perceive, AtariEnvironment(config).spec
+    )
+    session.dataset = dataset
+    return session
 
 
-@pytest.mark.parametrize("name", ablation.VARIANTS)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Session:
+    """A run of the agent that ships, with a state model that is hardly trained."""
+    folder = tmp_path_factory.mktemp("runs")
+    return opened(run_config(folder, "pong-double-dqn", None, frames=640, minutes=0.03))
+
+
+@pytest.mark.parametrize("name", variants.VARIANTS)
 def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):
     _, perceive, _ = played
-    chosen = ablation.VARIANTS[name]().recipe
+    chosen = variants.VARIANTS[name]().recipe
     assert isinstance(chosen, FastRecipe)
     network = chosen.network(statistics, torch.float32)
     loss, _ = chosen.loss(network, batch_of(played, network.latent, 2), perceive, statistics)
@@ -55,28 +72,28 @@ def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):
 
 
 def test_variants_leave_out_what_they_say(played, statistics):
-    variants = {name: make().recipe for name, make in ablation.VARIANTS.items()}
-    assert variants["without saliency"].config.saliency_share == 0
-    assert variants["without weight on what moves"].config.moving_share == 0
-    assert variants["without perception"].config.perception == 0
-    assert variants["without the KL"].config.prior == 0
-    assert variants["without the flow"].flow is None and variants["fast"].flow is not None
-    full, steady = variants["fast"], variants["without the cosine"]
+    recipes = {name: make().recipe for name, make in variants.VARIANTS.items()}
+    assert recipes["without saliency"].config.saliency_share == 0
+    assert recipes["without weight on what moves"].config.moving_share == 0
+    assert recipes["without perception"].config.perception == 0
+    assert recipes["without the KL"].config.prior == 0
+    assert recipes["without the flow"].flow is None and recipes["fast"].flow is not None
+    full, steady = recipes["fast"], recipes["without the cosine"]
     weighed, some = replace(statistics, channel_weights=torch.tensor([1.0, 2.0, 4.0])), batch_of(played, 1)
-    alike = variants["without weights of channels"].weights(some, weighed)
+    alike = recipes["without weights of channels"].weights(some, weighed)
     torch.testing.assert_close(alike, full.weights(some, statistics))
     times = full.weights(some, weighed) / alike
     torch.testing.assert_close(times, torch.tensor([1.0, 2.0, 4.0]).repeat(4)[:, None, None].expand_as(times))
     assert steady.learning_rate(0.9, 10_000) == full.config.learning_rate > 5 * full.learning_rate(0.9, 10_000)
-    dark = variants["without the median frame"].network(statistics, torch.float32)
+    dark = recipes["without the median frame"].network(statistics, torch.float32)
     assert not bool(dark.decode(torch.randn(1, dark.latent)).any())
     batch, (_, perceive, _) = batch_of(played, dark.latent), played
-    _, terms = variants["without the median frame"].loss(dark, batch, perceive, statistics)
+    _, terms = recipes["without the median frame"].loss(dark, batch, perceive, statistics)
     black = (full.weights(batch, statistics) * batch.state.square()).sum() / (
         2 * full.config.pixel_variance * len(batch.state)
     )
     torch.testing.assert_close(terms["reconstruction"], black, msg="what counts as moving stays as it was")
-    joint = variants["without taking frames apart"].network(statistics, torch.float32)
+    joint = recipes["without taking frames apart"].network(statistics, torch.float32)
     for parameter in joint.decoder[-1].parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     one_number = torch.zeros(1, joint.latent)
@@ -93,28 +110,25 @@ def test_the_table_shows_means_and_ranges():
     assert told.splitlines()[2] == "| fast | 2 (1 to 3) | 0.6 (0.5 to 0.7) |"
 
 
-def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(one, played):
-    dataset, _, _ = played
-    target = resolve_target("RIGHT", one.agent.spec, 1.0)
-    width = validity.usual_distance(one, dataset)
-    real = validity.real_states(one, dataset, target, width)
-    line = validity.measures(one, dataset.environment.id, real.best, np.sort(real.values)[: validity.BEST], real, width)
+def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(session):
+    dataset = session.dataset
+    target = resolve_target("RIGHT", session.subject.agent.spec, 1.0)
+    width = kernel_width(session)
+    real = descents.reference_states(session, target, width, validity.BEST)
+    values = np.sort(real.values)[: validity.BEST]
+    line = descents.compare_with_best(session, real.best, values, real, width)
     assert line["vendi_ratio"] == pytest.approx(1.0) and line["distance_ratio"] == pytest.approx(1.0)
     assert line["target_sd"] == line["best_real_sd"] > 0.5 and line["valid"] == line["best_real_valid"]
     some = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:64]))
     best = float(np.sort(real.values)[0])
-    again = validity.measures(one, dataset.environment.id, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
+    again = descents.compare_with_best(session, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
 
 
-def test_a_sweep_that_was_broken_off_goes_on(one, played, statistics, tmp_path, monkeypatch):
-    dataset, _, _ = played
-    network = ablation.FULL.network(statistics, torch.float32).eval().requires_grad_(False)
-    torch.nn.init.normal_(network.decoder[-1].weight, std=0.05)
-    model = StateModel(network, whitening.identity(network.latent), {})
-    targets = [resolve_target(name, one.agent.spec, 1.0) for name in ("T-", "LEFT")]
-    width = validity.usual_distance(one, dataset)
-    real = {target.name: validity.real_states(one, dataset, target, width) for target in targets}
+def test_a_sweep_that_was_broken_off_goes_on(trained, tmp_path, monkeypatch):
+    targets = [resolve_target(name, trained.subject.agent.spec, 1.0) for name in ("T-", "LEFT")]
+    width = kernel_width(trained)
+    real = {target.name: descents.reference_states(trained, target, width, 64) for target in targets}
     config = SynthesisConfig(states=4, searches=1, steps=2, candidates=8)
     calls: list[str] = []
 
@@ -124,21 +138,27 @@ def test_a_sweep_that_was_broken_off_goes_on(one, played, statistics, tmp_path, 
             raise KeyboardInterrupt
         return synthesize(model, perceive, target, *rest)
 
-    monkeypatch.setattr(validity, "synthesize", counted)
+    monkeypatch.setattr(descents, "synthesize", counted)
     weights = [0.0, config.regulariser]
-    arguments = (one, model, dataset, real, width, targets, weights, config, tmp_path / "optimised", tmp_path / "kept.json")
+
+    def sweep(name: str = "fast") -> validity.Rows:
+        searches = descents.StoredDescents(trained, name, config)
+        return validity.sweep(searches, real, width, targets, weights, tmp_path / "optimised")
+
     with pytest.raises(KeyboardInterrupt):
-        validity.sweep(*arguments)
-    lines = validity.sweep(*arguments)
+        sweep()
+    rows = sweep()
     assert calls == ["T-", "LEFT", "LEFT", "T-", "LEFT"], "the first was there already"
-    assert [(line["regulariser"], line["target"]) for line in lines] == [(w, t.name) for w in weights for t in targets]
+    assert [(row["regulariser"], row["target"]) for row in rows] == [(w, t.name) for w in weights for t in targets]
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["optimised-action-left.png", "optimised-t-minus.png"]
-    assert validity.sweep(*arguments) == lines and len(calls) == 5
+    assert sweep() == rows and len(calls) == 5
+    without = sweep(f"fast{descents.WITHOUT_FLOW}")
+    assert len(calls) == 9 and without != rows, "another model is another search"
 
 
 def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics):
     dataset, _, _ = played
-    network = ablation.FULL.network(statistics, torch.float32).eval()
+    network = variants.FULL.network(statistics, torch.float32).eval()
     size = FlowConfig(width=16, depth=1, heads=1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -146,7 +166,7 @@ def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics
         torch.nn.init.normal_(velocity.leave.weight, std=0.5)
     model = StateModel(network, FlowPrior(whitening.identity(network.latent), velocity, 2), {})
     real = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:70]))
-    lines = prior.account(model, real)
+    lines = checks_by_origin(model, real, STEPS, SCALES)
     assert list(lines)[:4] == ["real states", "reconstructions", "decoded from drawn codes", "samples, 2 steps"]
     apart = [line["there and back"] for line in lines.values() if "there and back" in line]
     assert len(apart) == 5 and apart[0] > 2 * apart[1] > 8 * apart[-1] > 0
@@ -154,16 +174,16 @@ def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics
     background = lines["reconstructions"]["valid"]
     assert background[0] == 0.0, "an untrained network draws the background, in which there is no paddle"
     with pytest.raises(ConfigError, match="has no flow"):
-        prior.account(StateModel(network, whitening.identity(network.latent), {}), real)
+        checks_by_origin(StateModel(network, whitening.identity(network.latent), {}), real, STEPS, SCALES)
 
 
-def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, statistics):
+def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, session, statistics):
     dataset, _, _ = played
-    network = ablation.FULL.network(statistics, torch.float32).eval()
+    network = variants.FULL.network(statistics, torch.float32).eval()
     model = StateModel(network, whitening.identity(network.latent), {"flow": {}})
-    bare = validity.without_flow(model, dataset)
+    bare = descents.without_flow(model, session)
     with pytest.raises(ConfigError, match="no flow"):
-        validity.without_flow(bare, dataset)
+        descents.without_flow(bare, session)
     indices = with_history(dataset, dataset.split(0.1)[0])
     mean, log_variance = encoded(network, dataset, indices, torch.device("cpu"))
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
@@ -178,51 +198,53 @@ def test_pictures_are_drawn(tmp_path: Path):
         {"regulariser": weight, "target": "T-", "target_sd": 3 - weight, "vendi_ratio": weight, "valid": 0.5}
         for weight in (0.1, 0.3)
     ]
-    validity.trade_off({"fast": lines, "paper": lines}, tmp_path / "validity.png")
+    validity.draw_trade_off({"fast": lines, "paper": lines}, tmp_path / "validity.png")
     rows = [{"seconds": 60.0 * i, "mse": 0.1 / i, "agreement": 0.5, "ball_recall": 0.1 * i} for i in (1, 2, 3)]
-    fidelity.curves({"fast": rows, "paper": rows[1:]}, tmp_path / "curves.png")
-    figures.sheet(torch.rand(12, 12, 84, 84), tmp_path / "sheet.png")
+    fidelity.draw_curves({"fast": rows, "paper": rows[1:]}, tmp_path / "curves.png")
+    figures.save_sheet(torch.rand(12, 12, 84, 84), tmp_path / "sheet.png")
     shapes = {path.stem: cv2.imread(str(path)).shape for path in tmp_path.glob("*.png")}
     assert shapes["sheet"][0] == 2 * 2 * 86 and shapes["sheet"][1] == 6 * 2 * 170
     assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]
 
 
-def test_a_second_process_waits_until_the_first_has_made_what_both_need(tmp_path):
+def test_of_two_processes_one_collects_and_the_other_uses_its_states(tmp_path):
+    agent = f"{Path(__file__).with_name('tiny_agent.py')}:pong"
     script = f"""
 from pathlib import Path
-from benchmarks.recall import in_turn
-with in_turn(Path({str(tmp_path)!r})):
-    print("begins", Path({str(tmp_path / "made")!r}).exists(), flush=True)
+from lab.pipeline import STATES, opened, run_config
+config = run_config(Path({str(tmp_path)!r}), {agent!r}, "pong", frames=640)
+print(opened(config, STATES).dataset.fingerprint)
 """
-    with in_turn(tmp_path):
-        other = subprocess.Popen(
-            [sys.executable, "-c", script], cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True
-        )
-        assert other.stdout is not None and "waiting" in other.stdout.readline()
-        (tmp_path / "made").touch()
-    assert other.stdout.readline() == "begins True\n" and other.wait() == 0
+    command = [sys.executable, "-c", script]
+    root = Path(__file__).parents[1]
+    processes = [subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert outputs[0].splitlines()[-1] == outputs[1].splitlines()[-1]
+    said = "".join(outputs)
+    assert said.count("collect: done in") == 1
+    assert said.count("collect: another process made it") + said.count("collect: up to date") == 1
 
 
-def test_a_variant_is_measured_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "SEARCH", SynthesisConfig(states=2, searches=1, steps=2, candidates=8))
-    monkeypatch.setattr(ablation, "SAMPLES", 20)
-    one = subject(RunConfig())
-    data = stored(one, tmp_path, 640)
-    told = ablation.one_run(one, data, tmp_path, "fast", 0.03, 0)
+def test_a_variant_is_measured_once(trained, monkeypatch):
+    how = variants.Measurement(SynthesisConfig(states=2, searches=1, steps=2, candidates=8), 20)
+    told = variants.variant_measures(trained, "fast", 0.03, 0, how)
     assert told["steps"] > 0 and 0 <= told["optimised_valid"] <= 1 and "there_and_back" in told
-    model = tmp_path / "ablation" / "fast-0.03-0" / "model.safetensors"
+    folder = variants.variant_folder(trained, "fast", 0.03, 0, how)
+    model = folder / "model.safetensors"
     before = model.stat().st_mtime_ns
-    (model.parent / "measures.json").unlink()  # a kill came before it
-    assert ablation.one_run(one, data, tmp_path, "fast", 0.03, 0) == told and model.stat().st_mtime_ns == before
-    monkeypatch.setattr(ablation, "_measured", lambda *given: pytest.fail("it was measured before"))
-    assert ablation.one_run(one, data, tmp_path, "fast", 0.03, 0) == told and model.stat().st_mtime_ns == before
+    for name in ("entry.json", "measures.json"):
+        (folder / name).unlink()  # a kill came before they were written
+    assert variants.variant_measures(trained, "fast", 0.03, 0, how) == told and model.stat().st_mtime_ns == before
+    monkeypatch.setattr(variants, "_measures", lambda *given: pytest.fail("it was measured before"))
+    assert variants.variant_measures(trained, "fast", 0.03, 0, how) == told and model.stat().st_mtime_ns == before
 
 
 def test_networks_of_other_variants_are_read_again(played, tmp_path):
     dataset, perceive, maps = played
     for name in ("without taking frames apart", "without the median frame"):
         config = TrainConfig(steps=2, prior_steps=1, workers=1, precision="float32")
-        chosen = ablation.VARIANTS[name]().recipe
+        chosen = variants.VARIANTS[name]().recipe
         once, again = (train(perceive, dataset, maps, config, tmp_path / name, chosen_recipe=chosen) for _ in range(2))
         for a, b in zip(once.network.parameters(), again.network.parameters(), strict=True):
             assert torch.equal(a, b)
@@ -236,3 +258,17 @@ def test_neighbours_are_all_found_and_the_memory_is_told(tmp_path, monkeypatch, 
     assert told == json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["states"] == 40 and 200 < told["among"] <= 400 and told["right"] == 1.0
     assert told["megabytes"] >= told["megabytes_more"] >= 0 and told["megabytes"] > 50 and told["seconds"] >= 0
+
+
+def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch):
+    record = commands.measure(tmp_path, repeats=1)["commands"]
+    assert list(record) == ["--help", "--version", "agents", "run", "load_run"]
+    for name, row in record.items():
+        assert 0 < row["seconds"] < 60 and row["bound"] == commands.BOUNDS[name]
+        assert row["met"] == (row["seconds"] <= row["bound"])
+    (tmp_path / "tiny" / "run.json").write_text(
+        (tmp_path / "tiny" / "run.json").read_text().replace("--synthesize.steps 5", "--synthesize.steps 4")
+    )
+    with pytest.raises(RunError, match="nothing to do"):
+        commands.measure(tmp_path / "unused", tmp_path / "tiny", repeats=1)
+    assert not (tmp_path / "unused").exists()

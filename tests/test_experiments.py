@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from hypothesis import strategies as st
 from matplotlib import image
 
 from experiments import agents, dqn_settings, learning, safety, town
-from lab.page import marks, put_into
+from lab import driving
+from lab import town as town_pictures
+from lab.agents import evaluate, no_operation
+from lab.page import marks, replace_table
 from weakspot.agents import zoo
 from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
-from weakspot.cli import main
 from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_difference, poisson_rate, poisson_ratio
@@ -56,9 +59,9 @@ def test_learning_curves_of_two_algorithms_with_the_same_seeds(tmp_path, monkeyp
 
 
 def test_the_mean_score_of_a_training_is_the_area_under_its_curve():
-    assert learning.area([{"step": 10, "score": 2.0}]) == 2.0
+    assert learning.mean_score([{"step": 10, "score": 2.0}]) == 2.0
     points = [{"step": 10, "score": 0.0}, {"step": 30, "score": 4.0}]
-    assert learning.area(points) == pytest.approx((10 * 0 + 20 * 2) / 30)
+    assert learning.mean_score(points) == pytest.approx((10 * 0 + 20 * 2) / 30)
 
 
 @pytest.mark.parametrize("path", agents.files(), ids=lambda path: path.stem)
@@ -76,35 +79,35 @@ def test_the_agents_that_ship_are_small():
 
 def test_the_table_of_agents(tmp_path):
     def short(act, game, episodes, seed, epsilon, longest):
-        return [-21.0] * episodes if epsilon == 1.0 else agents.evaluate(act, game, episodes, seed, epsilon, 700)
+        return [-21.0] * episodes if epsilon == 1.0 else evaluate(act, game, episodes, seed, epsilon, 700)
 
-    entry = agents.row(zoo.path("pong-double-dqn"), 4, play=short) | {"agent": "pong-double-dqn", "ships": True}
+    entry = agents.measure(zoo.path("pong-double-dqn"), 4, play=short) | {"agent": "pong-double-dqn", "ships": True}
     assert min(entry["scores"]) >= 1 and entry["score"][0] == np.mean(entry["scores"]), "it is ahead after 700 decisions"
     assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] >= 22
     assert (entry["score_on_the_card"], entry["cpu_hours"]) == (zoo.card("pong-double-dqn").score["mean"], None)
     page, (start, end) = tmp_path / "page.md", marks(agents.TABLE)
     page.write_text(f"before\n{start}\nold\n{end}\nafter\n")
-    put_into(page, agents.TABLE, agents.table([entry]))
-    put_into(page, agents.TABLE, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
+    replace_table(page, agents.TABLE, agents.table([entry]))
+    replace_table(page, agents.TABLE, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "`pong-double-dqn` (repository only) | PongNoFrameskip-v4" in text and "| 1.2 |" in text
     page.write_text("nothing here")
     with pytest.raises(ConfigError, match="no place"):
-        put_into(page, agents.TABLE, "x")
+        replace_table(page, agents.TABLE, "x")
 
 
 def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
     played = []
 
-    def row(path, games):
+    def measure(path, games):
         played.append(path)
         scores = {name: (1.0, 0.5, 1.5) for name in ("score", "random", "ahead")}
-        told = {"digest": agents.file_digest(path), "games": games, "cpu_hours": 1.0}
+        told = {"digest": agents.digest_of(path), "games": games, "cpu_hours": 1.0}
         about = {"environment": "e", "algorithm": "a", "network": "n", "decisions": 1, "megabytes": 0.1}
         return {**told, **about, **scores}
 
-    monkeypatch.setattr(agents, "row", row)
+    monkeypatch.setattr(agents, "measure", measure)
     one, two = (tmp_path / f"{name}.safetensors" for name in ("one", "two"))
     one.write_bytes(b"1")
     two.write_bytes(b"2")
@@ -126,10 +129,10 @@ def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
     def stopped(path, games):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(agents, "row", stopped)
+    monkeypatch.setattr(agents, "measure", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
-    monkeypatch.setattr(agents, "row", row)
+    monkeypatch.setattr(agents, "measure", measure)
     run(agents, monkeypatch, "--output", str(tmp_path), "--games", "3")
     assert played[5:] == [renamed], "what stood before the stop stands"
     assert [entry["games"] for entry in json.loads((tmp_path / "agents.json").read_text())["agents"]] == [3, 3]
@@ -138,7 +141,7 @@ def test_agents_that_were_measured_are_not_played_again(tmp_path, monkeypatch):
 def test_the_page_of_agents_says_what_was_measured_of_the_files_as_they_are():
     told, page = json.loads(Path("docs/agents/agents.json").read_text()), Path("docs/agents.md").read_text()
     found = {entry["agent"]: entry["digest"] for entry in told["agents"]}
-    assert found == {path.stem: agents.file_digest(path) for path in agents.files()}
+    assert found == {path.stem: agents.digest_of(path) for path in agents.files()}
     start, end = marks(agents.TABLE)
     assert page.split(start)[1].split(end)[0].strip() == agents.table(told["agents"])
     assert told["share_of_random_actions"] == agents.EPSILON
@@ -146,7 +149,7 @@ def test_the_page_of_agents_says_what_was_measured_of_the_files_as_they_are():
 
 
 def test_random_play_is_random():
-    idle, random = (agents.evaluate(agents.at_random, arena_of("ms_pacman"), 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
+    idle, random = (evaluate(no_operation, arena_of("ms_pacman"), 3, 0, epsilon, 200) for epsilon in (0.0, 1.0))
     assert len(random) == 3 and random != idle
 
 
@@ -190,7 +193,7 @@ def test_a_ratio_lies_within_its_interval(events, others, exposure, of_others):
 def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
     """Two processes drive what is missing; what was driven before is taken as it stands."""
     path = "experiments/agents/drivesemantic64-a2c.safetensors"
-    (slow,) = safety.driven([safety.Drive(path, "always THROTTLE", "none", 2, 7)], tmp_path, 1)
+    (slow,) = safety.drive_all([safety.Drive(path, "always THROTTLE", "none", 2, 7)], tmp_path, 1)
     (file,) = tmp_path.glob("drive-*.json")
     file.write_text(json.dumps(slow | {"kilometres": 1000.0}))
     page = tmp_path / "page.md"
@@ -215,9 +218,9 @@ def test_safety_goes_on_after_a_kill_and_compares(tmp_path, monkeypatch):
     hits = told["reasonable_over_distracted"][name]
     assert list(hits) == list(told["agents"][name]["none"])
     there, here = (told["agents"][name][kind]["random"] for kind in ("distracted", "reasonable"))
-    assert hits["random"] == json.loads(json.dumps(safety.ratio(here, there, ("pedestrian",))))
+    assert hits["random"] == json.loads(json.dumps(safety.rate_ratio(here, there, ("pedestrian",))))
     here, there = (dict(there, kilometres=1.0, ends=dict.fromkeys(there["ends"], hit)) for hit in (2, 5))
-    by_kind = safety.by_kind({"one": {"distracted": {"agent": there}, "reasonable": {"agent": here}}})
+    by_kind = safety.reasonable_over_distracted({"one": {"distracted": {"agent": there}, "reasonable": {"agent": here}}})
     assert by_kind == {"one": {"agent": poisson_ratio(2, 1.0, 5, 1.0)}}
     assert sorted(file.suffix for file in tmp_path.iterdir()) == [".json", ".md", ".png"]
     text = page.read_text()
@@ -232,7 +235,7 @@ def test_the_tables_on_the_page_of_driving_are_those_that_were_measured():
 
 def test_drivers_are_told_apart_by_how_far_they_come():
     idle, forward = (
-        safety.episodes(safety.constant_driver(name), "weakspot/DriveSemantic64-v0", "none", 3, 5)
+        driving.drive_episodes(driving.constant_driver(name), "weakspot/DriveSemantic64-v0", "none", 3, 5)
         for name in ("BRAKE", "THROTTLE")
     )
     assert [(e.metres, e.cause, e.seconds) for e in idle] == [(0.0, "time", 60.0)] * 3
@@ -242,14 +245,14 @@ def test_drivers_are_told_apart_by_how_far_they_come():
     assert sum(told["ends"].values()) == 3 and told["people_hit_per_km"][0] == 0
     assert told["faults_per_km"][0] == pytest.approx(3 / told["kilometres"], rel=1e-2)
     assert safety.summary(idle + forward)["faults_per_km"] == told["faults_per_km"]
-    again = safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
-    assert again == safety.episodes(safety.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
+    again = driving.drive_episodes(driving.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
+    assert again == driving.drive_episodes(driving.random_driver(1), "weakspot/DriveSemantic64-v0", "none", 2, 9)
 
 
 def test_a_driver_that_has_not_moved_has_no_rates_and_is_drawn(tmp_path):
-    still = safety.summary([safety.Episode(0.0, -1.0, 60.0, "time")])
+    still = safety.summary([driving.Episode(0.0, -1.0, 60.0, "time")])
     assert still["people_hit_per_km"] is None and still["collisions_per_km"] is None
-    safety.drawn({"none": {"agent": still}}, tmp_path / "still.png")
+    safety.draw_rates({"none": {"agent": still}}, tmp_path / "still.png")
     assert image.imread(tmp_path / "still.png").std() > 0
 
 
@@ -259,12 +262,12 @@ def test_pictures_of_the_town(tmp_path, monkeypatch):
     monkeypatch.setattr(town, "moments", lambda: moments)
     run(town, monkeypatch, "--output", str(tmp_path))
     assert all(image.imread(tmp_path / f"{name}.png").std() > 0.05 for name in ("map", "chase", "sensors"))
-    for (name, env), (_, _, wanted) in zip(moments, town.SCENES, strict=True):
-        assert (env.view().classes == wanted).sum() >= town.CLOSE, name
+    for (title, env), scene in zip(moments, town_pictures.SCENES, strict=True):
+        assert (env.view().classes == scene.wanted).sum() >= town_pictures.CLOSE, title
         assert env.world.state.decisions > 0
     world = moments[2][1].world
     x, y = world.state.car.middle
-    above = town.from_above(world, (x + 3.0, y - 2.0), (20.0, 12.0), 0.1).astype(float)
+    above = town_pictures.draw_map(world, (x + 3.0, y - 2.0), (20.0, 12.0), 0.1).astype(float)
     assert above.shape == (120, 200, 3)
     colour = above[40, 70] / above[40, 70].max()
     assert np.allclose(colour, PALETTE[SemanticClass.CAR] / PALETTE[SemanticClass.CAR].max(), atol=0.03)
@@ -278,7 +281,7 @@ def test_agents_that_cannot_be_told_apart_are_refused(tmp_path, monkeypatch):
 
 
 def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(dqn_settings, "PACED", 60)
+    monkeypatch.setattr(dqn_settings, "PACE_DECISIONS", 60)
     command = ["dqn_settings", "--game", "ms_pacman", "--cpu-minutes", "0.02", "--variants", "default", "batches of 32"]
     command += ["--episodes", "2", "--longest", "20", "--folder", str(tmp_path)]
     monkeypatch.setattr("sys.argv", command)
@@ -298,7 +301,18 @@ def test_settings_are_compared_for_equal_time(tmp_path, monkeypatch):
     assert again["runs"] == found["runs"]
 
 
-def test_training_without_its_extra_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "weakspot.training.command", None)
-    assert main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]) == 2
-    assert "pip install 'weakspot[agents]'" in capsys.readouterr().err
+def test_training_without_its_extra_says_what_to_install():
+    script = """
+import sys
+from weakspot.cli import main
+
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        if name == "stable_baselines3":
+            raise ModuleNotFoundError("No module named 'stable_baselines3'", name=name)
+
+sys.meta_path.insert(0, NotInstalled())
+sys.exit(main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "pip install 'weakspot[agents]'" in done.stderr

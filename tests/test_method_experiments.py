@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +18,6 @@ import torch
 
 pytest.importorskip("matplotlib", reason="the figures need it")
 
-from benchmarks.recall import stored
 from experiments import (
     baselines,
     figure_1_states,
@@ -31,18 +29,18 @@ from experiments import (
     table_1_loss_study,
     table_2_novelty,
 )
-from lab import measures, prepared
-from lab.found_cache import searches
+from lab import measures
+from lab.arguments import ExperimentArguments
+from lab.command import repeatable_command
+from lab.experiment import Experiment, start_experiment
+from lab.pipeline import STATES, loaded_subject, opened, run_config
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.objects.finders import finder
 from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
-from weakspot.config import RunConfig
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
 from weakspot.search.algorithm_1 import AlgorithmOne
-from weakspot.search.method import of_rollouts
-from weakspot.search.retrieval import Retrieval
-from weakspot.subject import subject
+from weakspot.search.method import Found, of_rollouts
 
 AGENTS = Path(__file__).with_name("tiny_agent.py")
 TINY = ["--frames", "640", "--budget", "0.03", "--candidates", "16", "--steps", "3"]
@@ -65,9 +63,9 @@ PICTURES = {"table-2": ("table-2", "figure-7"), "section-4-4": ("section-4-4", "
 """Where an experiment draws more than one of its own name."""
 
 
-def given_for(folders, output: Path) -> prepared.Given:
-    """What an experiment on Pong is asked for, without a command line."""
-    return prepared.Given(
+def arguments_for(folders, output: Path) -> ExperimentArguments:
+    """The arguments of an experiment on Pong, without a command line."""
+    return ExperimentArguments(
         f"{AGENTS}:pong", "pong", "fast", 0.03, 640, folders["pong"], output, 0, "samples", "best", 16, 1, 3, "cpu",
         "guided", True, argparse.Namespace(),
     )  # fmt: skip
@@ -92,8 +90,8 @@ def told(output: Path, name: str) -> dict:
         (["experiments.figure_1_states", "--agent", "nobody"], "error: no agent is called 'nobody'"),
         (["experiments.table_2_novelty", "--states", "2"], "--states: 2 is less than 3"),
         (["experiments.figure_1_states", "--steps", "0"], "--steps: 0 is less than 1"),
-        (["benchmarks.fidelity", "--cpu-minutes", "nan"], "--cpu-minutes: nan is no positive number"),
-        (["benchmarks.validity", "--regularisers", "0.003", "-1"], "-1 is no number from 0 up"),
+        (["benchmarks.fidelity", "--cpu-minutes", "nan"], "--cpu-minutes: nan is not a positive number"),
+        (["benchmarks.validity", "--regularisers", "0.003", "-1"], "-1 is negative or not a number"),
         (["benchmarks.validity", "--models", "fast", "paper without its flow"], "invalid choice: 'paper without its flow'"),
         (["benchmarks.recall", "--agent", f"{AGENTS}:eighteen_actions", "--environment", "seaquest"], "has no ball"),
     ],
@@ -102,7 +100,7 @@ def test_what_cannot_be_is_said_at_once(words, said, tmp_path):
     command = [sys.executable, "-m", *words, "--folder", str(tmp_path / "folder")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "folder" / "collect").exists(), "nothing has been begun"
+    assert not (tmp_path / "folder").exists(), "nothing has been started"
 
 
 @pytest.fixture
@@ -133,14 +131,14 @@ def test_figure_2(folders, output, monkeypatch):
 
 def test_weights_on_objects_are_shares():
     weights, windows = np.full((3, 10, 10), 0.01), {"thing": [np.array([[4.0, 4.0, 6.0, 6.0]])] * 2 + [np.zeros((0, 4))]}
-    line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
+    line = figure_2_loss_weights.weights_on_objects(weights, windows, np.random.default_rng(0))["thing"]
     assert line["frames"] == 2 and line["share of the picture"][0] == pytest.approx(0.36)  # two pixels around it: 6 by 6
     assert line["times a uniform map"] == pytest.approx((1.0, 1.0, 1.0))
     weights[:2] = 0
     weights[:2, 5, 5] = 1
-    line = figure_2_loss_weights.on_objects(weights, windows, np.random.default_rng(0))["thing"]
+    line = figure_2_loss_weights.weights_on_objects(weights, windows, np.random.default_rng(0))["thing"]
     assert line["share of the weights"] == (1.0, 1.0, 1.0) and line["times a uniform map"][0] == pytest.approx(1 / 0.36)
-    edge = figure_2_loss_weights.inside(np.array([[-5.0, -5.0, 1.0, 1.0]]), 10, 10)
+    edge = figure_2_loss_weights.object_mask(np.array([[-5.0, -5.0, 1.0, 1.0]]), 10, 10)
     assert edge.sum() == 9, "a window may reach out of the picture"
 
 
@@ -212,7 +210,7 @@ def test_table_1(folders, output, monkeypatch):
     assert again["columns"] == found["columns"]
     assert again["seconds"] >= found["seconds"] > 0, "what it took before counts, and tenths are kept"
     (output / "table-1.png").unlink()
-    monkeypatch.setattr(table_1_loss_study, "goggles", None)  # would be called if anything were played
+    monkeypatch.setattr("weakspot.analysis.goggles.goggles", None)  # would be called if anything were played
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast", "VAE")
     assert (output / "table-1.png").exists(), "it is drawn again all the same"
     with pytest.raises(TypeError):
@@ -226,9 +224,9 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
         yield from whole(passes, pixel_steps)[:2]
         raise KeyboardInterrupt
 
-    whole = baselines.methods
+    whole = baselines.alternatives
     with monkeypatch.context() as context:
-        context.setattr(baselines, "methods", broken)
+        context.setattr(baselines, "alternatives", broken)
         with pytest.raises(KeyboardInterrupt):
             run(baselines, context, folders, tmp_path, *command)
     before = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
@@ -253,7 +251,9 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
         (figure_8_distributions, "figure-8", "4"),
     ],
 )
-def test_states_that_were_found_are_not_searched_for_again(module, name, states, folders, tmp_path, monkeypatch):
+def test_states_that_were_found_are_not_searched_for_again(module, name, states, tmp_path, monkeypatch):
+    """A killed experiment continues, and another run of it takes the same states from the store."""
+    folders = {"pong": tmp_path / "runs"}
     arguments = ["--targets", "T-", "T+", "--states", states]
     searched: list[str] = []
     find = AlgorithmOne.__call__
@@ -267,91 +267,118 @@ def test_states_that_were_found_are_not_searched_for_again(module, name, states,
 
     monkeypatch.setattr(AlgorithmOne, "__call__", counted)
     with monkeypatch.context() as context:
-        context.setattr(prepared, "write", broken)
+        context.setattr(Experiment, "write", broken)
         with pytest.raises(KeyboardInterrupt):
             run(module, context, folders, tmp_path, *arguments)
-    first, searched[:] = list(searched), []
+    assert sorted(searched) == ["T+", "T-"]
     run(module, monkeypatch, folders, tmp_path, *arguments)
-    assert first and not searched and not list((folders["pong"] / "found").rglob("*.safetensors")), "nothing is left behind"
     broken_off = without_times(json.loads((tmp_path / f"{name}.json").read_text()))
     run(module, monkeypatch, folders, tmp_path, *arguments)
-    assert searched == first, "once it has ended it begins anew"
     assert without_times(json.loads((tmp_path / f"{name}.json").read_text())) == broken_off
+    assert sorted(searched) == ["T+", "T-"], "each was searched for once"
 
 
 def without_times(record: dict) -> dict:
     return {key: value for key, value in record.items() if key not in ("written", "seconds", "nearest neighbours")}
 
 
+class Fixed:
+    """A method that returns the same recorded states each time, and counts its calls."""
+
+    name = "fixed"
+
+    def __init__(self, number: int, held_up: threading.Event | None = None) -> None:
+        self.number, self.calls, self.held_up = number, 0, held_up
+        self.started = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"Fixed({self.number})"
+
+    def __call__(self, sources, target, count, seed):
+        self.calls += 1
+        self.started.set()
+        assert self.held_up is None or self.held_up.wait(60)
+        return of_rollouts(sources, np.arange(count) + self.number, target)
+
+
 def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_path):
-    class Told:
-        name = "told"
-
-        def __init__(self, number: int) -> None:
-            self.number, self.asked = number, 0
-
-        def __repr__(self) -> str:
-            return f"Told({self.number})"
-
-        def __call__(self, sources, target, count, seed):
-            self.asked += 1
-            return of_rollouts(sources, np.arange(count) + self.number, target)
-
-    given = given_for(folders, tmp_path)
-    there = prepared.prepare(given)
-    sources = there.sources(there.model(given))
+    experiment = start_experiment(arguments_for(folders, tmp_path))
     mine = tmp_path / "mine.py"
     mine.write_text("def target(output):\n    return output.scores[:, 0]\n")
-    with pytest.raises(RuntimeError), searches("x", given, there, sources) as find:
-        first = find(one := Told(0), "T-", 5)
-        for method, target, count in ((Told(7), "T-", 5), (one, "T+", 5), (one, "T-", 6), (one, f"{mine}:target", 5)):
-            find(method, target, count)
-        assert one.asked == 4
-        raise RuntimeError
-    for other in (replace(given, seed=1), replace(given, steps=4)):
-        with searches("x", other, there, sources) as find:
-            find(again := Told(0), "T-", 5)
-            assert again.asked == 1
+    method = Fixed(0)
+    first = experiment.find(method, "T-", 5)
+    for other, target, count in ((Fixed(7), "T-", 5), (method, "T+", 5), (method, "T-", 6), (method, f"{mine}:target", 5)):
+        experiment.find(other, target, count)
+    assert method.calls == 4
+    again = Fixed(0)
+    other_seed = replace(experiment, arguments=replace(experiment.arguments, seed=1))
+    other_seed.find(again, "T-", 5)
+    assert again.calls == 1
+    other_data = start_experiment(replace(arguments_for(folders, tmp_path), frames=320))
+    other_data.find(again, "T-", 5)
+    assert again.calls == 2
     mine.write_text("def target(output):\n    return output.scores[:, 1]\n")
-    with searches("x", given, there, sources) as find:
-        known = find(again := Told(0), "T-", 5)
-        assert again.asked == 0
-        assert torch.equal(known.state, first.state) and torch.equal(known.output.scores, first.output.scores)
-        assert torch.equal(known.target, first.target) and known.cost == first.cost
-        np.testing.assert_array_equal(known.index, first.index)
-        find(again, f"{mine}:target", 5)
-        assert again.asked == 1, "the target's file says something else now"
-        for path in find.folder.iterdir():
-            path.write_bytes(path.read_bytes()[:100])
-        find(again, "T-", 5)
-        assert again.asked == 2, "what is damaged is searched for again"
+    again = Fixed(0)
+    found = experiment.find(again, "T-", 5)
+    assert again.calls == 0
+    assert torch.equal(found.state, first.state) and torch.equal(found.output.scores, first.output.scores)
+    assert torch.equal(found.target, first.target) and found.cost == first.cost
+    np.testing.assert_array_equal(found.index, first.index)
+    experiment.find(again, f"{mine}:target", 5)
+    assert again.calls == 1, "the code of the target has changed"
+    for cut in (lambda content: content[:100], lambda content: content[:-4] + b"\0\1\2\3"):
+        for path in (folders["pong"] / "store" / "found").glob("*/found.safetensors"):
+            path.write_bytes(cut(path.read_bytes()))
+        before = again.calls
+        renewed = experiment.find(again, "T-", 5)
+        assert again.calls == before + 1, "damaged states are searched for again"
+        assert torch.equal(renewed.state, first.state)
 
 
-def test_who_runs_the_same_experiment_meanwhile_waits(folders, tmp_path):
-    given = given_for(folders, tmp_path)
-    there = prepared.prepare(given)
-    sources = there.sources(there.model(given))
-    entered = threading.Event()
+def test_an_experiment_waits_for_states_that_another_one_is_searching_for(folders, tmp_path):
+    experiment = start_experiment(arguments_for(folders, tmp_path))
+    held_up = threading.Event()
+    slow, other = Fixed(3, held_up), Fixed(3)
+    found: list[Found] = []
+    threads = [
+        threading.Thread(target=lambda m=method: found.append(experiment.find(m, "T-", 3))) for method in (slow, other)
+    ]
+    threads[0].start()
+    assert slow.started.wait(60)
+    threads[1].start()
+    threads[1].join(0.5)
+    assert threads[1].is_alive() and not other.calls, "it waits"
+    experiment.find(Fixed(4), "T-", 3)  # other searches do not wait
+    held_up.set()
+    for thread in threads:
+        thread.join(60)
+    assert (slow.calls, other.calls) == (1, 0) and torch.equal(found[0].state, found[1].state)
 
-    def other() -> None:
-        with searches("twice", given, there, sources):
-            entered.set()
 
-    with searches("twice", given, there, sources) as find:
-        thread = threading.Thread(target=other)
-        thread.start()
-        find(Retrieval(), "T-", 3)
-        assert not entered.wait(0.5) and len(list(find.folder.glob("*.safetensors"))) == 1
-    thread.join(30)
-    assert entered.is_set()
-    with searches("another", given, there, sources), searches("twice", given, there, sources):
-        pass  # others do not wait
+def test_collections_and_models_are_shared_by_all_experiments_of_a_folder(folders, tmp_path, monkeypatch):
+    """Another experiment with the same settings, and the fidelity benchmark, train nothing; other settings do."""
+    experiment = start_experiment(arguments_for(folders, tmp_path))
+    store = folders["pong"] / "store"
+    made = {path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")}
+    monkeypatch.setattr("weakspot.state_model.train.train", None)  # would be called
+    monkeypatch.setattr("weakspot.data.collect.collect", None)
+    for targets in (["T-"], ["T+", "LEFT"]):
+        other = start_experiment(arguments_for(folders, tmp_path), targets)
+        assert other.session.model.info == experiment.session.model.info
+    agent = f"{AGENTS}:pong"
+    same = opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.03, trust=True))
+    assert same.dataset.fingerprint == experiment.session.dataset.fingerprint
+    assert made == {
+        path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")
+    }
+    with pytest.raises(TypeError):
+        opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.04, trust=True))
 
 
 def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):
     """However many states are compared, even more than there are real ones: those of one distribution are at the floor."""
     generator = torch.Generator().manual_seed(0)
-    known = measures.Yard(None, np.arange(60), torch.randn(60, 20, generator=generator), 1.0)
+    known = measures.ReferenceStats(None, np.arange(60), torch.randn(60, 20, generator=generator), 1.0)
     for count in (10, 30, 200):
         ratios = []
         for _ in range(20):
@@ -374,21 +401,21 @@ def test_a_target_that_there_is_not_is_told_before_anything_takes_long(module, f
 
 
 def test_maps_of_another_agent_are_not_taken(tmp_path):
-    one, other = (subject(RunConfig(agent=f"{AGENTS}:{name}", environment="pong")) for name in ("pong", "another_pong"))
-    _, first = stored(one, tmp_path, 160)
-    shutil.rmtree(tmp_path / "collect")
-    _, second = stored(other, tmp_path, 160)
+    first, second = (
+        opened(run_config(tmp_path, f"{AGENTS}:{name}", "pong", frames=160, trust=True), STATES).maps
+        for name in ("pong", "another_pong")
+    )
     assert first.shape == second.shape and (first != second).mean() > 0.2
 
 
 def test_lives_that_lasted_are_told_from_those_that_ended_before_the_tank_was_empty():
     lost = [Life(np.ones(n), out) for n, out in ((30, False), (70, True), (69, False), (71, False), (90, True))]
-    found = section_4_4_actions.of_lives(lost)
+    found = section_4_4_actions.lives_record(lost)
     assert (found["out of oxygen"], found["decisions of the shortest out of oxygen"], found["as long as that"]) == (2, 70, 3)
     assert found["share of these out of oxygen"][0] == pytest.approx(2 / 3) and found["each"][1]["decisions"] == 70
-    none = section_4_4_actions.of_lives(lost[:1])
+    none = section_4_4_actions.lives_record(lost[:1])
     assert none["decisions of the shortest out of oxygen"] is None and none["share of these out of oxygen"] is None
-    assert section_4_4_actions.of_lives([])["that took in oxygen again"] is None
+    assert section_4_4_actions.lives_record([])["that took in oxygen again"] is None
 
 
 def test_section_4_4(folders, output, monkeypatch):
@@ -481,7 +508,7 @@ def test_commands_that_are_written_down_hold_no_paths_of_this_machine(tmp_path):
     words = ["--agent", "/home/me/acktr.safetensors", "--folder", "/tmp/x", "--seed", "3", "--output", "out"]
     words = ["/x/experiments/table_1.py", *words, f"--output={tmp_path}", "--columns", "VAE", "L_p only", "T+-"]
     words += ["--targets", f"{AGENTS}:pong", str(AGENTS)]
-    assert prepared.command(words) == (
+    assert repeatable_command(words) == (
         "python -m experiments.table_1 --agent /home/me/acktr.safetensors --seed 3 --columns VAE 'L_p only' T+- "
         "--targets FOLDER/tiny_agent.py:pong FOLDER/tiny_agent.py"
     )
@@ -589,7 +616,7 @@ def test_agents_whose_values_are_all_equal_neither_agree_nor_disagree_by_nan():
     class Flat:
         def __init__(self, scores):
             self.scores, self.module, self.device = scores, torch.nn.Identity(), torch.device("cpu")
-            self.spec = prepared.subject(RunConfig(agent="pong-double-dqn")).agent.spec
+            self.spec = loaded_subject("pong-double-dqn", None).agent.spec
 
         def __call__(self, observation):
             return AgentOutput(self.scores)

@@ -1,0 +1,108 @@
+"""States that searches found, as results in the store of the runs: a finished search is not repeated.
+
+No run folder shows these results, so that ``weakspot clean --store FOLDER/store`` deletes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from lab.states import search_sources, target_named
+from weakspot.agents.base import AgentOutput
+from weakspot.agents.tensors.weights import read_weights
+from weakspot.references import code_digests
+from weakspot.run.entry import read_entry
+from weakspot.run.store import Request, Store
+from weakspot.search.method import Cost, Found, Method
+from weakspot.session import Session
+from weakspot.system.files import write_atomic
+from weakspot.system.progress import say
+from weakspot.system.provenance import file_digest, public_version, source_digest
+from weakspot.targets.base import Target
+
+STATES = "found.safetensors"
+INPUTS = ("subject", "collect", "train")
+"""Stages whose results decide what a search finds."""
+
+
+def found_states(session: Session, method: Method, target: str, count: int, seed: int) -> Found:
+    """``count`` states that a method finds for the target of that name; from the store if they are there.
+
+    Args:
+        session: with a state model.
+        method: see :class:`weakspot.search.method.Method`; its ``repr`` must hold all its settings.
+        target: name of the target.
+        count: number of states.
+        seed: of the search.
+    """
+    resolved = target_named(session, target)
+    return stored_search(
+        session, resolved, {"method": repr(method), "code": code_digests([target]), "count": count, "seed": seed},
+        lambda: method(search_sources(session), resolved, count, seed),
+    )  # fmt: skip
+
+
+def stored_search(session: Session, target: Target, settings: Mapping[str, Any], search: Callable[[], Found]) -> Found:
+    """What a search finds for a target; from the store if it is there.
+
+    Args:
+        session: with a state model.
+        target: of the search.
+        settings: all that decides what is found, apart from the target and the results of the session.
+        search: the search.
+    """
+    made_from = {
+        "target": target.slug,
+        "settings": dict(settings),
+        "split": session.config.train.held_out,
+        "sharpness": session.config.sharpness,
+        "inputs": {name: _fingerprint(session.results[name]) for name in INPUTS},
+        "torch": public_version("torch"),
+        "sources": source_digest("search", "targets"),
+    }
+    request, store = Request("found", target.slug, made_from, (STATES,)), Store(session.config.store_path)
+
+    def work(folder: Path) -> str:
+        found = search()
+        write_atomic(folder / STATES, lambda temporary: _save(found, temporary))
+        return file_digest(folder / STATES)
+
+    entry = store.find(request)
+    if entry is not None and (problem := entry.changed()):
+        store.discard(entry, problem)
+        entry = None
+    if entry is None:
+        entry, _ = store.make(request, work)
+    else:
+        say(f"{target.name}: these states were found before")
+    return _read(entry.folder / STATES, session.subject.agent.device)
+
+
+def _fingerprint(folder: Path) -> str:
+    entry = read_entry(folder)
+    assert entry is not None, f"{folder} is the result of a finished stage"
+    return entry.record.fingerprint
+
+
+def _save(found: Found, path: Path) -> None:
+    tensors = {
+        "state": found.state, "target": found.target, "scores": found.output.scores, "value": found.output.value,
+        "index": None if found.index is None else torch.from_numpy(found.index),
+    }  # fmt: skip
+    present = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+    save_file(present, path, metadata={"cost": json.dumps(asdict(found.cost))})
+
+
+def _read(path: Path, device: torch.device) -> Found:
+    tensors, metadata = read_weights(path)
+    tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}  # not mapped to the file
+    index = tensors["index"].cpu().numpy() if "index" in tensors else None
+    output = AgentOutput(tensors["scores"], tensors.get("value"))
+    return Found(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)

@@ -1,0 +1,58 @@
+"""The search methods that experiments compare."""
+
+from __future__ import annotations
+
+from lab.arguments import ExperimentArguments
+from weakspot.search.activation_maximization import ActivationMaximization
+from weakspot.search.algorithm_1 import AlgorithmOne, forget_candidates
+from weakspot.search.highlights import Highlights, HighlightsDiv
+from weakspot.search.method import Found, Method, Sources
+from weakspot.search.pixel_regularisers import EVERY, Plain, SobolevGradient
+from weakspot.search.random_samples import RandomSamples
+from weakspot.search.random_search import RandomSearch
+from weakspot.search.retrieval import Retrieval
+from weakspot.targets.base import Target
+
+
+def algorithm_1(arguments: ExperimentArguments) -> Method:
+    """Algorithm 1 with the settings of the arguments."""
+    return AlgorithmOne(arguments.search)
+
+
+def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    """A search that draws its own candidates, so that its time does not depend on earlier searches."""
+    forget_candidates()
+    return method(sources, target, count, seed)
+
+
+def retrieval() -> Method:
+    """The best recorded states."""
+    return Retrieval()
+
+
+def random_samples() -> Method:
+    """Random samples of the state model."""
+    return RandomSamples()
+
+
+def activation_maximisation(steps: int) -> list[Method]:
+    """Activation maximisation in pixels, once with each regulariser of section 4.6."""
+    return [ActivationMaximization(regulariser, steps) for regulariser in EVERY]
+
+
+def alternatives(passes: int, pixel_steps: int) -> list[Method]:
+    """What a user could do instead of Algorithm 1.
+
+    Args:
+        passes: through the state model that random search may use, as many as Algorithm 1 used.
+        pixel_steps: of activation maximisation.
+    """
+    return [
+        Retrieval(),
+        Highlights(),
+        HighlightsDiv(),
+        RandomSamples(),
+        RandomSearch(passes),
+        ActivationMaximization(Plain(), pixel_steps),
+        ActivationMaximization(SobolevGradient(), pixel_steps),
+    ]
