@@ -23,6 +23,7 @@ from lab import intervals, page
 from lab.command import run_command, say
 from lab.driving import (
     BRAKE,
+    Camera,
     DrivingRun,
     class_pictures,
     class_shares,
@@ -43,9 +44,9 @@ RECONSTRUCTED = 2_000
 """Held-out states, at most, whose reconstructions are examined."""
 
 
-def shown_record(classes: np.ndarray, run: DrivingRun) -> dict[str, Any]:
+def shown_record(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
     """The share of frames that show each thing, and the mean share of each class."""
-    shown, empty = shown_in(classes, run.camera)
+    shown, empty = shown_in(classes, camera)
     return {
         "states": len(classes),
         **{name: intervals.share(flags) for name, flags in shown.items()},
@@ -69,9 +70,9 @@ def braking_record(classes: np.ndarray, run: DrivingRun) -> dict[str, Any]:
     }
 
 
-def preserved_record(real: np.ndarray, reconstructed: np.ndarray, run: DrivingRun) -> dict[str, Any]:
+def preserved_record(real: np.ndarray, reconstructed: np.ndarray, camera: Camera) -> dict[str, Any]:
     """Of the frames that show a thing, the share whose reconstructions show it; None if no frame does."""
-    before, after = shown_in(real, run.camera)[0], shown_in(reconstructed, run.camera)[0]
+    before, after = shown_in(real, camera)[0], shown_in(reconstructed, camera)[0]
     return {name: intervals.share_if_any(after[name][flags]) for name, flags in before.items()}
 
 
@@ -120,7 +121,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
     """
     loaded = load_run(folder)
     run = open_driving_run(loaded)
-    environment, agent = run.dataset.environment, run.dataset.agent
+    environment, agent, camera = run.dataset.environment, run.dataset.agent, run.camera
     real = run.real_classes()
     some = np.random.default_rng(0).permutation(len(run.held_out))[:RECONSTRUCTED]
     outputs = run.outputs
@@ -131,16 +132,16 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
         "agent_fingerprint": agent.fingerprint,
         "settings": {name: loaded.settings[name] for name in SETTINGS},
         "versions": package_versions("embreex", "numpy", "torch"),
-        "held-out real states": shown_record(real, run),
+        "held-out real states": shown_record(real, camera),
         "brakes": braking_record(real, run),
-        "kept by reconstructions": preserved_record(real[some], run.reconstructed_classes(run.held_out[some]), run),
+        "kept by reconstructions": preserved_record(real[some], run.reconstructed_classes(run.held_out[some]), camera),
         "targets": {},
     }
     for name, findings in loaded.findings.items():
         target = run.target(name)
         found = run.classes(findings.states)
         best = real[target(outputs).argsort()[: len(found)].numpy()]
-        result["targets"][name] = {"synthesised": shown_record(found, run), "best real": shown_record(best, run)}
+        result["targets"][name] = {"synthesised": shown_record(found, camera), "best real": shown_record(best, camera)}
         kinds = (("synthesised", found), ("", found[SHOWN:]), ("best real", best), ("", best[SHOWN:]))
         rows = [(kind, class_pictures(part[:SHOWN])) for kind, part in kinds if len(part)]
         save_labelled(rows, output / f"states-{target.slug}.png", f"{agent.name}, {target.name}")
