@@ -22,14 +22,16 @@ from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_figure
 from lab.measures import HELD_OUT
-from lab.methods import Found, Target, algorithm_1, timed_alone
+from lab.methods import SearchResult, Target, algorithm_1, timed_alone
 from lab.states import held_out_outputs, pictures, search_sources, target_named, usual_targets, worker_threads
 
 SHOWN = 4
 """States per target."""
 
 
-def draw_figure(experiment: Experiment, rows: list[tuple[Target, Found]], records: dict[str, Any], path: Path) -> None:
+def draw_figure(
+    experiment: Experiment, rows: list[tuple[Target, SearchResult]], records: dict[str, Any], path: Path
+) -> None:
     """Draws a row of newest frames for each target, each with its energy; the label shows the energies of real states."""
     figure = Figure(figsize=(2.0 * SHOWN + 1.4, 2.35 * len(rows) + 0.7), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN, squeeze=False)

@@ -20,7 +20,7 @@ from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_figure
 from lab.measures import HELD_OUT, measure_found, measure_real, reference_stats
-from lab.methods import Found, activation_maximisation, algorithm_1, retrieval
+from lab.methods import SearchResult, activation_maximisation, algorithm_1, retrieval
 from lab.states import pictures, target_named, worker_threads
 
 SHOWN = 4
@@ -29,7 +29,7 @@ SHOWN = 4
 
 def draw_figure(
     experiment: Experiment,
-    rows: list[tuple[str, Found, dict[str, Any]]],
+    rows: list[tuple[str, SearchResult, dict[str, Any]]],
     real: dict[str, Any],
     target: str,
     path: Path,

@@ -21,7 +21,7 @@ from weakspot.search.algorithm_1 import Findings, synthesize
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.distribution import SearchDistribution
 from weakspot.search.energy import measure_scale
-from weakspot.search.method import Cost, Found
+from weakspot.search.method import Cost, SearchResult
 from weakspot.search.starts import starts
 from weakspot.session import Session
 from weakspot.state_model import whitening
@@ -141,7 +141,7 @@ class StoredDescents:
         model = self.session.model
         return without_flow(model, self.session) if self.name.endswith(WITHOUT_FLOW) else model
 
-    def __call__(self, target: Target, weight: float) -> Found:
+    def __call__(self, target: Target, weight: float) -> SearchResult:
         """The states for a target and a weight of the regulariser."""
         settings: dict[str, Any] = {
             "method": "descent",
@@ -149,9 +149,9 @@ class StoredDescents:
             "flow": not self.name.endswith(WITHOUT_FLOW),
         }
 
-        def search() -> Found:
+        def search() -> SearchResult:
             found = self._descend(target, weight)
-            return Found(found.state, found.output, found.target, Cost())
+            return SearchResult(found.state, found.output, found.target, Cost())
 
         return stored_search(self.session, target, settings, search)
 

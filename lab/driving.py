@@ -10,7 +10,7 @@ import torch
 
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
-from weakspot.analysis.objects.driving import classes_of, seen, shares
+from weakspot.analysis.objects.driving import classes_of, shares, visible_objects
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.training import WEIGHTS
 from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
@@ -20,7 +20,7 @@ from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.world import CAUSES, SECONDS, STATE_VERSION
 from weakspot.session import sharpness_for
-from weakspot.state_model.batch import with_history
+from weakspot.state_model.batch import with_full_history
 from weakspot.state_model.model import load
 from weakspot.targets.base import Target
 from weakspot.targets.resolve import resolve_target
@@ -174,7 +174,7 @@ def _answers_by_scene(classes: np.ndarray, decisions: list[Decision], camera: Ca
         name: Answers(
             int(shown.sum()), float(brake[shown].sum()), None if np.isnan(value).any() else float(value[shown].sum())
         )
-        for name, shown in seen(classes, camera).reasons().items()
+        for name, shown in visible_objects(classes, camera).reasons().items()
     }
 
 
@@ -233,7 +233,7 @@ def open_driving_run(run: Run) -> DrivingRun:
         DatasetError: they are damaged.
     """
     dataset = StateDataset.open(run.entries["collect"].folder)
-    held_out = with_history(dataset, dataset.split(run.settings["train"]["held_out"])[1])
+    held_out = with_full_history(dataset, dataset.split(run.settings["train"]["held_out"])[1])
     channels = tuple(dataset.environment.preprocessing.get("channels", ()))
     camera = Camera(dataset.environment.height, dataset.environment.width)
     return DrivingRun(run, dataset, held_out, channels, camera)
@@ -241,13 +241,13 @@ def open_driving_run(run: Run) -> DrivingRun:
 
 def shown_in(classes: np.ndarray, camera: Camera) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Which frames of classes (n, h, w) show what, by its name, and which show nothing in the car's way (n,)."""
-    found = seen(classes, camera)
+    found = visible_objects(classes, camera)
     return found.counts, found.empty
 
 
 def reasons_to_brake(classes: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
     """Which frames of classes (n, h, w) show which reason to brake, or none, by its name (n,)."""
-    return seen(classes, camera).reasons()
+    return visible_objects(classes, camera).reasons()
 
 
 def class_shares(classes: np.ndarray) -> dict[str, float]:

@@ -16,7 +16,7 @@ from lab.found import found_states
 from lab.pipeline import MODEL, experiment_config, opened
 from lab.records import earlier_record, save_record
 from weakspot.references import code_digests
-from weakspot.search.method import Found, Method
+from weakspot.search.method import Method, SearchResult
 from weakspot.session import Session
 from weakspot.subject import Subject
 from weakspot.system.files import make_folder
@@ -43,7 +43,7 @@ class Experiment:
         """The agent's name, for titles."""
         return self.session.subject.agent.spec.name
 
-    def find(self, method: Method, target: str, count: int) -> Found:
+    def find(self, method: Method, target: str, count: int) -> SearchResult:
         """``count`` states that a method finds for a target; see :func:`lab.found.found_states`."""
         return found_states(self.session, method, target, count, self.arguments.seed)
 

@@ -20,7 +20,7 @@ from weakspot.agents.tensors.weights import read_weights
 from weakspot.references import code_digests
 from weakspot.run.entry import read_entry
 from weakspot.run.store import Request, Store
-from weakspot.search.method import Cost, Found, Method
+from weakspot.search.method import Cost, Method, SearchResult
 from weakspot.session import Session
 from weakspot.system.files import write_atomic
 from weakspot.system.progress import say
@@ -32,7 +32,7 @@ INPUTS = ("subject", "collect", "train")
 """Stages whose results decide what a search finds."""
 
 
-def found_states(session: Session, method: Method, target: str, count: int, seed: int) -> Found:
+def found_states(session: Session, method: Method, target: str, count: int, seed: int) -> SearchResult:
     """``count`` states that a method finds for the target of that name; from the store if they are there.
 
     Args:
@@ -49,7 +49,9 @@ def found_states(session: Session, method: Method, target: str, count: int, seed
     )  # fmt: skip
 
 
-def stored_search(session: Session, target: Target, settings: Mapping[str, Any], search: Callable[[], Found]) -> Found:
+def stored_search(
+    session: Session, target: Target, settings: Mapping[str, Any], search: Callable[[], SearchResult]
+) -> SearchResult:
     """What a search finds for a target; from the store if it is there.
 
     Args:
@@ -91,7 +93,7 @@ def _fingerprint(folder: Path) -> str:
     return entry.record.fingerprint
 
 
-def _save(found: Found, path: Path) -> None:
+def _save(found: SearchResult, path: Path) -> None:
     tensors = {
         "state": found.state, "target": found.target, "scores": found.output.scores, "value": found.output.value,
         "index": None if found.index is None else torch.from_numpy(found.index),
@@ -100,9 +102,9 @@ def _save(found: Found, path: Path) -> None:
     save_file(present, path, metadata={"cost": json.dumps(asdict(found.cost))})
 
 
-def _read(path: Path, device: torch.device) -> Found:
+def _read(path: Path, device: torch.device) -> SearchResult:
     tensors, metadata = read_weights(path)
     tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}  # not mapped to the file
     index = tensors["index"].cpu().numpy() if "index" in tensors else None
     output = AgentOutput(tensors["scores"], tensors.get("value"))
-    return Found(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)
+    return SearchResult(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)

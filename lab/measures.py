@@ -17,7 +17,7 @@ from weakspot.analysis.objects.pong import pong_checks
 from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_mean, jackknife, wilson
-from weakspot.search.method import Found
+from weakspot.search.method import SearchResult
 from weakspot.session import Session
 from weakspot.targets.base import Target
 from weakspot.types import Stacks
@@ -98,7 +98,7 @@ def kernel_width(session: Session) -> float:
     return typical_distance(features(session.perceive, real_states(session, chosen)))
 
 
-def measure_found(found: Found, target: Target, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
+def measure_found(found: SearchResult, target: Target, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
     """The measures of one method's states, with intervals, and the closest training state of each.
 
     The target's values are in standard deviations of the held-out states' values beyond their mean. Novelty is the mean

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lab.arguments import ExperimentArguments
 from weakspot.search.activation_maximization import ActivationMaximization
-from weakspot.search.algorithm_1 import AlgorithmOne, forget_candidates
+from weakspot.search.algorithm_1 import AlgorithmOne, clear_candidate_cache
 from weakspot.search.highlights import Highlights, HighlightsDiv
-from weakspot.search.method import Found, Method, Sources
+from weakspot.search.method import Method, SearchResult, Sources
 from weakspot.search.pixel_regularisers import EVERY, Plain, SobolevGradient
 from weakspot.search.random_samples import RandomSamples
 from weakspot.search.random_search import RandomSearch
@@ -19,9 +19,9 @@ def algorithm_1(arguments: ExperimentArguments) -> Method:
     return AlgorithmOne(arguments.search)
 
 
-def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> Found:
+def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
     """A search that draws its own candidates, so that its time does not depend on earlier searches."""
-    forget_candidates()
+    clear_candidate_cache()
     return method(sources, target, count, seed)
 
 

@@ -16,7 +16,7 @@ from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.search.method import Sources
 from weakspot.session import Session, sharpness_for
-from weakspot.state_model.batch import with_history
+from weakspot.state_model.batch import with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.system.compute import threads
 from weakspot.targets.base import Target
@@ -33,7 +33,7 @@ def worker_threads() -> AbstractContextManager[None]:
 
 def whole_states(dataset: StateDataset) -> np.ndarray:
     """Indices of all states with whole histories (n,)."""
-    return with_history(dataset, np.arange(len(dataset)))
+    return with_full_history(dataset, np.arange(len(dataset)))
 
 
 def real_states(session: Session, indices: np.ndarray) -> State:

@@ -15,7 +15,7 @@ from weakspot.data.dataset import StateDataset
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.observation import gray_observation
 from weakspot.saliency.maps import load_maps, saliency_maps
-from weakspot.state_model.batch import Batch, with_history
+from weakspot.state_model.batch import Batch, with_full_history
 from weakspot.state_model.feeder import Feeder
 
 
@@ -50,5 +50,5 @@ def play(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
 
 def batch_of(played, latent: int, size: int = 4) -> Batch:
     dataset, _, maps = played
-    feeder = Feeder(dataset, maps, with_history(dataset, np.arange(len(dataset))), latent, seed=0)
+    feeder = Feeder(dataset, maps, with_full_history(dataset, np.arange(len(dataset))), latent, seed=0)
     return feeder.batch(*feeder.draw(size), "cpu")

@@ -15,7 +15,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import Scores, goggles, play
+from weakspot.analysis.goggles import Scores, goggles, play_episodes
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.objects.pong_ball import ball_recall, positions
 from weakspot.analysis.samples import measure_samples
@@ -212,8 +212,8 @@ def test_wilson_against_the_textbook():
 
 def test_perfect_goggles_change_nothing_but_the_pixel_maximum():
     config = GogglesConfig(episodes=2, longest=80, seed=3)
-    own, cut = play(SmallAgent(), pong, config, workers=1)
-    again, _ = play(SmallAgent(), pong, config, workers=1)
+    own, cut = play_episodes(SmallAgent(), pong, config, workers=1)
+    again, _ = play_episodes(SmallAgent(), pong, config, workers=1)
     assert cut == 2 and (own == again).all()
     scores = goggles(model(), SmallAgent(), pong, config)
     assert scores.agent.shape == scores.goggles.shape == (2,)
@@ -233,7 +233,7 @@ def test_goggles_show_the_agent_the_reconstruction():
             return super().__call__(observation)
 
     config = GogglesConfig(episodes=1, longest=5)
-    play(Blind(), pong, config, model(lambda state: state * 0 + 1.0), workers=1)
+    play_episodes(Blind(), pong, config, model(lambda state: state * 0 + 1.0), workers=1)
     assert Blind.seen == pytest.approx([255.0 * 0.9999] * 5, rel=1e-3)
 
 

@@ -28,7 +28,7 @@ from weakspot.search.algorithm_1 import synthesize
 from weakspot.search.config import SynthesisConfig
 from weakspot.session import Session
 from weakspot.state_model import whitening
-from weakspot.state_model.batch import with_history
+from weakspot.state_model.batch import with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastRecipe
 from weakspot.state_model.feeder import encoded
@@ -119,7 +119,7 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(session):
     line = descents.compare_with_best(session, real.best, values, real, width)
     assert line["vendi_ratio"] == pytest.approx(1.0) and line["distance_ratio"] == pytest.approx(1.0)
     assert line["target_sd"] == line["best_real_sd"] > 0.5 and line["valid"] == line["best_real_valid"]
-    some = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:64]))
+    some = as_state(dataset.stacks(with_full_history(dataset, np.arange(len(dataset)))[:64]))
     best = float(np.sort(real.values)[0])
     again = descents.compare_with_best(session, some[:1].repeat(64, 1, 1, 1), np.full(64, best), real, width)
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
@@ -165,7 +165,7 @@ def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics
         velocity = Velocity(network.latent, network.frames, size).requires_grad_(False)
         torch.nn.init.normal_(velocity.leave.weight, std=0.5)
     model = StateModel(network, FlowPrior(whitening.identity(network.latent), velocity, 2), {})
-    real = as_state(dataset.stacks(with_history(dataset, np.arange(len(dataset)))[:70]))
+    real = as_state(dataset.stacks(with_full_history(dataset, np.arange(len(dataset)))[:70]))
     lines = checks_by_origin(model, real, STEPS, SCALES)
     assert list(lines)[:4] == ["real states", "reconstructions", "decoded from drawn codes", "samples, 2 steps"]
     apart = [line["there and back"] for line in lines.values() if "there and back" in line]
@@ -184,7 +184,7 @@ def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(playe
     bare = descents.without_flow(model, session)
     with pytest.raises(ConfigError, match="no flow"):
         descents.without_flow(bare, session)
-    indices = with_history(dataset, dataset.split(0.1)[0])
+    indices = with_full_history(dataset, dataset.split(0.1)[0])
     mean, log_variance = encoded(network, dataset, indices, torch.device("cpu"))
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
     white = bare.prior.to_noise(mean + (0.5 * log_variance).exp() * noise)

@@ -15,7 +15,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from torch import nn
 
 from weakspot.agents.module import ModuleAgent
-from weakspot.analysis.goggles import play
+from weakspot.analysis.goggles import play_episodes
 from weakspot.checkup import CheckConfig, check_up, checks, playing
 from weakspot.errors import ConfigError
 
@@ -140,7 +140,7 @@ def test_the_agent_plays_as_it_acts(networks, monkeypatch):
 
     def noted(agent, factory, how, *rest):
         shares.append(how.epsilon)
-        return play(agent, factory, how, *rest)
+        return play_episodes(agent, factory, how, *rest)
 
     monkeypatch.setattr(playing, "play", noted)
     findings(networks, "sound", score=0.0)

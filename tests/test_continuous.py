@@ -17,7 +17,7 @@ from stable_baselines3 import A2C, PPO
 from torch import nn
 
 import weakspot.checkup.checks
-from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, explore, same_action
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, choose, choose_with_greedy, same_action
 from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
@@ -40,7 +40,7 @@ from weakspot.report.bars import bar_axes, score_bars
 from weakspot.report.films import Detail
 from weakspot.report.trust import reconstruction_cards
 from weakspot.saliency.rules import saliency
-from weakspot.state_model.batch import answers, measure
+from weakspot.state_model.batch import measure, recorded_answers
 from weakspot.subject import load_pair, load_subject
 from weakspot.targets.resolve import default_targets, resolve_target
 
@@ -96,7 +96,7 @@ def test_actions_are_clipped_means_or_uniformly_random():
     generator = torch.Generator().manual_seed(0)
     taken = choose(AgentOutput(scores), spec(), generator)
     assert taken[:2].tolist() == [[-1.0, 0.25], [0.5, 0.5]]
-    taken, greedy = explore(AgentOutput(scores), spec(), generator, 0.3)
+    taken, greedy = choose_with_greedy(AgentOutput(scores), spec(), generator, 0.3)
     differs = (taken != greedy).any(dim=1)
     assert 0.25 < differs.float().mean() < 0.35
     random = taken[differs]
@@ -437,7 +437,7 @@ def test_actions_are_stored_and_replayed(finished):
 def test_outputs_in_different_units_have_equal_weight(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
-    variance = answers(dataset).var(dim=0, correction=0)
+    variance = recorded_answers(dataset).var(dim=0, correction=0)
     least = torch.tensor([(0.01 * (high - low)) ** 2 for low, high in BOUNDS] + [1e-6])
     torch.testing.assert_close(statistics.answer_variance, variance.maximum(least))
     assert statistics.answer_variance[0] != statistics.answer_variance[1]

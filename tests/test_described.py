@@ -21,7 +21,7 @@ from weakspot.data.dataset import as_state
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.described import DescribedEnvironment
 from weakspot.envs.description import Description, read_description
-from weakspot.envs.make import described, environment_factory
+from weakspot.envs.make import environment_factory, find_description
 from weakspot.envs.observation import gray_observation
 from weakspot.errors import ConfigError, SnapshotError, UnknownGameError
 from weakspot.subject import load_pair
@@ -155,13 +155,13 @@ def test_an_environment_that_does_not_repeat_itself_is_found_out():
 def test_a_description_in_a_file(tmp_path):
     path = tmp_path / "car.toml"
     path.write_text(TOML)
-    assert described(str(path)) == CAR
+    assert find_description(str(path)) == CAR
     assert DescribedEnvironment(CAR).spec.interface.action_names[3] == "gas"
-    assert described("CarRacing-v3") == Description("CarRacing-v3")
+    assert find_description("CarRacing-v3") == Description("CarRacing-v3")
     path.write_text('id = "CarRacing-v3"')
     assert read_description(path).size is None, "no size is the environment's own"
     for game in ("pong", "PongNoFrameskip-v4", "ALE/Pong-v5"):
-        assert described(game) is None
+        assert find_description(game) is None
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_any_name():
     assert environment_factory("pong")().spec.id == "PongNoFrameskip-v4"
     assert environment_factory(Description("Drifting-v0"))().spec.height == 84
     with pytest.raises(UnknownGameError, match=r"(?s)gymnasium has no such id.*CarRacing-v3"):
-        described("CarRacing-v9")
+        find_description("CarRacing-v9")
 
 
 def test_checks_of_an_agent_that_sees_colour(tmp_path):
@@ -319,7 +319,7 @@ def test_a_run_from_one_command(tmp_path):
 def test_the_page_on_environments(tmp_path):
     page = (Path(__file__).parent.parent / "docs" / "environments.md").read_text()
     (tmp_path / "car.toml").write_text(page.split("```toml")[1].split("```")[0])
-    description = described(str(tmp_path / "car.toml"))
+    description = find_description(str(tmp_path / "car.toml"))
     assert description is not None
     shown = DescribedEnvironment(description).reset(0)
     assert shown.observation.shape == (4, 84, 84) and shown.frame.shape == (84, 84, 3)

@@ -56,7 +56,7 @@ def seen(world, ahead, left):
 def test_pictures_of_another_size_than_the_cameras_are_refused():
     for shape in ((1, 64, 64), (128, 128)):
         with pytest.raises(ConfigError, match="as the camera sees them"):
-            driving_objects.seen(np.zeros(shape, np.uint8), Camera(128, 128))
+            driving_objects.visible_objects(np.zeros(shape, np.uint8), Camera(128, 128))
 
 
 @pytest.mark.parametrize("ahead", [1.9, 2.5, 3.1, 4.0, 10.0, 20.0])
@@ -76,7 +76,7 @@ def test_somebody_beside_the_path_is_seen_elsewhere(world, ahead, left):
 def test_what_pictures_show_is_told_by_its_name(world):
     """Somebody on the path, near it, at the kerb, and nobody."""
     places = ((10.0, 0.0), (10.0, 3.0), (10.0, -4.6), (-10.0, 0.0))
-    found = driving_objects.seen(np.concatenate([seen(world, *place) for place in places]), CAMERA)
+    found = driving_objects.visible_objects(np.concatenate([seen(world, *place) for place in places]), CAMERA)
     assert found.counts["person on the path"].tolist() == [True, False, False, False]
     assert found.counts["person near the path"].tolist() == [True, True, False, False]
     assert found.counts["person anywhere"].tolist() == [True, True, True, False]

@@ -21,10 +21,10 @@ from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE, SemanticClass
 from weakspot.envs.driving.env import ACTIONS
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.sensors import Camera
-from weakspot.envs.make import described, environment_factory
+from weakspot.envs.make import environment_factory, find_description
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.images import in_colour
-from weakspot.state_model.batch import measure, with_history
+from weakspot.state_model.batch import measure, with_full_history
 from weakspot.state_model.config import TrainConfig
 
 NAME = "weakspot/DriveSemantic64-v0"
@@ -51,7 +51,7 @@ def small(**settings):
 
 
 def test_it_is_named_like_any_environment():
-    assert described(NAME) is None
+    assert find_description(NAME) is None
     made = environment_factory(NAME)()
     assert isinstance(made, Environment)
     spec = made.spec
@@ -197,9 +197,9 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
     assert shown["car anywhere"][0] == pytest.approx(((newest == SemanticClass.CAR).sum(axis=(1, 2)) >= 2).mean())
     assert shown["class shares"]["sky"] == pytest.approx((newest == SemanticClass.SKY).mean(), abs=1e-4)
     dataset = StateDataset.open(finished / "run" / "collect")
-    held = with_history(dataset, dataset.split()[1])
+    held = with_full_history(dataset, dataset.split()[1])
     brakes = dataset.scores[held].argmax(axis=1) == list(ACTIONS).index("BRAKE")
-    told = driving_objects.seen(dataset.newest(held).argmax(axis=-1), Camera(64, 64)).reasons()
+    told = driving_objects.visible_objects(dataset.newest(held).argmax(axis=-1), Camera(64, 64)).reasons()
     assert found["brakes"].keys() == told.keys()
     for name, there in told.items():
         part = found["brakes"][name]
@@ -208,7 +208,7 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
             assert part["brakes"][0] == pytest.approx(brakes[there].mean())
             assert part["value"] == pytest.approx(dataset.value[held][there].mean(), abs=1e-5)
     assert any(part["states"] for part in found["brakes"].values())
-    assert found["kept by reconstructions"].keys() == driving_objects.seen(newest, Camera(64, 64)).counts.keys()
+    assert found["kept by reconstructions"].keys() == driving_objects.visible_objects(newest, Camera(64, 64)).counts.keys()
     shares, braking = driving_states.table(found), driving_states.braking_table(found)
     assert f"| BRAKE | {shown['person on the path'][0]:.2f} (" in shares and "| real states |" in shares
     assert f"| red light | {found['brakes']['red light']['states']} |" in braking
@@ -258,7 +258,7 @@ def test_an_agents_answers_are_told_by_what_it_sees(finished):
             shown.append(observation[-10:].argmax(axis=0))
             observation, _, terminated, truncated, _ = made.step(driver(observation).action)
             over = terminated or truncated
-    for name, there in driving_objects.seen(np.array(shown), made.camera).reasons().items():
+    for name, there in driving_objects.visible_objects(np.array(shown), made.camera).reasons().items():
         found = told[name]
         assert found["decisions"] == there.sum()
         if found["episodes"] >= safety.FEWEST:

@@ -12,7 +12,7 @@ from weakspot.envs.driving import meshes
 from weakspot.envs.driving.bicycle import Car
 from weakspot.envs.driving.chase import CAMERA, chase
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass, colours, semantic_class
-from weakspot.envs.driving.meshes import Mesh, joined
+from weakspot.envs.driving.meshes import Mesh, concat_meshes
 from weakspot.envs.driving.sensors import FAR, Camera, cast, look, moving_parts, rays_of, scene_of, town_scene
 from weakspot.envs.driving.town import CAR_LENGTH, TownConfig
 from weakspot.envs.driving.world import World, WorldConfig
@@ -77,7 +77,7 @@ def test_two_scenes_and_a_part_of_the_rays_show_what_one_scene_shows(seed):
         if world.step(0.2, 1.0).cause:
             break  # as every episode does
     moving = meshes.moving_mesh(world, np.arange(12), np.arange(60))
-    whole = scene_of(joined([meshes.town_mesh(world.town), moving]))
+    whole = scene_of(concat_meshes([meshes.town_mesh(world.town), moving]))
     distance, triangle = cast(whole, *rays_of(world, SMALL))
     view = look(world, SMALL)
     same = view.classes.ravel() == whole.classes_now(world)[triangle]

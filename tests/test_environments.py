@@ -26,7 +26,7 @@ from weakspot.envs.description import Description
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.family import FAMILIES, EnvironmentFamily, family_of, load_family
-from weakspot.envs.make import described, environment_factory
+from weakspot.envs.make import environment_factory, find_description
 from weakspot.errors import ConfigError, ExtensionError, UnknownGameError
 from weakspot.games import environment_id, game_names
 from weakspot.system.registry import Registry
@@ -135,7 +135,7 @@ class Mover:
 
 def test_a_third_party_adds_a_family_and_its_states_are_collected(installed, tmp_path):
     installed(grid="their_grid")
-    assert family_of("grid/6") == "grid" and described("grid/6") is None
+    assert family_of("grid/6") == "grid" and find_description("grid/6") is None
     make = environment_factory("grid/6")
     environment = make()
     assert isinstance(environment, Environment) and environment.spec.width == 6
@@ -199,7 +199,7 @@ def test_an_id_that_somebody_registers_is_no_atari_game():
     name = "video_pinball-v0"
     assert family_of(name) == "atari"
     with known(video_pinball=Theirs):
-        assert family_of(name) == "gymnasium" and described(name) == Description(name)
+        assert family_of(name) == "gymnasium" and find_description(name) == Description(name)
 
 
 def test_what_factories_make(tmp_path):
@@ -217,7 +217,7 @@ def test_what_factories_make(tmp_path):
 
 @pytest.mark.parametrize(("reference", "words"), [("Seaquets", "(?i)seaquest"), ("weakspot/Drive-v9", "weakspot/Drive-v0")])
 def test_unknown_references_get_suggestions(reference, words):
-    for ask in (described, environment_factory, family_of):
+    for ask in (find_description, environment_factory, family_of):
         with pytest.raises(UnknownGameError, match=words):
             ask(reference)
 

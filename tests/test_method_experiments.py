@@ -40,7 +40,7 @@ from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
 from weakspot.search.algorithm_1 import AlgorithmOne
-from weakspot.search.method import Found, of_rollouts
+from weakspot.search.method import SearchResult, recorded_states
 
 AGENTS = Path(__file__).with_name("tiny_agent.py")
 TINY = ["--frames", "640", "--budget", "0.03", "--candidates", "16", "--steps", "3"]
@@ -298,7 +298,7 @@ class Fixed:
         self.calls += 1
         self.started.set()
         assert self.held_up is None or self.held_up.wait(60)
-        return of_rollouts(sources, np.arange(count) + self.number, target)
+        return recorded_states(sources, np.arange(count) + self.number, target)
 
 
 def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_path):
@@ -339,7 +339,7 @@ def test_an_experiment_waits_for_states_that_another_one_is_searching_for(folder
     experiment = start_experiment(arguments_for(folders, tmp_path))
     held_up = threading.Event()
     slow, other = Fixed(3, held_up), Fixed(3)
-    found: list[Found] = []
+    found: list[SearchResult] = []
     threads = [
         threading.Thread(target=lambda m=method: found.append(experiment.find(m, "T-", 3))) for method in (slow, other)
     ]

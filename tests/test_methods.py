@@ -21,7 +21,7 @@ from weakspot.search import registry
 from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
-from weakspot.search.method import Cost, Found, Method
+from weakspot.search.method import Cost, Method, SearchResult
 from weakspot.search.pixel_regularisers import EVERY
 from weakspot.search.registry import METHODS, load_method
 from weakspot.state_model.model import StateModel
@@ -221,7 +221,7 @@ def test_a_method_of_another_package(installed):
     assert registry.METHODS.names() == (*METHODS.names(), "nothing", "settings", "shuffled")
     method = load_method("shuffled")
     found = method(sources(), target(), 6, 1)
-    assert isinstance(found, Found) and isinstance(found.output, AgentOutput) and found.cost == Cost()
+    assert isinstance(found, SearchResult) and isinstance(found.output, AgentOutput) and found.cost == Cost()
     assert np.array_equal(found.index, method(sources(), target(), 6, 1).index)
     assert not np.array_equal(found.index, method(sources(), target(), 6, 2).index)
 

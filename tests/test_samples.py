@@ -11,7 +11,7 @@ from torch import nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.agents.build import agent_from_network
-from weakspot.analysis.classifier_test import telling_accuracy
+from weakspot.analysis.classifier_test import classifier_accuracy
 from weakspot.analysis.diversity import mean_distance, typical_distance, vendi_score
 from weakspot.analysis.features import features, frechet
 from weakspot.analysis.objects.pong import pong_checks
@@ -141,5 +141,5 @@ def test_a_classifier_tells_what_can_be_told_and_nothing_else():
     real, alike = torch.rand(2, 128, 3, 32, 32, generator=generator)
     marked = alike.clone()
     marked[:, 0, 10:14, 10:14] = 1.0
-    assert 0.3 < telling_accuracy(real, alike, steps=60) < 0.7
-    assert telling_accuracy(real, marked, steps=150) > 0.9
+    assert 0.3 < classifier_accuracy(real, alike, steps=60) < 0.7
+    assert classifier_accuracy(real, marked, steps=150) > 0.9

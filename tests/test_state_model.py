@@ -28,7 +28,7 @@ from weakspot.errors import ConfigError, OutputError, StateModelError
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import whitening
-from weakspot.state_model.batch import Batch, with_history
+from weakspot.state_model.batch import Batch, with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart, together, unpatch
 from weakspot.state_model.feeder import sized
@@ -268,7 +268,7 @@ def test_batches_are_larger_on_cuda_where_a_recipe_allows(played, tmp_path):
 
 def test_states_with_black_history_are_left_out(played):
     dataset, _, _ = played
-    kept = with_history(dataset, np.arange(len(dataset)))
+    kept = with_full_history(dataset, np.arange(len(dataset)))
     assert len(kept) == len(dataset) - 3 * int((dataset.age == 0).sum())
     assert (dataset.stacks(kept).max(axis=(2, 3, 4)) > 0).all()
 

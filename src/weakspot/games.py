@@ -57,7 +57,7 @@ def resolve_game(name: str) -> str:
     )
 
 
-def id_in(text: str) -> str | None:
+def find_environment_id(text: str) -> str | None:
     """Finds the id of an Atari environment inside the name of a file or folder; None if there is none."""
     match = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
     if not match:

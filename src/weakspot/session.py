@@ -128,10 +128,10 @@ class Session:
 
     @cached_property
     def _split(self) -> tuple[Indices, Indices]:
-        from weakspot.state_model.batch import with_history
+        from weakspot.state_model.batch import with_full_history
 
         trained, held_out = self.dataset.split(self.config.train.held_out)
-        return with_history(self.dataset, trained), with_history(self.dataset, held_out)
+        return with_full_history(self.dataset, trained), with_full_history(self.dataset, held_out)
 
     @property
     def trained_on(self) -> Indices:

@@ -21,7 +21,7 @@ from weakspot.data.collect import check_fit
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.description import Description, description_of
 from weakspot.envs.family import family_of
-from weakspot.envs.make import described, environment_factory
+from weakspot.envs.make import environment_factory, find_description
 from weakspot.errors import OutputError
 from weakspot.saliency.rules import saliency
 from weakspot.system.compute import check_device
@@ -86,7 +86,7 @@ def load_pair(
     """
     description = trained_with(agent)
     if environment and (description is None or environment != description.id):  # the folder says more than an id
-        description = described(environment)
+        description = find_description(environment)
     known = description or (environment if environment and family_of(environment) != "atari" else None)
     if known:
         factory = environment_factory(known)

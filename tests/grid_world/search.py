@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from weakspot.search.method import Found, Sources, of_rollouts, require_count
+from weakspot.search.method import SearchResult, Sources, recorded_states, require_count
 
 
 class HalfSearch:
@@ -12,8 +12,8 @@ class HalfSearch:
 
     name = "half"
 
-    def __call__(self, sources: Sources, target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target, count: int, seed: int) -> SearchResult:
         drawn = np.random.default_rng(seed).permutation(len(sources.indices))[: len(sources.indices) // 2]
         energies = target(sources.answers).numpy()
         ranked = drawn[np.argsort(energies[drawn], kind="stable")]
-        return of_rollouts(sources, require_count(ranked[:count], count, "in half of the recorded states"), target)
+        return recorded_states(sources, require_count(ranked[:count], count, "in half of the recorded states"), target)

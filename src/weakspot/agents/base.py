@@ -131,10 +131,12 @@ def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, eps
     Raises:
         OutputError: a score is not finite.
     """
-    return explore(output, spec, generator, epsilon)[0]
+    return choose_with_greedy(output, spec, generator, epsilon)[0]
 
 
-def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float) -> tuple[Actions, Actions]:
+def choose_with_greedy(
+    output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float
+) -> tuple[Actions, Actions]:
     """Returns the actions of :func:`choose`, and the actions that the agent takes with ``epsilon`` = 0.
 
     Raises:
@@ -151,7 +153,7 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
     noise = torch.rand(batch, actions, generator=generator).clamp_(1e-12, 1 - 1e-7)
     is_random = torch.rand(batch, generator=generator) < epsilon
     if spec.action_bounds is not None:
-        low, high = ends(spec.action_bounds, scores)
+        low, high = bound_tensors(spec.action_bounds, scores)
         chosen = scores.clamp(low, high)
         return torch.where(is_random[:, None], low + (high - low) * noise, chosen), chosen
     random = torch.randint(actions, (batch,), generator=generator)
@@ -161,7 +163,7 @@ def explore(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, ep
     return torch.where(is_random, random, chosen), chosen
 
 
-def ends(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:
+def bound_tensors(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:
     """The lower and the upper bounds (a,) of continuous actions, with the data type and on the device of ``like``."""
     low, high = torch.tensor(bounds, dtype=like.dtype, device=like.device).unbind(dim=1)
     return low, high
@@ -185,7 +187,7 @@ def same_action(scores: Scores, others: Scores, bounds: Bounds | None) -> Bool[T
     """
     if bounds is None:
         return scores.argmax(dim=1) == others.argmax(dim=1)
-    low, high = ends(bounds, scores)
+    low, high = bound_tensors(bounds, scores)
     difference = scores.clamp(low, high) - others.clamp(low, high)
     return (difference.abs() <= CLOSE_ACTIONS * (high - low)).all(dim=1)
 

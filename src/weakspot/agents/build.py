@@ -11,7 +11,7 @@ from torch import nn
 from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.module import ModuleAgent, fingerprint
 from weakspot.errors import MismatchError, UnknownGameError, WeightsError
-from weakspot.games import environment_id, id_in, interface, resolve_game
+from weakspot.games import environment_id, find_environment_id, interface, resolve_game
 from weakspot.interface import Interface
 
 USE_FACTORY = "write a function that builds your network and loads these weights, and pass path.py:factory"
@@ -44,7 +44,7 @@ def resolve_interface(path: Path, given: str | Interface | None, recorded: str |
 
 def _resolve_game_id(path: Path, given: str | None, recorded: str | None) -> str:
     """The id of the Atari environment; see :func:`resolve_interface`."""
-    environment = recorded or id_in(path.stem) or id_in(path.parent.name) or given
+    environment = recorded or find_environment_id(path.stem) or find_environment_id(path.parent.name) or given
     if environment is None:
         raise WeightsError(
             f"{path} does not say which environment its agent was trained on",

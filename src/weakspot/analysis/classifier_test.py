@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from weakspot.types import State
 
 
-def telling_accuracy(
+def classifier_accuracy(
     real: State, synthesised: State, *, seed: int = 0, steps: int = 300, batch_size: int = 32, learning_rate: float = 1e-3
 ) -> float:
     """Accuracy of the classifier on held-out states, half of them real.

@@ -11,7 +11,7 @@ from weakspot.agents.base import Perceiver, same_action
 from weakspot.analysis.objects.finders import recalls
 from weakspot.analysis.objects.recall import Recall
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
-from weakspot.state_model.batch import answers
+from weakspot.state_model.batch import recorded_answers
 from weakspot.state_model.model import StateModel
 
 
@@ -43,8 +43,8 @@ class Fidelity:
 
 def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indices: np.ndarray) -> Fidelity:
     """Reconstructs the states ``indices`` of ``dataset`` and compares them with the real ones."""
-    recorded = answers(dataset)[torch.as_tensor(indices)]
-    variance = answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
+    recorded = recorded_answers(dataset)[torch.as_tensor(indices)]
+    variance = recorded_answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
     squared_error, agreed, answer_error = 0.0, 0, 0.0
     newest: list[np.ndarray] = []
     actions = dataset.scores.shape[1]

@@ -67,7 +67,7 @@ class Scores:
         }
 
 
-def play(
+def play_episodes(
     agent: Agent,
     factory: Callable[[], Environment],
     config: GogglesConfig,
@@ -135,6 +135,6 @@ def goggles(
         progress: called with the number of finished episodes and their total, of both together.
     """
     total = 2 * config.episodes
-    own, own_cut = play(agent, factory, config, None, lambda done, _: progress(done, total))
-    through, cut = play(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))
+    own, own_cut = play_episodes(agent, factory, config, None, lambda done, _: progress(done, total))
+    through, cut = play_episodes(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))
     return Scores(own, through, own_cut + cut)

@@ -49,14 +49,14 @@ class Samples:
         return record
 
 
-def draw(model: StateModel, count: int, seed: int = 0) -> State:
+def draw_samples(model: StateModel, count: int, seed: int = 0) -> State:
     """``count`` random samples g(u), u ~ N(0, I), of the state model (n, kc, h, w) in [0, 1]."""
     noise = torch.randn(count, model.latent, generator=torch.Generator().manual_seed(seed)).to(model.device)
     with torch.no_grad():
         return torch.cat([model.generate(part) for part in torch.split(noise, 64)])
 
 
-def compare(
+def compare_samples(
     synthesised: State, real: Float[Tensor, "m kc h w"], perceive: Perceiver, environment: EnvironmentSpec
 ) -> Samples:
     """Compares synthesised states with real ones.
@@ -94,4 +94,4 @@ def measure_samples(
     """
     count = min(most, len(held) // 2)
     chosen = np.random.default_rng([seed, 4]).permutation(held)[: 2 * count]
-    return compare(draw(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment)
+    return compare_samples(draw_samples(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment)

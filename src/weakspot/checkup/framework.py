@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from weakspot.agents.base import Agent, ends
+from weakspot.agents.base import Agent, bound_tensors
 from weakspot.checkup.finding import Finding
 from weakspot.checkup.outputs import CLOSE
 from weakspot.errors import WeightsError
@@ -46,5 +46,5 @@ def _same_actions(agent: Agent, observed: Observation, expected: Actions) -> Boo
     if agent.spec.action_bounds is None:
         best, least = scores.max(dim=1).values, scores.min(dim=1).values
         return scores.gather(1, expected[:, None])[:, 0] >= best - CLOSE * (best - least)
-    low, high = ends(agent.spec.action_bounds, scores)
+    low, high = bound_tensors(agent.spec.action_bounds, scores)
     return ((scores.clamp(low, high) - expected).abs() <= CLOSE * scores.std(dim=0)).all(dim=1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from weakspot.agents.base import Agent, AgentSpec, choose
 from weakspot.checkup.finding import Finding
 from weakspot.envs.base import Environment
-from weakspot.saliency.scalar import explained
+from weakspot.saliency.scalar import explained_scalar
 from weakspot.types import Observation, Scores
 
 STATES, EVERY = 64, 4
@@ -76,7 +76,7 @@ def check_frames(agent: Agent, observed: Observation, frames: int) -> Finding:
     """Whether the outputs depend on each of the ``frames`` frames of an observation, by the gradient."""
     variable = observed.clone().requires_grad_()
     with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(explained(agent.spec)(agent(variable)).sum(), variable)
+        (gradient,) = torch.autograd.grad(explained_scalar(agent.spec)(agent(variable)).sum(), variable)
     strength = cast(Tensor, gradient.abs().unflatten(1, (frames, -1))).sum(dim=(0, 2, 3, 4))
     unused = [str(i + 1) for i in np.flatnonzero((strength == 0).cpu().numpy())]
     finite = bool(torch.isfinite(gradient).all())

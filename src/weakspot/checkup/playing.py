@@ -10,7 +10,7 @@ import numpy as np
 
 from weakspot.agents.base import Agent
 from weakspot.analysis.config import GogglesConfig
-from weakspot.analysis.goggles import play
+from weakspot.analysis.goggles import play_episodes
 from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.checkup.variants import TransformedAgent, Variant, input_variants
@@ -35,7 +35,7 @@ class Player:
 
     def __call__(self, name: str, agent: Agent, config: GogglesConfig) -> tuple[np.ndarray, int]:
         """The scores of the episodes (n,), and the number of those that were stopped before their end."""
-        return play(agent, self.factory, config, None, lambda done, total: self.progress(name, done, total))
+        return play_episodes(agent, self.factory, config, None, lambda done, total: self.progress(name, done, total))
 
 
 def check_playing(agent: Agent, player: Player, environment: EnvironmentSpec, config: CheckConfig) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from weakspot.actions import Action
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec, explore
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, choose_with_greedy
 from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset
 from weakspot.data.shards import FORMAT, VERSION, ShardContent, ShardIndex, read_index, read_meta, read_snapshot, write_shard
@@ -161,7 +161,7 @@ class _Player:
             output = self._agent(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
-        actions, preferred = explore(output, spec, self._generator, self._config.epsilon)
+        actions, preferred = choose_with_greedy(output, spec, self._generator, self._config.epsilon)
         row: dict[str, np.ndarray] = {
             "action": actions.numpy(),
             "explored": (actions != preferred).reshape(len(actions), -1).any(dim=1).numpy(),

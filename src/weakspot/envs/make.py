@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from weakspot.envs.base import Environment
 
 
-def described(name: str) -> Description | None:
+def find_description(name: str) -> Description | None:
     """The description that a reference stands for: the content of a TOML file, or the default one for an id of gymnasium;
     None for Atari games, driving environments, and those of other packages.
 

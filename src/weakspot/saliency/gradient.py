@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.base import Perceiver
-from weakspot.saliency.scalar import check_finite, explained, not_differentiable
+from weakspot.saliency.scalar import check_finite, explained_scalar, not_differentiable
 from weakspot.types import Observation, State
 
 
 def plain_gradient(perceive: Perceiver, state: State) -> Observation:
-    """The gradient of :func:`~weakspot.saliency.scalar.explained` for each pixel of the observation (b, k, h, w).
+    """The gradient of :func:`~weakspot.saliency.scalar.explained_scalar` for each pixel of the observation (b, k, h, w).
 
     Args:
         perceive: the agent behind the observation function.
@@ -24,7 +24,7 @@ def plain_gradient(perceive: Perceiver, state: State) -> Observation:
     """
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
-        number = explained(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
+        number = explained_scalar(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
         if not number.requires_grad:
             raise not_differentiable(perceive)
         (gradient,) = cast("tuple[Tensor | None]", torch.autograd.grad(number, [observation], allow_unused=True))

@@ -28,7 +28,7 @@ from torch.overrides import TorchFunctionMode
 
 from weakspot.agents.base import AgentOutput, Perceiver
 from weakspot.errors import SaliencyError
-from weakspot.saliency.scalar import check_finite, explained, not_differentiable
+from weakspot.saliency.scalar import check_finite, explained_scalar, not_differentiable
 from weakspot.types import Observation, State
 
 
@@ -39,8 +39,8 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
         perceive: the agent behind the observation function.
         state: states (b, kc, h, w) in [0, 1].
         scalar: maps the output to one number per state (b,), or to their sum; by default
-            :func:`~weakspot.saliency.scalar.explained`.  Its own gradient is the ordinary one: the rule applies to the
-            agent's network only.
+            :func:`~weakspot.saliency.scalar.explained_scalar`.  Its own gradient is the ordinary one: the rule applies to
+            the agent's network only.
 
     Returns:
         The guided gradient (b, k, h, w) for each pixel of ``perceive.observe(state)``, whose range is 0 to 255.
@@ -56,7 +56,7 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
         with _GuidedReLUs():
             output = agent(observation.clone())  # a clone, so that the network may work on it in place
         heads = [output.scores] + ([] if output.value is None else [output.value])
-        head_gradients = _scalar_gradients(heads, scalar or explained(agent.spec))
+        head_gradients = _scalar_gradients(heads, scalar or explained_scalar(agent.spec))
         used = [(head, gradient) for head, gradient in zip(heads, head_gradients, strict=True) if gradient is not None]
         roots = [head.grad_fn for head, _ in used]
         path = _nodes_between([root for root in roots if root is not None], observation)

@@ -21,7 +21,7 @@ RULES: dict[SaliencyRule, Callable[[Perceiver, State], Observation]] = {
 
 
 def saliency(perceive: Perceiver, state: State) -> Float[Tensor, "b k h w"]:
-    """|gradient| of :func:`~weakspot.saliency.scalar.explained` for each pixel of the observation (b, k, h, w), not
+    """|gradient| of :func:`~weakspot.saliency.scalar.explained_scalar` for each pixel of the observation (b, k, h, w), not
     normalised.
 
     For policy agents the score is the log-probability.

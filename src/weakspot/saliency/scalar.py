@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, ends
+from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver, bound_tensors
 from weakspot.errors import SaliencyError
 from weakspot.types import Bounds, PerState
 
@@ -26,11 +26,11 @@ def best_score(output: AgentOutput) -> PerState:
 
 def size_of_action(output: AgentOutput, bounds: Bounds) -> PerState:
     """The sum over the dimensions of a continuous action of its absolute value in units of the dimension's range (b,)."""
-    low, high = ends(bounds, output.scores)
+    low, high = bound_tensors(bounds, output.scores)
     return (output.scores.abs() / (high - low).clamp_min(1e-9)).sum(dim=1)
 
 
-def explained(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
+def explained_scalar(agent: AgentSpec) -> Callable[[AgentOutput], PerState]:
     """The scalar function of the agent's output that saliency explains."""
     if agent.action_bounds is None:
         return best_score

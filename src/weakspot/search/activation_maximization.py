@@ -18,7 +18,7 @@ import torch
 from weakspot.agents.base import concat_outputs
 from weakspot.errors import ConfigError
 from weakspot.search.energy import check_differentiable, energy_gradients
-from weakspot.search.method import BACKWARD, BATCH, Cost, Found, Sources, perceive_batched
+from weakspot.search.method import BACKWARD, BATCH, Cost, SearchResult, Sources, perceive_batched
 from weakspot.search.pixel_regularisers import Plain
 from weakspot.targets.base import Target
 from weakspot.types import State
@@ -53,7 +53,7 @@ class ActivationMaximization:
         """See :class:`weakspot.search.method.Method`."""
         return f"activation maximisation, {self.regulariser.name}"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`."""
         spec, device = sources.dataset.environment, sources.perceive.agent.device
         generator = torch.Generator().manual_seed(seed)
@@ -62,7 +62,7 @@ class ActivationMaximization:
         parts = [self._descend(part.to(device), sources, target, generator) for part in torch.split(noise, BATCH)]
         output = concat_outputs([perceive_batched(sources.perceive, part) for part in parts])
         passes = count * (self.steps * (1 + BACKWARD) + 1)
-        return Found(torch.cat(parts), output, target(output), Cost(agent=passes))
+        return SearchResult(torch.cat(parts), output, target(output), Cost(agent=passes))
 
     def _descend(self, state: State, sources: Sources, target: Target, generator: torch.Generator) -> State:
         """Runs the descent of one batch of states."""

@@ -42,7 +42,7 @@ from weakspot.search.energy import (
     measure_scale,
     shortfall,
 )
-from weakspot.search.method import BACKWARD, Cost, Found, Sources
+from weakspot.search.method import BACKWARD, Cost, SearchResult, Sources
 from weakspot.search.starts import starts
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
@@ -239,16 +239,16 @@ class AlgorithmOne:
     config: SynthesisConfig = field(default_factory=SynthesisConfig)
     name: str = "Algorithm 1"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`."""
         config = replace(self.config, states=count, seed=seed)
         start = _cached_starts(sources, config)
         scale = measure_scale(target, sources.answers)
         findings = synthesize(sources.model, sources.perceive, target, start(target), config, scale)
-        return Found(findings.state, findings.output, findings.target, _cost(sources, config, findings))
+        return SearchResult(findings.state, findings.output, findings.target, _cost(sources, config, findings))
 
 
-def forget_candidates() -> None:
+def clear_candidate_cache() -> None:
     """Frees the candidate starts of the last call, which are cached between targets."""
     _cached_starts.cache_clear()
 

@@ -27,7 +27,7 @@ from torch import Tensor
 from weakspot.analysis.features import features
 from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
-from weakspot.search.method import Cost, Found, Sources, of_rollouts, require_count
+from weakspot.search.method import Cost, SearchResult, Sources, recorded_states, require_count
 from weakspot.targets.base import Target
 
 linalg: Any = torch.linalg  # has no type hints
@@ -85,7 +85,7 @@ class Highlights:
     interval: int = INTERVAL
     name: str = "HIGHLIGHTS"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
         return _summarise(sources, target, count, self.interval, _replace_least_important)
 
@@ -102,7 +102,7 @@ class HighlightsDiv:
     interval: int = INTERVAL
     name: str = "HIGHLIGHTS-DIV"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
         cache: dict[int, Tensor] = {}
 
@@ -131,7 +131,7 @@ def _replace_least_important(important: np.ndarray, index: np.ndarray) -> Replac
 def _summarise(
     sources: Sources, target: Target, count: int, interval: int,
     make_rule: Callable[[np.ndarray, np.ndarray], ReplacementRule],
-) -> Found:  # fmt: skip
+) -> SearchResult:  # fmt: skip
     """A summary of the rollouts, most important states first.
 
     Args:
@@ -151,4 +151,4 @@ def _summarise(
     rule = make_rule(important, sources.indices[order])
     chosen = np.array(summary(important, stream[order], count, interval, rule))
     chosen = order[chosen[np.argsort(-important[chosen], kind="stable")]]
-    return of_rollouts(sources, require_count(chosen, count, f"that are {interval} decisions apart"), target)
+    return recorded_states(sources, require_count(chosen, count, f"that are {interval} decisions apart"), target)

@@ -59,7 +59,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The states that a method found for a target, one row each.
 
     Attributes:
@@ -86,7 +86,7 @@ class Method(Protocol):
         """Label for tables and figures."""
         ...
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """Finds ``count`` states; the same seed gives the same states.
 
         Args:
@@ -108,7 +108,7 @@ def perceive_batched(perceive: Perceiver, states: State) -> AgentOutput:
         return concat_outputs([perceive(part.to(perceive.agent.device)) for part in torch.split(states, BATCH)])
 
 
-def of_rollouts(sources: Sources, chosen: np.ndarray, target: Target) -> Found:
+def recorded_states(sources: Sources, chosen: np.ndarray, target: Target) -> SearchResult:
     """Recorded states with the agent's recorded outputs; evaluates no network.
 
     Args:
@@ -118,7 +118,7 @@ def of_rollouts(sources: Sources, chosen: np.ndarray, target: Target) -> Found:
     """
     index = sources.indices[chosen]
     output = sources.answers.rows(torch.as_tensor(chosen))
-    return Found(as_state(sources.dataset.stacks(index)), output, target(output), Cost(), index)
+    return SearchResult(as_state(sources.dataset.stacks(index)), output, target(output), Cost(), index)
 
 
 def select_spaced(ranked: np.ndarray, stream: np.ndarray, time: np.ndarray, count: int, gap: int) -> np.ndarray:

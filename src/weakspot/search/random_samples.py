@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.analysis.samples import draw
-from weakspot.search.method import Cost, Found, Sources, perceive_batched
+from weakspot.analysis.samples import draw_samples
+from weakspot.search.method import Cost, SearchResult, Sources, perceive_batched
 from weakspot.targets.base import Target
 
 
@@ -22,8 +22,8 @@ class RandomSamples:
 
     name: str = "random samples"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`."""
-        state = draw(sources.model, count, seed)
+        state = draw_samples(sources.model, count, seed)
         output = perceive_batched(sources.perceive, state)
-        return Found(state, output, target(output), Cost(model=count, agent=count))
+        return SearchResult(state, output, target(output), Cost(model=count, agent=count))

@@ -13,7 +13,7 @@ import torch
 
 from weakspot.agents.base import AgentOutput, concat_outputs
 from weakspot.errors import ConfigError
-from weakspot.search.method import BATCH, Cost, Found, Sources
+from weakspot.search.method import BATCH, Cost, SearchResult, Sources
 from weakspot.targets.base import Target
 
 
@@ -29,7 +29,7 @@ class RandomSearch:
     samples: int = 4096
     name: str = "random search"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`.
 
         Raises:
@@ -54,4 +54,4 @@ class RandomSearch:
                 noise, output = noise[order], output.rows(order)
             assert output is not None
             state = torch.cat([model.generate(part) for part in torch.split(noise, BATCH)])
-        return Found(state, output, target(output), Cost(model=self.samples + count, agent=self.samples))
+        return SearchResult(state, output, target(output), Cost(model=self.samples + count, agent=self.samples))

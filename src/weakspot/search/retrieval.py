@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.search.method import Found, Sources, of_rollouts, require_count, select_spaced
+from weakspot.search.method import SearchResult, Sources, recorded_states, require_count, select_spaced
 from weakspot.targets.base import Target
 
 GAP = 20
@@ -25,9 +25,9 @@ class Retrieval:
     gap: int = GAP
     name: str = "retrieval"
 
-    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> Found:
+    def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
         ranked = np.argsort(target(sources.answers).numpy(), kind="stable")
         stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
         chosen = select_spaced(ranked, stream, time, count, self.gap)
-        return of_rollouts(sources, require_count(chosen, count, f"that are {self.gap} decisions apart"), target)
+        return recorded_states(sources, require_count(chosen, count, f"that are {self.gap} decisions apart"), target)

@@ -37,11 +37,13 @@ class SamplesStage(Stage):
 
 
 def _samples(session: Session, shown: int) -> Samples:
-    from weakspot.analysis.samples import draw, measure_samples
+    from weakspot.analysis.samples import draw_samples, measure_samples
     from weakspot.data.dataset import as_stacks
 
     if len(session.held_out) < LEAST_HELD_OUT:
-        return Samples(SampleMeasures(0), as_stacks(draw(session.model, shown).cpu(), session.dataset.environment.channels))
+        return Samples(
+            SampleMeasures(0), as_stacks(draw_samples(session.model, shown).cpu(), session.dataset.environment.channels)
+        )
     measured = measure_samples(session.model, session.perceive, session.dataset, session.held_out)
     measures = SampleMeasures(
         count=len(measured.stacks),

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from weakspot.agents.base import ends
+from weakspot.agents.base import bound_tensors
 from weakspot.data.dataset import StateDataset
 from weakspot.types import Latent, State
 
@@ -79,7 +79,7 @@ class Batch:
     noise: Latent
 
 
-def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
+def recorded_answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
     """The outputs of the agent recorded at collection (m, n): scores, and the critic's value if it has one."""
     scores = torch.as_tensor(np.ascontiguousarray(dataset.scores)).float()
     if dataset.value is None:
@@ -87,7 +87,7 @@ def answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
     return torch.cat([scores, torch.as_tensor(np.ascontiguousarray(dataset.value)).float()[:, None]], dim=1)
 
 
-def with_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
+def with_full_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
     """Those of ``indices`` that are at least k - 1 decisions after the start of their episode, so that all frames are real.
 
     Earlier states have black frames in their stack.  They are one in a thousand, and a black frame differs so much from all
@@ -102,13 +102,13 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     frames = torch.as_tensor(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
     weights = None if dataset.environment.channel_colours is None else _channel_weights(frames, median)
-    answered = answers(dataset)[torch.as_tensor(train)]
+    answered = recorded_answers(dataset)[torch.as_tensor(train)]
     answer_variance = answered.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
     if dataset.agent.action_bounds is None:
         answer_variance[:actions] = answer_variance[:actions].mean()
     else:
-        low, high = ends(dataset.agent.action_bounds, answer_variance)
+        low, high = bound_tensors(dataset.agent.action_bounds, answer_variance)
         answer_variance[:actions] = answer_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
     return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames, weights)
 

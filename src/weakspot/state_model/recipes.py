@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,7 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
             expected="one of " + ", ".join(REGISTRY.names()),
             todo="choose one of them with --train.recipe",
         )
-    chosen = cast(object, REGISTRY.load(name))
+    chosen = REGISTRY.load(name)
     if not isinstance(chosen, Recipe):
         raise ExtensionError(
             f"the recipe {name!r} is a {type(chosen).__name__}",

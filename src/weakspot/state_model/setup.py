@@ -11,7 +11,7 @@ import torch
 from weakspot.agents.base import Perceiver
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
-from weakspot.state_model.batch import DataStatistics, measure, with_history
+from weakspot.state_model.batch import DataStatistics, measure, with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.feeder import Feeder, sized
 from weakspot.state_model.recipes import Recipe, all_settings, recipe, settings
@@ -72,7 +72,7 @@ class TrainingSetup:
         Raises:
             ConfigError: there are none.
         """
-        indices = with_history(self.dataset, self.dataset.split(self.config.held_out)[0])
+        indices = with_full_history(self.dataset, self.dataset.split(self.config.held_out)[0])
         if not len(indices):
             raise ConfigError(
                 f"none of the {len(self.dataset):,} states is left to train on",

@@ -14,7 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
 from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.tensors.weights import fill
+from weakspot.agents.tensors.weights import load_into
 from weakspot.training.acktr import ACKTR
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig
@@ -88,7 +88,7 @@ def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
     assert isinstance(features, PolicyFeatures)
     parts = {"convolutions": features.convolutions, "hidden": features.hidden}
     named = nn.ModuleDict({**parts, "actor": model.policy.action_net, "critic": model.policy.value_net})
-    fill(named, {name: tensor.float() for name, tensor in weights.items()}, source)
+    load_into(named, {name: tensor.float() for name, tensor in weights.items()}, source)
 
 
 def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.agents.networks.convolutions import HIDDEN, NetworkSize, convolution_layers
-from weakspot.agents.tensors.weights import fill
+from weakspot.agents.tensors.weights import load_into
 from weakspot.errors import ConfigError
 from weakspot.system.compute import resolve
 from weakspot.training.atari import AtariTrainingEnv
@@ -263,7 +263,7 @@ def start_from(model: DoubleDQN, weights: Mapping[str, Tensor], source: str) -> 
         for name, tensor in weights.items()
     }
     for network in (model.q_net, model.q_net_target, model.average):
-        fill(network, named, source)
+        load_into(network, named, source)
 
 
 def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.formats.card import KINDS, Card, export
-from weakspot.agents.tensors.weights import unfilled
+from weakspot.agents.tensors.weights import preserve_random_state
 from weakspot.errors import RunError, WeakspotError
 from weakspot.system.compute import resolve
 from weakspot.system.progress import progress_bar
@@ -73,7 +73,7 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     config = read_config(folder)
     which = algorithm_of(config)
     algorithm, arena = ALGORITHMS[which], arena_of(config.game)
-    with unfilled():
+    with preserve_random_state():
         network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
     last = read_checkpoint(folder / LAST)
     candidates, threads = _candidates(last, folder, algorithm), torch.get_num_threads()

@@ -19,7 +19,7 @@ from weakspot.agents.build import agent_from_file, check_action_count, resolve_i
 from weakspot.agents.formats.suffixes import TORCH_SAVED
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.tensors.header import read_header
-from weakspot.agents.tensors.weights import fill, read_torch_file, read_weights, unfilled
+from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_torch_file, read_weights
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 
@@ -126,9 +126,9 @@ def load_actor_critic(
     head = weights.get("actor_linear.bias")
     if isinstance(head, Tensor) and head.dim() == 1:
         check_action_count(path, len(head), interface)
-    with unfilled():
+    with preserve_random_state():
         network = ActorCriticNetwork(len(interface.action_names))
-    fill(network, weights, str(path))
+    load_into(network, weights, str(path))
     return agent_from_file(network, path, interface, (FRAMES, HEIGHT, WIDTH), "log-probabilities", device)
 
 

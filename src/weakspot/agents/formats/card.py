@@ -25,7 +25,7 @@ from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.agents.networks.sizes import NetworkSize
 from weakspot.agents.tensors.header import read_header
-from weakspot.agents.tensors.weights import fill, read_weights, unfilled
+from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_weights
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 from weakspot.system.files import write_bytes
@@ -88,7 +88,7 @@ def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
         StorageError: the file cannot be written.
     """
     half = {name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}
-    fill(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the state dict to be exported")
+    load_into(_network(card), {name: tensor.float() for name, tensor in half.items()}, "the state dict to be exported")
     write_bytes(path, save(half, {METADATA_KEY: json.dumps(asdict(card), allow_nan=False)}))
 
 
@@ -107,7 +107,7 @@ def from_weights(
         WeightsError: the weights belong to another network.
     """
     network = _network(card)
-    fill(network, weights, str(path))
+    load_into(network, weights, str(path))
     interface = Interface(card.environment, card.actions, card.observation_shape)
     return make_agent(network, interface, card.name, KINDS[card.kind].scores_are, device)
 
@@ -117,5 +117,5 @@ def _network(card: Card) -> nn.Module:
         raise WeightsError(
             f"unknown kind of agent {card.kind!r}", expected=" or ".join(KINDS), todo="give one of these kinds"
         )
-    with unfilled():
+    with preserve_random_state():
         return KINDS[card.kind].network(len(card.actions), card.network, card.observation_shape)

@@ -17,7 +17,7 @@ from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_cou
 from weakspot.agents.formats.suffixes import CLEANRL
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
-from weakspot.agents.tensors.weights import fill, read_tensors, unfilled
+from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_tensors
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 
@@ -122,10 +122,10 @@ def load_cleanrl(
         MismatchError: the environment has another number of actions, or other observations.
     """
     weights: Mapping[str, Any] = content.get("model_weights", content)
-    with unfilled():
+    with preserve_random_state():
         network, action_count, scores_are = _network(weights, len(interface.action_names), str(path))
     check_action_count(path, action_count, interface)
-    fill(network, weights, str(path))
+    load_into(network, weights, str(path))
     return agent_from_file(network, path, interface, (FRAMES, SIDE, SIDE), scores_are, device)
 
 

@@ -23,7 +23,7 @@ from weakspot.agents.formats.suffixes import ZIP
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.networks.nature import KERNELS, ActorCritic, NatureCnn, QNetwork
-from weakspot.agents.tensors.weights import fill, unfilled
+from weakspot.agents.tensors.weights import load_into, preserve_random_state
 from weakspot.errors import MismatchError, WeightsError
 from weakspot.interface import Interface
 
@@ -74,7 +74,7 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     except (TypeError, ValueError) as error:
         raise _unsupported(archive, f"with unusual spaces: {error}") from error
     check_action_count(path, actions, interface)
-    with unfilled():
+    with preserve_random_state():
         network, scores_are = _network(archive, interface)
     statistics = _statistics(archive, path, observation_shape)
     if statistics is not None:
@@ -250,7 +250,7 @@ def _features(archive: Archive, prefix: str) -> NatureCnn:
     shapes = [w.shape for w in convolutions if w is not None]
     widths = (shapes[0][1], shapes[0][0], shapes[1][0], shapes[2][0])
     features = NatureCnn(widths, last.shape[1], last.shape[0])
-    fill(features, weights, archive.source)
+    load_into(features, weights, archive.source)
     return features
 
 
@@ -271,7 +271,7 @@ def _linear(archive: Archive, name: str) -> nn.Linear:
     if weight is None or weight.dim() != 2:
         raise _unsupported(archive, f"without a layer {name}; its tensors are {join_names(archive.weights)}")
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in weights)
-    fill(layer, weights, archive.source)
+    load_into(layer, weights, archive.source)
     return layer
 
 

@@ -104,7 +104,7 @@ def read_torch_file(path: Path) -> dict[str, Any]:
         return read_pickled(content, str(path))
 
 
-def fill(module: nn.Module, weights: Mapping[str, Any], source: str) -> None:
+def load_into(module: nn.Module, weights: Mapping[str, Any], source: str) -> None:
     """Loads weights into a module, which must have exactly these parameters and buffers.
 
     Args:
@@ -140,7 +140,7 @@ def fill(module: nn.Module, weights: Mapping[str, Any], source: str) -> None:
 
 
 @contextmanager
-def unfilled() -> Generator[None]:
+def preserve_random_state() -> Generator[None]:
     """Restores torch's global random generator at the end: networks built inside draw initial weights that are about to be
     replaced."""
     with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType] (torch leaves it without types)

@@ -26,7 +26,7 @@ NEAR = 4.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class VisibleObjects:
     """What n pictures show, as arrays (n,) of bool.
 
     Attributes:
@@ -50,7 +50,7 @@ class Seen:
         }
 
 
-def seen(classes: np.ndarray, camera: Camera) -> Seen:
+def visible_objects(classes: np.ndarray, camera: Camera) -> VisibleObjects:
     """What pictures show.
 
     Args:
@@ -74,7 +74,7 @@ def seen(classes: np.ndarray, camera: Camera) -> Seen:
         "red light": shows(classes, SemanticClass.RED_LIGHT),
         "green light": shows(classes, SemanticClass.GREEN_LIGHT),
     }
-    return Seen(counts, ~(counts["person on the path"] | counts["car on the path"] | counts["red light"]))
+    return VisibleObjects(counts, ~(counts["person on the path"] | counts["car on the path"] | counts["red light"]))
 
 
 def path_ground(camera: Camera, half_width: float = HALF_WIDTH) -> np.ndarray:

@@ -58,7 +58,7 @@ def chase(world: World, camera: Camera = CAMERA) -> np.ndarray:
 def _moving(world: World) -> Mesh:
     """Everything that moves, the agent's car last."""
     cars, people = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
-    return meshes.joined([meshes.moving_mesh(world, cars, people), meshes.own_car(world)])
+    return meshes.concat_meshes([meshes.moving_mesh(world, cars, people), meshes.own_car(world)])
 
 
 def _colours(scene: Scene, world: World) -> np.ndarray:

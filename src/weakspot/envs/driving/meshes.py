@@ -69,7 +69,7 @@ def moving_mesh(world: World, cars_seen: np.ndarray, people_seen: np.ndarray) ->
     """The other cars and the people of a world with these numbers."""
     places, headings = world.cars()
     seen = world.state.people.select(people_seen)
-    return joined(
+    return concat_meshes(
         [
             cars(places[cars_seen], headings[cars_seen], world.state.traffic.shade[cars_seen]),
             people(
@@ -88,7 +88,7 @@ def own_car(world: World) -> Mesh:
     return cars(np.array([car.middle]), np.array([car.direction]), np.ones(1))
 
 
-def joined(meshes: list[Mesh]) -> Mesh:
+def concat_meshes(meshes: list[Mesh]) -> Mesh:
     """Concatenates meshes."""
     return Mesh(
         np.concatenate([mesh.corners for mesh in meshes]),
@@ -113,7 +113,7 @@ def town_mesh(town: Town) -> Mesh:
         _trees(town),
         _lights(town),
     ]
-    return joined(parts)
+    return concat_meshes(parts)
 
 
 def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
@@ -217,7 +217,7 @@ def _blocks(town: Town) -> Mesh:
         np.full(n, PAVEMENT_HEIGHT),
         np.full(n, 0.6),
     )
-    return joined(
+    return concat_meshes(
         [
             solid(boxes, SemanticClass.PAVEMENT),
             plates(np.array(lots), PAVEMENT_HEIGHT + 0.02, SemanticClass.VEGETATION, 0.45),
@@ -303,7 +303,7 @@ def _trees(town: Town) -> Mesh:
     faces = [np.stack([after, around, low_end], axis=2), np.stack([around, after, top], axis=2)]
     crown = np.concatenate(faces, axis=1).reshape(-1, 3, 3)
     shade = np.tile(np.repeat([0.3, 0.5], 6), n)
-    return joined([solid(trunk, SemanticClass.VEGETATION), _mesh(crown, SemanticClass.VEGETATION, shade)])
+    return concat_meshes([solid(trunk, SemanticClass.VEGETATION), _mesh(crown, SemanticClass.VEGETATION, shade)])
 
 
 def _column(values: np.ndarray, copies: int) -> np.ndarray:
@@ -358,7 +358,7 @@ def _lights(town: Town) -> Mesh:
         np.full(len(feet), 0.2),
     )
     dark = [solid(boxes, SemanticClass.BUILDING) for boxes in (housings, poles)]
-    return joined([_lamps(at - (LIGHT_DEPTH + 0.02) * ahead, ahead, np.array(numbers, np.int32)), *dark])
+    return concat_meshes([_lamps(at - (LIGHT_DEPTH + 0.02) * ahead, ahead, np.array(numbers, np.int32)), *dark])
 
 
 def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
@@ -381,14 +381,14 @@ def _upright(
     return solid(box, of)
 
 
-CAR = joined(
+CAR = concat_meshes(
     [
         _upright((CAR_LENGTH / 2, CAR_WIDTH / 2), 0.0, 0.9, 1.0, SemanticClass.CAR),
         _upright((CAR_LENGTH / 4, CAR_WIDTH / 2 - 0.15), 0.9, CAR_HEIGHT, 0.5, SemanticClass.CAR, ahead=-0.25),
     ]
 )
 """A body and a cabin."""
-PERSON = joined(
+PERSON = concat_meshes(
     [
         _upright((0.28, 0.22), 0.0, 0.85, 0.3, SemanticClass.PEDESTRIAN),
         _upright((0.25, 0.28), 0.85, 1.45, 0.75, SemanticClass.PEDESTRIAN),
