@@ -1,7 +1,6 @@
 """The town through all stages: collected, modelled, searched, and shown in colours."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
+from lab.driving import Answers, Episode, agent_driver, constant_driver, drive_episodes
 from lab.page import marks
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
@@ -25,7 +25,6 @@ from weakspot.envs.make import environment_factory, find_description
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.report.images import in_colour
 from weakspot.state_model.batch import measure, with_full_history
-from weakspot.state_model.config import TrainConfig
 
 NAME = "weakspot/DriveSemantic64-v0"
 AGENT = """
@@ -188,8 +187,8 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
     driving_states.main()
     found = json.loads((tmp_path / "states.json").read_text())
     assert set(found["targets"]) == {"V-", "BRAKE"}
-    config = json.loads((finished / "run" / "config.json").read_text())
-    assert found["settings"]["train"] == config["train"] and found["settings"]["collect"] == config["collect"]
+    settings = load_run(finished / "run").settings
+    assert found["settings"]["train"] == settings["train"] and found["settings"]["collect"] == settings["collect"]
     with np.load(finished / "run" / "synthesize" / "action-brake" / "findings.npz") as arrays:
         newest = arrays["states"][:, -1].argmax(axis=-1)
     shown = found["targets"]["BRAKE"]["synthesised"]
@@ -228,27 +227,23 @@ def test_reconstructions_keep_what_they_still_show():
     real, rebuilt = np.zeros((2, 3, 64, 64), np.uint8)
     real[:2, :4, :4], rebuilt[1, 8:12, 8:12] = SemanticClass.PEDESTRIAN, SemanticClass.PEDESTRIAN
     rebuilt[2, :4, :4] = SemanticClass.PEDESTRIAN  # where there was nobody; that is not asked here
-    found = driving_states.kept(real, rebuilt, Camera(64, 64))
+    found = driving_states.preserved_record(real, rebuilt, Camera(64, 64))
     assert found["person anywhere"][0] == 0.5
     assert found["red light"] is None
 
 
-def test_runs_elsewhere_are_refused(tmp_path, played):
-    dataset, _, _ = played
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "collect").symlink_to(dataset.folder)
-    (tmp_path / "run" / "config.json").write_text(json.dumps({"train": asdict(TrainConfig()), "sharpness": 10.0}))
+def test_runs_elsewhere_are_refused(finished_run, tmp_path):
     with pytest.raises(ConfigError, match="semantic class"):
-        driving_states.examined(tmp_path / "run", tmp_path)
+        driving_states.examine(finished_run, tmp_path)
 
 
 def test_an_agents_answers_are_told_by_what_it_sees(finished):
     """Against what the same agent answers to the same pictures, taken one by one."""
     agent = load_agent(f"{finished / 'agent.py'}:agent", environment=environment_factory(NAME)().spec.interface)
-    driven = safety.episodes(safety.agent_driver(agent, 0), NAME, "distracted", 6, 5)
+    driven = drive_episodes(agent_driver(agent, 0), NAME, "distracted", 6, 5)
     told = safety.summary(driven)["answers"]
     made = DriveEnvironment(NAME, pedestrians="distracted").env
-    driver, brake, value, shown = safety.agent_driver(agent, 0), [], [], []
+    driver, brake, value, shown = agent_driver(agent, 0), [], [], []
     for seed in range(5, 11):
         observation, over = made.reset(seed=seed)[0], False
         while not over:
@@ -268,17 +263,17 @@ def test_an_agents_answers_are_told_by_what_it_sees(finished):
         else:
             assert found["brake"] is found["value"] is None
     assert told["nothing in the way"]["episodes"] >= safety.FEWEST and told["nothing in the way"]["brake"]
-    assert "answers" not in safety.summary(safety.episodes(safety.constant_driver("LEFT"), NAME, "none", 1, 5))
+    assert "answers" not in safety.summary(drive_episodes(constant_driver("LEFT"), NAME, "none", 1, 5))
 
 
 def test_answers_weigh_by_their_number_and_agents_need_no_critic():
     driven = [
-        safety.Episode(1.0, 0.0, 1.0, "time", {"red light": safety.Answers(count, brake, None)})
+        Episode(1.0, 0.0, 1.0, "time", {"red light": Answers(count, brake, None)})
         for count, brake in ((1, 1.0), (3, 0.6), (0, 0.0), (2, 0.4), (1, 0.1), (3, 0.9))
     ]
-    found = safety.by_what_is_seen(driven)["red light"]
+    found = safety.scene_record(driven)["red light"]
     assert (found["decisions"], found["episodes"], found["value"]) == (10, 5, None)
     mean, low, high = found["brake"]
     assert mean == pytest.approx(0.3) and low < 0.2 and high > 0.5
-    few = safety.by_what_is_seen(driven[:5])["red light"]
+    few = safety.scene_record(driven[:5])["red light"]
     assert (few["decisions"], few["episodes"], few["brake"]) == (7, 4, None), "too few for an interval"
