@@ -51,9 +51,7 @@ def survey(store: Path) -> Survey:
         RunError: ``store`` is not a store, or a registration is damaged.
     """
     if not (store / "runs").is_dir():
-        raise RunError(
-            f"{store} is not a store", expected="a folder that weakspot made", todo="check --output and --store"
-        )
+        raise RunError(f"{store} is not a store", expected="a folder that weakspot made", todo="check --output and --store")
     used: set[str] = set()
     lost: list[str] = []
     for registration in registrations(store).values():
