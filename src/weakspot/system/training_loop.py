@@ -106,7 +106,7 @@ class Every:
         self._last = 0.0
 
     def restart(self, now: float) -> None:
-        """Starts the interval anew at the time ``now``."""
+        """Restarts the interval at the time ``now``."""
         self._last = now
 
     def tick(self, now: float) -> None:

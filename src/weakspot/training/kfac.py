@@ -12,7 +12,7 @@ both as running averages, and the gradient D of the loss, as a matrix (out, in +
 
 delta^T D = delta^T (F + damping I) delta is summed over the layers: what was not seen yet to change the predictions counts
 with the damping, since it may.  Of a convolution, a are the patches that the kernel sees: A is summed over places, and G is
-their mean (KFC).  The inverse goes through the eigenvectors of A and G, which are found anew every few steps.
+their mean (KFC).  The inverse goes through the eigenvectors of A and G, which are recomputed every few steps.
 
 How far the bound holds.  What is bounded is the KL by the factored F, as in ACKTR, and F leaves out what moves alike: n
 layers that all move the predictions alike move them by n KL, and a convolution whose gradients are the same at all of p

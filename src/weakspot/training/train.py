@@ -174,7 +174,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
             raise RunError(
                 f"{folder} holds the {' and the '.join(present)} of a training, but not its config.json",
                 expected="all of a training, or nothing",
-                todo="choose another --output, or move them away to start anew",
+                todo="choose another --output, or move them away to restart",
             )
         return
     stored = stored_settings(path)
