@@ -11,4 +11,4 @@ END = 2**40
 def check_seed(seed: int) -> None:
     """Raises :class:`ConfigError` if ``seed`` is negative or not below :data:`END`."""
     if not 0 <= seed < END:
-        raise ConfigError(f"seed is {seed}", expected="an integer from 0 to below 2^40")
+        raise ConfigError(f"seed is {seed}", expected="a whole number from 0 to below 2^40")

@@ -32,7 +32,7 @@ def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) ->
         threads: Number of threads for tensor operations; a second one helps if nothing else runs on its core.
     """
     if threads < 1:
-        raise ConfigError(f"threads is {threads}", expected="an integer of at least 1")
+        raise ConfigError(f"threads is {threads}", expected="a whole number, at least 1")
     torch.set_num_threads(threads)
     folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game).name}-{config.seed}"
     agent = train(config, folder, say)

@@ -69,7 +69,7 @@ class TrainingConfig:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"{name} is {value}", expected=f"a whole number from {least} up")
+                raise ConfigError(f"{name} is {value}", expected=f"a whole number, at least {least}")
 
     def _side_by_side(self, envs: int) -> None:
         self._whole(1, "envs")
@@ -130,7 +130,7 @@ class DoubleDQNConfig(TrainingConfig):
         self._whole(1, "n_steps", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
         self._whole(0, "learning_starts")
         if not 0 <= self.average < 1:
-            raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
+            raise ConfigError(f"average is {self.average}", expected="a number of at least 0 and below 1")
         if not 0 < self.exploration_final <= self.exploration_most <= 1:
             raise ConfigError(
                 f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
@@ -179,7 +179,7 @@ class ActorCriticConfig(TrainingConfig):
         self._whole(1, "n_steps")
         self._positive("learning_rate", "value")
         if not 0 <= self.entropy < float("inf"):
-            raise ConfigError(f"entropy is {self.entropy}", expected="a number from 0 up")
+            raise ConfigError(f"entropy is {self.entropy}", expected="a number of at least 0")
 
 
 @dataclass(frozen=True)
