@@ -86,7 +86,7 @@ class KFAC(torch.optim.Optimizer):
             raise ConfigError(
                 f"learning_rate = {learning_rate}, kl = {kl}, damping = {damping}, decay = {decay}, "
                 f"momentum = {momentum}, inverse_every = {inverse_every}",
-                expected="learning_rate, kl and damping above 0, decay and momentum from 0 to below 1, inverse_every at least 1",
+                expected="the first three above 0, decay and momentum from 0 to below 1, inverse_every at least 1",
             )
         self.layers: list[Layer] = [part for part in network.modules() if isinstance(part, Layer)]
         known = {id(parameter) for layer in self.layers for parameter in layer.parameters(recurse=False)}
