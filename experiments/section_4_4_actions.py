@@ -86,7 +86,7 @@ def draw_lives(lost: list[Life], title: str, path: Path) -> None:
 
 
 def goes_up(action: str) -> bool:
-    """Whether an action moves the submarine up, whatever else it does."""
+    """Whether an action moves the submarine up, alone or combined with other moves."""
     return action.startswith("UP")
 
 

@@ -96,7 +96,7 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
     agent = folder / "agent.safetensors"
     began = ALGORITHMS[which].build(TINY[which])
     ALGORITHMS[which].start_from(began, read_weights(agent)[0], "agent")
-    model = learn(TINY[which], folder, nothing)  # stands already
+    model = learn(TINY[which], folder, nothing)  # is finished already
     with torch.no_grad():
         torch.testing.assert_close(
             logits(began.policy, observations()), logits(model.policy, observations()), atol=2e-3, rtol=0
@@ -157,7 +157,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(which, tmp_path):
     assert stored["steps"] < 192
     said: list[str] = []
     model = learn(TINY[which], tmp_path, said.append)
-    assert said[0] == f"going on from {stored['steps']} decisions"
+    assert said[0] == f"resuming after {stored['steps']} decisions"
     assert model.num_timesteps >= 192 and model._n_updates > stored["counters"]["_n_updates"]
     final = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     again = learn(TINY[which], tmp_path, nothing)
@@ -189,7 +189,7 @@ def test_a_killed_training_goes_on(which, tmp_path):
     said: list[str] = []
     learn(config, tmp_path, said.append)
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert said[0].startswith("going on from") and steps == sorted(set(steps)) and steps[-1] >= 384 > steps[0]
+    assert said[0].startswith("resuming after") and steps == sorted(set(steps)) and steps[-1] >= 384 > steps[0]
 
 
 def seeds_of_games(folder: Path, config: TrainingConfig, monkeypatch) -> set[int]:

@@ -539,7 +539,7 @@ def test_nan_is_not_written(tmp_path: Path, artifact: Npz) -> None:
             continue
         broken = array.copy()
         broken.flat[-1] = np.nan
-        with pytest.raises(RunError, match=rf"{artifact.file} was not written: '{name}' holds NaN") as caught:
+        with pytest.raises(RunError, match=rf"{artifact.file} was not written: '{name}' contains NaN") as caught:
             artifact.write(tmp_path, replace(artifact.value, **{name: broken}))
         assert caught.value.expected and caught.value.todo
     assert not (tmp_path / artifact.file).exists()
@@ -552,7 +552,7 @@ def test_nan_is_not_read(tmp_path: Path, artifact: Npz) -> None:
     for name, array in arrays.items():
         if array.dtype.kind == "f" and name not in ("energy", "latent", "latent_mean", "latent_sigma"):
             rewrite(tmp_path / artifact.file, arrays | {name: np.full_like(array, np.nan)})
-            with pytest.raises(RunError, match=f"'{name}' holds NaN"):
+            with pytest.raises(RunError, match=f"'{name}' contains NaN"):
                 artifact.read(tmp_path)
 
 

@@ -189,7 +189,7 @@ def test_ctrl_c_says_that_everything_is_kept(tmp_path):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command goes on" in error and "Traceback" not in error
+    assert process.returncode == 130 and "the same command resumes" in error and "Traceback" not in error
     assert list(json.loads((folder / "run.json").read_text())["results"]) == ["subject", "collect", "saliency"]
     assert any(folder.glob("store/train/*/checkpoint.pt"))
 

@@ -88,7 +88,7 @@ def test_a_file_in_the_way_of_a_name_is_not_overwritten(tmp_path):
 
 def test_folders_that_are_something_else_are_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(RunError, match=r"is no run folder: it holds thesis\.tex"):
+    with pytest.raises(RunError, match=r"is not a run folder: it contains thesis\.tex"):
         RunFolder(tmp_path).read()
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(RunError, match="cannot use"):
@@ -168,6 +168,6 @@ def test_clean_leaves_a_result_that_a_process_is_working_on(tmp_path):
 
 def test_a_folder_without_a_store_is_not_cleaned(tmp_path):
     (tmp_path / "photos").mkdir()
-    with pytest.raises(RunError, match="is no store"):
+    with pytest.raises(RunError, match="is not a store"):
         clean(tmp_path)
     assert (tmp_path / "photos").exists()

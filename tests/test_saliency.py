@@ -359,7 +359,7 @@ def test_answers_without_gradient_are_refused():
 
     with pytest.raises(SaliencyError, match="does not depend on the observation"):
         guided_gradient(perceiver(Detached(nn.ReLU, 1)), states())
-    with pytest.raises(SaliencyError, match="does not depend on the agent's answer"):
+    with pytest.raises(SaliencyError, match="does not depend on the agent's output"):
         guided_gradient(perceiver(Network(nn.ReLU, 1)), states(), lambda output: output.scores.detach())
     network = Network(nn.ReLU, 1)
     with torch.no_grad():

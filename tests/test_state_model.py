@@ -419,7 +419,7 @@ def test_a_kill_leaves_a_training_that_goes_on(played, tmp_path):
 def test_nan_out_of_the_agent_stops_the_training_with_a_word(played, tmp_path):
     dataset, _, maps = played
     perceive = Perceiver(SmallAgent(float("nan")), gray_observation)
-    with pytest.raises(OutputError, match="answered NaN or infinity to a reconstructed state"):
+    with pytest.raises(OutputError, match="returned NaN or infinity for a reconstructed state"):
         train(perceive, dataset, maps, TrainConfig(steps=3, prior_steps=2), tmp_path, chosen_recipe=FastRecipe(SMALL))
 
 

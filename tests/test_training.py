@@ -107,7 +107,7 @@ def finished(killed) -> tuple[Path, list[str]]:
 
 def test_a_killed_training_goes_on(finished):
     folder, said = finished
-    assert said[0].startswith("going on from 2")  # the first checkpoint, at 240 decisions
+    assert said[0].startswith("resuming after 2")  # the first checkpoint, at 240 decisions
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 480
     assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
@@ -136,7 +136,7 @@ def test_a_finished_training_is_not_done_again(finished):
     before = (folder / "agent.safetensors").stat().st_mtime_ns
     said: list[str] = []
     train(TINY, folder, said.append)
-    assert said == [f"{folder / 'agent.safetensors'} stands already"]
+    assert said == [f"{folder / 'agent.safetensors'} exists already"]
     assert (folder / "agent.safetensors").stat().st_mtime_ns == before
 
 
@@ -171,7 +171,7 @@ def test_the_card_says_what_was_done(finished):
     if policies:  # else the last policy is also the best one
         assert card.training["policy"] == max(policies, key=lambda which: policies[which]["mean"])
         assert card.training["policy_steps"] == policies[card.training["policy"]]["steps"]
-    assert any("on fresh seeds" in line for line in said)
+    assert any("on held-out seeds" in line for line in said)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert card.training["evaluations"] == [[line["step"], line["score"]] for line in lines] and len(lines) > 1
     # the score can be measured again from the file alone

@@ -220,7 +220,7 @@ def test_checkpoints_come_by_the_clock_too(config, tmp_path, monkeypatch):
     assert not (tmp_path / "best.pt").exists() and not (tmp_path / "metrics.jsonl").exists()
     said: list[str] = []
     learn(config, tmp_path, said.append)
-    assert said[0] == f"going on from {stored['steps']} decisions"
+    assert said[0] == f"resuming after {stored['steps']} decisions"
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [72, 96]
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["resumed_at"] == [stored["steps"]]

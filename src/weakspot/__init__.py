@@ -1,15 +1,16 @@
-"""weakspot: shows where a trained deep RL agent that sees images is weak.
+"""weakspot: finds weaknesses of trained deep RL agents that see images.
 
     import weakspot as ws
 
     run = ws.Pipeline(ws.RunConfig(agent="pong-double-dqn", output="runs/pong", targets=("T-", "LEFT"))).run()
-    run = ws.load_run("runs/pong")              # the same from its folder, without torch and without the agent
+    run = ws.load_run("runs/pong")              # reads the same results, without torch and without the agent
     run.findings["T-"].states                   # (n, k, h, w, c), uint8
 
-The driving environments are known to gymnasium if it was imported before weakspot, or after :func:`register`.
+The driving environments are registered with gymnasium if it was imported before weakspot; otherwise call
+:func:`register`.
 
-Everything is public under its own module; the names here are those that most programs need. Each is imported when it is
-first used, so that ``import weakspot`` costs nothing.
+All modules are public; the names here are those that most programs need. Each is imported on first access, so that
+``import weakspot`` is fast.
 """
 
 from __future__ import annotations

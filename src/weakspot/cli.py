@@ -1,6 +1,6 @@
 """The command line: ``run`` for all stages, one subcommand for each stage, and the tools.
 
-Subcommands are imported when they are called, so that ``--help`` and ``--version`` cost nothing.
+Subcommands are imported when they are called, so that ``--help`` and ``--version`` are fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its help, and the function that does its work, as ``module:function``."""
+    """A subcommand: its help, its function as ``module:function``, and the stage that it runs, if it runs a single one."""
 
     help: str
     function: str
@@ -28,18 +28,18 @@ class Command:
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("All stages: from an agent to a report.", "weakspot.commands:run"),
-    **{name: Command(f"Only {stage.help}.", "weakspot.commands:run_stage", name) for name, stage in LISTING.items()},
-    "plan": Command("List what run would make, and make nothing that takes long.", "weakspot.commands:plan"),
+    "run": Command("Run all stages: from an agent to a report.", "weakspot.commands:run"),
+    **{name: Command(f"Stage: {stage.help}.", "weakspot.commands:run_stage", name) for name, stage in LISTING.items()},
+    "plan": Command("List the results that run would make.", "weakspot.commands:plan"),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
-    "check-agent": Command("Check an agent before you trust it to a run.", "weakspot.commands:check_agent"),
+    "check-agent": Command("Check an agent for common mistakes before a run.", "weakspot.commands:check_agent"),
     "train-agent": Command("Train an agent of your own.", "weakspot.commands:train_agent"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit code: 0, 2 for a user's error, 130 after Ctrl-C."""
+    """Runs the command line. Returns the exit code: 0, 2 after a user's error, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in HELP:
         print(usage())

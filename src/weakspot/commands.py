@@ -1,4 +1,4 @@
-"""What the subcommands do with their arguments."""
+"""The subcommands: each parses its arguments and does its work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def parse(kind: type[T], name: str, arguments: Sequence[str], description: str | None = None) -> T:
-    """The options of the subcommand ``name``; prints help or an error and exits where they ask for it or are wrong."""
+    """Parses the options of the subcommand ``name``. For ``--help`` and for invalid options, prints a text and exits."""
     return tyro.cli(kind, prog=f"weakspot {name}", args=arguments, description=description)
 
 
@@ -31,17 +31,17 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
-    """``weakspot STAGE``: that stage only; the results that it reads must be finished."""
+    """``weakspot STAGE``: runs one stage; the results it reads must be in the store."""
     from weakspot.pipeline import Pipeline
     from weakspot.stages.listing import LISTING
 
-    found = Pipeline(parse(RunConfig, stage, arguments, f"Only {LISTING[stage].help}."), only=(stage,)).run()
+    found = Pipeline(parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}."), only=(stage,)).run()
     if stage == "report" and found.report:
         say(f"report: {found.report.absolute()}")
 
 
 def plan(arguments: Sequence[str]) -> None:
-    """``weakspot plan``: what ``weakspot run`` would make with these settings."""
+    """``weakspot plan``: lists the results that ``weakspot run`` would make with these settings."""
     from weakspot.pipeline import Pipeline
 
     missing = Pipeline(parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")).plan()
@@ -50,16 +50,16 @@ def plan(arguments: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class CleanConfig:
-    """Deletes results that no run shows, such as those of earlier settings, and tells sizes."""
+    """Lists all results with their sizes, and deletes those that no run shows, such as results of earlier settings."""
 
     output: Path = Path("runs/pong")
     """The run folder whose store is cleaned."""
     store: Path | None = None
-    """The store that several runs share; what any of them shows is kept."""
+    """A store that several runs share; results that any of them shows are kept."""
     dry_run: bool = False
-    """Only tell what would be deleted."""
+    """List what would be deleted, but delete nothing."""
     unfinished: bool = False
-    """Delete unfinished results as well: those of stages that were stopped, which would otherwise go on from there."""
+    """Also delete unfinished results of interrupted stages, which would otherwise be resumed."""
 
 
 def clean(arguments: Sequence[str]) -> None:
@@ -72,16 +72,16 @@ def clean(arguments: Sequence[str]) -> None:
     if store is None:
         record = RunFolder(config.output).read()
         if record is None:
-            raise ConfigError(f"{config.output} is no run folder", expected="a run folder", todo="check --output")
+            raise ConfigError(f"{config.output} is not a run folder", expected="a run folder", todo="check --output")
         store = RunFolder(config.output).store(record)
     kinds: tuple[Kind, ...] = ("unused", "damaged", "unfinished") if config.unfinished else ("unused", "damaged")
     before = survey(store)
     for result in before.stored:
         say(f"{result.size / 1e6:10.1f} MB  {result.kind:<10}  {result.folder.relative_to(store)}")
     for run in before.lost_runs:
-        say(f"the run {run} is not where it was; what it showed is kept")
+        say(f"the run {run} was not found; its results are kept")
     if before.lost_runs:
-        say(f"if runs were deleted, delete their files in {store / 'runs'} as well")
+        say(f"if these runs were deleted, delete their files in {store / 'runs'} as well")
     if config.dry_run:
         chosen = Survey(tuple(result for result in before.stored if result.kind in kinds), before.lost_runs)
         say(f"would delete {len(chosen.stored)} results, {sum(r.size for r in chosen.stored) / 1e6:.1f} MB")
@@ -104,7 +104,7 @@ def check_agent(arguments: Sequence[str]) -> None:
             if finding.todo and not finding.passed:
                 say(f"      to do: {finding.todo}")
     if failed:
-        raise AgentError(f"{failed} of the checks failed", expected="none", todo="see the lines above")
+        raise AgentError(f"{failed} of the checks failed", expected="no failure", todo="see the lines above")
 
 
 def train_agent(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The configuration of a run: help, command line and record at once. Nothing here imports torch."""
+"""The settings of a run. The command line, its help and the record of a run are generated from them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,32 +19,39 @@ from weakspot.state_model.config import TrainConfig
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Finds weaknesses of one agent in one environment."""
+    """Finds weaknesses of one agent in one environment.
+
+    Attributes:
+        agent: A name that `weakspot agents` lists, a file of weights (safetensors, stable-baselines3 zip, .cleanrl_model),
+            the folder of an RL Zoo training, or path.py:factory for a PyTorch module of your own.
+        environment: An Atari game, such as pong or PongNoFrameskip-v4, a gymnasium id, or a TOML file that describes an
+            environment. Not needed if the agent's file names it.
+        trust: Allow code in the agent's file to run: TorchScript, torch.export, or a network that was pickled whole. Only
+            for files from a source you trust.
+        output: The run folder.
+        store: A folder of results that several runs share. By default, results are stored inside the run folder.
+        targets: T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, a dimension of continuous actions with a
+            sign such as steer-, or path.py:function. Default: T-, T+ and T+-; for continuous actions V+, V- and both ends
+            of every dimension.
+        sharpness: Sharpness of the soft maximum: b times the mean standard deviation of the agent's scores within a state.
+        saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
+            gradient, for any network.
+        device: Device of the agent and the state model: cpu or cuda.
+        collect, train, fidelity, samples, goggles, synthesize: settings of the stages.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
 
     agent: str = "pong-double-dqn"
-    """A name from ``weakspot agents``, a file of weights (safetensors, a zip of stable-baselines3, a .cleanrl_model), the
-    folder of a training with RL Zoo, or path.py:factory for a module of your own."""
     environment: str | None = None
-    """Atari game, such as pong or PongNoFrameskip-v4, a gymnasium id, or a TOML file that describes an environment. Not
-    needed if the agent's file names it."""
     trust: bool = False
-    """Run code that the agent's file holds: TorchScript, torch.export, or a network that was pickled whole. Only for files
-    whose maker you trust."""
     output: Path = Path("runs/pong")
-    """The run folder."""
     store: Path | None = None
-    """Folder of results that several runs share. Without it, results are stored inside the run folder."""
     targets: tuple[str, ...] = ()
-    """T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, a dimension of continuous actions with a sign
-    such as steer-, or path.py:function. Default: T-, T+ and T+-; for continuous actions V+, V- and both ends of every
-    dimension."""
     sharpness: float = 10.0
-    """b of the soft maximum, over the mean spread of the agent's scores within a state."""
     saliency: SaliencyRule = "guided"
-    """guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain gradient, for any
-    network."""
     device: str = "cpu"
-    """Device of the agent and the state model: cpu, cuda."""
     collect: CollectConfig = field(default_factory=CollectConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
@@ -53,7 +60,7 @@ class RunConfig:
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "output", Path(self.output))  # a string will do as well
+        object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well
         object.__setattr__(self, "store", None if self.store is None else Path(self.store))
         if not self.sharpness > 0:
             raise ConfigError(f"sharpness is {self.sharpness}", expected="a positive number")
@@ -64,14 +71,14 @@ class RunConfig:
         return self.store or self.output / "store"
 
     def record(self) -> dict[str, Any]:
-        """The settings as JSON holds them, without the places where results go."""
+        """The settings as plain JSON data, without the folders that results are written to."""
         record = asdict(self)
         del record["output"], record["store"]
         return json.loads(json.dumps(record))
 
 
 def command_line(config: RunConfig) -> str:
-    """The command that repeats a run, with the settings that are not defaults."""
+    """The command that repeats a run, with all settings that differ from their defaults."""
     words = ["weakspot", "run"]
 
     def walk(given: Mapping[str, Any], usual: Mapping[str, Any], prefix: str) -> None:

@@ -18,6 +18,7 @@
     ├── TrainingError          the training of an agent diverged
     └── RunError               a run folder cannot be used
         ├── RunMismatchError   it belongs to other settings
+        ├── SchemaError        a newer version of weakspot wrote a file
         └── StorageError       the disk is full or read-only
 
 Each message says what was seen, what was expected, and what to do next.

@@ -1,4 +1,4 @@
-"""Choices that settings, agents and models share, by name."""
+"""Names of options that settings, agents and models share."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ SaliencyRule: TypeAlias = Literal["guided", "gradient"]
 """How saliency is computed: guided backpropagation, or the plain gradient."""
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
-"""Number format of the fast recipe's products."""
+"""Number format of matrix products; ``auto`` chooses the fastest one on the machine."""

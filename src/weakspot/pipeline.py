@@ -1,4 +1,4 @@
-"""Runs stages in the order of their graph. It knows no stage and no artifact by name."""
+"""Runs stages in the order of their graph. It does not know any stage or artifact by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weakspot.system.provenance import public_version
 
 @dataclass(frozen=True)
 class Task:
-    """One result of a stage: its only one, or that of a target."""
+    """One result of a stage: its only one, or the one for a target."""
 
     stage: Stage
     part: str
@@ -33,13 +33,16 @@ class Task:
         return f"{self.stage.name}/{self.part}" if self.part else self.stage.name
 
     def reads(self, name: str) -> bool:
-        """Whether it reads the result ``name`` of an input: its only one, that of the same target, or any of its targets."""
+        """Whether it reads the result ``name``: the only one of an input, or the one for the same target.
+
+        A task without a part reads the results for all targets.
+        """
         stage, _, part = name.partition("/")
         return stage in self.stage.inputs and (not part or not self.part or part == self.part)
 
 
 class _DamagedInputError(Exception):
-    """The content of a result that was about to be read has changed."""
+    """The content of a result has changed since it was written."""
 
     def __init__(self, entry: Entry, problem: str) -> None:
         super().__init__(problem)
@@ -51,11 +54,11 @@ class Pipeline:
 
     Args:
         config: of the run.
-        only: names of the stages that may be run; the results of others must be in the store. All by default.
-        stages: the graph.
+        only: names of the stages to run; results of other stages must be in the store. By default, all stages.
+        stages: the stages of the graph.
 
     Raises:
-        ConfigError: the stages are no graph.
+        ConfigError: the stages do not form a graph without cycles.
         RunError: the run folder cannot be used.
     """
 
@@ -63,16 +66,17 @@ class Pipeline:
         self.config, self.stages = config, ordered(stages)
         self.only = frozenset(stage.name for stage in self.stages) if only is None else frozenset(only)
         self.folder, self.store = RunFolder(config.output), Store(config.store_path)
-        self.folder.read()  # raises for a folder that is something else
+        self.folder.read()  # raises if it is not a run folder
         self._start()
 
     def run(self) -> Run:
-        """Makes the results that are missing, and returns what the run found.
+        """Makes the missing results, and returns all results of the run.
 
-        A result whose files were changed since is set aside and made anew, with all that has to follow.
+        A result whose files have changed is set aside and made again, and so are the results that depend on it, if its
+        content differs.
 
         Raises:
-            WeakspotError: a stage failed. Finished results stay, and the same call goes on from there.
+            WeakspotError: a stage failed. Finished results are kept, and the same call resumes.
         """
         while True:
             try:
@@ -89,9 +93,9 @@ class Pipeline:
         return load_run(self.config.output)
 
     def plan(self) -> list[str]:
-        """Names of the results that :meth:`run` would make, where every result that reads one of them counts as well.
+        """Names of the results that :meth:`run` would make, and of all results that depend on them.
 
-        Runs the quick stages, on which the list depends.
+        Runs the quick stages, because the list depends on their results.
         """
         for stage in self.stages:
             if stage.quick:
@@ -109,18 +113,18 @@ class Pipeline:
         return missing
 
     def request(self, name: str) -> Request:
-        """What the store is asked for under ``name``, such as ``train`` or ``synthesize/t-minus``.
+        """The request to the store for the result ``name``, such as ``train`` or ``synthesize/t-minus``.
 
         Raises:
-            RunError: there is no such result, or a result that it reads is not finished.
+            RunError: there is no such result, or one of its inputs is not finished.
         """
         for task in self._tasks(self.stages):
             if task.name == name and self._finished(task.stage.inputs):
                 return self._request(task, self._fingerprints)
-        raise RunError(f"there is no {name}, or what it reads is not finished", todo="run the stages before it first")
+        raise RunError(f"there is no result {name}, or its inputs are not finished", todo="run the stages it reads first")
 
     def _start(self) -> None:
-        """Forgets what is known of results."""
+        """Starts without any known results."""
         self._entries: dict[str, Entry] = {}
         self._folders: dict[str, Path] = {}
         self._verified: set[str] = set()
@@ -134,7 +138,7 @@ class Pipeline:
                 continue
             for task in self._tasks([stage]):
                 self._run_task(task)
-        for stage in self.stages:  # results that are finished all the same are shown
+        for stage in self.stages:  # other results that are already in the store are shown as well
             if stage.name not in needed and self._finished(stage.inputs):
                 for task in self._tasks([stage]):
                     if (entry := self.store.find(self._request(task, self._fingerprints))) is not None:
@@ -174,7 +178,7 @@ class Pipeline:
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
 
     def _verify_inputs(self, task: Task) -> None:
-        """Reads all files that a task depends on, once, and compares them with their digests."""
+        """Compares the files of the inputs of a task with their digests, once per result."""
         for name, entry in self._entries.items():
             if task.reads(name) and name not in self._verified:
                 if problem := entry.changed():
@@ -185,7 +189,7 @@ class Pipeline:
         return [Task(stage, part) for stage in stages for part in stage.parts(self.session)]
 
     def _finished(self, names: Collection[str]) -> bool:
-        """Whether all results of these stages, and of those they read, are finished."""
+        """Whether all results of these stages and of their inputs are finished."""
         for stage in self.stages:
             if stage.name in names and not (
                 self._finished(stage.inputs) and all(task.name in self._entries for task in self._tasks([stage]))
@@ -213,7 +217,7 @@ class Pipeline:
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
     def _note(self) -> None:
-        """Shows the finished results, or only protects them from being deleted as long as the folder shows more."""
+        """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""
         before, record = self.folder.read(), self._record()
         if before is None or before.results.keys() <= record.results.keys():
             self.folder.write(record)
@@ -221,7 +225,7 @@ class Pipeline:
             self.folder.protect(record)
 
     def _record(self) -> RunRecord:
-        """What the run folder shows if it shows the finished results."""
+        """The record of a run folder that shows the finished results."""
         config = self.config
         shown = {
             task.name: Shown(self._entries[task.name].record.key, dict(task.stage.links(task.part)))

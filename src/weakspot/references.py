@@ -1,6 +1,6 @@
-"""The files behind the names in a configuration: digests of them are part of the keys of results.
+"""The user's files that settings refer to; their digests are part of the keys of results.
 
-Nothing here imports torch, so that a run with nothing to do ends quickly.
+Nothing here imports torch, so a run with nothing to do ends quickly.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from weakspot.system.user_code import local_files, local_module, parse_reference
 
 
 def code_digests(names: list[str]) -> list[str]:
-    """Digests of the user's own files behind names such as ``path.py:function``, ``path.toml`` and ``module:id``, and of the
-    neighbours that they import."""
+    """Digests of the user's files that references such as ``path.py:function``, ``path.toml`` and ``module:id`` name, and of
+    the local files that these import."""
     return [file_digest(path) for name in names for path in code_files(name)]
 
 
 def code_files(name: str) -> list[Path]:
-    """The user's own files behind a name; none for a name that is no reference to code."""
+    """The user's files that a reference names, and the local files they import; empty if it does not refer to code."""
     if found := parse_reference(name):
         return local_files(found[0])
     if (path := Path(name).expanduser()).suffix == ".toml":

@@ -1,6 +1,6 @@
-"""An opened run: agent, states, state model and targets, each loaded when it is first asked for.
+"""An opened run: agent, data set, state model and targets, each loaded on first access.
 
-Stages read what earlier stages made through a session. Nothing here imports torch before something is loaded.
+Stages read the results of earlier stages through a session. Torch is imported only when something is loaded.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Session:
 
     Args:
         config: of the run.
-        results: folders of the results that are finished, by stage and part, such as ``synthesize/t-minus``. A stage may
-            read its inputs; the session looks results up when they are asked for, so that more may be added meanwhile.
+        results: folders of the finished results, by stage and part, such as ``synthesize/t-minus``. They are looked up on
+            access, so the pipeline can add results while the session is open.
     """
 
     def __init__(self, config: RunConfig, results: Mapping[str, Path]) -> None:
@@ -85,7 +85,7 @@ class Session:
 
         Raises:
             ConfigError: there is no such recipe or target, or the recipe cannot take the frames.
-            TargetError: a target fails or returns something else than one finite number a state.
+            TargetError: a target fails, or does not return one finite number per state.
         """
         from weakspot.state_model.recipes import check_size
         from weakspot.subject import noise_state
@@ -98,10 +98,10 @@ class Session:
             resolve_target(name, subject.agent.spec, 1.0)(output)
 
     def check_target_scales(self) -> None:
-        """Measures every target over the recorded states, before the state model is trained.
+        """Measures the scale of every target over the recorded states, before the state model is trained.
 
         Raises:
-            TargetError: a target is the same for all states.
+            TargetError: a target has the same value in all states.
         """
         from weakspot.search.energy import measure_scale
 
@@ -135,12 +135,12 @@ class Session:
 
     @property
     def trained_on(self) -> Indices:
-        """Indices of the states, with whole histories, that the state model is trained on."""
+        """Indices of the training states, those with a complete history."""
         return self._split[0]
 
     @property
     def held_out(self) -> Indices:
-        """Indices of the states, with whole histories, that it is not trained on."""
+        """Indices of the held-out states, those with a complete history."""
         return self._split[1]
 
     def held_out_sample(self, count: int) -> Indices:
@@ -155,8 +155,8 @@ class Session:
         count = min(count, len(held_out))
         if not count:
             raise ConfigError(
-                f"no state is held out of {len(self.dataset):,}",
-                expected="at least one whole state a stream that is not trained on",
+                f"none of the {len(self.dataset):,} states is held out",
+                expected="at least one held-out state with a complete history",
                 todo="collect more frames in fewer streams, or raise --train.held-out",
             )
         return held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
@@ -183,7 +183,7 @@ class Session:
         return self.subject.perceive
 
     def target(self, slug: str) -> Target:
-        """The target, its soft maximum scaled to the recorded scores."""
+        """The target, with the sharpness of its soft maximum scaled to the recorded scores."""
         from weakspot.targets.resolve import resolve_target
 
         sharpness = sharpness_for(self.dataset, self.config.sharpness)
@@ -205,5 +205,5 @@ class Session:
 
 
 def sharpness_for(dataset: StateDataset, sharpness: float) -> float:
-    """b of the soft maximum in units of the scores: ``sharpness`` over their mean spread within a state."""
+    """b of the soft maximum, in units of the scores: ``sharpness`` over their mean standard deviation within a state."""
     return sharpness / max(float(dataset.scores.std(axis=1).mean()), 1e-9)

@@ -33,10 +33,10 @@ class Subject:
     """The agent under test and where it plays.
 
     Attributes:
-        reference: what the user calls the agent.
+        reference: name or path of the agent, as the user gave it.
         agent: the agent.
-        factory: makes environments it plays in.
-        perceive: A(s).
+        factory: creates copies of the environment.
+        perceive: A(s), the agent's outputs as a function of states.
         spec: of the environment.
     """
 
@@ -60,32 +60,32 @@ def load_subject(config: RunConfig) -> Subject:
     state = noise_state(probe.spec, agent.device)
     if not torch.isfinite(perceive(state).vector()).all():
         raise OutputError(
-            f"agent {agent.spec.name!r} answered nan or infinity to a made-up state",
+            f"agent {agent.spec.name!r} returned NaN or infinity for a random state",
             expected="finite numbers for any image",
-            todo="check its weights, and the range it expects its observations in (they are 0 to 255)",
+            todo="check its weights, and the range of observations it expects (they are 0 to 255)",
         )
-    saliency(perceive, state)  # refuses networks for which it is not defined
+    saliency(perceive, state)  # raises for networks for which it is not defined
     return Subject(config.agent, agent, factory, perceive, probe.spec)
 
 
 def load_pair(
     agent: str, environment: str | None, device: str, *, trust: bool = False
 ) -> tuple[Agent, Callable[[], Environment], Environment]:
-    """An agent, a function that makes copies of its environment, and one copy, checked against each other.
+    """An agent, a function that creates copies of its environment, and one copy, checked against each other.
 
     Args:
         agent: a reference, see :func:`load_agent`.
         environment: an Atari game, a gymnasium id, a TOML file, or an environment of another package; None if the agent's
             file or folder names it.
         device: the device of the agent.
-        trust: run code that the agent's file holds.
+        trust: allow code in the agent's file to run.
 
     Raises:
         AgentError: the agent cannot be used, or was made for another environment.
         ConfigError: there is no such environment or device.
     """
     description = trained_with(agent)
-    if environment and (description is None or environment != description.id):  # the folder says more than an id
+    if environment and (description is None or environment != description.id):  # the folder describes the wrappers as well
         description = find_description(environment)
     known = description or (environment if environment and family_of(environment) != "atari" else None)
     if known:
@@ -101,7 +101,7 @@ def load_pair(
 
 
 def trained_with(agent: str) -> Description | None:
-    """The environment that the folder of an RL Zoo training describes; None for Atari games, and for other references."""
+    """The environment that an RL Zoo training folder describes; None for Atari games, and if ``agent`` is no such folder."""
     folder = Path(agent).expanduser()
     settings = read_training(folder).shown if is_training(folder) else None
     return description_of(settings, folder) if settings else None
@@ -114,7 +114,7 @@ def noise_state(spec: EnvironmentSpec, device: torch.device) -> State:
 
 
 def record_of(subject: Subject) -> SubjectRecord:
-    """What is known of agent and environment, as an artifact."""
+    """Agent and environment as an artifact."""
     spec, environment = subject.agent.spec, subject.spec
     output = subject.perceive(noise_state(environment, subject.agent.device))
     return SubjectRecord(
@@ -125,7 +125,7 @@ def record_of(subject: Subject) -> SubjectRecord:
 
 
 def card_of(reference: str) -> Card | None:
-    """What the agent's file says of its training and its score; None if it says nothing."""
+    """The training and the score on the card in the agent's file; None if there is no card, or if it is incomplete."""
     path = zoo.path(reference) if reference in zoo.names() else Path(reference).expanduser()
     if path.suffix != ".safetensors":
         return None
@@ -138,5 +138,5 @@ def card_of(reference: str) -> Card | None:
             card.score["mean"], card.score["std"], card.score["episodes"],
             card.training["policy_steps"], card.training["algorithm"], card.training["command"],
         )  # fmt: skip
-    except KeyError:  # a card may lack either
+    except KeyError:  # a card need not have all of them
         return None

@@ -37,7 +37,7 @@ def load_agent(
               or an ``nn.Module`` that maps observations (b, c, h, w) in 0 to 255, (4, 84, 84) for Atari, to Q-values (b, a),
               or to a pair of action logits (b, a) and values (b,) or (b, 1); for continuous actions, to means instead of
               Q-values or logits.  The file is run: name only files that you trust;
-            - whatever the formats of other packages recognise (see :mod:`weakspot.agents.formats.registry`).
+            - any reference that the format of another package recognises (see :mod:`weakspot.agents.formats.registry`).
         environment: id of an Atari environment, such as ``PongNoFrameskip-v4``, or the interface of any other environment.
             Needed if the reference does not name the environment; if it does, both must agree.
         device: where the agent computes.

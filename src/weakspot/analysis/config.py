@@ -15,14 +15,13 @@ class GogglesConfig:
     """Settings of the goggles test."""
 
     episodes: int = 8
-    """Number of episodes with goggles, and of those without; 0 skips the test."""
+    """Number of episodes with goggles, and of episodes without; 0 skips the test."""
     epsilon: float = 0.01
-    """Share of random actions, with goggles and without.  Without any, a greedy agent on a deterministic emulator repeats
-    the same few games, and their mean says little."""
+    """Probability of a random action, with and without goggles; with 0, games of a greedy agent may repeat."""
     longest: int = 6_000
-    """Maximum number of decisions in an episode; longer ones are scored up to there."""
+    """Maximum number of decisions in an episode; longer episodes are truncated and count with the score so far."""
     seed: int = 10_000
-    """Of the first episode; the following episodes take the following seeds."""
+    """Seed of the first episode; the next episodes take the next seeds."""
 
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.longest < 1:
@@ -35,12 +34,12 @@ class GogglesConfig:
 
 @dataclass(frozen=True)
 class FidelityConfig:
-    """How faithful reconstructions are."""
+    """Settings of the measurement of reconstructions."""
 
     held_out: int = 500
-    """Held-out states that are reconstructed and measured."""
+    """Number of held-out states to reconstruct and measure."""
     reconstructions: int = 8
-    """Real states shown beside their reconstructions."""
+    """Number of real states that the report shows with their reconstructions."""
 
     def __post_init__(self) -> None:
         check_counts(self, "held_out", "reconstructions")
@@ -48,10 +47,10 @@ class FidelityConfig:
 
 @dataclass(frozen=True)
 class SamplesConfig:
-    """Random samples of the state model."""
+    """Settings of the measurement of random samples."""
 
     shown: int = 12
-    """Samples shown in the report."""
+    """Number of samples that the report shows."""
 
     def __post_init__(self) -> None:
         check_counts(self, "shown")

@@ -1,4 +1,4 @@
-"""Artifacts in npz files: named arrays, whose types and shapes are checked as they are read."""
+"""Artifacts in npz files: named arrays, whose types and shapes are checked on reading."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def write_arrays(path: Path, arrays: Mapping[str, Array | None], gaps: tuple[str
     Args:
         path: the file.
         arrays: by name; those that are None are left out.
-        gaps: names of arrays that may hold NaN.
+        gaps: names of arrays that may contain NaN.
 
     Raises:
-        RunError: another array holds NaN.
+        RunError: another array contains NaN.
         StorageError: the file cannot be written.
     """
     present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
         if name not in gaps and np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
             raise RunError(
-                f"{path} was not written: {name!r} holds NaN",
+                f"{path} was not written: {name!r} contains NaN",
                 expected="numbers",
-                todo="check the outputs of the agent and the target; otherwise report this as a fault of the stage",
+                todo="check the outputs of the agent and the target; otherwise report this as a bug of the stage",
             )
 
     def write(temporary: Path) -> None:
@@ -54,11 +54,11 @@ class Arrays:
 
     Args:
         path: the file.
-        environment: decides the shape of frames and the number of actions.
-        first: name of the stacks whose number of states, n, all arrays share.
+        environment: gives the shape of frames and the number of actions.
+        first: name of an array of stacks; its length is n, the number of states of all arrays.
 
     Raises:
-        RunError: the file is damaged. All methods raise it too, for an array that is missing or of another type or shape.
+        RunError: the file is damaged. All methods raise it if the array is missing or has another type or shape.
     """
 
     def __init__(self, path: Path, environment: EnvironmentRecord, first: str) -> None:
@@ -82,7 +82,7 @@ class Arrays:
         """The agent's scores (n, a); float64, finite, but log-probabilities may be minus infinity."""
         array = self._shaped(name, self._get(name, 2, np.floating), (self.n, len(self.environment.action_names)))
         if np.isnan(array).any() or np.isposinf(array).any():
-            raise damaged(self.path, f"{name!r} holds NaN or infinity", "finite numbers")
+            raise damaged(self.path, f"{name!r} contains NaN or infinity", "finite numbers")
         return array.astype(np.float64)
 
     def flags(self, name: str) -> Array:
@@ -130,7 +130,7 @@ class Arrays:
     def _finite(self, name: str) -> Array:
         array = self._get(name, 1, np.integer, np.floating)
         if not np.isfinite(array).all():
-            raise damaged(self.path, f"{name!r} holds NaN or infinity", "finite numbers")
+            raise damaged(self.path, f"{name!r} contains NaN or infinity", "finite numbers")
         return array.astype(np.float64)
 
     def _get(self, name: str, dimensions: int, *kinds: type[np.generic]) -> Array:

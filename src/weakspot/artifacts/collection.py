@@ -1,4 +1,4 @@
-"""Artifact of the collect stage beside the states themselves: their number, the speed, and the scores of the episodes."""
+"""Artifact of the collect stage, besides the states themselves: their number, the speed, and the scores of the episodes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class Collection:
-    """The recorded states, in numbers.
+    """Summary of the recorded states.
 
     Attributes:
         frames: number of states.
         epsilon: probability of a random action.
-        episode_scores: scores of the episodes that ended.
-        seconds: duration of the collection in its last process.
-        decisions_per_second: speed of that process.
+        episode_scores: scores of the finished episodes.
+        seconds: duration of the collection since its last resume.
+        decisions_per_second: speed since then.
     """
 
     SCHEMA: ClassVar[int] = 1

@@ -23,7 +23,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval, whose ends are None if there are too few values for one."""
+    """A mean with its 95 % interval; the ends are None if there are too few values."""
 
     mean: float
     low: float | None
@@ -47,8 +47,8 @@ class Fidelity:
         states: number of states that were reconstructed.
         mse: mean squared error per pixel and channel, frames in [0, 1].
         same_action: share of states in which the agent chooses the same action on the reconstruction.
-        output_error: squared error of the agent's outputs, over their variance.
-        objects: recall of each kind of object; empty for games whose objects are not known.
+        output_error: mean squared error of the agent's outputs, divided by their variance.
+        objects: recall of each kind of object; empty for games without an object finder.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -85,11 +85,11 @@ class SampleMeasures:
     """Random samples compared with real states.
 
     Attributes:
-        count: number of measured samples; 0 if too few real states were held out to compare them with.
+        count: number of measured samples; 0 if there are too few held-out states to compare them with.
         distance, floor: Fréchet distances in the agent's features: between the samples and as many real states, and between
             two halves of the real states.
-        checks, real_checks: shares of samples and of real states that pass each check of their objects, and all checks under
-            ``valid``; None for games whose objects cannot be checked.
+        checks, real_checks: shares of samples and of real states that pass each object check; ``valid`` is the share that
+            passes all of them. None for games without object checks.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -128,14 +128,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class Goggles:
-    """The agent's scores on real frames and on reconstructions only.
+    """The agent's scores on real frames, and on reconstructions only.
 
     Attributes:
         agent: on real frames.
         goggles: on reconstructions.
         difference: goggles minus agent; negative if the agent plays worse on reconstructions.
         ratio: goggles over agent.
-        note: remarks for people, such as the number of episodes that were cut off; may be empty.
+        note: a remark for the reader, such as the number of truncated episodes; may be empty.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -147,7 +147,7 @@ class Goggles:
 
 
 def write_fidelity(folder: Path, fidelity: Fidelity, reconstructions: Reconstructions) -> None:
-    """Writes both artifacts of the fidelity stage; raises :class:`RunError` if they hold NaN."""
+    """Writes both artifacts of the fidelity stage; raises :class:`RunError` if they contain NaN."""
     from weakspot.artifacts.arrays import write_arrays
 
     arrays = {field.name: getattr(reconstructions, field.name) for field in fields(reconstructions)}
@@ -177,7 +177,7 @@ def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Recons
 
 
 def write_samples(folder: Path, samples: Samples) -> None:
-    """Writes both artifacts of the samples stage; raises :class:`RunError` if they hold NaN."""
+    """Writes both artifacts of the samples stage; raises :class:`RunError` if they contain NaN."""
     from weakspot.artifacts.arrays import write_arrays
 
     write_arrays(folder / SAMPLE_ARRAYS, {"states": samples.states})
@@ -202,7 +202,7 @@ def write_goggles(folder: Path, goggles: Goggles) -> None:
 
 
 def read_goggles(folder: Path) -> Goggles:
-    """Reads the artifact; raises :class:`RunError` if it is damaged, or its means contradict each other."""
+    """Reads the artifact; raises :class:`RunError` if it is damaged or its means are inconsistent."""
     goggles = read_artifact(folder / GOGGLES, Goggles)
     shift = goggles.goggles.interval.mean - goggles.agent.interval.mean
     if abs(shift - goggles.difference.mean) > 0.02 * max(1.0, abs(shift)):

@@ -1,4 +1,4 @@
-"""Artifact of the synthesize stage: the states that were synthesised for one target."""
+"""Artifact of the synthesize stage: the states synthesised for one target."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Search:
 
     Attributes:
         target: symbol or name of the target, such as ``T-``.
-        slug: the target's name as the name of a folder.
-        title, description: of the target, for people.
-        energy_equation: the energy that was minimised, for people.
+        slug: the target's name in names of folders, such as ``t-minus``.
+        title, description: of the target, as in the report.
+        energy_equation: the minimised energy as an equation, as in the report.
         seed: of the searches.
-        settings: of the searches, with the scale of the target.
+        settings: of the searches, and the scale of the target.
         seconds: duration of the searches.
     """
 
@@ -47,15 +47,15 @@ class Findings:
     Attributes:
         search: the target and the settings.
         states: stacks of frames, oldest first (n, k, h, w, c), uint8.
-        scores: the agent's scores in them (n, a).
+        scores: the agent's scores in these states (n, a).
         value: the critic's values (n,), or None if the agent has no critic.
-        energy: of every state at every step (n, steps), NaN after its search has stopped.
-        target: target energies of the states, unscaled (n,).
+        energy: of every search at every step (n, steps); NaN after a search has stopped.
+        target: energies of the target in the states, unscaled (n,).
         prior_kl: KL of each search distribution from N(0, I) (n,), in nats.
         iterations: steps taken (n,).
         saliency: of the newest frames (n, h, w), uint8, each scaled to its largest value.
         latent: u, the latent code of each state (n, z).
-        latent_mean, latent_sigma: x_mu and x_sigma, where the searches ended (n, z).
+        latent_mean, latent_sigma: x_mu and x_sigma at the end of each search (n, z).
     """
 
     search: Search
@@ -73,7 +73,7 @@ class Findings:
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
-    """Writes the artifact; raises :class:`RunError` if it holds NaN elsewhere than in the energies."""
+    """Writes the artifact; raises :class:`RunError` if an array other than the energies contains NaN."""
     from weakspot.artifacts.arrays import write_arrays
 
     arrays = {field.name: getattr(findings, field.name) for field in fields(findings) if field.name != "search"}

@@ -12,7 +12,7 @@ class LazyMapping(Mapping[str, T]):
     """Maps each key to what its reader returns; each reader is called at most once.
 
     Args:
-        readers: by key. What they raise is raised by the access to that key.
+        readers: by key. Exceptions of a reader are raised by the access to its key.
     """
 
     def __init__(self, readers: Mapping[str, Callable[[], T]]) -> None:

@@ -21,12 +21,12 @@ class Novelty:
     """Synthesised states compared with real ones.
 
     Attributes:
-        closest: the closest training state of each synthesised one (n, k, h, w, c), uint8.
+        closest: the training state closest to each synthesised one (n, k, h, w, c), uint8.
         closest_index: its index in the data set (n,).
-        mse: its mean squared error (n,).
-        differing_share: share of pixels that differ by more than 25 % (n,), in [0, 1].
+        mse: mean squared error between the two (n,).
+        differing_share: share of pixels in which they differ by more than 25 % (n,), in [0, 1].
         real_target: energies of the target in held-out real states (m,).
-        retrieved: the real training states of lowest energy (r, k, h, w, c), uint8.
+        retrieved: the training states of lowest energy (r, k, h, w, c), uint8.
         retrieved_target: their energies (r,).
     """
 
@@ -40,14 +40,14 @@ class Novelty:
 
 
 def write_novelty(folder: Path, novelty: Novelty) -> None:
-    """Writes the artifact; raises :class:`RunError` if it holds NaN."""
+    """Writes the artifact; raises :class:`RunError` if it contains NaN."""
     from weakspot.artifacts.arrays import write_arrays
 
     write_arrays(folder / ARRAYS, {field.name: getattr(novelty, field.name) for field in fields(novelty)})
 
 
 def read_novelty(folder: Path, environment: EnvironmentRecord, states: int) -> Novelty:
-    """Reads the artifact about ``states`` synthesised states; raises :class:`RunError` if it is damaged."""
+    """Reads the artifact of ``states`` synthesised states; raises :class:`RunError` if it is damaged."""
     from weakspot.artifacts.arrays import Arrays
 
     arrays = Arrays(folder / ARRAYS, environment, "closest")

@@ -1,7 +1,7 @@
 """A run as a typed object: :func:`load_run` reads the artifacts of a run folder without the agent and without torch.
 
-Descriptions and measures are read and checked at once. Arrays are read when they are first accessed, so that reading a run
-costs little however many states it holds.
+Descriptions and measures are read and checked at once. Arrays are read on first access, so loading a run is fast however
+many states it has.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Run:
-    """The results of a run; those that it does not have are None or empty.
+    """The results of a run; missing results are None or empty.
 
-    ``findings``, ``novelty``, ``curves``, ``reconstructions`` and ``sample_states`` are read when they are first accessed,
-    which raises :class:`RunError` if their file is damaged.
+    ``findings``, ``novelty``, ``curves``, ``reconstructions`` and ``sample_states`` are read on first access, which raises
+    :class:`RunError` if their file is damaged.
 
     Attributes:
         folder: the run folder.
         command: the command that repeats the run.
         settings: of the run, as plain data.
-        entries: the results by stage and part, such as ``synthesize/t-minus``: their folders and records.
-        agent, environment: under test.
-        collection: the recorded states, in numbers.
+        entries: folders and records of the results, by stage and part, such as ``synthesize/t-minus``.
+        agent, environment: the agent under test and its environment.
+        collection: summary of the recorded states.
         model: the state model.
         fidelity, samples, goggles: how far the state model can be trusted.
         findings: the synthesised states of each target, by the target's symbol or name, such as ``T-``.
@@ -91,13 +91,13 @@ class Run:
 
     @property
     def report(self) -> Path | None:
-        """The report, if it was made."""
+        """Path of the report; None if there is none."""
         path = self.folder / "report.html"
         return path if "report" in self.entries and path.exists() else None
 
     @cached_property
     def seconds(self) -> dict[str, float]:
-        """Seconds that each stage took, over all its parts."""
+        """Seconds that each stage took, summed over its parts."""
         seconds: dict[str, float] = {}
         for entry in self.entries.values():
             seconds[entry.record.stage] = round(seconds.get(entry.record.stage, 0.0) + entry.record.seconds, 1)
@@ -105,7 +105,7 @@ class Run:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """The version of each package; if stages were made by different versions, each with its stages."""
+        """The version of each package; if stages ran with different versions, all of them with their stages."""
         stages_by_version: dict[str, dict[str, list[str]]] = {}
         for entry in self.entries.values():
             for package, version in entry.record.versions.items():
@@ -129,7 +129,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     """Reads a run folder.
 
     Raises:
-        RunError: it is no run folder, has no results yet, or a result is damaged.
+        RunError: it is not a run folder, has no results yet, or a result is damaged.
         SchemaError: a newer version of weakspot wrote it.
     """
     path = Path(folder)
@@ -157,7 +157,7 @@ def read_run(
         results: folder of each result, by stage and part.
 
     Raises:
-        RunError: a result is missing or damaged; what :class:`Run` reads later is checked for its size only.
+        RunError: a result is missing or damaged. Of files that :class:`Run` reads later, only the size is checked.
         SchemaError: a newer version of weakspot wrote it.
     """
     entries = {name: _entry(name, path) for name, path in results.items()}
@@ -200,7 +200,7 @@ def _read_novelty(folder: Path, environment: EnvironmentRecord, findings: Mappin
 
 
 def _entry(name: str, folder: Path) -> Entry:
-    todo = "run the same command again, which makes it anew; if the run folder was moved without its store, move both"
+    todo = "run the same command again, which repairs it; if the run folder was moved without its store, move both"
     entry = read_entry(folder)
     if entry is None:
         raise RunError(f"the result of {name} is not in {folder}", expected="a finished result", todo=todo)

@@ -1,7 +1,7 @@
 """Artifacts in JSON: one dataclass each, validated by msgspec.
 
-A file holds the fields of the dataclass and ``schema``, the version of these fields. A reader refuses a newer version, and
-any file with a missing field or a field of another type.
+A file contains the fields of the dataclass and ``schema``, the version of these fields. Readers reject newer versions, and
+files in which a field is missing or has another type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Artifact(Protocol):
 
 
 class _Version(msgspec.Struct):
-    """The field that every file has."""
+    """The field that all files have."""
 
     schema: int
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def damaged(path: Path, seen: str, expected: str, todo: str = AGAIN) -> RunError:
-    """The error for a file that is damaged, or was written by another program."""
+    """The error for a file that is damaged or was written by another program."""
     return RunError(f"{path} is damaged: {seen}", expected=expected, todo=f"delete {path} and {todo}")
 
 
@@ -44,7 +44,7 @@ def write_artifact(path: Path, artifact: Artifact) -> None:
     """Writes the artifact as JSON, atomically.
 
     Raises:
-        RunError: a field is of another type, out of its range, NaN or infinite.
+        RunError: a field has another type, is out of range, NaN or infinite.
         StorageError: the file cannot be written.
     """
     fields: dict[str, Any] = msgspec.to_builtins(artifact)
@@ -75,7 +75,7 @@ def check_schema(path: Path, version: int, kind: type[Artifact]) -> None:
 
 
 def check_fields(path: Path, fields: Mapping[str, Any], kind: type[Artifact]) -> None:
-    """Raises :class:`RunError` if a reader of ``path`` would refuse these fields."""
+    """Raises :class:`RunError` if these fields cannot be read as ``kind``."""
     try:
         msgspec.convert(fields, type=kind)
     except msgspec.ValidationError as error:
@@ -83,7 +83,7 @@ def check_fields(path: Path, fields: Mapping[str, Any], kind: type[Artifact]) ->
 
 
 def write_fields(path: Path, fields: Mapping[str, Any]) -> None:
-    """Writes plain data as JSON, atomically; raises :class:`RunError` for NaN and infinity."""
+    """Writes plain data as JSON, atomically; raises :class:`RunError` if it contains NaN or infinity."""
     try:
         write_json(path, fields)
     except ValueError as error:
@@ -99,7 +99,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(path: Path, content: bytes, kind: type[T]) -> T:
-    """The JSON ``content`` of ``path`` as an object of ``kind``; raises :class:`RunError` if a field does not fit."""
+    """The JSON ``content`` of ``path`` as an object of ``kind``; raises :class:`RunError` if it is not valid."""
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -107,4 +107,4 @@ def decode(path: Path, content: bytes, kind: type[T]) -> T:
 
 
 def _refused(path: Path, seen: str, expected: str) -> RunError:
-    return RunError(f"{path} was not written: {seen}", expected=expected, todo="report this as a fault of the stage")
+    return RunError(f"{path} was not written: {seen}", expected=expected, todo="report this as a bug of the stage")

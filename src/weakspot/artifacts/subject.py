@@ -24,15 +24,15 @@ class EnvironmentRecord:
 
     Attributes:
         id: such as ``PongNoFrameskip-v4``.
-        action_names: of discrete actions, or of the dimensions of continuous ones.
-        frames: k, the frames of a state.
+        action_names: of discrete actions, or of the dimensions of continuous actions.
+        frames: k, the number of frames of a state.
         height, width: of a frame, in pixels.
         channels: of a frame; 3 for colour.
         preprocessing: settings that turn frames into observations.
         gray: whether the agent sees gray frames.
         ram: size of the emulator's memory in bytes, 0 if it has none.
-        action_bounds: least and largest value of each dimension of continuous actions, or None.
-        channel_colours: a colour for each channel if channels are not colours themselves, or None.
+        action_bounds: smallest and largest value of each dimension of continuous actions, or None.
+        channel_colours: a colour for drawing each channel if the channels are not colours themselves, or None.
     """
 
     id: str
@@ -76,7 +76,7 @@ class AgentRecord:
 
     @property
     def continuous(self) -> bool:
-        """Whether its actions are rows of numbers."""
+        """Whether its actions are continuous."""
         return self.action_bounds is not None
 
 

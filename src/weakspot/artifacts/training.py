@@ -1,4 +1,4 @@
-"""Artifacts of the train stage beside the weights: the description of the state model, and the curves of its training."""
+"""Artifacts of the train stage, besides the weights: the description of the state model, and its training curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL, WEIGHTS, CURVES = "model.json", "model.safetensors", "metrics.jsonl"
 
 @dataclass(frozen=True)
 class Curve:
-    """One logged quantity: steps (n,) and values (n,), only where it was logged and finite."""
+    """One logged quantity: steps (n,) and values (n,), without values that are not finite."""
 
     name: str
     steps: npt.NDArray[np.float64]
@@ -35,11 +35,11 @@ class ModelRecord:
     """The trained state model.
 
     Attributes:
-        recipe: its name.
-        latent: z, the dimensions of the latent space.
+        recipe: name of its recipe.
+        latent: z, the dimension of the latent space.
         parameters: number of parameters of its networks.
         steps, seconds: of the training.
-        equation: its loss, for people.
+        equation: its loss, as in the report.
         settings: of the recipe.
     """
 
@@ -54,14 +54,14 @@ class ModelRecord:
 
 
 class _Version(msgspec.Struct):
-    schema: int = 1  # which is missing if the training wrote the file without :func:`write_model`
+    schema: int = 1  # missing in files that the training wrote without :func:`write_model`
 
 
 def write_model(folder: Path, info: Mapping[str, Any]) -> None:
-    """Writes the description of a state model: the fields of :class:`ModelRecord`, and others that describe its training.
+    """Writes the description of a state model: the fields of :class:`ModelRecord`, and further ones about its training.
 
     Raises:
-        RunError: a field is missing, of another type, NaN or infinite.
+        RunError: a field is missing, has another type, is NaN or infinite.
         StorageError: the file cannot be written.
     """
     path = folder / MODEL
@@ -83,7 +83,7 @@ def read_model(folder: Path) -> ModelRecord:
 
 
 def read_curves(folder: Path) -> tuple[Curve, ...]:
-    """Reads the curves; none if there is no file. Skips a last line that a kill cut short.
+    """Reads the curves; empty if there is no file. Skips an incomplete last line, as a kill leaves it.
 
     Raises:
         RunError: any other line is damaged.
@@ -113,7 +113,7 @@ def read_curves(folder: Path) -> tuple[Curve, ...]:
 
 
 def _record(path: Path, line: bytes) -> dict[str, Any]:
-    """One line of the file, with a finite number ``step``."""
+    """One line of the file; raises :class:`RunError` unless its ``step`` is a finite number."""
     again = "run the same command again; the report then shows no curves of the training"
     try:
         record = msgspec.convert(json.loads(line), dict[str, Any])

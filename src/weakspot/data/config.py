@@ -1,4 +1,4 @@
-"""Settings of the collection.  They need neither torch nor numpy."""
+"""Settings of the collection.  Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ HELD_OUT = 0.1
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """How states are collected.
+    """Settings of the collection of states.
 
     Attributes:
-        frames: number of states, rounded up to a multiple of ``streams``.
-        epsilon: fraction of random actions.
-        streams: number of environments played in parallel.
-        seed: of the environments, of exploration and of sampled actions.
-        snapshot_every: steps between two snapshots of an environment.
-        shard_steps: steps of each stream in one shard; a killed process loses at most this many.
+        frames: Number of states, rounded up to a multiple of the number of streams.
+        epsilon: Probability of a random action.
+        streams: Number of environments played in parallel.
+        seed: Seed of the environments, of exploration and of sampled actions.
+        snapshot_every: Steps between two snapshots of an environment.
+        shard_steps: Steps of each stream in one shard; a killed process loses at most one shard.
 
     Raises:
         ConfigError: a value is out of range.

@@ -78,19 +78,21 @@ def read_description(path: Path) -> Description:
     return description_of(entries, path)
 
 
-def description_of(told: dict[str, Any], source: Path) -> Description:
-    """The description with these entries; without a size, the environment keeps its own.
+def description_of(entries: dict[str, Any], source: Path) -> Description:
+    """The description with these entries; without a size, the frames of the environment are not resized.
 
     Args:
-        told: values by the names of the fields of :class:`Description`, lists for tuples.
+        entries: values by the names of the fields of :class:`Description`, lists for tuples.
         source: the file they come from, for error messages.
 
     Raises:
         ConfigError: an entry has the wrong type.
     """
-    _check_types(told, source)
+    _check_types(entries, source)
     settings: dict[str, Any] = {"size": None}
-    settings |= {name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in told.items()}
+    settings |= {
+        name: tuple(cast("list[Any]", value)) if isinstance(value, list) else value for name, value in entries.items()
+    }
     try:
         return Description(**settings)
     except TypeError as error:

@@ -35,7 +35,7 @@ from weakspot.system.files import make_folder, write_text
 MOST_BYTES = 6_000_000
 """Size of the file above which it is made with less detail."""
 DETAILS = (Detail(4, 32), Detail(8, 24), Detail(8, 8), Detail(16, 0))
-"""From the finest to the coarsest, which is used whatever its size."""
+"""From the finest to the coarsest; the coarsest is used even if the report is then too large."""
 LARGE_PIXELS, SMALL_PIXELS = 252, 168
 """Approximate widths of frames on the page. Each frame is enlarged by a whole number, so that its pixels stay square."""
 

@@ -21,8 +21,9 @@ class Stored:
     """A result in a store.
 
     Attributes:
-        folder: where it is.
-        kind: shown by a run, or about to be; unused, by none; unfinished, without a record; or damaged and set aside.
+        folder: of its files.
+        kind: ``shown`` by a run, now or soon; ``unused``: shown by no run; ``unfinished``: without a record; or ``damaged``
+            and set aside.
         size: in bytes.
     """
 
@@ -33,26 +34,24 @@ class Stored:
 
 @dataclass(frozen=True)
 class Survey:
-    """All results of a store, and the runs that could not be found where they were registered."""
+    """All results of a store, and the registered runs that are no longer at their paths."""
 
     stored: tuple[Stored, ...]
     lost_runs: tuple[str, ...]
 
     def size(self, kind: Kind) -> int:
-        """Bytes of all results of a kind."""
+        """Size of all results of a kind, in bytes."""
         return sum(result.size for result in self.stored if result.kind == kind)
 
 
 def survey(store: Path) -> Survey:
-    """Looks through a store. What a run that is not found showed last counts as shown.
+    """Lists the results of a store. If a registered run is not found, the results it showed last count as shown.
 
     Raises:
-        RunError: ``store`` is no store, or a registration is damaged.
+        RunError: ``store`` is not a store, or a registration is damaged.
     """
     if not (store / "runs").is_dir():
-        raise RunError(
-            f"{store} is no store of results", expected="a folder that weakspot made", todo="check --output and --store"
-        )
+        raise RunError(f"{store} is not a store", expected="a folder that weakspot made", todo="check --output and --store")
     used: set[str] = set()
     lost: list[str] = []
     for registration in registrations(store).values():
@@ -71,7 +70,7 @@ def clean(store: Path, kinds: tuple[Kind, ...] = ("unused", "damaged")) -> Surve
     """Deletes the results of some kinds, except those that a process is working on; returns what was deleted.
 
     Raises:
-        RunError: ``store`` is no store.
+        RunError: ``store`` is not a store, or a registration is damaged.
         StorageError: a result cannot be deleted.
     """
     deleted: list[Stored] = []
@@ -87,7 +86,7 @@ def _delete(folder: Path, locks: Path) -> bool:
     lock = locks / f"{folder.parent.name}-{folder.name.partition('.')[0]}.lock"
     with lock_if_free(lock) as free, storage_errors(folder):
         if free:
-            (folder / RECORD).unlink(missing_ok=True)  # from here on it is unfinished, whatever happens
+            (folder / RECORD).unlink(missing_ok=True)  # from here on it counts as unfinished, even after a kill
             shutil.rmtree(folder)
             lock.with_suffix(".seconds").unlink(missing_ok=True)
     return free

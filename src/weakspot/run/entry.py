@@ -1,4 +1,4 @@
-"""A finished result in the store: its files, and the record that says what it was made from."""
+"""A finished result in the store: its files, and a record of what it was made from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weakspot.system.provenance import digest, full_file_digest
 SCHEMA = 1
 """Version of the record."""
 RECORD = "entry.json"
-"""The record's file; it is written last, so that an entry without one is unfinished."""
+"""File name of the record. It is written last, so an entry without it is unfinished."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class EntryRecord:
 
     Attributes:
         schema: version of these fields.
-        stage, part: which result it is; the part is a target's slug, or empty.
-        key: digest of what it was made from.
-        made_from: the settings and the fingerprints of the inputs that the key is the digest of.
+        stage, part: identify the result; the part is the slug of a target, or empty.
+        key: digest of ``made_from``.
+        made_from: the settings and the fingerprints of the inputs.
         fingerprint: digest of the content that later stages read.
-        seconds: making it took, over all attempts.
-        created: time and date, UTC.
+        seconds: time spent on making it, over all attempts.
+        created: date and time, UTC.
         versions: of Python and of the packages that made it.
         files: name of each file, relative to the entry, to its size and digest.
     """
@@ -64,11 +64,11 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files, in bytes."""
         return sum(file.size for file in self.record.files.values())
 
     def missing(self) -> str | None:
-        """What is wrong with the sizes of the files, in words; None if all are there as recorded."""
+        """A description of the first file that is missing or has another size than recorded; None if there is none."""
         for name, file in self.record.files.items():
             try:
                 size = (self.folder / name).stat().st_size
@@ -79,7 +79,7 @@ class Entry:
         return None
 
     def changed(self) -> str | None:
-        """What is wrong with the content of the files, in words; reads all of them."""
+        """A description of the first file that differs from the record; None if there is none. Reads all files."""
         if problem := self.missing():
             return problem
         for name, file in self.record.files.items():
@@ -93,7 +93,7 @@ class _Version(msgspec.Struct):
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """The entry in ``folder``, None if it is unfinished.
+    """The entry in ``folder``; None if it is unfinished.
 
     Raises:
         SchemaError: a newer version of weakspot wrote it.
@@ -105,7 +105,7 @@ def read_entry(folder: Path) -> Entry | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error}", todo="check who may read it") from error
+        raise RunError(f"{path} cannot be read: {error}", todo="check its permissions") from error
     try:
         schema = msgspec.json.decode(content, type=_Version).schema
         if schema > SCHEMA:

@@ -1,4 +1,4 @@
-"""A run folder: what a command was started with, and which results of the store it shows, under readable names.
+"""A run folder: the settings of a run, and links with readable names to its current results in the store.
 
 run/
   run.json                       settings, targets, and the key of each result
@@ -25,7 +25,7 @@ from weakspot.system.provenance import digest
 SCHEMA = 1
 RECORD, STORE, LOCK = "run.json", "store", ".lock"
 EARLIER = ("manifest.json", "config.json")
-"""Files that run folders of an earlier layout have."""
+"""Files of run folders of the earlier layout."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Shown:
 
     Attributes:
         key: of the result in the store.
-        links: readable name in the run folder to a file of the result, or to ``.``, the folder itself.
+        links: name in the run folder to a file of the result, or to ``.``, the folder of the result.
     """
 
     key: str
@@ -51,7 +51,7 @@ class RunRecord:
         command: the command that repeats the run.
         settings: of the run, as plain data.
         targets: slug of each target to its name, in the order given.
-        results: stage and part, such as ``synthesize/t-minus``, to what is shown of it.
+        results: the shown results by stage and part, such as ``synthesize/t-minus``.
     """
 
     schema: int
@@ -63,7 +63,7 @@ class RunRecord:
 
     @property
     def places(self) -> set[str]:
-        """Where the results are in the store, such as ``train/0123456789abcdef``."""
+        """Paths of the results in the store, such as ``train/0123456789abcdef``."""
         return {f"{name.partition('/')[0]}/{shown.key}" for name, shown in self.results.items()}
 
 
@@ -82,7 +82,7 @@ class RunFolder:
 
         Raises:
             SchemaError: a newer version of weakspot wrote it.
-            RunError: it is damaged, of an earlier layout, or the folder is something else.
+            RunError: it is damaged, of the earlier layout, or the folder is not a run folder.
         """
         path = self.path / RECORD
         if not path.is_file():
@@ -113,7 +113,7 @@ class RunFolder:
         """Writes the record, brings the links up to date, and registers the run with its store.
 
         Raises:
-            RunError: something that is no link is in the way of one.
+            RunError: a file or folder has the name of a link.
             StorageError: the folder cannot be written.
         """
         make_folder(self.path)
@@ -122,7 +122,7 @@ class RunFolder:
 
     def _write(self, record: RunRecord) -> None:
         before = self.read()
-        self.protect(record)  # until the record says so itself
+        self.protect(record)  # until the record is written
         write_json(self.path / RECORD, msgspec.to_builtins(record))
         register(self.store(record), self.path, record.places)
         now = self._links(record)
@@ -134,7 +134,8 @@ class RunFolder:
                 self._link(self.path / name, destination)
 
     def protect(self, record: RunRecord) -> None:
-        """Notes in the store that nobody may delete the results of ``record``, nor those that the folder shows now.
+        """Registers the results of ``record``, and those that the folder shows now, with the store, which protects them from
+        deletion.
 
         Raises:
             StorageError: the store cannot be written.
@@ -144,7 +145,7 @@ class RunFolder:
         register(self.store(record), self.path, shown | record.places)
 
     def shows(self, record: RunRecord) -> bool:
-        """Whether the folder is up to date with the record, its links and its registration with the store as well."""
+        """Whether the folder, its links and its registration with the store are up to date with the record."""
         return (
             self.read() == record
             and registration_file(self.store(record), self.path).is_file()
@@ -155,7 +156,7 @@ class RunFolder:
         )
 
     def _links(self, record: RunRecord) -> dict[str, Path]:
-        """Name of each link to where it leads."""
+        """The destination of each link, by its name."""
         store = self.store(record)
         found: dict[str, Path] = {}
         for name, shown in record.results.items():
@@ -169,8 +170,8 @@ class RunFolder:
             return
         if link.exists() and not link.is_symlink():
             raise RunError(
-                f"{link} is in the way: it is no link that weakspot made",
-                expected="the name to be free",
+                f"{link} is in the way: it is not a link that weakspot made",
+                expected="a name that is free",
                 todo="move it elsewhere, or choose another --output",
             )
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +181,7 @@ class RunFolder:
         temporary.replace(link)
 
     def _target(self, link: Path, destination: Path) -> str:
-        """What the link holds: a relative path if the store is inside the run folder, so that both can be moved."""
+        """The text of the link: a relative path if the store is inside the run folder, so that both can be moved."""
         inside = Path(os.path.abspath(destination)).is_relative_to(os.path.abspath(self.path))
         return os.path.relpath(destination, link.parent) if inside else os.path.abspath(destination)
 
@@ -191,7 +192,7 @@ class RunFolder:
             link.parent.rmdir()
 
     def _check_unused(self) -> None:
-        """Raises :class:`RunError` unless the folder is new, empty, or holds no more than a store."""
+        """Raises :class:`RunError` unless the folder is new, empty, or contains only a store."""
         try:
             names = {path.name for path in self.path.iterdir()}
         except FileNotFoundError:
@@ -202,13 +203,13 @@ class RunFolder:
             ) from error
         if names.issuperset(EARLIER):
             raise RunError(
-                f"{self.path} is a run folder of an earlier layout ({', '.join(EARLIER)})",
+                f"{self.path} is a run folder of the earlier layout ({', '.join(EARLIER)})",
                 expected=f"a folder with {RECORD}, or a new one",
-                todo="choose another --output; the old results cannot be taken over, its report.html stays readable",
+                todo="choose another --output; the old results cannot be converted, but report.html stays readable",
             )
         if others := sorted(name for name in names - {STORE, LOCK} if not name.startswith(f".{RECORD}")):
             raise RunError(
-                f"{self.path} is no run folder: it holds {', '.join(others[:4])}",
+                f"{self.path} is not a run folder: it contains {', '.join(others[:4])}",
                 expected="a new or empty folder, or one that weakspot made",
                 todo="choose another --output",
             )
@@ -216,31 +217,31 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class Registration:
-    """A run that uses a store: where it is, and the results that it shows or is about to show, as ``stage/key``."""
+    """A run that uses a store: its path, and the results that it shows or is about to show, as ``stage/key``."""
 
     run: str
     results: list[str]
 
 
 def register(store: Path, run: Path, results: set[str]) -> None:
-    """Notes in the store which results a run uses, so that nobody deletes them."""
+    """Registers the results that a run uses with the store, which protects them from deletion."""
     make_folder(store / "runs")
     write_json(registration_file(store, run), {"run": _place(store, run), "results": sorted(results)})
 
 
 def registration_file(store: Path, run: Path) -> Path:
-    """The file in the store that notes what a run uses."""
+    """The file of the registration of a run in the store."""
     return store / "runs" / f"{digest(_place(store, run))}.json"
 
 
 def _place(store: Path, run: Path) -> str:
-    """Where a run is, as its store notes it: ``..`` if the store is inside, so that both can be moved."""
+    """The path of a run as its store records it: ``..`` if the store is inside the run, so that both can be moved."""
     where = os.path.abspath(run)
     return ".." if Path(where) == Path(os.path.abspath(store)).parent else where
 
 
 def registrations(store: Path) -> dict[Path, Registration]:
-    """The runs that show results of a store, by the file that notes it.
+    """The registrations of all runs that use a store, by their files.
 
     Raises:
         RunError: a file is damaged.
@@ -253,13 +254,13 @@ def registrations(store: Path) -> dict[Path, Registration]:
             raise RunError(
                 f"{path} is damaged: {error}",
                 expected="a run and the results it shows",
-                todo="run the command of that run again, which writes the file anew, or delete the file",
+                todo="repeat the command of that run, which writes the file again, or delete the file",
             ) from error
     return found
 
 
 def used_by(registration: Registration, store: Path) -> tuple[set[str], bool]:
-    """The results that a registered run uses, as ``stage/key``, and whether the run is still where it was."""
+    """The results that a registered run uses, as ``stage/key``, and whether the run is still at its path."""
     path = store / registration.run
     record = RunFolder(path).read() if (path / RECORD).is_file() else None
     return set(registration.results) | (record.places if record else set[str]()), record is not None

@@ -1,12 +1,12 @@
-"""A store of results, each under the digest of what it was made from; processes share it.
+"""A store of results, each under the digest of what it was made from. Processes can share it.
 
     store/
       <stage>/<key>/              a result: its files, and entry.json, which is written last
       <stage>/<key>.damaged-1/    a result whose files had changed, set aside
-      locks/                      held by the processes that make results; the seconds that broken-off attempts took
+      locks/                      locks of the processes that make results, and how long interrupted attempts took
       runs/                       the run folders that show results of the store
 
-A result is made in its place, so that a stage that was killed finds its own files and goes on.
+A result is made in its final place, so a stage that was killed finds its own files and resumes.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from weakspot.system.provenance import digest, versions
 
 @dataclass(frozen=True)
 class Request:
-    """A result that is wanted.
+    """A request for a result.
 
     Attributes:
-        stage, part: which one; the part is a target's slug, or empty.
-        made_from: settings and fingerprints of the inputs, as plain data; they decide the result.
-        outputs: files that it must have.
-        scratch: files that are only needed while it is made.
+        stage, part: identify the result; the part is the slug of a target, or empty.
+        made_from: settings and fingerprints of the inputs, as plain data; they determine the result.
+        outputs: files that the result must contain.
+        scratch: files that are only needed while it is made, and are deleted afterwards.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class Request:
 
     @property
     def key(self) -> str:
-        """The digest that the result is stored under."""
+        """The digest under which the result is stored."""
         return digest(self.made_from)
 
 
@@ -66,11 +66,11 @@ class Store:
     path: Path
 
     def folder(self, request: Request) -> Path:
-        """Where the files of a result are."""
+        """The folder of a result."""
         return self.path / request.stage / request.key
 
     def find(self, request: Request) -> Entry | None:
-        """The finished result, or None if there is none, or only a damaged one.
+        """The finished result; None if there is none, or if it is damaged.
 
         Raises:
             SchemaError: a newer version of weakspot wrote it.
@@ -80,8 +80,8 @@ class Store:
     def make(self, request: Request, work: Work) -> tuple[Entry, bool]:
         """The finished result, and whether this call made it.
 
-        If another process is making it, waits for that one and returns its result, or goes on with the work if that
-        process was killed. A damaged result is set aside and made anew.
+        If another process is making it, waits for that process and returns its result, or resumes its work if that process
+        is killed. A damaged result is set aside and made again.
 
         Raises:
             RunError: the work did not write all outputs.
@@ -105,7 +105,7 @@ class Store:
                 raise RunError(
                     f"the {request.stage} stage ended without writing {', '.join(absent)}",
                     expected=f"the files {', '.join(request.outputs)} in {folder}",
-                    todo="report this as a fault of the stage",
+                    todo="report this as a bug of the stage",
                 )
             entry = write_entry(
                 folder, stage=request.stage, part=request.part, made_from=request.made_from, fingerprint=fingerprint,
@@ -116,14 +116,14 @@ class Store:
             return entry, True
 
     def discard(self, entry: Entry, problem: str) -> None:
-        """Sets a damaged result aside, so that it is made anew."""
+        """Sets a damaged result aside, so that it is made again."""
         record = entry.record
         name = f"{record.stage}/{record.part}" if record.part else record.stage
         with self._lock(record.stage, record.key, name):
             self._set_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
-        """The result, or what is wrong with it; neither if it is unfinished."""
+        """The result, or a description of what is wrong with it; neither if it is unfinished."""
         try:
             entry = read_entry(self.folder(request))
         except SchemaError:
@@ -133,7 +133,7 @@ class Store:
         if entry is None:
             return None, None
         if entry.record.key != request.key:
-            return None, f"its record is of the key {entry.record.key}"
+            return None, f"its record has the key {entry.record.key}"
         problem = entry.missing()
         return (None, problem) if problem else (entry, None)
 
@@ -144,7 +144,7 @@ class Store:
         with storage_errors(folder):
             if folder.exists():
                 folder.rename(aside)
-                say(f"{problem}; moved to {aside} and made anew")
+                say(f"{problem}; moved to {aside}, and made again")
 
     @contextmanager
     def _lock(self, stage: str, key: str, name: str) -> Generator[None]:
@@ -166,4 +166,4 @@ class Store:
         try:
             write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
         except (OSError, RunError):
-            return  # a full disk is reported by whoever writes something that matters
+            return  # only the recorded duration is lost; the next write that matters reports a full disk

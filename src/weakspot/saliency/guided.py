@@ -76,7 +76,7 @@ def _scalar_gradients(heads: Sequence[Tensor], scalar: Callable[[AgentOutput], T
     number = scalar(AgentOutput(copies[0], copies[1] if len(copies) == 2 else None)).sum()
     if not number.requires_grad:
         raise SaliencyError(
-            "the number to be explained does not depend on the agent's answer",
+            "the number to explain does not depend on the agent's output",
             expected="a differentiable function of AgentOutput",
             todo="avoid .item(), .detach() and argmax in it",
         )
@@ -245,8 +245,8 @@ def _check_nonlinearities(path: Iterable[Node], agent: str) -> None:
         name = node.name()
         if function is not None or _OPAQUE.search(name):
             raise SaliencyError(
-                f"the network of agent {agent!r} contains {name.removesuffix('Backward')}, an operation of its own "
-                "(custom, scripted or compiled) that guided backpropagation cannot inspect",
+                f"the network of agent {agent!r} contains {name.removesuffix('Backward')}, a custom, scripted or "
+                "compiled operation, which guided backpropagation cannot inspect",
                 expected="a network of torch operations, with ReLU as the only nonlinearity",
                 todo="write the network in plain torch operations, or use the ordinary gradient: --saliency gradient",
             )

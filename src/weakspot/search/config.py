@@ -11,40 +11,47 @@ from weakspot.system.checks import check_seed
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """Settings of Algorithm 1."""
+    """Settings of Algorithm 1.
+
+    Attributes:
+        states: n, the number of states synthesised for each target.
+        searches: m, the number of searches per state; the best n of the m n searches are kept.
+        steps: Maximum number of steps of a search.
+        learning_rate: lambda, the step size of Adam.
+        regulariser: alpha, the weight of the KL divergence.
+        start: Where searches start. samples: at the random samples of the state model with the lowest target, after samples
+            with a large reconstruction error were dropped. data: at the real states with the lowest target. prior: at
+            x_mu = 0, x_sigma = 1, as in the paper.
+        candidates: Number of random samples, or of real states, among which the starts are chosen.
+        kept: Share of the samples, those with the smallest reconstruction error, at which searches may start.
+        enough: When the target is low enough. best: at its value in the best real state, below which the energy does not
+            reward a decrease. never: any decrease is rewarded, as in the paper.
+        softness: w, the width of the transition to no reward, in standard deviations of the target over real states.
+        start_sigma: x_sigma at the start; 1 if searches start at the prior.
+        patience: A search stops when its energy, averaged over this many steps, is less than the tolerance below the average
+            over as many steps before. It never stops in its first 2 x patience steps.
+        tolerance: Smallest decrease of the energy that counts as progress, in standard deviations of the target over real
+            states.
+        seed: Seed of the random numbers of all searches.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
 
     states: int = 24
-    """n, states synthesised for each target."""
     searches: int = 3
-    """m, searches per state; the best n of the m n searches are kept."""
     steps: int = 60
-    """Maximum number of steps of a search."""
     learning_rate: float = 0.05
-    """lambda, Adam's step size."""
     regulariser: float = 0.003
-    """alpha, the weight of the KL."""
     start: Literal["samples", "data", "prior"] = "samples"
-    """Where searches start.  samples: at those of ``candidates`` random samples of the state model that the target ranks
-    best, after the share ``kept`` with the smallest reconstruction error was selected.  data: at the best of ``candidates``
-    real states.  prior: x_mu = 0, x_sigma = 1, as in the paper."""
     candidates: int = 4096
-    """Random samples, or real states, among which the starts are chosen."""
     kept: float = 0.5
-    """Share of the samples, by reconstruction error, at which searches may start."""
     enough: Literal["best", "never"] = "best"
-    """When the target is low enough.  best: at the value of the best real state, the energy stops rewarding a decrease.
-    never: it rewards any decrease, as in the paper."""
     softness: float = 0.1
-    """w, how gradually that sets in, in standard deviations of the target over real states."""
     start_sigma: float = 0.1
-    """x_sigma at the start; with ``prior`` it is 1."""
     patience: int = 40
-    """A search stops when its energy, averaged over this many steps, is less than ``tolerance`` below the average over as
-    many steps before; never in its first 2 x ``patience`` steps."""
     tolerance: float = 0.01
-    """Smallest decrease of the energy that counts as progress, in standard deviations of the target over real states."""
     seed: int = 0
-    """Of the random numbers of all searches."""
 
     def __post_init__(self) -> None:
         positive = (

@@ -45,7 +45,7 @@ def load_method(name: str) -> Method:
         method = cast(object, METHODS.load(name)())
     except ExtensionError:
         raise
-    except Exception as error:  # whatever another package's factory raises
+    except Exception as error:  # a third-party factory can raise anything
         raise ExtensionError(
             f"method {name!r} cannot be made: {type(error).__name__}: {error}",
             expected="a function or class without required arguments",

@@ -15,7 +15,7 @@ from weakspot.system.progress import progress_bar
 
 
 class CollectStage(Stage):
-    """Runs the agent, epsilon-greedily, and stores frames, outputs and snapshots."""
+    """Runs the agent with epsilon-greedy exploration, and stores frames, outputs and snapshots."""
 
     name: ClassVar[str] = "collect"
     inputs: ClassVar[tuple[str, ...]] = ("subject",)

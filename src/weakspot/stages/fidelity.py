@@ -1,4 +1,4 @@
-"""Stage: how faithful the state model's reconstructions of held-out states are."""
+"""Stage: measure how faithful the state model's reconstructions of held-out states are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weakspot.system.provenance import file_digest
 
 
 class FidelityStage(Stage):
-    """Measures reconstructions of held-out states: error, the agent's outputs, and objects."""
+    """Measures reconstructions of held-out states: pixel error, change of the agent's outputs, and recall of objects."""
 
     name: ClassVar[str] = "fidelity"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")

@@ -1,4 +1,4 @@
-"""Stage: the agent plays seeing only reconstructions, which shows what the state model loses."""
+"""Stage: let the agent play while it sees only reconstructions, which shows what the state model loses."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from weakspot.system.provenance import file_digest
 
 
 class GogglesStage(Stage):
-    """Plays the same episodes twice: with real observations, and with reconstructions."""
+    """Plays the same episodes twice: on real observations, and on reconstructions."""
 
     name: ClassVar[str] = "goggles"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "train")
 
     def parts(self, session: Session) -> tuple[str, ...]:
-        """None without episodes."""
+        """No result if ``--goggles.episodes`` is 0."""
         return ("",) if session.config.goggles.episodes else ()
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:

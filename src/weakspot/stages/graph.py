@@ -1,4 +1,4 @@
-"""All stages, in an order in which each comes after those it reads."""
+"""All stages, each after the stages it reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakspot.stages.stage import Stage
 
 
 def _stage(name: str) -> Stage:
-    """An instance of the stage that the listing names."""
+    """An instance of a stage of the listing."""
     module, _, attribute = LISTING[name].place.partition(":")
     stage: Stage = getattr(import_module(module), attribute)()
     return stage
@@ -22,27 +22,27 @@ STAGES: tuple[Stage, ...] = tuple(_stage(name) for name in LISTING)
 
 
 def ordered(stages: Iterable[Stage]) -> tuple[Stage, ...]:
-    """The stages, each after those it reads, otherwise in the order given.
+    """The stages in topological order: each after the stages it reads, otherwise in the given order.
 
     Raises:
-        ConfigError: two have one name, one reads a stage that there is not, or they read each other in a circle.
+        ConfigError: two stages have the same name, an input does not exist, or the graph has a cycle.
     """
     given = tuple(stages)
     left = {stage.name: stage for stage in given}
     if len(left) < len(given):
-        raise ConfigError("two stages have the same name", expected="a name of its own for each")
+        raise ConfigError("two stages have the same name", expected="unique names")
     placed: dict[str, Stage] = {}
     while left:
         ready = next((stage for stage in left.values() if all(name in placed for name in stage.inputs)), None)
         if ready is None:
             reads = "; ".join(f"{stage.name} reads {', '.join(stage.inputs)}" for stage in left.values())
-            raise ConfigError(f"stages cannot be put in order: {reads}", expected="a graph without circles or gaps")
+            raise ConfigError(f"stages cannot be put in order: {reads}", expected="a graph without cycles or missing inputs")
         placed[ready.name] = left.pop(ready.name)
     return tuple(placed.values())
 
 
 def needed_by(names: Iterable[str], stages: Sequence[Stage]) -> set[str]:
-    """The named stages, and all that they read, directly or not."""
+    """The named stages, and all stages they read, directly or indirectly."""
     by_name = {stage.name: stage for stage in stages}
     found: set[str] = set()
     waiting = list(names)

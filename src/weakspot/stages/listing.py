@@ -1,6 +1,6 @@
-"""The stages of a run, one line each: a new stage is a file beside this one and a line here.
+"""The stages of a run, one entry each: a new stage is a file in this package and an entry here.
 
-Nothing is imported before a stage is used, so that the command line lists them at no cost.
+A stage is imported when it is used, so the command line lists them without importing anything.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Listed:
-    """Where a stage is, as ``module:class``, and the help of its subcommand."""
+    """The class of a stage, as ``module:class``, and the help of its subcommand."""
 
     place: str
     help: str
@@ -26,9 +26,9 @@ LISTING: Mapping[str, Listed] = {
     "train": Listed("weakspot.stages.train:TrainStage", "train the state model on the stored states"),
     "fidelity": Listed("weakspot.stages.fidelity:FidelityStage", "measure how faithful reconstructions are"),
     "samples": Listed("weakspot.stages.samples:SamplesStage", "compare random samples of the state model with real states"),
-    "goggles": Listed("weakspot.stages.goggles:GogglesStage", "let the agent play seeing only reconstructions"),
+    "goggles": Listed("weakspot.stages.goggles:GogglesStage", "let the agent play while it sees only reconstructions"),
     "synthesize": Listed("weakspot.stages.synthesize:SynthesizeStage", "synthesise states for each target"),
     "novelty": Listed("weakspot.stages.novelty:NoveltyStage", "compare synthesised states with real ones"),
     "report": Listed("weakspot.stages.report:ReportStage", "build the HTML report"),
 }
-"""Name of each stage to its line, in the order of the report."""
+"""The stages by name, each after the stages it reads."""

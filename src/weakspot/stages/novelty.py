@@ -16,11 +16,11 @@ from weakspot.system.provenance import file_digest
 from weakspot.targets.names import TARGETS
 
 RETRIEVED = 8
-"""Real states of lowest energy that are kept for comparison."""
+"""Number of real states of lowest energy that are kept for comparison."""
 
 
 class NoveltyStage(Stage):
-    """Finds the closest training state of each synthesised one, and the best real states for the target."""
+    """Finds the training state closest to each synthesised one, and the real states with the lowest energy of the target."""
 
     name: ClassVar[str] = "novelty"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "synthesize")
@@ -30,7 +30,7 @@ class NoveltyStage(Stage):
         return tuple(session.targets)
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """The target with its code, ``--sharpness``, and which states are trained on."""
+        """The target with its code, ``--sharpness``, and the split into training and held-out states."""
         config, target = session.config, session.targets[part]
         return {
             "target": part,

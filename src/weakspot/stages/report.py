@@ -1,4 +1,4 @@
-"""Stage: the report, one HTML file."""
+"""Stage: write the report, one HTML file."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class ReportStage(Stage):
         }
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
-        """The page."""
+        """The report."""
         return (REPORT,)
 
     def links(self, part: str) -> Mapping[str, str]:
-        """The page under its own name."""
+        """The report, as ``report.html``."""
         return {REPORT: REPORT}
 
     def work(self, session: Session, part: str, folder: Path) -> str:
@@ -53,5 +53,5 @@ class ReportStage(Stage):
 
 
 def _command(config: RunConfig) -> str:
-    """The command that repeats the run, in whatever folder: runs that share a store share the report."""
+    """The command that repeats the run, without its folders, so that runs that share a store share the report."""
     return command_line(replace(config, output=RunConfig().output, store=None))

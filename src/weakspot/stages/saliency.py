@@ -1,4 +1,4 @@
-"""Stage: the agent's saliency in every recorded state (section 3.1, eq. 2)."""
+"""Stage: compute the agent's saliency in every recorded state (section 3.1, eq. 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage: random samples of the state model, compared with real states."""
+"""Stage: draw random samples of the state model and compare them with real states."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakspot.stages.stage import Stage
 from weakspot.system.provenance import file_digest
 
 LEAST_HELD_OUT = 8
-"""Held-out states below which samples are drawn but not compared."""
+"""With fewer held-out states than this, samples are drawn but not compared."""
 
 
 class SamplesStage(Stage):

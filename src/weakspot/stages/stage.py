@@ -1,7 +1,7 @@
-"""What a stage is: its name, what it reads, the settings that decide its result, and its work.
+"""The protocol of stages: a name, the stages it reads, the settings that determine its result, and its work.
 
-Stages form a graph: each reads the results of others and makes its own, once for the run or once for each target. A result
-is made again exactly if its key changes, which is a digest of these settings and of the content of the inputs.
+Stages form a graph: each reads the results of other stages and makes one of its own, or one for each target. A result is
+made again if and only if its key changes, which is a digest of these settings and of the content of the inputs.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from weakspot.session import Session
 
 
 class Stage(Protocol):
-    """One stage. Subclass it in a file of its own, and add a line to :mod:`weakspot.stages.listing`.
+    """One stage. Subclass it in a file of its own, and add an entry to :mod:`weakspot.stages.listing`.
 
-    The methods that the keys need must not import torch, so that a run with nothing to do ends quickly.
+    Only :meth:`work` may import torch, so that a run with nothing to do ends quickly.
     """
 
     name: ClassVar[str]
-    """Its subcommand, and its folder in the store."""
+    """Name of the stage, of its subcommand, and of its folder in the store."""
     inputs: ClassVar[tuple[str, ...]]
     """Names of the stages whose results it reads. A stage for each target reads the input's result for the same target."""
     version: ClassVar[int] = 1
-    """Part of the key; raise it when the same settings give another result."""
+    """Part of the key; raise it when a change of the code changes results."""
     threads: ClassVar[int] = 0
-    """Threads of the tensor work; 0 takes as many as the training has workers."""
+    """Threads of torch during the work; 0 uses the number of workers of the training."""
     quick: ClassVar[bool] = False
-    """Whether it takes seconds, so that a command for another stage may run it as well."""
+    """Whether it takes only seconds; quick stages are also run by commands for other stages."""
     scratch: ClassVar[tuple[str, ...]] = ()
-    """Files that are only needed while it works, to go on after a kill."""
+    """Files that are only needed to resume after a kill; they are deleted when the result is finished."""
 
     def parts(self, session: Session) -> tuple[str, ...]:
-        """Its results: one without a name, or one for each slug that is returned, or none."""
+        """Names of its results: ``("",)`` for a single one, the slugs of targets for one each, or none."""
         return ("",)
 
     @abstractmethod
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """The settings that decide the result, as plain data, without what the inputs hold."""
+        """The settings that determine the result, as plain data. The content of the inputs is added by the pipeline."""
         ...
 
     @abstractmethod
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
-        """Names of the files that it writes; it may write more."""
+        """Names of files that the result must contain; it may contain more."""
         ...
 
     def links(self, part: str) -> Mapping[str, str]:
-        """What the run folder shows: readable name to file of the result, or ``.`` for its folder."""
+        """Links in the run folder: name to file of the result, or to ``.`` for the folder of the result."""
         return {f"{self.name}/{part}" if part else self.name: "."}
 
     @abstractmethod
     def work(self, session: Session, part: str, folder: Path) -> str:
-        """Makes the result in ``folder``, going on with what a killed attempt left there.
+        """Makes the result in ``folder``, and resumes from the files of an interrupted attempt if there are any.
 
         Returns:
-            The fingerprint of what later stages read; equal content must give equal fingerprints.
+            A fingerprint of the content that later stages read; equal content must have equal fingerprints.
         """
         ...

@@ -1,4 +1,4 @@
-"""Stage: load the agent and its environment, check them against each other, and record what is known of them."""
+"""Stage: load the agent and its environment, check them against each other, and record their specifications."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from weakspot.system.provenance import digest, file_digest, public_version, sour
 from weakspot.system.registry import Registry
 
 PACKAGES = ("ale-py", "gymnasium")
-"""Packages that environments come from."""
+"""Packages that provide environments."""
 SOURCES = ("agents", "envs", "saliency")
-"""Parts of weakspot that decide what is recorded. Recording it anew takes seconds, and what reads it is made again only if
-the record changes."""
+"""Parts of weakspot whose code is in the key. The stage takes seconds, and later stages run again only if the record
+changes."""
 EXTENSIONS = ("weakspot.agent_formats", "weakspot.environments")
 """Entry point groups of the packages that may provide the agent and the environment."""
 
 
 class SubjectStage(Stage):
-    """Loads the agent, makes a copy of its environment, and checks that they fit each other."""
+    """Loads the agent, creates its environment, and checks them against each other."""
 
     name: ClassVar[str] = "subject"
     inputs: ClassVar[tuple[str, ...]] = ()
     quick: ClassVar[bool] = True
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """The agent's files and code, the environment, and the versions that they are read by.
+        """The agent's files and code, the environment, and the versions of the packages that load them.
 
-        An agent that only loading can tell, such as ``path.py:factory``, is loaded.
+        If the files of an agent are not known before it is loaded, as with ``path.py:factory``, it is loaded for its
+        fingerprint.
         """
         config = session.config
         files = files_of(config.agent, trust=config.trust)
@@ -64,15 +65,15 @@ class SubjectStage(Stage):
 
 
 def _installed_extensions() -> list[str]:
-    """The packages with agent formats or environments that are installed, with their versions; imports none of them."""
+    """The installed packages that add agent formats or environments, with their versions; imports none of them."""
     registries: list[Registry[object]] = [Registry(group, {}) for group in EXTENSIONS]
     return sorted({registry.provider(name) for registry in registries for name in registry.names()})
 
 
 def _providers(session: Session) -> list[str]:
-    """The packages, with their versions, that provide the agent's format and the environment; none for those of weakspot.
+    """The packages, with their versions, that provide the agent's format and the environment; empty for built-in ones.
 
-    What they compute may change with their version although the record stays the same.
+    Their results may change with their version although the record stays the same.
     """
     from weakspot.agents.formats.registry import FORMATS, format_for
     from weakspot.envs.family import FAMILIES, family_of

@@ -18,7 +18,7 @@ from weakspot.targets.names import TARGETS
 
 
 class SynthesizeStage(Stage):
-    """Searches the latent space of the state model for states of low energy, for each target."""
+    """Searches the latent space of the state model for states with a low energy, for each target."""
 
     name: ClassVar[str] = "synthesize"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
@@ -28,7 +28,7 @@ class SynthesizeStage(Stage):
         return tuple(session.targets)
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """``--synthesize.*``, the target with its code, ``--sharpness``, and which states are trained on."""
+        """``--synthesize.*``, the target with its code, ``--sharpness``, and the split into training and held-out states."""
         config, target = session.config, session.targets[part]
         return asdict(config.synthesize) | {
             "target": part,

@@ -27,7 +27,7 @@ class TrainStage(Stage):
     scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """``--train.*``, and the kind of device, which decides the size of batches and the number format."""
+        """``--train.*``, and the type of the device, which determines the batch size and the number format."""
         settings = asdict(session.config.train)
         del settings["checkpoint_every"]
         provider = REGISTRY.provider(session.config.train.recipe)

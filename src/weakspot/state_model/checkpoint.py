@@ -38,7 +38,7 @@ def resume(loop: TrainingLoop, metrics: Path) -> None:
         raise StateModelError(
             f"{path} cannot be read as a checkpoint of this training: {error}",
             expected="a checkpoint written by the same command",
-            todo=f"delete {path} to start the training anew",
+            todo=f"delete {path} to restart the training",
         ) from error
     if content is None and path.exists():
         path.unlink()

@@ -1,4 +1,4 @@
-"""Settings of the training of a state model; importing them needs neither torch nor numpy."""
+"""Settings of the training of a state model.  Imports neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -15,38 +15,44 @@ from weakspot.system.checks import check_seed
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of the training of a state model."""
+    """Settings of the training of the state model.
+
+    Attributes:
+        recipe: fast, fast-gaussian, paper, paper-attentive, paper-vae, or a recipe of another installed package.
+        minutes: Budget in minutes, without measurements. The learning rate schedule follows it. Ignored if steps is not 0.
+        clock: Clock that measures the minutes: wall, or processor, the CPU time of all threads together, which does not
+            count other work on the machine.
+        prior_share: Share of the minutes for training the prior, if the recipe has a flow.
+        steps: Budget in steps, for results that are reproducible bit for bit with the same number of workers; 0 uses
+            minutes.
+        prior_steps: Training steps of the prior if the budget is in steps.
+        batch_size: States in a batch; 0 uses the recipe's number, and eight times as many on CUDA if the recipe allows it.
+        seed: Seed of all random numbers of the training.
+        held_out: Share of the states that is held out from training, in a few segments of every stream.
+        checkpoint_every: Seconds between two checkpoints.
+        measure_every: Seconds between two measurements on held-out states.
+        measured: Maximum number of held-out states in a measurement.
+        workers: Parts of a batch that are computed in parallel; 0 uses one for each core, at most two.
+        precision: Number format of the fast recipe's matrix products; auto uses bfloat16 where the hardware supports it.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
 
     recipe: str = "fast"
-    """fast, fast-gaussian, paper, paper-attentive, paper-vae, or a recipe that an installed package adds."""
     minutes: float = 5.75
-    """Budget in minutes of training steps, without measurements; the
-    learning rate's schedule follows it.  Ignored if ``steps`` is given."""
     clock: Literal["wall", "processor"] = "wall"
-    """Clock of the minutes: wall, or the processor time of all cores together, which other work on the machine does not
-    use up."""
     prior_share: float = 0.35
-    """Share of the minutes for the training of the prior, if the recipe has a flow."""
     steps: int = 0
-    """Budget in steps, for results that are reproducible bit for bit with the same number of workers; 0 uses ``minutes``."""
     prior_steps: int = 400
-    """Training steps of the prior if the budget is in steps."""
     batch_size: int = 0
-    """States in a batch; 0 uses the recipe's number, and on CUDA eight times
-    as many if the recipe allows other numbers."""
     seed: int = 0
     held_out: float = HELD_OUT
-    """Share of the states that is held out from training, in a few parts of every stream."""
     checkpoint_every: float = 60.0
-    """Seconds between two checkpoints."""
     measure_every: float = 60.0
-    """Seconds between two measurements on held-out states."""
     measured: int = 500
-    """Held-out states that a measurement takes, at most."""
     workers: int = 0
-    """Parts of a batch that are computed in parallel; 0 uses one for each core, two at most."""
     precision: Precision = "auto"
-    """Number format of the fast recipe's matrix products; auto uses bfloat16 if the machine has units for it."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.minutes) or (self.minutes <= 0 and self.steps <= 0):

@@ -54,7 +54,7 @@ def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.O
     """Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for all other parameters.
 
     Muon's steps are scaled to the size of AdamW's, so that one learning rate serves both.  It orthogonalises in bfloat16,
-    whatever the number format of the matrix products.
+    regardless of the number format of the matrix products.
     """
     matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
     of_muon = {id(matrix) for matrix in matrices}
@@ -218,7 +218,7 @@ def fit(
 
 
 def _read(checkpoint: CheckpointFile) -> dict[str, Any] | None:
-    """The content of the checkpoint, None for a damaged one too: training the flow anew takes minutes."""
+    """The content of the checkpoint; None if it is damaged as well, because training the flow again takes only minutes."""
     try:
         return checkpoint.read()
     except Exception:  # torch raises many types for damaged files

@@ -151,7 +151,7 @@ class Trainer:
         bad = [name for name, value in last.items() if not np.isfinite(value) and name != "loss"]
         if bad == ["perception"]:
             return OutputError(
-                f"agent {agent!r} answered NaN or infinity to a reconstructed state in step {step:,}",
+                f"agent {agent!r} returned NaN or infinity for a reconstructed state in step {step:,}",
                 expected="finite numbers for any image",
                 todo="check the agent on noise images; divisions and logarithms without a floor are the usual cause",
             )

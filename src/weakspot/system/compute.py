@@ -13,15 +13,15 @@ from weakspot.options import Precision
 
 
 def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """Computes matrix products and convolutions in ``dtype`` inside the block; float32 changes nothing."""
+    """Computes matrix products and convolutions in ``dtype`` inside the block; float32 has no effect."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
     """The number format of matrix products and convolutions on ``device``.
 
-    ``auto`` is bfloat16 on GPUs (from Ampere on) and CPUs (with AMX) that have units for it, where it is several times
-    faster than float32, and float32 elsewhere, where bfloat16 is slower.
+    ``auto`` is bfloat16 on hardware that supports it (GPUs from Ampere on, CPUs with AMX), where it is several times faster
+    than float32, and float32 elsewhere, where bfloat16 is slower.
     """
     if precision == "auto":
         device = torch.device(device)
@@ -44,10 +44,7 @@ def threads(count: int) -> Generator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Generator[None]:
-    """Seeds torch's global CPU generator inside the block, and restores its state afterwards.
-
-    Layers draw their initial weights from it.
-    """
+    """Seeds torch's global CPU generator, which initialises layers, inside the block, and restores its state afterwards."""
     before = torch.get_rng_state()
     torch.default_generator.manual_seed(seed)
     try:
@@ -57,13 +54,13 @@ def seeded(seed: int) -> Generator[None]:
 
 
 def check_device(device: str) -> str:
-    """Returns the name of a device that torch can compute on; raises :class:`ConfigError` for any other name."""
+    """Returns ``device`` if torch can compute on it; raises :class:`ConfigError` otherwise."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"device {device!r} cannot be used here: {str(error).splitlines()[0]}",
-            expected="cpu, or cuda where torch finds one",
+            expected="cpu, or cuda if torch finds a GPU",
             todo="choose another --device, or install a torch with CUDA",
         ) from error
     return device

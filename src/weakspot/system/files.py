@@ -1,7 +1,6 @@
-"""Atomic writes and file locks.
+"""Atomic writes, and errors of the file system.
 
-A kill at any moment leaves either the old content of a file or the new content, never a part of one.  A lock is released
-when its process dies, whatever the cause.
+A kill at any moment leaves either the old content of a file or the new content, never a part of one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from zipfile import BadZipFile
 from weakspot.errors import StorageError, WeakspotError
 
 ALMOST_FULL = 1 << 20
-"""Bytes.  With less free space than this, an unexplained write error is attributed to a full disk."""
+"""In bytes.  If less space than this is free, a write error without a known number is attributed to a full disk."""
 
 REASONS: dict[int, tuple[str, str]] = {
     errno.ENOSPC: ("no space left on the disk", "free some space, then run the same command again"),
@@ -29,11 +28,11 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.EROFS: ("the file system is read-only", "choose a folder that can be written to"),
     errno.EACCES: ("writing is not permitted", "choose a folder that can be written to"),
     errno.EPERM: ("writing is not permitted", "choose a folder that can be written to"),
-    errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
-    errno.ENOTDIR: ("a file is in the way of its folder", "choose another folder"),
-    errno.ENOENT: ("its folder cannot be made there", "choose a folder that can be written to"),
+    errno.EEXIST: ("a file with that name exists", "choose another folder"),
+    errno.ENOTDIR: ("a part of its path is a file", "choose another folder"),
+    errno.ENOENT: ("its folder cannot be created there", "choose a folder that can be written to"),
 }
-"""What went wrong and what to do, by the error number of the operating system."""
+"""Description and remedy, by the error number of the operating system."""
 
 UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 """The exceptions that reading a damaged file of arrays can raise."""
@@ -41,10 +40,10 @@ UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.e
 
 @contextmanager
 def storage_errors(path: Path) -> Generator[None]:
-    """Turns the error of a full or read-only disk into a :class:`StorageError` that names ``path``.
+    """Converts the error of a full or read-only disk to a :class:`StorageError` that names ``path``.
 
-    Libraries report a full disk in their own ways (numpy without an error number, torch as a RuntimeError), so for
-    errors without a known number the free space decides.  Every other exception passes unchanged.
+    Libraries report a full disk in different ways (numpy without an error number, torch as a RuntimeError), so errors
+    without a known number are attributed to a full disk if little space is free.  All other exceptions pass unchanged.
     """
     try:
         yield
@@ -58,7 +57,7 @@ def storage_errors(path: Path) -> Generator[None]:
             number = errno.ENOSPC
         seen, todo = REASONS[number]
         raise StorageError(
-            f"cannot write {path}: {seen}", expected="a folder with space that can be written to", todo=todo
+            f"cannot write {path}: {seen}", expected="a writable folder with free space", todo=todo
         ) from error
 
 
@@ -70,20 +69,20 @@ def _almost_full(path: Path) -> bool:
 
 
 def make_folder(path: Path) -> Path:
-    """Makes ``path`` and its parents and returns it; raises :class:`StorageError` if that is not possible."""
+    """Creates the folder ``path`` and its parents, and returns it; raises :class:`StorageError` if that fails."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
-    """Calls ``write`` with a path beside ``path``, flushes what it wrote to the disk, and renames it to ``path``."""
+    """Calls ``write`` with a temporary path in the same folder, flushes the file to the disk, and renames it to ``path``."""
     with storage_errors(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         os.close(handle)
         temporary = Path(name)
         try:
-            with storage_errors(path):  # here, while what was written still fills the disk
+            with storage_errors(path):  # here, while the temporary file still fills the disk
                 write(temporary)
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
@@ -108,5 +107,5 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes ``content`` to ``path`` atomically, as indented JSON; raises ValueError for NaN, which is not JSON."""
+    """Writes ``content`` to ``path`` atomically, as indented JSON; raises ValueError for NaN and infinity."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""Locks between processes; the operating system releases those of a process that dies."""
+"""Locks between processes. The operating system releases the locks of a process when it ends, also after a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def exclusive_lock(folder: Path) -> Generator[None]:
-    """Holds an exclusive lock on ``folder`` (its file ``.lock``) inside the block, without waiting for it.
+    """Holds an exclusive lock on ``folder`` (its file ``.lock``) inside the block, and never waits for it.
 
     Raises:
         RunError: another process holds the lock.
@@ -34,11 +34,11 @@ def exclusive_lock(folder: Path) -> Generator[None]:
 
 @contextmanager
 def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
-    """Holds an exclusive lock on the file ``path`` inside the block, and waits for it as long as somebody else holds it.
+    """Holds an exclusive lock on the file ``path`` inside the block, after waiting for other processes to release it.
 
     Args:
-        path: the lock file; it is created, and stays after the block.
-        waiting: called once if the lock is held by somebody else, before the wait.
+        path: the lock file; it is created, and not deleted after the block.
+        waiting: called once before waiting, if another process holds the lock.
 
     Raises:
         StorageError: the lock file cannot be written.
@@ -55,7 +55,7 @@ def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
 
 @contextmanager
 def lock_if_free(path: Path) -> Generator[bool]:
-    """Holds an exclusive lock on the file ``path`` inside the block if nobody else does; yields whether it is held.
+    """Holds an exclusive lock on the file ``path`` inside the block if it is free; yields whether it was.
 
     Raises:
         StorageError: the lock file cannot be written.
@@ -70,8 +70,8 @@ def lock_if_free(path: Path) -> Generator[bool]:
 
 
 def _file_lock(path: Path) -> FileLock:
-    """A lock of the operating system (``flock``), which ends with its process; fails on file systems without such locks."""
-    from filelock import FileLock  # not needed to read a run
+    """A lock of the operating system (``flock``), released when its process ends; fails if the file system has none."""
+    from filelock import FileLock  # imported late: reading a run does not need it
 
     return FileLock(path, fallback_to_soft=False)
 
@@ -81,7 +81,7 @@ def _acquired(lock: FileLock, path: Path) -> bool:
     with storage_errors(path):
         from filelock import Timeout
 
-        path.touch()  # filelock waits for ever if the file cannot be created
+        path.touch()  # filelock waits forever if the file cannot be created
         try:
             lock.acquire(blocking=False)
         except Timeout:

@@ -1,4 +1,4 @@
-"""The metrics of a training: a file of JSON lines, one line a measurement, each with its ``step``."""
+"""The metrics of a training: a file of JSON lines, one line per measurement, each with its ``step``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
 
     Raises:
         StorageError: the disk is full or read-only.
-        ValueError: a number is NaN or infinite, which is not JSON.
+        ValueError: a number is NaN or infinite.
     """
     with storage_errors(path), open(path, "a") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
 
 
 def drop_metrics_after(path: Path, step: int) -> None:
-    """Drops the lines of steps after ``step``, and lines that were not written completely.
+    """Drops the lines of steps after ``step``, and incomplete lines.
 
     A training that resumes from its checkpoint of ``step`` writes the later lines again.  Does nothing if there is no file.
     """

@@ -1,4 +1,4 @@
-"""A command as a process: exit codes and memory."""
+"""Process settings of a command: exit codes and memory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from weakspot.errors import WeakspotError
 
 
 def keep_memory() -> None:
-    """Tells glibc to keep freed blocks: training frees and asks for the same large ones at every step.
+    """Makes glibc keep freed memory: training frees and allocates the same large blocks at every step.
 
-    Handing them back to the system each time costs a fifth of the time.  Does nothing with another C library.
+    Returning them to the system each time costs a fifth of the time.  Has no effect with other C libraries.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
@@ -25,7 +25,7 @@ def keep_memory() -> None:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Does the work of a process; returns its exit code: 0, 2 for an error of the user's, 130 after Ctrl-C."""
+    """Does the work of a command. Returns the exit code: 0, 2 after a :class:`WeakspotError`, 130 after Ctrl-C."""
     keep_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -34,7 +34,7 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; everything finished is kept, and the same command goes on from there", file=sys.stderr)
+        print("\nstopped; finished work is kept, and the same command resumes", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines elsewhere, both with the remaining time."""
+"""Progress of long computations: a bar on a terminal, plain lines elsewhere, both with the remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 ProgressCallback: TypeAlias = Callable[[float, str], None]
-"""Called with the share of the work that is done, from 0 to 1, and a short text."""
+"""Called with the share of the work that is done, in [0, 1], and a short text."""
 
 LINE_EVERY = 15.0
 """Seconds between two plain lines."""
@@ -22,7 +22,7 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress_bar(name: str) -> Generator[ProgressCallback]:
-    """Shows the progress of the work ``name`` inside the block; the callback that it yields reports it."""
+    """Shows a progress bar with the label ``name`` inside the block; yields the callback that updates it."""
     if sys.stdout.isatty():
         with _bar(name) as progress:
             yield progress

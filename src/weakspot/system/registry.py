@@ -1,11 +1,11 @@
-"""Named extensions: those that ship with the package, and those that other packages add through entry points.
+"""Named extensions: built-in ones, and those that other packages add through entry points.
 
-A third party registers, in its own ``pyproject.toml``,
+A third party registers an extension in its ``pyproject.toml``:
 
     [project.entry-points."weakspot.targets"]
     unsure = "their_package.targets:unsure"
 
-Nothing is imported before it is asked for, so that listing names costs nothing.
+An extension is imported when it is loaded; listing names imports nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Registry(Generic[T]):
 
     Attributes:
         group: of the entry points, such as ``weakspot.recipes``.
-        builtin: name to ``module:attribute`` of those that ship with the package; they come first and cannot be replaced.
+        builtin: name to ``module:attribute`` of the built-in extensions; they come first and cannot be replaced.
     """
 
     group: str
@@ -42,7 +42,7 @@ class Registry(Generic[T]):
         return found
 
     def names(self) -> tuple[str, ...]:
-        """The names of all extensions, those of the package first."""
+        """The names of all extensions, built-in ones first."""
         return tuple(self._found)
 
     def __contains__(self, name: object) -> bool:
@@ -53,7 +53,7 @@ class Registry(Generic[T]):
         """Imports and returns the extension ``name``.
 
         Raises:
-            ExtensionError: there is none of that name, or it cannot be imported.
+            ExtensionError: there is no such extension, or it cannot be imported.
         """
         if name not in self._found:
             close = difflib.get_close_matches(name, self._found, n=3)
@@ -65,7 +65,7 @@ class Registry(Generic[T]):
         point = self._found[name]
         try:
             loaded: Any = point.load()
-        except Exception as error:  # whatever a stranger's module raises while it is imported
+        except Exception as error:  # importing a third-party module can raise anything
             raise ExtensionError(
                 f"{name!r} of {self.group} cannot be loaded from {point.value}: {type(error).__name__}: {error}",
                 expected="a module that imports without errors",
@@ -74,11 +74,11 @@ class Registry(Generic[T]):
         return loaded
 
     def provider(self, name: str) -> str:
-        """The package that adds an extension, with its version; empty for those of this package and for unknown names."""
+        """The package that adds an extension, with its version; empty for built-in extensions and unknown names."""
         point = self._found.get(name)
         return f"{point.dist.name} {point.dist.version}" if point and point.dist else ""
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """All extensions with their names, imported one after another."""
+        """All names and extensions; each extension is imported when it is reached."""
         for name in self._found:
             yield name, self.load(name)

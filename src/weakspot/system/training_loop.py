@@ -8,8 +8,8 @@ same call resumes from there::
         loop.load_state_dict(content)
     loop.run([Every(60.0, loop.store)])
 
-Agents are stepped by stable-baselines3 instead of :meth:`TrainingLoop.run`; they share :class:`Every` and the reading and
-writing of checkpoints.
+Agents are trained by the loop of stable-baselines3 instead of :meth:`TrainingLoop.run`; they share :class:`Every` and the
+functions that read and write checkpoints.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 from weakspot.system.files import write_atomic
 
 Budget: TypeAlias = Callable[[int, float], float]
-"""Maps steps and seconds of training to the share of the budget that they use, from 0; from 1 on the budget is used."""
+"""Maps steps and seconds of training to the share of the budget that is used; 1 or more ends the training."""
 
 
 def budget(steps: int, seconds: float) -> Budget:
@@ -39,10 +39,10 @@ def store_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Any:
-    """Reads what :func:`store_checkpoint` wrote, without running any code that the file holds.
+    """Reads a file of :func:`store_checkpoint`, without running any code in it.
 
     Raises:
-        Exception: the file is missing, damaged, or holds more than tensors and plain data; torch raises many types.
+        Exception: the file is missing, damaged, or contains more than tensors and plain data; torch raises many types.
     """
     return torch.load(path, map_location=device, weights_only=True)
 
@@ -53,8 +53,8 @@ class CheckpointFile:
 
     Attributes:
         path: of the file.
-        made_of: digest of everything the training depends on, such as data and settings.  A checkpoint with another one is
-            never resumed from.
+        made_of: digest of everything the training depends on, such as data and settings.  A checkpoint with another digest
+            is ignored.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class CheckpointFile:
         store_checkpoint(self.path, {"made_of": self.made_of, **content})
 
     def read(self) -> dict[str, Any] | None:
-        """The content of the file, or None if there is no file or if it was made of something else.
+        """The content of the file; None if there is no file, or if it has another digest.
 
         Raises:
             Exception: the file is damaged; see :func:`load_checkpoint`.
@@ -77,15 +77,15 @@ class CheckpointFile:
 
 
 class Trainable(Protocol):
-    """What a :class:`TrainingLoop` trains.  Its state dict holds tensors and plain data only, and none of the keys
-    ``made_of``, ``steps`` and ``seconds``, which are the loop's."""
+    """What a :class:`TrainingLoop` trains.  Its state dict contains only tensors and plain data, and none of the keys
+    ``made_of``, ``steps`` and ``seconds``, which the loop adds."""
 
     def step(self, share: float, steps: int) -> None:
-        """One training step, ``share`` of the budget and ``steps`` steps after the start."""
+        """Takes one training step.  ``share`` of the budget is used, and ``steps`` steps have been taken before."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next steps depend on, random generators included."""
+        """Everything that later steps depend on, including random generators."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -97,8 +97,8 @@ class Every:
     """Calls ``work`` whenever ``seconds`` have passed since the last call, on any clock.
 
     Args:
-        seconds: the interval; 0 calls it each time.
-        work: what to do.
+        seconds: the interval; 0 calls ``work`` at every tick.
+        work: the function to call.
     """
 
     def __init__(self, seconds: float, work: Callable[[], object]) -> None:
@@ -106,29 +106,29 @@ class Every:
         self._last = 0.0
 
     def restart(self, now: float) -> None:
-        """Starts the interval anew at the time ``now``."""
+        """Restarts the interval at the time ``now``."""
         self._last = now
 
     def tick(self, now: float) -> None:
-        """Calls the work if it is due at the time ``now``."""
+        """Calls ``work`` if it is due at the time ``now``."""
         if now - self._last >= self._seconds:
             self._last = now
             self._work()
 
 
 class TrainingLoop:
-    """Steps until the budget is used, and the counts that a checkpoint keeps.
+    """Takes training steps until the budget is used, and counts them.
 
     Attributes:
-        checkpoint: the file that the training is stored in.
-        steps: steps taken, those before a resume included.
-        seconds: seconds that these steps took by the clock; what is done between steps is not counted.
+        checkpoint: the file that the training resumes from.
+        steps: number of steps taken, including those before a resume.
+        seconds: time that these steps took by the clock, without the periodic work between steps.
         share: share of the budget that was used when the last step began.
 
     Args:
-        trained: what is trained.
+        trained: the object to train.
         checkpoint: see above.
-        used: the budget.
+        used: the budget, see :data:`Budget`.
         clock: returns the current time in seconds.
     """
 
@@ -156,7 +156,7 @@ class TrainingLoop:
         """Steps until the budget is used, then stores the checkpoint.
 
         Args:
-            periodic: what is done between steps, in this order; intervals are in seconds of training.
+            periodic: work between steps, in this order; intervals are in seconds of training.
         """
         for task in periodic:
             task.restart(self.seconds)

@@ -1,4 +1,4 @@
-"""Functions in Python files of the user, referred to as ``path.py:function``."""
+"""Functions in the user's Python files, referred to as ``path.py:function``."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 
 def parse_reference(reference: str) -> tuple[Path, str] | None:
-    """The file and the function's name of ``path.py:function``; None if ``reference`` is not of that form."""
+    """The file and the name of the function in ``path.py:function``; None if ``reference`` has another form."""
     file, colon, function = reference.rpartition(":")
     return (Path(file).expanduser(), function) if colon and file.endswith(".py") else None
 
 
 def local_files(path: Path) -> list[Path]:
-    """Absolute paths of a Python file and of what it imports, directly or not, from its folder and the current one.
+    """Absolute paths of a Python file and of all files it imports, directly or indirectly, from its folder and the current
+    one.
 
-    No code is run: the imports are found in the syntax tree, at any depth.  Imports whose names are computed at run time are
-    missed.
+    No code is run: imports are found in the syntax tree, at any depth.  Imports by names computed at run time are missed.
     """
     first = path.resolve()
     files, pending, roots = {first}, [first], (first.parent, Path.cwd())
@@ -62,7 +62,7 @@ def _imports(file: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
 
 
 def _modules(folder: Path, name: str) -> Iterator[Path]:
-    """The existing files in ``folder`` that importing ``name`` would read, those of its packages included."""
+    """The existing files in ``folder`` that importing ``name`` would read, including those of its parent packages."""
     place = folder
     for part in name.split("."):
         for file in (place / f"{part}.py", place / part / "__init__.py"):
@@ -72,7 +72,7 @@ def _modules(folder: Path, name: str) -> Iterator[Path]:
 
 
 def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: type[WeakspotError]) -> Callable[..., Any]:
-    """Runs a Python file of the user, and returns one of its functions.
+    """Runs a Python file and returns one of its functions.
 
     Args:
         path: of the file.
@@ -104,7 +104,7 @@ def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: ty
 def importable(folder: Path) -> Generator[None]:
     """Inside the block, modules in ``folder`` and in the current folder can be imported.
 
-    Modules of the same names that were imported from elsewhere before, for another file of the user, are forgotten first.
+    Modules of the same names that were imported from other folders before are removed from ``sys.modules`` first.
     """
     _forget_namesakes(folder.resolve())
     before = list(sys.path)
@@ -116,9 +116,9 @@ def importable(folder: Path) -> Generator[None]:
 
 
 def _forget_namesakes(folder: Path) -> None:
-    """Removes modules from ``sys.modules`` that have the name of one in ``folder`` but come from elsewhere.
+    """Removes modules from ``sys.modules`` that have the name of a module in ``folder`` but come from other folders.
 
-    Code that has imported them keeps using them.  Modules of the standard library and of installed packages stay.
+    Code that has imported them keeps using them.  Modules of the standard library and of installed packages are kept.
     """
     names = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
     for name in names - sys.stdlib_module_names:

@@ -64,7 +64,7 @@ class Target:
             return self.energy(output)
         except WeakspotError:
             raise
-        except Exception as error:  # whatever a user's function raises
+        except Exception as error:  # a user's function can raise anything
             value = None if output.value is None else tuple(output.value.shape)
             raise TargetError(
                 f"target {self.name!r} failed with {type(error).__name__}: {error}",

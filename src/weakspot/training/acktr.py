@@ -49,7 +49,7 @@ class ACKTR(A2C):
         if unused := sorted({"max_grad_norm", "use_rms_prop", "rms_prop_eps"} & settings.keys()):
             raise ConfigError(f"ACKTR with {', '.join(unused)}", expected="kfac with kl, which bounds its steps")
         if fisher_states < 1:
-            raise ConfigError(f"fisher_states is {fisher_states}", expected="a whole number from 1 up")
+            raise ConfigError(f"fisher_states is {fisher_states}", expected="a whole number, at least 1")
         self._fisher_states = fisher_states
         self._kfac = kfac or {}
         super().__init__(policy, env, learning_rate=learning_rate, **settings)

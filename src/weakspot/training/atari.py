@@ -1,9 +1,9 @@
-"""Atari games: ALE's own vector environment behind the interface that stable-baselines3 trains on.
+"""Atari games: ALE's vector environment, with the ``VecEnv`` interface of stable-baselines3.
 
 ``ale_py.AtariVectorEnv`` does emulation, pixel maximum, resize and stacking in C++ threads, several times faster than
-stacked Python wrappers, with the same preprocessing.  An episode of the training ends with each life (Mnih et al. 2015), and
-the game goes on with the next one: ``life_loss_info`` does that, while its ``episodic_life`` would start the game again, so
-that no agent ever saw a second life.
+stacked Python wrappers, with the same preprocessing.  During training, an episode ends with each life (Mnih et al. 2015),
+and the game continues with the next life: ``life_loss_info`` does that.  ``episodic_life`` restarts the game instead, so an
+agent never sees a second life.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PREPROCESSING: dict[str, Any] = {
 
 
 def atari_arena(game: str) -> Arena:
-    """The arena of a game, named as the ROM is called."""
+    """The arena of a game, given the name of its ROM."""
     return Arena(
         name=game.replace("_", "-"),
         environment=environment_id(game),
@@ -50,8 +50,7 @@ def atari_arena(game: str) -> Arena:
 
 
 class AtariTrainingEnv(VecEnv):
-    """``num_envs`` copies of a game as stable-baselines3 expects them: 84x84 gray stacks of 4, same-step reset, an episode
-    a life.
+    """``num_envs`` copies of a game for stable-baselines3: 84x84 gray stacks of 4, same-step reset, one episode per life.
 
     Args:
         game: name of the ROM, such as ``pong``.
@@ -89,7 +88,8 @@ class AtariTrainingEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
         dones = terminated | truncated
-        begun, self._frames = info["episode_frame_number"] < self._frames, info["episode_frame_number"]  # after a life: none
+        # whether a new game has begun; after a lost life, none has
+        begun, self._frames = info["episode_frame_number"] < self._frames, info["episode_frame_number"]
         self._returns += rewards
         self._lengths += 1
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]

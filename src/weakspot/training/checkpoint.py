@@ -83,7 +83,7 @@ def read_checkpoint(path: Path, device: str = "cpu", holds: tuple[str, ...] = PA
     Raises:
         RunError: it is missing or damaged, or lacks one of the keys that it ``holds``.
     """
-    todo = f"delete it: without {LAST} the training starts anew, without {BEST} the last policy is kept"
+    todo = f"delete it: without {LAST} the training restarts, without {BEST} the last policy is kept"
     try:
         content = load_checkpoint(path, device)
     except Exception as error:  # torch raises many types for damaged files

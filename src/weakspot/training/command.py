@@ -24,15 +24,15 @@ Chosen: TypeAlias = (
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) -> None:
-    """Trains an agent on an Atari game or in the town.  This takes hours; after a kill, the same command resumes it.
+    """Trains an agent on an Atari game or in the town.  This takes hours.  After a kill, the same command resumes.
 
     Args:
         config: the algorithm and its settings.
-        output: folder of the training; runs/ALGORITHM-GAME-SEED by default.
-        threads: number of threads for tensor operations; a second one helps if nothing else runs on its core.
+        output: Folder of the training; runs/ALGORITHM-GAME-SEED by default.
+        threads: Number of threads for tensor operations; a second one helps if nothing else runs on its core.
     """
     if threads < 1:
-        raise ConfigError(f"threads is {threads}", expected="a whole number from 1 up")
+        raise ConfigError(f"threads is {threads}", expected="a whole number, at least 1")
     torch.set_num_threads(threads)
     folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game).name}-{config.seed}"
     agent = train(config, folder, say)

@@ -15,8 +15,8 @@ from weakspot.games import resolve_game
 from weakspot.options import Precision
 
 HIGHEST_SEED = 999
-"""The game seeds of a training start at a million times its seed.  Those after a resume lie above all of these, and those of
-the measurements above both."""
+"""The game seeds of a training start at a million times its seed.  Game seeds after a resume are larger than all of these,
+and those of the final measurements are larger than both."""
 MOST_ENVS = 1_000
 """Each environment is a separate emulator or town."""
 
@@ -28,10 +28,11 @@ class TrainingConfig:
     game: str = "pong"
     """Atari game, by the name of its ROM; for a2c and acktr also the id of a driving environment."""
     steps: int = 600_000
-    """Decisions of the agent, of four emulator frames each in Atari games [double DQN in the paper: 2,000,000]."""
+    """Decisions of the agent; in Atari games, each lasts four emulator frames [double DQN in the paper: 2000000]."""
     seed: int = 0
+    """Seed of all random numbers of the training, from 0 to 999."""
     start: str | None = None
-    """Agent file of the same kind and network to take the initial weights from; none: random weights."""
+    """Agent file of the same kind and network with the initial weights; by default, they are random."""
     network: NetworkSize = "small"
     """Size of the network [in the paper: nature]."""
     gamma: float = 0.99
@@ -39,11 +40,13 @@ class TrainingConfig:
     evaluate_every: int = 25_000
     """Decisions between two evaluations, each of which stores a checkpoint."""
     evaluation_episodes: int = 8
+    """Episodes of each evaluation."""
     final_episodes: int = 20
     """Episodes of each measurement after the training: the selection of the policy, and its final score."""
     episode_decisions: int = 27_000
     """Games of an evaluation are truncated after this many decisions; the default is the emulator's 30 minutes of play."""
     device: str = "cpu"
+    """Device of the training: cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
         """Raises :class:`ConfigError` for impossible settings and :class:`UnknownGameError` for unknown games."""
@@ -66,7 +69,7 @@ class TrainingConfig:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"{name} is {value}", expected=f"a whole number from {least} up")
+                raise ConfigError(f"{name} is {value}", expected=f"a whole number, at least {least}")
 
     def _side_by_side(self, envs: int) -> None:
         self._whole(1, "envs")
@@ -87,26 +90,27 @@ class DoubleDQNConfig(TrainingConfig):
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""
     learning_rate: float = 2e-4
+    """Learning rate at the start."""
     final_learning_rate: float = 0.0
-    """The learning rate at the end; it falls linearly over all steps."""
+    """Learning rate at the end; it falls linearly over all steps."""
     envs: int = 8
     """Environments that run in parallel."""
     updates: int = 1
     """Gradient steps after each step of all environments."""
     batch_size: int = 128
-    """Transitions of a gradient step [32]; much of its cost does not depend on their number."""
+    """Transitions of a gradient step [32]; much of the cost of a step does not depend on their number."""
     average: float = 0.999
     """Decay, per update, of the running average of the weights, which is the policy that is evaluated and exported."""
     buffer_size: int = 100_000
     """Transitions in the replay buffer; about 57 KB each."""
     learning_starts: int = 10_000
+    """Decisions before the first update."""
     target_interval: int = 4_000
     """Decisions between two updates of the target network."""
     exploration_steps: int = 80_000
     """Decisions over which epsilon falls linearly from 1 to its final value in each environment."""
     exploration_final: float = 0.01
-    """Final epsilon of the most greedy environment: the probability, per decision, of starting a random action, which is
-    repeated for three decisions on average."""
+    """Final epsilon of the greediest environment: the probability of a random action, held for 3 decisions on average."""
     exploration_most: float = 0.2
     """Final epsilon of the most exploring environment; the others are spaced geometrically (Horgan et al. 2018)."""
     precision: Precision = "auto"
@@ -117,8 +121,8 @@ class DoubleDQNConfig(TrainingConfig):
         if self.game in ENVIRONMENTS:
             raise ConfigError(
                 f"a double DQN for {self.game}",
-                expected="an Atari game, whose states are small enough to be kept for replay",
-                todo="train by a2c or acktr there",
+                expected="an Atari game, whose states are small enough for a replay buffer",
+                todo="use a2c or acktr for driving environments",
             )
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
@@ -126,21 +130,21 @@ class DoubleDQNConfig(TrainingConfig):
         self._whole(1, "n_steps", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
         self._whole(0, "learning_starts")
         if not 0 <= self.average < 1:
-            raise ConfigError(f"average is {self.average}", expected="a number from 0 up, below 1")
+            raise ConfigError(f"average is {self.average}", expected="a number of at least 0 and below 1")
         if not 0 < self.exploration_final <= self.exploration_most <= 1:
             raise ConfigError(
                 f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
-                expected="numbers above 0, at most 1, the first not above the second",
+                expected="numbers above 0 and at most 1, exploration_final not above exploration_most",
             )
         self._positive("learning_rate")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
             raise ConfigError(
                 f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
             )
-        kept = self.buffer_size // self.envs * self.envs  # as many of each environment
+        kept = self.buffer_size // self.envs * self.envs  # the same number for each environment
         if self.learning_starts > kept:
             raise ConfigError(
-                f"learning starts after {self.learning_starts:,} transitions, but only {kept:,} are kept",
+                f"learning starts after {self.learning_starts:,} transitions, but the buffer holds only {kept:,}",
                 expected="learning_starts at most buffer_size",
                 todo="raise buffer_size or lower learning_starts",
             )
@@ -148,10 +152,10 @@ class DoubleDQNConfig(TrainingConfig):
             raise ConfigError(
                 f"{self.steps:,} decisions, but learning starts after {self.learning_starts:,}",
                 expected="steps above learning_starts",
-                todo="raise steps or lower learning_starts; nothing would be learned",
+                todo="raise steps or lower learning_starts, otherwise nothing is learned",
             )
         if self.buffer_size < self.envs:
-            raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least the {self.envs} of envs")
+            raise ConfigError(f"buffer_size is {self.buffer_size}", expected=f"at least {self.envs}, the number of envs")
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class ActorCriticConfig(TrainingConfig):
     n_steps: int = 5
     """Decisions in each environment between two updates, and rewards summed before bootstrapping."""
     learning_rate: float = 7e-4
-    """At the start; it falls to 0, linearly over all steps."""
+    """Learning rate at the start; it falls linearly to 0 over all steps."""
     entropy: float = 0.01
     """Weight of the policy's entropy in the loss."""
     value: float = 0.5
@@ -175,7 +179,7 @@ class ActorCriticConfig(TrainingConfig):
         self._whole(1, "n_steps")
         self._positive("learning_rate", "value")
         if not 0 <= self.entropy < float("inf"):
-            raise ConfigError(f"entropy is {self.entropy}", expected="a number from 0 up")
+            raise ConfigError(f"entropy is {self.entropy}", expected="a number of at least 0")
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class A2CConfig(ActorCriticConfig):
     """Settings of the training by A2C (Mnih et al. 2016), with RMSprop."""
 
     max_grad_norm: float = 0.5
-    """Largest norm of a gradient."""
+    """Maximum norm of the gradient, which is clipped."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -192,14 +196,15 @@ class A2CConfig(ActorCriticConfig):
 
 @dataclass(frozen=True)
 class ACKTRConfig(ActorCriticConfig):
-    """Settings of the training by ACKTR (Wu et al. 2017); their values are in brackets if ours differ to suit two cores."""
+    """Settings of the training by ACKTR (Wu et al. 2017). The values of that paper are in brackets where ours suit two cores
+    better."""
 
     n_steps: int = 10
     """Decisions in each environment between two updates, and rewards summed before bootstrapping [20]."""
     learning_rate: float = 0.25
-    """Largest factor of the natural gradient; it falls linearly to 0 over all steps."""
+    """Maximum step size along the natural gradient; it falls linearly to 0 over all steps."""
     kl: float = 4e-3
-    """Bound on the change of the predictions by one step, by the factored Fisher matrix [0.001]."""
+    """Bound on the KL divergence of a step, estimated by the factored Fisher matrix [0.001]."""
     damping: float = 1e-2
     """Added to every eigenvalue of the Fisher matrix."""
     fisher_states: int = 32
@@ -214,7 +219,7 @@ class ACKTRConfig(ActorCriticConfig):
 
 
 def command_of(algorithm: str, config: TrainingConfig, folder: str, threads: int) -> str:
-    """The command that repeats this training.  Every setting is spelt out, so that later defaults change nothing."""
+    """The command that repeats this training.  It lists every setting, so that it does not depend on the defaults."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if value is not None}
     options = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     return shlex.join(["weakspot", "train-agent", algorithm, *options, "--threads", str(threads), "--output", folder])

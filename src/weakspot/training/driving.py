@@ -1,4 +1,4 @@
-"""The driving environments as stable-baselines3 trains on them, and as agents are measured in them."""
+"""The driving environments, as vector environments for training with stable-baselines3 and for evaluation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weakspot.training.arena import Arena
 
 
 def driving_arena(environment: str) -> Arena:
-    """The arena of one of the driving environments, with the pedestrians it has by itself: reasonable ones."""
+    """The arena of a driving environment, with its default pedestrians, which are reasonable."""
     spec = DriveEnvironment(environment).spec
     return Arena(
         name=environment.removeprefix("weakspot/").removesuffix("-v0").lower(),

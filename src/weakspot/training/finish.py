@@ -1,8 +1,7 @@
 """The end of a training: selects the policy, measures its score, and exports the agent file.
 
 Scores fluctuate, so the last policy and the one with the best evaluation are candidates.  Both are measured on the same
-selection seeds, the better one is selected, and its score is then measured on other seeds, not used for the selection: that
-score is on its card.
+selection seeds, and the better one is selected.  Its score on the card is then measured on held-out seeds.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from weakspot.training.start import kept_start
 
 SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
 """First seeds of the games for the selection, and of those for the final score.  No other games use them: the seeds of
-trainings and their evaluations lie below.  Each card names the seeds of its scores."""
+trainings and of their evaluations are smaller.  Each card records the seeds of its scores."""
 
 BUDGET = (
-    "What cpu_hours says, by the settings of this training; those of the paper's section 4.1 are two million decisions of a "
-    "double DQN with a network of the size of Nature's, gamma 0.95 and batches of 32, on a GPU."
+    "cpu_hours, with the settings of this training.  The paper (section 4.1) trains a double DQN for two million decisions, "
+    "with the network size of Mnih et al. (2015), gamma 0.95 and batches of 32, on a GPU."
 )
 _PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
@@ -47,8 +46,8 @@ class Policy:
 
     Attributes:
         which: ``last`` or ``best evaluation``.
-        steps: decisions that it was trained for.
-        weights: of the network of an agent file, rounded to float16.
+        steps: number of decisions that it was trained for.
+        weights: of its network in an agent file, rounded to float16.
     """
 
     which: str
@@ -60,15 +59,15 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     """Selects the last policy or the best one, measures it, and writes ``agent.safetensors`` with its card.
 
     Args:
-        folder: of a training: ``config.json``, ``checkpoint.pt`` and, where a policy was kept for its score, ``best.pt``.
+        folder: of a training, with ``config.json``, ``checkpoint.pt`` and, if a policy was evaluated, ``best.pt``.
         say: called with each measurement as a line of text.
 
     Returns:
-        The agent file, called after the game, such as ``pong-double-dqn``.  The command on its card has all settings, and
-        the folder by its name alone: whose machine it was says nothing.
+        The agent file.  The agent is named after the game and the algorithm, such as ``pong-double-dqn``.  The command on
+        its card has all settings, and only the name of the folder, without the path on this machine.
 
     Raises:
-        RunError: the folder holds no training with a checkpoint.
+        RunError: the folder contains no training with a checkpoint.
     """
     config = read_config(folder)
     which = algorithm_of(config)
@@ -100,7 +99,7 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
         if selection[policy.which]["mean"] > selection[chosen.which]["mean"]:
             chosen = policy
     final, best_action = as_it_plays(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(answers), 0.0)
-    say(f"{chosen.which} policy kept; on fresh seeds: {final['mean']:.1f} +- {final['std']:.1f}")
+    say(f"{chosen.which} policy selected; score on held-out seeds: {final['mean']:.1f} +- {final['std']:.1f}")
     card = Card(
         name=f"{arena.name}-{which}",
         environment=arena.environment,
@@ -128,9 +127,9 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
             "episodes": config.final_episodes,
             "greedy": best_action,
             "selection": selection,
-            "protocol": "Unclipped scores of full games, weights rounded to float16.  The policy was chosen between "
+            "protocol": "Unclipped scores of full games, weights rounded to float16.  The policy was selected from "
             "the last one and the one with the best evaluation by the games under 'selection'; the scores "
-            "here are from fresh seeds, which nothing was chosen by.",
+            "here are from held-out seeds, not used for the selection.",
         },
         versions={package: version(package) for package in (*_PACKAGES, *arena.packages)},
         kind=algorithm.kind,
@@ -141,8 +140,11 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
 
 
 def _anywhere(config: TrainingConfig) -> dict[str, Any]:
-    """The settings: numbers are computed in what ``auto`` has chosen here; and of a file that it was started from, which
-    lies somewhere else than below the folder it was called in, only its name and that of its folder are told."""
+    """The settings, independent of this machine.
+
+    ``auto`` precision is replaced by the number format that it resolves to.  Of a ``start`` file outside the current folder,
+    only the file name and the name of its folder are kept.
+    """
     settings = asdict(config)
     if config.start is not None and (Path(config.start).is_absolute() or ".." in Path(config.start).parts):
         settings["start"] = Path("runs", *Path(config.start).parts[-2:]).as_posix()
@@ -152,20 +154,20 @@ def _anywhere(config: TrainingConfig) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> TrainingConfig:
-    """The settings of the training in ``folder``; settings it does not know yet have their defaults.
+    """The settings of the training in ``folder``; settings that are not in the file have their defaults.
 
     Raises:
-        RunError: there are none, or they cannot be read.
+        RunError: the file is missing or cannot be read.
     """
     settings = stored_settings(folder / "config.json")
     return ALGORITHMS[settings.pop("algorithm")].config(**settings)
 
 
 def stored_settings(path: Path) -> dict[str, Any]:
-    """The name of the ``algorithm`` and its settings, all of them, in a file.
+    """All settings in a file, and the name of the ``algorithm``.
 
     Raises:
-        RunError: they cannot be read, or are of no algorithm that is known.
+        RunError: the file cannot be read, or names an unknown algorithm.
     """
     try:
         stored = json.loads(path.read_text())
@@ -174,7 +176,7 @@ def stored_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError, WeakspotError) as error:
         raise RunError(
             f"cannot read the settings of a training from {path}: {type(error).__name__}: {error}",
-            expected=f"the folder of a training of an agent: {', '.join(ALGORITHMS)}",
+            expected=f"the folder of a training by {', '.join(ALGORITHMS)}",
             todo="choose another folder",
         ) from error
 
@@ -188,7 +190,7 @@ def _candidates(checkpoint: Mapping[str, Any], folder: Path, algorithm: Algorith
 
 
 def _evaluations(folder: Path) -> list[tuple[int, float]]:
-    """Decisions and mean score of each evaluation of the training, as far as they are known."""
+    """Decisions and mean score of each evaluation of the training; empty if there is no metrics file."""
     metrics = folder / METRICS
     lines = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
     return [(line["step"], line["score"]) for line in lines]

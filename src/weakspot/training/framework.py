@@ -1,5 +1,7 @@
-"""What stable-baselines3 itself answers with an agent of its own, to hold ours against.  Reading a zip its way runs what it
-holds."""
+"""Actions of stable-baselines3's own ``predict``, for comparison with the agents that weakspot loads from its zips.
+
+stable-baselines3 unpickles objects in a zip, which runs any code in it.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +19,31 @@ from weakspot.errors import WeightsError
 
 
 def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
-    """The actions that the framework's own ``predict`` takes, without chance: (n,), or (n, a) where they are continuous.
+    """The deterministic actions of stable-baselines3's ``predict``: (n,) if they are discrete, (n, a) if continuous.
 
     Args:
-        path: of the zip; **what is pickled in it is run**, and in the statistics of ``VecNormalize`` beside it, if it has
-            some.
-        observations: bytes (n, c, h, w).
+        path: of the zip.  **Runs the code of objects pickled in it**, and in the statistics of ``VecNormalize`` beside it,
+            if there are any.
+        observations: uint8 (n, c, h, w).
 
     Raises:
-        WeightsError: the framework cannot load it.
-        ModuleNotFoundError: it is an agent of sb3-contrib, which is not installed.
+        WeightsError: stable-baselines3 cannot load it.
+        ModuleNotFoundError: the agent needs sb3-contrib, which is not installed.
     """
     tops = {name.split(".")[0] for name in read_archive(path).weights}
-    # of the actor-critics, any loads the others' policies
+    # A2C also loads the policies of the other actor-critic algorithms
     kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
-    try:  # nothing is to be replayed
+    try:  # buffer_size: the replay buffer is not needed
         model = cast(Any, kind).load(path, device="cpu", custom_objects={"buffer_size": 1})
         if statistics := statistics_of(path):
             normalizes: VecNormalize = pickle.loads(statistics.read_bytes())
             observations = np.asarray(normalizes.normalize_obs(observations))
         actions, _ = model.predict(observations, deterministic=True)
-    except Exception as error:  # the zip's own code can fail in any way
+    except Exception as error:  # code in the zip can raise anything
         raise WeightsError(
             f"stable-baselines3 cannot load {path}: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
-            expected="a zip that its model.save wrote",
-            todo="load it with the versions it was saved by",
+            expected="a zip written by model.save of stable-baselines3",
+            todo="install the versions that saved it",
         ) from error
     return actions
 

@@ -12,7 +12,7 @@ both as running averages, and the gradient D of the loss, as a matrix (out, in +
 
 delta^T D = delta^T (F + damping I) delta is summed over the layers: what was not seen yet to change the predictions counts
 with the damping, since it may.  Of a convolution, a are the patches that the kernel sees: A is summed over places, and G is
-their mean (KFC).  The inverse goes through the eigenvectors of A and G, which are found anew every few steps.
+their mean (KFC).  The inverse goes through the eigenvectors of A and G, which are recomputed every few steps.
 
 How far the bound holds.  What is bounded is the KL by the factored F, as in ACKTR, and F leaves out what moves alike: n
 layers that all move the predictions alike move them by n KL, and a convolution whose gradients are the same at all of p
@@ -86,7 +86,7 @@ class KFAC(torch.optim.Optimizer):
             raise ConfigError(
                 f"learning_rate = {learning_rate}, kl = {kl}, damping = {damping}, decay = {decay}, "
                 f"momentum = {momentum}, inverse_every = {inverse_every}",
-                expected="the first three above 0, decay and momentum from 0 up and below 1, inverse_every from 1 up",
+                expected="the first three above 0, decay and momentum from 0 to below 1, inverse_every at least 1",
             )
         self.layers: list[Layer] = [part for part in network.modules() if isinstance(part, Layer)]
         known = {id(parameter) for layer in self.layers for parameter in layer.parameters(recurse=False)}

@@ -24,11 +24,11 @@ class Start:
     """How the weights of an agent file were trained.
 
     Attributes:
-        digest: of the file.
+        digest: of the agent file.
         command: of its training.
-        decisions: of its policy, and of what that was started from.
-        cpu_hours: of all these trainings; None where that of one is not known.
-        start: what it was started from itself, the same of that, or None.
+        decisions: number of decisions of its training, and of the trainings that this one started from.
+        cpu_hours: of all these trainings; None if any of them is not known.
+        start: the same fields for the agent that its own training started from, or None.
     """
 
     digest: str
@@ -42,15 +42,15 @@ def read_start(path: Path, environment: str) -> tuple[dict[str, Tensor], Start]:
     """The weights of an agent file, and how they were trained.
 
     Raises:
-        WeightsError: it cannot be read, or has no card.
-        MismatchError: the agent is of another environment than the training.
+        WeightsError: the file cannot be read, or has no card.
+        MismatchError: the agent was trained on another environment.
     """
     weights, metadata = read_weights(path)
     card = read_card(metadata, str(path))
     if card.environment != environment:
         raise MismatchError(
-            f"the agent in {path} is one of {card.environment}",
-            expected=f"one of {environment}, which is trained on",
+            f"the agent in {path} was trained on {card.environment}",
+            expected=f"an agent trained on {environment}",
             todo="start from another agent, or train on its environment",
         )
     before = card.training.get("start")
@@ -58,8 +58,8 @@ def read_start(path: Path, environment: str) -> tuple[dict[str, Tensor], Start]:
 
 
 def spent(training: Mapping[str, Any]) -> tuple[int, float | None]:
-    """Decisions and processor hours of the training on a card, and of those that it was started from; None for the hours
-    where they are not all known."""
+    """Decisions and CPU hours of the training on a card, including the trainings that it started from; the hours are None if
+    any of them is not known."""
     before, hours = training.get("start"), training.get("cpu_hours")
     known = training.get("settings", {}).get("start") is None or before is not None
     decisions = int(training.get("policy_steps", 0)) + (before["decisions"] if before else 0)
@@ -69,7 +69,7 @@ def spent(training: Mapping[str, Any]) -> tuple[int, float | None]:
 
 
 def keep_start(folder: Path, start: Start) -> None:
-    """Stores it in the folder of the training, since the agent file may have changed when the training ends."""
+    """Stores ``start`` in the folder of the training, because the agent file may change before the training ends."""
     write_json(folder / FILE, asdict(start))
 
 
@@ -77,7 +77,7 @@ def kept_start(folder: Path) -> dict[str, Any] | None:
     """What :func:`keep_start` stored; None if the training started from random weights.
 
     Raises:
-        RunError: it is damaged.
+        RunError: the file is damaged.
     """
     try:
         return json.loads((folder / FILE).read_text())
@@ -85,5 +85,7 @@ def kept_start(folder: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise RunError(
-            f"cannot read {folder / FILE}: {error}", expected="what the training was started from", todo="start it anew"
+            f"cannot read {folder / FILE}: {error}",
+            expected="the record of the agent that the training started from",
+            todo="restart the training in a new folder",
         ) from error

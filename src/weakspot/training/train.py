@@ -56,7 +56,7 @@ RESUMED, RESUMED_SEEDS = 1_000_000_000, 400_000_000
 
 
 def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = print) -> Path:
-    """Trains in ``folder``, or resumes training there, and exports the agent; does nothing if that is done already.
+    """Trains in ``folder``, or resumes training there, and exports the agent; does nothing if the agent file exists.
 
     Args:
         config: the settings.
@@ -79,7 +79,7 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     with exclusive_lock(folder):
         _check(config, folder)
         if agent.exists():
-            say(f"{agent} stands already")
+            say(f"{agent} exists already")
             return agent
         _learn(config, folder, say)
         return finish(folder, say)
@@ -111,14 +111,14 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
         if checkpoint:
             restore(model, algorithm, checkpoint)
             keep_if_best(folder, checkpoint)  # a kill may have come between the two writes
-            say(f"going on from {done:,} decisions")
+            say(f"resuming after {done:,} decisions")
         elif config.start:
             weights, start = read_start(Path(config.start), arena_of(config.game).environment)
             algorithm.start_from(model, weights, config.start)
             keep_start(folder, start)
         else:
-            (folder / START).unlink(missing_ok=True)  # of a training that was thrown away
-        write_json(folder / "config.json", _settings(config))  # only now that nothing can prevent the training
+            (folder / START).unlink(missing_ok=True)  # of an earlier training whose checkpoint was deleted
+        write_json(folder / "config.json", _settings(config))  # only now, after everything that can fail before the training
         try:
             if done < config.steps:
                 with progress_bar("train") as tell:
@@ -174,7 +174,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
             raise RunError(
                 f"{folder} holds the {' and the '.join(present)} of a training, but not its config.json",
                 expected="all of a training, or nothing",
-                todo="choose another --output, or move them away to start anew",
+                todo="choose another --output, or move them away to restart",
             )
         return
     stored = stored_settings(path)

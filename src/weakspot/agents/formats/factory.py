@@ -28,7 +28,7 @@ class FactoryFormat:
         return parse_reference(reference) is not None
 
     def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
-        """Calls the function, whatever ``trust`` is: the user named it.
+        """Calls the function, regardless of ``trust``: the user named it.
 
         Raises:
             AgentError: the file or the function does not exist or fails, or the function returns something else.

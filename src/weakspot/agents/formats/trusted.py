@@ -42,7 +42,7 @@ class TrustedFormat:
         return trust and holds_code(Path(reference).expanduser())
 
     def load(self, reference: str, *, environment: str | Interface | None, device: torch.device | str, trust: bool) -> Agent:
-        """Loads the network, **running whatever code the file holds**.
+        """Loads the network, **running any code in the file**.
 
         Raises:
             WeightsError: the user does not trust the file, or it cannot be loaded, or holds no network.
@@ -123,7 +123,7 @@ def archive_kind(path: Path, content: bytes) -> Literal["export", "script"] | No
 
 
 def load_network(path: Path, content: bytes, device: torch.device | str) -> nn.Module:
-    """Loads the network in a file, **running whatever code the file holds**.
+    """Loads the network in a file, **running any code in the file**.
 
     Args:
         path: an archive of ``torch.export.save`` (``.pt2``) or ``torch.jit.save``, or a file of ``torch.save`` with a whole

@@ -24,7 +24,7 @@ class Header:
 
     Attributes:
         tensors: names of the tensors.
-        metadata: whatever the writer of the file added.
+        metadata: strings that the writer of the file added.
     """
 
     tensors: tuple[str, ...]

@@ -1,7 +1,7 @@
 """The other cars: they keep their lane and their distance, obey traffic lights, and give way.
 
 The intelligent driver model (Treiber, Hennecke and Helbing 2000) determines a car's acceleration from its speed v and the
-gap s to whatever is nearest on its path: the car ahead, a stop line, the agent's car, or a person on the street:
+gap s to the nearest obstacle on its path: the car ahead, a stop line, the agent's car, or a person on the street:
 
     a = A (1 - (v / v0)^4 - (s* / s)^2),    s* = s0 + max(0, v T + v dv / (2 sqrt(A B)))
 
