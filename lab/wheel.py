@@ -22,10 +22,16 @@ RUN = [
 ]
 """A run on the smallest budget."""
 READ = """
-import sys, weakspot
+import shutil, sys, weakspot
+from weakspot.cli import main
+
 run = weakspot.load_run("run")
 assert weakspot.__file__.startswith(sys.prefix), weakspot.__file__
 assert run.findings["T-"].states.shape[0] == 2 and run.report.stat().st_size > 10_000
+shutil.rmtree(run.entries["report"].folder)
+assert main(sys.argv[1:]) == 0 and weakspot.load_run("run").report, "the report alone is made again"
+assert main(sys.argv[1:]) == 0
+assert "torch" not in sys.modules, "neither the report nor a run with nothing to do needs torch"
 print("1 passed, 0 failed")
 """
 
@@ -46,7 +52,7 @@ def main() -> None:
         python = folder / "venv" / "bin" / "python"
         run(python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, wheel, folder=folder)
         run(folder / "venv" / "bin" / "weakspot", *RUN, folder=folder)
-        run(python, "-c", READ, folder=folder)
+        run(python, "-c", READ, *RUN, folder=folder)
 
 
 if __name__ == "__main__":

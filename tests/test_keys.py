@@ -13,6 +13,7 @@ from weakspot.config import RunConfig
 from weakspot.errors import MismatchError
 from weakspot.pipeline import Pipeline
 from weakspot.session import Session
+from weakspot.stages.graph import STAGES
 from weakspot.stages.train import TrainStage
 
 COLLECTION = ("collect", "saliency", "train", "fidelity", "samples", "goggles", "synthesize", "novelty", "report")
@@ -40,8 +41,8 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "train.seed": (1, MODEL),
     "train.held_out": (0.2, MODEL),
     "train.checkpoint_every": (5.0, ("report",)),  # the report shows the command
-    "train.measure_every": (5.0, MODEL),
-    "train.measured": (50, MODEL),
+    "train.measure_every": (5.0, ("report",)),
+    "train.measured": (50, ("report",)),
     "train.workers": (2, MODEL),
     "train.precision": ("float32", MODEL),
     "fidelity.held_out": (100, ("fidelity", "report")),
@@ -139,6 +140,27 @@ def test_code_that_an_agent_or_a_target_imports_decides_as_well(finished_run, tm
     second.plan()
     again = [second.request(name).key for name in ("synthesize/own-mine-dark", "collect")]
     assert keys[0] != again[0] and keys[1] == again[1]
+
+
+def test_functions_whose_names_differ_in_case_are_different_targets(finished_run, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def f(output):\n    return output.scores.sum(1)\ndef F(output):\n    return -output.scores.sum(1)\n")
+    keys = []
+    for name in ("f", "F"):
+        pipeline = Pipeline(replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=(f"{path}:{name}",)))
+        pipeline.plan()
+        keys.append(pipeline.request("synthesize/own-mine-f").key)
+    assert keys[0] != keys[1]
+
+
+def test_code_of_the_environment_decides_the_collection_though_its_record_stays(finished_run, tmp_path, monkeypatch):
+    config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
+    monkeypatch.setattr("weakspot.stages.subject.code_digests", lambda names: [f"another {name}" for name in names])
+    assert stages_of(Pipeline(config).plan()) == COLLECTION
+
+
+def test_a_report_needs_neither_the_agent_nor_torch():
+    assert [stage.name for stage in STAGES if not stage.needs_agent] == ["report"]
 
 
 def test_a_recipe_whose_defaults_change_is_another_version_of_the_train_stage():

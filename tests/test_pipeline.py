@@ -230,6 +230,31 @@ def test_bad_input_is_told_before_anything_takes_long(tmp_path, capsys, argument
     for word in words:
         assert word in error
     assert time.monotonic() - started < 20
+    assert not (tmp_path / "run" / "store" / "collect").exists()
+
+
+def test_a_target_that_fails_is_told_before_anything_is_collected(tmp_path, capsys):
+    (tmp_path / "own.py").write_text("def own(output):\n    raise RuntimeError('no such thing')")
+    assert main(["run", *replaced("--targets", f"{tmp_path / 'own.py'}:own"), "--output", str(tmp_path / "run")]) == 2
+    assert "no such thing" in capsys.readouterr().err and not (tmp_path / "run" / "store" / "collect").exists()
+
+
+def test_a_run_folder_inside_its_store_is_refused(tmp_path, capsys):
+    assert main(["run", *TINY, "--output", str(tmp_path / "a"), "--store", str(tmp_path)]) == 2
+    assert "is inside the store" in capsys.readouterr().err and not (tmp_path / "a").exists()
+
+
+def test_a_target_file_that_is_not_there_is_told_in_a_finished_run(finished_run, tmp_path, capsys):
+    options = [
+        *replaced("--targets", "nofile.py:g"),
+        "--output",
+        str(tmp_path / "run"),
+        "--store",
+        str(finished_run / "store"),
+    ]
+    for command in ("run", "plan"):
+        assert main([command, *options]) == 2
+        assert "no file nofile.py" in capsys.readouterr().err
 
 
 def test_nan_out_of_an_agent_is_told(tmp_path, capsys):

@@ -171,3 +171,40 @@ def test_a_folder_without_a_store_is_not_cleaned(tmp_path):
     with pytest.raises(RunError, match="is not a store"):
         clean(tmp_path)
     assert (tmp_path / "photos").exists()
+
+
+def test_clean_leaves_alone_what_is_no_result(tmp_path):
+    """A folder of projects that has a folder runs, run folders inside a store, and links."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "src" / "pkg").mkdir(parents=True)
+    (tmp_path / "src" / "pkg" / "entry.json").write_text("mine")
+    with pytest.raises(RunError, match="is not a store"):
+        clean(tmp_path, ("unused", "unfinished", "damaged"))
+    shown = result(tmp_path, "train", 1)
+    RunFolder(tmp_path / "one").write(record(str(tmp_path), train=shown))  # from now on it is a store
+    (tmp_path / "notes" / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "notes" / "fedcba9876543210").symlink_to(tmp_path / "src")
+    deleted = clean(tmp_path, ("unused", "unfinished", "damaged")).stored
+    assert [one.folder.name for one in deleted] == ["0123456789abcdef"]
+    assert (tmp_path / "src/pkg/entry.json").read_text() == "mine"
+    assert (tmp_path / "one/train/out.txt").read_text() == "train 1"
+
+
+def test_clean_looks_again_before_it_deletes(tmp_path, monkeypatch):
+    store, run = tmp_path / "store", RunFolder(tmp_path / "one")
+    unused = result(store, "train", 1)
+    run.write(record(str(store)))
+    before = survey(store)
+    run.write(record(str(store), train=unused))  # another process has taken it meanwhile
+    monkeypatch.setattr("weakspot.run.clean.survey", lambda store: before)
+    assert not clean(store).stored and (tmp_path / "one/train/out.txt").exists()
+
+
+def test_a_deleted_record_is_written_again_by_the_same_command(tmp_path):
+    run, store = RunFolder(tmp_path / "run"), tmp_path / "run" / "store"
+    one = record("store", train=result(store, "train", 1), synthesize__left=result(store, "synthesize", 1, "left"))
+    run.write(one)
+    (tmp_path / "run" / "run.json").unlink()
+    assert run.read() is None
+    run.write(one)
+    assert run.shows(one)

@@ -1,5 +1,6 @@
 """The store: results are made once, shared between processes, set aside when damaged, and never mixed up."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from weakspot.errors import RunError, SchemaError
+from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.entry import read_entry
 from weakspot.run.store import Request, Store
 from weakspot.system.files import write_text
@@ -170,3 +171,29 @@ def test_of_two_processes_one_makes_a_result_and_the_other_waits_or_takes_over(t
     assert (tmp_path / "second-ended").read_text() == ("made" if kill else "found")
     assert second.exitcode == 0 and (first.exitcode == 0) is not kill
     assert read_entry(Store(tmp_path / "store").folder(REQUEST)) is not None
+
+
+def test_a_damaged_result_that_another_process_has_made_anew_is_kept(tmp_path):
+    store = Store(tmp_path)
+    damaged, _ = store.make(REQUEST, write)
+    (damaged.folder / "out.txt").write_text("CONTENT")
+    store.discard(damaged, "its content has changed")
+    anew, made = store.make(REQUEST, lambda folder: write(folder) + " anew")
+    assert made
+    store.discard(damaged, "its content has changed")  # a process that saw the damage, and waited meanwhile
+    assert store.find(REQUEST) == anew
+    assert len(list(damaged.folder.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("call", ["read_bytes", "stat"])
+def test_a_result_that_may_not_be_read_is_an_error_and_stays(tmp_path, monkeypatch, call):
+    store = Store(tmp_path)
+    entry, _ = store.make(REQUEST, write)
+    with monkeypatch.context() as patched, pytest.raises(StorageError, match="cannot be read"):
+
+        def refuse(*arguments: object, **others: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        patched.setattr(Path, call, refuse)
+        store.find(REQUEST)
+    assert store.find(REQUEST) == entry

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weakspot.artifacts.run import Run, load_run
+from weakspot.artifacts.run import Run, read_run
 from weakspot.config import RunConfig, command_line
-from weakspot.errors import RunError
+from weakspot.errors import ConfigError, RunError
 from weakspot.run.entry import Entry
 from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
 from weakspot.run.store import Request, Store
@@ -65,7 +66,14 @@ class Pipeline:
     def __init__(self, config: RunConfig, only: Sequence[str] | None = None, stages: Sequence[Stage] = STAGES) -> None:
         self.config, self.stages = config, ordered(stages)
         self.only = frozenset(stage.name for stage in self.stages) if only is None else frozenset(only)
-        self.folder, self.store = RunFolder(config.output), Store(config.store_path)
+        output, store = config.output.absolute(), config.store_path.absolute()
+        if output.is_relative_to(store):
+            raise ConfigError(
+                f"the run folder {output} is inside the store {store}",
+                expected="two folders beside each other, or the store inside the run folder",
+                todo="choose another --output or --store",
+            )
+        self.folder, self.store = RunFolder(output), Store(store)
         self.folder.read()  # raises if it is not a run folder
         self._start()
 
@@ -90,7 +98,7 @@ class Pipeline:
             self.folder.write(record)
         if not self._made:
             say(f"nothing to do: all results of {self.config.output} are up to date")
-        return load_run(self.config.output)
+        return read_run(self.folder.path, record.command, record.settings, record.targets, self._folders)
 
     def plan(self) -> list[str]:
         """Names of the results that :meth:`run` would make, and of all results that depend on them.
@@ -128,7 +136,7 @@ class Pipeline:
         self._entries: dict[str, Entry] = {}
         self._folders: dict[str, Path] = {}
         self._verified: set[str] = set()
-        self._made = False
+        self._made = self._checked = False
         self.session = Session(self.config, self._folders)
 
     def _run_stages(self) -> None:
@@ -160,22 +168,29 @@ class Pipeline:
         self._make(task, request)
 
     def _make(self, task: Task, request: Request) -> None:
-        import torch
-
-        if not task.stage.quick and not self._made:
+        stage = task.stage
+        if stage.needs_agent and not stage.quick and not self._checked:
             self.session.check()
-        self._note()
+            self._checked = True
+        self._note(f"{request.stage}/{request.key}")
         say(f"{task.name} ...")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(task.stage.threads or self.config.train.parts)
-        try:
-            entry, made = self.store.make(request, lambda folder: task.stage.work(self.session, task.part, folder))
-        finally:
-            torch.set_num_threads(threads)
+        with self._threads(stage):
+            entry, made = self.store.make(request, lambda folder: stage.work(self.session, task.part, folder))
         self._made = True
         self._add(task, entry)
         self._note()
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
+
+    @contextmanager
+    def _threads(self, stage: Stage) -> Generator[None]:
+        """Sets torch's number of threads for the work of a stage; does not import torch for a stage that does not use it."""
+        if not stage.needs_agent:
+            yield
+            return
+        from weakspot.system.compute import threads
+
+        with threads(stage.threads or self.config.train.parts):
+            yield
 
     def _verify_inputs(self, task: Task) -> None:
         """Compares the files of the inputs of a task with their digests, once per result."""
@@ -216,13 +231,12 @@ class Pipeline:
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
-    def _note(self) -> None:
+    def _note(self, *also: str) -> None:
         """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""
         before, record = self.folder.read(), self._record()
         if before is None or before.results.keys() <= record.results.keys():
             self.folder.write(record)
-        else:
-            self.folder.protect(record)
+        self.folder.protect(record, also)
 
     def _record(self) -> RunRecord:
         """The record of a run folder that shows the finished results."""

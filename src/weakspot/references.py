@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from weakspot.envs.description import read_description
+from weakspot.errors import ConfigError
 from weakspot.system.provenance import file_digest
 from weakspot.system.user_code import local_files, local_module, parse_reference
 
@@ -15,7 +16,7 @@ from weakspot.system.user_code import local_files, local_module, parse_reference
 def code_digests(names: list[str]) -> list[str]:
     """Digests of the user's files that references such as ``path.py:function``, ``path.toml`` and ``module:id`` name, and of
     the local files that these import."""
-    return [file_digest(path) for name in names for path in code_files(name)]
+    return [_digest(path, name) for name in names for path in code_files(name)]
 
 
 def code_files(name: str) -> list[Path]:
@@ -26,3 +27,14 @@ def code_files(name: str) -> list[Path]:
         return [path, *code_files(read_description(path).id)]
     module, colon, _ = name.partition(":")
     return local_module(module) if colon else []
+
+
+def _digest(path: Path, name: str) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise ConfigError(
+            f"no file {path} for {name!r}" if isinstance(error, FileNotFoundError) else f"{path} cannot be read: {error}",
+            expected="a file that may be read",
+            todo="check the path",
+        ) from error

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from weakspot.artifacts.subject import SubjectRecord, read_subject
 from weakspot.config import RunConfig
 from weakspot.errors import ConfigError
-from weakspot.targets.names import default_target_names, slug_of
+from weakspot.system.user_code import parse_reference
+from weakspot.targets.names import canonical_name, default_target_names, slug_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,18 @@ class Session:
                 )
             found[slug] = name
         return found
+
+    @property
+    def target_names(self) -> Mapping[str, str]:
+        """Slug of each target to a name that identifies it in keys, however the user writes it: a symbol, the name of an
+        action, or the function's name, whose file's content is a part of keys as well."""
+        agent = self.record.agent
+        return {
+            slug: found[1]
+            if (found := parse_reference(name))
+            else canonical_name(name, agent.action_names, agent.continuous)
+            for slug, name in self.targets.items()
+        }
 
     def check(self) -> None:
         """Checks the settings against agent and environment, and tries every target once, before any long computation.

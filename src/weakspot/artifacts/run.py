@@ -132,7 +132,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         RunError: it is not a run folder, has no results yet, or a result is damaged.
         SchemaError: a newer version of weakspot wrote it.
     """
-    path = Path(folder)
+    path = Path(folder).absolute()
     place = RunFolder(path)
     record = place.read() if path.exists() else None
     if record is None or "subject" not in record.results:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from weakspot.errors import RunError
 from weakspot.run.entry import RECORD
-from weakspot.run.folder import registrations, used_by
+from weakspot.run.folder import MARKER, registrations, used_by
+from weakspot.run.store import free_name
 from weakspot.system.files import make_folder, storage_errors
 from weakspot.system.locks import lock_if_free
 
 Kind = Literal["shown", "unused", "unfinished", "damaged"]
+RESULT = re.compile(r"[0-9a-f]{16}(\.damaged-\d+)?")
+"""Names of the folders of results."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +55,10 @@ def survey(store: Path) -> Survey:
     Raises:
         RunError: ``store`` is not a store, or a registration is damaged.
     """
-    if not (store / "runs").is_dir():
+    if not (store / MARKER).is_file():
         raise RunError(f"{store} is not a store", expected="a folder that weakspot made", todo="check --output and --store")
-    used: set[str] = set()
-    lost: list[str] = []
-    for registration in registrations(store).values():
-        results, there = used_by(registration, store)
-        used |= results
-        if not there:
-            lost.append(registration.run)
-    stored: list[Stored] = []
-    for stage in sorted(path for path in store.iterdir() if path.is_dir() and path.name not in ("locks", "runs")):
-        for folder in sorted(path for path in stage.iterdir() if path.is_dir()):
-            stored.append(Stored(folder, _kind(folder, used), _size(folder)))
-    return Survey(tuple(stored), tuple(lost))
+    used, lost = _used(store)
+    return Survey(tuple(Stored(folder, _kind(folder, used), _size(folder)) for folder in _results(store)), lost)
 
 
 def clean(store: Path, kinds: tuple[Kind, ...] = ("unused", "damaged")) -> Survey:
@@ -73,23 +68,48 @@ def clean(store: Path, kinds: tuple[Kind, ...] = ("unused", "damaged")) -> Surve
         RunError: ``store`` is not a store, or a registration is damaged.
         StorageError: a result cannot be deleted.
     """
-    deleted: list[Stored] = []
     found = survey(store)
-    for result in found.stored:
-        if result.kind != "shown" and result.kind in kinds and _delete(result.folder, make_folder(store / "locks")):
-            deleted.append(result)
-    return Survey(tuple(deleted), found.lost_runs)
+    locks = make_folder(store / "locks")
+    chosen = [result for result in found.stored if result.kind != "shown" and result.kind in kinds]
+    return Survey(tuple(result for result in chosen if _delete(result, store, locks)), found.lost_runs)
 
 
-def _delete(folder: Path, locks: Path) -> bool:
-    """Deletes a result unless a process is working on it."""
-    lock = locks / f"{folder.parent.name}-{folder.name.partition('.')[0]}.lock"
+def _used(store: Path) -> tuple[set[str], tuple[str, ...]]:
+    """The results that runs use, as ``stage/key``, and the runs that are no longer at their paths."""
+    used: set[str] = set()
+    lost: list[str] = []
+    for registration in registrations(store).values():
+        results, there = used_by(registration, store)
+        used |= results
+        if not there:
+            lost.append(registration.run)
+    return used, tuple(lost)
+
+
+def _results(store: Path) -> list[Path]:
+    """The folders of all results; anything else in the store, and every link, is left alone."""
+    stages = sorted(path for path in store.iterdir() if path.is_dir() and not path.is_symlink())
+    return [
+        folder
+        for stage in stages
+        for folder in sorted(stage.iterdir())
+        if RESULT.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink()
+    ]
+
+
+def _delete(result: Stored, store: Path, locks: Path) -> bool:
+    """Deletes a result, unless a process is working on it or a run has come to use it since the survey."""
+    folder = result.folder
+    key = folder.name.partition(".")[0]
+    lock = locks / f"{folder.parent.name}-{key}.lock"
     with lock_if_free(lock) as free, storage_errors(folder):
-        if free:
-            (folder / RECORD).unlink(missing_ok=True)  # from here on it counts as unfinished, even after a kill
-            shutil.rmtree(folder)
-            lock.with_suffix(".seconds").unlink(missing_ok=True)
-    return free
+        if not free or not folder.exists() or _kind(folder, _used(store)[0]) != result.kind:
+            return False
+        if result.kind != "damaged":
+            folder = folder.rename(free_name(folder))  # at once, so that a kill leaves no half of a result
+        shutil.rmtree(folder)
+        lock.with_suffix(".seconds").unlink(missing_ok=True)
+    return True
 
 
 def _kind(folder: Path, used: set[str]) -> Kind:
@@ -101,4 +121,8 @@ def _kind(folder: Path, used: set[str]) -> Kind:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a temporary file of a process that is working
+            size += path.lstat().st_size if path.is_file() else 0
+    return size

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from weakspot.errors import RunError, SchemaError
+from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.system.files import storage_errors, write_json
 from weakspot.system.provenance import digest, full_file_digest
 
@@ -68,24 +68,45 @@ class Entry:
         return sum(file.size for file in self.record.files.values())
 
     def missing(self) -> str | None:
-        """A description of the first file that is missing or has another size than recorded; None if there is none."""
+        """Describes a file that is missing or has another size than recorded; None if there is none.
+
+        Raises:
+            StorageError: a file cannot be accessed.
+        """
         for name, file in self.record.files.items():
             try:
                 size = (self.folder / name).stat().st_size
-            except OSError:
+            except (FileNotFoundError, NotADirectoryError):
                 return f"{name} is missing"
+            except OSError as error:
+                raise unreadable(self.folder / name, error) from error
             if size != file.size:
                 return f"{name} has {size:,} bytes instead of {file.size:,}"
         return None
 
     def changed(self) -> str | None:
-        """A description of the first file that differs from the record; None if there is none. Reads all files."""
+        """Describes a file whose content differs from its digest; None if there is none. Reads all files.
+
+        Raises:
+            StorageError: a file cannot be read.
+        """
         if problem := self.missing():
             return problem
         for name, file in self.record.files.items():
-            if full_file_digest(self.folder / name) != file.sha256:
+            try:
+                found = full_file_digest(self.folder / name)
+            except OSError as error:
+                raise unreadable(self.folder / name, error) from error
+            if found != file.sha256:
                 return f"the content of {name} has changed"
         return None
+
+
+def unreadable(path: Path, error: OSError) -> StorageError:
+    """The error for a file that is there but cannot be read, which does not mean that it is damaged."""
+    return StorageError(
+        f"{path} cannot be read: {error.strerror}", expected="a file that may be read", todo="check its permissions and disk"
+    )
 
 
 class _Version(msgspec.Struct):
@@ -105,7 +126,7 @@ def read_entry(folder: Path) -> Entry | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error}", todo="check its permissions") from error
+        raise unreadable(path, error) from error
     try:
         schema = msgspec.json.decode(content, type=_Version).schema
         if schema > SCHEMA:

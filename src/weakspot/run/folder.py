@@ -11,6 +11,7 @@ run/
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from weakspot.system.provenance import digest
 
 SCHEMA = 1
 RECORD, STORE, LOCK = "run.json", "store", ".lock"
+MARKER = "store.json"
+"""The file that marks a folder as a store."""
 EARLIER = ("manifest.json", "config.json")
 """Files of run folders of the earlier layout."""
 
@@ -122,7 +125,8 @@ class RunFolder:
 
     def _write(self, record: RunRecord) -> None:
         before = self.read()
-        self.protect(record)  # until the record is written
+        shown = before.places if before else set[str]()
+        register(self.store(record), self.path, shown | registered(self.store(record), self.path) | record.places)
         write_json(self.path / RECORD, msgspec.to_builtins(record))
         register(self.store(record), self.path, record.places)
         now = self._links(record)
@@ -133,16 +137,18 @@ class RunFolder:
             for name, destination in now.items():
                 self._link(self.path / name, destination)
 
-    def protect(self, record: RunRecord) -> None:
-        """Registers the results of ``record``, and those that the folder shows now, with the store, which protects them from
-        deletion.
+    def protect(self, record: RunRecord, also: Iterable[str] = ()) -> None:
+        """Registers results with the store, which protects them from deletion: those of ``record``, those that the folder
+        shows now, those that are registered already, and ``also`` others, as ``stage/key``.
 
         Raises:
             StorageError: the store cannot be written.
         """
-        before = self.read()
-        shown = before.places if before and self.store(before) == self.store(record) else set[str]()
-        register(self.store(record), self.path, shown | record.places)
+        make_folder(self.path)
+        with waiting_lock(self.path / LOCK, lambda: None):
+            before, store = self.read(), self.store(record)
+            shown = before.places if before and self.store(before) == store else set[str]()
+            register(store, self.path, shown | registered(store, self.path) | record.places | set(also))
 
     def shows(self, record: RunRecord) -> bool:
         """Whether the folder, its links and its registration with the store are up to date with the record."""
@@ -207,7 +213,8 @@ class RunFolder:
                 expected=f"a folder with {RECORD}, or a new one",
                 todo="choose another --output; the old results cannot be converted, but report.html stays readable",
             )
-        if others := sorted(name for name in names - {STORE, LOCK} if not name.startswith(f".{RECORD}")):
+        others = sorted(name for name in names - {STORE, LOCK} if not name.startswith(f".{RECORD}"))
+        if others := [name for name in others if not _only_links(self.path / name)]:
             raise RunError(
                 f"{self.path} is not a run folder: it contains {', '.join(others[:4])}",
                 expected="a new or empty folder, or one that weakspot made",
@@ -226,7 +233,17 @@ class Registration:
 def register(store: Path, run: Path, results: set[str]) -> None:
     """Registers the results that a run uses with the store, which protects them from deletion."""
     make_folder(store / "runs")
+    if not (store / MARKER).exists():
+        write_json(store / MARKER, {"schema": SCHEMA})
     write_json(registration_file(store, run), {"run": _place(store, run), "results": sorted(results)})
+
+
+def registered(store: Path, run: Path) -> set[str]:
+    """The results that are registered for a run; none if its registration is missing or damaged."""
+    try:
+        return set(msgspec.json.decode(registration_file(store, run).read_bytes(), type=Registration).results)
+    except (OSError, msgspec.DecodeError):
+        return set()
 
 
 def registration_file(store: Path, run: Path) -> Path:
@@ -257,6 +274,11 @@ def registrations(store: Path) -> dict[Path, Registration]:
                 todo="repeat the command of that run, which writes the file again, or delete the file",
             ) from error
     return found
+
+
+def _only_links(path: Path) -> bool:
+    """Whether a name is a link, or a folder of links, as a run folder shows results."""
+    return path.is_symlink() or (path.is_dir() and all(entry.is_symlink() for entry in path.iterdir()))
 
 
 def used_by(registration: Registration, store: Path) -> tuple[set[str], bool]:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from weakspot.errors import RunError, SchemaError
+from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.entry import Entry, read_entry, write_entry
 from weakspot.system.files import make_folder, storage_errors, write_text
 from weakspot.system.locks import waiting_lock
@@ -120,13 +120,15 @@ class Store:
         record = entry.record
         name = f"{record.stage}/{record.part}" if record.part else record.stage
         with self._lock(record.stage, record.key, name):
-            self._set_aside(entry.folder, f"{name}: {problem}")
+            current = read_entry(entry.folder)
+            if current == entry and current.changed():  # another process may have made it anew
+                self._set_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
         """The result, or a description of what is wrong with it; neither if it is unfinished."""
         try:
             entry = read_entry(self.folder(request))
-        except SchemaError:
+        except (SchemaError, StorageError):
             raise
         except RunError as error:
             return None, error.seen
@@ -138,9 +140,7 @@ class Store:
         return (None, problem) if problem else (entry, None)
 
     def _set_aside(self, folder: Path, problem: str) -> None:
-        number = 1
-        while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
-            number += 1
+        aside = free_name(folder)
         with storage_errors(folder):
             if folder.exists():
                 folder.rename(aside)
@@ -167,3 +167,11 @@ class Store:
             write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
         except (OSError, RunError):
             return  # only the recorded duration is lost; the next write that matters reports a full disk
+
+
+def free_name(folder: Path) -> Path:
+    """The first name, such as ``<key>.damaged-1``, under which a result can be set aside."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+        number += 1
+    return aside

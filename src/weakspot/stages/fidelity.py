@@ -18,7 +18,7 @@ from weakspot.artifacts.evidence import (
 )
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
-from weakspot.system.provenance import file_digest
+from weakspot.system.provenance import digest, file_digest
 
 
 class FidelityStage(Stage):
@@ -29,7 +29,10 @@ class FidelityStage(Stage):
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--fidelity.*``, and which states are held out."""
-        return asdict(session.config.fidelity) | {"split": session.config.train.held_out}
+        return asdict(session.config.fidelity) | {
+            "split": session.config.train.held_out,
+            "saliency": session.config.saliency,
+        }
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The measures, and some reconstructions."""
@@ -48,7 +51,7 @@ class FidelityStage(Stage):
         )
         result = Fidelity(len(indices), measured.mse, measured.agreement, measured.answer_error, objects)
         write_fidelity(folder, result, _reconstructions(session))
-        return file_digest(folder / FIDELITY)
+        return digest(file_digest(folder / FIDELITY), file_digest(folder / RECONSTRUCTIONS))
 
 
 def _reconstructions(session: Session) -> Reconstructions:

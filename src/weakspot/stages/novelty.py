@@ -33,7 +33,7 @@ class NoveltyStage(Stage):
         """The target with its code, ``--sharpness``, and the split into training and held-out states."""
         config, target = session.config, session.targets[part]
         return {
-            "target": part,
+            "target": session.target_names[part],
             "code": code_digests([target]),
             "provider": TARGETS.provider(target),
             "sharpness": config.sharpness,

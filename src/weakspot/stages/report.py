@@ -22,7 +22,7 @@ class ReportStage(Stage):
     inputs: ClassVar[tuple[str, ...]] = (
         "subject", "collect", "train", "fidelity", "samples", "goggles", "synthesize", "novelty",
     )  # fmt: skip
-    threads: ClassVar[int] = 1
+    needs_agent: ClassVar[bool] = False
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """The command that the report shows, the order of the targets, and the code that writes it."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from weakspot.artifacts.evidence import SAMPLE_ARRAYS, SAMPLES, SampleMeasures, Samples, write_samples
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
-from weakspot.system.provenance import file_digest
+from weakspot.system.provenance import digest, file_digest
 
 LEAST_HELD_OUT = 8
 """With fewer held-out states than this, samples are drawn but not compared."""
@@ -33,7 +33,7 @@ class SamplesStage(Stage):
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.analysis.samples.measure_samples`."""
         write_samples(folder, _samples(session, session.config.samples.shown))
-        return file_digest(folder / SAMPLES)
+        return digest(file_digest(folder / SAMPLES), file_digest(folder / SAMPLE_ARRAYS))
 
 
 def _samples(session: Session, shown: int) -> Samples:

@@ -28,6 +28,8 @@ class Stage(Protocol):
     """Part of the key; raise it when a change of the code changes results."""
     threads: ClassVar[int] = 0
     """Threads of torch during the work; 0 uses the number of workers of the training."""
+    needs_agent: ClassVar[bool] = True
+    """Whether its work uses the agent or torch; if not, neither is loaded for it."""
     quick: ClassVar[bool] = False
     """Whether it takes only seconds; quick stages are also run by commands for other stages."""
     scratch: ClassVar[tuple[str, ...]] = ()

@@ -46,7 +46,7 @@ class SubjectStage(Stage):
             "code": code_digests([config.agent, config.environment or ""]),
             "trust": config.trust,
             "saliency": config.saliency,
-            "packages": {name: public_version(name) for name in PACKAGES},
+            "packages": _package_versions(),
             "sources": source_digest(*SOURCES),
             "extensions": _installed_extensions(),
         }
@@ -60,8 +60,13 @@ class SubjectStage(Stage):
         from weakspot.subject import record_of
 
         write_subject(folder, record_of(session.subject))
-        record, providers = file_digest(folder / SUBJECT), _providers(session)
-        return digest(record, providers) if providers else record
+        environment = session.config.environment or session.subject.agent.spec.environment
+        record, code = file_digest(folder / SUBJECT), code_digests([environment])
+        return digest(record, _providers(session), code, _package_versions())
+
+
+def _package_versions() -> dict[str, str]:
+    return {name: public_version(name) for name in PACKAGES}
 
 
 def _installed_extensions() -> list[str]:

@@ -13,7 +13,7 @@ from weakspot.references import code_digests
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
-from weakspot.system.provenance import file_digest
+from weakspot.system.provenance import digest, file_digest
 from weakspot.targets.names import TARGETS
 
 
@@ -31,11 +31,12 @@ class SynthesizeStage(Stage):
         """``--synthesize.*``, the target with its code, ``--sharpness``, and the split into training and held-out states."""
         config, target = session.config, session.targets[part]
         return asdict(config.synthesize) | {
-            "target": part,
+            "target": session.target_names[part],
             "code": code_digests([target]),
             "provider": TARGETS.provider(target),
             "sharpness": config.sharpness,
             "split": config.train.held_out,
+            "saliency": config.saliency,
         }
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
@@ -80,4 +81,6 @@ class SynthesizeStage(Stage):
             latent_sigma=found.distribution.sigma.cpu().numpy(),
         )
         artifact.write_findings(folder, findings)
-        return file_digest(folder / artifact.ARRAYS)
+        description = asdict(search)
+        del description["seconds"]
+        return digest(file_digest(folder / artifact.ARRAYS), description)

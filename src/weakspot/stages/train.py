@@ -29,7 +29,8 @@ class TrainStage(Stage):
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--train.*``, and the type of the device, which determines the batch size and the number format."""
         settings = asdict(session.config.train)
-        del settings["checkpoint_every"]
+        for name in ("checkpoint_every", "measure_every", "measured"):  # which do not change the model
+            del settings[name]
         provider = REGISTRY.provider(session.config.train.recipe)
         return settings | {"device": session.config.device.partition(":")[0], "provider": provider}
 
