@@ -63,6 +63,8 @@ def test_a_disk_that_is_full_in_the_middle_of_a_move_loses_nothing(tmp_path, mon
     one = record(str(tmp_path / "store"), train=result(tmp_path / "store", "train", 1))
     entry = store.find(Request("train", "", {"number": 1}, ("out.txt",)))
     assert entry is not None
+    content = "TRAIN 1" if call == "rename" else "train 1"  # damaged, or as it was
+    (entry.folder / "out.txt").write_text(content)
     with monkeypatch.context() as patched, pytest.raises(StorageError, match="no space left"):
 
         def full(*arguments: object) -> None:
@@ -70,9 +72,9 @@ def test_a_disk_that_is_full_in_the_middle_of_a_move_loses_nothing(tmp_path, mon
 
         patched.setattr(Path, call, full)
         store.discard(entry, "damaged") if call == "rename" else run.write(one)
-    assert (entry.folder / "out.txt").read_text() == "train 1" and entry.changed() is None
+    assert (entry.folder / "out.txt").read_text() == content and entry.missing() is None
     run.write(one)
-    assert (tmp_path / "run/train/out.txt").read_text() == "train 1" and run.shows(one)
+    assert (tmp_path / "run/train/out.txt").read_text() == content and run.shows(one)
     assert not list((tmp_path / "run").glob(".train*"))
 
 
