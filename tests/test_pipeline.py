@@ -254,7 +254,7 @@ def test_a_target_file_that_is_not_there_is_told_in_a_finished_run(finished_run,
     ]
     for command in ("run", "plan"):
         assert main([command, *options]) == 2
-        assert "no file nofile.py" in capsys.readouterr().err
+        assert "nofile.py for 'nofile.py:g'" in capsys.readouterr().err
 
 
 def test_nan_out_of_an_agent_is_told(tmp_path, capsys):
