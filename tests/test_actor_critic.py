@@ -113,7 +113,7 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
     assert spent(card.training)[1] == pytest.approx(card.training["cpu_hours"] + before.training["cpu_hours"])
     with pytest.raises(WeightsError, match="another network"):
         learn(replace(further, network="compact"), tmp_path / "other", nothing)
-    with pytest.raises(MismatchError, match="one of MsPacman"):
+    with pytest.raises(MismatchError, match="was trained on MsPacman"):
         learn(replace(further, game="pong"), tmp_path / "other", nothing)
     assert [path.name for path in (tmp_path / "other").iterdir()] == [".lock"]
 
