@@ -187,7 +187,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.search.method import of_rollouts
+from weakspot.search.method import recorded_states
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class Shuffled:
 
     def __call__(self, sources, target, count, seed):
         chosen = np.random.default_rng(seed).permutation(len(sources.indices))[:count]
-        return of_rollouts(sources, chosen, target)
+        return recorded_states(sources, chosen, target)
 
 
 class NeedsSettings:
