@@ -142,7 +142,7 @@ def test_the_agent_plays_as_it_acts(networks, monkeypatch):
         shares.append(how.epsilon)
         return play_episodes(agent, factory, how, *rest)
 
-    monkeypatch.setattr(playing, "play", noted)
+    monkeypatch.setattr(playing, "play_episodes", noted)
     findings(networks, "sound", score=0.0)
     assert shares == [0.0, 1.0]
 
