@@ -121,7 +121,7 @@ class Store:
         name = f"{record.stage}/{record.part}" if record.part else record.stage
         with self._lock(record.stage, record.key, name):
             current = read_entry(entry.folder)
-            if current == entry and current.changed():  # another process may have made it anew
+            if current is not None and current == entry and current.changed():  # another process may have made it anew
                 self._set_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
