@@ -1,5 +1,5 @@
 """What weakspot's commands cost, each with its bound: processor time of the help, the version, the list of agents, and a run
-that has nothing to do; seconds to read a run from Python.
+that has nothing to do, and that of reading a run from Python.
 
     python -m benchmarks.commands
     python -m benchmarks.commands --run runs/demo
