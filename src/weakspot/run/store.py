@@ -5,6 +5,7 @@
       <stage>/<key>.damaged-1/    a result whose files had changed, set aside
       locks/                      locks of the processes that make results, and how long interrupted attempts took
       runs/                       the run folders that show results of the store
+      store.json                  marks the folder as a store
 
 A result is made in its final place, so a stage that was killed finds its own files and resumes.
 """
