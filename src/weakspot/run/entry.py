@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from weakspot.errors import RunError, SchemaError, StorageError
+from weakspot.errors import RunError, StorageError
+from weakspot.run.records import decode_record
 from weakspot.system.files import storage_errors, write_json
 from weakspot.system.provenance import digest, full_file_digest
 
@@ -109,10 +110,6 @@ def unreadable(path: Path, error: OSError) -> StorageError:
     )
 
 
-class _Version(msgspec.Struct):
-    schema: int
-
-
 def read_entry(folder: Path) -> Entry | None:
     """The entry in ``folder``; None if it is unfinished.
 
@@ -128,14 +125,7 @@ def read_entry(folder: Path) -> Entry | None:
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        schema = msgspec.json.decode(content, type=_Version).schema
-        if schema > SCHEMA:
-            raise SchemaError(
-                f"{path} has schema {schema} of a newer weakspot",
-                expected=f"schema {SCHEMA} or older",
-                todo="upgrade weakspot, or choose another --output and --store",
-            )
-        return Entry(folder, msgspec.json.decode(content, type=EntryRecord))
+        return Entry(folder, decode_record(path, content, EntryRecord, SCHEMA, "--output and --store"))
     except (msgspec.DecodeError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged: {error}", expected="a record that weakspot wrote", todo="run the same command again"

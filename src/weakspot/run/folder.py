@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from weakspot.errors import RunError, SchemaError, StorageError
+from weakspot.errors import RunError, StorageError
+from weakspot.run.records import decode_record
 from weakspot.system.files import make_folder, storage_errors, write_json
 from weakspot.system.locks import waiting_lock
 from weakspot.system.provenance import digest
@@ -70,10 +71,6 @@ class RunRecord:
         return {f"{name.partition('/')[0]}/{shown.key}" for name, shown in self.results.items()}
 
 
-class _Version(msgspec.Struct):
-    schema: int
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """The run folder at ``path``."""
@@ -92,15 +89,7 @@ class RunFolder:
             self._check_unused()
             return None
         try:
-            content = path.read_bytes()
-            schema = msgspec.json.decode(content, type=_Version).schema
-            if schema > SCHEMA:
-                raise SchemaError(
-                    f"{path} has schema {schema} of a newer weakspot",
-                    expected=f"schema {SCHEMA} or older",
-                    todo="upgrade weakspot, or choose another --output",
-                )
-            return msgspec.json.decode(content, type=RunRecord)
+            return decode_record(path, path.read_bytes(), RunRecord, SCHEMA, "--output")
         except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise RunError(
                 f"{path} is damaged: {error}",

@@ -1,0 +1,33 @@
+"""Records of the run folder and the store: JSON with a schema version, validated by msgspec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from weakspot.errors import SchemaError
+
+R = TypeVar("R")
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose: str) -> R:
+    """The record that ``path`` contains.
+
+    Raises:
+        SchemaError: its schema is newer than ``schema``; the message says to upgrade, or to choose other ``choose``.
+        msgspec.DecodeError: it is damaged.
+    """
+    found = msgspec.json.decode(content, type=_Version).schema
+    if found > schema:
+        raise SchemaError(
+            f"{path} has schema {found} of a newer weakspot",
+            expected=f"schema {schema} or older",
+            todo=f"upgrade weakspot, or choose another {choose}",
+        )
+    return msgspec.json.decode(content, type=kind)
