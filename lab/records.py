@@ -9,7 +9,7 @@ from typing import Any
 
 from weakspot.errors import ConfigError
 from weakspot.system.files import make_folder, write_json, write_text
-from weakspot.system.provenance import digest, file_digest
+from weakspot.system.provenance import digest, file_digest, versions
 
 
 def save_record(path: Path, record: Any) -> None:
@@ -64,6 +64,11 @@ def short_digest(*parts: Any) -> str:
 def digest_of(path: Path) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a file."""
     return file_digest(path)
+
+
+def all_versions() -> dict[str, str]:
+    """The versions of everything that results depend on."""
+    return versions()
 
 
 def package_versions(*packages: str) -> dict[str, str]:

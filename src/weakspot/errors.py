@@ -120,3 +120,7 @@ class SchemaError(RunError):
 
 class StorageError(RunError):
     """The disk is full or read-only."""
+
+
+class CollapsedPosteriorWarning(UserWarning):
+    """The latents of a state model carry next to no information about a state."""

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from weakspot.agents.base import Perceiver, same_action
 from weakspot.analysis.objects.finders import recalls
 from weakspot.analysis.objects.recall import Recall
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.state_model.batch import recorded_answers
+from weakspot.state_model.information import Information, information
 from weakspot.state_model.model import StateModel
 
 
@@ -24,12 +26,14 @@ class Fidelity:
         agreement: share of states in which the agent acts the same (:func:`weakspot.agents.base.same_action`).
         answer_error: squared error of the agent's outputs divided by their variance, averaged.
         recalls: recall of each kind of object, if the game's objects are known.
+        information: what the latents carry about these states.
     """
 
     mse: float
     agreement: float
     answer_error: float
     recalls: dict[str, Recall]
+    information: Information
 
     def line(self) -> dict[str, float]:
         """The measures as plain data, as in a line of ``metrics.jsonl``; shares rounded to 4 digits."""
@@ -37,6 +41,8 @@ class Fidelity:
             "mse": self.mse,
             "agreement": round(self.agreement, 4),
             "answer_error": round(self.answer_error, 4),
+            "kl": self.information.kl,
+            "active_units": float(self.information.active),
             **{f"{name.replace(' ', '_')}_recall": round(recall.share, 4) for name, recall in self.recalls.items()},
         }
 
@@ -47,11 +53,16 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
     variance = recorded_answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
     squared_error, agreed, answer_error = 0.0, 0, 0.0
     newest: list[np.ndarray] = []
+    means: list[Tensor] = []
+    log_variances: list[Tensor] = []
     actions = dataset.scores.shape[1]
     with torch.no_grad():
         for at in range(0, len(indices), 100):
             state = as_state(dataset.stacks(indices[at : at + 100])).to(model.device)
-            reconstructed = model.reconstruct(state)
+            mean, log_variance = model.posterior(state)
+            means.append(mean)
+            log_variances.append(log_variance)
+            reconstructed = model.decode(mean)
             squared_error += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
             output = perceive(reconstructed).vector().cpu()
             before = recorded[at : at + 100]
@@ -60,4 +71,5 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
     objects = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
-    return Fidelity(squared_error / n, agreed / n, answer_error / n, objects)
+    carried = information(torch.cat(means), torch.cat(log_variances))
+    return Fidelity(squared_error / n, agreed / n, answer_error / n, objects, carried)

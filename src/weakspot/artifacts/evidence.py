@@ -49,14 +49,20 @@ class Fidelity:
         same_action: share of states in which the agent chooses the same action on the reconstruction.
         output_error: mean squared error of the agent's outputs, divided by their variance.
         objects: recall of each kind of object; empty for games without an object finder.
+        kl: what the latents carry about a state, in nats: the mean KL between its posterior and N(0, I).
+        active_units: number of latent dimensions in use.
+        latent: number of latent dimensions.
     """
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
     states: int
     mse: float
     same_action: Share
     output_error: float
     objects: tuple[ObjectRecall, ...]
+    kl: Annotated[float, msgspec.Meta(ge=0)]
+    active_units: Annotated[int, msgspec.Meta(ge=0)]
+    latent: Annotated[int, msgspec.Meta(ge=1)]
 
 
 @dataclass(frozen=True)

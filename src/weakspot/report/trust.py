@@ -22,6 +22,8 @@ CURVES = {
     "reconstruction": ("Reconstruction Lₚ", "", False),
     "perception": ("Perception Lₐ", "", False),
     "prior": ("Prior KL", "nats", False),
+    "kl": ("What the latents carry, held-out", "nats", False),
+    "active_units": ("Latent dimensions in use", "", False),
     "mse": ("Squared error", "mean over pixels", False),
     "agreement": ("Same action as on the real state", "share of states", True),
 }

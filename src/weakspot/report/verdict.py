@@ -10,6 +10,7 @@ import numpy as np
 from weakspot.artifacts.evidence import Fidelity, Goggles, ObjectRecall, SampleMeasures
 from weakspot.artifacts.run import Run
 from weakspot.report.text import number, percent
+from weakspot.state_model.config import FEW_NATS
 
 Level: TypeAlias = Literal["good", "care", "poor", "unknown"]
 
@@ -33,7 +34,8 @@ RULE = (
     f"most {TOLERATED_DISTANCE:g} times as far from real states as two halves of the real states are from each other, and, "
     f"for games whose objects can be checked, they pass the checks at least {percent(ENOUGH_VALID)} as often. "
     "“Do not trust”: the interval of the goggles test shows a loss of more than half of that, or the interval of an "
-    "object’s recall lies below one half. “With care”: all other cases."
+    "object’s recall lies below one half, or the latents carry less than "
+    f"{FEW_NATS:g} nats about a state. “With care”: all other cases."
 )
 
 HEADLINES: dict[Level, str] = {
@@ -66,6 +68,8 @@ def judge(run: Run) -> Verdict:
     checks = [_goggles(run.goggles)] if run.goggles else []
     if run.fidelity and run.fidelity.objects:
         checks.append(_recall(run.fidelity.objects))
+    if run.fidelity and run.fidelity.kl < FEW_NATS:
+        checks.append(_Check("poor", _collapsed(run.fidelity)))
     if not checks:
         sentence = (
             "This run has neither a goggles test nor the recall of objects, so the report cannot rate its state model."
@@ -105,6 +109,14 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> _Check:
     level: Level = "good" if worst.recall.mean >= ENOUGH_RECALL else "care" if upper_end >= 0.5 else "poor"
     least = "" if len(objects) == 1 else ", the object that is lost most often,"
     return _Check(level, f"the {worst.name}{least} is in {percent(worst.recall.mean)} of {worst.n} reconstructions")
+
+
+def _collapsed(fidelity: Fidelity) -> str:
+    """What is wrong with a state model whose posterior has collapsed, and what to change."""
+    return (
+        f"the latents carry {number(fidelity.kl)} nats about a state, so that nearly the same frame is decoded for every "
+        "state; raise the scale of the squared error, train longer, or choose another recipe"
+    )
 
 
 def _agreement(fidelity: Fidelity, verb: str) -> _Check:

@@ -3,18 +3,18 @@
 For each state, a search distribution x = (x_mu, x_sigma) over the N(0, I) space of the state model is optimised:
 
     repeat:  eps ~ N(0, I),   u = x_mu + x_sigma * eps,   s = g(u),
-             descend  E(x) = M(T(A(s))) + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and log x_sigma
+             descend  E(x) = M(T(A(s))) + alpha KL(N(x_mu, x_sigma^2), N(0, I))        in x_mu and x_sigma
 
-with T the target, M from :mod:`weakspot.search.energy`, and Adam as the optimiser.
+with T the target and M from :mod:`weakspot.search.energy`.  A search ends when it has converged, or after ``steps`` steps.
 
 The result is one draw from each x, as in the paper, with the agent's output there.  Of m n searches, the n whose draws have
 the lowest T are kept: where a search ends depends on where it starts, and many end no better than the best few percent of
 random samples.  The state at x_mu itself is not typical: in directions in which the target is flat, the regulariser pulls
 x_mu towards 0, the average of all states.
 
-Departures from the paper's listing besides M and m (the paper's m is 1): x_sigma is optimised through its logarithm, which
-keeps it positive; and the paper starts every search at x_mu = 0, while the default starts each at a different point
-(:mod:`weakspot.search.starts`).
+``preset="paper"`` is the listing as printed: gradient descent from x_mu = 0 and x_sigma = 1, M(T) = T, and m = 1.  The
+default descends with Adam in x_mu and log x_sigma (:mod:`weakspot.search.descent`), starts each search at a different point
+(:mod:`weakspot.search.starts`), and takes the bounded M and m = 3.
 
 Each search has its own random numbers, so that the other searches of a batch affect it only through rounding.
 """
@@ -33,6 +33,7 @@ from torch import Tensor
 from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.data.dataset import as_state
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.descent import descent
 from weakspot.search.distribution import SearchDistribution
 from weakspot.search.energy import (
     TargetScale,
@@ -51,7 +52,7 @@ from weakspot.types import Latent, PerState, State
 BATCH = 96
 """Searches in one batch; larger batches take more memory and, on a CPU, no less time per search."""
 
-CANDIDATE_PASSES = {"samples": 3, "data": 2, "prior": 0}
+CANDIDATE_PASSES = {"samples": 3, "data": 2, "random": 0, "prior": 0}
 """Passes through the state model per candidate start: a sample is decoded, encoded and decoded again; a real state is
 encoded and decoded."""
 
@@ -152,38 +153,32 @@ def _search_batch(
 ) -> Findings:  # fmt: skip
     """Runs one batch of searches; keeps all of them."""
     count = len(start.mean)
-    mean = start.mean.detach().clone()
-    log_sigma = start.sigma.detach().log()
-    moments = [torch.zeros_like(mean) for _ in range(4)]
+    descending = descent(config.optimizer, start, config.learning_rate)
+    tolerance = config.tolerance * (scale.scale if config.enough == "unscaled" else 1.0)
     eps = draw_noise(config, count, model.latent, first).to(model.device)
     energies = np.full((count, config.steps), np.nan, dtype=np.float32)
     iterations = np.full(count, config.steps)
     active = torch.arange(count, device=model.device)
     for step in range(config.steps):
-        x_mean = mean[active].requires_grad_()
-        x_log_sigma = log_sigma[active].requires_grad_()
-        sigma = x_log_sigma.exp()
-        state = model.generate(x_mean + sigma * eps[active, step])
+        parameters = descending.parameters(active)
+        x = descending.distribution(parameters)
+        state = model.generate(x.mean + x.sigma * eps[active, step])
         values = target(perceive(state))
-        energy = shortfall(values, scale, config) + config.regulariser * SearchDistribution(x_mean, sigma).kl()
+        energy = shortfall(values, scale, config) + config.regulariser * x.kl()
         if step == 0:
-            check_differentiable(target, values, x_mean)
-        gradients = energy_gradients(target, energy, (x_mean, x_log_sigma))
-        for parameter, gradient, (first_moment, second_moment) in zip(
-            (mean, log_sigma), gradients, (moments[:2], moments[2:]), strict=True
-        ):
-            parameter[active] -= config.learning_rate * _adam(first_moment, second_moment, active, gradient, step + 1)
+            check_differentiable(target, values, x.mean)
+        descending.step(active, energy_gradients(target, energy, parameters))
         energies[active.cpu().numpy(), step] = energy.detach().cpu().numpy()
         progress(step + 1)
-        stopped = _converged(energies[active.cpu().numpy(), : step + 1], config)
+        stopped = _converged(energies[active.cpu().numpy(), : step + 1], config.patience, tolerance)
         if stopped.any():
             iterations[active.cpu().numpy()[stopped]] = step + 1
             active = active[torch.as_tensor(~stopped).to(model.device)]
             if not len(active):
                 break
     progress(config.steps)
-    x = SearchDistribution(mean, log_sigma.exp())
     with torch.no_grad():
+        x = descending.distribution(descending.parameters(torch.arange(count, device=model.device)))
         u = x.mean + x.sigma * eps[:, -1]
         state = model.generate(u)
         output = perceive(state)
@@ -207,22 +202,13 @@ def _concat(parts: list[Findings]) -> Findings:
     )
 
 
-def _adam(first_moment: Tensor, second_moment: Tensor, active: Tensor, gradient: Tensor, step: int) -> Tensor:
-    """Adam's direction for the active rows (Kingma and Ba 2015), beta = (0.9, 0.999); updates the moments in place."""
-    first_moment[active] = 0.9 * first_moment[active] + 0.1 * gradient
-    second_moment[active] = 0.999 * second_moment[active] + 0.001 * gradient.square()
-    m = first_moment[active] / (1 - 0.9**step)
-    v = second_moment[active] / (1 - 0.999**step)
-    return m / (v.sqrt() + 1e-8)
-
-
-def _converged(energies: Float[np.ndarray, "n steps"], config: SynthesisConfig) -> Bool[np.ndarray, " n"]:
-    """Which searches have stopped improving: mean energy of the last ``patience`` steps against that of the steps before."""
-    n, window = energies.shape[1], config.patience
+def _converged(energies: Float[np.ndarray, "n steps"], window: int, tolerance: float) -> Bool[np.ndarray, " n"]:
+    """Which searches have stopped improving: mean energy of the last ``window`` steps against that of as many before."""
+    n = energies.shape[1]
     if n < 2 * window:
         return np.zeros(len(energies), dtype=bool)
     late, early = energies[:, n - window :].mean(axis=1), energies[:, n - 2 * window : n - window].mean(axis=1)
-    return early - late < config.tolerance
+    return early - late < tolerance
 
 
 @dataclass(frozen=True)
@@ -265,6 +251,7 @@ def _cost(sources: Sources, config: SynthesisConfig, findings: Findings) -> Cost
     candidates = {
         "samples": max(config.candidates, config.total_searches),
         "data": min(config.candidates, len(sources.indices)),
+        "random": 0,
         "prior": 0,
     }[config.start]
     steps = findings.spent * (1 + BACKWARD) + config.total_searches

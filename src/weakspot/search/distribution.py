@@ -13,7 +13,7 @@ class SearchDistribution:
 
     Attributes:
         mean: x_mu (n, z).
-        sigma: x_sigma (n, z), positive.
+        sigma: x_sigma (n, z); x_sigma and -x_sigma are the same distribution.
     """
 
     mean: Latent
@@ -21,4 +21,4 @@ class SearchDistribution:
 
     def kl(self) -> PerState:
         """R(x) = KL(N(x_mu, x_sigma^2) || N(0, I)) of each search in nats (eq. 5)."""
-        return 0.5 * (self.mean.square() + self.sigma.square() - 1.0 - 2.0 * self.sigma.log()).sum(dim=1)
+        return 0.5 * (self.mean.square() + self.sigma.square() - 1.0 - 2.0 * self.sigma.abs().log()).sum(dim=1)

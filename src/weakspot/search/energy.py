@@ -8,8 +8,7 @@ M measures how far the target T is from the best real state:
 
 with tau the standard deviation of T over the real states (so that one alpha serves every agent and target) and T* its
 minimum over them.  Far above T*, M falls as T / tau; below T*, M is flat, so that the regulariser leads the search to the
-most likely states that are as good.  The paper's M is T itself, neither bounded nor scaled; ``enough="never"`` takes
-T / tau.
+most likely states that are as good.  ``enough="never"`` takes M = T / tau, and ``enough="unscaled"`` the paper's M = T.
 """
 
 from __future__ import annotations
@@ -65,6 +64,8 @@ def check_scale(target: Target, scale: TargetScale) -> None:
 
 def shortfall(values: PerState, scale: TargetScale, config: SynthesisConfig) -> PerState:
     """M, the first term of E, for the target's ``values`` T."""
+    if config.enough == "unscaled":
+        return values
     if config.enough == "never":
         return values / scale.scale
     return config.softness * F.softplus((values - scale.best) / (config.softness * scale.scale))
@@ -73,6 +74,8 @@ def shortfall(values: PerState, scale: TargetScale, config: SynthesisConfig) -> 
 def energy_equation(target: Target, scale: TargetScale, config: SynthesisConfig) -> str:
     """E with its numbers filled in, as text for reports."""
     regulariser = f"{config.regulariser:g} KL"
+    if config.enough == "unscaled":
+        return f"E = {target.equation} + {regulariser}"
     if config.enough == "never":
         return f"E = ({target.equation}) / {scale.scale:.3g} + {regulariser}"
     width = config.softness * scale.scale

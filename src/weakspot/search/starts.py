@@ -26,6 +26,9 @@ from weakspot.types import Latent, State
 BATCH = 64
 """Candidates evaluated at once."""
 
+RANDOM_STARTS = 999_983
+"""Distinguishes the generator of random starts from those of the searches."""
+
 Progress = Callable[[int, int], None]
 """Called with the number of candidates evaluated and their total."""
 
@@ -68,11 +71,21 @@ def starts(
         shape = (config.total_searches, model.latent)
         standard = SearchDistribution(torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device))
         return lambda target: standard
+    if config.start == "random":
+        random = random_starts(model, config)
+        return lambda target: random
     if config.start == "samples":
         candidates = sample_candidates(model, perceive, config, progress)
     else:
         candidates = real_candidates(model, perceive, config, real, pool, progress)
     return lambda target: best_candidates(candidates, target, config)
+
+
+def random_starts(model: StateModel, config: SynthesisConfig) -> SearchDistribution:
+    """x_mu ~ N(0, I), x_sigma = ``config.start_sigma``: random samples of the state model, whatever the target."""
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + RANDOM_STARTS)
+    mean = torch.randn(config.total_searches, model.latent, generator=generator).to(model.device)
+    return SearchDistribution(mean, torch.full_like(mean, config.start_sigma))
 
 
 def sample_candidates(model: StateModel, perceive: Perceiver, config: SynthesisConfig, progress: Progress) -> Candidates:

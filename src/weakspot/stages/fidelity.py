@@ -22,10 +22,12 @@ from weakspot.system.provenance import digest, file_digest
 
 
 class FidelityStage(Stage):
-    """Measures reconstructions of held-out states: pixel error, change of the agent's outputs, and recall of objects."""
+    """Measures reconstructions of held-out states: pixel error, change of the agent's outputs, recall of objects, and
+    what the latents carry."""
 
     name: ClassVar[str] = "fidelity"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
+    version: ClassVar[int] = 2
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--fidelity.*``, and which states are held out."""
@@ -49,7 +51,11 @@ class FidelityStage(Stage):
             ObjectRecall(str(r["name"]), Interval(float(r["recall"]), float(r["low"]), float(r["high"])), int(r["n"]))
             for r in records
         )
-        result = Fidelity(len(indices), measured.mse, measured.agreement, measured.answer_error, objects)
+        carried = measured.information
+        result = Fidelity(
+            len(indices), measured.mse, measured.agreement, measured.answer_error, objects,
+            carried.kl, carried.active, carried.latent,
+        )  # fmt: skip
         write_fidelity(folder, result, _reconstructions(session))
         return digest(file_digest(folder / FIDELITY), file_digest(folder / RECONSTRUCTIONS))
 

@@ -12,6 +12,9 @@ from weakspot.errors import ConfigError
 from weakspot.options import Precision
 from weakspot.system.checks import check_seed
 
+FEW_NATS = 5.0
+"""A state model whose latents carry less than this about a state, in nats, has collapsed: ten tell 20,000 states apart."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -19,6 +22,8 @@ class TrainConfig:
 
     Attributes:
         recipe: fast, fast-gaussian, paper, paper-attentive, paper-vae, or a recipe of another installed package.
+        recipe_settings: Settings of the recipe that differ from its defaults, as NAME=VALUE, such as scale=65025 for the
+            recipe paper. The names are the fields of the recipe's config.
         minutes: Budget in minutes, without measurements. The learning rate schedule follows it. Ignored if steps is not 0.
         clock: Clock that measures the minutes: wall, or processor, the CPU time of all threads together, which does not
             count other work on the machine.
@@ -40,6 +45,7 @@ class TrainConfig:
     """
 
     recipe: str = "fast"
+    recipe_settings: tuple[str, ...] = ()
     minutes: float = 5.75
     clock: Literal["wall", "processor"] = "wall"
     prior_share: float = 0.35

@@ -86,7 +86,15 @@ class StateModel:
     def reconstruct(self, state: State) -> State:
         """g(f_mu(s)): states in [0, 1] through the bottleneck, without noise."""
         mean, _ = self.network.encode(state)
-        return self.network.decode(mean).clamp(0.0, 1.0)
+        return self.decode(mean)
+
+    def posterior(self, state: State) -> tuple[Latent, Latent]:
+        """f(s): means and log-variances (b, z) of the latents of states."""
+        return self.network.encode(state)
+
+    def decode(self, latent: Latent) -> State:
+        """g: states in [0, 1] from latents, not from points of the N(0, I) space."""
+        return self.network.decode(latent).clamp(0.0, 1.0)
 
 
 def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from weakspot.errors import CollapsedPosteriorWarning
 from weakspot.state_model import whitening
+from weakspot.state_model.config import FEW_NATS
+from weakspot.state_model.information import collapse_message
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.setup import TrainingSetup
 from weakspot.state_model.trainer import Trainer
@@ -19,6 +23,8 @@ Measure: TypeAlias = Callable[[StateModel], dict[str, float]]
 
 REPORT_EVERY = 5.0
 """Seconds of training between two reports of the progress and the loss terms."""
+WARN_AFTER = 0.25
+"""Share of the budget after which a collapsed posterior is reported; at the beginning of a training the KL may be small."""
 
 
 class TrainingMonitor:
@@ -43,6 +49,7 @@ class TrainingMonitor:
         self._setup, self._trainer, self._loop = setup, trainer, loop
         self._metrics, self._measures, self._progress = metrics, measures, progress
         self._info = setup.info(trainer.network)
+        self._warned = False
 
     def periodic(self) -> list[Every]:
         """What is done between steps: the report, then the measurement."""
@@ -54,6 +61,19 @@ class TrainingMonitor:
         share = self._loop.share * (1.0 - self._setup.prior_share)
         self._progress(share, f"step {self._loop.steps:,}, loss {self._trainer.terms.last['loss']:,.4g}")
         self._append({})
+        self.check_information()
+
+    def check_information(self) -> None:
+        """Warns, once, if the KL of the last step is below a few nats.
+
+        Warns:
+            CollapsedPosteriorWarning: the latents carry next to no information.
+        """
+        kl = self._trainer.terms.last.get("prior")
+        if self._warned or kl is None or kl >= FEW_NATS or self._loop.share < WARN_AFTER:
+            return
+        self._warned = True
+        warnings.warn(collapse_message(kl, self._setup.config.recipe), CollapsedPosteriorWarning, stacklevel=2)
 
     def measure(self, model: StateModel) -> None:
         """Appends the measurements of ``model`` to the metrics, if there is something to measure."""

@@ -1,8 +1,15 @@
-"""The recipe ``paper``: the state model of section 4.1, to the letter, and its two ablations (section 4.5).
+"""The recipe ``paper``: the state model of section 4.1, and its two ablations (section 4.5).
 
     L(s) = L_p(s) + eta L_a(s) + lambda KL(f(s), N(0, I)),        eta = 1e-3, lambda = 1e-4               (eq. 1)
-    L_p(s) = sum_i (g(z)_i - s_i)^2 |grad pi(s)_i| / sum_j |grad pi(s)_j|                                 (eq. 2)
+    L_p(s) = c sum_i (g(z)_i - s_i)^2 |grad pi(s)_i| / sum_j |grad pi(s)_j|                               (eq. 2)
     L_a(s) = ||A(s) - A(g(z))||^2                                                                         (eq. 3)
+
+**The scale c of the squared error is a free choice, and it decides what is learned.** States are numbers from 0 to 1 here;
+c = 65,025 = 255^2 is the loss of pixels from 0 to 255.  The paper does not say which it uses.  With c = 1, L_p is about
+1e-3, and the KL, even at 1e-4 of its value, outweighs it: the posterior collapses to the prior, and every state is decoded
+to the same frame.  docs/decisions/025-scale-of-the-papers-loss.md compares scales.  The same holds for the plain VAE, whose
+weights are uniform: the paper's text sums over pixels (weights of 1, ``reduction="sum"``); ``"mean"`` takes weights that sum
+to 1, as those of L_p do.
 
 Four encoder stages of 3x3 convolution with stride 2, batch normalisation and ReLU, 32 filters doubling; linear layers to
 100 means and log-variances; the decoder is the mirror image with deconvolutions, halving the filters, its 128x128 output
@@ -15,6 +22,7 @@ saliency, one map per gray frame, weights the three colours of a pixel equally. 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
+from weakspot.errors import ConfigError
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import losses
@@ -46,8 +55,26 @@ class PaperConfig:
     """eta."""
     prior: float = 1e-4
     """lambda."""
+    scale: float = 1.0
+    """c, the scale of squared errors of pixels from 0 to 1: 65025 is the loss of pixels from 0 to 255."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Whether the plain VAE averages squared errors over all pixels and channels, or sums them."""
     learning_rate: float = 1e-3
     batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "learning_rate", "latent", "filters"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
+        for name in ("perception", "prior"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a number, at least 0")
+        if self.reduction == "sum" and self.loss != "vae":
+            raise ConfigError(
+                f"reduction is sum, and the loss is {self.loss}",
+                expected="mean: the weights of L_p sum to 1",
+                todo="use the recipe paper-vae, or leave reduction out",
+            )
 
 
 class PaperNetwork(nn.Module):
@@ -99,12 +126,12 @@ class PaperRecipe:
 
     def __init__(self, config: PaperConfig) -> None:
         self.config = config
-        terms = {
-            "full": "L_p + 0.001 L_a + 0.0001 KL, L_p weighted by the agent's saliency",
-            "attentive": "L_p + 0.0001 KL, L_p weighted by the agent's saliency",
-            "vae": "L_p + 0.0001 KL, L_p unweighted",
-        }
-        self.equation = f"L = {terms[config.loss]}"
+        scaled = "L_p" if config.scale == 1 else f"{config.scale:g} L_p"
+        perceived = f" + {config.perception:g} L_a" if config.loss == "full" else ""
+        weights = (
+            f"unweighted, {config.reduction} over pixels" if config.loss == "vae" else "weighted by the agent's saliency"
+        )
+        self.equation = f"L = {scaled}{perceived} + {config.prior:g} KL, L_p {weights}"
 
     def changed(self, **settings: Any) -> PaperRecipe:
         """The same recipe with other values of these settings."""
@@ -129,7 +156,8 @@ class PaperRecipe:
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
         colours = batch.state.shape[1] // statistics.frames
         if self.config.loss == "vae":
-            weights = torch.full_like(batch.state[:1], 1.0 / batch.state[0].numel())
+            weight = 1.0 if self.config.reduction == "sum" else 1.0 / batch.state[0].numel()
+            weights = torch.full_like(batch.state[:1], weight)
         else:
             weights = loss_weights(saliency(perceive, batch.state))
             if weights.shape[1] != batch.state.shape[1]:  # the agent sees gray frames: the colours share a pixel's weight
@@ -138,7 +166,7 @@ class PaperRecipe:
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }
-        total = terms["reconstruction"] + self.config.prior * terms["prior"]
+        total = self.config.scale * terms["reconstruction"] + self.config.prior * terms["prior"]
         if self.config.loss == "full":
             terms["perception"] = losses.perception(batch.answer, perceive(reconstructed).vector()).mean()
             total = total + self.config.perception * terms["perception"]

@@ -9,9 +9,10 @@ Another package adds a recipe by an entry point of the group ``weakspot.recipes`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -97,6 +98,34 @@ def recipe(name: str, changed: Mapping[str, Any] | None = None) -> Recipe:
             todo="update or remove the package that provides it",
         )
     return chosen.changed(**changed) if changed else chosen
+
+
+def chosen_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """The settings that users write as NAME=VALUE, with the types of the config of the recipe ``name``.
+
+    Raises:
+        ConfigError: a text is not NAME=VALUE, the recipe has no such setting, or its value has another type.
+    """
+    config = recipe(name).config
+    types = get_type_hints(type(config))
+    chosen: dict[str, Any] = {}
+    for text in texts:
+        setting, equals, value = text.partition("=")
+        if not equals or setting not in types or setting in chosen:
+            raise ConfigError(
+                f"the recipe {name} cannot take the setting {text!r}",
+                expected="NAME=VALUE, once each, with NAME one of " + ", ".join(types),
+                todo="change --train.recipe-settings",
+            )
+        try:
+            chosen[setting] = msgspec.convert(value, types[setting], strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"{setting}={value} of the recipe {name}: {error}",
+                expected=f"a value like {getattr(config, setting)!r}",
+                todo="change --train.recipe-settings",
+            ) from error
+    return chosen
 
 
 def check_size(name: str, height: int, width: int) -> None:

@@ -63,6 +63,9 @@ def train(
     Returns:
         The trained model, in evaluation mode, its parameters frozen.
 
+    Warns:
+        CollapsedPosteriorWarning: the latents carry next to no information, see :mod:`weakspot.state_model.information`.
+
     Raises:
         ConfigError: no states are left to train on, or there is no such recipe.
         OutputError: the agent answered NaN or infinity.
@@ -81,6 +84,7 @@ def train(
     monitor = TrainingMonitor(setup, trainer, loop, folder / METRICS, measures, progress)
     with trainer.workers():
         loop.run([*monitor.periodic(), Every(config.checkpoint_every, loop.store)])
+    monitor.check_information()
     trainer.network.requires_grad_(False)
     model = fit_prior(monitor.model(), setup, indices, folder / PRIOR_CHECKPOINT, clock, progress)
     monitor.measure(model)

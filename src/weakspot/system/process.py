@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 
 from weakspot.errors import WeakspotError
@@ -28,6 +29,7 @@ def exit_code(work: Callable[[], object]) -> int:
     """Does the work of a command. Returns the exit code: 0, 2 after a :class:`WeakspotError`, 130 after Ctrl-C."""
     keep_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         work()
     except WeakspotError as error:

@@ -1,0 +1,172 @@
+"""State models of the paper's recipe with different scales of the squared error, measured as their training goes on.
+
+A cell is a loss and a scale.  Its training is measured at several numbers of steps, and resumes after a kill.  The folder of
+the runs contains
+
+    loss-scale/CELL/    checkpoint, state model and metrics of the cell's training
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from lab.measures import ReferenceStats, measure_found
+from lab.states import newest_pictures, pictures, target_named
+from weakspot.analysis.config import GogglesConfig
+from weakspot.analysis.fidelity import fidelity
+from weakspot.analysis.goggles import play_episodes
+from weakspot.analysis.samples import compare_samples, draw_samples
+from weakspot.data.dataset import as_state
+from weakspot.errors import ConfigError
+from weakspot.intervals import bootstrap_mean, wilson
+from weakspot.search.algorithm_1 import synthesize
+from weakspot.search.config import SynthesisConfig
+from weakspot.search.energy import measure_scale
+from weakspot.search.method import Cost, SearchResult
+from weakspot.search.starts import starts
+from weakspot.session import Session
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.model import StateModel
+from weakspot.state_model.train import train
+from weakspot.system.compute import threads
+from weakspot.system.files import make_folder
+from weakspot.system.locks import exclusive_lock
+from weakspot.system.progress import progress_bar
+from weakspot.system.provenance import digest
+
+RECIPES = {"full": "paper", "attentive": "paper-attentive", "vae": "paper-vae", "vae-sum": "paper-vae"}
+"""Recipe of each loss; ``vae`` averages the squared error over pixels, ``vae-sum`` sums it."""
+MEASURED = 2_000
+"""Held-out states, at most, that reconstructions are measured on."""
+SAMPLES = 200
+"""Random samples that are compared with real states."""
+SHOWN = 8
+"""States in each row of a picture."""
+
+Row: TypeAlias = tuple[str, np.ndarray]
+"""A label, and frames (n, h, w, 3)."""
+
+
+def searches() -> dict[str, Callable[[int], SynthesisConfig]]:
+    """The settings of Algorithm 1 that are compared, as functions of the number of states."""
+    return {
+        "as printed": lambda states: SynthesisConfig(preset="paper", states=states),
+        "ours": lambda states: SynthesisConfig(states=states),
+    }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A loss of the paper and the scale of its squared error."""
+
+    loss: str
+    scale: float
+
+    @property
+    def name(self) -> str:
+        """LOSS-SCALE, for files."""
+        return f"{self.loss}-{self.scale:g}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """As ``--train.recipe-settings``."""
+        reduction = ("reduction=sum",) if self.loss == "vae-sum" else ()
+        return (f"scale={self.scale:g}", *reduction)
+
+
+def cell_of(text: str) -> Cell:
+    """The cell that ``LOSS:SCALE`` means.
+
+    Raises:
+        ConfigError: there is no such loss, or the scale is not a positive number.
+    """
+    loss, _, scale = text.partition(":")
+    try:
+        number = float(scale)
+    except ValueError:
+        number = 0.0
+    if loss not in RECIPES or not 0 < number < float("inf"):
+        raise ConfigError(f"there is no cell {text!r}", expected=f"LOSS:SCALE, with LOSS one of {', '.join(RECIPES)}")
+    return Cell(loss, number)
+
+
+def trained(session: Session, cell: Cell, steps: int) -> StateModel:
+    """The state model of a cell after ``steps`` steps.  A shorter training of the same cell is continued."""
+    config = TrainConfig(
+        recipe=RECIPES[cell.loss], recipe_settings=cell.settings, steps=steps, workers=1, precision="float32"
+    )
+    data = digest(session.dataset.fingerprint, session.subject.agent.spec.fingerprint)
+    folder = make_folder(session.config.output.parent / "loss-scale" / f"{cell.name}-{data}")
+    with threads(1), exclusive_lock(folder), progress_bar(f"{cell.name} {steps:,}") as progress:
+        return train(
+            session.perceive, session.dataset, session.maps, config, folder, clock=time.process_time, progress=progress
+        )
+
+
+def measured(session: Session, model: StateModel, goggles: GogglesConfig) -> dict[str, Any]:
+    """Reconstructions, random samples, and the agent's scores on reconstructions, of a state model."""
+    held_out = session.held_out
+    count = min(SAMPLES, len(held_out) // 2)
+    chosen = np.random.default_rng([0, 4]).permutation(held_out)[: 2 * count]
+    with threads(1):
+        line = fidelity(model, session.perceive, session.dataset, session.held_out_sample(MEASURED)).line()
+        samples = compare_samples(
+            draw_samples(model, count), as_state(session.dataset.stacks(chosen)), session.perceive,
+            session.dataset.environment,
+        )  # fmt: skip
+        scores, cut = play_episodes(session.subject.agent, session.subject.factory, goggles, model, workers=1)
+    record = samples.record()
+    if samples.checks is not None:
+        record["valid"] = wilson(int(samples.checks.valid.sum()), count)
+    mean, low, high = bootstrap_mean(scores, np.random.default_rng(0))
+    return {
+        "steps": model.info["steps"],
+        "cpu_seconds": model.info["seconds"],
+        **line,
+        "samples": record,
+        "goggles": {"scores": [float(score) for score in scores], "mean": mean, "low": low, "high": high, "cut": cut},
+    }
+
+
+def searched(
+    session: Session, model: StateModel, name: str, config: SynthesisConfig, reference: ReferenceStats
+) -> tuple[dict[str, Any], np.ndarray]:
+    """What Algorithm 1 finds in a state model for the target ``name``: measures, and frames of the first states."""
+    target, dataset, trained_on = target_named(session, name), session.dataset, session.trained_on
+    scale = measure_scale(target, session.recorded_outputs(trained_on))
+    started = time.process_time()
+    with threads(1), progress_bar(f"search {name}") as progress:
+        start = starts(model, session.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), trained_on)
+        findings = synthesize(
+            model, session.perceive, target, start(target), config, scale,
+            progress=lambda done, total: progress(done / total, ""),
+        )  # fmt: skip
+        result = SearchResult(findings.state, findings.output, findings.target, Cost())
+        measures, _ = measure_found(result, target, reference)
+    del measures["passes"]
+    steps = findings.iterations
+    return {
+        **measures,
+        "steps": {"mean": float(steps.mean()), "least": int(steps.min()), "most": int(steps.max())},
+        "converged": int((steps < config.steps).sum()),
+        "kl": {"mean": float(findings.kl.mean()), "most": float(findings.kl.max())},
+        "cpu_seconds": round(time.process_time() - started, 1),
+    }, pictures(session, result.state[:SHOWN])
+
+
+def shown(session: Session, model: StateModel) -> list[Row]:
+    """Held-out states, their reconstructions, and random samples of a state model."""
+    stacks = session.dataset.stacks(session.held_out_sample(SHOWN))
+    with torch.no_grad():
+        reconstructed = model.reconstruct(as_state(stacks).to(model.device))
+    return [
+        ("held-out\nstates", newest_pictures(session, stacks)),
+        ("reconstructions", pictures(session, reconstructed)),
+        ("random\nsamples", pictures(session, draw_samples(model, SHOWN))),
+    ]
