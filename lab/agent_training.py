@@ -102,6 +102,6 @@ def trained_scores(
     network = algorithm.kept(model)
     network.load_state_dict(read_checkpoint(folder / LAST)["kept"])  # the weights that a resumed training would have
     policy = greedy(lambda observations: algorithm.answers(network, observations))
-    arena, longest = arena_of(config.game), config.episode_decisions
+    arena, longest = arena_of(config.game, config.pedestrians), config.episode_decisions
     scores = evaluate(policy, arena, episodes, first_seed, algorithm.epsilon[0], longest)
     return scores, learning_curve(folder)[-1]["cpu_seconds"]

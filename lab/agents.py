@@ -67,7 +67,7 @@ def scores_of_agent(
     """
     card = read_card(read_weights(path)[1], str(path))
     agent, settings = load_agent(str(path)), card.training["settings"]
-    arena, longest = arena_of(settings["game"]), settings.get("episode_decisions", 27_000)
+    arena, longest = arena_of(settings["game"], settings.get("pedestrians")), settings.get("episode_decisions", 27_000)
     policy = player(card.kind, lambda observations: agent(observations.float()).scores, agent.device, seed)
     scores = play(policy, arena, games, seed, random_actions[card.kind], longest)
     return np.array(scores), np.array(play(no_operation, arena, games, seed, 1.0, longest))

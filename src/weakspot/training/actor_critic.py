@@ -55,7 +55,7 @@ def _learning_rate(config: ActorCriticConfig, remaining: float) -> float:
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
-        "env": arena_of(config.game).trained_on(config.envs, config.seed),
+        "env": arena_of(config.game, config.pedestrians).trained_on(config.envs, config.seed),
         "learning_rate": partial(_learning_rate, config),
         "n_steps": config.n_steps,
         "gamma": config.gamma,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from weakspot.agents.networks.convolutions import NetworkSize
-from weakspot.envs.driving.registration import ENVIRONMENTS
+from weakspot.envs.driving.registration import ENVIRONMENTS, PEDESTRIANS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.options import Precision
@@ -31,6 +31,9 @@ class TrainingConfig:
     """Decisions of the agent; in Atari games, each lasts four emulator frames [double DQN in the paper: 2000000]."""
     seed: int = 0
     """Seed of all random numbers of the training, from 0 to 999."""
+    pedestrians: str | None = None
+    """Pedestrians of a driving environment: reasonable, distracted, none, or the share of crossings that people start without
+    looking, such as 0.3; reasonable by default."""
     start: str | None = None
     """Agent file of the same kind and network with the initial weights; by default, they are random."""
     network: NetworkSize = "small"
@@ -54,6 +57,8 @@ class TrainingConfig:
             raise UnknownGameError(f"there is no driving environment {self.game!r}", expected=", ".join(ENVIRONMENTS))
         if self.game not in ENVIRONMENTS and (rom := resolve_game(self.game)) != self.game:
             raise ConfigError(f"game is {self.game!r}", expected=f"the ROM's name, {rom!r}", todo=f"write {rom}")
+        if self.pedestrians is not None:
+            self._check_pedestrians(self.pedestrians)
         if self.network not in get_args(NetworkSize):
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
         self._whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
@@ -64,6 +69,20 @@ class TrainingConfig:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ConfigError(f"device is {self.device!r}", expected="cpu, cuda or cuda:N")
+
+    def _check_pedestrians(self, pedestrians: str) -> None:
+        if self.game not in ENVIRONMENTS:
+            raise ConfigError(
+                f"pedestrians is {pedestrians}, and the game is {self.game}",
+                expected="pedestrians for driving environments only: " + ", ".join(ENVIRONMENTS),
+                todo="leave --pedestrians out, or choose another --game",
+            )
+        if pedestrians not in PEDESTRIANS and not re.fullmatch(r"1(\.0*)?|0?\.\d+|0", pedestrians):
+            raise ConfigError(
+                f"pedestrians is {pedestrians}",
+                expected=f"{', '.join(PEDESTRIANS)}, or the share of distracted crossings, from 0 to 1",
+                todo="change --pedestrians",
+            )
 
     def _whole(self, least: int, *names: str) -> None:
         for name in names:

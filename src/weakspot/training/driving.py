@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import gymnasium
 from gymnasium.vector import SyncVectorEnv
@@ -10,14 +11,23 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from weakspot.envs.driving.environment import DriveEnvironment
+from weakspot.envs.driving.registration import PEDESTRIANS
 from weakspot.training.arena import Arena
 
 
-def driving_arena(environment: str) -> Arena:
-    """The arena of a driving environment, with its default pedestrians, which are reasonable."""
+def driving_arena(environment: str, pedestrians: str | None = None) -> Arena:
+    """The arena of a driving environment.
+
+    Args:
+        environment: its id.
+        pedestrians: ``reasonable``, ``distracted``, ``none``, or a share of distracted crossings as text; None for the
+            environment's default, which are reasonable ones.
+    """
+    settings = {} if pedestrians is None else {"pedestrians": _behaviour(pedestrians)}
+    short = environment.removeprefix("weakspot/").removesuffix("-v0").lower()
     spec = DriveEnvironment(environment).spec
     return Arena(
-        name=environment.removeprefix("weakspot/").removesuffix("-v0").lower(),
+        name=short if pedestrians is None else f"{short}-{pedestrians}",
         environment=environment,
         actions=spec.action_names,
         observation_shape=spec.observation_shape,
@@ -28,16 +38,20 @@ def driving_arena(environment: str) -> Arena:
             "range": "0 to 255, divided by 255 in the network",
         },
         packages=("embreex",),
-        trained_on=partial(_trained_on, environment),
-        measured_in=partial(_measured_in, environment),
+        trained_on=partial(_trained_on, environment, settings),
+        measured_in=partial(_measured_in, environment, settings),
     )
 
 
-def _trained_on(environment: str, count: int, seed: int) -> VecEnv:
-    made = DummyVecEnv([lambda: Monitor(gymnasium.make(environment))] * count)
+def _behaviour(pedestrians: str) -> str | float:
+    return pedestrians if pedestrians in PEDESTRIANS else float(pedestrians)
+
+
+def _trained_on(environment: str, settings: dict[str, Any], count: int, seed: int) -> VecEnv:
+    made = DummyVecEnv([lambda: Monitor(gymnasium.make(environment, **settings))] * count)
     made.seed(seed)
     return made
 
 
-def _measured_in(environment: str, count: int) -> SyncVectorEnv:
-    return SyncVectorEnv([lambda: gymnasium.make(environment)] * count)
+def _measured_in(environment: str, settings: dict[str, Any], count: int) -> SyncVectorEnv:
+    return SyncVectorEnv([lambda: gymnasium.make(environment, **settings)] * count)

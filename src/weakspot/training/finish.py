@@ -71,7 +71,7 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     """
     config = read_config(folder)
     which = algorithm_of(config)
-    algorithm, arena = ALGORITHMS[which], arena_of(config.game)
+    algorithm, arena = ALGORITHMS[which], arena_of(config.game, config.pedestrians)
     with preserve_random_state():
         network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
     last = read_checkpoint(folder / LAST)

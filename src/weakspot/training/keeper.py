@@ -52,7 +52,7 @@ class Keeper(BaseCallback):
     ) -> None:
         super().__init__()
         self.config, self.folder, self.say, self.tell = config, folder, say, tell
-        self.algorithm, self.arena = ALGORITHMS[algorithm_of(config)], arena_of(config.game)
+        self.algorithm, self.arena = ALGORITHMS[algorithm_of(config)], arena_of(config.game, config.pedestrians)
         self.started = time.process_time() - seconds_before
         self.between_evaluations = Every(60 * MINUTES, self._store_unevaluated)
         self.between_evaluations.restart(time.monotonic())

@@ -113,7 +113,7 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
             keep_if_best(folder, checkpoint)  # a kill may have come between the two writes
             say(f"resuming after {done:,} decisions")
         elif config.start:
-            weights, start = read_start(Path(config.start), arena_of(config.game).environment)
+            weights, start = read_start(Path(config.start), arena_of(config.game, config.pedestrians).environment)
             algorithm.start_from(model, weights, config.start)
             keep_start(folder, start)
         else:

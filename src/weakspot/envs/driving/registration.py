@@ -16,6 +16,10 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 }
 """The settings of each environment that differ from the defaults; the last two are for training without a GPU."""
 
+PEDESTRIANS = ("reasonable", "distracted", "none")
+"""Names of the behaviours of pedestrians; a fraction from 0 to 1 is the share of crossings that people start without
+looking."""
+
 
 def register() -> None:
     """Registers the environments, so that ``gymnasium.make`` finds them.
