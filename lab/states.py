@@ -9,8 +9,11 @@ import numpy as np
 import torch
 
 from weakspot.agents.base import AgentOutput
+from weakspot.analysis.config import PolicyValuesConfig
+from weakspot.analysis.policy_values import fit_temperature
 from weakspot.config import RunConfig
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
+from weakspot.envs.family import family_of
 from weakspot.report.images import in_colour
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
@@ -20,6 +23,7 @@ from weakspot.state_model.batch import with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.system.compute import threads
 from weakspot.targets.base import Target
+from weakspot.targets.names import needs_policy_values
 from weakspot.targets.resolve import default_targets, resolve_target
 from weakspot.types import Frames, Stacks, State
 
@@ -47,9 +51,18 @@ def held_out_outputs(session: Session) -> AgentOutput:
 
 
 def target_named(session: Session, name: str) -> Target:
-    """The target of that name, scaled to the recorded scores as in a run."""
-    sharpness = sharpness_for(session.dataset, RunConfig().sharpness)
-    return resolve_target(name, session.subject.agent.spec, sharpness)
+    """The target of that name, scaled to the recorded scores as in a run, with action values fitted if it needs them."""
+    spec, sharpness = session.subject.agent.spec, sharpness_for(session.dataset, RunConfig().sharpness)
+    if needs_policy_values(name, spec.action_names, spec.scores_are):
+        return resolve_target(name, spec, sharpness, _temperature(session))
+    return resolve_target(name, spec, sharpness)
+
+
+@lru_cache(maxsize=4)
+def _temperature(session: Session) -> float:
+    """The temperature of a policy's action values, fitted as in a run with the default settings."""
+    signs = family_of(session.subject.agent.spec.environment) == "atari"
+    return fit_temperature(session.dataset, PolicyValuesConfig().gamma, signs).tau
 
 
 def usual_targets(session: Session) -> tuple[str, ...]:

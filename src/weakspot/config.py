@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from weakspot.analysis.config import FidelityConfig, GogglesConfig, SamplesConfig
+from weakspot.analysis.config import FidelityConfig, GogglesConfig, PolicyValuesConfig, SamplesConfig
 from weakspot.data.config import CollectConfig
 from weakspot.errors import ConfigError
 from weakspot.options import SaliencyRule
@@ -31,13 +31,14 @@ class RunConfig:
         output: The run folder.
         store: A folder of results that several runs share. By default, results are stored inside the run folder.
         targets: T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, a dimension of continuous actions with a
-            sign such as steer-, or path.py:function. Default: T-, T+ and T+-; for continuous actions V+, V- and both ends
-            of every dimension.
+            sign such as steer-, or path.py:function. Default: T-, T+ and T+- for agents with Q-values; V-, V+ and T+- for
+            actor-critics; T+- and the actions, if there are at most six, for policies without a critic; for continuous
+            actions V+, V- and both ends of every dimension.
         sharpness: Sharpness of the soft maximum: b times the mean standard deviation of the agent's scores within a state.
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.
         device: Device of the agent and the state model: cpu or cuda.
-        collect, train, fidelity, samples, goggles, synthesize: settings of the stages.
+        collect, train, fidelity, samples, goggles, policy_values, synthesize: settings of the stages.
 
     Raises:
         ConfigError: a value is out of range.
@@ -57,6 +58,7 @@ class RunConfig:
     fidelity: FidelityConfig = field(default_factory=FidelityConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     goggles: GogglesConfig = field(default_factory=GogglesConfig)
+    policy_values: PolicyValuesConfig = field(default_factory=PolicyValuesConfig)
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
 
     def __post_init__(self) -> None:

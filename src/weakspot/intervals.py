@@ -86,7 +86,25 @@ def jackknife(statistic: Callable[[NDArray[np.int64]], float], count: int, gener
         count: at least two.
         generator: draws the groups.
     """
-    order, groups, size = generator.permutation(count), min(GROUPS, count), max(count // GROUPS, 1)
+    return _jackknife(statistic, generator.permutation(count))
+
+
+def block_jackknife(statistic: Callable[[NDArray[np.int64]], float], count: int) -> Interval:
+    """:func:`jackknife` of items of which neighbours are alike, such as states in the order of time.
+
+    The groups are stretches of neighbouring items, so that what is alike is left out together.
+
+    Args:
+        statistic: maps indices of items to the statistic of these items.
+        count: at least two.
+    """
+    return _jackknife(statistic, np.arange(count))
+
+
+def _jackknife(statistic: Callable[[NDArray[np.int64]], float], order: NDArray[np.int64]) -> Interval:
+    """The jackknife that leaves out stretches of ``order``."""
+    count = len(order)
+    groups, size = min(GROUPS, count), max(count // GROUPS, 1)
     left_out = order[: groups * size].reshape(groups, size)
     without = np.array([statistic(np.setdiff1d(order, group)) for group in left_out])
     whole, spread = statistic(np.arange(count)), float(np.square(without - without.mean()).sum())

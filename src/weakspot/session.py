@@ -68,7 +68,7 @@ class Session:
             ConfigError: two targets have the same slug.
         """
         agent = self.record.agent
-        names = self.config.targets or default_target_names(agent.action_names, agent.continuous, self.record.has_critic)
+        names = self.config.targets or default_target_names(agent.action_names, agent.scores_are, self.record.has_critic)
         found: dict[str, str] = {}
         for name in names:
             slug = slug_of(name, agent.action_names, agent.continuous)
@@ -198,11 +198,15 @@ class Session:
         return self.subject.perceive
 
     def target(self, slug: str) -> Target:
-        """The target, with the sharpness of its soft maximum scaled to the recorded scores."""
+        """The target, with the sharpness of its soft maximum scaled to the recorded scores, and with the action values of
+        the policy-values stage if it needs them."""
+        from weakspot.artifacts.policy_values import read_policy_values
         from weakspot.targets.resolve import resolve_target
 
-        sharpness = sharpness_for(self.dataset, self.config.sharpness)
-        return resolve_target(self.targets[slug], self.subject.agent.spec, sharpness)
+        sharpness, spec = sharpness_for(self.dataset, self.config.sharpness), self.subject.agent.spec
+        folder = self.results.get(f"policy-values/{slug}")
+        tau = read_policy_values(folder).tau if folder else 1.0
+        return resolve_target(self.targets[slug], spec, sharpness, tau)
 
     @cached_property
     def starts(self) -> Callable[[Target], SearchDistribution]:

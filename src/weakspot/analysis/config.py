@@ -33,6 +33,22 @@ class GogglesConfig:
 
 
 @dataclass(frozen=True)
+class PolicyValuesConfig:
+    """Settings of the action values of a policy with a critic, for the targets T-, T+, S+ and S-."""
+
+    tau: float = 0.0
+    """Temperature, in units of the critic's value; 0 fits it to the returns of recorded states."""
+    gamma: float = 0.99
+    """Discount of a decision in these returns."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau < float("inf"):
+            raise ConfigError(f"tau is {self.tau}", expected="a positive number, or 0 to fit it")
+        if not 0 < self.gamma < 1:
+            raise ConfigError(f"gamma is {self.gamma}", expected="a number between 0 and 1")
+
+
+@dataclass(frozen=True)
 class FidelityConfig:
     """Settings of the measurement of reconstructions."""
 

@@ -28,6 +28,7 @@ from weakspot.artifacts.evidence import (
 from weakspot.artifacts.findings import Findings, read_findings, read_search
 from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty, read_novelty
+from weakspot.artifacts.policy_values import PolicyValues, read_policy_values
 from weakspot.artifacts.subject import AgentRecord, EnvironmentRecord, read_subject
 from weakspot.artifacts.training import Curve, ModelRecord, read_curves, read_model
 from weakspot.errors import RunError
@@ -58,6 +59,7 @@ class Run:
         fidelity, samples, goggles: how far the state model can be trusted.
         findings: the synthesised states of each target, by the target's symbol or name, such as ``T-``.
         novelty: their comparison with real states, by the same keys.
+        policy_values: the action values of a policy that a target asks about, by the same keys; only such targets have them.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Run:
     goggles: Goggles | None
     findings: Mapping[str, Findings]
     novelty: Mapping[str, Novelty]
+    policy_values: Mapping[str, PolicyValues]
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
@@ -192,6 +195,11 @@ def read_run(
         goggles=read("goggles", read_goggles),
         findings=findings,
         novelty=LazyMapping(novelty),
+        policy_values={
+            symbol: read_policy_values(results[f"policy-values/{slug}"])
+            for slug, symbol in symbols.items()
+            if f"policy-values/{slug}" in results
+        },
     )
 
 

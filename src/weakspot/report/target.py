@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from weakspot.artifacts.findings import Findings
 from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run
 from weakspot.report.bars import Bars, action_text, bar_axes, bars_caption, displayed_scores, score_bars
 from weakspot.report.charts import Chart, distribution_chart, energy_chart
@@ -18,7 +19,7 @@ LARGE_CARDS = 8
 RETRIEVED = 5
 """Number of retrieved real states that are shown."""
 
-TARGET_ORDER = ("T-", "T+", "T±", "S-", "S+", "V-", "V+")
+TARGET_ORDER = ("T-", "T+", "V-", "V+", "T±", "S-", "S+")
 """The order in which targets are shown; others follow by their slug."""
 
 
@@ -39,6 +40,7 @@ class TargetView:
 
     Attributes:
         slug, symbol, title, description, equation: of the target.
+        values: what the action values of a policy are, or an empty sentence.
         count: number of synthesised states.
         selection: how many searches the states were selected from, or an empty sentence.
         beyond: how many states have a lower energy than all real ones, or an empty sentence.
@@ -56,6 +58,7 @@ class TargetView:
     title: str
     description: str
     equation: str
+    values: str
     count: int
     selection: str
     beyond: str
@@ -96,6 +99,7 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         title=search.title,
         description=search.description,
         equation=search.energy_equation,
+        values=_values(run.policy_values.get(symbol)),
         count=count,
         selection=_selection(findings),
         beyond=_beyond(findings, novelty),
@@ -106,6 +110,36 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         left_out=count - large - small,
         retrieved=cards.retrieved(),
         facts=(*flat(search.settings | {"seed": search.seed}), Fact("time", duration(search.seconds))),
+    )
+
+
+def _values(values: PolicyValues | None) -> str:
+    """How the action values of a policy were derived, and how well the target ranks real states."""
+    if values is None:
+        return ""
+    if values.low is None or values.high is None:
+        origin = "as given"
+    else:
+        interval = f"95\u00a0% interval {number(values.low)} to {number(values.high)}"
+        origin = f"fitted to the returns that followed {values.decisions:,} recorded decisions, {interval}"
+    text = (
+        "The agent has a policy instead of action values; q are those that its probabilities imply under its critic, with "
+        f"the temperature {number(values.tau)} ({origin})."
+    )
+    if values.correlation is None:
+        return text
+    others = [
+        f"{number(value)} with {what}"
+        for value, what in (
+            (values.value_correlation, "the critic’s value alone"),
+            (values.policy_correlation, "log-probabilities in place of q"),
+        )
+        if value is not None
+    ]
+    compared = f" ({', '.join(others)})" if others else ""
+    return (
+        f"{text} Over the real states, the rank correlation between the target and the return that followed is "
+        f"{number(values.correlation)}{compared}."
     )
 
 

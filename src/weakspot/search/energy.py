@@ -75,9 +75,9 @@ def energy_equation(target: Target, scale: TargetScale, config: SynthesisConfig)
     """E with its numbers filled in, as text for reports."""
     regulariser = f"{config.regulariser:g} KL"
     if config.enough == "unscaled":
-        return f"E = {target.equation} + {regulariser}"
+        return f"E = T + {regulariser}, T = {target.equation}"
     if config.enough == "never":
-        return f"E = ({target.equation}) / {scale.scale:.3g} + {regulariser}"
+        return f"E = T / {scale.scale:.3g} + {regulariser}, T = {target.equation}"
     width = config.softness * scale.scale
     first_term = f"{config.softness:g} softplus((T {'-' if scale.best >= 0 else '+'} {abs(scale.best):.3g}) / {width:.3g})"
     return f"E = {first_term} + {regulariser}, T = {target.equation}"

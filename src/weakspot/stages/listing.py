@@ -22,6 +22,9 @@ LISTING: Mapping[str, Listed] = {
         "weakspot.stages.subject:SubjectStage", "load agent and environment, and check them against each other"
     ),
     "collect": Listed("weakspot.stages.collect:CollectStage", "run the agent and store the states it visits"),
+    "policy-values": Listed(
+        "weakspot.stages.policy_values:PolicyValuesStage", "fit the action values of a policy with a critic"
+    ),
     "saliency": Listed("weakspot.stages.saliency:SaliencyStage", "compute the agent's saliency in the stored states"),
     "train": Listed("weakspot.stages.train:TrainStage", "train the state model on the stored states"),
     "fidelity": Listed("weakspot.stages.fidelity:FidelityStage", "measure how faithful reconstructions are"),

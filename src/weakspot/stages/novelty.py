@@ -23,7 +23,7 @@ class NoveltyStage(Stage):
     """Finds the training state closest to each synthesised one, and the real states with the lowest energy of the target."""
 
     name: ClassVar[str] = "novelty"
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "synthesize")
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "synthesize", "policy-values")
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target."""

@@ -20,7 +20,7 @@ class ReportStage(Stage):
 
     name: ClassVar[str] = "report"
     inputs: ClassVar[tuple[str, ...]] = (
-        "subject", "collect", "train", "fidelity", "samples", "goggles", "synthesize", "novelty",
+        "subject", "collect", "train", "fidelity", "samples", "goggles", "policy-values", "synthesize", "novelty",
     )  # fmt: skip
     needs_agent: ClassVar[bool] = False
 

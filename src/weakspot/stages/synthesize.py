@@ -21,7 +21,7 @@ class SynthesizeStage(Stage):
     """Searches the latent space of the state model for states with a low energy, for each target."""
 
     name: ClassVar[str] = "synthesize"
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "policy-values")
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target."""

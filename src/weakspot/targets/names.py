@@ -26,15 +26,48 @@ VALUE_SYMBOLS = {"V+": "v-plus", "V-": "v-minus"}
 """Symbols of the targets over the critic's value, with their slugs."""
 
 
-def default_target_names(action_names: Sequence[str], continuous: bool, has_critic: bool) -> tuple[str, ...]:
+NEEDS_VALUES = ("T-", "T+", "S+", "S-")
+"""Symbols of the targets over action values; a policy has them only through its critic."""
+
+MOST_DEFAULT_ACTIONS = 6
+"""A policy without a critic has its actions as default targets if it has no more than these."""
+
+
+def default_target_names(action_names: Sequence[str], scores_are: str, has_critic: bool) -> tuple[str, ...]:
     """The targets of a run that names none.
 
-    Discrete actions: T-, T+ and T+-, as in the paper.  Continuous actions: both ends of each dimension, after V+ and V- if
-    the agent has a critic.
+    Q-values: T-, T+ and T+-, as in the paper.  Actor-critics: V-, V+ and T+-.  Policies without a critic: T+-, and the
+    actions if there are at most six.  Continuous actions: both ends of each dimension, after V+ and V- if the agent has a
+    critic.
+
+    Args:
+        action_names: of the agent's actions, or of the dimensions of continuous ones.
+        scores_are: what the agent's scores are, see :class:`weakspot.agents.base.AgentSpec`.
+        has_critic: whether the agent has a critic.
     """
-    if not continuous:
+    if scores_are == "means":
+        return tuple(name for name in _slugs(action_names, True) if has_critic or name not in VALUE_SYMBOLS)
+    if scores_are == "q-values":
         return ("T-", "T+", "T+-")
-    return tuple(name for name in _slugs(action_names, continuous) if has_critic or name not in VALUE_SYMBOLS)
+    if has_critic:
+        return ("V-", "V+", "T+-")
+    return ("T+-", *(action_names if len(action_names) <= MOST_DEFAULT_ACTIONS else ()))
+
+
+def needs_policy_values(name: str, action_names: Sequence[str], scores_are: str) -> bool:
+    """Whether a target asks for the action values of a policy, which have to be derived from its critic.
+
+    Args:
+        name: as the user wrote it.
+        action_names, scores_are: see :func:`default_target_names`.
+
+    Raises:
+        UnknownTargetError: see :func:`canonical_name`.
+    """
+    if scores_are != "log-probabilities" or parse_reference(name):
+        return False
+    canonical = canonical_name(name, action_names, False)
+    return canonical in NEEDS_VALUES and canonical not in action_names
 
 
 def target_names(action_names: Sequence[str], continuous: bool) -> tuple[str, ...]:

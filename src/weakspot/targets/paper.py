@@ -1,6 +1,6 @@
 """The targets of the paper (section 2.3) and their relatives, as energies that are minimised.
 
-With q the agent's scores (Q-values, or log-probabilities for policy agents) and
+With q the agent's action values (of a policy with a critic, those of :mod:`weakspot.targets.policy_values`) and
 
     softmax_b(q) = sum_i q_i exp(b q_i) / sum_k exp(b q_k),        softmin_b(q) = -softmax_b(-q):
 
@@ -15,12 +15,17 @@ With q the agent's scores (Q-values, or log-probabilities for policy agents) and
     DIM-    dimension
     ======  =============================================  ====================================
 
+T+- of a policy takes its log-probabilities: the critic's value does not matter for the difference between two actions.  Its
+states are those in which the policy is decided.
+
 The paper prints T+(q) = -T-(-q) and T+- = T- - T+ without saying which are minimised; the table follows its words.
 The scores of continuous actions are the policy's mean, not values, so for them only DIM+, DIM-, V+ and V- make sense.
 ACTION, DIM+ and DIM- are in :mod:`weakspot.targets.actions`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 
@@ -41,19 +46,23 @@ def softmin_value(q: Scores, sharpness: float) -> PerState:
     return -softmax_value(-q, sharpness)
 
 
-def t_minus(sharpness: float) -> Target:
-    """T- (eq. 6): even the best action is worth little."""
+Values = Callable[[AgentOutput], Scores]
+"""q (b, a), the action values in the agent's output."""
+
+
+def t_minus(sharpness: float, values: Values, equation: str) -> Target:
+    """T- (eq. 6): even the best action is worth little.  ``equation`` says what q is, if it is not the agent's scores."""
     return Target(
         "T-", SCORE_SYMBOLS["T-"], "States of little value", "Even the best action is worth little to the agent.",
-        "softmax(q)", lambda output: softmax_value(output.scores, sharpness),
+        f"softmax(q){equation}", lambda output: softmax_value(values(output), sharpness),
     )  # fmt: skip
 
 
-def t_plus(sharpness: float) -> Target:
+def t_plus(sharpness: float, values: Values, equation: str) -> Target:
     """T+: even the worst action is worth much."""
     return Target(
         "T+", SCORE_SYMBOLS["T+"], "States of great value", "Even the worst action is worth much to the agent.",
-        "-softmin(q)", lambda output: -softmin_value(output.scores, sharpness),
+        f"-softmin(q){equation}", lambda output: -softmin_value(values(output), sharpness),
     )  # fmt: skip
 
 
@@ -62,25 +71,33 @@ def t_plus_minus(sharpness: float) -> Target:
     return Target(
         "T±", SCORE_SYMBOLS["T+-"], "Critical states",
         "One action is worth much to the agent and another little: the choice matters.",
-        "-(softmax(q) - softmin(q))",
-        lambda output: softmin_value(output.scores, sharpness) - softmax_value(output.scores, sharpness),
+        "-(softmax(q) - softmin(q))", lambda output: -_spread(output, sharpness),
     )  # fmt: skip
 
 
-def s_plus() -> Target:
+def decided(sharpness: float) -> Target:
+    """T± of a policy: it strongly prefers one action to another."""
+    return Target(
+        "T±", SCORE_SYMBOLS["T+-"], "States in which the policy is decided",
+        "The policy gives one action a high probability and another a very low one.",
+        "-(softmax(log pi) - softmin(log pi))", lambda output: -_spread(output, sharpness),
+    )  # fmt: skip
+
+
+def s_plus(values: Values, equation: str) -> Target:
     """S+: good overall."""
     return Target(
         "S+", SCORE_SYMBOLS["S+"], "States good overall",
         "The sum over all actions is large: good even under random actions.",
-        "-sum q", lambda output: -output.scores.sum(dim=1),
+        f"-sum q{equation}", lambda output: -values(output).sum(dim=1),
     )  # fmt: skip
 
 
-def s_minus() -> Target:
+def s_minus(values: Values, equation: str) -> Target:
     """S-: bad overall."""
     return Target(
         "S-", SCORE_SYMBOLS["S-"], "States bad overall", "The sum over all actions is small: bad whatever the agent does.",
-        "sum q", lambda output: output.scores.sum(dim=1),
+        f"sum q{equation}", lambda output: values(output).sum(dim=1),
     )  # fmt: skip
 
 
@@ -98,6 +115,10 @@ def v_minus() -> Target:
         "V-", VALUE_SYMBOLS["V-"], "States the critic dreads", "The critic expects little.",
         "V", lambda output: _value(output, "V-"),
     )  # fmt: skip
+
+
+def _spread(output: AgentOutput, sharpness: float) -> PerState:
+    return softmax_value(output.scores, sharpness) - softmin_value(output.scores, sharpness)
 
 
 def _value(output: AgentOutput, name: str) -> PerState:

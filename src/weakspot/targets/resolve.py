@@ -11,10 +11,11 @@ from weakspot.targets import names
 from weakspot.targets.actions import for_action, for_dimension
 from weakspot.targets.base import Target
 from weakspot.targets.own import from_entry_point, from_file
-from weakspot.targets.paper import s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
+from weakspot.targets.paper import Values, decided, s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
+from weakspot.targets.policy_values import implied_values
 
 
-def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
+def resolve_target(name: str, agent: AgentSpec, sharpness: float, tau: float = 1.0) -> Target:
     """The target that ``name`` means for this agent.
 
     Args:
@@ -22,6 +23,8 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
             the name of an entry point in the group ``weakspot.targets``, or ``path.py:function``.
         agent: the agent; the names of its actions decide which targets there are.
         sharpness: b of the soft maximum, in units of one over the scores.
+        tau: temperature of the action values of a policy, see :mod:`weakspot.targets.policy_values`; unused for other
+            agents, and for targets that are not over action values.
 
     Raises:
         UnknownTargetError: there is no such target; the message lists those that exist.
@@ -31,7 +34,7 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float) -> Target:
     if parse_reference(name):
         return from_file(name)
     canonical = names.canonical_name(name, agent.action_names, agent.continuous, agent=f"agent {agent.name!r}")
-    make = _builtin(agent, sharpness).get(canonical)
+    make = _builtin(agent, sharpness, tau).get(canonical)
     return make() if make else from_entry_point(canonical)
 
 
@@ -42,10 +45,10 @@ def default_targets(agent: AgentSpec, output: AgentOutput) -> tuple[str, ...]:
         agent: the agent.
         output: any output of the agent; shows whether it has a critic.
     """
-    return names.default_target_names(agent.action_names, agent.continuous, output.value is not None)
+    return names.default_target_names(agent.action_names, agent.scores_are, output.value is not None)
 
 
-def _builtin(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], Target]]:
+def _builtin(agent: AgentSpec, sharpness: float, tau: float) -> dict[str, Callable[[], Target]]:
     """The targets that ship with the package, by their canonical names.  An action takes precedence over a symbol."""
     value: dict[str, Callable[[], Target]] = {"V+": v_plus, "V-": v_minus}
     if agent.continuous:
@@ -54,11 +57,19 @@ def _builtin(agent: AgentSpec, sharpness: float) -> dict[str, Callable[[], Targe
             for index, name in enumerate(agent.action_names)
             for mark, sign in (("+", 1), ("-", -1))
         }
+    values, equation, b = _action_values(agent, sharpness, tau)
     scores: dict[str, Callable[[], Target]] = {
-        "T-": partial(t_minus, sharpness),
-        "T+": partial(t_plus, sharpness),
-        "T+-": partial(t_plus_minus, sharpness),
-        "S+": s_plus,
-        "S-": s_minus,
+        "T-": partial(t_minus, b, values, equation),
+        "T+": partial(t_plus, b, values, equation),
+        "T+-": partial(t_plus_minus if agent.scores_are == "q-values" else decided, sharpness),
+        "S+": partial(s_plus, values, equation),
+        "S-": partial(s_minus, values, equation),
     }
     return scores | value | {name: partial(for_action, name, index) for index, name in enumerate(agent.action_names)}
+
+
+def _action_values(agent: AgentSpec, sharpness: float, tau: float) -> tuple[Values, str, float]:
+    """q as a function of the agent's output, what to add to an equation about it, and b in units of one over q."""
+    if agent.scores_are == "q-values":
+        return lambda output: output.scores, "", sharpness
+    return lambda output: implied_values(output, tau), f", q = V + {tau:.3g} (log pi + H(pi))", sharpness / tau

@@ -34,6 +34,8 @@ def train_agent(config: Chosen, output: Path | None = None, threads: int = 1) ->
     if threads < 1:
         raise ConfigError(f"threads is {threads}", expected="a whole number, at least 1")
     torch.set_num_threads(threads)
-    folder = output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game, config.pedestrians).name}-{config.seed}"
+    folder = (
+        output or Path("runs") / f"{algorithm_of(config)}-{arena_of(config.game, config.pedestrians).name}-{config.seed}"
+    )
     agent = train(config, folder, say)
     say(f"agent: {agent}")

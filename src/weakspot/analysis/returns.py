@@ -1,0 +1,38 @@
+"""Discounted returns of recorded states."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weakspot.data.dataset import StateDataset
+
+COMPLETE = 0.95
+"""Share of its weight that the part of a return before the end of the recording must have."""
+
+
+def discounted_returns(dataset: StateDataset, gamma: float, *, signs: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The return that followed each recorded state, and which returns are complete.
+
+    A return ends with the episode.  One that the end of the recording, or a time limit, cuts off is complete if the part
+    before has :data:`COMPLETE` of the weight of an endless one.
+
+    Args:
+        dataset: the recorded states.
+        gamma: discount of a decision, in (0, 1).
+        signs: take the signs of rewards, with which agents of Atari games are trained.
+
+    Returns:
+        The returns (n,), and whether they are complete (n,).
+    """
+    rewards = (np.sign(dataset.reward) if signs else dataset.reward).astype(np.float64)
+    rewards = rewards.reshape(dataset.streams, dataset.steps)
+    ended = dataset.terminated.reshape(rewards.shape)
+    cut = dataset.truncated.reshape(rewards.shape) & ~ended
+    returns, missing = np.zeros_like(rewards), np.zeros_like(rewards)
+    following, weight = np.zeros(dataset.streams), np.ones(dataset.streams)
+    for time in reversed(range(dataset.steps)):
+        following = np.where(ended[:, time] | cut[:, time], 0.0, following)
+        weight = np.where(ended[:, time], 0.0, np.where(cut[:, time], 1.0, weight))
+        following, weight = rewards[:, time] + gamma * following, gamma * weight
+        returns[:, time], missing[:, time] = following, weight
+    return returns.reshape(-1), (missing <= 1.0 - COMPLETE).reshape(-1)
