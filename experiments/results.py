@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.command import run_command, say
-from lab.page import cell, table
+from lab.page import table
 from lab.records import read_record, save_text
 from weakspot.errors import ConfigError
 
@@ -191,25 +191,38 @@ def section_4_4(results: Path) -> str:
     head = ("agent", "n, lives lost", "from lack of oxygen", "share of these", "share of lives that refilled their oxygen")
     head += ("n, real states in which the agent goes up", "mean oxygen")
     head += ("n, real states in which it does not", "mean oxygen")
+    alone = [
+        (agent, line["out of oxygen"] + line["otherwise"], line["out of oxygen"], line["share out of oxygen"])
+        for agent, record in records.items()
+        for line in [record["lives lost without random actions"]]
+    ]
     every = [
-        (
-            agent,
-            action,
-            len(line["synthesised oxygen"]),
-            *line["synthesised oxygen"],
-            line["preferred"],
-            line["real"]["seen"],
-            line["real"]["oxygen"],
-        )
+        (agent, action, len(line["synthesised oxygen"]), line["synthesised with little oxygen"], line["preferred"],
+         line["real"]["seen"], line["real"]["oxygen"])
         for agent, record in records.items()
         for action, line in record["actions"].items()
-    ]
-    second = ("agent", "action", "n", "oxygen in the four states synthesised for it, in ascending order", "", "", "")
-    second += ("states in which the agent takes it", "n, real states in which it is taken", "mean oxygen")
+    ]  # fmt: skip
+    second = ("agent", "action", "n, synthesised states", "share with little oxygen", "states in which the agent takes it")
+    second += ("n, real states in which it is taken", "mean oxygen")
+    chance = [
+        (agent, which, row["states"]["synthesised"], row["synthesised"], row["random samples"], row["real"],
+         row["over real"], row["over random samples"])
+        for agent, record in records.items()
+        for which, row in (
+            ("all actions", record["states with little oxygen"]),
+            ("actions that do not go up", record["states with little oxygen, actions that do not go up"]),
+        )
+    ]  # fmt: skip
+    third = ("agent", "states synthesised for", "n", "share with little oxygen", "random samples of the state model")
+    third += ("real states", "synthesised / real", "synthesised / random samples")
     return _section(
         records,
         pictures(results, records, "section-4-4-lives", "oxygen over every life of the rollouts"),
         table(head, rows),
+        "Lives without the random actions of the collection:" if alone else "",
+        table(("agent", "n, lives lost", "from lack of oxygen", "share of these"), alone),
+        "The share of synthesised states that show little oxygen, beside what chance gives:" if chance else "",
+        table(third, chance),
         "\n".join(f"- {_little_oxygen(agent, record)}" for agent, record in records.items()),
         pictures(results, records, "section-4-4", "states synthesised for each action"),
         table(second, every),
@@ -217,18 +230,12 @@ def section_4_4(results: Path) -> str:
 
 
 def _little_oxygen(agent: str, record: dict[str, Any]) -> str:
-    """For how many actions a synthesised state shows little oxygen, and which of them do not move the submarine up."""
-    actions, threshold = record["actions"], record["little oxygen"]
-    little = [name for name, line in actions.items() if min(line["synthesised oxygen"]) < threshold]
-    not_up = [name for name in little if not actions[name]["up"]]
-    others = sum(not line["up"] for line in actions.values())
-    share = cell(record["synthesised states with little oxygen"])
-    count = sum(len(line["synthesised oxygen"]) for line in actions.values())
-    names = f" ({', '.join(not_up)})" if not_up else ""
+    """For how many actions one of four states shows little oxygen, and for how many chance would do that."""
+    counted = record["actions with little oxygen in one of four states"]
     return (
-        f"{agent}: for {len(little)} of its {len(actions)} actions, at least one of the four states shows less than "
-        f"{threshold:.0%} of the bar; among the {others} actions that do not move the submarine up, for {len(not_up)}"
-        f"{names}. The share among all {count} states is {share}."
+        f"{agent}: of the {len(record['actions'])} actions, {counted['synthesised']} have a state with less than "
+        f"{record['little oxygen']:.0%} of the bar among the first four; real states chosen at random would give "
+        f"{counted['expected by chance']}."
     )
 
 

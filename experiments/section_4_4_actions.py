@@ -3,13 +3,16 @@
     python -m experiments.section_4_4_actions --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-For each action, the first four states of its search, sorted by oxygen, which is read off the bar in the picture. For the
-recorded states: the oxygen where the agent takes each action, and where it goes up or does not; the oxygen over each life,
-and how many lives were lost because it ran out.
+For each action, 64 synthesised states, and the share of them that show little oxygen, which is read off the bar in the
+frame. The paper has no base rate: the same share of all real states and of random samples of the state model says how often
+such a state comes up by chance. For the recorded states: the oxygen where the agent takes each action, and where it goes up
+or does not; the oxygen over each life, and how many lives were lost because it ran out, also of lives without the random
+actions of the collection.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +20,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lab import intervals
-from lab.arguments import CANDIDATES_OF_FOUR, experiment_parser, parse_arguments
+from lab.arguments import CANDIDATES_OF_FOUR, at_least, experiment_parser, parse_arguments
 from lab.command import run_command, say
+from lab.enrichment import enrichment
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_chart, save_figure
 from lab.methods import algorithm_1
 from lab.objects import check_game
+from lab.pipeline import experiment_config, opened
+from lab.samples import random_states
 from lab.seaquest import Life, oxygen_shown, recorded_lives
 from lab.states import stacks_of, worker_threads
 from weakspot import StateDataset
 
 SHOWN, ACTIONS_PER_ROW = 4, 3
-"""States per action, and actions per row of the figure."""
+"""States of an action that are drawn, and actions per row of the figure."""
+SAMPLES = 512
+"""Random samples of the state model."""
 LITTLE = 0.25
 """Share of the bar below which a submarine has to surface."""
 MEASURED = 2000
@@ -100,18 +108,19 @@ def real_oxygen(dataset: StateDataset, states: np.ndarray, generator: np.random.
 def examine_actions(
     experiment: Experiment, states: np.ndarray, generator: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The record of each action, and the newest frames of its states (4, h, w, 3), least oxygen first."""
+    """The record of each action, and the newest frames of its states (n, h, w, 3), in the order of the searches."""
     session, method = experiment.session, algorithm_1(experiment.arguments)
     taken = session.dataset.action[states]
     record: dict[str, Any] = {}
     frames_of: dict[str, np.ndarray] = {}
     for number, name in enumerate(session.subject.agent.spec.action_names):
-        found = experiment.find(method, name, SHOWN)
-        frames = stacks_of(session, found.state)[:, -1]
-        frames_of[name] = frames[oxygen_shown(frames).argsort()]
+        found = experiment.find(method, name, experiment.arguments.extra.states)
+        frames_of[name] = stacks_of(session, found.state)[:, -1]
+        levels = oxygen_shown(frames_of[name])
         record[name] = {
             "up": goes_up(name),
-            "synthesised oxygen": [round(float(level), 3) for level in oxygen_shown(frames_of[name])],
+            "synthesised oxygen": [round(float(level), 3) for level in levels],
+            "synthesised with little oxygen": intervals.share(levels < LITTLE),
             "preferred": int((found.output.scores.argmax(dim=1) == number).sum()),
             "real": real_oxygen(session.dataset, states[taken == number], generator),
         }
@@ -119,9 +128,22 @@ def examine_actions(
     return record, frames_of
 
 
+def without_random_actions(experiment: Experiment) -> StateDataset:
+    """A collection of the agent without random actions."""
+    config = experiment_config(experiment.arguments)
+    config = replace(config, collect=replace(config.collect, epsilon=0.0))
+    return opened(config, ("subject", "collect")).dataset
+
+
+def chance_of_any(base: float, states: int) -> float:
+    """The probability that at least one of ``states`` states shows what a share ``base`` of all states shows."""
+    return 1.0 - (1.0 - base) ** states
+
+
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
+    parser.add_argument("--states", type=at_least(SHOWN), default=64, help="synthesised states of each action")
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, check=lambda subject: check_game(subject, "Seaquest", "section 4.4"))
     session, dataset, output = experiment.session, experiment.session.dataset, arguments.output
@@ -130,21 +152,33 @@ def main() -> None:
     with worker_threads():
         actions, frames = examine_actions(experiment, states, generator)
         up = np.array([goes_up(name) for name in session.subject.agent.spec.action_names])[dataset.action[states]]
-        lost = recorded_lives(dataset)
-        synthesised = oxygen_shown(np.concatenate(list(frames.values())))
+        lost, lost_alone = recorded_lives(dataset), recorded_lives(without_random_actions(experiment))
+        synthesised = {name: oxygen_shown(found) < LITTLE for name, found in frames.items()}
+        samples = oxygen_shown(stacks_of(session, random_states(session, SAMPLES))[:, -1]) < LITTLE
+        real = oxygen_shown(dataset.newest(generator.permutation(states)[:MEASURED])) < LITTLE
+        every = np.concatenate(list(synthesised.values()))
+        not_up = np.concatenate([flags for name, flags in synthesised.items() if not goes_up(name)])
+        shown_low = sum(bool(flags[:SHOWN].any()) for flags in synthesised.values())
         title = f"{experiment.agent_name}: states in which each action is preferred; red: less than {LITTLE:.0%} of the bar"
         if lost:
             suffocated = sum(life.out_of_oxygen for life in lost)
             title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for want of oxygen"
             draw_lives(lost, f"{experiment.agent_name}: all recorded lives", output / "section-4-4-lives.png")
-        draw_gallery(frames, title, output / "section-4-4.png")
+        drawn = {name: found[:SHOWN][oxygen_shown(found[:SHOWN]).argsort()] for name, found in frames.items()}
+        draw_gallery(drawn, title, output / "section-4-4.png")
         result = {
             "actions": actions,
             "little oxygen": LITTLE,
             "real where it goes up": real_oxygen(dataset, states[up], generator),
             "real where it does not": real_oxygen(dataset, states[~up], generator),
             "lives lost": lives_record(lost),
-            "synthesised states with little oxygen": intervals.share(synthesised < LITTLE),
+            "lives lost without random actions": lives_record(lost_alone),
+            "states with little oxygen": enrichment(every, samples, real),
+            "states with little oxygen, actions that do not go up": enrichment(not_up, samples, real),
+            "actions with little oxygen in one of four states": {
+                "synthesised": shown_low,
+                "expected by chance": round(len(frames) * chance_of_any(float(real.mean()), SHOWN), 1),
+            },
         }
         experiment.write("section-4-4", result)
 

@@ -163,10 +163,10 @@ def test_an_action_takes_precedence_over_a_symbol():
 
 
 def test_default_targets():
-    assert names.default_target_names(SPEC.action_names, False, True) == ("T-", "T+", "T+-")
+    assert names.default_target_names(SPEC.action_names, "q-values", True) == ("T-", "T+", "T+-")
     ends = ("steer+", "steer-", "on/off+", "on/off-")
-    assert names.default_target_names(WHEEL.action_names, True, True) == ("V+", "V-", *ends)
-    assert names.default_target_names(WHEEL.action_names, True, False) == ends
+    assert names.default_target_names(WHEEL.action_names, "means", True) == ("V+", "V-", *ends)
+    assert names.default_target_names(WHEEL.action_names, "means", False) == ends
     assert default_targets(WHEEL, AgentOutput(torch.zeros(1, 2))) == ends
     assert default_targets(WHEEL, AgentOutput(torch.zeros(1, 2), torch.zeros(1))) == ("V+", "V-", *ends)
 
@@ -216,7 +216,7 @@ def test_a_target_of_another_package(installed):
     assert target(AgentOutput(torch.tensor([[1.0, 1.0, 1.0], [0.0, 3.0, 0.0]]))).tolist() == pytest.approx([0.0, 3.0])
     assert "unsure" in names.target_names(SPEC.action_names, False)
     assert "unsure" in names.target_names(WHEEL.action_names, True)
-    assert "unsure" not in names.default_target_names(WHEEL.action_names, True, True)
+    assert "unsure" not in names.default_target_names(WHEEL.action_names, "means", True)
 
 
 def test_another_package_cannot_replace_a_symbol(installed):

@@ -5,7 +5,7 @@ Each search is one row of its parameters, and rows step independently, so that a
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -18,6 +18,7 @@ from weakspot.types import Latent
 Rows = Int[Tensor, " m"]
 
 
+@runtime_checkable
 class Descent(Protocol):
     """The parameters of all searches, and their steps."""
 

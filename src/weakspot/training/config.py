@@ -32,8 +32,8 @@ class TrainingConfig:
     seed: int = 0
     """Seed of all random numbers of the training, from 0 to 999."""
     pedestrians: str | None = None
-    """Pedestrians of a driving environment: reasonable (the default), distracted, none, or the share of crossings that people
-    start without looking, such as 0.3."""
+    """Pedestrians of a driving environment: reasonable (the default), distracted, none, or the share of crossings that
+    people start without looking, such as 0.3."""
     start: str | None = None
     """Agent file of the same kind and network with the initial weights; by default, they are random."""
     network: NetworkSize = "small"

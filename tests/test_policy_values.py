@@ -1,0 +1,187 @@
+"""The action values of a policy: their formula, the fit of their temperature, and the targets over them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from toys import LinearAgent
+
+from weakspot.agents.base import AgentOutput
+from weakspot.analysis.config import PolicyValuesConfig
+from weakspot.analysis.policy_values import fit_temperature, rank_correlation
+from weakspot.analysis.returns import discounted_returns
+from weakspot.data.dataset import StateDataset
+from weakspot.errors import ConfigError, TargetError
+from weakspot.targets import names
+from weakspot.targets.policy_values import implied_values
+from weakspot.targets.resolve import resolve_target
+
+POLICY = replace(LinearAgent().spec, scores_are="log-probabilities", acts="sampled")
+
+
+def policy_output(q, tau):
+    """The output of the policy that is optimal for the action values ``q`` (b, a) under an entropy bonus of weight tau."""
+    log_pi = torch.log_softmax(q / tau, dim=1)
+    return AgentOutput(log_pi, (log_pi.exp() * q).sum(dim=1))
+
+
+def test_the_values_of_an_optimal_policy_are_its_action_values():
+    q = torch.tensor([[1.0, 2.0, 0.5], [-3.0, -3.2, -2.9]], dtype=torch.float64)
+    torch.testing.assert_close(implied_values(policy_output(q, 0.3), 0.3), q)
+
+
+def test_the_values_have_the_right_gradient():
+    scores = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    value = torch.randn(2, dtype=torch.float64, requires_grad=True)
+    torch.autograd.gradcheck(lambda s, v: implied_values(AgentOutput(torch.log_softmax(s, 1), v), 0.2), (scores, value))
+
+
+@pytest.mark.parametrize("name", ["T-", "T+", "S+", "S-"])
+def test_targets_of_a_policy_rank_states_by_its_action_values(name):
+    """As those of the agent with these Q-values; log-probabilities alone would ask for the uniform policy."""
+    generator = torch.Generator().manual_seed(0)
+    q, tau = torch.randn(40, 3, generator=generator, dtype=torch.float64), 0.5
+    of_policy = resolve_target(name, POLICY, 4.0 * tau, tau)(policy_output(q, tau))
+    torch.testing.assert_close(of_policy, resolve_target(name, LinearAgent().spec, 4.0)(AgentOutput(q)))
+    uniform = AgentOutput(torch.full((1, 3), -math.log(3.0), dtype=torch.float64), torch.tensor([5.0], dtype=torch.float64))
+    poor = AgentOutput(
+        torch.log_softmax(torch.tensor([[2.0, 0.0, 0.0]], dtype=torch.float64), 1), torch.tensor([-5.0]).double()
+    )
+    target = resolve_target(name, POLICY, 4.0, tau)
+    better, worse = (uniform, poor) if name in ("T+", "S+") else (poor, uniform)
+    assert target(better).item() < target(worse).item()
+
+
+def test_equations_say_what_the_values_are():
+    assert "q = V + 0.25 (log pi + H(pi))" in resolve_target("T-", POLICY, 1.0, 0.25).equation
+    assert "H(pi)" not in resolve_target("T-", LinearAgent().spec, 1.0).equation
+    decided = resolve_target("T+-", POLICY, 1.0)
+    assert "log pi" in decided.equation and "decided" in decided.title
+
+
+def test_a_policy_without_a_critic_has_no_values():
+    output = AgentOutput(torch.log_softmax(torch.randn(2, 3), 1))
+    with pytest.raises(TargetError, match="without a critic"):
+        resolve_target("T-", POLICY, 1.0)(output)
+    assert resolve_target("T+-", POLICY, 1.0)(output).shape == (2,)
+
+
+def test_default_targets_depend_on_what_the_scores_are():
+    actions = tuple(f"A{i}" for i in range(4))
+    assert names.default_target_names(actions, "q-values", True) == ("T-", "T+", "T+-")
+    assert names.default_target_names(actions, "log-probabilities", True) == ("V-", "V+", "T+-")
+    assert names.default_target_names(actions, "log-probabilities", False) == ("T+-", *actions)
+    assert names.default_target_names(actions * 3, "log-probabilities", False) == ("T+-",)
+
+
+def test_which_targets_need_the_values_of_a_policy():
+    actions = ("T+", "FIRE")
+    needed = [
+        name
+        for name in ("t-", "T+", "T±", "S+", "V-", "fire")
+        if names.needs_policy_values(name, actions, "log-probabilities")
+    ]
+    assert needed == ["t-", "S+"], "an action called T+ takes precedence"
+    assert not names.needs_policy_values("T-", actions, "q-values")
+
+
+# Returns
+
+
+def recording(reward, terminated=None, truncated=None, streams=1, **columns):
+    reward = np.asarray(reward, np.float32)
+    none = np.zeros(len(reward), bool)
+    ended = none if terminated is None else np.asarray(terminated, bool)
+    cut = none if truncated is None else np.asarray(truncated, bool)
+    data = StateDataset.__new__(StateDataset)  # without files: its columns alone
+    columns |= {"reward": reward, "terminated": ended, "truncated": cut}
+    by_stream = {name: np.reshape(column, (streams, -1, *np.shape(column)[1:])) for name, column in columns.items()}
+    vars(data).update(streams=streams, steps=len(reward) // streams, _columns=by_stream)
+    return data
+
+
+def test_returns_by_hand():
+    data = recording([1, 0, 2, 4], terminated=[False, False, True, False])
+    returns, complete = discounted_returns(data, 0.5)
+    assert returns.tolist() == [1.5, 1.0, 2.0, 4.0]
+    assert complete.tolist() == [True, True, True, False], "the last one goes on after the recording"
+    assert discounted_returns(data, 0.5, signs=True)[0].tolist() == [1.25, 0.5, 1.0, 1.0]
+
+
+def test_streams_and_time_limits_cut_returns():
+    data = recording([1, 1, 1, 1], truncated=[True, False, False, False], streams=2)
+    returns, complete = discounted_returns(data, 0.9)
+    assert returns.tolist() == [1.0, 1.0, 1.9, 1.0]
+    assert not complete.any()
+
+
+def test_a_return_is_complete_when_little_of_its_weight_is_missing():
+    _, complete = discounted_returns(recording(np.ones(100)), 0.9)
+    assert complete[: 100 - 29].all() and not complete[100 - 28 :].any()  # .9 ** 29 = .047, .9 ** 28 = .052
+
+
+# The fit
+
+
+def played_by_policy(tau, noise=0.0, count=4_000, seed=0, **columns):
+    """Decisions of an entropy-regularised policy whose returns are its action values, with some random actions."""
+    generator = np.random.default_rng(seed)
+    q = torch.from_numpy(generator.normal(size=(count, 3)))
+    output = policy_output(q, tau)
+    action = generator.integers(3, size=count)
+    returns = q.numpy()[np.arange(count), action] + noise * generator.normal(size=count)
+    own = {"reward": returns, "scores": output.scores.numpy(), "value": output.value.numpy(), "action": action} | columns
+    return recording(terminated=np.ones(count, bool), **own)
+
+
+@pytest.mark.parametrize("tau", [0.1, 1.0])
+def test_the_fit_finds_the_temperature(tau):
+    assert fit_temperature(played_by_policy(tau), 0.9, False).tau == pytest.approx(tau, rel=1e-6)
+    noisy = fit_temperature(played_by_policy(tau, noise=1.0), 0.9, False)
+    assert noisy.low < tau < noisy.high and noisy.decisions == 4_000
+
+
+def test_returns_without_spread_raise():
+    data = played_by_policy(0.5, reward=np.ones(4_000, np.float32))
+    with pytest.raises(ConfigError, match="the returns are the same"):
+        fit_temperature(data, 0.9, False)
+
+
+def test_a_policy_without_preferences_raises():
+    data = played_by_policy(0.5, scores=np.full((4_000, 3), -np.log(3.0)))
+    with pytest.raises(ConfigError, match="preferences of the policy are the same"):
+        fit_temperature(data, 0.9, False)
+
+
+def test_preferences_for_worse_actions_raise():
+    good = played_by_policy(0.5)
+    data = played_by_policy(0.5, reward=-good.reward, value=-good.value)
+    with pytest.raises(ConfigError, match="no better returns"):
+        fit_temperature(data, 0.9, False)
+
+
+def test_too_few_complete_returns_raise():
+    with pytest.raises(ConfigError, match="at least 100"):
+        fit_temperature(played_by_policy(0.5, count=50), 0.9, False)
+
+
+def test_an_agent_without_a_critic_raises():
+    data = played_by_policy(0.5)
+    del vars(data)["_columns"]["value"]
+    with pytest.raises(ConfigError, match="critic"):
+        fit_temperature(data, 0.9, False)
+
+
+def test_the_rank_correlation_is_one_for_the_returns_themselves():
+    data = played_by_policy(0.5)
+    assert rank_correlation(data.reward**3, data, 0.9, False) == pytest.approx(1.0)
+    assert rank_correlation(-data.reward, data, 0.9, False) == pytest.approx(-1.0)
+    assert rank_correlation(np.zeros(4_000), data, 0.9, False) is None
+
+
+@pytest.mark.parametrize("settings", [{"tau": -1.0}, {"gamma": 1.0}, {"gamma": 0.0}, {"tau": float("nan")}])
+def test_impossible_settings_raise(settings):
+    with pytest.raises(ConfigError):
+        PolicyValuesConfig(**settings)
