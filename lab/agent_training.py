@@ -99,9 +99,9 @@ def trained_scores(
     """
     model = learn(config, make_folder(folder), say)
     algorithm = ALGORITHMS["double-dqn"]
-    network = algorithm.kept(model)
+    network = algorithm.exported_network(model)
     network.load_state_dict(read_checkpoint(folder / LAST)["kept"])  # the weights that a resumed training would have
-    policy = greedy(lambda observations: algorithm.answers(network, observations))
+    policy = greedy(lambda observations: algorithm.action_scores(network, observations))
     arena, longest = arena_of(config.game), config.episode_decisions
     scores = evaluate(policy, arena, episodes, first_seed, algorithm.epsilon[0], longest)
     return scores, learning_curve(folder)[-1]["cpu_seconds"]

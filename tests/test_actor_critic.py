@@ -31,7 +31,7 @@ from weakspot.training.actor_critic import logits, policy_weights
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig, DoubleDQNConfig, TrainingConfig
-from weakspot.training.evaluate import evaluate, player, sampled
+from weakspot.training.evaluate import evaluate, make_policy, sampled
 from weakspot.training.finish import FINAL_SEEDS, read_config
 from weakspot.training.start import spent
 from weakspot.training.train import learn, train
@@ -85,7 +85,7 @@ def test_the_card_describes_the_training(finished):
     assert card.training["settings"] == asdict(TINY[which])
     assert card.training["command"].startswith(f"weakspot train-agent {which} --game ms_pacman")
     network = load_agent(str(folder / "agent.safetensors")).module
-    act = player("actor-critic", lambda observations: network(observations)[0], "cpu", FINAL_SEEDS)
+    act = make_policy("actor-critic", lambda observations: network(observations)[0], "cpu", FINAL_SEEDS)
     assert evaluate(act, arena_of("ms_pacman"), 2, FINAL_SEEDS, 0.0, 60) == card.score["scores"], (
         "the score is reproduced from the file"
     )

@@ -11,7 +11,7 @@ from weakspot.envs.driving.env import ACTIONS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
-from weakspot.training.evaluate import evaluate, player
+from weakspot.training.evaluate import evaluate, make_policy
 from weakspot.training.finish import FINAL_SEEDS
 from weakspot.training.train import train
 
@@ -42,7 +42,7 @@ def test_training_writes_an_agent_that_reproduces_its_score(trained):
     agent = load_agent(str(trained))
     output = agent(torch.zeros(3, 40, 64, 64))
     assert output.scores.shape == (3, len(ACTIONS)) and output.value is not None
-    act = player("actor-critic", lambda observations: agent.module(observations.float())[0], "cpu", FINAL_SEEDS)
+    act = make_policy("actor-critic", lambda observations: agent.module(observations.float())[0], "cpu", FINAL_SEEDS)
     assert evaluate(act, arena_of(GAME), 2, FINAL_SEEDS, 0.0, 20) == pytest.approx(card.score["scores"], abs=1e-6)
 
 
@@ -66,7 +66,7 @@ def test_actor_critics_support_all_driving_environments():
     for game, shape in ((GAME, (40, 64, 64)), ("weakspot/Drive96-v0", (96, 96, 96))):
         arena = arena_of(game)
         assert arena.observation_shape == shape
-        envs = arena.trained_on(2, 0)
+        envs = arena.make_training_env(2, 0)
         assert envs.reset().shape == (2, *shape)
         envs.close()
     assert ACKTRConfig(game=GAME).game == GAME

@@ -24,7 +24,7 @@ def observe_all_actions(network: nn.Module, x: Tensor, optimizer: KFAC) -> None:
     expectations: g_k sqrt(p_k) for each action k, times the square root of their number."""
     actions = network(x).shape[1]
     repeated = x.repeat_interleave(actions, dim=0)
-    with optimizer.watching() as passed:
+    with optimizer.record_layers() as passed:
         log_p = network(repeated).log_softmax(dim=1)
     actions_taken = torch.arange(actions).repeat(len(x))
     chosen_log_p = log_p[torch.arange(len(repeated)), actions_taken]
@@ -112,7 +112,7 @@ def test_factors_of_a_convolution_are_sums_and_means_over_positions():
     network = nn.Sequential(nn.Conv2d(1, 2, 2, stride=2), nn.Flatten())
     optimizer = KFAC(network)
     x = torch.arange(32.0).reshape(2, 1, 4, 4)
-    with optimizer.watching() as passed:
+    with optimizer.record_layers() as passed:
         output = network(x)
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
     optimizer.observe(passed, (output * weights).sum(dim=1))

@@ -42,7 +42,7 @@ from weakspot.training.double_dqn import (
 )
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, finish
-from weakspot.training.train import RESUMED, RESUMED_SEEDS, first_game, learn, train
+from weakspot.training.train import RESUMED, RESUMED_SEEDS, first_game_seed, learn, train
 
 torch.set_num_threads(1)
 
@@ -188,7 +188,7 @@ def test_seeds_of_selection_and_evaluation_are_disjoint(tmp_path, monkeypatch):
     learn(config, tmp_path, lambda line: None)
     assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + MOST_ENVS <= RESUMED
     assert RESUMED + RESUMED_SEEDS + MOST_ENVS < FINAL_SEEDS
-    resumed = {first_game(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
+    resumed = {first_game_seed(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
     assert len(resumed) == 3 * 199 and min(resumed) >= RESUMED and max(resumed) < RESUMED + RESUMED_SEEDS
     assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
     with pytest.raises(ConfigError, match="seed is 1000"):

@@ -22,7 +22,7 @@ from ale_py.vector_env import AtariVectorEnv
 from weakspot.agents.formats.card import read_card
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.errors import ConfigError, RunError, TrainingError
-from weakspot.training import keeper
+from weakspot.training import callback
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
@@ -126,7 +126,7 @@ def test_every_setting_reaches_the_algorithm(config):
 def test_scores_are_not_clipped_and_training_rewards_are():
     """A pill in Ms. Pac-Man gives ten points. The expected score is that of the emulator, played with the same actions."""
     scores = evaluate(
-        lambda observations: np.full(len(observations), 3), arena_of("ms_pacman"), 1, seed=5, most_decisions=120
+        lambda observations: np.full(len(observations), 3), arena_of("ms_pacman"), 1, seed=5, max_decisions=120
     )
     envs = AtariVectorEnv("ms_pacman", 1, num_threads=1, reward_clipping=False)
     envs.reset(seed=5)
@@ -208,13 +208,13 @@ class StopAt:
 def test_checkpoints_are_also_written_by_the_clock(config, tmp_path, monkeypatch):
     """A kill between two evaluations then costs only minutes, and the evaluations stay at their steps."""
     config = replace(config, evaluate_every=72)
-    monkeypatch.setattr(keeper, "MINUTES", 0.0)
+    monkeypatch.setattr(callback, "MINUTES", 0.0)
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(keeper.Keeper, "keep", stop)  # right before the first evaluation
+        patched.setattr(callback.EvaluationCallback, "evaluate_and_store", stop)  # right before the first evaluation
         with pytest.raises(KeyboardInterrupt):
             learn(config, tmp_path, ignore)
     stored = torch.load(tmp_path / "checkpoint.pt", weights_only=True)

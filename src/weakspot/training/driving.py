@@ -28,16 +28,16 @@ def driving_arena(environment: str) -> Arena:
             "range": "0 to 255, divided by 255 in the network",
         },
         packages=("embreex",),
-        trained_on=partial(_trained_on, environment),
-        measured_in=partial(_measured_in, environment),
+        make_training_env=partial(_make_training_env, environment),
+        make_evaluation_env=partial(_make_evaluation_env, environment),
     )
 
 
-def _trained_on(environment: str, count: int, seed: int) -> VecEnv:
-    made = DummyVecEnv([lambda: Monitor(gymnasium.make(environment))] * count)
-    made.seed(seed)
-    return made
+def _make_training_env(environment: str, count: int, seed: int) -> VecEnv:
+    envs = DummyVecEnv([lambda: Monitor(gymnasium.make(environment))] * count)
+    envs.seed(seed)
+    return envs
 
 
-def _measured_in(environment: str, count: int) -> SyncVectorEnv:
+def _make_evaluation_env(environment: str, count: int) -> SyncVectorEnv:
     return SyncVectorEnv([lambda: gymnasium.make(environment)] * count)
