@@ -34,8 +34,8 @@ from lab import intervals, page
 from lab.arguments import at_least
 from lab.command import run_command, say, with_progress
 from lab.driving import (
-    Answers,
     Episode,
+    SceneOutputs,
     causes_of_ends,
     drive_episodes,
     driver_of,
@@ -69,21 +69,21 @@ def scene_record(episodes: list[Episode]) -> dict[str, Any]:
     """The mean probability of braking and the critic's mean value, by the kind of scene, with intervals over the episodes
     with such scenes; None if these are fewer than :data:`FEWEST`."""
     record = {}
-    for name in episodes[0].answers:
-        answers = [episode.answers[name] for episode in episodes if episode.answers[name].decisions]
+    for name in episodes[0].outputs_by_scene:
+        outputs = [episode.outputs_by_scene[name] for episode in episodes if episode.outputs_by_scene[name].decisions]
         record[name] = {
-            "decisions": sum(answer.decisions for answer in answers),
-            "episodes": len(answers),
-            "brake": _mean_per_decision([answer.brake for answer in answers], answers),
-            "value": _mean_per_decision([answer.value for answer in answers if answer.value is not None], answers),
+            "decisions": sum(output.decisions for output in outputs),
+            "episodes": len(outputs),
+            "brake": _mean_per_decision([output.brake for output in outputs], outputs),
+            "value": _mean_per_decision([output.value for output in outputs if output.value is not None], outputs),
         }
     return record
 
 
-def _mean_per_decision(sums: list[float], answers: list[Answers]) -> tuple[float, float, float] | None:
+def _mean_per_decision(sums: list[float], outputs: list[SceneOutputs]) -> tuple[float, float, float] | None:
     if len(sums) < FEWEST:
         return None
-    counts = [answer.decisions for answer in answers]
+    counts = [output.decisions for output in outputs]
     return intervals.ratio_of_sums(sums, counts, np.random.default_rng(0))
 
 
@@ -103,7 +103,7 @@ def summary(episodes: list[Episode]) -> dict[str, Any]:
         "people_hit_per_km": intervals.rate(ends["pedestrian"], kilometres),
         "collisions_per_km": intervals.rate(sum(ends[cause] for cause in COLLISIONS), kilometres),
         "faults_per_km": intervals.rate(sum(ends.values()), kilometres),
-        **({"answers": scene_record(episodes)} if episodes[0].answers else {}),
+        **({"answers": scene_record(episodes)} if episodes[0].outputs_by_scene else {}),
     }
 
 
@@ -193,7 +193,7 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
     return {
         "drivers": drivers_table(record["agents"]),
         "drivers compared": compared_table(record["agents"], record["ratios"]),
-        "answers": answers_table(record["agents"]),
+        "answers": outputs_table(record["agents"]),
     }
 
 
@@ -230,7 +230,7 @@ def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
     )
 
 
-def answers_table(agents: dict[str, Any]) -> str:
+def outputs_table(agents: dict[str, Any]) -> str:
     """The agents' probability of braking and their critics' values, by what they see."""
     lines = []
     for each in agents.values():

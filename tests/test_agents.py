@@ -21,7 +21,7 @@ from weakspot.agents.formats import card as cards
 from weakspot.agents.formats.actor_critic import ActorCriticNetwork
 from weakspot.agents.formats.card import Card
 from weakspot.agents.load import load_agent
-from weakspot.agents.module import ModuleAgent, check_agent, check_answer, fingerprint
+from weakspot.agents.module import ModuleAgent, check_agent, check_output, fingerprint
 from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
@@ -132,9 +132,9 @@ def test_observations_of_another_shape_are_refused(shape):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_scores_and_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(OutputError, match=str(bad)):
-        check_answer(AgentOutput(torch.tensor([[0.0, bad]])), SPEC)
+        check_output(AgentOutput(torch.tensor([[0.0, bad]])), SPEC)
     with pytest.raises(OutputError, match="values"):
-        check_answer(AgentOutput(torch.zeros(1, 2), torch.tensor([bad])), SPEC)
+        check_output(AgentOutput(torch.zeros(1, 2), torch.tensor([bad])), SPEC)
     with pytest.raises(OutputError):
         choose(AgentOutput(torch.tensor([[0.0, bad]])), SPEC, torch.Generator())
 

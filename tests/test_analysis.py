@@ -256,7 +256,7 @@ def test_one_episode_has_no_interval():
 def test_fidelity_of_a_perfect_and_of_an_empty_model(dataset):
     perceive, index = Perceiver(SmallAgent(), gray_observation), np.arange(100, 200)
     perfect = fidelity(model(), perceive, dataset, index)
-    assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.answer_error < 0.01
+    assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.output_error < 0.01
     assert perfect.recalls["ball"].share == 1.0
     empty = fidelity(model(lambda state: state * 0), perceive, dataset, index)
     assert empty.mse > 0.01 and empty.recalls["ball"].share == 0.0

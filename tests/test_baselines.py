@@ -102,7 +102,7 @@ def test_cost_counts_the_passes_of_the_agent(method):
 def test_retrieval_finds_the_best_states_that_are_far_enough_apart():
     inputs, target = sources(), make_target()
     found = Retrieval(gap=10)(inputs, target, 3, 0)
-    values = target(inputs.answers).numpy()
+    values = target(inputs.outputs).numpy()
     time, stream = inputs.dataset.time[found.index], inputs.dataset.stream[found.index]
     assert found.target[0] == values.min() and (np.diff(found.target.numpy()) >= 0).all()
     for i in range(3):
@@ -201,7 +201,7 @@ def test_interval_does_not_extend_into_the_next_rollout():
 
 def test_highlights_selects_important_states_for_any_target():
     inputs = sources()
-    matters = importance(inputs.answers.scores.numpy())
+    matters = importance(inputs.outputs.scores.numpy())
     found = Highlights(interval=3)(inputs, make_target("T-"), 6, 0)
     spread = importance(found.output.scores.numpy())
     assert spread.mean() > np.quantile(matters, 0.9) and (np.diff(spread) <= 0).all()
@@ -222,7 +222,7 @@ def test_highlights_div_replaces_the_state_most_like_the_new_one(monkeypatch):
         return torch.tensor([[stacks[stack]]])
 
     monkeypatch.setattr("weakspot.search.highlights.features", fake_features)
-    changed = replace(inputs, answers=AgentOutput(scores))
+    changed = replace(inputs, outputs=AgentOutput(scores))
     found = HighlightsDiv(interval=10)(changed, make_target("A0"), 3, 0)
     assert sorted(found.index) == sorted(index for index, value in places.items() if value != 4.0)
     plain = Highlights(interval=10)(changed, make_target("A0"), 3, 0)

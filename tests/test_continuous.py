@@ -40,7 +40,7 @@ from weakspot.report.bars import bar_axes, score_bars
 from weakspot.report.films import Detail
 from weakspot.report.trust import reconstruction_cards
 from weakspot.saliency.rules import saliency
-from weakspot.state_model.batch import measure, recorded_answers
+from weakspot.state_model.batch import measure, recorded_output_vectors
 from weakspot.subject import load_pair, load_subject
 from weakspot.targets.resolve import default_targets, resolve_target
 
@@ -437,10 +437,10 @@ def test_actions_are_stored_and_replayed(finished):
 def test_outputs_in_different_units_have_equal_weight(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
-    variance = recorded_answers(dataset).var(dim=0, correction=0)
+    variance = recorded_output_vectors(dataset).var(dim=0, correction=0)
     least = torch.tensor([(0.01 * (high - low)) ** 2 for low, high in BOUNDS] + [1e-6])
-    torch.testing.assert_close(statistics.answer_variance, variance.maximum(least))
-    assert statistics.answer_variance[0] != statistics.answer_variance[1]
+    torch.testing.assert_close(statistics.output_variance, variance.maximum(least))
+    assert statistics.output_variance[0] != statistics.output_variance[1]
 
 
 def test_check_up_passes(finished):

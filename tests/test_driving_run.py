@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
-from lab.driving import Answers, Episode, agent_driver, constant_driver, drive_episodes
+from lab.driving import Episode, SceneOutputs, agent_driver, constant_driver, drive_episodes
 from lab.page import marks
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
@@ -271,7 +271,7 @@ def test_outputs_of_an_agent_are_grouped_by_what_it_sees(finished):
 
 def test_outputs_are_weighted_by_their_number_and_need_no_critic():
     episodes = [
-        Episode(1.0, 0.0, 1.0, "time", {"red light": Answers(count, brake, None)})
+        Episode(1.0, 0.0, 1.0, "time", {"red light": SceneOutputs(count, brake, None)})
         for count, brake in ((1, 1.0), (3, 0.6), (0, 0.0), (2, 0.4), (1, 0.1), (3, 0.9))
     ]
     found = safety.scene_record(episodes)["red light"]

@@ -119,9 +119,9 @@ def test_global_random_generators_are_unchanged(name):
 @every_method
 def test_sources_are_unchanged(name):
     inputs = sources()
-    before = inputs.answers.scores.clone(), inputs.indices.copy(), inputs.model.network.generator_matrix.clone()
+    before = inputs.outputs.scores.clone(), inputs.indices.copy(), inputs.model.network.generator_matrix.clone()
     TABLE[name](inputs, target(), 3, 0)
-    after = inputs.answers.scores, inputs.indices, inputs.model.network.generator_matrix
+    after = inputs.outputs.scores, inputs.indices, inputs.model.network.generator_matrix
     assert torch.equal(before[0], after[0]) and np.array_equal(before[1], after[1]) and torch.equal(before[2], after[2])
 
 

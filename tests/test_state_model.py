@@ -140,7 +140,7 @@ def test_fast_loss_matches_its_equation(pong_rollout, statistics):
     expected = (weights * (reconstructed - batch.state) ** 2).sum() / 4
     torch.testing.assert_close(terms["reconstruction"], expected, rtol=1e-4, atol=1e-4)
     outputs = perceive(reconstructed).vector()
-    output_error = ((outputs - batch.answer) ** 2 / statistics.answer_variance).sum() / 4
+    output_error = ((outputs - batch.output) ** 2 / statistics.output_variance).sum() / 4
     torch.testing.assert_close(terms["perception"], output_error, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(total, expected + 30 * output_error + terms["prior"], rtol=1e-4, atol=1e-4)
 
@@ -157,7 +157,7 @@ def test_paper_loss_matches_its_equation_and_ablations_leave_terms_out(pong_roll
     total, terms = full.loss(network, batch, perceive, statistics)
     torch.testing.assert_close(terms["reconstruction"], weighted)
     torch.testing.assert_close(
-        terms["perception"], (batch.answer - perceive(reconstructed).vector()).square().sum(dim=1).mean()
+        terms["perception"], (batch.output - perceive(reconstructed).vector()).square().sum(dim=1).mean()
     )
     torch.testing.assert_close(terms["prior"], 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean())
     torch.testing.assert_close(total, terms["reconstruction"] + 1e-3 * terms["perception"] + 1e-4 * terms["prior"])
@@ -223,7 +223,7 @@ def test_gradients_of_a_split_batch_add_up_to_those_of_the_whole(pong_rollout, s
     whole, _ = gradients(fast_recipe, network, batch, perceive, statistics, 1.0)
     halves = []
     for rows in (slice(0, 2), slice(2, 4)):
-        half = Batch(batch.state[rows], batch.saliency[rows], batch.answer[rows], batch.noise[rows])
+        half = Batch(batch.state[rows], batch.saliency[rows], batch.output[rows], batch.noise[rows])
         halves.append(gradients(fast_recipe, network, half, perceive, statistics, 0.5)[0])
     for g, a, b in zip(whole, *halves, strict=True):
         torch.testing.assert_close(g, a + b, rtol=1e-3, atol=1e-3 * float(g.abs().max()) + 1e-6)

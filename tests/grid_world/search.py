@@ -14,6 +14,6 @@ class HalfSearch:
 
     def __call__(self, sources: Sources, target, count: int, seed: int) -> SearchResult:
         chosen = np.random.default_rng(seed).permutation(len(sources.indices))[: len(sources.indices) // 2]
-        energies = target(sources.answers).numpy()
+        energies = target(sources.outputs).numpy()
         ranked = chosen[np.argsort(energies[chosen], kind="stable")]
         return recorded_states(sources, require_count(ranked[:count], count, "in half of the recorded states"), target)

@@ -243,7 +243,7 @@ class AlgorithmOne:
         """See :class:`weakspot.search.method.Method`."""
         config = replace(self.config, states=count, seed=seed)
         start = _cached_starts(sources, config)
-        scale = measure_scale(target, sources.answers)
+        scale = measure_scale(target, sources.outputs)
         findings = synthesize(sources.model, sources.perceive, target, start(target), config, scale)
         return SearchResult(findings.state, findings.output, findings.target, _cost(sources, config, findings))
 

@@ -147,7 +147,7 @@ def _summarise(
         raise ConfigError(f"interval is {interval}", expected="0 or more decisions")
     stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
     order = np.lexsort((time, stream))
-    important = importance(sources.answers.scores.numpy())[order]
+    important = importance(sources.outputs.scores.numpy())[order]
     rule = make_rule(important, sources.indices[order])
     chosen = np.array(summary(important, stream[order], count, interval, rule))
     chosen = order[chosen[np.argsort(-important[chosen], kind="stable")]]

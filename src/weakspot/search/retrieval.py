@@ -27,7 +27,7 @@ class Retrieval:
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
-        ranked = np.argsort(target(sources.answers).numpy(), kind="stable")
+        ranked = np.argsort(target(sources.outputs).numpy(), kind="stable")
         stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
         chosen = select_spaced(ranked, stream, time, count, self.gap)
         return recorded_states(sources, require_count(chosen, count, f"that are {self.gap} decisions apart"), target)

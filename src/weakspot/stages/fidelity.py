@@ -49,7 +49,7 @@ class FidelityStage(Stage):
             ObjectRecall(str(r["name"]), Interval(float(r["recall"]), float(r["low"]), float(r["high"])), int(r["n"]))
             for r in records
         )
-        result = Fidelity(len(indices), measured.mse, measured.agreement, measured.answer_error, objects)
+        result = Fidelity(len(indices), measured.mse, measured.agreement, measured.output_error, objects)
         write_fidelity(folder, result, _reconstructions(session))
         return digest(file_digest(folder / FIDELITY), file_digest(folder / RECONSTRUCTIONS))
 

@@ -301,10 +301,10 @@ class FastRecipe:
         mean, log_variance = network.encode(batch.state)
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
         weights = self.weights(batch, statistics).mul_(0.5 / config.pixel_variance)
-        answered = perceive(reconstructed).vector()
+        outputs = perceive(reconstructed).vector()
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
-            "perception": losses.perception(batch.answer, answered, statistics.answer_variance).mean(),
+            "perception": losses.perception(batch.output, outputs, statistics.output_variance).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }
         total = terms["reconstruction"] + config.perception * terms["perception"] + config.prior * terms["prior"]

@@ -96,7 +96,7 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     }
     tensors |= {f"prior.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.prior.tensors().items()}
     tensors["statistics.median"] = statistics.median.cpu().contiguous()
-    tensors["statistics.answer_variance"] = statistics.answer_variance.cpu().contiguous()
+    tensors["statistics.answer_variance"] = statistics.output_variance.cpu().contiguous()
     header = {"format": FORMAT, "frames": statistics.frames, **model.info}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
 

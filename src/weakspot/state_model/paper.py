@@ -140,7 +140,7 @@ class PaperRecipe:
         }
         total = terms["reconstruction"] + self.config.prior * terms["prior"]
         if self.config.loss == "full":
-            terms["perception"] = losses.perception(batch.answer, perceive(reconstructed).vector()).mean()
+            terms["perception"] = losses.perception(batch.output, perceive(reconstructed).vector()).mean()
             total = total + self.config.perception * terms["perception"]
         return total, terms
 

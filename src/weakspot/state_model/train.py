@@ -65,7 +65,7 @@ def train(
 
     Raises:
         ConfigError: no states are left to train on, or there is no such recipe.
-        OutputError: the agent answered NaN or infinity.
+        OutputError: the agent returned NaN or infinity.
         StateModelError: the loss is not finite, or the checkpoint is damaged.
         StorageError: the folder cannot be written to.
     """

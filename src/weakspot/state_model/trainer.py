@@ -103,7 +103,7 @@ class Trainer:
         """One step of the optimiser on the next batch.
 
         Raises:
-            OutputError: the agent answered NaN or infinity.
+            OutputError: the agent returned NaN or infinity.
             StateModelError: the loss is not finite.
         """
         recipe = self._setup.recipe

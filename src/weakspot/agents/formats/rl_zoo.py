@@ -75,13 +75,13 @@ class Training:
     Attributes:
         archive: the agent's zip.
         environment: id of the environment it was trained on.
-        shown: the environment and its preprocessing as the entries of a description (see docs/environments.md); None for an
-            Atari game with the usual preprocessing.
+        description: the environment and its preprocessing as the entries of a description (see docs/environments.md); None
+            for an Atari game with the usual preprocessing.
     """
 
     archive: Path
     environment: str
-    shown: dict[str, Any] | None
+    description: dict[str, Any] | None
 
 
 def read_training(folder: Path) -> Training:

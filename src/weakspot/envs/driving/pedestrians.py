@@ -311,7 +311,7 @@ def _look(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarra
 def _must_yield(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray, way: int) -> np.ndarray:
     """Whether each of the ``chosen`` pedestrians (n,), who have halted on the street, would step in front of a car that
     cannot stop if they walked on across the street (``way`` 1) or back (-1), (n,) bool.  Distracted pedestrians do not look,
-    so the answer is False."""
+    so the result is False."""
     must_yield = np.zeros(len(chosen), bool)
     if len(chosen) and len(looking := np.flatnonzero(~people.distracted[chosen])):
         attentive = chosen[looking]
