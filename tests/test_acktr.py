@@ -134,5 +134,5 @@ def test_sampled_return_has_the_fisher_information_of_a_unit_gaussian():
     model = make_model(ACKTR)
     torch.manual_seed(0)
     values = torch.zeros(20_000, requires_grad=True)
-    (gradient,) = torch.autograd.grad(model._drawn_return(values).sum(), values)
+    (gradient,) = torch.autograd.grad(model._return_log_likelihood(values).sum(), values)
     assert gradient.mean() == pytest.approx(0.0, abs=0.03) and gradient.square().mean() == pytest.approx(1.0, abs=0.03)

@@ -33,7 +33,7 @@ from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, ActorCriticConfig, DoubleDQNConfig, TrainingConfig
 from weakspot.training.evaluate import evaluate, make_policy, sampled
 from weakspot.training.finish import FINAL_SEEDS, read_config
-from weakspot.training.start import spent
+from weakspot.training.start import training_cost
 from weakspot.training.train import learn, train
 
 torch.set_num_threads(1)
@@ -109,8 +109,8 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
     start = card.training["start"]
     assert (start["digest"], start["command"], start["start"]) == (file_digest(agent), before.training["command"], None)
     assert start["decisions"] == before.training["policy_steps"]
-    assert spent(card.training)[0] == card.training["policy_steps"] + before.training["policy_steps"]
-    assert spent(card.training)[1] == pytest.approx(card.training["cpu_hours"] + before.training["cpu_hours"])
+    assert training_cost(card.training)[0] == card.training["policy_steps"] + before.training["policy_steps"]
+    assert training_cost(card.training)[1] == pytest.approx(card.training["cpu_hours"] + before.training["cpu_hours"])
     with pytest.raises(WeightsError, match="another network"):
         learn(replace(continued, network="compact"), tmp_path / "other", ignore)
     with pytest.raises(MismatchError, match="was trained on MsPacman"):
@@ -119,10 +119,10 @@ def test_a_training_starts_from_an_agent(finished, tmp_path):
 
 
 def test_cost_of_a_training_is_unknown_if_that_of_its_start_is_unknown():
-    assert spent({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "old.safetensors"}}) == (5, None)
+    assert training_cost({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "old.safetensors"}}) == (5, None)
     before = {"decisions": 7, "cpu_hours": None}
-    assert spent({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "a"}, "start": before}) == (12, None)
-    assert spent({"policy_steps": 5, "settings": {}}) == (5, None)
+    assert training_cost({"policy_steps": 5, "cpu_hours": 0.25, "settings": {"start": "a"}, "start": before}) == (12, None)
+    assert training_cost({"policy_steps": 5, "settings": {}}) == (5, None)
 
 
 def test_second_process_is_kept_out_of_a_training(tmp_path):

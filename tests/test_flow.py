@@ -28,7 +28,7 @@ def train_prior(tmp_path, steps: int, **changed) -> FlowPrior:
     means, log_variances = one_ball_latents(2_000)
     prior, info = fit(
         means, log_variances, 1, replace(SMALL, **changed),
-        used=lambda done, seconds: done / steps, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
+        budget=lambda done, seconds: done / steps, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
         checkpoint_every=0.0,
     )  # fmt: skip
     assert info["steps"] == steps
@@ -98,7 +98,7 @@ def test_prior_learns_the_dependence_of_frames(tmp_path):
     means, log_variances = one_ball_latents(2_000)
     prior, _ = fit(
         torch.cat([means, means.roll(1, dims=1)], dim=1), log_variances.repeat(1, 2), 2, SMALL,
-        used=lambda done, seconds: done / 400, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
+        budget=lambda done, seconds: done / 400, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
     )  # fmt: skip
     noise = torch.randn(1_000, 8, generator=torch.Generator().manual_seed(5))
 
@@ -130,7 +130,7 @@ def test_flow_that_is_not_finite_raises_an_error(tmp_path):
     means, log_variances = one_ball_latents(200)
     with pytest.raises(StateModelError, match="learned prior is no longer finite in step"):
         fit(
-            means, log_variances, 1, replace(SMALL, learning_rate=1e30), used=lambda done, seconds: done / 20, seed=0,
+            means, log_variances, 1, replace(SMALL, learning_rate=1e30), budget=lambda done, seconds: done / 20, seed=0,
             made_of="test", checkpoint=tmp_path / "prior.pt",
         )  # fmt: skip
 
@@ -154,18 +154,18 @@ def test_killed_training_resumes_with_the_same_bits(tmp_path):
     class KillError(RuntimeError):
         pass
 
-    def used(done: int, seconds: float) -> float:
+    def budget(done: int, seconds: float) -> float:
         if done == 7 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             raise KillError
         return done / 12
 
-    settings = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "used": used}
+    settings = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "budget": budget}
     with pytest.raises(KillError):
         fit(*arguments, **settings)
     again, info = fit(*arguments, **settings)
     assert info["steps"] == 12
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, again.tensors()[name]), name
-    other, _ = fit(*arguments, **{**settings, "made_of": "other latents", "used": lambda done, seconds: done / 1})
+    other, _ = fit(*arguments, **{**settings, "made_of": "other latents", "budget": lambda done, seconds: done / 1})
     assert not torch.equal(other.tensors()["flow.leave.weight"], again.tensors()["flow.leave.weight"])

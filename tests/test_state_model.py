@@ -30,8 +30,8 @@ from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import Batch, with_full_history
 from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, apart, together, unpatch
-from weakspot.state_model.feeder import sized
+from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, merge_frames, split_frames, unpatch
+from weakspot.state_model.feeder import with_batch_size
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, check_size, recipe
@@ -115,9 +115,9 @@ def test_fast_network_treats_frames_equally_and_independently():
 
 def test_together_is_the_inverse_of_apart():
     maps = torch.randn(2, 4 * 5, 3, 6, generator=torch.Generator().manual_seed(0))
-    frames = apart(maps, 4)
+    frames = split_frames(maps, 4)
     assert torch.equal(frames, maps.unflatten(1, (4, 5)).flatten(0, 1))
-    assert torch.equal(together(frames, 4), maps)
+    assert torch.equal(merge_frames(frames, 4), maps)
 
 
 def test_fast_loss_matches_its_equation(pong_rollout, statistics):
@@ -261,10 +261,10 @@ def test_bfloat16_matches_states_losses_and_gradients_of_float32(pong_rollout, s
 def test_batches_are_larger_on_cuda_if_the_recipe_allows(pong_rollout, tmp_path):
     config, cuda = TrainConfig(), torch.device("cuda")
     fast, paper = recipe("fast"), recipe("paper")
-    assert sized(fast, config, torch.device("cpu")) is fast and sized(paper, config, cuda) is paper
-    larger = sized(fast, config, cuda)
+    assert with_batch_size(fast, config, torch.device("cpu")) is fast and with_batch_size(paper, config, cuda) is paper
+    larger = with_batch_size(fast, config, cuda)
     assert larger.config == replace(fast.config, batch_size=8 * fast.config.batch_size)
-    assert sized(fast, replace(config, batch_size=5), cuda).config.batch_size == 5
+    assert with_batch_size(fast, replace(config, batch_size=5), cuda).config.batch_size == 5
     dataset, perceive, maps = pong_rollout
     model = train(perceive, dataset, maps, TrainConfig(steps=2, prior_steps=1, batch_size=7), tmp_path)
     assert model.info["settings"]["batch_size"] == 7

@@ -87,8 +87,8 @@ def check_differentiable(target: Target, values: PerState, inputs: Tensor) -> No
         TargetError: no gradient arrives, or it is 0 everywhere.
     """
     if values.requires_grad:
-        (slope,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
-        if bool((slope != 0).any()):
+        (gradient,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
+        if bool((gradient != 0).any()):
             return
     raise TargetError(
         f"target {target.name!r} does not depend on the state: no gradient comes back from it",
@@ -108,7 +108,7 @@ def energy_gradients(target: Target, energy: PerState, inputs: tuple[Tensor, ...
         if not torch.isfinite(gradient).all():
             raise TargetError(
                 f"the gradient of target {target.name!r} is not finite",
-                expected="a target with a finite slope",
+                expected="a target with finite gradients",
                 todo="add a small constant inside roots and logarithms of the target",
             )
     return gradients

@@ -14,10 +14,10 @@ from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.recipes import Recipe
 
 CUDA_FACTOR = 8
-"""Factor of the batch size on CUDA: a GPU takes as long for few states as for many."""
+"""Factor of the batch size on CUDA, where a step takes about as long for few states as for many."""
 
 
-def sized(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
+def with_batch_size(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
     """The recipe with the batch size that ``config`` sets, or else the one that suits ``device``."""
     if config.batch_size:
         return chosen.changed(batch_size=config.batch_size)

@@ -45,7 +45,7 @@ class TrainingMonitor:
         self._info = setup.info(trainer.network)
 
     def periodic(self) -> list[Every]:
-        """What is done between steps: the report, then the measurement."""
+        """The periodic work between steps: the report, then the measurement."""
         report = Every(REPORT_EVERY, self.report)
         return [report] if self._measures is None else [report, Every(self._setup.config.measure_every, self._measure)]
 
@@ -56,12 +56,12 @@ class TrainingMonitor:
         self._append({})
 
     def measure(self, model: StateModel) -> None:
-        """Appends the measurements of ``model`` to the metrics, if there is something to measure."""
+        """Appends the measurements of ``model`` to the metrics, if ``measures`` was given."""
         if self._measures is not None:
             self._append(self._measures(model))
 
     def model(self) -> StateModel:
-        """The model with its current network, in evaluation mode, and no prior fitted yet."""
+        """The model with the current network, in evaluation mode, and an identity prior, since none is fitted yet."""
         network = self._trainer.network.eval()
         info = {**self._info, "steps": self._loop.steps, "seconds": round(self._loop.seconds, 1)}
         return StateModel(network, whitening.identity(network.latent).to(self._setup.device), info)
