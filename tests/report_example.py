@@ -50,7 +50,7 @@ from weakspot.artifacts.subject import (
 from weakspot.artifacts.training import CURVES, MODEL, write_model
 from weakspot.config import RunConfig, command_line
 from weakspot.run.entry import read_entry, write_entry
-from weakspot.run.folder import RunFolder, RunRecord, Shown
+from weakspot.run.folder import RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 
 PONG = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
@@ -169,7 +169,7 @@ def make_example(
 ) -> Path:
     """Writes a complete run folder with ``states`` states for each target, and returns its path."""
     example = Example(action_names, scores_are, states, reconstructions, targets)
-    results: dict[str, Shown] = {}
+    results: dict[str, ShownResult] = {}
 
     def make(name: str, outputs: tuple[str, ...], write: Callable[[Path], None]) -> None:
         stage, _, part = name.partition("/")
@@ -180,7 +180,7 @@ def make_example(
             return name
 
         Store(folder / "store").make(request, work)
-        results[name] = Shown(request.key, {name: "."})
+        results[name] = ShownResult(request.key, {name: "."})
 
     make("subject", (SUBJECT,), lambda path: write_subject(path, example.subject))
     make("collect", (SUMMARY,), lambda path: write_collection(path, collection()))

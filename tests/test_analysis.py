@@ -75,7 +75,7 @@ def test_recall_is_one_for_identical_frames_and_zero_without_balls(dataset):
     index = np.flatnonzero(dataset.age > 20)
     frames, ram = dataset.newest(index), dataset.ram[index]
     same = ball_recall(frames, frames, ram)
-    assert same.share == 1.0 and len(same.found) > 100
+    assert same.share == 1.0 and len(same.recalled) > 100
     empty = np.broadcast_to(np.median(frames, axis=0).astype(np.uint8), frames.shape)
     assert ball_recall(frames, empty, ram).share < 0.05
     faint = (empty + 0.3 * (frames.astype(float) - empty)).astype(np.uint8)

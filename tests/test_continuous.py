@@ -124,7 +124,7 @@ def test_targets_of_continuous_actions_have_two_directions():
     slugs = {resolve_target(name, spec(), 1.0).slug for name in ("push+", "push-", "light+", "light-")}
     assert len(slugs) == 4
     for name in ("T-", "T+-", "S+"):
-        with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- asks what the critic dreads"):
+        with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- searches for low critic values"):
             resolve_target(name, spec(), 1.0)
     both = AgentOutput(scores, torch.zeros(2))
     assert default_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")

@@ -213,8 +213,8 @@ def test_built_in_formats_come_first_and_cannot_be_replaced(installed):
     [
         ("their_broken_package:theirs", "cannot be loaded from their_broken_package.*no_such_module"),
         ("their_package:nothing", "cannot be loaded.*nothing"),
-        ("their_package:number", "is of type int, without what a format needs"),
-        ("their_package:TheirFormat", "is of type type, without what a format needs"),
+        ("their_package:number", "is of type int, which does not implement AgentFormat"),
+        ("their_package:TheirFormat", "is of type type, which does not implement AgentFormat"),
         ("their_package:fails_to_recognise", "raised ZeroDivisionError: in recognises"),
         ("their_package:fails_to_load", "raised ZeroDivisionError: in load"),
         ("their_package:loads_nothing", "returned a NoneType"),

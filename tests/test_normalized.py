@@ -164,7 +164,7 @@ def test_no_code_in_the_pickle_is_run(trained, tmp_path):
 def test_an_agent_without_its_statistics_is_refused(trained, tmp_path):
     _, _, path = trained
     alone = shutil.copy(path, tmp_path / path.name)
-    with pytest.raises(WeightsError, match="the statistics of the normalisation are not beside it"):
+    with pytest.raises(WeightsError, match="the statistics of the normalisation are not next to it"):
         load_agent(str(alone))
 
 

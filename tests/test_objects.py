@@ -49,7 +49,7 @@ def test_objects_are_at_their_reported_positions(episode):
             reported = sum(len(boxes) for boxes in windows[name])
             # a random Q*bert stands at its start so often that it is part of the median frame
             least = 0.5 if (game, name) == ("qbert", "player") else 0.85
-            assert reported > 40 and len(recall_of[name].found) > least * reported, name
+            assert reported > 40 and len(recall_of[name].recalled) > least * reported, name
     moved = {
         name: [boxes + np.array([30.0, 0.0, 30.0, 0.0]) for boxes in frames_]
         for name, frames_ in windows.items()
@@ -57,7 +57,7 @@ def test_objects_are_at_their_reported_positions(episode):
     }
     elsewhere = object_recall(frames, frames, empty(frames)[0], moved)
     for name, recall in elsewhere.items():
-        assert len(recall.found) < 0.5 * len(recall_of[name].found), f"{name}: found where there is none"
+        assert len(recall.recalled) < 0.5 * len(recall_of[name].recalled), f"{name}: found where there is none"
 
 
 def test_recall_is_one_for_identical_frames_and_falls_with_lost_objects(episode):

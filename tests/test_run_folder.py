@@ -10,12 +10,12 @@ import pytest
 
 from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.clean import clean, survey
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 from weakspot.system.locks import lock_if_free
 
 
-def result(store: Path, stage: str, number: int, part: str = "") -> Shown:
+def result(store: Path, stage: str, number: int, part: str = "") -> ShownResult:
     """Makes a result, and returns its entry in the record of a run."""
 
     def work(folder: Path) -> str:
@@ -23,10 +23,10 @@ def result(store: Path, stage: str, number: int, part: str = "") -> Shown:
         return str(number)
 
     entry, _ = Store(store).make(Request(stage, part, {"number": number}, ("out.txt",)), work)
-    return Shown(entry.record.key, {f"{stage}/{part}" if part else stage: "."})
+    return ShownResult(entry.record.key, {f"{stage}/{part}" if part else stage: "."})
 
 
-def record(store: str, **results: Shown) -> RunRecord:
+def record(store: str, **results: ShownResult) -> RunRecord:
     return RunRecord(SCHEMA, store, "weakspot run", {}, {}, {name.replace("__", "/"): one for name, one in results.items()})
 
 

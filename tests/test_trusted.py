@@ -170,7 +170,7 @@ def test_classes_are_imported_from_the_folder_of_the_file_and_are_part_of_the_fi
         fingerprints.append(process.stdout)
     assert fingerprints[0] != fingerprints[1]
     (tmp_path / "nets.py").unlink()
-    with pytest.raises(WeightsError, match=r"(?s)nets.*beside it"):
+    with pytest.raises(WeightsError, match=r"(?s)nets.*next to it"):
         load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
 
 

@@ -111,7 +111,7 @@ def poisson_rate(events: int, exposure: float) -> Interval:
     return events / exposure, low / exposure, high / exposure
 
 
-def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -> Interval | None:
+def poisson_ratio(events: int, exposure: float, others: int, other_exposure: float) -> Interval | None:
     """The ratio of two rates with its exact interval, or None if the second rate has no events.
 
     Given the total number of events, the number of the first rate's is binomial; its share has the interval of Clopper and
@@ -121,11 +121,11 @@ def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -
         events: of the first rate.
         exposure: of the first rate, above 0.
         others: events of the second rate.
-        of_others: exposure of the second rate, above 0.
+        other_exposure: exposure of the second rate, above 0.
     """
     if others == 0:
         return None
-    beta, scale = _stats().beta, of_others / exposure
+    beta, scale = _stats().beta, other_exposure / exposure
     low = 0.0 if events == 0 else float(beta.ppf(TAIL, events, others + 1))
     high = float(beta.ppf(1 - TAIL, events + 1, others))
     return events / others * scale, low / (1 - low) * scale, high / (1 - high) * scale

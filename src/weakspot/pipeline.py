@@ -12,7 +12,7 @@ from weakspot.artifacts.run import Run, read_run
 from weakspot.config import RunConfig, command_line
 from weakspot.errors import ConfigError, RunError
 from weakspot.run.entry import Entry
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 from weakspot.session import Session
 from weakspot.stages.graph import STAGES, needed_by, ordered
@@ -70,7 +70,7 @@ class Pipeline:
         if output.is_relative_to(store):
             raise ConfigError(
                 f"the run folder {output} is inside the store {store}",
-                expected="two folders beside each other, or the store inside the run folder",
+                expected="two separate folders, or the store inside the run folder",
                 todo="choose another --output or --store",
             )
         self.folder, self.store = RunFolder(output), Store(store)
@@ -80,7 +80,7 @@ class Pipeline:
     def run(self) -> Run:
         """Makes the missing results, and returns all results of the run.
 
-        A result whose files have changed is set aside and made again, and so are the results that depend on it, if its
+        A result whose files have changed is moved aside and recomputed, and so are the results that depend on it, if its
         content differs.
 
         Raises:
@@ -242,7 +242,7 @@ class Pipeline:
         """The record of a run folder that shows the finished results."""
         config = self.config
         shown = {
-            task.name: Shown(self._entries[task.name].record.key, dict(task.stage.links(task.part)))
+            task.name: ShownResult(self._entries[task.name].record.key, dict(task.stage.links(task.part)))
             for stage in self.stages
             if any(name.partition("/")[0] == stage.name for name in self._entries)
             for task in self._tasks([stage])

@@ -21,8 +21,8 @@ def code_digests(names: list[str]) -> list[str]:
 
 def code_files(name: str) -> list[Path]:
     """The user's files that a reference names, and the local files they import; empty if it does not refer to code."""
-    if found := parse_reference(name):
-        return local_files(found[0])
+    if reference := parse_reference(name):
+        return local_files(reference[0])
     if (path := Path(name).expanduser()).suffix == ".toml":
         return [path, *code_files(read_description(path).id)]
     module, colon, _ = name.partition(":")

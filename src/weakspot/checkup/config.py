@@ -20,7 +20,7 @@ class CheckConfig:
             environment. Not needed if the agent's file names it.
         trust: Allow code in the agent's file to run: TorchScript, torch.export, or a network that was pickled whole. For a
             stable-baselines3 zip, compare the actions with those of its own predict, which runs the pickles in the zip and
-            in a vecnormalize.pkl beside it. Only for files from a source you trust.
+            in a vecnormalize.pkl next to it. Only for files from a source you trust.
         score: The mean score you expect. By default, the agent must score more than random play.
         episodes: Number of episodes to play.
         longest: Maximum number of decisions in an episode; longer episodes are truncated and count with the score so far.

@@ -1,4 +1,4 @@
-"""How far the state model can be trusted: a verdict by a rule that the report prints beside it."""
+"""How far the state model can be trusted: a verdict by a rule that the report prints as well."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Check:
 
 
 def judge(run: Run) -> Verdict:
-    """The verdict by :data:`RULE`: the worst of the goggles test and the other checks, as far as they were made."""
+    """The verdict by :data:`RULE`: the worst level of all checks that the run has results for."""
     checks = [_goggles(run.goggles)] if run.goggles else []
     if run.fidelity and run.fidelity.objects:
         checks.append(_recall(run.fidelity.objects))

@@ -95,10 +95,10 @@ class Entry:
             return problem
         for name, file in self.record.files.items():
             try:
-                found = full_file_digest(self.folder / name)
+                actual = full_file_digest(self.folder / name)
             except OSError as error:
                 raise unreadable(self.folder / name, error) from error
-            if found != file.sha256:
+            if actual != file.sha256:
                 return f"the content of {name} has changed"
         return None
 

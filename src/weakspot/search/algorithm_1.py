@@ -12,7 +12,7 @@ the lowest T are kept: where a search ends depends on where it starts, and many 
 random samples.  The state at x_mu itself is not typical: in directions in which the target is flat, the regulariser pulls
 x_mu towards 0, the average of all states.
 
-Departures from the paper's listing besides M and m (the paper's m is 1): x_sigma is optimised through its logarithm, which
+Deviations from the paper's listing besides M and m (the paper's m is 1): x_sigma is optimised through its logarithm, which
 keeps it positive; and the paper starts every search at x_mu = 0, while the default starts each at a different point
 (:mod:`weakspot.search.starts`).
 
@@ -69,7 +69,7 @@ class Findings:
         kl: KL(x, N(0, I)) at the end of each search, in nats (n,).
         energy: E at each step (n, steps), NaN after a search has stopped.
         iterations: steps of each search (n,).
-        spent: steps of all searches together, including those whose states were not kept.
+        spent: steps of all searches together, including those whose states were discarded.
     """
 
     state: State
@@ -82,13 +82,13 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
     spent: int
 
-    def rows(self, kept: Int[np.ndarray, " m"]) -> Findings:
-        """The states ``kept``; ``spent`` is unchanged."""
-        at = torch.as_tensor(kept).to(self.state.device)
-        distribution = SearchDistribution(self.distribution.mean[at], self.distribution.sigma[at])
+    def rows(self, chosen: Int[np.ndarray, " m"]) -> Findings:
+        """The states ``chosen``; ``spent`` is unchanged."""
+        rows = torch.as_tensor(chosen).to(self.state.device)
+        distribution = SearchDistribution(self.distribution.mean[rows], self.distribution.sigma[rows])
         return Findings(
-            self.state[at], self.noise[at], self.output.rows(at), distribution,
-            self.target[at], self.kl[at], self.energy[kept], self.iterations[kept], self.spent,
+            self.state[rows], self.noise[rows], self.output.rows(rows), distribution,
+            self.target[rows], self.kl[rows], self.energy[chosen], self.iterations[chosen], self.spent,
         )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _search_batch(
     model: StateModel, perceive: Perceiver, target: Target, start: SearchDistribution, config: SynthesisConfig,
     scale: TargetScale, first: int, progress: Callable[[int], None],
 ) -> Findings:  # fmt: skip
-    """Runs one batch of searches; keeps all of them."""
+    """Runs one batch of searches, and returns all of them."""
     count = len(start.mean)
     mean = start.mean.detach().clone()
     log_sigma = start.sigma.detach().log()

@@ -7,9 +7,9 @@ M measures how far the target T is from the best real state:
     M(T) = w softplus((T - T*) / (w tau)),
 
 with tau the standard deviation of T over the real states (so that one alpha serves every agent and target) and T* its
-minimum over them.  Far above T*, M falls as T / tau; below T*, M is flat, so that the regulariser leads the search to the
-most likely states that are as good.  The paper's M is T itself, neither bounded nor scaled; ``enough="never"`` takes
-T / tau.
+minimum over them.  Far above T*, M falls as T / tau; below T*, M is flat, so that the regulariser drives the search to the
+most likely states with equally low targets.  The paper's M is T itself, neither bounded nor scaled; with ``enough="never"``,
+M is T / tau.
 """
 
 from __future__ import annotations

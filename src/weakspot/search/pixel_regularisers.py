@@ -1,4 +1,4 @@
-"""Regularisers of feature visualisation, which keep the pictures of activation maximisation smooth, one class each.
+"""Regularisers of feature visualisation, which keep the images of activation maximisation smooth, one class each.
 
 Each overrides one of the four hooks that :mod:`weakspot.search.activation_maximization` calls: transform, penalty, update or
 after.
@@ -63,7 +63,7 @@ class TotalVariation(Plain):
 
 @dataclass(frozen=True)
 class BlurredImage(Plain):
-    """Blurs the picture every few steps (Yosinski et al. 2015).
+    """Blurs the image every few steps (Yosinski et al. 2015).
 
     Attributes:
         sigma: standard deviation of the Gaussian, in pixels.
@@ -96,7 +96,7 @@ class BlurredUpdate(Plain):
 @dataclass(frozen=True)
 class SobolevGradient(Plain):
     """Takes the gradient in the Sobolev space H^1 instead of L^2 (Baust et al. 2018): the d that solves
-    d - lambda Laplace d = g  with zero flux across the edges of the picture.
+    d - lambda Laplace d = g  with zero flux across the edges of the image.
 
     Attributes:
         smoothness: lambda, in square pixels.
@@ -119,13 +119,13 @@ class SobolevGradient(Plain):
 
 @dataclass(frozen=True)
 class Transformations(Plain):
-    """Shifts, rotates, scales and crops the picture at random before the agent sees it, in each step (Olah et al. 2017).
+    """Shifts, rotates, scales and crops the image at random before the agent sees it, in each step (Olah et al. 2017).
 
     Attributes:
         jitter: largest shift in pixels.
         degrees: largest rotation.
         scale: largest relative change of size, smaller or larger.
-        crop: largest share of height and width that is cut off, at a random place; the rest is stretched.
+        crop: largest share of height and width that is cut off, at a random position; the rest is stretched.
     """
 
     name: str = "jitter, rotation, scaling, cropping"
@@ -159,7 +159,7 @@ EVERY: tuple[Plain, ...] = (
 
 
 def blurred(pictures: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
-    """Pictures (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
+    """Images (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
     reach = max(1, math.ceil(3 * sigma))
     at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)

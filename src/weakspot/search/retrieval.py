@@ -10,7 +10,7 @@ from weakspot.search.method import SearchResult, Sources, recorded_states, requi
 from weakspot.targets.base import Target
 
 GAP = 20
-"""Minimum distance in decisions; states closer in time show the same situation."""
+"""Minimum distance in decisions; states closer in time are nearly the same."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The header of a safetensors file, read without torch.
 
 A safetensors file begins with eight bytes, the length of the header as a little-endian integer.  The header is JSON: one
-entry per tensor (data type, shape, place in the file), and the metadata under ``__metadata__``.
+entry per tensor (data type, shape, offsets in the file), and the metadata under ``__metadata__``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Plausibility of frames of Pong: at most one ball, a paddle on each side, nothing doubled or smeared.
 
-The checks use only the picture, since synthesised states have no emulator memory.  Their bounds hold for real frames, with
+The checks use only the image, since synthesised states have no emulator memory.  Their bounds hold for real frames, with
 some margin; every share of states that pass is reported with that of real states.  (Not all of those pass: at a serve the
 left paddle jumps, and the pixel maximum over two emulator frames shows it twice.)
 """
@@ -132,7 +132,7 @@ def _check_ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float
 
 
 def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Float[np.ndarray, "n h"]:
-    """How much of each row the paddle covers, in paddle widths, without a ball in front of it or beside it.
+    """How much of each row the paddle covers, in paddle widths, without a ball in front of it or next to it.
 
     A pixel is field + a (paddle - field) + b (white - field) in the least-squares sense; a is the paddle's share.
     """

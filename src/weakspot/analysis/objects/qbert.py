@@ -1,4 +1,4 @@
-"""Finds the objects of Q*bert: the player by the emulator's memory, its enemies by their colours in the picture.
+"""Finds the objects of Q*bert: the player by the emulator's memory, its enemies by their colours in the image.
 
 The memory contains the enemies' columns but not whether they exist, so they are found by colour: purple and green, which do
 not occur in the cubes of the first rounds.

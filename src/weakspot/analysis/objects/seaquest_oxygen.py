@@ -1,11 +1,11 @@
-"""The oxygen in pictures of Seaquest, and how often its agent dies without oxygen (paper, section 4.4).
+"""The oxygen in frames of Seaquest, and how often its agent dies without oxygen (paper, section 4.4).
 
 The filled part of the bar at the bottom of the screen is gray, or blinks between gray and black when little is left; the
 empty part is brown.  Brown is the only one of these colours with more red than blue, so
 
     oxygen = 1 - mean over the bar of (red - blue) / (163 - 21),
 
-which needs only the picture and therefore works for synthesised states as well.
+which needs only the image and therefore works for synthesised states as well.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from weakspot.analysis.objects.pong_ball import SCREEN_HEIGHT, SCREEN_WIDTH
-from weakspot.analysis.objects.seaquest import OXYGEN, OXYGEN_HEIGHT, OXYGEN_PLACE, OXYGEN_WIDTH
+from weakspot.analysis.objects.seaquest import OXYGEN, OXYGEN_CORNER, OXYGEN_HEIGHT, OXYGEN_WIDTH
 from weakspot.types import Frames
 
 BROWN = 163.0 - 21.0
@@ -32,7 +32,7 @@ BREATH = 0.1
 def oxygen(frames: Frames) -> Float[np.ndarray, " n"]:
     """Filled share of the bar (n,), 0 to 1, in newest frames (n, h, w, 3)."""
     height, width = frames.shape[1:3]
-    (left, top), across, down = OXYGEN_PLACE, width / SCREEN_WIDTH, height / SCREEN_HEIGHT
+    (left, top), across, down = OXYGEN_CORNER, width / SCREEN_WIDTH, height / SCREEN_HEIGHT
     rows = slice(int(np.ceil(top * down)), int((top + OXYGEN_HEIGHT) * down))
     columns = slice(int(np.ceil(left * across)), int((left + OXYGEN_WIDTH) * across))
     bar = frames[:, rows, columns].astype(np.float64)
