@@ -47,7 +47,7 @@ def world():
 
 def classes_seen(world, ahead, left):
     """The classes seen by a driver, with the person ``ahead`` metres ahead of the camera and ``left`` metres to the left."""
-    (person,) = world.feet()
+    (person,) = world.pedestrian_positions()
     camera = person[0] - ahead, person[1] - left
     world.state = replace(world.state, car=Car(float(camera[0]) - CAMERA.ahead - 1.35, float(camera[1]), 0.0))
     return look(world, CAMERA).classes[None]

@@ -246,7 +246,7 @@ def simulated(request):
     far_away(world)
     steps = []
     for _ in range(1500):
-        before, lights, positions, feet = world.state, world.lights, world.cars(), world.feet()
+        before, lights, positions, feet = world.state, world.lights, world.cars(), world.pedestrian_positions()
         world.step(0.0, -1.0)
         steps.append((before, lights, positions, feet, world.state))
     return world, steps
@@ -421,7 +421,7 @@ def place_pedestrian(world, position, heading, doing):
             progress=np.array([position[1 - axis] - street + town.walk]), speed=np.array([1e-6]),
         ),
     )  # fmt: skip
-    assert np.allclose(world.feet()[0], position)
+    assert np.allclose(world.pedestrian_positions()[0], position)
 
 
 @pytest.mark.parametrize("doing", [CROSS, pedestrians.HALT])
@@ -512,12 +512,12 @@ def test_people_do_not_walk_into_a_car_on_their_way_back():
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     for _ in range(60):
         assert world.step(0.0, -1.0).cause is None
-    stood = world.feet()[0].copy()
+    stood = world.pedestrian_positions()[0].copy()
     assert 1.2 < abs(stood - position + 3.0 * ahead).max() < 1.8
     world.step(0.0, -1.0)
-    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == pedestrians.BACK
+    assert (world.pedestrian_positions()[0] == stood).all() and world.state.people.doing[0] == pedestrians.BACK
     far_away(world).step(0.0, -1.0)
-    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+    assert np.linalg.norm(world.pedestrian_positions()[0] - stood) == pytest.approx(0.14, abs=1e-3)
 
 
 def halted_in_the_middle(gap, distracted=False, waited=1.0):
@@ -555,7 +555,9 @@ def test_attentive_person_continues_before_a_car_that_can_stop_and_behind_one_th
 def test_attentive_person_does_not_go_back_in_front_of_a_car_that_cannot_stop():
     """A car stands ahead of the person, another one approaches from behind."""
     world = halted_in_the_middle(-10.0, waited=pedestrians.HALTED_SECONDS + 1)
-    standing = pedestrians.Vehicles(world.feet() + np.array([[0.0, 1.5]]), np.array([[1.0, 0.0]]), np.zeros(1))
+    standing = pedestrians.Vehicles(
+        world.pedestrian_positions() + np.array([[0.0, 1.5]]), np.array([[1.0, 0.0]]), np.zeros(1)
+    )
     agents_car = world.state.car
     approaching_car = pedestrians.Vehicles(
         np.array([agents_car.middle]), np.array([agents_car.direction]), np.array([agents_car.speed])
@@ -563,7 +565,7 @@ def test_attentive_person_does_not_go_back_in_front_of_a_car_that_cannot_stop():
     both = pedestrians.Vehicles(
         *(
             np.concatenate([getattr(standing, name), getattr(approaching_car, name)])
-            for name in ("places", "headings", "speeds")
+            for name in ("positions", "headings", "speeds")
         )
     )
 
@@ -593,18 +595,19 @@ def test_people_on_a_pavement_do_not_walk_into_a_standing_car(doing):
     world.state = replace(world.state, people=people)
     for _ in range(60):
         assert world.step(0.0, -1.0).cause is None
-    stood = world.feet()[0].copy()
+    stood = world.pedestrian_positions()[0].copy()
     world.step(0.0, -1.0)
-    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == doing
+    assert (world.pedestrian_positions()[0] == stood).all() and world.state.people.doing[0] == doing
     far_away(world).step(0.0, -1.0)
-    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+    assert np.linalg.norm(world.pedestrian_positions()[0] - stood) == pytest.approx(0.14, abs=1e-3)
 
 
 def test_person_waiting_at_lights_sees_cars_that_turn_into_the_street():
     world, _ = at_the_kerb(from_low=build_town(TownConfig()).crossing)
     town = world.town
     axis = int(world.state.people.side[0]) % 2
-    middle = np.array([s[np.abs(s - at).argmin()] for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True)])
+    (person,) = world.pedestrian_positions()
+    middle = np.array([s[np.abs(s - at).argmin()] for s, at in zip((town.columns, town.rows), person, strict=True)])
     column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), middle, strict=True))
     red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
     along_the_other = np.eye(2)[1 - axis]
@@ -620,9 +623,8 @@ def test_person_close_to_a_bumper_is_not_blocked_by_it(doing):
     place_pedestrian(world, position, heading, doing)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     world.step(0.0, -1.0)
-    assert world.state.people.doing[0] == doing and np.linalg.norm(world.feet()[0] - position) == pytest.approx(
-        0.14, abs=1e-3
-    )
+    assert world.state.people.doing[0] == doing
+    assert np.linalg.norm(world.pedestrian_positions()[0] - position) == pytest.approx(0.14, abs=1e-3)
 
 
 def test_cars_pass_a_person_whose_way_back_is_blocked():
@@ -705,7 +707,8 @@ def test_attentive_person_between_intersections_waits_for_approaching_cars():
 def test_attentive_person_at_lights_waits_for_cars_that_cannot_stop():
     world, car = at_the_kerb(from_low=build_town(TownConfig()).crossing)
     town = world.town
-    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True))
+    (person,) = world.pedestrian_positions()
+    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), person, strict=True))
     axis = int(world.state.people.side[0]) % 2
     red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
     late = next(s for s in np.arange(red, red + 20, 0.5) if 0 < signals.red_left(town, float(s))[axis, column, row] < 5)
@@ -961,7 +964,7 @@ def meeting(car, lane, beyond, speed, light):
         if all(signals.lights(world.town, (start + k) * SECONDS)[0, 1, 1] == light for k in (0, 60))
     )
     agents_car = agent_car(lane, beyond, speed)
-    put(world, *agents_car.place.tolist(), math.atan2(agents_car.heading[1], agents_car.heading[0]), speed)
+    put(world, *agents_car.position.tolist(), math.atan2(agents_car.heading[1], agents_car.heading[0]), speed)
     world.state = replace(world.state, traffic=cars(car), started=started, decisions=0)
     return world
 
@@ -1050,13 +1053,13 @@ def test_driving_along_a_lane_does_not_end_the_episode(empty):
     lane_y = empty.town.rows[1] - empty.town.config.lane_width / 2
     put(empty, empty.town.columns[1] + 12.0, lane_y, 0.0, 5.0)
     out = empty.step(0.0, 0.0)
-    assert out.cause is None and out.along == pytest.approx(out.way) and out.way == pytest.approx(0.498, abs=1e-3)
+    assert out.cause is None and out.along == pytest.approx(out.distance) and out.distance == pytest.approx(0.498, abs=1e-3)
 
 
 def test_progress_on_the_wrong_side_is_negative(empty):
     put(empty, empty.town.columns[1] + 20.0, empty.town.rows[1] + 1.75, 0.0, 5.0)
     out = empty.step(0.0, 0.0)
-    assert out.along == pytest.approx(-out.way)
+    assert out.along == pytest.approx(-out.distance)
 
 
 def test_driving_onto_the_pavement_is_off_road(empty):
@@ -1099,7 +1102,7 @@ def test_overlap_with_a_moving_car_is_a_collision_with_a_car():
 
 def test_driving_into_a_person_is_a_collision_with_a_pedestrian():
     world = World(WorldConfig(TownConfig(seed=0), cars=0, people=50))
-    x, y = world.feet()[0]
+    x, y = world.pedestrian_positions()[0]
     put(world, float(x) - 3.2, float(y), 0.0, 8.0)
     assert cause_of(world, 10) == "pedestrian"
 
@@ -1174,8 +1177,8 @@ def test_same_seed_gives_the_same_world_on_every_machine():
     world.reset(5)
     for number in range(300):
         world.step(math.copysign(0.1, number % 20 - 9.5), 0.3)
-    state = world.state
-    found = digest(world.cars()[0].round(3), world.feet().round(3), np.array([state.car.x, state.car.y]).round(3))
+    car, people = world.state.car, world.pedestrian_positions()
+    found = digest(world.cars()[0].round(3), people.round(3), np.array([car.x, car.y]).round(3))
     assert found == "2dfd1d6e6aadb459"
 
 

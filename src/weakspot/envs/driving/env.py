@@ -132,7 +132,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         reward, metres, terminated, truncated, cause = 0.0, 0.0, False, False, None
         for _ in range(self.hold):
             outcome = self.world.step(*controls)
-            reward, metres, cause = reward + self._reward(outcome), metres + outcome.way, outcome.cause
+            reward, metres, cause = reward + self._reward(outcome), metres + outcome.distance, outcome.cause
             terminated = cause is not None
             truncated = not terminated and self.world.state.decisions * SECONDS >= self.seconds - SECONDS / 2
             if terminated or truncated:
