@@ -3,7 +3,7 @@
     python -m experiments.section_4_4_actions --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors \
         --output docs/results/seaquest
 
-For each action, the first four states of its search, sorted by oxygen, which is read off the bar in the picture. For the
+For each action, the first four states of its search, sorted by oxygen, which is read off the bar in the frame. For the
 recorded states: the oxygen where the agent takes each action, and where it goes up or does not; the oxygen over each life,
 and how many lives were lost because it ran out.
 """
@@ -23,13 +23,13 @@ from lab.experiment import Experiment, start_experiment
 from lab.figures import save_chart, save_figure
 from lab.methods import algorithm_1
 from lab.objects import check_game
-from lab.seaquest import Life, oxygen_shown, recorded_lives
+from lab.seaquest import Life, oxygen_level, recorded_lives
 from lab.states import stacks_of, worker_threads
 from weakspot import StateDataset
 
-SHOWN, ACTIONS_PER_ROW = 4, 3
+STATES_PER_ACTION, ACTIONS_PER_ROW = 4, 3
 """States per action, and actions per row of the figure."""
-LITTLE = 0.25
+LOW_OXYGEN = 0.25
 """Share of the bar below which a submarine has to surface."""
 MEASURED = 2000
 """Real states, at most, whose oxygen is measured, of each kind."""
@@ -38,14 +38,16 @@ MEASURED = 2000
 def draw_gallery(actions: dict[str, np.ndarray], title: str, path: Path) -> None:
     """Draws four newest frames for each action, with their oxygen below, red if there is little."""
     rows = -(-len(actions) // ACTIONS_PER_ROW)
-    figure = Figure(figsize=(1.25 * SHOWN * ACTIONS_PER_ROW, 1.75 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(1.25 * STATES_PER_ACTION * ACTIONS_PER_ROW, 1.75 * rows + 0.9), layout="constrained")
     parts = figure.subfigures(rows, ACTIONS_PER_ROW, squeeze=False).flatten()
     for part, (name, frames) in zip(parts, actions.items(), strict=False):
         part.suptitle(name, fontsize=9)
-        for axes, frame, level in zip(part.subplots(1, SHOWN), frames, oxygen_shown(frames), strict=True):
+        for axes, frame, level in zip(part.subplots(1, STATES_PER_ACTION), frames, oxygen_level(frames), strict=True):
             axes.imshow(frame, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LITTLE else "black")
+            axes.set_xlabel(
+                f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LOW_OXYGEN else "black"
+            )
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
@@ -72,7 +74,7 @@ def draw_lives(lost: list[Life], title: str, path: Path) -> None:
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.subplots()
     for suffocated, colour, label in (
-        (True, "firebrick", "lost for want of oxygen"),
+        (True, "firebrick", "lost for lack of oxygen"),
         (False, "steelblue", "lost otherwise"),
     ):
         curves = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
@@ -93,7 +95,7 @@ def goes_up(action: str) -> bool:
 def real_oxygen(dataset: StateDataset, states: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
     """The number of real states, and the mean oxygen of a random choice of them; None if there are too few."""
     chosen = generator.permutation(states)[:MEASURED]
-    mean = intervals.mean(oxygen_shown(dataset.newest(chosen)), generator) if len(chosen) > 1 else None
+    mean = intervals.mean(oxygen_level(dataset.newest(chosen)), generator) if len(chosen) > 1 else None
     return {"states": len(states), "seen": len(chosen), "oxygen": mean}
 
 
@@ -106,13 +108,13 @@ def examine_actions(
     record: dict[str, Any] = {}
     frames_of: dict[str, np.ndarray] = {}
     for number, name in enumerate(session.subject.agent.spec.action_names):
-        found = experiment.find(method, name, SHOWN)
-        frames = stacks_of(session, found.state)[:, -1]
-        frames_of[name] = frames[oxygen_shown(frames).argsort()]
+        result = experiment.find(method, name, STATES_PER_ACTION)
+        frames = stacks_of(session, result.state)[:, -1]
+        frames_of[name] = frames[oxygen_level(frames).argsort()]
         record[name] = {
             "up": goes_up(name),
-            "synthesised oxygen": [round(float(level), 3) for level in oxygen_shown(frames_of[name])],
-            "preferred": int((found.output.scores.argmax(dim=1) == number).sum()),
+            "synthesised oxygen": [round(float(level), 3) for level in oxygen_level(frames_of[name])],
+            "preferred": int((result.output.scores.argmax(dim=1) == number).sum()),
             "real": real_oxygen(session.dataset, states[taken == number], generator),
         }
         say(f"{name}: {record[name]}")
@@ -131,20 +133,22 @@ def main() -> None:
         actions, frames = examine_actions(experiment, states, generator)
         up = np.array([goes_up(name) for name in session.subject.agent.spec.action_names])[dataset.action[states]]
         lost = recorded_lives(dataset)
-        synthesised = oxygen_shown(np.concatenate(list(frames.values())))
-        title = f"{experiment.agent_name}: states in which each action is preferred; red: less than {LITTLE:.0%} of the bar"
+        synthesised = oxygen_level(np.concatenate(list(frames.values())))
+        title = (
+            f"{experiment.agent_name}: states in which each action is preferred; red: less than {LOW_OXYGEN:.0%} of the bar"
+        )
         if lost:
             suffocated = sum(life.out_of_oxygen for life in lost)
-            title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for want of oxygen"
+            title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for lack of oxygen"
             draw_lives(lost, f"{experiment.agent_name}: all recorded lives", output / "section-4-4-lives.png")
         draw_gallery(frames, title, output / "section-4-4.png")
         result = {
             "actions": actions,
-            "little oxygen": LITTLE,
+            "little oxygen": LOW_OXYGEN,
             "real where it goes up": real_oxygen(dataset, states[up], generator),
             "real where it does not": real_oxygen(dataset, states[~up], generator),
             "lives lost": lives_record(lost),
-            "synthesised states with little oxygen": intervals.share(synthesised < LITTLE),
+            "synthesised states with little oxygen": intervals.share(synthesised < LOW_OXYGEN),
         }
         experiment.write("section-4-4", result)
 

@@ -18,7 +18,7 @@ from weakspot.training.start import training_cost
 
 Play = Callable[..., list[float]]
 """Scores of a policy: takes the policy, its arena, the number of games, the first seed, the share of random actions, and
-the decisions after which a game is cut."""
+the decisions after which a game is truncated."""
 
 
 def shipped_agents() -> list[Path]:
@@ -37,7 +37,7 @@ def no_operation(observations: np.ndarray) -> np.ndarray:
 
 
 def agent_facts(path: Path) -> dict[str, Any]:
-    """What an agent's file says of its training, and its size."""
+    """What an agent's file records of its training, and its size."""
     card = read_card(read_weights(path)[1], str(path))
     decisions, hours = training_cost(card.training)
     return {

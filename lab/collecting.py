@@ -1,4 +1,4 @@
-"""How fast states are collected, and the least that playing costs."""
+"""How fast states are collected, and how fast the agent plays without collecting."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def constant_driver(action: str) -> Driver:
     return lambda observation: Decision(number)
 
 
-def driver_of(kind: str, agent_file: str, seed: int) -> tuple[Driver, str]:
+def make_driver(kind: str, agent_file: str, seed: int) -> tuple[Driver, str]:
     """A driver, and the id of the environment of the agent in a file.
 
     Args:
@@ -239,10 +239,10 @@ def open_driving_run(run: Run) -> DrivingRun:
     return DrivingRun(run, dataset, held_out, channels, camera)
 
 
-def shown_in(classes: np.ndarray, camera: Camera) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Which frames of classes (n, h, w) show what, by its name, and which show nothing in the car's way (n,)."""
-    found = visible_objects(classes, camera)
-    return found.counts, found.empty
+def frame_contents(classes: np.ndarray, camera: Camera) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Which frames of classes (n, h, w) show each object (n,), by its name, and which show nothing in the car's way (n,)."""
+    objects = visible_objects(classes, camera)
+    return objects.counts, objects.empty
 
 
 def reasons_to_brake(classes: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
@@ -255,6 +255,6 @@ def class_shares(classes: np.ndarray) -> dict[str, float]:
     return dict(zip(CLASS_NAMES, shares(classes).round(5).tolist(), strict=True))
 
 
-def class_pictures(classes: np.ndarray) -> np.ndarray:
-    """Frames of classes (n, h, w) as colour pictures (n, h, w, 3)."""
+def class_images(classes: np.ndarray) -> np.ndarray:
+    """Frames of classes (n, h, w) as RGB images (n, h, w, 3)."""
     return colours(classes)

@@ -19,7 +19,7 @@ def algorithm_1(arguments: ExperimentArguments) -> Method:
     return AlgorithmOne(arguments.search)
 
 
-def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
+def run_uncached(method: Method, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
     """A search that draws its own candidates, so that its time does not depend on earlier searches."""
     clear_candidate_cache()
     return method(sources, target, count, seed)

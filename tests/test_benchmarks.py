@@ -19,7 +19,7 @@ from benchmarks.prior import SCALES, STEPS
 from lab import descents, figures, variants
 from lab.flow_checks import checks_by_origin
 from lab.measures import kernel_width
-from lab.pipeline import opened, run_config
+from lab.pipeline import open_session, run_config
 from weakspot.config import RunConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
@@ -56,7 +56,7 @@ def session(pong_rollout) -> Session:
 def trained(tmp_path_factory) -> Session:
     """A session of the shipped agent, with a barely trained state model."""
     folder = tmp_path_factory.mktemp("runs")
-    return opened(run_config(folder, "pong-double-dqn", None, frames=640, minutes=0.03))
+    return open_session(run_config(folder, "pong-double-dqn", None, frames=640, minutes=0.03))
 
 
 @pytest.mark.parametrize("name", variants.VARIANTS)
@@ -211,9 +211,9 @@ def test_second_process_reuses_the_states_that_the_first_one_collects(tmp_path):
     agent = f"{Path(__file__).with_name('tiny_agent.py')}:pong"
     script = f"""
 from pathlib import Path
-from lab.pipeline import STATES, opened, run_config
+from lab.pipeline import STATES, open_session, run_config
 config = run_config(Path({str(tmp_path)!r}), {agent!r}, "pong", frames=640)
-print(opened(config, STATES).dataset.fingerprint)
+print(open_session(config, STATES).dataset.fingerprint)
 """
     command = [sys.executable, "-c", script]
     root = Path(__file__).parents[1]

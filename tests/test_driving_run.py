@@ -10,7 +10,7 @@ import torch
 
 from experiments import driving_states, safety
 from lab.driving import Episode, SceneOutputs, agent_driver, constant_driver, drive_episodes
-from lab.page import marks
+from lab.page import markers
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
 from weakspot.artifacts.run import load_run
@@ -222,7 +222,7 @@ def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypat
 def test_tables_of_states_on_the_page_match_the_measurements(folder):
     record, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
     for name, table in (("states", driving_states.table(record)), ("braking", driving_states.braking_table(record))):
-        start, _ = marks(f"{name} of {record['agent']}")
+        start, _ = markers(f"{name} of {record['agent']}")
         assert f"{start}\n\n{table}\n" in page
 
 
@@ -259,13 +259,13 @@ def test_outputs_of_an_agent_are_grouped_by_what_it_sees(finished):
     for name, mask in driving_objects.visible_objects(np.array(frames), env.camera).reasons().items():
         found = by_scene[name]
         assert found["decisions"] == mask.sum()
-        if found["episodes"] >= safety.FEWEST:
+        if found["episodes"] >= safety.MIN_EPISODES:
             for key, outputs in (("brake", brake), ("value", value)):
                 mean, low, high = found[key]
                 assert low <= mean <= high and mean == pytest.approx(np.array(outputs)[mask].mean(), abs=1e-5)
         else:
             assert found["brake"] is found["value"] is None
-    assert by_scene["nothing in the way"]["episodes"] >= safety.FEWEST and by_scene["nothing in the way"]["brake"]
+    assert by_scene["nothing in the way"]["episodes"] >= safety.MIN_EPISODES and by_scene["nothing in the way"]["brake"]
     assert "answers" not in safety.summary(drive_episodes(constant_driver("LEFT"), NAME, "none", 1, 5))
 
 

@@ -21,7 +21,7 @@ from experiments import agents, dqn_settings, learning, safety, town
 from lab import driving
 from lab import town as town_pictures
 from lab.agents import evaluate, no_operation
-from lab.page import marks, replace_table
+from lab.page import markers, replace_table
 from weakspot.agents import zoo
 from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
@@ -85,7 +85,7 @@ def test_the_table_of_agents(tmp_path):
     assert min(entry["scores"]) >= 1 and entry["score"][0] == np.mean(entry["scores"]), "the agent leads after 700 decisions"
     assert entry["random"] == (-21.0, -21.0, -21.0) and entry["ahead"][1] >= 22
     assert (entry["score_on_the_card"], entry["cpu_hours"]) == (zoo.card("pong-double-dqn").score["mean"], None)
-    page, (start, end) = tmp_path / "page.md", marks(agents.TABLE)
+    page, (start, end) = tmp_path / "page.md", markers(agents.TABLE)
     page.write_text(f"before\n{start}\nold\n{end}\nafter\n")
     replace_table(page, agents.TABLE, agents.table([entry]))
     replace_table(page, agents.TABLE, agents.table([entry | {"ships": False, "cpu_hours": 1.25}]))
@@ -93,7 +93,7 @@ def test_the_table_of_agents(tmp_path):
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "`pong-double-dqn` (repository only) | PongNoFrameskip-v4" in text and "| 1.2 |" in text
     page.write_text("nothing here")
-    with pytest.raises(ConfigError, match="no place"):
+    with pytest.raises(ConfigError, match="no markers"):
         replace_table(page, agents.TABLE, "x")
 
 
@@ -142,7 +142,7 @@ def test_agents_page_matches_the_measurements_and_the_current_files():
     record, page = json.loads(Path("docs/agents/agents.json").read_text()), Path("docs/agents.md").read_text()
     digests = {entry["agent"]: entry["digest"] for entry in record["agents"]}
     assert digests == {path.stem: agents.digest_of(path) for path in agents.files()}
-    start, end = marks(agents.TABLE)
+    start, end = markers(agents.TABLE)
     assert page.split(start)[1].split(end)[0].strip() == agents.table(record["agents"])
     assert record["share_of_random_actions"] == agents.EPSILON
     assert all(entry["ahead"][1] > 0 and entry["games"] >= 20 for entry in record["agents"]), (
@@ -199,7 +199,7 @@ def test_safety_resumes_after_a_kill_and_compares_drivers(tmp_path, monkeypatch)
     (file,) = tmp_path.glob("drive-*.json")
     file.write_text(json.dumps(slow | {"kilometres": 1000.0}))
     page = tmp_path / "page.md"
-    page.write_text("\n".join(line for name in ("drivers", "drivers compared", "answers") for line in marks(name)))
+    page.write_text("\n".join(line for name in ("drivers", "drivers compared", "answers") for line in markers(name)))
     command = ["--agents", path, "--episodes", "2", "--seed", "7", "--workers", "2"]
     run(safety, monkeypatch, *command, "--output", str(tmp_path), "--page", str(page))
     record = json.loads((tmp_path / "safety.json").read_text())
@@ -236,7 +236,7 @@ def test_safety_resumes_after_a_kill_and_compares_drivers(tmp_path, monkeypatch)
 
 def test_tables_on_the_driving_page_match_the_measurements():
     record, page = json.loads(Path("docs/driving/safety.json").read_text()), Path("docs/results/driving.md").read_text()
-    assert all(f"{marks(name)[0]}\n\n{table}\n" in page for name, table in safety.tables(record).items())
+    assert all(f"{markers(name)[0]}\n\n{table}\n" in page for name, table in safety.tables(record).items())
 
 
 def test_drivers_differ_in_distance():
@@ -264,14 +264,14 @@ def test_driver_that_has_not_moved_has_no_rates_but_can_be_plotted(tmp_path):
 
 def test_images_of_the_town(tmp_path, monkeypatch):
     """On the map, the agent's car has the colour of its class at its position."""
-    moments = town.moments()
-    monkeypatch.setattr(town, "moments", lambda: moments)
+    scenes = town.find_scenes()
+    monkeypatch.setattr(town, "find_scenes", lambda: scenes)
     run(town, monkeypatch, "--output", str(tmp_path))
     assert all(image.imread(tmp_path / f"{name}.png").std() > 0.05 for name in ("map", "chase", "sensors"))
-    for (title, env), scene in zip(moments, town_pictures.SCENES, strict=True):
-        assert (env.view().classes == scene.wanted).sum() >= town_pictures.CLOSE, title
+    for (title, env), scene in zip(scenes, town_pictures.SCENES, strict=True):
+        assert (env.view().classes == scene.semantic_class).sum() >= town_pictures.CLOSE, title
         assert env.world.state.decisions > 0
-    world = moments[2][1].world
+    world = scenes[2][1].world
     x, y = world.state.car.middle
     above = town_pictures.draw_map(world, (x + 3.0, y - 2.0), (20.0, 12.0), 0.1).astype(float)
     assert above.shape == (120, 200, 3)

@@ -33,7 +33,7 @@ from lab import measures
 from lab.arguments import ExperimentArguments
 from lab.command import repeatable_command
 from lab.experiment import Experiment, start_experiment
-from lab.pipeline import STATES, loaded_subject, opened, run_config
+from lab.pipeline import STATES, loaded_subject, open_session, run_config
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.objects.finders import finder
 from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
@@ -368,13 +368,13 @@ def test_collections_and_models_are_shared_by_all_experiments_of_a_folder(folder
         other = start_experiment(arguments_for(folders, tmp_path), targets)
         assert other.session.model.info == experiment.session.model.info
     agent = f"{AGENTS}:pong"
-    same = opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.03, trust=True))
+    same = open_session(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.03, trust=True))
     assert same.dataset.fingerprint == experiment.session.dataset.fingerprint
     assert times == {
         path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")
     }
     with pytest.raises(TypeError):
-        opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.04, trust=True))
+        open_session(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.04, trust=True))
 
 
 def test_distances_are_between_sets_of_equal_size(folders, tmp_path, monkeypatch):
@@ -404,7 +404,7 @@ def test_unknown_target_is_reported_before_any_long_computation(module, folders,
 
 def test_maps_of_another_agent_are_not_reused(tmp_path):
     first, second = (
-        opened(run_config(tmp_path, f"{AGENTS}:{name}", "pong", frames=160, trust=True), STATES).maps
+        open_session(run_config(tmp_path, f"{AGENTS}:{name}", "pong", frames=160, trust=True), STATES).maps
         for name in ("pong", "another_pong")
     )
     assert first.shape == second.shape and (first != second).mean() > 0.2
