@@ -67,8 +67,8 @@ def draw_map(world: World, centre: tuple[float, float], size: tuple[float, float
         centre, size: of the part of it, in metres.
         metres: width of a pixel.
     """
-    everybody = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
-    parts = [meshes.town_mesh(world.town), meshes.moving_mesh(world, *everybody), meshes.own_car(world)]
+    everyone = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
+    parts = [meshes.town_mesh(world.town), meshes.moving_mesh(world, *everyone), meshes.own_car(world)]
     scene = scene_of(meshes.concat_meshes(parts))
     x = centre[0] + np.arange(-size[0] / 2, size[0] / 2, metres)
     y = centre[1] - np.arange(-size[1] / 2, size[1] / 2, metres)

@@ -165,11 +165,11 @@ def test_restored_copies_match_the_original_at_every_step(game):
 
 def test_sticky_actions_repeat_with_their_probability():
     joystick, random = StickyActions(0.25), np.random.default_rng(0)
-    pressed = [joystick.press(Action(i % 2), random).value != i % 2 for i in range(8000)]
+    pressed = [joystick.apply(Action(i % 2), random).value != i % 2 for i in range(8000)]
     # The chosen action alternates, so the taken one differs after an odd number of repetitions: p / (1 + p).
     assert np.mean(pressed) == pytest.approx(0.2, abs=0.015)
-    assert StickyActions(0.0).press(Action.UP, random) == Action.UP
-    assert StickyActions(1.0).press(Action.UP, random) == Action.NOOP
+    assert StickyActions(0.0).apply(Action.UP, random) == Action.UP
+    assert StickyActions(1.0).apply(Action.UP, random) == Action.NOOP
 
 
 def test_snapshots_of_finished_episodes_stay_finished():

@@ -32,7 +32,7 @@ METHODS: list[Method] = [
     RandomSearch(200),
     Highlights(),
     HighlightsDiv(),
-    *(ActivationMaximization(regulariser, steps=8) for regulariser in pixels.EVERY),
+    *(ActivationMaximization(regulariser, steps=8) for regulariser in pixels.REGULARISERS),
 ]
 SYNTHESISING = [method for method in METHODS if not isinstance(method, (Retrieval, Highlights, HighlightsDiv))]
 
@@ -271,14 +271,14 @@ def test_pixels_of_a_linear_agent_follow_the_signs_of_its_weights():
     assert torch.equal(found.state[:, clear], (weight > 0).float()[clear].expand(3, -1))
 
 
-@pytest.mark.parametrize("regulariser", pixels.EVERY, ids=name_of)
+@pytest.mark.parametrize("regulariser", pixels.REGULARISERS, ids=name_of)
 def test_every_regulariser_still_descends(regulariser):
     inputs, target = sources(), make_target("A1")
     before, after = (ActivationMaximization(regulariser, steps=n)(inputs, target, 4, 0).target for n in (1, 100))
     assert (after < before).all()
 
 
-@pytest.mark.parametrize("regulariser", pixels.EVERY[1:], ids=name_of)
+@pytest.mark.parametrize("regulariser", pixels.REGULARISERS[1:], ids=name_of)
 def test_every_regulariser_makes_smoother_images(regulariser):
     inputs, target = sources(), make_target("A1")
     rough, smoother = (

@@ -137,7 +137,7 @@ def test_split_leaves_a_gap_in_every_stream(stored):
 
 
 def test_long_streams_hold_out_the_end_of_every_stretch(stored, monkeypatch):
-    monkeypatch.setattr(weakspot.data.dataset, "SHORTEST_STRETCH", 11)
+    monkeypatch.setattr(weakspot.data.dataset, "MIN_SEGMENT", 11)
     dataset = StateDataset.open(stored[0])
     train, held_out = dataset.split(0.1)
     for stream in range(E):

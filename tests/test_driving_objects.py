@@ -8,8 +8,8 @@ import pytest
 
 from weakspot.analysis.objects import driving as driving_objects
 from weakspot.analysis.objects.driving import (
-    FARTHEST,
     HALF_WIDTH,
+    MAX_DISTANCE,
     NEAR,
     classes_of,
     path_ground,
@@ -109,7 +109,7 @@ def test_cars_are_found_on_the_path_only_if_they_stand_on_it(ahead, left, on_pat
 @pytest.mark.parametrize("half_width", [HALF_WIDTH, NEAR])
 def test_ground_of_the_path_matches_projected_points(half_width):
     generator, pixels = np.random.default_rng(0), path_ground(CAMERA, half_width)
-    ahead, left = generator.uniform(1.0, FARTHEST, 10**6), generator.uniform(-half_width, half_width, 10**6)
+    ahead, left = generator.uniform(1.0, MAX_DISTANCE, 10**6), generator.uniform(-half_width, half_width, 10**6)
     column = np.floor(CAMERA.width / 2 - CAMERA.focal * left / ahead).astype(int)
     row = np.floor(CAMERA.height / 2 + CAMERA.focal * CAMERA.up / ahead).astype(int)
     inside = (row < CAMERA.height) & (column >= 0) & (column < CAMERA.width)

@@ -22,7 +22,7 @@ from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.method import Cost, Method, SearchResult
-from weakspot.search.pixel_regularisers import EVERY
+from weakspot.search.pixel_regularisers import REGULARISERS
 from weakspot.search.registry import METHODS, load_method
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
@@ -38,7 +38,7 @@ TABLE = {name: CHEAPER.get(name) or load_method(name) for name in METHODS.names(
 TABLE |= {
     "algorithm-1 from real states": AlgorithmOne(SynthesisConfig(steps=10, candidates=64, start="data")),
     "algorithm-1 as in the paper": AlgorithmOne(SynthesisConfig(steps=10, searches=1, start="prior", enough="never")),
-    **{f"activation-maximization, {one.name}": ActivationMaximization(one, steps=4) for one in EVERY[1:]},
+    **{f"activation-maximization, {one.name}": ActivationMaximization(one, steps=4) for one in REGULARISERS[1:]},
 }
 RECORDED = {"retrieval", "highlights", "highlights-div"}
 """Methods that select recorded states, without randomness."""

@@ -479,10 +479,10 @@ def test_a_run_without_its_store_is_refused(run: Path, tmp_path: Path) -> None:
 def test_detail_is_reduced_to_limit_the_size(
     example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "MOST_BYTES", int(page.stat().st_size * 0.75))
+    monkeypatch.setattr(build, "MAX_BYTES", int(page.stat().st_size * 0.75))
     smaller = report_of(example, tmp_path / "small.html")
     assert smaller.stat().st_size <= page.stat().st_size * 0.75
-    monkeypatch.setattr(build, "MOST_BYTES", 1)
+    monkeypatch.setattr(build, "MAX_BYTES", 1)
     assert "3 more states are left out to keep the file small" in report_of(example, tmp_path / "least.html").read_text()
 
 

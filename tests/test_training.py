@@ -30,10 +30,10 @@ from weakspot.system import progress
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent
-from weakspot.training.config import HIGHEST_SEED, MOST_ENVS, DoubleDQNConfig, command_of
+from weakspot.training.config import MAX_ENVS, MAX_SEED, DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
-    HELD_EXPONENT,
-    HELD_MOST,
+    MAX_REPEATS,
+    REPEAT_EXPONENT,
     blocks,
     build_double_dqn,
     dueling_weights,
@@ -184,15 +184,15 @@ def test_seeds_of_selection_and_evaluation_are_disjoint(tmp_path, monkeypatch):
     """The seeds of trainings are disjoint from both, even those of the highest seed."""
     started: list[int] = []
     monkeypatch.setattr(AtariTrainingEnv, "seed", lambda envs, seed=None: started.append(seed) or [])
-    config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=4)
+    config = replace(TINY, seed=MAX_SEED, steps=8, learning_starts=4)
     learn(config, tmp_path, lambda line: None)
-    assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + MOST_ENVS <= RESUMED
-    assert RESUMED + RESUMED_SEEDS + MOST_ENVS < FINAL_SEEDS
+    assert MAX_SEED * 1_000_000 in started and max(s for s in started if s) + MAX_ENVS <= RESUMED
+    assert RESUMED + RESUMED_SEEDS + MAX_ENVS < FINAL_SEEDS
     resumed = {first_game_seed(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
     assert len(resumed) == 3 * 199 and min(resumed) >= RESUMED and max(resumed) < RESUMED + RESUMED_SEEDS
-    assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
+    assert FINAL_SEEDS + 1_000 * MAX_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
     with pytest.raises(ConfigError, match="seed is 1000"):
-        replace(TINY, seed=HIGHEST_SEED + 1)
+        replace(TINY, seed=MAX_SEED + 1)
 
 
 def test_progress_is_reported_between_and_during_evaluations(tmp_path, monkeypatch, capsys):
@@ -363,7 +363,7 @@ def test_every_environment_has_its_own_share_of_random_actions(model):
     model.exploration_rate = 0.0
     actions = np.stack([model.predict(observation)[0] for _ in range(1500)])
     shares = (actions != greedy_action).mean(axis=0)
-    mean_length = np.minimum(np.random.zipf(HELD_EXPONENT, 100_000), HELD_MOST).mean()
+    mean_length = np.minimum(np.random.zipf(REPEAT_EXPONENT, 100_000), MAX_REPEATS).mean()
     epsilons = np.geomspace(TINY.exploration_final, TINY.exploration_most, 4)
     # of a cycle, (1 - epsilon) / epsilon decisions are greedy; and a random action may be the greedy one
     expected = mean_length / (mean_length + (1 - epsilons) / epsilons) * 8 / 9
@@ -376,18 +376,18 @@ def test_every_environment_has_its_own_share_of_random_actions(model):
 def test_random_actions_are_held_for_a_random_number_of_steps(model):
     observation = np.zeros((4, 4, 84, 84), np.uint8)
     np.random.seed(0)
-    model.exploration_rate, model.held = 1.0, None
+    model.exploration_rate, model.repeated = 1.0, None
     chosen, left = [], []
     for _ in range(600):
         chosen.append(model.predict(observation)[0])
-        left.append(model.held[:, 1].copy())
+        left.append(model.repeated[:, 1].copy())
     lengths = []
     for actions, counts in zip(np.stack(chosen, axis=1), np.stack(left, axis=1), strict=True):
         ends = np.flatnonzero(counts == 0) + 1
         runs = np.split(actions, ends[:-1] if ends[-1] == len(actions) else ends)
         assert all(len(set(run.tolist())) == 1 for run in runs), "the action changed while it was held"
         lengths += [len(run) for run in runs]
-    assert max(lengths) <= HELD_MOST
+    assert max(lengths) <= MAX_REPEATS
     assert np.mean(np.array(lengths) == 1) == pytest.approx(6 / np.pi**2, abs=0.08)
 
 

@@ -22,7 +22,7 @@ Interval: TypeAlias = tuple[float, float, float]
 RESAMPLES = 10_000
 GROUPS = 10
 """Groups of the jackknife."""
-ENOUGH = 20
+LARGE_SAMPLE = 20
 """From this many values on, the bootstrap interval of a mean is not widened.  Its coverage is 90 to 93 % there, and higher
 for more values."""
 TAIL = 0.025
@@ -30,7 +30,7 @@ TAIL = 0.025
 
 
 def bootstrap_mean(values: Values, generator: np.random.Generator) -> Interval:
-    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`ENOUGH` values."""
+    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`LARGE_SAMPLE` values."""
     ends = np.percentile(_resampled_means(values, generator), [100 * TAIL, 100 * (1 - TAIL)])
     return _widened(float(np.mean(values, dtype=np.float64)), ends, len(values))
 
@@ -61,7 +61,7 @@ def _widened(estimate: float, ends: NDArray[np.float64], count: int) -> Interval
     The bootstrap takes the spread of the sample for that of the population, which is too small by sqrt((n - 1) / n), and the
     normal distribution for Student's: its coverage is 73 % for three values and 88 % for eight.  Both are corrected.
     """
-    if not 1 < count < ENOUGH:
+    if not 1 < count < LARGE_SAMPLE:
         return estimate, float(ends[0]), float(ends[1])
     factor = student_quantile(count - 1) / normal_quantile() * math.sqrt(count / (count - 1))
     low, high = estimate + factor * (ends - estimate)

@@ -96,7 +96,7 @@ class Pipeline:
         record = self._record()
         if not self.folder.shows(record):
             self.folder.write(record)
-        if not self._made:
+        if not self._computed:
             say(f"nothing to do: all results of {self.config.output} are up to date")
         return read_run(self.folder.path, record.command, record.settings, record.targets, self._folders)
 
@@ -136,7 +136,7 @@ class Pipeline:
         self._entries: dict[str, Entry] = {}
         self._folders: dict[str, Path] = {}
         self._verified: set[str] = set()
-        self._made = self._checked = False
+        self._computed = self._agent_checked = False
         self.session = Session(self.config, self._folders)
 
     def _run_stages(self) -> None:
@@ -169,16 +169,16 @@ class Pipeline:
 
     def _make(self, task: Task, request: Request) -> None:
         stage = task.stage
-        if stage.needs_agent and not stage.quick and not self._checked:
+        if stage.needs_agent and not stage.quick and not self._agent_checked:
             self.session.check()
-            self._checked = True
-        self._note(f"{request.stage}/{request.key}")
+            self._agent_checked = True
+        self._update_folder(f"{request.stage}/{request.key}")
         say(f"{task.name} ...")
         with self._threads(stage):
             entry, made = self.store.make(request, lambda folder: stage.work(self.session, task.part, folder))
-        self._made = True
+        self._computed = True
         self._add(task, entry)
-        self._note()
+        self._update_folder()
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
 
     @contextmanager
@@ -231,12 +231,12 @@ class Pipeline:
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
-    def _note(self, *also: str) -> None:
+    def _update_folder(self, *others: str) -> None:
         """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""
         before, record = self.folder.read(), self._record()
         if before is None or before.results.keys() <= record.results.keys():
             self.folder.write(record)
-        self.folder.protect(record, also)
+        self.folder.protect(record, others)
 
     def _record(self) -> RunRecord:
         """The record of a run folder that shows the finished results."""

@@ -15,7 +15,7 @@ import msgspec
 from weakspot.errors import RunError, SchemaError
 from weakspot.system.files import write_json
 
-AGAIN = "run the same command again; only the stage that writes it is repeated"
+RERUN = "run the same command again; only the stage that writes it is repeated"
 
 
 class Artifact(Protocol):
@@ -35,7 +35,7 @@ A = TypeVar("A", bound=Artifact)
 T = TypeVar("T")
 
 
-def damaged(path: Path, seen: str, expected: str, todo: str = AGAIN) -> RunError:
+def damaged(path: Path, seen: str, expected: str, todo: str = RERUN) -> RunError:
     """The error for a file that is damaged or was written by another program."""
     return RunError(f"{path} is damaged: {seen}", expected=expected, todo=f"delete {path} and {todo}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.analysis.config import HIGHEST_SEED
+from weakspot.analysis.config import MAX_SEED
 from weakspot.errors import ConfigError
 from weakspot.options import SaliencyRule
 
@@ -47,7 +47,5 @@ class CheckConfig:
             raise ConfigError(
                 f"{self.episodes} episodes of at most {self.longest} decisions", expected="at least 2 episodes of at least 1"
             )
-        if not 0 <= self.seed < HIGHEST_SEED - 2 * self.episodes:
-            raise ConfigError(
-                f"seed {self.seed}", expected=f"at least 0, and less than {HIGHEST_SEED - 2 * self.episodes:,}"
-            )
+        if not 0 <= self.seed < MAX_SEED - 2 * self.episodes:
+            raise ConfigError(f"seed {self.seed}", expected=f"at least 0, and less than {MAX_SEED - 2 * self.episodes:,}")

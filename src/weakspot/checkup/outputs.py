@@ -15,23 +15,23 @@ from weakspot.envs.base import Environment
 from weakspot.saliency.scalar import explained_scalar
 from weakspot.types import Observation, Scores
 
-STATES, EVERY = 64, 4
+STATES, DECISIONS_PER_STATE = 64, 4
 """Number of observations that are checked, and decisions from one to the next."""
 EPSILON = 0.3
 """Share of random actions while these observations are collected."""
 CLOSE = 1e-3
 """Outputs count as equal if they differ by less than this share of their spread over states."""
-LEAST_SPREAD = 1e-4
+MIN_SPREAD = 1e-4
 """Outputs count as constant if their spread over states is at most this share of their size."""
 
 
 def observations(agent: Agent, environment: Environment, seed: int) -> Observation:
-    """Real observations (n, c, h, w) on the agent's device: every :data:`EVERY`-th decision of an epsilon-greedy agent."""
+    """Real observations (n, c, h, w) of an epsilon-greedy agent on its device, one in :data:`DECISIONS_PER_STATE`."""
     generator = torch.Generator().manual_seed(seed)
     step, recorded = environment.reset(seed), list[Tensor]()
-    for decision in range(STATES * EVERY):
+    for decision in range(STATES * DECISIONS_PER_STATE):
         observation = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32)
-        if decision % EVERY == 0:
+        if decision % DECISIONS_PER_STATE == 0:
             recorded.append(observation)
         with torch.no_grad():
             action: Any = choose(agent(observation), agent.spec, generator, epsilon=EPSILON)
@@ -65,7 +65,7 @@ def check_outputs(agent: Agent, observed: Observation) -> Iterator[Finding]:
     scores = first[:, : len(agent.spec.action_names)]
     yield Finding(
         "distinguishes states",
-        relative_spread > LEAST_SPREAD,
+        relative_spread > MIN_SPREAD,
         f"over {len(observed)} states the outputs spread by {relative_spread:.2g} of their size; "
         f"{_most_frequent_action(scores, agent.spec)}",
         "check the range of the observations, which is 0 to 255, and the weights",

@@ -106,7 +106,7 @@ class StickyActions:
         self._probability = probability
         self.previous = NOOP
 
-    def press(self, action: ale_py.Action, random: np.random.Generator) -> ale_py.Action:
+    def apply(self, action: ale_py.Action, random: np.random.Generator) -> ale_py.Action:
         """The action that the emulator gets in this frame if the agent chose ``action``."""
         if self._probability == 0 or random.random() >= self._probability:
             self.previous = action
@@ -176,9 +176,9 @@ class AtariEnvironment:
         ale.reset_game()
         self._sticky_actions.previous = NOOP
         if fires:
-            ale.act(self._sticky_actions.press(FIRE, self._random))
+            ale.act(self._sticky_actions.apply(FIRE, self._random))
         for _ in range(no_ops):
-            ale.act(self._sticky_actions.press(NOOP, self._random))
+            ale.act(self._sticky_actions.apply(NOOP, self._random))
             if ale.game_over():
                 ale.reset_game()
         self._clear_frames()
@@ -200,7 +200,7 @@ class AtariEnvironment:
         reward, over = 0, False
         captures: list[Capture] = []
         for left in range(self.config.frame_skip, 0, -1):
-            reward += ale.act(self._sticky_actions.press(code, self._random))
+            reward += ale.act(self._sticky_actions.apply(code, self._random))
             self._elapsed += 1
             over = ale.game_over()
             if over or self._elapsed >= limit:

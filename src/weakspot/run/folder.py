@@ -28,7 +28,7 @@ SCHEMA = 1
 RECORD, STORE, LOCK = "run.json", "store", ".lock"
 MARKER = "store.json"
 """The file that marks a folder as a store."""
-EARLIER = ("manifest.json", "config.json")
+OLD_LAYOUT_FILES = ("manifest.json", "config.json")
 """Files of run folders of the earlier layout."""
 
 
@@ -126,9 +126,9 @@ class RunFolder:
             for name, destination in now.items():
                 self._link(self.path / name, destination)
 
-    def protect(self, record: RunRecord, also: Iterable[str] = ()) -> None:
+    def protect(self, record: RunRecord, others: Iterable[str] = ()) -> None:
         """Registers results with the store, which protects them from deletion: those of ``record``, those that the folder
-        shows now, those that are registered already, and ``also`` others, as ``stage/key``.
+        shows now, those that are registered already, and the ``others``, as ``stage/key``.
 
         Raises:
             StorageError: the store cannot be written.
@@ -137,7 +137,7 @@ class RunFolder:
         with waiting_lock(self.path / LOCK, lambda: None):
             before, store = self.read(), self.store(record)
             shown = before.store_paths if before and self.store(before) == store else set[str]()
-            register(store, self.path, shown | registered(store, self.path) | record.store_paths | set(also))
+            register(store, self.path, shown | registered(store, self.path) | record.store_paths | set(others))
 
     def shows(self, record: RunRecord) -> bool:
         """Whether the folder, its links and its registration with the store are up to date with the record."""
@@ -196,9 +196,9 @@ class RunFolder:
             raise StorageError(
                 f"cannot use {self.path}: {error.strerror}", expected="a folder", todo="choose another --output"
             ) from error
-        if names.issuperset(EARLIER):
+        if names.issuperset(OLD_LAYOUT_FILES):
             raise RunError(
-                f"{self.path} is a run folder of the earlier layout ({', '.join(EARLIER)})",
+                f"{self.path} is a run folder of the earlier layout ({', '.join(OLD_LAYOUT_FILES)})",
                 expected=f"a folder with {RECORD}, or a new one",
                 todo="choose another --output; the old results cannot be converted, but report.html stays readable",
             )

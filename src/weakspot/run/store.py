@@ -94,14 +94,14 @@ class Store:
             if entry:
                 return entry, False
             if problem:
-                self._set_aside(folder, f"{request.name}: {problem}")
+                self._move_aside(folder, f"{request.name}: {problem}")
             make_folder(folder)
             started, before = time.monotonic(), self._seconds(request)
             try:
                 fingerprint = work(folder)
             finally:
                 seconds = before + time.monotonic() - started
-                self._note_seconds(request, seconds)
+                self._store_seconds(request, seconds)
             if absent := [name for name in request.outputs if not (folder / name).exists()]:
                 raise RunError(
                     f"the {request.stage} stage ended without writing {', '.join(absent)}",
@@ -113,7 +113,7 @@ class Store:
                 seconds=round(seconds, 1), created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions(),
                 scratch=request.scratch,
             )  # fmt: skip
-            self._note_seconds(request, 0.0)
+            self._store_seconds(request, 0.0)
             return entry, True
 
     def discard(self, entry: Entry, problem: str) -> None:
@@ -123,7 +123,7 @@ class Store:
         with self._lock(record.stage, record.key, name):
             current = read_entry(entry.folder)
             if current is not None and current == entry and current.changed():  # another process may have recomputed it
-                self._set_aside(entry.folder, f"{name}: {problem}")
+                self._move_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
         """The result, or a description of what is wrong with it; neither if it is unfinished."""
@@ -140,7 +140,7 @@ class Store:
         problem = entry.missing()
         return (None, problem) if problem else (entry, None)
 
-    def _set_aside(self, folder: Path, problem: str) -> None:
+    def _move_aside(self, folder: Path, problem: str) -> None:
         aside = free_name(folder)
         with storage_errors(folder):
             if folder.exists():
@@ -162,7 +162,7 @@ class Store:
         except (OSError, ValueError):
             return 0.0
 
-    def _note_seconds(self, request: Request, seconds: float) -> None:
+    def _store_seconds(self, request: Request, seconds: float) -> None:
         path = self._seconds_file(request)
         try:
             write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)

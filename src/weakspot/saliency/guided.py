@@ -93,7 +93,7 @@ class _GuidedReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _guide(ctx, gradients[0])
+        return _guided_backward(ctx, gradients[0])
 
 
 class _GuidedReLUInPlace(torch.autograd.Function):
@@ -107,10 +107,10 @@ class _GuidedReLUInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _guide(ctx, gradients[0])
+        return _guided_backward(ctx, gradients[0])
 
 
-def _guide(ctx: Any, gradient: Tensor) -> Tensor:
+def _guided_backward(ctx: Any, gradient: Tensor) -> Tensor:
     (positive,) = ctx.saved_tensors
     return gradient * (positive & (gradient > 0))
 

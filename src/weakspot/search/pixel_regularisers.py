@@ -112,8 +112,8 @@ class SobolevGradient(Plain):
         waves_y = torch.arange(2 * height).to(gradient) * (math.pi / height)
         waves_x = torch.arange(width + 1).to(gradient) * (math.pi / width)
         laplace = 2.0 * (waves_y.cos()[:, None] + waves_x.cos()[None]) - 4.0
-        solved: Tensor = fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
-        direction: Tensor = fft.irfft2(solved, s=mirrored.shape[-2:])
+        smoothed: Tensor = fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
+        direction: Tensor = fft.irfft2(smoothed, s=mirrored.shape[-2:])
         return direction[..., :height, :width]
 
 
@@ -147,7 +147,7 @@ class Transformations(Plain):
         return F.grid_sample(state, grid, padding_mode="reflection", align_corners=False)
 
 
-EVERY: tuple[Plain, ...] = (
+REGULARISERS: tuple[Plain, ...] = (
     Plain(),
     TotalVariation(),
     BlurredImage(),
@@ -158,13 +158,13 @@ EVERY: tuple[Plain, ...] = (
 """All regularisers with their defaults."""
 
 
-def blurred(pictures: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
+def blurred(images: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
     """Images (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
     reach = max(1, math.ceil(3 * sigma))
-    at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    at = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    channels = pictures.shape[1]
-    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+    channels = images.shape[1]
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
     return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

@@ -14,9 +14,9 @@ from weakspot.agents.base import bound_tensors
 from weakspot.data.dataset import StateDataset
 from weakspot.types import Latent, State
 
-LEAST_SPREAD = 0.01
+MIN_SPREAD = 0.01
 """Lower bound of the standard deviation of a continuous action, in units of its range."""
-MOST_WEIGHT = 100.0
+MAX_WEIGHT = 100.0
 """Upper bound of the weight of a channel's squared errors."""
 STATISTICS_FRAMES = 2_000
 """Frames that the median is computed over; more make no visible difference."""
@@ -37,7 +37,7 @@ class DataStatistics:
             continuous actions, whose units differ.
         frames: k, the frames in a state.
         channel_weights: the weight of squared errors in each channel (c,): the mean of the channels' variances over its
-            own, at most :data:`MOST_WEIGHT`; None if the channels are colours, which have the same unit.
+            own, at most :data:`MAX_WEIGHT`; None if the channels are colours, which have the same unit.
     """
 
     median: Float[Tensor, "c h w"]
@@ -109,7 +109,7 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
         output_variance[:actions] = output_variance[:actions].mean()
     else:
         low, high = bound_tensors(dataset.agent.action_bounds, output_variance)
-        output_variance[:actions] = output_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
+        output_variance[:actions] = output_variance[:actions].maximum((MIN_SPREAD * (high - low)).square())
     return DataStatistics(median, output_variance.clamp_min(1e-6), dataset.environment.frames, weights)
 
 
@@ -117,4 +117,4 @@ def _channel_weights(frames: UInt8[Tensor, "m c h w"], median: Float[Tensor, "c 
     """See :attr:`DataStatistics.channel_weights`; variances are mean squared deviations from the median frame."""
     pairs = zip(frames.unbind(dim=1), median, strict=True)
     variance = torch.stack([(values.float() / 255 - centre).square().mean() for values, centre in pairs])
-    return (variance.mean() / variance).nan_to_num(1.0, posinf=MOST_WEIGHT).clamp_max(MOST_WEIGHT)
+    return (variance.mean() / variance).nan_to_num(1.0, posinf=MAX_WEIGHT).clamp_max(MAX_WEIGHT)

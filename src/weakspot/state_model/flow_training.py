@@ -29,7 +29,7 @@ from weakspot.types import Latent, PerState
 
 WARM_UP = 50
 """Steps over which the learning rate rises."""
-LARGEST_GRADIENT = 1.0
+MAX_GRADIENT_NORM = 1.0
 """The norm that gradients are clipped to."""
 REPORT_EVERY = 5.0
 """Seconds of training between two reports of the progress."""
@@ -119,7 +119,7 @@ class FlowTrainer:
         loss = matching_loss(self._velocity, *self._batch())
         self._velocity.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._velocity.parameters(), LARGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(self._velocity.parameters(), MAX_GRADIENT_NORM)
         for optimizer in self._optimizers:
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()

@@ -14,10 +14,10 @@ from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.options import Precision
 
-HIGHEST_SEED = 999
+MAX_SEED = 999
 """The game seeds of a training start at a million times its seed.  Game seeds after a resume are larger than all of these,
 and those of the final measurements are larger than both."""
-MOST_ENVS = 1_000
+MAX_ENVS = 1_000
 """Each environment is a separate emulator or town."""
 
 
@@ -58,8 +58,8 @@ class TrainingConfig:
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
         self._check_whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
         self._check_whole(0, "seed")
-        if self.seed > HIGHEST_SEED:
-            raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {HIGHEST_SEED}")
+        if self.seed > MAX_SEED:
+            raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {MAX_SEED}")
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
@@ -73,8 +73,8 @@ class TrainingConfig:
 
     def _check_env_count(self, envs: int) -> None:
         self._check_whole(1, "envs")
-        if envs > MOST_ENVS:
-            raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MOST_ENVS:,}")
+        if envs > MAX_ENVS:
+            raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MAX_ENVS:,}")
 
     def _check_positive(self, *names: str) -> None:
         for name in names:

@@ -37,8 +37,8 @@ from weakspot.system.compute import resolve
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
 
-HELD_EXPONENT, HELD_MOST = 2.0, 30
-"""A random action is repeated for k decisions with probability proportional to k^-2, and for ``HELD_MOST`` at most."""
+REPEAT_EXPONENT, MAX_REPEATS = 2.0, 30
+"""A random action is repeated for k decisions with probability proportional to k^-2, and for ``MAX_REPEATS`` at most."""
 
 TRANSITION = 2 * 4 * 84 * 84
 """Bytes of the observations of one transition in the replay buffer."""
@@ -139,7 +139,7 @@ class DoubleDQN(DQN):
 
     def __init__(self, *args: Any, decay: float = 0.0, epsilons: np.ndarray | None = None, **kwargs: Any) -> None:
         self.decay, self.epsilons = decay, epsilons
-        self.held: np.ndarray | None = None
+        self.repeated: np.ndarray | None = None
         """For each environment, the random action being repeated, and the number of decisions left (n, 2)."""
         super().__init__(*args, **kwargs)
 
@@ -158,15 +158,15 @@ class DoubleDQN(DQN):
         actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
-            if self.held is None:
-                self.held = np.zeros((len(actions), 2), dtype=np.int64)
+            if self.repeated is None:
+                self.repeated = np.zeros((len(actions), 2), dtype=np.int64)
             random_actions = np.random.randint(int(cast(Any, self).action_space.n), size=len(actions))
-            durations = np.minimum(np.random.zipf(HELD_EXPONENT, size=len(actions)), HELD_MOST)
-            starting = (self.held[:, 1] == 0) & (np.random.random(len(actions)) < shares)
-            self.held[starting] = np.stack([random_actions, durations], axis=1)[starting]
-            exploring = self.held[:, 1] > 0
-            actions = np.where(exploring, self.held[:, 0], actions)
-            self.held[exploring, 1] -= 1
+            durations = np.minimum(np.random.zipf(REPEAT_EXPONENT, size=len(actions)), MAX_REPEATS)
+            starting = (self.repeated[:, 1] == 0) & (np.random.random(len(actions)) < shares)
+            self.repeated[starting] = np.stack([random_actions, durations], axis=1)[starting]
+            exploring = self.repeated[:, 1] > 0
+            actions = np.where(exploring, self.repeated[:, 0], actions)
+            self.repeated[exploring, 1] -= 1
         return actions, state
 
     def targets(self, batch: ReplayBufferSamples) -> Tensor:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.analysis.objects.classes import LEAST_PIXELS, has_classes
+from weakspot.analysis.objects.classes import MIN_PIXELS, has_classes
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.sensors import Camera
 from weakspot.errors import ConfigError
 from weakspot.types import Stacks
 
-FARTHEST = 25.0
+MAX_DISTANCE = 25.0
 """Length of the path in metres ahead of the camera; the braking distance at 50 km/h is 13 m."""
 HALF_WIDTH = 1.5
 """Metres to either side that belong to the path: the car and half a metre beyond, but not cars parked next to the lane."""
@@ -88,7 +88,7 @@ def path_ground(camera: Camera, half_width: float = HALF_WIDTH) -> np.ndarray:
     down = np.arange(camera.height) + 0.5 - camera.height / 2
     ahead = camera.focal * camera.up / np.maximum(down, 1e-9)
     aside = np.abs(across[None, :]) / camera.focal * ahead[:, None]
-    return (ahead <= FARTHEST)[:, None] & (aside <= half_width)
+    return (ahead <= MAX_DISTANCE)[:, None] & (aside <= half_width)
 
 
 def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
@@ -108,7 +108,7 @@ def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
 
 def shows(classes: np.ndarray, what: SemanticClass) -> np.ndarray:
     """Which images (n,) of classes (n, h, w) show the class ``what``."""
-    return (classes == what).sum(axis=(1, 2)) >= LEAST_PIXELS
+    return (classes == what).sum(axis=(1, 2)) >= MIN_PIXELS
 
 
 def shows_on(classes: np.ndarray, what: SemanticClass, ground: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from weakspot.envs.base import EnvironmentSpec
 from weakspot.games import is_game
 from weakspot.types import Frames
 
-LEAST_CONTRAST = 15.0
+MIN_CONTRAST = 15.0
 """Minimum contrast of an object that is counted: root mean square difference from the background over its window, of 255."""
 
 Windows = dict[str, list[np.ndarray]]
@@ -119,7 +119,7 @@ def _is_recalled(
     around = np.s_[max(top - REACH, 0) : bottom + REACH, max(left - REACH, 0) : right + REACH]
     object_ = real[top:bottom, left:right].astype(np.float64) - background[top:bottom, left:right]
     energy = float(np.square(object_).sum())
-    if energy < LEAST_CONTRAST**2 * object_.size:
+    if energy < MIN_CONTRAST**2 * object_.size:
         return None
     shifted = sliding_window_view(reconstructed[around].astype(np.float64) - background[around], object_.shape)
     return bool((shifted * object_).sum(axis=(3, 4, 5)).max() >= 0.5 * energy)

@@ -27,7 +27,7 @@ REACH = 2
 """Maximum displacement of a reconstructed ball, in pixels of the downscaled frame."""
 BLUE = 2
 """Colour channel in which the white ball has the most contrast with field (17) and paddles (74, 92)."""
-LEAST_CONTRAST = 40.0
+MIN_CONTRAST = 40.0
 """Minimum contrast of a real ball that is counted; fainter ones are half hidden in a band."""
 
 
@@ -69,7 +69,7 @@ def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
         ]
         background = float(np.median(real[i, top:bottom, :, BLUE]))
         contrast = _contrast(real[i][window], background)
-        if contrast >= LEAST_CONTRAST:
+        if contrast >= MIN_CONTRAST:
             flags.append(_contrast(reconstructed[i][window], background) >= 0.5 * contrast)
             index.append(i)
     return Recall(np.array(flags, dtype=bool), np.array(index, dtype=np.int64))

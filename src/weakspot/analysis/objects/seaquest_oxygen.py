@@ -23,7 +23,7 @@ BROWN = 163.0 - 21.0
 """Red minus blue of the empty part of the bar."""
 FULL = 64
 """Value of the emulator's memory when the bar is full."""
-NEARLY_NONE = 4
+MAX_EMPTY = 4
 """Of 64: a life that is lost with at most this much left ended for lack of oxygen."""
 BREATH = 0.1
 """Minimum share of a tank refilled without a pause that counts as surfacing."""
@@ -77,6 +77,6 @@ def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Li
         begin = 0
         for end in np.flatnonzero(lost):
             if last[end] >= begin:
-                lost_lives.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
+                lost_lives.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= MAX_EMPTY)))
             begin = end + 1
     return lost_lives
