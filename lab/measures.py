@@ -84,7 +84,7 @@ def reference_stats(session: Session, count: int) -> ReferenceStats:
     if count < 3 or len(held_out) < 6:
         raise ConfigError(
             f"{count} states to be compared with {len(held_out)} held-out ones",
-            expected="three at least, and six held-out ones",
+            expected="at least three, and at least six held-out ones",
             todo="ask for more --states, or collect more --frames",
         )
     chosen = np.random.default_rng(0).permutation(held_out)[: 2 * min(count, len(held_out) // 2)]

@@ -81,7 +81,7 @@ def test_invalid_towns_are_refused(wrong):
 def test_invalid_worlds_are_refused():
     with pytest.raises(ConfigError, match="at most"):
         WorldConfig(TownConfig(blocks=(1, 2)), cars=500)
-    with pytest.raises(ConfigError, match="from 0 up"):
+    with pytest.raises(ConfigError, match="at least 0"):
         WorldConfig(cars=-1)
     with pytest.raises(ConfigError, match="fraction from 0 to 1"):
         Behaviour(distraction=1.2)

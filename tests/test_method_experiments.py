@@ -390,7 +390,7 @@ def test_distances_are_between_sets_of_equal_size(folders, tmp_path, monkeypatch
     far, floor = reference.feature_distance(3 + torch.randn(200, 20, generator=generator))
     assert far > 2 * floor and reference.floor(np.arange(60)) == pytest.approx(floor)
     assert reference.floor(np.arange(6, 60)) == pytest.approx(floor, rel=0.2), "a few states fewer change little"
-    with pytest.raises(ConfigError, match="three at least"):
+    with pytest.raises(ConfigError, match="at least three"):
         run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "T+", "--states", "3")
 
 

@@ -83,7 +83,7 @@ def test_existing_folder_is_not_replaced_by_a_link(tmp_path):
     run.write(record("store"))
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="is in the way"):
+    with pytest.raises(RunError, match="is not a link"):
         run.write(record("store", train=result(tmp_path / "store", "train", 1)))
     assert (tmp_path / "train" / "notes.txt").read_text() == "mine"
 

@@ -35,6 +35,6 @@ def _digest(path: Path, name: str) -> str:
     except OSError as error:
         raise ConfigError(
             f"no file {path} for {name!r}" if isinstance(error, FileNotFoundError) else f"{path} cannot be read: {error}",
-            expected="a file that may be read",
+            expected="a readable file",
             todo="check the path",
         ) from error

@@ -106,7 +106,7 @@ class Entry:
 def unreadable(path: Path, error: OSError) -> StorageError:
     """The error for a file that is there but cannot be read, which does not mean that it is damaged."""
     return StorageError(
-        f"{path} cannot be read: {error.strerror}", expected="a file that may be read", todo="check its permissions and disk"
+        f"{path} cannot be read: {error.strerror}", expected="a readable file", todo="check its permissions and disk"
     )
 
 

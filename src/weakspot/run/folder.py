@@ -165,7 +165,7 @@ class RunFolder:
             return
         if link.exists() and not link.is_symlink():
             raise RunError(
-                f"{link} is in the way: it is not a link that weakspot made",
+                f"{link} exists already, and is not a link that weakspot made",
                 expected="an unused name",
                 todo="move it elsewhere, or choose another --output",
             )

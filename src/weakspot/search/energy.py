@@ -58,7 +58,7 @@ def check_scale(target: Target, scale: TargetScale) -> None:
     if not (np.isfinite(scale.scale) and scale.scale > 0):
         raise TargetError(
             f"target {target.name!r} has a spread of {scale.scale} over the real states",
-            expected="a target that tells states apart",
+            expected="a target that differs between states",
             todo="choose other --targets; if this one is a function of your own, check that it uses its argument",
         )
 

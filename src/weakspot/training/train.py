@@ -173,7 +173,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
         if present := [name for name in (LAST, "agent.safetensors") if (folder / name).exists()]:
             raise RunError(
                 f"{folder} holds the {' and the '.join(present)} of a training, but not its config.json",
-                expected="all of a training, or nothing",
+                expected="the complete folder of a training, or a new one",
                 todo="choose another --output, or move them away to restart",
             )
         return

@@ -149,7 +149,7 @@ def _copies(mesh: Mesh, positions: np.ndarray, headings: np.ndarray, shade: np.n
     )
 
 
-def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
+def solid(boxes: Boxes, semantic_class: SemanticClass) -> Mesh:
     """Upright boxes, without their bottoms."""
     n = len(boxes)
     ahead = boxes.heading * boxes.half[:, :1]
@@ -158,24 +158,24 @@ def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
     points = np.empty((n, 8, 3), np.float32)
     points[:, :4, :2], points[:, 4:, :2] = ground, ground
     points[:, :4, 2], points[:, 4:, 2] = boxes.low[:, None], boxes.high[:, None]
-    return _mesh(points[:, BOX].reshape(-1, 3, 3), of, np.repeat(boxes.shade, FACES))
+    return _mesh(points[:, BOX].reshape(-1, 3, 3), semantic_class, np.repeat(boxes.shade, FACES))
 
 
-def plates(rectangles: np.ndarray, height: float, of: SemanticClass, shade: float) -> Mesh:
+def plates(rectangles: np.ndarray, height: float, semantic_class: SemanticClass, shade: float) -> Mesh:
     """Horizontal rectangles (n, 4), given by west, east, south and north, that face up."""
     west, east, south, north = rectangles.T
     corners = np.stack([np.stack(pair, axis=1) for pair in ((west, south), (east, south), (east, north), (west, north))], 1)
     points = np.full((len(rectangles), 4, 3), height, np.float32)
     points[:, :, :2] = corners
-    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), of, np.full(2 * len(rectangles), shade))
+    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), semantic_class, np.full(2 * len(rectangles), shade))
 
 
-def _mesh(corners: np.ndarray, of: SemanticClass, shade: np.ndarray) -> Mesh:
+def _mesh(corners: np.ndarray, semantic_class: SemanticClass, shade: np.ndarray) -> Mesh:
     """Triangles (n, 3, 3) of one class."""
     n = len(corners)
     return Mesh(
         np.ascontiguousarray(corners, np.float32),
-        np.full(n, int(of), np.uint8),
+        np.full(n, int(semantic_class), np.uint8),
         np.asarray(shade, np.float32),
         np.full(n, -1, np.int32),
     )
@@ -374,11 +374,11 @@ def _lamps(positions: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mes
 
 
 def _upright(
-    half: tuple[float, float], low: float, high: float, shade: float, of: SemanticClass, ahead: float = 0.0
+    half: tuple[float, float], low: float, high: float, shade: float, semantic_class: SemanticClass, ahead: float = 0.0
 ) -> Mesh:
     """One box along x, its centre ``ahead`` metres from the origin."""
     box = Boxes(*(np.array([value], np.float64) for value in ((ahead, 0.0), half, (1.0, 0.0), low, high, shade)))
-    return solid(box, of)
+    return solid(box, semantic_class)
 
 
 CAR = concat_meshes(

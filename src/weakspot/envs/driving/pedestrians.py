@@ -211,9 +211,9 @@ def move(
     stays[halted] |= _must_yield(people, town, vehicles, crossing[halted], 1)
     doing[crossing] = np.where(stays, HALT, CROSS)
     waited[crossing] = np.where(stays, waited[crossing] + seconds, 0.0)
-    gives_up = crossing[waited[crossing] > HALTED_SECONDS]
-    gives_up = gives_up[~_must_yield(people, town, vehicles, gives_up, -1)]
-    doing[gives_up], waited[gives_up] = BACK, 0.0
+    giving_up = crossing[waited[crossing] > HALTED_SECONDS]
+    giving_up = giving_up[~_must_yield(people, town, vehicles, giving_up, -1)]
+    doing[giving_up], waited[giving_up] = BACK, 0.0
     forwards = ((people.doing == TO_KERB) & ~blocked) | (doing == CROSS)
     returns = (people.doing == BACK) & ~are_standing(people, town, vehicles)
     progress = progress + np.where(forwards, distance, 0.0) - np.where(returns, distance, 0.0)
@@ -224,10 +224,10 @@ def move(
     doing[arrived] = np.where(distracted[arrived], CROSS, WAIT)
     waiting = np.flatnonzero(people.doing == WAIT)
     waited[waiting] += seconds
-    goes = waiting[may_cross(people, town, vehicles, seconds_now, waiting)]
-    doing[goes], waited[goes] = CROSS, 0.0
-    tired = waiting[(waited[waiting] > behaviour.patience) & (doing[waiting] == WAIT)]
-    doing[tired], waited[tired] = BACK, 0.0
+    starting = waiting[may_cross(people, town, vehicles, seconds_now, waiting)]
+    doing[starting], waited[starting] = CROSS, 0.0
+    impatient = waiting[(waited[waiting] > behaviour.patience) & (doing[waiting] == WAIT)]
+    doing[impatient], waited[impatient] = BACK, 0.0
     doing[wants] = TO_KERB
     back = (people.doing == BACK) & (progress <= 0)
     doing[back], progress[back] = WALK, 0.0
@@ -383,9 +383,9 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     if not len(turned):
         return people
     side, along, forward = people.side.copy(), people.along.copy(), people.forward.copy()
-    before, over = people.side[turned], people.along[turned] > high[turned]
+    before, past_high = people.side[turned], people.along[turned] > high[turned]
     along_x = before % 2 == 0
-    side[turned] = np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0))
+    side[turned] = np.where(along_x, np.where(past_high, 1, 3), np.where(past_high, 2, 0))
     low, high = _ends(town, people.block[turned], side[turned])
     from_low = (along_x & (before == 0)) | (~along_x & (before == 3))
     along[turned], forward[turned] = np.where(from_low, low, high), np.where(from_low, 1.0, -1.0)

@@ -76,7 +76,7 @@ class WorldConfig:
         if not (is_whole(self.cars) and is_whole(self.people) and self.cars >= 0 and 0 <= self.people <= MAX_PEOPLE):
             raise ConfigError(
                 f"a world with cars = {self.cars!r}, people = {self.people!r}",
-                expected=f"whole numbers from 0 up, and at most {MAX_PEOPLE:,} people",
+                expected=f"whole numbers, at least 0, and at most {MAX_PEOPLE:,} people",
             )
         most = len(traffic.start_positions(layout(self.town)[1])[0]) // PLACES_PER_CAR
         if self.cars > most:
