@@ -67,7 +67,7 @@ COLLISIONS = ("pedestrian", "car", "building", "tree")
 
 def scene_record(episodes: list[Episode]) -> dict[str, Any]:
     """The mean probability of braking and the critic's mean value, by the kind of scene, with intervals over the episodes
-    with such scenes; None if these are fewer than :data:`FEWEST`."""
+    with such scenes; None if these are fewer than :data:`MIN_EPISODES`."""
     record = {}
     for name in episodes[0].outputs_by_scene:
         outputs = [episode.outputs_by_scene[name] for episode in episodes if episode.outputs_by_scene[name].decisions]

@@ -30,7 +30,7 @@ def evaluate(
         episodes: number of games.
         seed: of the first game and of the random actions; the other games have the following seeds.
         epsilon: share of random actions.
-        most_decisions: games are truncated after this many decisions.
+        max_decisions: games are truncated after this many decisions.
         progress: called before each decision with the share that is done, and a short text.
     """
     generator = np.random.default_rng(seed)
