@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """An opened run.
+    """An open run.
 
     Args:
         config: of the run.
