@@ -3,9 +3,9 @@
     python -m benchmarks.ablation --cpu-minutes 5 --seeds 0 1 2
 
 Measured are the reconstructions of held-out states, random samples, how far a point of N(0, I) moves through the flow and
-its inverse, and the states that searches for T- find: their values relative to the agent's usual ones, and how many pass the
-object checks. Prints a table of means and ranges over the seeds, and writes ``ablation.json``. A variant that was measured
-with the same settings and ``--folder`` is not trained again.
+its inverse, and the states that searches for T- find: their values relative to those of recorded states, and how many pass
+the object checks. Prints a table of means and ranges over the seeds, and writes ``ablation.json``. A variant that was
+measured with the same settings and ``--folder`` is not trained again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import mean
 
 from lab.arguments import add_training_arguments, at_least
 from lab.command import run_command, say
-from lab.pipeline import STATES, opened, run_config
+from lab.pipeline import STATES, open_session, run_config
 from lab.records import save_record
 from lab.variants import VARIANTS, Measurement, variant_measures
 from weakspot import SynthesisConfig
@@ -53,7 +53,7 @@ def main() -> None:
     config = run_config(
         arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames, minutes=arguments.cpu_minutes
     )
-    session = opened(config, STATES)
+    session = open_session(config, STATES)
     result: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.variants}
     for seed in arguments.seeds:
         for name in arguments.variants:

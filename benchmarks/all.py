@@ -23,12 +23,14 @@ from lab.records import earlier_record, package_versions, save_record
 from weakspot import Agent
 
 PARTS: dict[str, Callable[[Agent, argparse.Namespace], dict[str, Any]]] = {
-    "commands": lambda agent, given: commands.measure(given.folder),
-    "collect": lambda agent, given: collect.measure(agent, agent.spec.environment),
-    "recall": lambda agent, given: recall.measure(
-        given.agent, given.environment, given.minutes, given.episodes, given.folder
+    "commands": lambda agent, arguments: commands.measure(arguments.folder),
+    "collect": lambda agent, arguments: collect.measure(agent, agent.spec.environment),
+    "recall": lambda agent, arguments: recall.measure(
+        arguments.agent, arguments.environment, arguments.minutes, arguments.episodes, arguments.folder
     ),
-    "speed": lambda agent, given: speed.measure(given.agent, given.environment, given.minutes, given.folder),
+    "speed": lambda agent, arguments: speed.measure(
+        arguments.agent, arguments.environment, arguments.minutes, arguments.folder
+    ),
 }
 """The parts, in their order: the last uses the state model that the one before trains."""
 

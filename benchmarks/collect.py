@@ -1,4 +1,4 @@
-"""Speed of collecting states, compared with the least that playing costs: ale-py's own vector environment and the agent.
+"""Speed of collecting states, compared with playing alone: ale-py's own vector environment and the agent.
 
     python -m benchmarks.collect --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors --game SeaquestNoFrameskip-v4
 

@@ -20,7 +20,7 @@ from lab.commands import (
     WEAKSPOT,
     finished_run,
     processor_seconds,
-    repeating_words,
+    repeat_command,
     seconds_to_load,
 )
 from weakspot import load_run
@@ -42,7 +42,7 @@ def measure(folder: Path, run_folder: Path | None = None, repeats: int = 5) -> d
     """
     run = load_run(run_folder) if run_folder else finished_run(folder / "tiny")
     seconds = {name: processor_seconds([*WEAKSPOT, name], repeats) for name in ("--help", "--version", "agents")}
-    seconds["run"] = processor_seconds(repeating_words(run), repeats, UP_TO_DATE)
+    seconds["run"] = processor_seconds(repeat_command(run), repeats, UP_TO_DATE)
     seconds["load_run"] = seconds_to_load(run.folder, repeats)
     return {
         "commands": {

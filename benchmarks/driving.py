@@ -3,7 +3,7 @@
     python -m benchmarks.driving --output docs/driving
 
 The bare time is that of Embree alone: the rays of each frame cast at the town, and those near moving objects cast at these,
-whose scene is rebuilt for each frame. Both are measured side by side, several times, and medians are reported. For memory
+whose scene is rebuilt for each frame. Both are measured in turn, several times, and medians are reported. For memory
 see :mod:`benchmarks.driving_memory`.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from lab.arguments import at_least
 from lab.command import run_command
-from lab.ray_casting import decision_milliseconds, picture_size, vectorised_decisions_per_second
+from lab.ray_casting import decision_milliseconds, image_size, vectorised_decisions_per_second
 from lab.records import package_versions, save_record
 
 PROCESSES = 2
@@ -34,7 +34,7 @@ def measure(decisions: int, rounds: int) -> dict[str, Any]:
         "share_of_ray_casting": median(cast / step for step, cast in pairs),
         "decisions": decisions,
         "rounds": rounds,
-        "picture": picture_size(),
+        "picture": image_size(),
         "versions": package_versions("embreex", "numpy", "gymnasium"),
         "python": platform.python_version(),
     }

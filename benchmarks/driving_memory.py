@@ -2,7 +2,7 @@
 
     python -m benchmarks.driving_memory --decisions 1000000 --output docs/driving
 
-Frames have 16x16 pixels, since their size does not change what is kept; all sensors are on.
+Frames have 16x16 pixels, since their size does not change what stays in memory; all sensors are on.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def growth(decisions: int) -> list[int]:
     """The process's memory in kB after a tenth, half and all of the decisions."""
     env = drive_env(size=SIZE)
     env.reset(seed=0)
-    marks = [max(1, decisions // part) for part in (10, 2, 1)]
+    points = [max(1, decisions // part) for part in (10, 2, 1)]
     resident = {}
     for number in with_progress("decisions", range(decisions), decisions, "decisions"):
         _, _, terminated, truncated, _ = env.step(stop_and_go(number))
         if terminated or truncated:
             env.reset()
-        if number + 1 in marks:
+        if number + 1 in points:
             resident[number + 1] = _resident()
-    return [resident[mark] for mark in marks]
+    return [resident[point] for point in points]
 
 
 def _resident() -> int:

@@ -5,7 +5,7 @@
 Over time, on held-out states: mean squared error, how often the agent acts the same, the error of its outputs, and the
 recall of objects in games whose objects are known. At the end: the same on training states, the goggles test, and for random
 samples, reconstructions and real states the distance in the agent's features with its floor, the accuracy of a classifier
-that tells them from real states, and the share that passes the object checks (Pong only). Writes JSON, curves, and sheets of
+between them and real states, and the share that passes the object checks (Pong only). Writes JSON, curves, and sheets of
 samples and reconstructions as PNG.
 """
 
@@ -25,7 +25,7 @@ from lab.command import run_command, say
 from lab.descents import recipe_names
 from lab.figures import save_chart, save_sheet
 from lab.measures import reconstruction_measures
-from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, opened, run_config
+from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, open_session, run_config
 from lab.records import result_folder, save_record
 from lab.samples import comparison_record, random_states
 from lab.states import Session, real_states, reconstructed
@@ -100,11 +100,11 @@ def main() -> None:
             arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames, recipe=recipe,
             minutes=arguments.cpu_minutes, goggles=goggles_config(arguments.episodes),
         )  # fmt: skip
-        session = opened(config, stages)
+        session = open_session(config, stages)
         agent = session.subject.agent.spec.name
         recipes[recipe] = measure(session, arguments.episodes, result_folder(arguments.folder), recipe)
-        shown = {name: value for name, value in recipes[recipe].items() if name != "curve"}
-        say(json.dumps({recipe: shown}, indent=2))
+        printed = {name: value for name, value in recipes[recipe].items() if name != "curve"}
+        say(json.dumps({recipe: printed}, indent=2))
     draw_curves({recipe: record["curve"] for recipe, record in recipes.items()}, arguments.folder / "curves.png")
     settings = {
         "agent": agent, "frames": arguments.frames, "cpu_minutes": arguments.cpu_minutes,

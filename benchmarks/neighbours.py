@@ -2,9 +2,9 @@
 
     python -m benchmarks.neighbours --states 1000 --frames 10000 --output docs/results
 
-The queries are recorded states with a little noise, so that the answer is known: the state without noise, or an equal one.
-Prints the seconds, the peak of the process's memory, how far that is above the peak before the search was prepared, and the
-share of right answers. Writes ``neighbours.json`` to ``--output``, if that is given.
+The queries are recorded states with a little noise, so that the correct result is known: the state without noise, or an
+equal one. Prints the seconds, the peak of the process's memory, how far that is above the peak before the search was
+prepared, and the share of correct results. Writes ``neighbours.json`` to ``--output``, if that is given.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from lab.arguments import at_least
 from lab.command import run_command
 from lab.neighbours import noisy_states
-from lab.pipeline import STATES, opened, run_config
+from lab.pipeline import STATES, open_session, run_config
 from lab.records import save_record
 from weakspot import StateDataset, TrainConfig
 
@@ -34,7 +34,7 @@ def measure(dataset: StateDataset, states: int) -> dict[str, Any]:
     """Searches for ``states`` noisy states among all whole ones of the data set."""
     before = peak_megabytes()
     queries = noisy_states(dataset, states)
-    seconds, right = queries.find_closest()
+    seconds, correct = queries.find_closest()
     peak = peak_megabytes()
     return {
         "states": states,
@@ -42,7 +42,7 @@ def measure(dataset: StateDataset, states: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "megabytes": round(peak),
         "megabytes_more": round(peak - before),
-        "right": float(right.mean()),
+        "right": float(correct.mean()),
         "threads": TrainConfig().parts,
         "torch": torch.__version__,
     }
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="folder of the JSON file; default: none is written")
     arguments = parser.parse_args()
     config = run_config(arguments.folder, "pong-double-dqn", None, frames=arguments.frames)
-    record = measure(opened(config, STATES).dataset, arguments.states)
+    record = measure(open_session(config, STATES).dataset, arguments.states)
     print(json.dumps(record))
     if arguments.output:
         save_record(arguments.output / "neighbours.json", record)

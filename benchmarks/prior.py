@@ -22,7 +22,7 @@ from lab.command import run_command, say
 from lab.descents import recipes_with_flow
 from lab.flow_checks import checks_by_origin
 from lab.objects import check_pong
-from lab.pipeline import opened, run_config
+from lab.pipeline import open_session, run_config
 from lab.records import save_record
 from lab.states import real_states
 
@@ -43,7 +43,7 @@ def main() -> None:
         arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames, recipe=arguments.recipe,
         minutes=arguments.cpu_minutes,
     )  # fmt: skip
-    session = opened(config, check=check_pong)
+    session = open_session(config, check=check_pong)
     chosen = np.random.default_rng(0).permutation(session.held_out)[: arguments.states]
     record = checks_by_origin(session.model, real_states(session, chosen), STEPS, SCALES)
     for name, checks in record.items():

@@ -13,7 +13,7 @@ from typing import Any
 from lab.arguments import at_least, positive
 from lab.command import run_command
 from lab.objects import check_pong
-from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, opened, run_config
+from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, open_session, run_config
 
 
 def measure(agent: str, environment: str | None, minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def measure(agent: str, environment: str | None, minutes: float, episodes: int, 
     scores: dict[str, Any] = {}
     for recipe in ("fast", "paper"):
         config = run_config(folder, agent, environment, recipe=recipe, minutes=minutes, clock="wall", goggles=goggles)
-        session = opened(config, (*MODEL, "goggles") if recipe == "fast" else MODEL, check_pong)
+        session = open_session(config, (*MODEL, "goggles") if recipe == "fast" else MODEL, check_pong)
         curves[recipe] = measurements(session)
         if recipe == "fast":
             scores = goggles_record(session)

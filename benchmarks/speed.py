@@ -9,13 +9,13 @@ from pathlib import Path
 
 from lab.arguments import positive
 from lab.command import run_command
-from lab.pipeline import opened, run_config
+from lab.pipeline import open_session, run_config
 from lab.speed import peak_memory, synthesis_speedup, target_seconds, training_step_overhead
 
 
 def measure(agent: str, environment: str | None, minutes: float, folder: Path) -> dict[str, float]:
     """All measurements, with the model that :mod:`benchmarks.recall` trains for as many minutes."""
-    session = opened(run_config(folder, agent, environment, minutes=minutes, clock="wall"))
+    session = open_session(run_config(folder, agent, environment, minutes=minutes, clock="wall"))
     return {
         **training_step_overhead(session),
         **synthesis_speedup(session),

@@ -1,4 +1,4 @@
-"""What a search does to states: how far the target gets, and whether the states stay possible and different.
+"""What a search does to states: how far it lowers the target, and whether the states stay valid and diverse.
 
     python -m benchmarks.validity --models fast "fast without its flow" paper --regularisers 0 0.003 0.03
 
@@ -35,7 +35,7 @@ from lab.descents import (
 )
 from lab.figures import save_chart, save_sheet
 from lab.measures import kernel_width
-from lab.pipeline import opened, run_config
+from lab.pipeline import open_session, run_config
 from lab.records import save_record
 from lab.states import target_named, worker_threads
 from weakspot import SynthesisConfig
@@ -67,11 +67,11 @@ def sweep(
     rows: Rows = []
     for weight in weights:
         for target in targets:
-            found = descents(target, weight)
-            values = found.target.numpy(force=True)
-            measures = compare_with_best(descents.session, found.state, values, references[target.name], width)
+            result = descents(target, weight)
+            values = result.target.numpy(force=True)
+            measures = compare_with_best(descents.session, result.state, values, references[target.name], width)
             if weight == descents.config.regulariser:
-                shuffled = found.state[np.random.default_rng(0).permutation(len(found.state))]  # they are sorted by start
+                shuffled = result.state[np.random.default_rng(0).permutation(len(result.state))]  # they are sorted by start
                 save_sheet(shuffled, sheets.with_name(f"{sheets.name}-{target.slug}.png"))
             rows.append({"regulariser": weight, "target": target.name, **measures})
             say(f"  {json.dumps(rows[-1])}")
@@ -115,7 +115,7 @@ def main() -> None:
     targets: list[Target] = []
     agent, width = "", 0.0
     for name in arguments.models:
-        session = opened(
+        session = open_session(
             run_config(
                 arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames,
                 recipe=name.removesuffix(WITHOUT_FLOW), minutes=arguments.cpu_minutes, targets=arguments.targets or (),

@@ -1,1 +1,1 @@
-"""The experiments: one script for each table and figure, which writes its numbers as JSON and its pictures as PNG."""
+"""The experiments: one script for each table and figure, which writes its numbers as JSON and its figures as PNG."""

@@ -5,7 +5,7 @@
 Agents and random play are measured on the same seeds, which were not used before. One action in a hundred of a double DQN
 is random: the emulator is deterministic, and without random actions the games would differ only in how long each waits at
 the start. Actor-critics sample their actions. Intervals are 95 % bootstrap intervals of the mean. Scores in
-``agents.json`` are kept as long as the agent's file does not change, and are written after every agent.
+``agents.json`` are reused as long as the agent's file does not change, and are written after every agent.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def measure(path: Path, games: int = 20, play: Play | None = None) -> dict[str, 
 
 def table(entries: list[dict[str, Any]]) -> str:
     """The rows in Markdown."""
-    trained = ("algorithm, network", "decisions until the policy that was kept", "CPU hours of the training")
+    trained = ("algorithm, network", "decisions of the exported policy", "CPU hours of the training")
     lines = [
         (
             f"`{entry['agent']}`" + ("" if entry["ships"] else " (repository only)"),

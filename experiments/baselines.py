@@ -22,7 +22,7 @@ from lab.arguments import at_least, experiment_parser, parse_arguments
 from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_figure
-from lab.measures import HELD_OUT, ReferenceStats, measure_found, measure_real, reference_stats
+from lab.measures import HELD_OUT, ReferenceStats, measure_real, measure_result, reference_stats
 from lab.methods import Method, algorithm_1, alternatives
 from lab.states import search_sources, target_named, worker_threads
 
@@ -76,7 +76,7 @@ def draw_figure(targets: dict[str, Any], real: dict[str, Any], title: str, path:
 
 
 class Comparison:
-    """The measures of each method for each target, written after every method, so that the experiment goes on after a kill.
+    """The measures of each method for each target, written after every method, so that the experiment resumes after a kill.
 
     Args:
         experiment: of the command.
@@ -99,13 +99,13 @@ class Comparison:
             return earlier["passes"]["model"]
         session, started = self.experiment.session, time.monotonic()
         resolved = target_named(session, target)
-        found = method(search_sources(session), resolved, count, self.experiment.arguments.seed)
+        result = method(search_sources(session), resolved, count, self.experiment.arguments.seed)
         seconds = round(time.monotonic() - started, 1)
-        measures, _ = measure_found(found, resolved, self.reference)
+        measures, _ = measure_result(result, resolved, self.reference)
         measured[method.name] = measures | {"seconds": seconds, "model": self.model}
         self.write()
         say(f"{target}, {method.name}: {measured[method.name]}")
-        return found.cost.model
+        return result.cost.model
 
     def write(self) -> None:
         """Writes what is measured so far."""

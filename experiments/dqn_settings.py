@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from lab import intervals
-from lab.agent_training import double_dqn_config, seconds_per_decision, stretched, trained_scores
+from lab.agent_training import double_dqn_config, scale_schedules, seconds_per_decision, trained_scores
 from lab.arguments import at_least, positive
 from lab.command import run_command, say
 from lab.records import save_record
@@ -46,7 +46,7 @@ def train_variant(name: str, seed: int, arguments: argparse.Namespace) -> dict[s
     config = double_dqn_config(arguments.game, seed, arguments.longest, **VARIANTS[name])
     pace = seconds_per_decision(config, folder, PACE_DECISIONS)
     steps = max(int(60 * arguments.cpu_minutes / pace), 2 * PACE_DECISIONS)
-    config = stretched(config, steps)
+    config = scale_schedules(config, steps)
     scores, seconds = trained_scores(
         config, folder / "training", arguments.episodes, FRESH_SEEDS + 1_000 * seed,
         lambda line: say(f"{name}, seed {seed}: {line}"),

@@ -25,11 +25,11 @@ from lab.driving import (
     BRAKE,
     Camera,
     DrivingRun,
-    class_pictures,
+    class_images,
     class_shares,
+    frame_contents,
     open_driving_run,
     reasons_to_brake,
-    shown_in,
 )
 from lab.figures import save_labelled
 from lab.page import interval, replace_table
@@ -38,18 +38,18 @@ from weakspot import load_run
 
 SETTINGS = ("collect", "train", "synthesize", "sharpness", "saliency")
 """Settings of the run that its findings depend on."""
-SHOWN = 8
-"""States of each kind in a row of a picture; two rows are drawn."""
+STATES_PER_ROW = 8
+"""States of each kind in a row of a figure; two rows are drawn."""
 RECONSTRUCTED = 2_000
 """Held-out states, at most, whose reconstructions are examined."""
 
 
-def shown_record(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
+def contents_record(classes: np.ndarray, camera: Camera) -> dict[str, Any]:
     """The share of frames that show each thing, and the mean share of each class."""
-    shown, empty = shown_in(classes, camera)
+    contents, empty = frame_contents(classes, camera)
     return {
         "states": len(classes),
-        **{name: intervals.share(flags) for name, flags in shown.items()},
+        **{name: intervals.share(flags) for name, flags in contents.items()},
         "nothing on the path, no red light": intervals.share(empty),
         "class shares": class_shares(classes),
     }
@@ -72,7 +72,7 @@ def braking_record(classes: np.ndarray, run: DrivingRun) -> dict[str, Any]:
 
 def preserved_record(real: np.ndarray, reconstructed: np.ndarray, camera: Camera) -> dict[str, Any]:
     """Of the frames that show a thing, the share whose reconstructions show it; None if no frame does."""
-    before, after = shown_in(real, camera)[0], shown_in(reconstructed, camera)[0]
+    before, after = frame_contents(real, camera)[0], frame_contents(reconstructed, camera)[0]
     return {name: intervals.share_if_any(after[name][flags]) for name, flags in before.items()}
 
 
@@ -89,8 +89,8 @@ def table(result: dict[str, Any]) -> str:
     empty = "nothing on the path, no red light"
     lines = []
     for name, record in result["targets"].items():
-        found, best = record["synthesised"], record["best real"]
-        lines.append((name, *(f"{found[column][0]:.2f} ({best[column][0]:.2f})" for column in (*columns, empty))))
+        synthesised, best = record["synthesised"], record["best real"]
+        lines.append((name, *(f"{synthesised[column][0]:.2f} ({best[column][0]:.2f})" for column in (*columns, empty))))
     real, preserved = result["held-out real states"], result["kept by reconstructions"]
     lines.append(("real states", *(f"{real[column][0]:.2f}" for column in (*columns, empty))))
     shares = (f"{preserved[column][0]:.2f}" if preserved[column] else "-" for column in columns)
@@ -113,7 +113,7 @@ def braking_table(result: dict[str, Any]) -> str:
 
 
 def examine(folder: Path, output: Path) -> dict[str, Any]:
-    """The record of a run; draws its pictures into ``output``.
+    """The record of a run; draws its figures into ``output``.
 
     Raises:
         ConfigError: the frames of its environment do not show classes.
@@ -123,7 +123,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
     run = open_driving_run(loaded)
     environment, agent, camera = run.dataset.environment, run.dataset.agent, run.camera
     real = run.real_classes()
-    some = np.random.default_rng(0).permutation(len(run.held_out))[:RECONSTRUCTED]
+    sample = np.random.default_rng(0).permutation(len(run.held_out))[:RECONSTRUCTED]
     outputs = run.outputs
     result: dict[str, Any] = {
         "environment": environment.id,
@@ -132,18 +132,26 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
         "agent_fingerprint": agent.fingerprint,
         "settings": {name: loaded.settings[name] for name in SETTINGS},
         "versions": package_versions("embreex", "numpy", "torch"),
-        "held-out real states": shown_record(real, camera),
+        "held-out real states": contents_record(real, camera),
         "brakes": braking_record(real, run),
-        "kept by reconstructions": preserved_record(real[some], run.reconstructed_classes(run.held_out[some]), camera),
+        "kept by reconstructions": preserved_record(real[sample], run.reconstructed_classes(run.held_out[sample]), camera),
         "targets": {},
     }
     for name, findings in loaded.findings.items():
         target = run.target(name)
-        found = run.classes(findings.states)
-        best = real[target(outputs).argsort()[: len(found)].numpy()]
-        result["targets"][name] = {"synthesised": shown_record(found, camera), "best real": shown_record(best, camera)}
-        kinds = (("synthesised", found), ("", found[SHOWN:]), ("best real", best), ("", best[SHOWN:]))
-        rows = [(kind, class_pictures(part[:SHOWN])) for kind, part in kinds if len(part)]
+        synthesised = run.classes(findings.states)
+        best = real[target(outputs).argsort()[: len(synthesised)].numpy()]
+        result["targets"][name] = {
+            "synthesised": contents_record(synthesised, camera),
+            "best real": contents_record(best, camera),
+        }
+        kinds = (
+            ("synthesised", synthesised),
+            ("", synthesised[STATES_PER_ROW:]),
+            ("best real", best),
+            ("", best[STATES_PER_ROW:]),
+        )
+        rows = [(kind, class_images(part[:STATES_PER_ROW])) for kind, part in kinds if len(part)]
         save_labelled(rows, output / f"states-{target.slug}.png", f"{agent.name}, {target.name}")
     return result
 
@@ -159,7 +167,7 @@ def main() -> None:
     if arguments.page:
         replace_table(arguments.page, f"states of {result['agent']}", table(result))
         replace_table(arguments.page, f"braking of {result['agent']}", braking_table(result))
-    say(f"states.json and the pictures are in {arguments.output}")
+    say(f"states.json and the figures are in {arguments.output}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 The weights are those of equation 2 for the newest frame: guided backpropagation of the best score, averaged over 5x5
 pixels. For each kind of object (Pong, Seaquest, Q*bert), the share of the weights within two pixels of it is divided by the
-share of the picture that these pixels cover; uniform weights give 1.
+share of the frame that these pixels cover; uniform weights give 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lab.states import newest_loss_weights
 
 BAR_PERCENTILE = 99.5
 """Percentile of the weights at the upper end of the colour bar."""
-SHOWN = 8
+FRAMES_DRAWN = 8
 """Frames that are drawn."""
 MARGIN = 2
 """Pixels around an object that count as the object, since the weights are averaged over 5x5 pixels."""
@@ -44,7 +44,7 @@ def object_mask(windows: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def weights_on_objects(weights: np.ndarray, windows: Windows, generator: np.random.Generator) -> dict[str, Any]:
-    """For each kind of object: the mean share of the weights (n, h, w) on it, the mean share of the picture, and the mean of
+    """For each kind of object: the mean share of the weights (n, h, w) on it, the mean share of the frame, and the mean of
     their ratio, over the frames that show the object, all with intervals."""
     record = {}
     for name, windows_of_frames in windows.items():
@@ -96,8 +96,8 @@ def main() -> None:
     objects = weights_on_objects(weights, recorded_objects(session, chosen, frames), generator)
     for name, record in objects.items():
         say(f"{name}: {record}")
-    shown = generator.permutation(len(chosen))[:SHOWN]
-    draw_figure(frames[shown], weights[shown], experiment.agent_name, arguments.output / "figure-2.png")
+    drawn = generator.permutation(len(chosen))[:FRAMES_DRAWN]
+    draw_figure(frames[drawn], weights[drawn], experiment.agent_name, arguments.output / "figure-2.png")
     experiment.write("figure-2", {"objects": objects, "states": len(chosen)})
 
 

@@ -3,8 +3,8 @@
     python -m experiments.figure_3_activation_maximisation --target T+ --output docs/results/pong
 
 The first four states of each method, not selected: pixels without a regulariser, with total variation, blurred images,
-blurred updates, Sobolev gradients, and random transformations; then Algorithm 1 and the best real states. Beside the
-pictures are the distance to the closest training state, the agent's output, and the distance to real states in the agent's
+blurred updates, Sobolev gradients, and random transformations; then Algorithm 1 and the best real states. Next to the
+images are the distance to the closest training state, the agent's output, and the distance to real states in the agent's
 features. Held-out real states are the reference.
 """
 
@@ -19,11 +19,11 @@ from lab.arguments import at_least, experiment_parser, parse_arguments
 from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_figure
-from lab.measures import HELD_OUT, measure_found, measure_real, reference_stats
+from lab.measures import HELD_OUT, measure_real, measure_result, reference_stats
 from lab.methods import SearchResult, activation_maximisation, algorithm_1, retrieval
-from lab.states import pictures, target_named, worker_threads
+from lab.states import state_images, target_named, worker_threads
 
-SHOWN = 4
+STATES_PER_METHOD = 4
 """States per method that are drawn."""
 
 
@@ -35,21 +35,21 @@ def draw_figure(
     path: Path,
 ) -> None:
     """Draws a row for each method: the newest frames of its first states, and the measures of all its states."""
-    figure = Figure(figsize=(1.5 * SHOWN + 4.2, 1.55 * len(rows) + 0.6), layout="constrained")
-    grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False, width_ratios=[1] * SHOWN + [2])
-    for line, (name, found, measures) in zip(grid, rows, strict=True):
-        for axes, picture in zip(line, pictures(experiment.session, found.state[:SHOWN]), strict=False):
-            axes.imshow(picture, interpolation="nearest")
+    figure = Figure(figsize=(1.5 * STATES_PER_METHOD + 4.2, 1.55 * len(rows) + 0.6), layout="constrained")
+    grid = figure.subplots(len(rows), STATES_PER_METHOD + 1, squeeze=False, width_ratios=[1] * STATES_PER_METHOD + [2])
+    for line, (name, result, measures) in zip(grid, rows, strict=True):
+        for axes, pixels in zip(line, state_images(experiment.session, result.state[:STATES_PER_METHOD]), strict=False):
+            axes.imshow(pixels, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
         text = (
             f"{name}\n\ntarget: {_interval(measures['target_sd'])} sd beyond the mean\n"
             f"mse to the closest training state: {_interval(measures['closest_mse'])}\n"
             f"distance in features: {_interval(measures['feature_distance'])}"
         )
-        line[SHOWN].text(0.0, 0.5, text, va="center", fontsize=8)
-        line[SHOWN].axis("off")
+        line[STATES_PER_METHOD].text(0.0, 0.5, text, va="center", fontsize=8)
+        line[STATES_PER_METHOD].axis("off")
     title = (
-        f"{experiment.agent_name}, target {target}: the first {SHOWN} of {real['states']} states, means of all\n"
+        f"{experiment.agent_name}, target {target}: the first {STATES_PER_METHOD} of {real['states']} states, means of all\n"
         f"held-out real states: mse {_interval(real['closest_mse'])}, "
         f"distance in features {_interval(real['feature_distance'])}"
     )
@@ -76,9 +76,9 @@ def main() -> None:
     rows = []
     with worker_threads():
         for method in methods:
-            found = experiment.find(method, extra.target, extra.states)
-            measures, _ = measure_found(found, target, reference)
-            rows.append((method.name, found, measures))
+            result = experiment.find(method, extra.target, extra.states)
+            measures, _ = measure_result(result, target, reference)
+            rows.append((method.name, result, measures))
             say(f"{method.name}: {measures}")
         real = measure_real(reference)
         draw_figure(experiment, rows, real, target.name, arguments.output / "figure-3.png")

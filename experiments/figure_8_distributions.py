@@ -78,10 +78,10 @@ def main() -> None:
                 HELD_OUT: {"count": len(real), "best": best} | spread(real, generator) | check_record(real_passed)
             }
             for method in (random_samples(), retrieval(), algorithm_1(arguments)):
-                found = experiment.find(method, name, arguments.extra.states)
-                energies = found.target.cpu().numpy()
+                result = experiment.find(method, name, arguments.extra.states)
+                energies = result.target.cpu().numpy()
                 all_energies[target.name][method.name] = energies
-                beyond, passed = energies < best, passed_checks(session, stacks_of(session, found.state))
+                beyond, passed = energies < best, passed_checks(session, stacks_of(session, result.state))
                 record[name][method.name] = {
                     "count": len(energies),
                     "best": float(energies.min()),

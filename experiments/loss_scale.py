@@ -24,7 +24,7 @@ from lab.command import repeatable_command, run_command, say
 from lab.figures import save_labelled
 from lab.loss_scale import Cell, Row, cell_of, measured, searched, searches, shown, trained
 from lab.measures import reference_stats
-from lab.pipeline import STATES, goggles_config, opened, run_config
+from lab.pipeline import STATES, goggles_config, open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
 from weakspot.session import Session
 
@@ -96,7 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cells = [cell_of(text) for text in arguments.cells]
     config = run_config(arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames)
-    session = opened(config, STATES)
+    session = open_session(config, STATES)
     for cell in cells:
         finish(session, cell, arguments)
 

@@ -1,4 +1,4 @@
-"""Writes ``docs/results.md`` from the files of the experiments: the paper's tables and figures beside ours.
+"""Writes ``docs/results.md`` from the files of the experiments: the paper's tables and figures next to ours.
 
     python -m experiments.results --results docs/results --page docs/results.md
 
@@ -90,10 +90,10 @@ def made_by(records: Records) -> str:
     return "\n".join(lines)
 
 
-def pictures(results: Path, records: Records, name: str, caption: str) -> str:
-    """The pictures called ``name``, one for each agent that has one."""
-    agents_with_picture = [agent for agent in records if (results / agent / f"{name}.png").exists()]
-    return "\n\n".join(f"![{agent}: {caption}]({results.name}/{agent}/{name}.png)" for agent in agents_with_picture)
+def figures(results: Path, records: Records, name: str, caption: str) -> str:
+    """The figures called ``name``, one for each agent that has one."""
+    agents_with_figure = [agent for agent in records if (results / agent / f"{name}.png").exists()]
+    return "\n\n".join(f"![{agent}: {caption}]({results.name}/{agent}/{name}.png)" for agent in agents_with_figure)
 
 
 def figure_1(results: Path) -> str:
@@ -113,7 +113,7 @@ def _states(results: Path, name: str, caption: str) -> str:
     ]
     head = ("agent", "target", "n", "lowest energy", "highest energy")
     head += ("held-out real states, n", "their mean energy", "their lowest energy")
-    return _section(records, pictures(results, records, name, caption), table(head, rows))
+    return _section(records, figures(results, records, name, caption), table(head, rows))
 
 
 def _real(line: dict[str, Any]) -> tuple[object, ...]:
@@ -133,14 +133,14 @@ def figure_2(results: Path) -> str:
     ]
     head = ("agent", "object", "n, frames that show it", "share of the weights", "share of the picture")
     return _section(
-        records, pictures(results, records, "figure-2", "weights of the loss"), table((*head, "ratio of the two"), rows)
+        records, figures(results, records, "figure-2", "weights of the loss"), table((*head, "ratio of the two"), rows)
     )
 
 
 def figure_3(results: Path) -> str:
     records = read(results, "figure-3")
-    shown = pictures(results, records, "figure-3", "activation maximisation and Algorithm 1")
-    return _section(records, shown, _methods(records, lambda record: {record["target"]: record["methods"]}))
+    images = figures(results, records, "figure-3", "activation maximisation and Algorithm 1")
+    return _section(records, images, _methods(records, lambda record: {record["target"]: record["methods"]}))
 
 
 def baselines(results: Path) -> str:
@@ -156,9 +156,9 @@ def baselines(results: Path) -> str:
         "The cost of finding all n states, from one run; a backward pass counts as two forward passes. Random search gets "
         "as many passes through the state model as Algorithm 1 used."
     )
-    shown = pictures(results, records, "baselines", "methods")
+    images = figures(results, records, "baselines", "methods")
     return _section(
-        records, shown, _methods(records, lambda record: record["targets"]), cost if records else "", table(head, rows)
+        records, images, _methods(records, lambda record: record["targets"]), cost if records else "", table(head, rows)
     )
 
 
@@ -217,14 +217,14 @@ def section_4_4(results: Path) -> str:
     third += ("real states", "synthesised / real", "synthesised / random samples")
     return _section(
         records,
-        pictures(results, records, "section-4-4-lives", "oxygen over every life of the rollouts"),
+        figures(results, records, "section-4-4-lives", "oxygen over every life of the rollouts"),
         table(head, rows),
         "Lives without the random actions of the collection:" if alone else "",
         table(("agent", "n, lives lost", "from lack of oxygen", "share of these"), alone),
         "The share of synthesised states that show little oxygen, beside what chance gives:" if chance else "",
         table(third, chance),
         "\n".join(f"- {_little_oxygen(agent, record)}" for agent, record in records.items()),
-        pictures(results, records, "section-4-4", "states synthesised for each action"),
+        figures(results, records, "section-4-4", "states synthesised for each action"),
         table(second, every),
     )
 
@@ -251,7 +251,7 @@ def table_1(results: Path) -> str:
         differences = [_ends(columns[name]["difference"]) if name in columns else None for name in names[1:]]
         count = len(columns["agent"]["scores"])
         rows += [(f"{agent}, here", count, *ours), (f"{agent}, here, minus the agent's own", count, None, *differences)]
-    return _section(records, pictures(results, records, "table-1", "scores"), table(("", "n, episodes", *names), rows))
+    return _section(records, figures(results, records, "table-1", "scores"), table(("", "n, episodes", *names), rows))
 
 
 def _ends(line: dict[str, Any]) -> tuple[object, ...]:
@@ -272,9 +272,9 @@ def table_2(results: Path) -> str:
     return _section(
         records,
         table(head, rows),
-        pictures(results, records, "table-2", "table 2 as a histogram"),
+        figures(results, records, "table-2", "table 2 as a histogram"),
         _methods(records, lambda record: record["targets"]),
-        pictures(results, records, "figure-7", "figure 7"),
+        figures(results, records, "figure-7", "figure 7"),
     )
 
 
@@ -290,7 +290,7 @@ def figure_8(results: Path) -> str:
     ]
     head = ("agent", "target", "states", "n", "mean energy", "lowest energy", "share beyond the best held-out state")
     head += ("n, object checks", "share that passes them", "of these, share beyond the best held-out state")
-    return _section(records, pictures(results, records, "figure-8", "distributions of the target"), table(head, rows))
+    return _section(records, figures(results, records, "figure-8", "distributions of the target"), table(head, rows))
 
 
 def performance(results: Path) -> str:

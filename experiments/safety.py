@@ -5,14 +5,14 @@
 Draws people hit and collisions per kilometre among each kind of pedestrians, of the agents and of full throttle (figure 6 of
 the paper, in numbers).
 
-Besides each agent there is a driver that takes random actions and one that always gives full throttle. All drivers drive the
+Each agent is compared with a driver that takes random actions and one that always gives full throttle. All drivers drive the
 same episodes, by their seeds. Intervals are at 95 %: of means by the bootstrap over episodes, of rates exact ones for
 Poisson counts, of ratios of rates exact ones for two Poisson counts.
 
 For agents, the record also contains the probability of braking and the critic's value, by what the agent sees: a person on
 its path or near it, a car on it, a red light, or none of these.
 
-What each driver did is kept in ``--output`` until the experiment has ended: the same command continues after a kill.
+Finished drives are stored in ``--output`` until the experiment has ended: the same command continues after a kill.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from lab import intervals, page
 from lab.arguments import at_least
 from lab.command import run_command, say, with_progress
 from lab.driving import (
-    Answers,
     Episode,
+    SceneOutputs,
     causes_of_ends,
     drive_episodes,
-    driver_of,
+    make_driver,
     pedestrian_kinds,
     town_version,
 )
@@ -50,7 +50,7 @@ from weakspot.errors import ConfigError
 
 CONSTANT = ("THROTTLE",)
 """Actions of the drivers that always take the same one."""
-FEWEST = 5
+MIN_EPISODES = 5
 """Episodes with a kind of scene that a mean with an interval needs."""
 SCENES = (
     "person on the path, no car on it, no red light",
@@ -67,23 +67,23 @@ COLLISIONS = ("pedestrian", "car", "building", "tree")
 
 def scene_record(episodes: list[Episode]) -> dict[str, Any]:
     """The mean probability of braking and the critic's mean value, by the kind of scene, with intervals over the episodes
-    with such scenes; None if these are fewer than :data:`FEWEST`."""
+    with such scenes; None if these are fewer than :data:`MIN_EPISODES`."""
     record = {}
-    for name in episodes[0].answers:
-        answers = [episode.answers[name] for episode in episodes if episode.answers[name].decisions]
+    for name in episodes[0].outputs_by_scene:
+        outputs = [episode.outputs_by_scene[name] for episode in episodes if episode.outputs_by_scene[name].decisions]
         record[name] = {
-            "decisions": sum(answer.decisions for answer in answers),
-            "episodes": len(answers),
-            "brake": _mean_per_decision([answer.brake for answer in answers], answers),
-            "value": _mean_per_decision([answer.value for answer in answers if answer.value is not None], answers),
+            "decisions": sum(output.decisions for output in outputs),
+            "episodes": len(outputs),
+            "brake": _mean_per_decision([output.brake for output in outputs], outputs),
+            "value": _mean_per_decision([output.value for output in outputs if output.value is not None], outputs),
         }
     return record
 
 
-def _mean_per_decision(sums: list[float], answers: list[Answers]) -> tuple[float, float, float] | None:
-    if len(sums) < FEWEST:
+def _mean_per_decision(sums: list[float], outputs: list[SceneOutputs]) -> tuple[float, float, float] | None:
+    if len(sums) < MIN_EPISODES:
         return None
-    counts = [answer.decisions for answer in answers]
+    counts = [output.decisions for output in outputs]
     return intervals.ratio_of_sums(sums, counts, np.random.default_rng(0))
 
 
@@ -103,7 +103,7 @@ def summary(episodes: list[Episode]) -> dict[str, Any]:
         "people_hit_per_km": intervals.rate(ends["pedestrian"], kilometres),
         "collisions_per_km": intervals.rate(sum(ends[cause] for cause in COLLISIONS), kilometres),
         "faults_per_km": intervals.rate(sum(ends.values()), kilometres),
-        **({"answers": scene_record(episodes)} if episodes[0].answers else {}),
+        **({"answers": scene_record(episodes)} if episodes[0].outputs_by_scene else {}),
     }
 
 
@@ -131,7 +131,7 @@ class Drive:
     def __call__(self) -> dict[str, Any]:
         """Drives, and returns the :func:`summary`."""
         torch.set_num_threads(1)
-        driver, environment = driver_of(self.driver, self.agent, self.seed)
+        driver, environment = make_driver(self.driver, self.agent, self.seed)
         return summary(drive_episodes(driver, environment, self.pedestrians, self.count, self.seed))
 
 
@@ -146,9 +146,9 @@ def drive_all(drives: list[Drive], folder: Path, workers: int) -> list[dict[str,
         numbers = {pool.submit(drives[number]): number for number in missing}
         try:
             for future in with_progress("drive", as_completed(numbers), len(missing), "drives"):
-                number, found = numbers[future], future.result()
-                save_record(files[number], found)
-                say(f"{drives[number]}: {found['metres'][0]:.0f} m, ends {found['ends']}")
+                number, result = numbers[future], future.result()
+                save_record(files[number], result)
+                say(f"{drives[number]}: {result['metres'][0]:.0f} m, ends {result['ends']}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -184,7 +184,7 @@ def reasonable_over_distracted(kinds: dict[str, dict[str, dict[str, Any]]]) -> d
 def rate_ratio(first: dict[str, Any], second: dict[str, Any], causes: tuple[str, ...]) -> tuple[float, float, float] | None:
     """The rate per kilometre of ends by some causes in one summary, divided by that in another, with its interval; None if
     one driver has not moved, or the second rate is 0."""
-    events, others = (sum(found["ends"][cause] for cause in causes) for found in (first, second))
+    events, others = (sum(result["ends"][cause] for cause in causes) for result in (first, second))
     return intervals.rate_ratio(events, first["kilometres"], others, second["kilometres"])
 
 
@@ -193,20 +193,20 @@ def tables(record: dict[str, Any]) -> dict[str, str]:
     return {
         "drivers": drivers_table(record["agents"]),
         "drivers compared": compared_table(record["agents"], record["ratios"]),
-        "answers": answers_table(record["agents"]),
+        "answers": outputs_table(record["agents"]),
     }
 
 
 def drivers_table(agents: dict[str, Any]) -> str:
     """The distance and the rates of each driver; drivers other than agents drive the same for all, and appear once."""
     lines, listed = [], set()
-    for each in agents.values():
-        for pedestrians, drivers in each.items():
+    for kinds in agents.values():
+        for pedestrians, drivers in kinds.items():
             for driver in [driver for driver in drivers if (driver, pedestrians) not in listed]:
                 listed.add((driver, pedestrians))
-                found = drivers[driver]
-                rates = (interval(found[rate], 2) for rate in ("people_hit_per_km", "collisions_per_km", "faults_per_km"))
-                lines.append((_named(driver), pedestrians, interval(found["metres"], 0), *rates))
+                result = drivers[driver]
+                rates = (interval(result[rate], 2) for rate in ("people_hit_per_km", "collisions_per_km", "faults_per_km"))
+                lines.append((_driver_label(driver), pedestrians, interval(result["metres"], 0), *rates))
     return page.table(
         ("driver", "pedestrians", "metres an episode", "people hit per km", "collisions per km", "faults per km"), lines
     )
@@ -215,12 +215,12 @@ def drivers_table(agents: dict[str, Any]) -> str:
 def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
     """Rates of the agents, divided by those of the other drivers."""
     lines = []
-    for name, each in ratios.items():
-        for pedestrians, found in each.items():
+    for name, kinds in ratios.items():
+        for pedestrians, result in kinds.items():
             agent = next(iter(agents[name][pedestrians]))
-            full, random = found["always THROTTLE"], found["random"]
-            over = (full["collisions_per_km"], full["faults_per_km"], random["collisions_per_km"])
-            lines.append((_named(agent), pedestrians, *(interval(ratio, 2) for ratio in over)))
+            full, random = result["always THROTTLE"], result["random"]
+            compared = (full["collisions_per_km"], full["faults_per_km"], random["collisions_per_km"])
+            lines.append((_driver_label(agent), pedestrians, *(interval(ratio, 2) for ratio in compared)))
     return page.table(
         (
             *("agent", "pedestrians", "collisions per km over those of full throttle", "faults per km over those"),
@@ -230,16 +230,16 @@ def compared_table(agents: dict[str, Any], ratios: dict[str, Any]) -> str:
     )
 
 
-def answers_table(agents: dict[str, Any]) -> str:
+def outputs_table(agents: dict[str, Any]) -> str:
     """The agents' probability of braking and their critics' values, by what they see."""
     lines = []
-    for each in agents.values():
-        agent = next(iter(each["reasonable"]))
+    for kinds in agents.values():
+        agent = next(iter(kinds["reasonable"]))
         for reason in SCENES:
-            cells = [_named(agent), reason]
+            cells = [_driver_label(agent), reason]
             for pedestrians in ("reasonable", "distracted"):
-                found = each[pedestrians][agent]["answers"][reason]
-                cells += [f"{found['decisions']:,}", interval(found["brake"], 2), interval(found["value"])]
+                result = kinds[pedestrians][agent]["answers"][reason]
+                cells += [f"{result['decisions']:,}", interval(result["brake"], 2), interval(result["value"])]
             lines.append(tuple(cells))
     return page.table(
         (
@@ -250,7 +250,7 @@ def answers_table(agents: dict[str, Any]) -> str:
     )
 
 
-def _named(driver: str) -> str:
+def _driver_label(driver: str) -> str:
     return {"random": "random actions", "always THROTTLE": "always full throttle"}.get(driver, f"`{driver}`")
 
 
@@ -262,10 +262,10 @@ def draw_rates(kinds: dict[str, Any], path: Path) -> None:
     for axes, (rate, title) in zip(figure.subplots(1, 2), panels, strict=True):
         for number, name in enumerate(names):
             for row, pedestrians in enumerate(kinds):
-                found = kinds[pedestrians].get(name, {}).get(rate)
-                if found is None:
+                estimate = kinds[pedestrians].get(name, {}).get(rate)
+                if estimate is None:
                     continue  # the driver has not moved
-                mean, low, high = found
+                mean, low, high = estimate
                 style = {"color": f"C{number}", "capsize": 4, "fmt": "os^"[number % 3]}
                 label = name if row == 0 else None
                 axes.errorbar(mean, row + 0.2 * number - 0.1, xerr=[[mean - low], [high - mean]], label=label, **style)

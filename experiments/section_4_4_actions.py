@@ -27,17 +27,17 @@ from lab.experiment import Experiment, start_experiment
 from lab.figures import save_chart, save_figure
 from lab.methods import algorithm_1
 from lab.objects import check_game
-from lab.pipeline import experiment_config, opened
+from lab.pipeline import experiment_config, open_session
 from lab.samples import random_states
-from lab.seaquest import Life, oxygen_shown, recorded_lives
+from lab.seaquest import Life, oxygen_level, recorded_lives
 from lab.states import stacks_of, worker_threads
 from weakspot import StateDataset
 
-SHOWN, ACTIONS_PER_ROW = 4, 3
+STATES_PER_ACTION, ACTIONS_PER_ROW = 4, 3
 """States of an action that are drawn, and actions per row of the figure."""
 SAMPLES = 512
 """Random samples of the state model."""
-LITTLE = 0.25
+LOW_OXYGEN = 0.25
 """Share of the bar below which a submarine has to surface."""
 MEASURED = 2000
 """Real states, at most, whose oxygen is measured, of each kind."""
@@ -46,14 +46,16 @@ MEASURED = 2000
 def draw_gallery(actions: dict[str, np.ndarray], title: str, path: Path) -> None:
     """Draws four newest frames for each action, with their oxygen below, red if there is little."""
     rows = -(-len(actions) // ACTIONS_PER_ROW)
-    figure = Figure(figsize=(1.25 * SHOWN * ACTIONS_PER_ROW, 1.75 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(1.25 * STATES_PER_ACTION * ACTIONS_PER_ROW, 1.75 * rows + 0.9), layout="constrained")
     parts = figure.subfigures(rows, ACTIONS_PER_ROW, squeeze=False).flatten()
     for part, (name, frames) in zip(parts, actions.items(), strict=False):
         part.suptitle(name, fontsize=9)
-        for axes, frame, level in zip(part.subplots(1, SHOWN), frames, oxygen_shown(frames), strict=True):
+        for axes, frame, level in zip(part.subplots(1, STATES_PER_ACTION), frames, oxygen_level(frames), strict=True):
             axes.imshow(frame, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LITTLE else "black")
+            axes.set_xlabel(
+                f"oxygen {level:.0%}", fontsize=7, labelpad=2, color="firebrick" if level < LOW_OXYGEN else "black"
+            )
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
@@ -80,7 +82,7 @@ def draw_lives(lost: list[Life], title: str, path: Path) -> None:
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.subplots()
     for suffocated, colour, label in (
-        (True, "firebrick", "lost for want of oxygen"),
+        (True, "firebrick", "lost for lack of oxygen"),
         (False, "steelblue", "lost otherwise"),
     ):
         curves = [life.oxygen for life in lost if life.out_of_oxygen == suffocated]
@@ -101,7 +103,7 @@ def goes_up(action: str) -> bool:
 def real_oxygen(dataset: StateDataset, states: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
     """The number of real states, and the mean oxygen of a random choice of them; None if there are too few."""
     chosen = generator.permutation(states)[:MEASURED]
-    mean = intervals.mean(oxygen_shown(dataset.newest(chosen)), generator) if len(chosen) > 1 else None
+    mean = intervals.mean(oxygen_level(dataset.newest(chosen)), generator) if len(chosen) > 1 else None
     return {"states": len(states), "seen": len(chosen), "oxygen": mean}
 
 
@@ -116,11 +118,11 @@ def examine_actions(
     for number, name in enumerate(session.subject.agent.spec.action_names):
         found = experiment.find(method, name, experiment.arguments.extra.states)
         frames_of[name] = stacks_of(session, found.state)[:, -1]
-        levels = oxygen_shown(frames_of[name])
+        levels = oxygen_level(frames_of[name])
         record[name] = {
             "up": goes_up(name),
             "synthesised oxygen": [round(float(level), 3) for level in levels],
-            "synthesised with little oxygen": intervals.share(levels < LITTLE),
+            "synthesised with little oxygen": intervals.share(levels < LOW_OXYGEN),
             "preferred": int((found.output.scores.argmax(dim=1) == number).sum()),
             "real": real_oxygen(session.dataset, states[taken == number], generator),
         }
@@ -132,7 +134,7 @@ def without_random_actions(experiment: Experiment) -> StateDataset:
     """A collection of the agent without random actions."""
     config = experiment_config(experiment.arguments)
     config = replace(config, collect=replace(config.collect, epsilon=0.0))
-    return opened(config, ("subject", "collect")).dataset
+    return open_session(config, ("subject", "collect")).dataset
 
 
 def chance_of_any(base: float, states: int) -> float:
@@ -143,7 +145,7 @@ def chance_of_any(base: float, states: int) -> float:
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
-    parser.add_argument("--states", type=at_least(SHOWN), default=64, help="synthesised states of each action")
+    parser.add_argument("--states", type=at_least(STATES_PER_ACTION), default=64, help="synthesised states of each action")
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, check=lambda subject: check_game(subject, "Seaquest", "section 4.4"))
     session, dataset, output = experiment.session, experiment.session.dataset, arguments.output
@@ -153,22 +155,27 @@ def main() -> None:
         actions, frames = examine_actions(experiment, states, generator)
         up = np.array([goes_up(name) for name in session.subject.agent.spec.action_names])[dataset.action[states]]
         lost, lost_alone = recorded_lives(dataset), recorded_lives(without_random_actions(experiment))
-        synthesised = {name: oxygen_shown(found) < LITTLE for name, found in frames.items()}
-        samples = oxygen_shown(stacks_of(session, random_states(session, SAMPLES))[:, -1]) < LITTLE
-        real = oxygen_shown(dataset.newest(generator.permutation(states)[:MEASURED])) < LITTLE
+        synthesised = {name: oxygen_level(found) < LOW_OXYGEN for name, found in frames.items()}
+        samples = oxygen_level(stacks_of(session, random_states(session, SAMPLES))[:, -1]) < LOW_OXYGEN
+        real = oxygen_level(dataset.newest(generator.permutation(states)[:MEASURED])) < LOW_OXYGEN
         every = np.concatenate(list(synthesised.values()))
         not_up = np.concatenate([flags for name, flags in synthesised.items() if not goes_up(name)])
-        shown_low = sum(bool(flags[:SHOWN].any()) for flags in synthesised.values())
-        title = f"{experiment.agent_name}: states in which each action is preferred; red: less than {LITTLE:.0%} of the bar"
+        shown_low = sum(bool(flags[:STATES_PER_ACTION].any()) for flags in synthesised.values())
+        title = (
+            f"{experiment.agent_name}: states in which each action is preferred; red: less than {LOW_OXYGEN:.0%} of the bar"
+        )
         if lost:
             suffocated = sum(life.out_of_oxygen for life in lost)
-            title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for want of oxygen"
+            title += f"\n{suffocated} of the {len(lost)} lives lost in the recorded episodes ended for lack of oxygen"
             draw_lives(lost, f"{experiment.agent_name}: all recorded lives", output / "section-4-4-lives.png")
-        drawn = {name: found[:SHOWN][oxygen_shown(found[:SHOWN]).argsort()] for name, found in frames.items()}
+        drawn = {
+            name: found[:STATES_PER_ACTION][oxygen_level(found[:STATES_PER_ACTION]).argsort()]
+            for name, found in frames.items()
+        }
         draw_gallery(drawn, title, output / "section-4-4.png")
         result = {
             "actions": actions,
-            "little oxygen": LITTLE,
+            "little oxygen": LOW_OXYGEN,
             "real where it goes up": real_oxygen(dataset, states[up], generator),
             "real where it does not": real_oxygen(dataset, states[~up], generator),
             "lives lost": lives_record(lost),
@@ -177,7 +184,7 @@ def main() -> None:
             "states with little oxygen, actions that do not go up": enrichment(not_up, samples, real),
             "actions with little oxygen in one of four states": {
                 "synthesised": shown_low,
-                "expected by chance": round(len(frames) * chance_of_any(float(real.mean()), SHOWN), 1),
+                "expected by chance": round(len(frames) * chance_of_any(float(real.mean()), STATES_PER_ACTION), 1),
             },
         }
         experiment.write("section-4-4", result)

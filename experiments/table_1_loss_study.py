@@ -4,7 +4,7 @@
 
 The columns are the agent itself, a plain VAE, the attentive reconstruction loss alone, the paper's full loss, and the recipe
 ``fast``. All models are trained on the same states for the same processor time, and the scores are of the same episodes, by
-their seeds. A finished experiment that is run again only draws its figure again.
+their seeds. A finished experiment that is run again only redraws its figure.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lab.experiment import start_experiment
 from lab.figures import save_figure
 from lab.measures import reconstruction_measures
 from lab.objects import plays
-from lab.pipeline import MODEL, STATES, experiment_config, goggles_config, goggles_record, opened
+from lab.pipeline import MODEL, STATES, experiment_config, goggles_config, goggles_record, open_session
 
 RECIPES = {"VAE": "paper-vae", "L_p only": "paper-attentive", "full": "paper", "fast": "fast"}
 """Recipe of each column."""
@@ -35,7 +35,7 @@ PAPER = {
 
 
 def draw_figure(columns: dict[str, Any], paper: dict[str, int] | None, title: str, path: Path) -> None:
-    """Draws the score of each column with its interval, every episode as a dot, and beside them the paper's scores."""
+    """Draws the score of each column with its interval, every episode as a dot, and next to them the paper's scores."""
     figure = Figure(figsize=(8.4 if paper else 5.4, 3.7), layout="constrained")
     ours, *others = figure.subplots(1, 2 if paper else 1, squeeze=False, width_ratios=[5, 4] if paper else None)[0]
     names = [name for name in ("agent", *RECIPES) if name in columns]
@@ -87,7 +87,7 @@ def main() -> None:
     goggles = goggles_config(extra.episodes, extra.longest)
     for name in extra.columns:
         config = experiment_config(arguments, recipe=RECIPES[name], goggles=goggles)
-        session = opened(config, (*MODEL, "goggles"))
+        session = open_session(config, (*MODEL, "goggles"))
         model = session.model
         if name in columns and columns[name]["model"] == model.info["made_of"]:
             continue

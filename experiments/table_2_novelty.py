@@ -4,7 +4,7 @@
 
 For each synthesised state, the closest training state in mean squared error over the whole training set, and the share of
 pixels that differ from it: a pixel differs if a channel is off by more than 25 % of its range. Held-out real states are the
-reference. Figure 7 also shows the training state closest in the target's value. Novelty alone is no merit, since a blurred
+reference. Figure 7 also shows the training state closest in the target's value. Novelty alone says little, since a blurred
 state is novel too: the record contains the share that passes the object checks, if the game has any, and the distance to
 real states in the agent's features; the same for the best real states and for held-out ones.
 """
@@ -27,18 +27,18 @@ from lab.measures import (
     HELD_OUT,
     ReferenceStats,
     closest_training_states,
-    measure_found,
     measure_real,
+    measure_result,
     reference_stats,
 )
 from lab.methods import algorithm_1, retrieval
-from lab.states import newest_pictures, pictures, target_named, usual_targets, worker_threads
+from lab.states import default_target_names, newest_images, state_images, target_named, worker_threads
 
 PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
 """Share of states that differ in more than a percentage of their pixels; table 2 of the paper."""
 PAPER_MEAN = 0.25
 """Mean share of pixels that differ; section 4.8 of the paper."""
-SHOWN = 8
+STATES_DRAWN = 8
 """States per target in figure 7."""
 
 
@@ -67,7 +67,7 @@ def draw_histogram(kinds: dict[str, np.ndarray], title: str, path: Path) -> None
 
 
 Rows = list[tuple[str, np.ndarray]]
-"""Labelled pictures."""
+"""Labelled images."""
 
 
 def compare_target(
@@ -77,17 +77,17 @@ def compare_target(
     differs from its closest training state, and the rows of figure 7."""
     session, method = experiment.session, algorithm_1(experiment.arguments)
     target, trained_on = target_named(session, name), session.trained_on
-    found = experiment.find(method, name, count)
-    measures, near = measure_found(found, target, reference)
-    retrieved, _ = measure_found(experiment.find(retrieval(), name, count), target, reference)
+    result = experiment.find(method, name, count)
+    measures, nearest = measure_result(result, target, reference)
+    retrieved, _ = measure_result(experiment.find(retrieval(), name, count), target, reference)
     values = target(session.recorded_outputs(trained_on)).numpy()
-    similar = trained_on[np.abs(values[None] - found.target.cpu().numpy()[:SHOWN, None]).argmin(axis=1)]
+    similar = trained_on[np.abs(values[None] - result.target.cpu().numpy()[:STATES_DRAWN, None]).argmin(axis=1)]
     rows: Rows = [
-        (f"{target.name}\nsynthesised", pictures(session, found.state[:SHOWN])),
-        ("closest\ntraining state", newest_pictures(session, near.stacks[:SHOWN])),
-        (f"training state\nclosest in {target.name}", newest_pictures(session, session.dataset.stacks(similar))),
+        (f"{target.name}\nsynthesised", state_images(session, result.state[:STATES_DRAWN])),
+        ("closest\ntraining state", newest_images(session, nearest.stacks[:STATES_DRAWN])),
+        (f"training state\nclosest in {target.name}", newest_images(session, session.dataset.stacks(similar))),
     ]
-    return {method.name: measures, retrieval().name: retrieved}, near.differing_share, rows
+    return {method.name: measures, retrieval().name: retrieved}, nearest.differing_share, rows
 
 
 def main() -> None:
@@ -97,7 +97,7 @@ def main() -> None:
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, arguments.extra.targets)
     session = experiment.session
-    names = list(arguments.extra.targets or usual_targets(session))
+    names = list(arguments.extra.targets or default_target_names(session))
     count = -(-arguments.extra.states // len(names))
     reference, record, differing = reference_stats(session, count), {}, []
     rows: Rows = []
@@ -123,7 +123,7 @@ def main() -> None:
             },
         }  # fmt: skip
         draw_histogram(kinds, experiment.agent_name, arguments.output / "table-2.png")
-        title = f"{experiment.agent_name}: the newest frame of the first {SHOWN} states"
+        title = f"{experiment.agent_name}: the newest frame of the first {STATES_DRAWN} states"
         save_labelled(rows, arguments.output / "figure-7.png", title)
         experiment.write("table-2", result)
 

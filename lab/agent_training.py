@@ -22,8 +22,8 @@ Points = list[dict[str, float]]
 """A learning curve: the decisions (``step``), processor seconds and mean score at each evaluation."""
 Say = Callable[[str], None]
 
-EXPLORATION, FILLING = 0.2, 0.025
-"""Shares of a training's decisions during which exploration falls, and before updates begin."""
+EXPLORATION_SHARE, WARM_UP_SHARE = 0.2, 0.025
+"""Shares of a training's decisions during which epsilon decays, and before updates begin."""
 
 
 def algorithm_names() -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def learning_curve(folder: Path) -> Points:
 
 
 def double_dqn_config(game: str, seed: int, longest: int, **settings: Any) -> DoubleDQNConfig:
-    """Settings of the double DQN whose games are cut after ``longest`` decisions."""
+    """Settings of the double DQN whose games are truncated after ``longest`` decisions."""
     return DoubleDQNConfig(game=game, seed=seed, episode_decisions=longest, **settings)
 
 
@@ -80,11 +80,11 @@ def seconds_per_decision(config: DoubleDQNConfig, folder: Path, decisions: int) 
     return float(read_record(file)["seconds_per_decision"])
 
 
-def stretched(config: DoubleDQNConfig, steps: int) -> DoubleDQNConfig:
+def scale_schedules(config: DoubleDQNConfig, steps: int) -> DoubleDQNConfig:
     """The settings with schedules that span ``steps`` decisions."""
     return replace(
-        config, steps=steps, exploration_steps=max(1, int(EXPLORATION * steps)),
-        learning_starts=min(config.learning_starts, int(FILLING * steps)), evaluate_every=max(1, steps // 4),
+        config, steps=steps, exploration_steps=max(1, int(EXPLORATION_SHARE * steps)),
+        learning_starts=min(config.learning_starts, int(WARM_UP_SHARE * steps)), evaluate_every=max(1, steps // 4),
         evaluation_episodes=2,
     )  # fmt: skip
 
@@ -99,9 +99,9 @@ def trained_scores(
     """
     model = learn(config, make_folder(folder), say)
     algorithm = ALGORITHMS["double-dqn"]
-    network = algorithm.kept(model)
+    network = algorithm.exported_network(model)
     network.load_state_dict(read_checkpoint(folder / LAST)["kept"])  # the weights that a resumed training would have
-    policy = greedy(lambda observations: algorithm.answers(network, observations))
+    policy = greedy(lambda observations: algorithm.action_scores(network, observations))
     arena, longest = arena_of(config.game, config.pedestrians), config.episode_decisions
     scores = evaluate(policy, arena, episodes, first_seed, algorithm.epsilon[0], longest)
     return scores, learning_curve(folder)[-1]["cpu_seconds"]

@@ -13,12 +13,12 @@ from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.training.arenas import arena_of
-from weakspot.training.evaluate import evaluate, player
-from weakspot.training.start import spent
+from weakspot.training.evaluate import evaluate, make_policy
+from weakspot.training.start import training_cost
 
 Play = Callable[..., list[float]]
 """Scores of a policy: takes the policy, its arena, the number of games, the first seed, the share of random actions, and
-the decisions after which a game is cut."""
+the decisions after which a game is truncated."""
 
 
 def shipped_agents() -> list[Path]:
@@ -37,9 +37,9 @@ def no_operation(observations: np.ndarray) -> np.ndarray:
 
 
 def agent_facts(path: Path) -> dict[str, Any]:
-    """What an agent's file says of its training, and its size."""
+    """What an agent's file records of its training, and its size."""
     card = read_card(read_weights(path)[1], str(path))
-    decisions, hours = spent(card.training)
+    decisions, hours = training_cost(card.training)
     return {
         "environment": card.environment,
         "algorithm": card.training["algorithm"],
@@ -68,6 +68,6 @@ def scores_of_agent(
     card = read_card(read_weights(path)[1], str(path))
     agent, settings = load_agent(str(path)), card.training["settings"]
     arena, longest = arena_of(settings["game"], settings.get("pedestrians")), settings.get("episode_decisions", 27_000)
-    policy = player(card.kind, lambda observations: agent(observations.float()).scores, agent.device, seed)
+    policy = make_policy(card.kind, lambda observations: agent(observations.float()).scores, agent.device, seed)
     scores = play(policy, arena, games, seed, random_actions[card.kind], longest)
     return np.array(scores), np.array(play(no_operation, arena, games, seed, 1.0, longest))

@@ -69,7 +69,7 @@ class ExperimentArguments:
         recipe: of the state model.
         budget: of its training, in processor minutes.
         frames: number of states to collect.
-        folder: of the runs; they share one store of collections, models and found states.
+        folder: of the runs; they share one store of collections, models and search results.
         output: folder of the results.
         seed: of the searches and of random choices; collections and state models have the seed 0.
         start, enough, candidates, searches, steps: of the searches; see :class:`weakspot.SynthesisConfig`.

@@ -1,4 +1,4 @@
-"""How fast states are collected, and the least that playing costs."""
+"""How fast states are collected, and how fast the agent plays without collecting."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def collected_decisions_per_second(
     config = CollectConfig(frames=decisions, streams=streams)
     started: list[float] = []
 
-    def note_start(done: int, total: int) -> None:
+    def record_start(done: int, total: int) -> None:
         if not started:
             started.append(time.perf_counter())
 
     with tempfile.TemporaryDirectory() as folder:
-        collect(agent, lambda: AtariEnvironment(AtariConfig(game)), config, Path(folder) / "states", note_start, workers)
+        collect(agent, lambda: AtariEnvironment(AtariConfig(game)), config, Path(folder) / "states", record_start, workers)
         return (config.steps - 1) * streams / (time.perf_counter() - started[0])

@@ -32,24 +32,24 @@ def with_progress(name: str, items: Iterable[T], total: int, unit: str) -> Itera
             report(done / total, f"{done:,} of {total:,} {unit}")
 
 
-def repeatable_command(words: Sequence[str]) -> str:
-    """The command line of an experiment without anything of this machine: files by their names, no ``--folder`` and
+def repeatable_command(argv: Sequence[str]) -> str:
+    """The command line of an experiment without paths of this machine: files by their names, no ``--folder`` and
     ``--output``.
 
     Args:
-        words: of the command line, as in ``sys.argv``.
+        argv: as in ``sys.argv``.
     """
-    kept: list[str] = []
-    rest = iter(words[1:])
-    for word in rest:
-        option, equals, _ = word.partition("=")
+    arguments: list[str] = []
+    rest = iter(argv[1:])
+    for argument in rest:
+        option, equals, _ = argument.partition("=")
         if option not in ("--folder", "--output"):
-            kept.append(_without_folder(word))
+            arguments.append(_without_folder(argument))
         elif not equals:
             next(rest, None)
-    return shlex.join(["python", "-m", f"experiments.{Path(words[0]).stem}", *kept])
+    return shlex.join(["python", "-m", f"experiments.{Path(argv[0]).stem}", *arguments])
 
 
-def _without_folder(word: str) -> str:
-    path, colon, function = word.rpartition(":") if ".py:" in word else (word, "", "")
-    return f"FOLDER/{Path(path).name}{colon}{function}" if "/" in path and Path(path).expanduser().exists() else word
+def _without_folder(argument: str) -> str:
+    path, colon, function = argument.rpartition(":") if ".py:" in argument else (argument, "", "")
+    return f"FOLDER/{Path(path).name}{colon}{function}" if "/" in path and Path(path).expanduser().exists() else argument

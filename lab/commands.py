@@ -16,7 +16,7 @@ from weakspot.errors import RunError
 
 WEAKSPOT = (sys.executable, "-m", "weakspot.cli")
 UP_TO_DATE = "nothing to do"
-"""What a run prints that had nothing to do."""
+"""Printed by a run that had nothing to do."""
 TINY = (
     *("--agent", "pong-double-dqn", "--targets", "T-", "LEFT"),
     *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
@@ -27,27 +27,27 @@ TINY = (
 """Options of a run that takes seconds."""
 
 
-def processor_seconds(words: Sequence[str], repeats: int = 5, expected: str = "") -> float:
+def processor_seconds(command: Sequence[str], repeats: int = 5, expected: str = "") -> float:
     """Processor time, user and system, of a command and its children; the median of the repeats.
 
     Args:
-        words: of the command.
+        command: with its arguments.
         repeats: how often it is run.
         expected: what it must print.
 
     Raises:
         RunError: the command failed, or did not print ``expected``.
     """
-    return median(_processor_seconds(words, expected) for _ in range(repeats))
+    return median(_processor_seconds(command, expected) for _ in range(repeats))
 
 
-def _processor_seconds(words: Sequence[str], expected: str) -> float:
+def _processor_seconds(command: Sequence[str], expected: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode or expected not in done.stdout:
         raise RunError(
-            f"{shlex.join(words)} ended with exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}",
+            f"{shlex.join(command)} ended with exit code {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}",
             expected=f"exit code 0 and an output with {expected!r}" if expected else "exit code 0",
         )
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
@@ -63,13 +63,13 @@ def finished_run(folder: Path) -> Run:
     return load_run(folder)
 
 
-def repeating_words(run: Run) -> list[str]:
+def repeat_command(run: Run) -> list[str]:
     """The command that repeats a run in its folder."""
-    words = shlex.split(run.command)[1:]
-    if "--output" in words:
-        position = words.index("--output")
-        del words[position : position + 2]
-    return [*WEAKSPOT, *words, "--output", str(run.folder)]
+    command = shlex.split(run.command)[1:]
+    if "--output" in command:
+        position = command.index("--output")
+        del command[position : position + 2]
+    return [*WEAKSPOT, *command, "--output", str(run.folder)]
 
 
 def seconds_to_load(folder: Path, repeats: int = 5) -> float:

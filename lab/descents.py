@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.found import stored_search
+from lab.cached_searches import cached_search
 from lab.states import real_states, whole_states
 from weakspot.analysis.diversity import mean_distance, vendi_score
 from weakspot.analysis.features import features
@@ -87,14 +87,14 @@ def compare_with_best(
     session: Session, states: State, target: np.ndarray, reference: ReferenceStates, width: float
 ) -> dict[str, float]:
     """Measures of synthesised states with the target's values (m,), relative to the best real states."""
-    found, count = features(session.perceive, states), len(reference.best)
+    state_features, count = features(session.perceive, states), len(reference.best)
     values = reference.values
     measures = {
         "target_sd": float((values.mean() - target.mean()) / values.std()),
         "best_real_sd": float((values.mean() - np.sort(values)[:count].mean()) / values.std()),
         "beyond_99": float((target <= np.quantile(values, 0.01)).mean()),
-        "vendi_ratio": vendi_score(found, width) / reference.vendi,
-        "distance_ratio": mean_distance(found) / reference.distance,
+        "vendi_ratio": vendi_score(state_features, width) / reference.vendi,
+        "distance_ratio": mean_distance(state_features) / reference.distance,
         "valid": valid_share(session.dataset.environment.id, states),
         "best_real_valid": reference.valid,
     }
@@ -120,7 +120,7 @@ def _descend_from(
 
 
 class StoredDescents:
-    """The same with results in the store; candidates are drawn when the first search is needed.
+    """:func:`descend` with results in the store; candidates are drawn when the first search is needed.
 
     Args:
         session: with a state model.
@@ -150,10 +150,10 @@ class StoredDescents:
         }
 
         def search() -> SearchResult:
-            found = self._descend(target, weight)
-            return SearchResult(found.state, found.output, found.target, Cost())
+            result = self._descend(target, weight)
+            return SearchResult(result.state, result.output, result.target, Cost())
 
-        return stored_search(self.session, target, settings, search)
+        return cached_search(self.session, target, settings, search)
 
 
 def without_flow(model: StateModel, session: Session) -> StateModel:

@@ -1,4 +1,4 @@
-"""Driving: episodes in the town, what drivers see when they decide, and the classes that frames show."""
+"""Driving: episodes in the town, the scenes in which drivers decide, and the semantic classes of frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Decision:
 
     Attributes:
         action: its number.
-        brake: the probability of braking; None for drivers that see nothing.
+        brake: the probability of braking; None for drivers without observations.
         value: the critic's value, or None.
     """
 
@@ -46,8 +46,8 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Answers:
-    """An agent's outputs in an episode, summed over the decisions at which it saw the same kind of scene.
+class SceneOutputs:
+    """An agent's outputs in an episode, summed over the decisions in one kind of scene.
 
     Attributes:
         decisions: their number.
@@ -69,14 +69,14 @@ class Episode:
         reward: total reward.
         seconds: duration.
         cause: of its end; ``time`` if the time was over.
-        answers: by the kind of scene, for drivers that see something.
+        outputs_by_scene: of the agent, by the kind of scene; empty for drivers without observations.
     """
 
     metres: float
     reward: float
     seconds: float
     cause: str
-    answers: dict[str, Answers] = field(default_factory=dict)
+    outputs_by_scene: dict[str, SceneOutputs] = field(default_factory=dict)
 
 
 Driver = Callable[[np.ndarray], Decision]
@@ -130,7 +130,7 @@ def constant_driver(action: str) -> Driver:
     return lambda observation: Decision(number)
 
 
-def driver_of(kind: str, agent_file: str, seed: int) -> tuple[Driver, str]:
+def make_driver(kind: str, agent_file: str, seed: int) -> tuple[Driver, str]:
     """A driver, and the id of the environment of the agent in a file.
 
     Args:
@@ -148,7 +148,7 @@ def driver_of(kind: str, agent_file: str, seed: int) -> tuple[Driver, str]:
 def drive_episodes(driver: Driver, environment: str, pedestrians: str, count: int, first_seed: int) -> list[Episode]:
     """``count`` episodes in an environment, each with its own seed, starting with ``first_seed``."""
     env = DriveEnvironment(environment, pedestrians=pedestrians).env
-    driven = []
+    episodes = []
     for seed in range(first_seed, first_seed + count):
         observation, info = env.reset(seed=seed)
         metres = total = 0.0
@@ -161,20 +161,20 @@ def drive_episodes(driver: Driver, environment: str, pedestrians: str, count: in
             metres, total = metres + info["metres"], total + reward
             if terminated or truncated:
                 break
-        answers = _answers_by_scene(np.stack(frames), decisions, env.camera) if frames else {}
-        driven.append(Episode(metres, total, env.world.state.decisions * SECONDS, info["cause"], answers))
-    return driven
+        outputs_by_scene = _outputs_by_scene(np.stack(frames), decisions, env.camera) if frames else {}
+        episodes.append(Episode(metres, total, env.world.state.decisions * SECONDS, info["cause"], outputs_by_scene))
+    return episodes
 
 
-def _answers_by_scene(classes: np.ndarray, decisions: list[Decision], camera: Camera) -> dict[str, Answers]:
+def _outputs_by_scene(classes: np.ndarray, decisions: list[Decision], camera: Camera) -> dict[str, SceneOutputs]:
     """An agent's outputs to frames of classes (n, h, w), summed by the kind of scene."""
     brake = np.array([decision.brake for decision in decisions], np.float64)
     value = np.array([decision.value for decision in decisions], np.float64)  # NaN without a critic
     return {
-        name: Answers(
-            int(shown.sum()), float(brake[shown].sum()), None if np.isnan(value).any() else float(value[shown].sum())
+        name: SceneOutputs(
+            int(mask.sum()), float(brake[mask].sum()), None if np.isnan(value).any() else float(value[mask].sum())
         )
-        for name, shown in visible_objects(classes, camera).reasons().items()
+        for name, mask in visible_objects(classes, camera).reasons().items()
     }
 
 
@@ -239,10 +239,10 @@ def open_driving_run(run: Run) -> DrivingRun:
     return DrivingRun(run, dataset, held_out, channels, camera)
 
 
-def shown_in(classes: np.ndarray, camera: Camera) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Which frames of classes (n, h, w) show what, by its name, and which show nothing in the car's way (n,)."""
-    found = visible_objects(classes, camera)
-    return found.counts, found.empty
+def frame_contents(classes: np.ndarray, camera: Camera) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Which frames of classes (n, h, w) show each object (n,), by its name, and which show nothing in the car's way (n,)."""
+    objects = visible_objects(classes, camera)
+    return objects.counts, objects.empty
 
 
 def reasons_to_brake(classes: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
@@ -255,6 +255,6 @@ def class_shares(classes: np.ndarray) -> dict[str, float]:
     return dict(zip(CLASS_NAMES, shares(classes).round(5).tolist(), strict=True))
 
 
-def class_pictures(classes: np.ndarray) -> np.ndarray:
-    """Frames of classes (n, h, w) as colour pictures (n, h, w, 3)."""
+def class_images(classes: np.ndarray) -> np.ndarray:
+    """Frames of classes (n, h, w) as RGB images (n, h, w, 3)."""
     return colours(classes)

@@ -1,4 +1,4 @@
-"""The frame of the experiments of the method: an opened run, and a record of results that can be repeated."""
+"""What the experiments of the method share: an open run, and a record of results that can be repeated."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lab.arguments import ExperimentArguments, short_name
+from lab.cached_searches import find_states
 from lab.command import repeatable_command
-from lab.found import found_states
-from lab.pipeline import MODEL, experiment_config, opened
+from lab.pipeline import MODEL, experiment_config, open_session
 from lab.records import earlier_record, save_record
 from weakspot.references import code_digests
 from weakspot.search.method import Method, SearchResult
@@ -26,7 +26,7 @@ from weakspot.system.user_code import parse_reference
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment under way.
+    """A running experiment.
 
     Attributes:
         arguments: of its command line.
@@ -44,15 +44,15 @@ class Experiment:
         return self.session.subject.agent.spec.name
 
     def find(self, method: Method, target: str, count: int) -> SearchResult:
-        """``count`` states that a method finds for a target; see :func:`lab.found.found_states`."""
-        return found_states(self.session, method, target, count, self.arguments.seed)
+        """``count`` states that a method finds for a target; see :func:`lab.cached_searches.find_states`."""
+        return find_states(self.session, method, target, count, self.arguments.seed)
 
     def settings(self) -> dict[str, Any]:
         """Everything that the results depend on, as plain data."""
         arguments, session = self.arguments, self.session
         shared = ("recipe", "frames", "seed", "start", "enough", "candidates", "searches", "steps", "saliency")
-        own = {**vars(arguments.extra)}
-        targets = [*(own.get("targets") or ()), *filter(None, [own.get("target")])]
+        extra = {**vars(arguments.extra)}
+        targets = [*(extra.get("targets") or ()), *filter(None, [extra.get("target")])]
         known = {*ExperimentArguments.__dataclass_fields__, "columns"}  # "columns" selects results, it does not change them
         return {
             "agent": arguments.agent_name,
@@ -63,7 +63,7 @@ class Experiment:
             **{name: getattr(arguments, name) for name in shared},
             "search": asdict(arguments.search),
             "target_files": {short_name(name): code_digests([name]) for name in targets if parse_reference(name)},
-            **{name: value for name, value in own.items() if name not in known},
+            **{name: value for name, value in extra.items() if name not in known},
         }
 
     def earlier(self, name: str) -> dict[str, Any]:
@@ -106,6 +106,6 @@ def start_experiment(
         UnknownTargetError: the agent does not have one of the targets.
     """
     started = time.monotonic()
-    session = opened(experiment_config(arguments, targets or ()), stages, check)
+    session = open_session(experiment_config(arguments, targets or ()), stages, check)
     make_folder(arguments.output)
     return Experiment(arguments, session, started)

@@ -1,4 +1,4 @@
-"""Figures: sheets of states, rows of pictures, and the common style of charts."""
+"""Figures: sheets of states, rows of images, and the common style of charts."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def save_sheet(states: State, path: Path, columns: int = 6) -> None:
     framed = [np.pad(pair, ((1, 1), (1, 1), (0, 0)), constant_values=255) for pair in pairs]
     framed += [np.full_like(framed[0], 255)] * (-len(framed) % columns)
     lines = [np.concatenate(framed[i : i + columns], axis=1) for i in range(0, len(framed), columns)]
-    save_picture(np.concatenate(lines, axis=0).repeat(2, axis=0).repeat(2, axis=1), path)
+    save_image(np.concatenate(lines, axis=0).repeat(2, axis=0).repeat(2, axis=1), path)
 
 
 def save_labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path, title: str = "") -> None:
-    """Writes rows of pictures (n, h, w, 3), each row with its label in front; shorter rows are filled with white."""
-    width = max(len(pictures) for _, pictures in rows)
+    """Writes rows of images (n, h, w, 3), each row with its label in front; shorter rows are filled with white."""
+    width = max(len(images) for _, images in rows)
     figure = Figure(figsize=(1.3 * width + 1.6, 1.36 * len(rows) + (0.4 if title else 0.1)), layout="constrained")
-    for line, (label, pictures) in zip(figure.subplots(len(rows), width, squeeze=False), rows, strict=True):
-        for axes, picture in zip(line, pictures, strict=False):
-            axes.imshow(picture, interpolation="nearest")
-        for axes in line[len(pictures) :]:
+    for line, (label, images) in zip(figure.subplots(len(rows), width, squeeze=False), rows, strict=True):
+        for axes, pixels in zip(line, images, strict=False):
+            axes.imshow(pixels, interpolation="nearest")
+        for axes in line[len(images) :]:
             axes.spines[:].set_visible(False)
         for axes in line:
             axes.set(xticks=[], yticks=[])
@@ -43,9 +43,9 @@ def save_labelled(rows: Sequence[tuple[str, np.ndarray]], path: Path, title: str
     save_figure(figure, path)
 
 
-def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Writes a picture (h, w, 3), uint8, as PNG."""
-    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(picture), format="png"))
+def save_image(pixels: np.ndarray, path: Path) -> None:
+    """Writes an image (h, w, 3), uint8, as PNG."""
+    write_atomic(path, lambda temporary: image.imsave(temporary, np.ascontiguousarray(pixels), format="png"))
 
 
 def save_chart(figure: Figure, path: Path) -> None:

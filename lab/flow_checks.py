@@ -39,11 +39,11 @@ def checks_by_origin(
     if not isinstance(model.prior, FlowPrior):
         raise ConfigError(f"a model of the recipe {model.info.get('recipe')} has no flow", expected="fast")
     real, prior, generator = real.to(model.device), model.prior, torch.Generator().manual_seed(seed)
-    noise, around = torch.randn(2, len(real), model.latent, generator=generator).to(model.device)
+    noise, epsilon = torch.randn(2, len(real), model.latent, generator=generator).to(model.device)
     record = {
         "real states": _checked(lambda part: part, real),
         "reconstructions": _checked(model.reconstruct, real),
-        "decoded from drawn codes": _checked(lambda part, away: _decode_drawn(model, part, away), real, around),
+        "decoded from drawn codes": _checked(lambda part, epsilon: _decode_drawn(model, part, epsilon), real, epsilon),
     }
     for count in sorted({prior.integration, *steps}):
         finer = replace(model, prior=replace(prior, integration=count))
@@ -57,8 +57,8 @@ def checks_by_origin(
 def round_trip_error(model: StateModel, noise: Tensor) -> float:
     """Root mean square distance of points of N(0, I) (n, z) from where they end after the flow and its inverse."""
     with torch.no_grad():
-        apart = [model.prior.to_noise(model.prior.to_latent(part)) - part for part in noise.split(BATCH)]
-    return round(float(torch.cat(apart).square().mean().sqrt()), 4)
+        errors = [model.prior.to_noise(model.prior.to_latent(part)) - part for part in noise.split(BATCH)]
+    return round(float(torch.cat(errors).square().mean().sqrt()), 4)
 
 
 def _checked(make: Callable[..., State], *inputs: Tensor) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _checked(make: Callable[..., State], *inputs: Tensor) -> dict[str, Any]:
     return checks.line() | {"valid": wilson(int(checks.valid.sum()), len(states)), "seconds": seconds}
 
 
-def _decode_drawn(model: StateModel, states: State, around: Tensor) -> State:
+def _decode_drawn(model: StateModel, states: State, epsilon: Tensor) -> State:
     """States decoded from latents that are drawn around the encoder's means."""
     mean, log_variance = model.network.encode(states)
-    return model.network.decode(mean + torch.exp(0.5 * log_variance) * around).clamp(0.0, 1.0)
+    return model.network.decode(mean + torch.exp(0.5 * log_variance) * epsilon).clamp(0.0, 1.0)

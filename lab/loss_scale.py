@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from lab.measures import ReferenceStats, measure_found
-from lab.states import newest_pictures, pictures, target_named
+from lab.measures import ReferenceStats, measure_result
+from lab.states import newest_images, state_images, target_named
 from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import play_episodes
@@ -47,7 +47,7 @@ MEASURED = 2_000
 SAMPLES = 200
 """Random samples that are compared with real states."""
 SHOWN = 8
-"""States in each row of a picture."""
+"""States in each row of a figure."""
 
 Row: TypeAlias = tuple[str, np.ndarray]
 """A label, and frames (n, h, w, 3)."""
@@ -148,7 +148,7 @@ def searched(
             progress=lambda done, total: progress(done / total, ""),
         )  # fmt: skip
         result = SearchResult(findings.state, findings.output, findings.target, Cost())
-        measures, _ = measure_found(result, target, reference)
+        measures, _ = measure_result(result, target, reference)
     del measures["passes"]
     steps = findings.iterations
     return {
@@ -157,7 +157,7 @@ def searched(
         "converged": int((steps < config.steps).sum()),
         "kl": {"mean": float(findings.kl.mean()), "most": float(findings.kl.max())},
         "cpu_seconds": round(time.process_time() - started, 1),
-    }, pictures(session, result.state[:SHOWN])
+    }, state_images(session, result.state[:SHOWN])
 
 
 def shown(session: Session, model: StateModel) -> list[Row]:
@@ -166,7 +166,7 @@ def shown(session: Session, model: StateModel) -> list[Row]:
     with torch.no_grad():
         reconstructed = model.reconstruct(as_state(stacks).to(model.device))
     return [
-        ("held-out\nstates", newest_pictures(session, stacks)),
-        ("reconstructions", pictures(session, reconstructed)),
-        ("random\nsamples", pictures(session, draw_samples(model, SHOWN))),
+        ("held-out\nstates", newest_images(session, stacks)),
+        ("reconstructions", state_images(session, reconstructed)),
+        ("random\nsamples", state_images(session, draw_samples(model, SHOWN))),
     ]

@@ -32,7 +32,7 @@ HELD_OUT = "held-out real states"
 
 @dataclass(frozen=True)
 class ReferenceStats:
-    """What found states are compared with, for one agent and its recorded states.
+    """What the states of searches are compared with, for one agent and its recorded states.
 
     Attributes:
         session: of the agent.
@@ -46,19 +46,19 @@ class ReferenceStats:
     features: torch.Tensor
     width: float
 
-    def feature_distance(self, found: torch.Tensor) -> tuple[float, float]:
+    def feature_distance(self, state_features: torch.Tensor) -> tuple[float, float]:
         """Fréchet distance of features (n, f) to those of held-out states, and its floor, the distance between two sets of
         held-out states.
 
         All sets have the same size, which the distance depends on. Both are means over random choices of real states.
         """
-        count = min(len(found), len(self.features) // 2)
+        count = min(len(state_features), len(self.features) // 2)
         generator = torch.Generator().manual_seed(0)
         distances, floors = [], []
         for _ in range(SPLITS):
             order = torch.randperm(len(self.features), generator=generator)
             first, second = self.features[order[:count]], self.features[order[count : 2 * count]]
-            distances.append(frechet(found[:count], first))
+            distances.append(frechet(state_features[:count], first))
             floors.append(frechet(first, second))
         return sum(distances) / SPLITS, sum(floors) / SPLITS
 
@@ -75,7 +75,7 @@ class ReferenceStats:
 
 
 def reference_stats(session: Session, count: int) -> ReferenceStats:
-    """Measures the held-out states, for comparisons with ``count`` found states.
+    """Measures the held-out states, for comparisons with the ``count`` states of a search.
 
     Raises:
         ConfigError: there are too few states to compare.
@@ -84,7 +84,7 @@ def reference_stats(session: Session, count: int) -> ReferenceStats:
     if count < 3 or len(held_out) < 6:
         raise ConfigError(
             f"{count} states to be compared with {len(held_out)} held-out ones",
-            expected="three at least, and six held-out ones",
+            expected="at least three, and at least six held-out ones",
             todo="ask for more --states, or collect more --frames",
         )
     chosen = np.random.default_rng(0).permutation(held_out)[: 2 * min(count, len(held_out) // 2)]
@@ -98,7 +98,7 @@ def kernel_width(session: Session) -> float:
     return typical_distance(features(session.perceive, real_states(session, chosen)))
 
 
-def measure_found(found: SearchResult, target: Target, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
+def measure_result(result: SearchResult, target: Target, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
     """The measures of one method's states, with intervals, and the closest training state of each.
 
     The target's values are in standard deviations of the held-out states' values beyond their mean. Novelty is the mean
@@ -107,30 +107,30 @@ def measure_found(found: SearchResult, target: Target, reference: ReferenceStats
     """
     session = reference.session
     real = target(held_out_outputs(session)).numpy()
-    values = found.target.detach().cpu().numpy()
-    found_features = features(session.perceive, found.state.detach())
-    stacks = stacks_of(session, found.state)
+    values = result.target.detach().cpu().numpy()
+    state_features = features(session.perceive, result.state.detach())
+    stacks = stacks_of(session, result.state)
     count, generator = len(values), np.random.default_rng(0)
 
     def distance(chosen: np.ndarray) -> float:
-        return reference.feature_distance(found_features[chosen])[0]
+        return reference.feature_distance(state_features[chosen])[0]
 
     def over_floor(chosen: np.ndarray) -> float:
-        distance, floor = reference.feature_distance(found_features[chosen])
+        distance, floor = reference.feature_distance(state_features[chosen])
         return distance / floor
 
-    appearance, near = _appearance(stacks, found_features, reference)
+    appearance, nearest = _appearance(stacks, state_features, reference)
     measures: dict[str, Any] = {
         "states": count,
         "target_sd": _rounded(bootstrap_mean((real.mean() - values) / real.std(), generator), 4),
         "beyond_the_best_held_out": wilson(int((values < real.min()).sum()), count),
         "feature_distance": _rounded(jackknife(distance, count, generator), 5),
-        "feature_distance_floor": reference.feature_distance(found_features)[1],
+        "feature_distance_floor": reference.feature_distance(state_features)[1],
         "feature_distance_over_floor": _rounded(jackknife(over_floor, count, generator), 4),
         **appearance,
-        "passes": {"model": found.cost.model, "agent": found.cost.agent},
+        "passes": {"model": result.cost.model, "agent": result.cost.agent},
     }
-    return measures, near
+    return measures, nearest
 
 
 def measure_real(reference: ReferenceStats) -> dict[str, Any]:
@@ -142,21 +142,21 @@ def measure_real(reference: ReferenceStats) -> dict[str, Any]:
     return {"states": half, "feature_distance": _rounded(floor, 5), **appearance}
 
 
-def _appearance(stacks: Stacks, found_features: torch.Tensor, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
+def _appearance(stacks: Stacks, state_features: torch.Tensor, reference: ReferenceStats) -> tuple[dict[str, Any], Closest]:
     """The measures of states that do not depend on the target, from their stacks and their features (n, f)."""
     session, count, generator = reference.session, len(stacks), np.random.default_rng(0)
-    near, passed = closest_training_states(session, stacks), passed_checks(session, stacks)
+    nearest, passed = closest_training_states(session, stacks), passed_checks(session, stacks)
     return {
-        "closest_mse": _rounded(bootstrap_mean(near.mse, generator), 6),
-        "differing_pixels": _rounded(bootstrap_mean(near.differing_share, generator), 5),
+        "closest_mse": _rounded(bootstrap_mean(nearest.mse, generator), 6),
+        "differing_pixels": _rounded(bootstrap_mean(nearest.differing_share, generator), 5),
         "vendi": _rounded(
-            jackknife(lambda chosen: vendi_score(found_features[chosen], reference.width), count, generator), 4
+            jackknife(lambda chosen: vendi_score(state_features[chosen], reference.width), count, generator), 4
         ),
         "mean_feature_distance": _rounded(
-            jackknife(lambda chosen: mean_distance(found_features[chosen]), count, generator), 4
+            jackknife(lambda chosen: mean_distance(state_features[chosen]), count, generator), 4
         ),
         "valid": None if passed is None else wilson(int(passed.sum()), count),
-    }, near
+    }, nearest
 
 
 def closest_training_states(session: Session, stacks: Stacks) -> Closest:

@@ -7,7 +7,7 @@ from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne, clear_candidate_cache
 from weakspot.search.highlights import Highlights, HighlightsDiv
 from weakspot.search.method import Method, SearchResult, Sources
-from weakspot.search.pixel_regularisers import EVERY, Plain, SobolevGradient
+from weakspot.search.pixel_regularisers import REGULARISERS, Plain, SobolevGradient
 from weakspot.search.random_samples import RandomSamples
 from weakspot.search.random_search import RandomSearch
 from weakspot.search.retrieval import Retrieval
@@ -19,7 +19,7 @@ def algorithm_1(arguments: ExperimentArguments) -> Method:
     return AlgorithmOne(arguments.search)
 
 
-def timed_alone(method: Method, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
+def run_uncached(method: Method, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
     """A search that draws its own candidates, so that its time does not depend on earlier searches."""
     clear_candidate_cache()
     return method(sources, target, count, seed)
@@ -37,7 +37,7 @@ def random_samples() -> Method:
 
 def activation_maximisation(steps: int) -> list[Method]:
     """Activation maximisation in pixels, once with each regulariser of section 4.6."""
-    return [ActivationMaximization(regulariser, steps) for regulariser in EVERY]
+    return [ActivationMaximization(regulariser, steps) for regulariser in REGULARISERS]
 
 
 def alternatives(passes: int, pixel_steps: int) -> list[Method]:

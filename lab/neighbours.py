@@ -1,4 +1,4 @@
-"""The exact search for the closest training states, on states whose answer is known."""
+"""The exact search for the closest training states, on states whose closest one is known."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class NoisyStates:
     stacks: np.ndarray
 
     def find_closest(self) -> tuple[float, np.ndarray]:
-        """Searches for the closest recorded state of each; returns the seconds, and whether it was the right one (n,)."""
+        """Searches for the closest recorded state of each; returns the seconds, and whether it is correct (n,)."""
         started = time.perf_counter()
         with worker_threads():
-            found = closest(self.stacks, self.dataset, self.indices)
+            nearest = closest(self.stacks, self.dataset, self.indices)
         seconds = time.perf_counter() - started
-        right = [(self.dataset.stacks(self.chosen[[i]])[0] == stack).all() for i, stack in enumerate(found.stacks)]
-        return seconds, np.array(right, bool)
+        correct = [(self.dataset.stacks(self.chosen[[i]])[0] == stack).all() for i, stack in enumerate(nearest.stacks)]
+        return seconds, np.array(correct, bool)
 
 
 def noisy_states(dataset: StateDataset, count: int) -> NoisyStates:

@@ -1,4 +1,4 @@
-"""Tables in the documentation, each between two marks, written by the command that measured the numbers."""
+"""Tables in the documentation, each between two markers, written by the command that measured the numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weakspot.errors import ConfigError
 from weakspot.system.files import write_text
 
 
-def marks(name: str) -> tuple[str, str]:
+def markers(name: str) -> tuple[str, str]:
     """The lines before and after the table of that name."""
     return f"<!-- {name}: written by a command, down to its end -->", f"<!-- {name}: its end -->"
 
@@ -18,11 +18,11 @@ def replace_table(page: Path, name: str, table: str) -> None:
     """Replaces the table of that name in a page.
 
     Raises:
-        ConfigError: the page does not have the marks of the table.
+        ConfigError: the page does not have the markers of the table.
     """
-    text, (start, end) = page.read_text(), marks(name)
+    text, (start, end) = page.read_text(), markers(name)
     if text.count(start) != 1 or text.count(end) != 1 or text.index(start) > text.index(end):
-        raise ConfigError(f"{page} has no place for the table {name!r}", expected=f"the lines {start} and {end}")
+        raise ConfigError(f"{page} has no markers for the table {name!r}", expected=f"the lines {start} and {end}")
     before, rest = text.split(start)
     write_text(page, f"{before}{start}\n\n{table}\n\n{end}{rest.split(end)[1]}")
 

@@ -2,7 +2,7 @@
 
 A folder of runs contains
 
-    store/                      the results of all runs: collections, saliency maps, state models, found states
+    store/                      the results of all runs: collections, saliency maps, state models, search results
     AGENT-RECIPE-DIGEST/        the run folder of one configuration
 
 so that a second experiment with the same settings finds its collection and its state model in the store.
@@ -30,14 +30,14 @@ from weakspot.system.provenance import digest
 from weakspot.targets.resolve import resolve_target
 
 STATES = ("subject", "collect", "saliency")
-"""Stages that give the recorded states of an agent, and its saliency in them."""
+"""Stages that provide the recorded states of an agent, and its saliency in them."""
 MODEL = (*STATES, "train")
-"""Stages that give the state model as well."""
+"""Stages that provide the state model as well."""
 MEASURED, MEASURE_EVERY = 2_000, 30.0
 """Held-out states, at most, in a measurement during training, and the seconds between two measurements."""
 
 
-def opened(
+def open_session(
     config: RunConfig, stages: Sequence[str] = MODEL, check: Callable[[Subject], None] = lambda subject: None
 ) -> Session:
     """Runs stages, as far as their results are not in the store, and returns the session that reads the results.
@@ -107,7 +107,7 @@ def experiment_config(
 
 
 def goggles_config(episodes: int, longest: int = GogglesConfig().longest) -> GogglesConfig:
-    """Settings of the goggles stage: the number of episodes, and the decisions after which an episode is cut."""
+    """Settings of the goggles stage: the number of episodes, and the decisions after which an episode is truncated."""
     return GogglesConfig(episodes=episodes, longest=longest)
 
 

@@ -1,4 +1,4 @@
-"""How fast the town is, and the ray casting in it alone."""
+"""Speed of the town, and of its ray casting alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stop_and_go(number: int) -> int:
     return 1 if number % 50 < 25 else 2
 
 
-def picture_size() -> list[int]:
+def image_size() -> list[int]:
     """Height and width of the driver's view."""
     return [Camera().height, Camera().width]
 

@@ -17,6 +17,6 @@ def random_states(session: Session, count: int) -> State:
 
 def comparison_record(session: Session, states: State, real: State) -> dict[str, Any]:
     """States (n, kc, h, w) compared with twice as many real ones (2n, kc, h, w): the distance in the agent's features, the
-    object checks, and the accuracy of a classifier that tells them from the first n real ones."""
+    object checks, and the accuracy of a classifier between them and the first n real ones."""
     record = compare_samples(states, real, session.perceive, session.dataset.environment).record()
     return record | {"telling_accuracy": round(classifier_accuracy(real[: len(states)], states), 4)}

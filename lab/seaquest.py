@@ -9,7 +9,7 @@ from weakspot.data.dataset import StateDataset
 from weakspot.types import Frames
 
 
-def oxygen_shown(frames: Frames) -> np.ndarray:
+def oxygen_level(frames: Frames) -> np.ndarray:
     """The length of the oxygen bar in frames (n, h, w, 3), as a share of the whole bar (n,)."""
     return oxygen(frames)
 

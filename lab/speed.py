@@ -36,7 +36,7 @@ from weakspot.targets.resolve import resolve_target
 
 SHARPNESS = 10.0
 """b of the soft maximum, per score."""
-ENDLESS = -1e9
+UNREACHABLE = -1e9
 """A tolerance with which no search stops early."""
 
 
@@ -92,8 +92,8 @@ class Search:
     ) -> tuple[float, torch.Tensor]:
         """Seconds of the searches, and the target's values; ``first`` is the number of the first search."""
         started = time.perf_counter()
-        found = synthesize(model, self.session.perceive, self.target, start, config, self.scale, first=first)
-        return time.perf_counter() - started, found.target
+        result = synthesize(model, self.session.perceive, self.target, start, config, self.scale, first=first)
+        return time.perf_counter() - started, result.target
 
     def model(self, precision: torch.dtype) -> StateModel:
         """The session's state model with products in a number format."""
@@ -111,10 +111,10 @@ def synthesis_speedup(session: Session, states: int = 64, steps: int = 60) -> di
     largest difference of their results.
 
     The results are compared in float32 after five steps, in standard deviations of the target: later, and in bfloat16,
-    rounding has grown into other states that are as good, since Adam takes a full step on the smallest slope.
+    rounding has grown into other states that are as good, since Adam takes a full step however small the gradient.
     """
     search = search_for_t_minus(session)
-    config = SynthesisConfig(states=states, searches=1, steps=steps, tolerance=ENDLESS)
+    config = SynthesisConfig(states=states, searches=1, steps=steps, tolerance=UNREACHABLE)
     torch.set_num_threads(2)
     model, exact = (search.model(kind) for kind in (resolve("auto", "cpu"), torch.float32))
     start = search.starts(exact, config)
@@ -149,7 +149,7 @@ def target_seconds(session: Session, steps: int = 300) -> dict[str, float]:
         return time.perf_counter() - started
 
     torch.set_num_threads(2)
-    longest = replace(defaults, searches=1, steps=steps, tolerance=ENDLESS)
+    longest = replace(defaults, searches=1, steps=steps, tolerance=UNREACHABLE)
     return {"target_seconds": seconds(defaults), f"target_seconds_of_{steps}_steps": seconds(longest)}
 
 

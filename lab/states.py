@@ -1,4 +1,4 @@
-"""Recorded states, and what is computed from them: targets, threads, pictures, maps and reconstructions."""
+"""Recorded states, and what is computed from them: targets, threads, images, maps and reconstructions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _temperature(session: Session) -> float:
     return fit_temperature(session.dataset, PolicyValuesConfig().gamma, signs).tau
 
 
-def usual_targets(session: Session) -> tuple[str, ...]:
+def default_target_names(session: Session) -> tuple[str, ...]:
     """Names of the agent's default targets."""
     return default_targets(session.subject.agent.spec, session.recorded_outputs(session.trained_on))
 
@@ -85,15 +85,15 @@ def stacks_of(session: Session, states: State) -> Stacks:
     return as_stacks(states.detach().cpu(), session.dataset.environment.channels)
 
 
-def newest_pictures(session: Session, stacks: Stacks) -> Frames:
-    """The newest frame of each stack as a colour picture (n, h, w, 3)."""
+def newest_images(session: Session, stacks: Stacks) -> Frames:
+    """The newest frame of each stack as an RGB image (n, h, w, 3)."""
     colours = session.dataset.environment.channel_colours
     return (in_colour(stacks[:, -1:], colours) if colours else stacks[:, -1:])[:, 0]
 
 
-def pictures(session: Session, states: State) -> Frames:
-    """The newest frame of each state as a colour picture (n, h, w, 3)."""
-    return newest_pictures(session, stacks_of(session, states))
+def state_images(session: Session, states: State) -> Frames:
+    """The newest frame of each state as an RGB image (n, h, w, 3)."""
+    return newest_images(session, stacks_of(session, states))
 
 
 def newest_loss_weights(session: Session, indices: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pictures of the town: maps, views from behind the agent's car, and what the sensors see."""
+"""Images of the town: maps, views from behind the agent's car, and what the sensors see."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ LIGHTS = {SemanticClass.RED_LIGHT, SemanticClass.GREEN_LIGHT}
 
 @dataclass(frozen=True)
 class Scene:
-    """A kind of moment in the town: the pedestrians, what the driver sees, and its class."""
+    """A kind of scene in the town: the pedestrians, what the driver sees, and its class."""
 
     pedestrians: str
     name: str
-    wanted: SemanticClass
+    semantic_class: SemanticClass
 
     @property
     def title(self) -> str:
@@ -48,7 +48,7 @@ SCENES = (
     Scene("distracted", "person on the path", SemanticClass.PEDESTRIAN),
     Scene("reasonable", "car on the path", SemanticClass.CAR),
 )
-"""The moments that are drawn."""
+"""The scenes that are drawn."""
 
 
 def drive_env(**settings: Any) -> DriveEnv:
@@ -67,8 +67,8 @@ def draw_map(world: World, centre: tuple[float, float], size: tuple[float, float
         centre, size: of the part of it, in metres.
         metres: width of a pixel.
     """
-    everybody = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
-    parts = [meshes.town_mesh(world.town), meshes.moving_mesh(world, *everybody), meshes.own_car(world)]
+    everyone = np.arange(len(world.state.traffic)), np.arange(len(world.state.people))
+    parts = [meshes.town_mesh(world.town), meshes.moving_mesh(world, *everyone), meshes.own_car(world)]
     scene = scene_of(meshes.concat_meshes(parts))
     x = centre[0] + np.arange(-size[0] / 2, size[0] / 2, metres)
     y = centre[1] - np.arange(-size[1] / 2, size[1] / 2, metres)
@@ -80,7 +80,7 @@ def draw_map(world: World, centre: tuple[float, float], size: tuple[float, float
 
 
 def draw_two_maps(world: World) -> np.ndarray:
-    """The whole town, and beside it, equally high, the part around the agent's car (h, w, 3)."""
+    """The whole town, and next to it, equally high, the part around the agent's car (h, w, 3)."""
     town, edge = world.town, world.town.kerb + 15
     streets = (town.columns, town.rows)
     centre = tuple(float(s[0] + s[-1]) / 2 for s in streets)
@@ -91,8 +91,9 @@ def draw_two_maps(world: World) -> np.ndarray:
 
 
 def find_scene(scene: Scene) -> DriveEnv:
-    """An environment at the first such moment over all seeds, driven straight on."""
-    others = list(LIGHTS - {scene.wanted}) if scene.wanted in LIGHTS else []  # many frames show lights of both colours
+    """An environment at the first such scene over all seeds, driven straight on."""
+    # many frames show lights of both colours
+    others = list(LIGHTS - {scene.semantic_class}) if scene.semantic_class in LIGHTS else []
     for seed in itertools.count():
         env = drive_env(render_mode="rgb_array", pedestrians=scene.pedestrians)
         env.reset(seed=seed)
@@ -100,8 +101,8 @@ def find_scene(scene: Scene) -> DriveEnv:
             if env.step(THROTTLE if decision < 25 else COAST)[2]:
                 break
             classes = env.view().classes
-            place = slice(None) if scene.wanted in LIGHTS else path_ground(env.camera)
-            if (classes[place] == scene.wanted).sum() >= CLOSE and not np.isin(classes, others).any():
+            region = slice(None) if scene.semantic_class in LIGHTS else path_ground(env.camera)
+            if (classes[region] == scene.semantic_class).sum() >= CLOSE and not np.isin(classes, others).any():
                 return env
     raise AssertionError("unreachable: seeds do not end")
 
@@ -111,8 +112,8 @@ def from_behind(env: DriveEnv) -> np.ndarray:
     return chase(env.world)
 
 
-def sensor_pictures(env: DriveEnv) -> dict[str, np.ndarray]:
-    """What each sensor sees as a picture, in colour (h, w, 3) or gray (h, w), by its title."""
+def sensor_images(env: DriveEnv) -> dict[str, np.ndarray]:
+    """What each sensor sees as an image, in colour (h, w, 3) or gray (h, w), by its title."""
     view = env.view()
     return {
         "classes": colours(view.classes),

@@ -47,7 +47,7 @@ class DarkRecipe(FastRecipe):
 
 
 class JointRecipe(FastRecipe):
-    """The frames of a state go through the network together, as the channels of one picture, with one latent."""
+    """The frames of a state go through the network together, as the channels of one image, with one latent."""
 
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
         """For one frame with the channels of all frames."""
@@ -105,12 +105,12 @@ class Measurement:
     samples: int
 
 
-def variant_folder(session: Session, name: str, minutes: float, seed: int, how: Measurement) -> Path:
+def variant_folder(session: Session, name: str, minutes: float, seed: int, measurement: Measurement) -> Path:
     """Where the store keeps the training of a variant and its measures."""
-    return Store(session.config.store_path).folder(_request(session, name, minutes, seed, how)[0])
+    return Store(session.config.store_path).folder(_request(session, name, minutes, seed, measurement)[0])
 
 
-def variant_measures(session: Session, name: str, minutes: float, seed: int, how: Measurement) -> dict[str, float]:
+def variant_measures(session: Session, name: str, minutes: float, seed: int, measurement: Measurement) -> dict[str, float]:
     """The measures of a variant, which is trained and measured unless that is in the store.
 
     Args:
@@ -118,9 +118,9 @@ def variant_measures(session: Session, name: str, minutes: float, seed: int, how
         name: of the variant.
         minutes: processor minutes of the training.
         seed: of the training.
-        how: it is measured.
+        measurement: of the variant.
     """
-    request, config, variant = _request(session, name, minutes, seed, how)
+    request, config, variant = _request(session, name, minutes, seed, measurement)
 
     def work(folder: Path) -> str:
         with threads(config.parts):
@@ -128,7 +128,7 @@ def variant_measures(session: Session, name: str, minutes: float, seed: int, how
                 session.perceive, session.dataset, session.maps, config, folder, chosen_recipe=variant.recipe,
                 clock=time.process_time,
             )  # fmt: skip
-            measures = _measures(session, model, how) | {"steps": float(model.info["steps"])}
+            measures = _measures(session, model, measurement) | {"steps": float(model.info["steps"])}
         write_json(folder / MEASURES, measures)
         return file_digest(folder / MEASURES)
 
@@ -137,7 +137,7 @@ def variant_measures(session: Session, name: str, minutes: float, seed: int, how
 
 
 def _request(
-    session: Session, name: str, minutes: float, seed: int, how: Measurement
+    session: Session, name: str, minutes: float, seed: int, measurement: Measurement
 ) -> tuple[Request, TrainConfig, Variant]:
     variant = VARIANTS[name]()
     config = TrainConfig(
@@ -148,7 +148,7 @@ def _request(
     made_from: dict[str, Any] = {
         "recipe": [type(variant.recipe).__name__, *all_settings(variant.recipe)],
         "train": asdict(config),
-        "measurement": asdict(how),
+        "measurement": asdict(measurement),
         "inputs": {stage: entry.record.fingerprint for stage, entry in entries.items() if entry},
         "torch": public_version("torch"),
         "sources": source_digest("analysis", "search", "targets"),
@@ -158,20 +158,20 @@ def _request(
     return Request("ablation", part, made_from, outputs, ("checkpoint.pt", "prior.pt")), config, variant
 
 
-def _measures(session: Session, model: StateModel, how: Measurement) -> dict[str, float]:
+def _measures(session: Session, model: StateModel, measurement: Measurement) -> dict[str, float]:
     dataset, held_out = session.dataset, session.held_out
-    samples = measure_samples(model, session.perceive, dataset, held_out, how.samples)
+    samples = measure_samples(model, session.perceive, dataset, held_out, measurement.samples)
     measures = fidelity(model, session.perceive, dataset, held_out).line()
     measures["feature_distance_over_floor"] = samples.distance / samples.floor
     if samples.checks is not None:
         measures["valid_samples"] = float(samples.checks.valid.mean())
     if isinstance(model.prior, FlowPrior):
-        noise = torch.randn(how.samples, model.latent, generator=torch.Generator().manual_seed(0)).to(model.device)
+        noise = torch.randn(measurement.samples, model.latent, generator=torch.Generator().manual_seed(0)).to(model.device)
         measures["there_and_back"] = round_trip_error(model, noise)
     target, width = target_named(session, "T-"), kernel_width(session)
-    reference = reference_states(session, target, width, how.search.states)
-    found = descend(session, model, how.search)(target, how.search.regulariser)
-    compared = compare_with_best(session, found.state, found.target.numpy(force=True), reference, width)
+    reference = reference_states(session, target, width, measurement.search.states)
+    result = descend(session, model, measurement.search)(target, measurement.search.regulariser)
+    compared = compare_with_best(session, result.state, result.target.numpy(force=True), reference, width)
     reported = ("target_sd", "beyond_99", "valid")
     measures |= {f"optimised_{measure}": compared[measure] for measure in reported if measure in compared}
     return {measure: round(value, 5) for measure, value in measures.items()}

@@ -29,7 +29,7 @@ run = weakspot.load_run("run")
 assert weakspot.__file__.startswith(sys.prefix), weakspot.__file__
 assert run.findings["T-"].states.shape[0] == 2 and run.report.stat().st_size > 10_000
 shutil.rmtree(run.entries["report"].folder)
-assert main(sys.argv[1:]) == 0 and weakspot.load_run("run").report, "the report alone is made again"
+assert main(sys.argv[1:]) == 0 and weakspot.load_run("run").report, "only the report is rebuilt"
 assert main(sys.argv[1:]) == 0
 assert "torch" not in sys.modules, "neither the report nor a run with nothing to do needs torch"
 print("1 passed, 0 failed")

@@ -1,4 +1,4 @@
-"""What sings when it is unpickled."""
+"""An object whose unpickling leaves a trace."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Canary:
-    """Makes a file when it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

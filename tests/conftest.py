@@ -1,5 +1,4 @@
-"""Settings of all tests: annotated shapes and types are checked at every call, one thread each, and no deadlines on
-machines that are busy with something else."""
+"""Settings of all tests: checks of annotated shapes and types, one torch thread, and no deadlines of hypothesis."""
 
 import hypothesis
 import numpy as np
@@ -7,11 +6,13 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-COMPUTING = ("data", "saliency", "state_model", "search", "analysis", "envs", "report")
-"""The packages in which tensors are only ever ours. Agents, targets and training take what users give them, and raise their
-own errors for it."""
+CHECKED_PACKAGES = ("data", "saliency", "state_model", "search", "analysis", "envs", "report")
+"""Packages that get tensors only from weakspot itself. Agents, targets and training get them from users, and raise errors of
+their own."""
 
-install_import_hook([f"weakspot.{package}" for package in COMPUTING], "typechecker.checked")  # before they are imported
+install_import_hook(
+    [f"weakspot.{package}" for package in CHECKED_PACKAGES], "typechecker.checked"
+)  # before they are imported
 
 hypothesis.settings.register_profile("weakspot", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("weakspot")
@@ -19,19 +20,19 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory):
-    """States of a game of Pong, the agent that played it, and its saliency maps."""
-    from small_pong import play  # after the hook above
+def pong_rollout(tmp_path_factory):
+    """Recorded states of Pong, the agent that played, and its saliency maps."""
+    from small_pong import collect_pong  # after the hook above
 
-    return play(tmp_path_factory.mktemp("played"))
+    return collect_pong(tmp_path_factory.mktemp("pong"))
 
 
 @pytest.fixture(scope="module")
-def statistics(played):
-    """What is known of these states before a training."""
+def statistics(pong_rollout):
+    """The statistics of these states that a training needs."""
     from weakspot.state_model.batch import measure  # after the hook above
 
-    dataset, _, _ = played
+    dataset, _, _ = pong_rollout
     return measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
 
 

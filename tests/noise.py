@@ -1,4 +1,4 @@
-"""Noise in the shape of an Atari game's observations: as pictures, and as an environment."""
+"""Noise with the shape of Atari observations: as a tensor, and as an environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def images(batch: int = 3, seed: int = 0) -> torch.Tensor:
 
 
 class Noise(gymnasium.Env):
-    """Shows noise in the shape of Pong's observations."""
+    """Observations of noise with the shape of Pong's."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
     action_space = gymnasium.spaces.Discrete(6)

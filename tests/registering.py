@@ -1,4 +1,4 @@
-"""Environments that gymnasium knows for a while."""
+"""Temporary registrations of environments with gymnasium."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import gymnasium
 
 
 @contextmanager
-def known(**kinds: type[gymnasium.Env]) -> Iterator[None]:
-    """Registers each kind as version 0 of its name."""
-    for name, kind in kinds.items():
-        gymnasium.register(f"{name}-v0", kind)
+def temporarily_registered(**classes: type[gymnasium.Env]) -> Iterator[None]:
+    """Registers each class as version 0 of its name."""
+    for name, env_class in classes.items():
+        gymnasium.register(f"{name}-v0", env_class)
     try:
         yield
     finally:
-        for name in kinds:
+        for name in classes:
             gymnasium.registry.pop(f"{name}-v0")

@@ -1,4 +1,4 @@
-"""An example run for the tests of artifacts and report: real Pong frames, everything else made up.
+"""An example run for the tests of artifacts and report: real Pong frames, and made-up results.
 
 Reconstructions are blurred frames and synthesised states are mixtures of two real ones, so that they look like those of a
 state model; the numbers are a fixed function of them. To look at one, run ``python tests/report_example.py FOLDER``.
@@ -50,7 +50,7 @@ from weakspot.artifacts.subject import (
 from weakspot.artifacts.training import CURVES, MODEL, write_model
 from weakspot.config import RunConfig, command_line
 from weakspot.run.entry import read_entry, write_entry
-from weakspot.run.folder import RunFolder, RunRecord, Shown
+from weakspot.run.folder import RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 
 PONG = ("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE")
@@ -58,7 +58,7 @@ FRAMES = 4
 
 
 def play_pong(decisions: int, seed: int = 0) -> np.ndarray:
-    """Colour frames (decisions, 84, 84, 3) of a scripted player that follows the ball, most of the time."""
+    """Colour frames (decisions, 84, 84, 3) of a scripted player that mostly follows the ball."""
     ALEInterface.setLoggerMode(LoggerMode.Error)
     ale = ALEInterface()
     ale.setInt("random_seed", seed)
@@ -127,7 +127,7 @@ RETRIEVED = 8
 
 @dataclass(frozen=True)
 class Example:
-    """What the example run is about, and how large it is."""
+    """Content and size of the example run."""
 
     action_names: tuple[str, ...] = PONG
     scores_are: str = "log-probabilities"
@@ -169,7 +169,7 @@ def make_example(
 ) -> Path:
     """Writes a complete run folder with ``states`` states for each target, and returns its path."""
     example = Example(action_names, scores_are, states, reconstructions, targets)
-    results: dict[str, Shown] = {}
+    results: dict[str, ShownResult] = {}
 
     def make(name: str, outputs: tuple[str, ...], write: Callable[[Path], None]) -> None:
         stage, _, part = name.partition("/")
@@ -180,7 +180,7 @@ def make_example(
             return name
 
         Store(folder / "store").make(request, work)
-        results[name] = Shown(request.key, {name: "."})
+        results[name] = ShownResult(request.key, {name: "."})
 
     make("subject", (SUBJECT,), lambda path: write_subject(path, example.subject))
     make("collect", (SUMMARY,), lambda path: write_collection(path, collection()))
@@ -198,8 +198,8 @@ def make_example(
     return folder
 
 
-def record_again(folder: Path) -> None:
-    """Writes the record of the result in ``folder`` anew after its files have changed."""
+def update_record(folder: Path) -> None:
+    """Updates the record of the result in ``folder`` after a change of its files."""
     entry = read_entry(folder)
     assert entry is not None
     record = entry.record
@@ -217,9 +217,9 @@ def record_again(folder: Path) -> None:
 
 
 def write_damaged(path: Path, content: bytes) -> None:
-    """Replaces a file of a result, and records it as if the stage had written it."""
+    """Replaces a file of a result, and updates the record as if the stage had written it."""
     path.write_bytes(content)
-    record_again(path.parent)
+    update_record(path.parent)
 
 
 def collection() -> Collection:

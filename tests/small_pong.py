@@ -1,4 +1,4 @@
-"""A game of Pong by a small agent, on the real emulator: what the tests of state models and measurements share."""
+"""Pong on the real emulator, played by a small agent; shared by the tests of state models and measurements."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class SmallAgent:
         return AgentOutput(self.factor * self.module(observation / 255))
 
 
-def play(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
-    """States of a game of Pong, the agent that played it, and its saliency maps."""
+def collect_pong(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
+    """Recorded states of Pong, the agent that played, and its saliency maps."""
     agent = SmallAgent()
     config = CollectConfig(frames=240, streams=2, shard_steps=60, snapshot_every=60, epsilon=1.0)
     dataset = collect(agent, lambda: AtariEnvironment(AtariConfig("pong")), config, folder / "states", workers=1)
@@ -48,7 +48,7 @@ def play(folder: Path) -> tuple[StateDataset, Perceiver, np.ndarray]:
     return dataset, perceive, load_maps(folder / "maps.npy", len(dataset))
 
 
-def batch_of(played, latent: int, size: int = 4) -> Batch:
-    dataset, _, maps = played
+def make_batch(pong_rollout, latent: int, size: int = 4) -> Batch:
+    dataset, _, maps = pong_rollout
     feeder = Feeder(dataset, maps, with_full_history(dataset, np.arange(len(dataset))), latent, seed=0)
     return feeder.batch(*feeder.draw(size), "cpu")

@@ -1,4 +1,4 @@
-"""Rollouts of the linear toy agent: states at random, in two rollouts, and what the agent answered to them."""
+"""Two rollouts of the linear toy agent: random states, and the agent's outputs for them."""
 
 import tempfile
 from dataclasses import asdict
@@ -26,18 +26,18 @@ def sources(perceive=LINEAR) -> Sources:
 
 
 @cache
-def _place() -> tempfile.TemporaryDirectory:
+def _temporary_folder() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="rollouts-")
 
 
 @cache
 def rollouts() -> Path:
     """The folder of the rollouts, written once."""
-    folder = Path(_place().name)
+    folder = Path(_temporary_folder().name)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (STREAMS, STEPS, 4, 4, 3)).astype(np.uint8)
     stacks = np.stack([frames[:, np.maximum(np.arange(STEPS) - back, 0)] for back in range(FRAMES)[::-1]], axis=2)
-    answers = LINEAR(as_state(stacks.reshape(-1, FRAMES, 4, 4, 3)))
+    outputs = LINEAR(as_state(stacks.reshape(-1, FRAMES, 4, 4, 3)))
     actions = list(LINEAR.agent.spec.action_names)
     write_json(
         folder / "meta.json",
@@ -59,15 +59,15 @@ def rollouts() -> Path:
             "steps": STEPS,
         },
     )
-    nothing = np.zeros((STREAMS, STEPS), bool)
+    never = np.zeros((STREAMS, STEPS), bool)
     columns = {
         "age": np.tile(np.arange(STEPS, dtype=np.int32), (STREAMS, 1)),
-        "terminated": nothing,
-        "truncated": nothing,
+        "terminated": never,
+        "truncated": never,
         "reward": np.zeros((STREAMS, STEPS), np.float32),
-        "action": answers.scores.argmax(dim=1).view(STREAMS, STEPS).numpy(),
-        "scores": answers.scores.view(STREAMS, STEPS, -1).numpy(),
-        "value": torch.as_tensor(answers.value).view(STREAMS, STEPS).numpy(),
+        "action": outputs.scores.argmax(dim=1).view(STREAMS, STEPS).numpy(),
+        "scores": outputs.scores.view(STREAMS, STEPS, -1).numpy(),
+        "value": torch.as_tensor(outputs.value).view(STREAMS, STEPS).numpy(),
     }
     write_shard(folder, 0, ShardContent(0, frames, columns, {}, [b""] * STREAMS, [0] * STREAMS, ""))
     return folder

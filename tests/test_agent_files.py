@@ -37,7 +37,7 @@ PONG = "PongNoFrameskip-v4"
 ATARI_WRAPPER = "stable_baselines3.common.atari_wrappers.AtariWrapper"
 
 
-def rewritten(path: Path, name: str, content: bytes) -> None:
+def replace_member(path: Path, name: str, content: bytes) -> None:
     """Replaces one member of a zip."""
     with zipfile.ZipFile(path) as file:
         members = {member: file.read(member) for member in file.namelist()}
@@ -124,13 +124,13 @@ def test_no_code_in_a_zip_is_run(dqn, tmp_path):
     for entry in settings.values():
         if isinstance(entry, dict) and ":serialized:" in entry:
             entry[":serialized:"] = base64.b64encode(trap).decode()
-    rewritten(dqn, "data", json.dumps(settings).encode())
+    replace_member(dqn, "data", json.dumps(settings).encode())
     load_agent(str(dqn), environment=PONG)
-    rewritten(dqn, "policy.pth", trap)
+    replace_member(dqn, "policy.pth", trap)
     with pytest.raises(WeightsError, match=r"not read|cannot be read"):
         load_agent(str(dqn), environment=PONG)
     torch.save({"q_net.q_net.0.weight": Canary(canary)}, tmp_path / "policy.pth")
-    rewritten(dqn, "policy.pth", (tmp_path / "policy.pth").read_bytes())
+    replace_member(dqn, "policy.pth", (tmp_path / "policy.pth").read_bytes())
     with pytest.raises(WeightsError, match="could run any code"):
         load_agent(str(dqn), environment=PONG)
     assert not canary.exists()
@@ -160,7 +160,7 @@ def test_a_zip_that_is_damaged_inside_is_refused(dqn, place):
 
 
 def test_settings_that_are_not_an_object_are_refused(dqn):
-    rewritten(dqn, "data", b"[]")
+    replace_member(dqn, "data", b"[]")
     with pytest.raises(WeightsError, match="its data is a list"):
         load_agent(str(dqn), environment=PONG)
 
@@ -176,7 +176,7 @@ def test_settings_that_are_not_an_object_are_refused(dqn):
 def test_unknown_values_of_settings_are_refused(dqn, setting, value, message):
     with zipfile.ZipFile(dqn) as file:
         settings = json.loads(file.read("data"))
-    rewritten(dqn, "data", json.dumps(settings | {setting: value}).encode())
+    replace_member(dqn, "data", json.dumps(settings | {setting: value}).encode())
     with pytest.raises(WeightsError, match=message):
         load_agent(str(dqn), environment=PONG)
 
@@ -194,40 +194,40 @@ def test_convolutions_of_another_size_are_refused(dqn):
     weights["q_net.features_extractor.cnn.0.weight"] = torch.zeros(32, 4, 5, 5)
     path = dqn.with_suffix(".pth")
     torch.save(weights, path)
-    rewritten(dqn, "policy.pth", path.read_bytes())
+    replace_member(dqn, "policy.pth", path.read_bytes())
     with pytest.raises(WeightsError, match="NatureCNN"):
         load_agent(str(dqn), environment=PONG)
 
 
-def changed(dqn: Path, weights: dict[str, torch.Tensor] | None = None, **settings) -> str:
+def change_zip(dqn: Path, weights: dict[str, torch.Tensor] | None = None, **settings) -> str:
     """Adds tensors or settings to the zip, and returns its path."""
     with zipfile.ZipFile(dqn) as file:
         old_settings = json.loads(file.read("data"))
         old_weights = torch.load(file.open("policy.pth"), weights_only=True)
     torch.save(old_weights | (weights or {}), dqn.with_suffix(".pth"))
-    rewritten(dqn, "data", json.dumps(old_settings | settings).encode())
-    rewritten(dqn, "policy.pth", dqn.with_suffix(".pth").read_bytes())
+    replace_member(dqn, "data", json.dumps(old_settings | settings).encode())
+    replace_member(dqn, "policy.pth", dqn.with_suffix(".pth").read_bytes())
     return str(dqn)
 
 
 def test_unknown_layers_are_refused(dqn):
     """Policies of old versions have layers shared by actor and critic; the shapes would fit without them."""
     with pytest.raises(WeightsError, match=r"shared_net\.0\.weight"):
-        load_agent(changed(dqn, {"mlp_extractor.shared_net.0.weight": torch.eye(512)}), environment=PONG)
+        load_agent(change_zip(dqn, {"mlp_extractor.shared_net.0.weight": torch.eye(512)}), environment=PONG)
 
 
 def test_another_features_extractor_is_refused(dqn):
     kwargs = {"features_extractor_class": "<class 'mine.NatureCNN'>"}
     with pytest.raises(WeightsError, match=r"mine\.NatureCNN"):
-        load_agent(changed(dqn, policy_kwargs=kwargs), environment=PONG)
+        load_agent(change_zip(dqn, policy_kwargs=kwargs), environment=PONG)
     kwargs = {"features_extractor_class": "<class 'stable_baselines3.common.torch_layers.NatureCNN'>"}
-    load_agent(changed(dqn, policy_kwargs=kwargs), environment=PONG)
+    load_agent(change_zip(dqn, policy_kwargs=kwargs), environment=PONG)
 
 
 def test_spaces_of_another_type_are_refused(dqn):
     space = {"dtype": "uint8", "_shape": "(4, 84, 84)"}
     with pytest.raises(WeightsError, match="spaces"):
-        load_agent(changed(dqn, observation_space=space), environment=PONG)
+        load_agent(change_zip(dqn, observation_space=space), environment=PONG)
 
 
 def test_an_agent_must_fit_its_environment(dqn, tmp_path):
@@ -256,7 +256,7 @@ def training(saved_dqn, tmp_path) -> Path:
     return folder
 
 
-def changed_config(training: Path, **settings) -> None:
+def change_config(training: Path, **settings) -> None:
     path = training / PONG / "config.yml"
     config = yaml.unsafe_load(path.read_text())
     path.write_text(yaml.dump(OrderedDict(config | settings)))
@@ -292,14 +292,14 @@ def test_a_training_folder_names_its_agent_and_environment(training, saved_dqn):
     ],
 )
 def test_a_training_on_other_observations_is_refused(training, settings, message):
-    changed_config(training, **settings)
+    change_config(training, **settings)
     with pytest.raises(AgentError, match=message):
         load_agent(str(training))
 
 
 @pytest.mark.parametrize("normalize", [{"norm_obs": False, "norm_reward": True}, "{'norm_obs': False}"])
 def test_normalised_rewards_are_accepted(training, normalize):
-    changed_config(training, normalize=normalize)
+    change_config(training, normalize=normalize)
     load_agent(str(training))
 
 
@@ -479,7 +479,7 @@ torch.save([scores, network.base.critic_linear(features)[:, 0]], f"{sys.argv[1]}
 """
 
 
-def test_a_network_that_was_pickled_whole_is_read_without_its_code(tmp_path):
+def test_whole_pickled_networks_are_read_without_running_code(tmp_path):
     """A published file of pytorch-a2c-ppo-acktr: a list of the policy and running statistics, of classes that do not exist
     here."""
     script, observation, canary = tmp_path / "published.py", tmp_path / PONG, tmp_path / "canary"

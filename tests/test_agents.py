@@ -21,7 +21,7 @@ from weakspot.agents.formats import card as cards
 from weakspot.agents.formats.actor_critic import ActorCriticNetwork
 from weakspot.agents.formats.card import Card
 from weakspot.agents.load import load_agent
-from weakspot.agents.module import ModuleAgent, check_agent, check_answer, fingerprint
+from weakspot.agents.module import ModuleAgent, check_agent, check_output, fingerprint
 from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.errors import AgentError, MismatchError, OutputError, UnknownGameError, WeightsError
@@ -35,8 +35,8 @@ SPEC = AgentSpec("test", "Somewhere-v0", ("left", "right"), (1, 2, 2), "q-values
 CARD = Card("tiny", "PongNoFrameskip-v4", "compact", PONG, (4, 84, 84), score={"mean": 1.5})
 
 
-class Computes(nn.Module):
-    """Returns a function of the observation."""
+class FunctionNetwork(nn.Module):
+    """A network that computes a function of the observation."""
 
     def __init__(self, function):
         super().__init__()
@@ -86,12 +86,12 @@ def test_scores_are_differentiable_in_the_observation():
 def test_logits_become_log_probabilities_and_log_probabilities_stay():
     spec = replace(SPEC, scores_are="log-probabilities", acts="sampled")
     logits = torch.tensor([[1.0, 3.0]])
-    agent = ModuleAgent(Computes(lambda x: (logits, torch.tensor([[5.0]]))), spec)
+    agent = ModuleAgent(FunctionNetwork(lambda x: (logits, torch.tensor([[5.0]]))), spec)
     output = agent(torch.zeros(1, 1, 2, 2))
     assert torch.allclose(output.scores.exp().sum(dim=1), torch.ones(1))
     assert torch.allclose(output.scores[0, 1] - output.scores[0, 0], torch.tensor(2.0))
     assert output.value is not None and output.value.shape == (1,) and output.value.item() == 5
-    again = ModuleAgent(Computes(lambda x: output.scores), spec)(torch.zeros(1, 1, 2, 2))
+    again = ModuleAgent(FunctionNetwork(lambda x: output.scores), spec)(torch.zeros(1, 1, 2, 2))
     assert torch.allclose(again.scores, output.scores)
 
 
@@ -118,7 +118,7 @@ def test_integer_observations_are_converted():
 )
 @pytest.mark.parametrize("kind", ["q-values", "log-probabilities"])
 def test_invalid_outputs_are_refused(result, error, message, kind):
-    agent = ModuleAgent(Computes(result), replace(SPEC, scores_are=kind))
+    agent = ModuleAgent(FunctionNetwork(result), replace(SPEC, scores_are=kind))
     with pytest.raises(error, match=message):
         agent(torch.zeros(4, 1, 2, 2))
 
@@ -132,9 +132,9 @@ def test_observations_of_another_shape_are_refused(shape):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_scores_and_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(OutputError, match=str(bad)):
-        check_answer(AgentOutput(torch.tensor([[0.0, bad]])), SPEC)
+        check_output(AgentOutput(torch.tensor([[0.0, bad]])), SPEC)
     with pytest.raises(OutputError, match="values"):
-        check_answer(AgentOutput(torch.zeros(1, 2), torch.tensor([bad])), SPEC)
+        check_output(AgentOutput(torch.zeros(1, 2), torch.tensor([bad])), SPEC)
     with pytest.raises(OutputError):
         choose(AgentOutput(torch.tensor([[0.0, bad]])), SPEC, torch.Generator())
 
@@ -145,7 +145,7 @@ def test_check_agent_refuses_scores_without_gradient():
 
     check_agent(ModuleAgent(linear(), SPEC))
     with pytest.raises(OutputError, match="differentiably"):
-        check_agent(ModuleAgent(Computes(detached), SPEC))
+        check_agent(ModuleAgent(FunctionNetwork(detached), SPEC))
     with pytest.raises(MismatchError, match="cannot take"):
         check_agent(ModuleAgent(linear(inputs=5), SPEC))
 
@@ -475,7 +475,7 @@ def test_the_fingerprint_depends_on_the_code_and_on_what_it_imports(user_file):
     assert all(fingerprint_of(name) != earlier for name, earlier in before.items())
 
 
-def test_modules_of_the_same_name_in_two_folders_are_not_mixed_up(tmp_path):
+def test_modules_of_the_same_name_in_two_folders_are_not_confused(tmp_path):
     for number, folder in enumerate(("one", "two"), 2):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "settings.py").write_text(f"ACTIONS = {number}\n")
@@ -507,7 +507,7 @@ def test_local_files_lists_all_files_that_are_imported(tmp_path, monkeypatch):
     assert local_module("third") == [tmp_path / "there" / "third.py"] and local_module("nowhere") == []
 
 
-def test_an_agent_of_the_users_own_class_needs_all_attributes(user_file):
+def test_agents_of_custom_classes_need_all_attributes(user_file):
     user_file.write_text(
         FACTORIES
         + """

@@ -34,13 +34,13 @@ def pong():
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory) -> StateDataset:
+def dataset(tmp_path_factory) -> StateDataset:
     config = CollectConfig(frames=600, streams=3, shard_steps=100, snapshot_every=200, epsilon=1.0)
     return collect(SmallAgent(), pong, config, tmp_path_factory.mktemp("pong"), workers=1)
 
 
-class Perfect(torch.nn.Module):
-    """A 'state model' that keeps the state, through ``change``."""
+class IdentityNetwork(torch.nn.Module):
+    """A 'state model' that reconstructs a state exactly, and then applies ``change``."""
 
     latent = 12 * 84 * 84
 
@@ -56,12 +56,12 @@ class Perfect(torch.nn.Module):
 
 
 def model(change=lambda state: state) -> StateModel:
-    return StateModel(Perfect(change), identity(1), {})
+    return StateModel(IdentityNetwork(change), identity(1), {})
 
 
-def test_the_ball_is_where_the_memory_says(played):
-    index = np.flatnonzero(played.age > 20)
-    frames, ram = played.newest(index), played.ram[index]
+def test_ball_is_at_the_position_in_the_memory(dataset):
+    index = np.flatnonzero(dataset.age > 20)
+    frames, ram = dataset.newest(index), dataset.ram[index]
     columns, rows, inside = positions(ram, 84, 84)
     assert inside.mean() > 0.3
     hits = 0
@@ -71,38 +71,38 @@ def test_the_ball_is_where_the_memory_says(played):
     assert hits / inside.sum() > 0.97
 
 
-def test_recall_is_one_for_the_frames_themselves_and_zero_without_balls(played):
-    index = np.flatnonzero(played.age > 20)
-    frames, ram = played.newest(index), played.ram[index]
+def test_recall_is_one_for_identical_frames_and_zero_without_balls(dataset):
+    index = np.flatnonzero(dataset.age > 20)
+    frames, ram = dataset.newest(index), dataset.ram[index]
     same = ball_recall(frames, frames, ram)
-    assert same.share == 1.0 and len(same.found) > 100
+    assert same.share == 1.0 and len(same.recalled) > 100
     empty = np.broadcast_to(np.median(frames, axis=0).astype(np.uint8), frames.shape)
     assert ball_recall(frames, empty, ram).share < 0.05
     faint = (empty + 0.3 * (frames.astype(float) - empty)).astype(np.uint8)
     assert ball_recall(frames, faint, ram).share < 0.3, "less than half the contrast does not count"
 
 
-def test_a_ball_that_is_moved_too_far_does_not_count(played):
-    index = np.flatnonzero(played.age > 20)
-    frames, ram = played.newest(index), played.ram[index]
+def test_balls_moved_too_far_do_not_count(dataset):
+    index = np.flatnonzero(dataset.age > 20)
+    frames, ram = dataset.newest(index), dataset.ram[index]
     assert ball_recall(frames, np.roll(frames, 1, axis=2), ram).share > 0.95
     assert ball_recall(frames, np.roll(frames, 8, axis=2), ram).share < 0.3
 
 
-def test_the_closest_state_of_a_stored_state_is_itself(played):
+def test_the_closest_state_of_a_stored_state_is_itself(dataset):
     index = np.arange(30, 600, 37)
-    found = closest(played.stacks(index), played, np.arange(len(played)))
+    found = closest(dataset.stacks(index), dataset, np.arange(len(dataset)))
     assert (found.mse == 0).all() and (found.differing_share == 0).all()
-    assert (found.stacks == played.stacks(index)).all()
+    assert (found.stacks == dataset.stacks(index)).all()
 
 
-def test_the_closest_state_matches_a_plain_search(played):
-    wanted = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84, 3)).astype(np.uint8)
-    wanted[0] = np.roll(played.stacks(np.array([100]))[0], 2, axis=1)
+def test_the_closest_state_matches_a_plain_search(dataset):
+    states = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84, 3)).astype(np.uint8)
+    states[0] = np.roll(dataset.stacks(np.array([100]))[0], 2, axis=1)
     index = np.arange(10, 590, 3)
-    found = closest(wanted, played, index)
-    real = played.stacks(index).astype(np.float64) / 255
-    plain = ((real[None] - wanted[:, None] / 255.0) ** 2).mean(axis=(2, 3, 4, 5))
+    found = closest(states, dataset, index)
+    real = dataset.stacks(index).astype(np.float64) / 255
+    plain = ((real[None] - states[:, None] / 255.0) ** 2).mean(axis=(2, 3, 4, 5))
     np.testing.assert_allclose(found.mse, plain.min(axis=1), rtol=1e-4)
     np.testing.assert_allclose(plain[np.arange(3), np.searchsorted(index, found.index)], plain.min(axis=1), rtol=1e-4)
 
@@ -123,28 +123,28 @@ class Bright(StateDataset):
         return stacks[indices]
 
 
-def test_bright_states_are_told_apart_though_they_are_nearly_alike():
-    """With colours as they are, sums of 84,672 squares of 255 lose hundreds of squared levels in single precision."""
+def test_bright_states_that_are_nearly_equal_are_distinguished():
+    """Without centred colours, sums of 84,672 squares of 255 lose hundreds of squared levels in single precision."""
     real = Bright(300)
-    wanted = np.full((2, 4, 84, 84, 3), 255, np.uint8)
-    wanted[1] = 0
-    found = closest(wanted, real, np.arange(300))
-    squares = ((wanted[:, None].astype(np.int64) - real.stacks(np.arange(300))[None]) ** 2).sum(axis=(2, 3, 4, 5))
+    states = np.full((2, 4, 84, 84, 3), 255, np.uint8)
+    states[1] = 0
+    found = closest(states, real, np.arange(300))
+    squares = ((states[:, None].astype(np.int64) - real.stacks(np.arange(300))[None]) ** 2).sum(axis=(2, 3, 4, 5))
     assert squares[0, -1] == 3 and (squares[0, :-1] == 124).all() and found.index[0] == 299
     assert found.index[1] == squares[1].argmin()
     np.testing.assert_array_equal(found.mse, squares.min(axis=1) / (255.0**2 * 84 * 84 * 12))
 
 
-def test_a_pixel_differs_when_one_colour_is_off_by_more_than_a_quarter(played):
-    state = played.stacks(np.array([200])).copy()
+def test_a_pixel_differs_when_one_colour_is_off_by_more_than_a_quarter(dataset):
+    state = dataset.stacks(np.array([200])).copy()
     state[0, 0, :42, :, 1] = np.where(state[0, 0, :42, :, 1] < 128, state[0, 0, :42, :, 1] + 64, state[0, 0, :42, :, 1] - 64)
-    assert closest(state, played, np.array([200])).differing_share[0] == pytest.approx(0.125)
-    state = played.stacks(np.array([200])).astype(int)
+    assert closest(state, dataset, np.array([200])).differing_share[0] == pytest.approx(0.125)
+    state = dataset.stacks(np.array([200])).astype(int)
     state[0, 0] = np.where(state[0, 0] < 128, state[0, 0] + 63, state[0, 0] - 63)
-    assert closest(state.astype(np.uint8), played, np.array([200])).differing_share[0] == 0.0
+    assert closest(state.astype(np.uint8), dataset, np.array([200])).differing_share[0] == 0.0
 
 
-def test_intervals_hold_what_they_promise():
+def test_intervals_have_their_nominal_coverage():
     generator = np.random.default_rng(0)
     covered = 0
     for _ in range(200):
@@ -154,7 +154,7 @@ def test_intervals_hold_what_they_promise():
 
 
 @pytest.mark.parametrize("count", [3, 5, 8, 12, 19])
-def test_intervals_of_few_values_hold_what_they_promise_too(count):
+def test_intervals_of_few_values_have_their_nominal_coverage(count):
     generator, covered = np.random.default_rng(count), {"mean": 0, "difference": 0}
     for _ in range(400):
         values, others = generator.normal(3.0, 2.0, (2, count))
@@ -165,7 +165,7 @@ def test_intervals_of_few_values_hold_what_they_promise_too(count):
     assert 0.91 <= covered["mean"] / 400 <= 0.99 and 0.91 <= covered["difference"] / 400 <= 1.0
 
 
-def test_a_ratio_of_paired_means_and_where_there_is_none():
+def test_ratio_of_paired_means_and_undefined_ratios():
     generator, covered = np.random.default_rng(2), 0
     for _ in range(200):
         others = generator.normal(10.0, 3.0, 40)
@@ -181,7 +181,7 @@ def test_a_ratio_of_paired_means_and_where_there_is_none():
 
 
 @pytest.mark.parametrize("count", [4, 16, 39, 60])
-def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
+def test_jackknife_intervals_have_their_nominal_coverage(count):
     """The mean distance of two points of a Gaussian is 2 s / sqrt(pi)."""
     generator = np.random.default_rng(1)
     covered = {"distance": 0, "mean": 0}
@@ -197,24 +197,26 @@ def test_the_jackknife_holds_the_mean_and_the_mean_distance_it_promises(count):
         _, low, high = jackknife(lambda chosen, points=points: float(points[chosen].mean()), count, generator)
         covered["mean"] += low <= 5.0 <= high
     assert 0.88 <= covered["distance"] / 300 <= 1.0 and 0.9 <= covered["mean"] / 300 <= 0.99
-    assert jackknife(lambda chosen: float(len(chosen)), count, generator) == (count, count, count), "a number is no spread"
+    assert jackknife(lambda chosen: float(len(chosen)), count, generator) == (count, count, count), (
+        "a constant has no spread"
+    )
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_holds_the_share_and_stays_inside(counts):
+def test_wilson_interval_contains_the_share_and_stays_within_0_and_1(counts):
     share, low, high = wilson(*counts)
     assert 0.0 <= low <= share + 1e-12 and share - 1e-12 <= high <= 1.0
 
 
-def test_wilson_against_the_textbook():
+def test_wilson_matches_the_textbook():
     assert wilson(81, 263) == pytest.approx((0.308, 0.2553, 0.3662), abs=5e-4)
 
 
 def test_perfect_goggles_change_nothing_but_the_pixel_maximum():
     config = GogglesConfig(episodes=2, longest=80, seed=3)
-    own, cut = play_episodes(SmallAgent(), pong, config, workers=1)
+    scores_alone, truncated = play_episodes(SmallAgent(), pong, config, workers=1)
     again, _ = play_episodes(SmallAgent(), pong, config, workers=1)
-    assert cut == 2 and (own == again).all()
+    assert truncated == 2 and (scores_alone == again).all()
     scores = goggles(model(), SmallAgent(), pong, config)
     assert scores.agent.shape == scores.goggles.shape == (2,)
     record = scores.record(0)
@@ -223,8 +225,8 @@ def test_perfect_goggles_change_nothing_but_the_pixel_maximum():
 
 
 def test_goggles_show_the_agent_the_reconstruction():
-    class Blind(SmallAgent):
-        """Counts how bright what it sees is."""
+    class Recording(SmallAgent):
+        """Records the brightness of its observations."""
 
         seen: list[float] = []
 
@@ -233,14 +235,14 @@ def test_goggles_show_the_agent_the_reconstruction():
             return super().__call__(observation)
 
     config = GogglesConfig(episodes=1, longest=5)
-    play_episodes(Blind(), pong, config, model(lambda state: state * 0 + 1.0), workers=1)
-    assert Blind.seen == pytest.approx([255.0 * 0.9999] * 5, rel=1e-3)
+    play_episodes(Recording(), pong, config, model(lambda state: state * 0 + 1.0), workers=1)
+    assert Recording.seen == pytest.approx([255.0 * 0.9999] * 5, rel=1e-3)
 
 
-def test_scores_pair_episode_by_episode():
+def test_scores_are_paired_by_episode():
     record = Scores(np.array([1.0, 5.0]), np.array([0.0, 4.0]), 0).record(0)
     assert (record["difference"]["low"], record["difference"]["high"]) == (-1.0, -1.0)
-    wider = 12.706 / 1.959964 * 2**0.5  # of two episodes
+    wider = 12.706 / 1.959964 * 2**0.5  # for two episodes
     expected = {"mean": 2 / 3, "low": 2 / 3 - wider * 2 / 3, "high": 2 / 3 + wider * (0.8 - 2 / 3)}
     assert record["ratio"] == pytest.approx(expected)
 
@@ -251,25 +253,25 @@ def test_one_episode_has_no_interval():
     assert record["ratio"] == {"mean": 0.5, "low": None, "high": None}
 
 
-def test_fidelity_of_a_perfect_and_of_an_empty_model(played):
+def test_fidelity_of_a_perfect_and_of_an_empty_model(dataset):
     perceive, index = Perceiver(SmallAgent(), gray_observation), np.arange(100, 200)
-    perfect = fidelity(model(), perceive, played, index)
-    assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.answer_error < 0.01
+    perfect = fidelity(model(), perceive, dataset, index)
+    assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.output_error < 0.01
     assert perfect.recalls["ball"].share == 1.0
-    empty = fidelity(model(lambda state: state * 0), perceive, played, index)
+    empty = fidelity(model(lambda state: state * 0), perceive, dataset, index)
     assert empty.mse > 0.01 and empty.recalls["ball"].share == 0.0
     assert set(empty.line()) == {"mse", "agreement", "answer_error", "ball_recall"}
 
 
-def test_impossible_settings_are_refused():
+def test_invalid_settings_are_refused():
     from weakspot.errors import ConfigError
 
     with pytest.raises(ConfigError):
         replace(GogglesConfig(), longest=0)
 
 
-class Recalls(torch.nn.Module):
-    """A 'state model' whose samples are stored states, through ``change``: the larger u, the later."""
+class StoredStates(torch.nn.Module):
+    """A 'state model' whose samples are recorded states after ``change``, later ones for larger latents."""
 
     latent = 1
 
@@ -282,18 +284,18 @@ class Recalls(torch.nn.Module):
         return self.change(self.states[(share * len(self.states)).long().clamp(max=len(self.states) - 1)])
 
 
-def test_samples_like_the_data_are_as_near_as_its_halves_and_others_are_not(played):
-    held = np.flatnonzero(played.age > 20)
-    states = as_state(played.stacks(held))
+def test_samples_like_the_data_are_at_the_floor_and_others_are_not(dataset):
+    indices = np.flatnonzero(dataset.age > 20)
+    states = as_state(dataset.stacks(indices))
     perceive = Perceiver(SmallAgent(), gray_observation)
 
     def measured(change=lambda state: state):
-        return measure_samples(StateModel(Recalls(states, change), identity(1), {}), perceive, played, held)
+        return measure_samples(StateModel(StoredStates(states, change), identity(1), {}), perceive, dataset, indices)
 
     alike, doubled, gray = measured(), measured(lambda s: torch.maximum(s, s.flip(3))), measured(lambda s: 0 * s + 0.5)
-    assert len(alike.stacks) == min(200, len(held) // 2)
+    assert len(alike.stacks) == min(200, len(indices) // 2)
     assert alike.distance < 2 * alike.floor and gray.distance > 5 * gray.floor
-    # at a serve the left paddle jumps, and the pixel maximum shows it twice; random play is served often
+    # at a serve the left paddle jumps, and the pixel maximum shows it twice; random play has many serves
     assert alike.real_checks.valid.mean() > 0.9 and alike.checks.valid.mean() > 0.9
     assert doubled.checks.valid.mean() < 0.1
     assert json.loads(json.dumps(alike.record()))["count"] == len(alike.stacks)

@@ -1,4 +1,4 @@
-"""The artifacts of a run: what is written is read again, damage is named, and reading needs neither torch nor the agent."""
+"""The artifacts of a run: written and read again, damaged, and read without torch or the agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_example import make_example, record_again
+from report_example import make_example, update_record
 
 import weakspot
 from weakspot.artifacts import evidence, findings, novelty, subject, training
@@ -39,7 +39,7 @@ from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import AgentRecord, Card, EnvironmentRecord, SubjectRecord
 from weakspot.errors import RunError, SchemaError
 
-# values of every artifact
+# strategies for the values of every artifact
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 shares = st.floats(0, 1)
@@ -89,7 +89,7 @@ agents = st.builds(
 
 
 def consistent(goggles: Goggles) -> Goggles:
-    """The same, with the difference of its means."""
+    """The same, with a difference that equals that of the means."""
     shift = goggles.goggles.interval.mean - goggles.agent.interval.mean
     return replace(goggles, difference=replace(goggles.difference, mean=shift))
 
@@ -181,21 +181,21 @@ def test_json_is_read_as_it_was_written(folder: Path, artifact: Json, data: st.D
 
 
 def entries(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The place of each field of the dataclasses in ``content``: not those inside settings, checks and preprocessing."""
-    places: list[tuple[Any, ...]] = []
+    """The path of each dataclass field in ``content``, without those inside settings, checks and preprocessing."""
+    paths: list[tuple[Any, ...]] = []
     if isinstance(content, dict):
         for name, value in content.items():
-            places.append((*path, name))
+            paths.append((*path, name))
             if name not in ("settings", "preprocessing", "checks", "real_checks"):
-                places.extend(entries(value, (*path, name)))
+                paths.extend(entries(value, (*path, name)))
     elif isinstance(content, list):
         for index, value in enumerate(content):
-            places.extend(entries(value, (*path, index)))
-    return places
+            paths.extend(entries(value, (*path, index)))
+    return paths
 
 
-def parent_of(content: Any, place: tuple[Any, ...]) -> Any:
-    for step in place[:-1]:
+def parent_of(content: Any, path: tuple[Any, ...]) -> Any:
+    for step in path[:-1]:
         content = content[step]
     return content
 
@@ -214,27 +214,27 @@ def test_any_missing_field_is_named(folder: Path, artifact: Json, data: st.DataO
     artifact.write(folder, data.draw(artifact.values))
     path = folder / artifact.file
     content = json.loads(path.read_text())
-    required = [place for place in entries(content) if place[-1] not in OPTIONAL.get(artifact.file, ())]
-    place = data.draw(st.sampled_from(required))
-    del parent_of(content, place)[place[-1]]
+    required = [location for location in entries(content) if location[-1] not in OPTIONAL.get(artifact.file, ())]
+    location = data.draw(st.sampled_from(required))
+    del parent_of(content, location)[location[-1]]
     path.write_text(json.dumps(content))
-    with pytest.raises(RunError, match=f"{artifact.file} is damaged.*{place[-1]}") as caught:
+    with pytest.raises(RunError, match=f"{artifact.file} is damaged.*{location[-1]}") as caught:
         artifact.read(folder)
     assert str(path) in caught.value.seen and f"delete {path}" in caught.value.todo
 
 
 @by_file
 @given(data=st.data())
-def test_any_field_of_another_type_is_named(folder: Path, artifact: Json, data: st.DataObject) -> None:
+def test_any_field_of_a_wrong_type_is_named(folder: Path, artifact: Json, data: st.DataObject) -> None:
     artifact.write(folder, data.draw(artifact.values))
     path = folder / artifact.file
     content = json.loads(path.read_text())
-    place = data.draw(st.sampled_from(entries(content)))
-    parent_of(content, place)[place[-1]] = {"of": [["another"]], "type": object.__name__}
-    if place[-1] in ("settings", "preprocessing"):  # any JSON object
-        parent_of(content, place)[place[-1]] = ["a list"]
+    location = data.draw(st.sampled_from(entries(content)))
+    parent_of(content, location)[location[-1]] = {"of": [["another"]], "type": object.__name__}
+    if location[-1] in ("settings", "preprocessing"):  # any JSON object
+        parent_of(content, location)[location[-1]] = ["a list"]
     path.write_text(json.dumps(content))
-    with pytest.raises(RunError, match=f"{artifact.file} is damaged.*{place[-1]}") as caught:
+    with pytest.raises(RunError, match=f"{artifact.file} is damaged.*{location[-1]}") as caught:
         artifact.read(folder)
     assert str(path) in caught.value.seen
 
@@ -284,7 +284,7 @@ def test_a_missing_file_and_a_folder_in_its_place_are_refused(tmp_path: Path) ->
             artifact.read(tmp_path)
 
 
-def test_json_that_a_reader_would_refuse_is_not_written(tmp_path: Path) -> None:
+def test_invalid_json_is_not_written(tmp_path: Path) -> None:
     measures = SampleMeasures(1, 0.5, 0.5)
     path = tmp_path / evidence.SAMPLES
     for bad in (float("nan"), float("inf"), "0.5"):
@@ -303,7 +303,7 @@ def test_json_that_a_reader_would_refuse_is_not_written(tmp_path: Path) -> None:
     assert json.loads((tmp_path / training.MODEL).read_text())["flow"] == {"loss": 2.5}
 
 
-def test_numbers_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     path = tmp_path / evidence.SAMPLES
     for text in ("NaN", "Infinity", "-Infinity", "1e999"):
         path.write_text(f'{{"schema": 1, "count": 1, "distance": {text}}}')
@@ -318,7 +318,7 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
         findings.read_search(tmp_path)
 
 
-def test_a_difference_the_wrong_way_round_is_refused(tmp_path: Path) -> None:
+def test_difference_of_the_wrong_sign_is_refused(tmp_path: Path) -> None:
     mean = Interval(1.0, None, None)
     goggles = Goggles(Scores((), Interval(3.0, None, None)), Scores((), mean), Interval(2.0, None, None), None, "")
     evidence.write_goggles(tmp_path, goggles)
@@ -357,7 +357,7 @@ def test_a_damaged_line_of_the_curves_is_refused(tmp_path: Path, line: str) -> N
     assert len(training.read_curves(tmp_path)) == 1
 
 
-def test_numbers_beyond_floating_point_are_left_out_of_the_curves(tmp_path: Path) -> None:
+def test_numbers_too_large_for_a_float_are_left_out_of_the_curves(tmp_path: Path) -> None:
     (tmp_path / training.CURVES).write_text(f'{{"step": 1, "loss": {10**400}, "mse": 0.5, "nan": NaN}}\n')
     assert [curve.name for curve in training.read_curves(tmp_path)] == ["mse"]
 
@@ -507,7 +507,7 @@ def test_any_missing_array_is_named(tmp_path: Path, artifact: Npz) -> None:
 
 @by_archive
 @given(data=st.data())
-def test_any_array_of_another_type_or_shape_is_named(folder: Path, artifact: Npz, data: st.DataObject) -> None:
+def test_any_array_of_a_wrong_type_or_shape_is_named(folder: Path, artifact: Npz, data: st.DataObject) -> None:
     artifact.write(folder, artifact.value)
     path = folder / artifact.file
     arrays = arrays_of(artifact.value)
@@ -585,7 +585,7 @@ def test_flipped_bytes_of_archives_change_nothing_or_are_refused(
         assert_same(read, artifact.value)
 
 
-def test_arrays_that_are_no_archive_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_archive_are_refused(tmp_path: Path) -> None:
     path = tmp_path / novelty.ARRAYS
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
@@ -597,7 +597,7 @@ def test_arrays_that_are_no_archive_are_refused(tmp_path: Path) -> None:
         novelty.read_novelty(tmp_path, SMALL, 3)
 
 
-def test_novelty_is_about_as_many_states_as_the_findings(tmp_path: Path) -> None:
+def test_novelty_and_findings_must_have_the_same_number_of_states(tmp_path: Path) -> None:
     novelty.write_novelty(tmp_path, small_novelty())
     with pytest.raises(RunError, match=r"novelty\.npz is about 3 states") as caught:
         novelty.read_novelty(tmp_path, SMALL, 4)
@@ -612,10 +612,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_example(tmp_path_factory.mktemp("run") / "run", states=3, reconstructions=2)
 
 
-def test_a_run_has_its_findings_by_symbol(run: Path) -> None:
+def test_run_has_its_findings_by_symbol(run: Path) -> None:
     loaded = weakspot.load_run(run)
     assert list(loaded.findings) == list(loaded.novelty) == ["T-", "RIGHT"]
-    found, near = loaded.findings["T-"], loaded.novelty["T-"]
+    found, neighbours = loaded.findings["T-"], loaded.novelty["T-"]
     shapes = {name: array.shape for name, array in arrays_of(found).items()}
     assert shapes == {
         "states": (3, 4, 84, 84, 3),
@@ -630,8 +630,8 @@ def test_a_run_has_its_findings_by_symbol(run: Path) -> None:
         "latent_mean": (3, 128),
         "latent_sigma": (3, 128),
     }
-    assert near.closest.shape == found.states.shape and near.retrieved.shape == (8, 4, 84, 84, 3)
-    assert loaded.findings["T-"] is found, "read once"
+    assert neighbours.closest.shape == found.states.shape and neighbours.retrieved.shape == (8, 4, 84, 84, 3)
+    assert loaded.findings["T-"] is found, "the arrays are read only once"
     assert loaded.sample_states is not None and loaded.sample_states.shape == (1, 4, 84, 84, 3)
     assert loaded.reconstructions is not None and loaded.reconstructions.real.shape == (2, 4, 84, 84, 3)
     assert loaded.agent.name == "ACKTR, Pong" and loaded.environment.height == 84
@@ -672,7 +672,7 @@ def test_arrays_are_read_when_they_are_accessed(run: Path, tmp_path: Path) -> No
 
 def test_runs_can_be_pickled(run: Path) -> None:
     loaded = weakspot.load_run(run)
-    for _ in ("before its arrays are read", "after"):
+    for _ in ("before the arrays are read", "after"):
         copy = pickle.loads(pickle.dumps(loaded))
         assert list(copy.findings) == ["T-", "RIGHT"]
         assert np.array_equal(copy.findings["T-"].states, loaded.findings["T-"].states)
@@ -694,7 +694,7 @@ def test_every_truncated_file_of_a_run_is_named(run: Path, tmp_path: Path) -> No
 def test_curves_are_optional(run: Path, tmp_path: Path) -> None:
     path = Path(shutil.copytree(run, tmp_path / "run", symlinks=True))
     (path / "train" / training.CURVES).unlink()
-    record_again(path / "train")
+    update_record(path / "train")
     loaded = weakspot.load_run(path)
     assert loaded.curves == () and loaded.model is not None
 
@@ -714,7 +714,7 @@ def test_lazy_mappings_read_each_value_once() -> None:
         mapping["c"]
 
 
-def test_a_run_is_read_without_torch_and_without_the_agent(run: Path) -> None:
+def test_runs_are_read_without_torch_and_without_the_agent(run: Path) -> None:
     code = """
 import sys, weakspot
 run = weakspot.load_run(sys.argv[1])
@@ -725,12 +725,12 @@ run.curves, run.reconstructions, run.sample_states, run.versions, run.seconds, r
 heavy = {"torch", "ale_py", "gymnasium", "scipy", "cv2", "jinja2", "tyro"} & set(sys.modules)
 assert not heavy, heavy
 """
-    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("T- (3, 4, 84, 84, 3) ")
+    process = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[0].startswith("T- (3, 4, 84, 84, 3) ")
 
 
-def test_reading_a_run_takes_little_time(run: Path) -> None:
+def test_reading_a_run_is_fast(run: Path) -> None:
     code = """
 import sys, time, weakspot
 weakspot.load_run

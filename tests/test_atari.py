@@ -1,4 +1,4 @@
-"""The Atari environment against ale-py's own vector environment, and its snapshots against uninterrupted play."""
+"""The Atari environment, compared with ale-py's vector environment, and its snapshots, compared with uninterrupted play."""
 
 import numpy as np
 import pytest
@@ -29,26 +29,26 @@ from weakspot.games import game_names, resolve_game
         ),
     ],
 )
-def test_shows_bit_for_bit_what_the_vector_environment_shows(game, config, vector):
+def test_environment_matches_the_vector_environment_bit_for_bit(game, config, vector):
     gray, colour = (
         AtariVectorEnv(game, 1, num_threads=1, noop_max=0, reward_clipping=False, grayscale=grayscale, **vector)
         for grayscale in (True, False)
     )
     ours = AtariEnvironment(AtariConfig(game, noop_max=0, **config))
     actions = np.random.default_rng(1).integers(len(ours.spec.action_names), size=280)
-    grays, colours, shown = gray.reset(seed=7)[0], colour.reset(seed=7)[0], ours.reset(7)
+    grays, colours, step = gray.reset(seed=7)[0], colour.reset(seed=7)[0], ours.reset(7)
     ends = 0
     for action in actions:
-        np.testing.assert_array_equal(shown.observation, grays[0])
+        np.testing.assert_array_equal(step.observation, grays[0])
         np.testing.assert_array_equal(ours.stack, colours[0])
         grays, reward, terminated, truncated, _ = gray.step(np.array([action]))
         colours = colour.step(np.array([action]))[0]
-        if shown.terminated or shown.truncated:
+        if step.terminated or step.truncated:
             ends += 1
-            shown = ours.reset()
+            step = ours.reset()
         else:
-            shown = ours.step(int(action))
-            assert (shown.reward, shown.terminated, shown.truncated) == (reward[0], terminated[0], truncated[0])
+            step = ours.step(int(action))
+            assert (step.reward, step.terminated, step.truncated) == (reward[0], terminated[0], truncated[0])
     if game in {"breakout", "qbert", "space_invaders"}:
         assert ends >= 1
 
@@ -60,40 +60,40 @@ def test_observation_is_a_function_of_the_state(game):
     environment.reset(3)
     differences = []
     for _ in range(80):
-        shown = environment.step(int(rng.integers(len(environment.spec.action_names))))
+        step = environment.step(int(rng.integers(len(environment.spec.action_names))))
         computed = environment.observe(as_state(environment.stack[None]))[0].numpy()
-        differences.append(np.abs(computed - shown.observation))
+        differences.append(np.abs(computed - step.observation))
     assert np.mean(differences) < 0.5
     assert np.max(differences) <= 30
 
 
-def test_the_newest_frame_and_the_memory_are_shown():
+def test_steps_contain_the_newest_frame_and_the_memory():
     environment = AtariEnvironment(AtariConfig("seaquest"))
     first = environment.reset(0)
     assert first.ram.shape == (128,) and first.frame.shape == (84, 84, 3) and first.frame.max() > 0
     assert environment.stack[:3].max() == 0 and first.observation[:3].max() == 0
     lost = 0
     for _ in range(400):
-        shown = environment.step(5)
-        lost += shown.life_lost
-        np.testing.assert_array_equal(environment.stack[-1], shown.frame)
-        if shown.terminated:
+        step = environment.step(5)
+        lost += step.life_lost
+        np.testing.assert_array_equal(environment.stack[-1], step.frame)
+        if step.terminated:
             break
     assert lost >= 1
 
 
-def test_what_was_shown_does_not_change_later():
+def test_returned_arrays_do_not_change_later():
     environment = AtariEnvironment(AtariConfig("pong"))
-    shown = environment.reset(0)
-    kept = shown.observation.copy(), shown.frame.copy(), shown.ram.copy()
+    step = environment.reset(0)
+    copies = step.observation.copy(), step.frame.copy(), step.ram.copy()
     for _ in range(60):
         environment.step(2)
     environment.reset()
-    for now, before in zip((shown.observation, shown.frame, shown.ram), kept, strict=True):
+    for now, before in zip((step.observation, step.frame, step.ram), copies, strict=True):
         np.testing.assert_array_equal(now, before)
 
 
-def test_seeds_decide_everything_and_no_ops_vary():
+def test_seeds_determine_episodes_and_no_ops_vary():
     def play(seed):
         environment = AtariEnvironment(AtariConfig("ALE/Breakout-v5"))
         environment.reset(seed)
@@ -105,7 +105,7 @@ def test_seeds_decide_everything_and_no_ops_vary():
     assert len({environment.reset().ram.tobytes() for _ in range(6)}) > 1
 
 
-def test_playing_on_from_a_snapshot_changes_nothing():
+def test_play_from_a_snapshot_matches_uninterrupted_play():
     config = AtariConfig("ALE/Breakout-v5")
     original, fresh = AtariEnvironment(config), AtariEnvironment(config)
     rng = np.random.default_rng(5)
@@ -116,37 +116,37 @@ def test_playing_on_from_a_snapshot_changes_nothing():
     actions = rng.integers(4, size=300)
 
     def play(environment):
-        told, ends = [], 0
+        results, ends = [], 0
         for action in actions:
-            shown = environment.step(int(action))
-            told.append((shown.observation, environment.stack, shown.ram, shown.reward, shown.life_lost, shown.terminated))
-            if shown.terminated:
+            step = environment.step(int(action))
+            results.append((step.observation, environment.stack, step.ram, step.reward, step.life_lost, step.terminated))
+            if step.terminated:
                 ends += 1
-                shown = environment.reset()
-                told.append((shown.observation, environment.stack, shown.ram, 0, False, False))
+                step = environment.reset()
+                results.append((step.observation, environment.stack, step.ram, 0, False, False))
         assert ends > 1
-        return told
+        return results
 
     expected = play(original)
     for environment in (fresh, original):
-        shown = environment.restore(snapshot)
+        step = environment.restore(snapshot)
         for name in ("observation", "frame", "ram"):
-            np.testing.assert_array_equal(getattr(shown, name), getattr(before, name))
-        assert (shown.reward, shown.life_lost, shown.terminated) == (before.reward, before.life_lost, before.terminated)
+            np.testing.assert_array_equal(getattr(step, name), getattr(before, name))
+        assert (step.reward, step.life_lost, step.terminated) == (before.reward, before.life_lost, before.terminated)
         assert environment.snapshot() == snapshot
-        for seen, wanted in zip(play(environment), expected, strict=True):
-            for a, b in zip(seen, wanted, strict=True):
+        for found, correct in zip(play(environment), expected, strict=True):
+            for a, b in zip(found, correct, strict=True):
                 np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("game", ["ALE/Seaquest-v5", "pong", "qbert"])
-def test_a_restored_copy_keeps_up_at_every_moment(game):
+def test_restored_copies_match_the_original_at_every_step(game):
     original, copy = AtariEnvironment(AtariConfig(game)), AtariEnvironment(AtariConfig(game))
     rng = np.random.default_rng(2)
 
     def play(environment, action=0):
-        shown = environment.step(action or int(rng.integers(6)))
-        return environment.reset() if shown.terminated else shown
+        step = environment.step(action or int(rng.integers(6)))
+        return environment.reset() if step.terminated else step
 
     original.reset(1)
     copy.reset(99)
@@ -163,16 +163,16 @@ def test_a_restored_copy_keeps_up_at_every_moment(game):
             assert ours.reward == theirs.reward
 
 
-def test_sticky_actions_repeat_a_quarter():
+def test_sticky_actions_repeat_with_their_probability():
     joystick, random = StickyActions(0.25), np.random.default_rng(0)
-    pressed = [joystick.press(Action(i % 2), random).value != i % 2 for i in range(8000)]
-    # The wanted action alternates, so the held one is shown after an odd number of repetitions: p / (1 + p).
+    pressed = [joystick.apply(Action(i % 2), random).value != i % 2 for i in range(8000)]
+    # The chosen action alternates, so the taken one differs after an odd number of repetitions: p / (1 + p).
     assert np.mean(pressed) == pytest.approx(0.2, abs=0.015)
-    assert StickyActions(0.0).press(Action.UP, random) == Action.UP
-    assert StickyActions(1.0).press(Action.UP, random) == Action.NOOP
+    assert StickyActions(0.0).apply(Action.UP, random) == Action.UP
+    assert StickyActions(1.0).apply(Action.UP, random) == Action.NOOP
 
 
-def test_a_snapshot_of_an_ended_episode_is_still_ended():
+def test_snapshots_of_finished_episodes_stay_finished():
     config = AtariConfig("pong", max_frames=41)
     environment = AtariEnvironment(config)
     environment.reset(0)
@@ -186,8 +186,8 @@ def test_a_snapshot_of_an_ended_episode_is_still_ended():
 
 
 @pytest.mark.parametrize("max_frames", [41, 43])
-def test_an_end_right_after_a_restore_shows_the_same(max_frames):
-    """The last decision is cut short, so that it still shows emulator frames from before the snapshot."""
+def test_end_right_after_a_restore_gives_the_same_observation(max_frames):
+    """The last decision is cut short, so its observation contains emulator frames from before the snapshot."""
     config = AtariConfig("pong", max_frames=max_frames)
     original, copy = AtariEnvironment(config), AtariEnvironment(config)
     original.reset(0)
@@ -224,7 +224,7 @@ def test_snapshots_of_another_game_or_other_settings_are_refused():
             AtariEnvironment(config).restore(snapshot)
 
 
-def test_decisions_that_cannot_be_taken_are_refused():
+def test_invalid_steps_are_refused():
     environment = AtariEnvironment(AtariConfig("pong"))
     for attempt in (lambda: environment.step(0), environment.snapshot):
         with pytest.raises(ConfigError, match="reset"):
@@ -277,7 +277,7 @@ def test_spec():
 
 
 @pytest.mark.parametrize("wrong", [{"frame_skip": 0}, {"frames": 0}, {"repeat_action_probability": 1.5}, {"noop_max": -1}])
-def test_impossible_settings_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AtariConfig("pong", **wrong)
 

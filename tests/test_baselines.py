@@ -1,4 +1,4 @@
-"""Every method of the comparison, against closed forms or by brute force."""
+"""Every method of the comparison, tested against closed forms or brute force."""
 
 from dataclasses import replace
 
@@ -32,46 +32,46 @@ METHODS: list[Method] = [
     RandomSearch(200),
     Highlights(),
     HighlightsDiv(),
-    *(ActivationMaximization(regulariser, steps=8) for regulariser in pixels.EVERY),
+    *(ActivationMaximization(regulariser, steps=8) for regulariser in pixels.REGULARISERS),
 ]
-MADE = [method for method in METHODS if not isinstance(method, (Retrieval, Highlights, HighlightsDiv))]
+SYNTHESISING = [method for method in METHODS if not isinstance(method, (Retrieval, Highlights, HighlightsDiv))]
 
 
 def name_of(method):
     return method.name
 
 
-def wanted(name="T-"):
+def make_target(name="T-"):
     return resolve_target(name, LINEAR.agent.spec, 5.0)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
-def test_states_answers_and_values_belong_together(method):
-    given, target = sources(), wanted("T+-")
-    found = method(given, target, 5, 0)
+def test_states_outputs_and_target_values_are_consistent(method):
+    inputs, target = sources(), make_target("T+-")
+    found = method(inputs, target, 5, 0)
     assert found.state.shape == (5, 12, 4, 4) and found.state.min() >= 0 and found.state.max() <= 1
-    torch.testing.assert_close(found.output.scores, given.perceive(found.state).scores, atol=2e-3, rtol=1e-4)
+    torch.testing.assert_close(found.output.scores, inputs.perceive(found.state).scores, atol=2e-3, rtol=1e-4)
     torch.testing.assert_close(found.target, target(found.output))
 
 
 @pytest.mark.parametrize("method", METHODS, ids=name_of)
 def test_the_same_seed_gives_the_same_states(method):
-    assert torch.equal(method(sources(), wanted(), 4, 3).state, method(sources(), wanted(), 4, 3).state)
+    assert torch.equal(method(sources(), make_target(), 4, 3).state, method(sources(), make_target(), 4, 3).state)
 
 
-@pytest.mark.parametrize("method", MADE, ids=name_of)
+@pytest.mark.parametrize("method", SYNTHESISING, ids=name_of)
 def test_another_seed_gives_other_states(method):
-    found = method(sources(), wanted(), 4, 3)
+    found = method(sources(), make_target(), 4, 3)
     assert found.index is None
-    assert not torch.equal(found.state, method(sources(), wanted(), 4, 4).state)
+    assert not torch.equal(found.state, method(sources(), make_target(), 4, 4).state)
 
 
-def test_methods_have_names_of_their_own():
+def test_methods_have_unique_names():
     assert len({method.name for method in METHODS}) == len(METHODS)
 
 
 class Counted:
-    """Counts the states that the agent is asked about, and those that gradients come back for."""
+    """Counts the states in forward and backward passes of the agent."""
 
     def __init__(self):
         self.forward = self.backward = self.first_back = 0
@@ -89,10 +89,10 @@ class Counted:
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method.name != "HIGHLIGHTS-DIV"], ids=name_of)
-def test_the_cost_is_what_the_agent_was_asked(method):
-    """A target's first gradient is checked, which asks for one more pass back; that is not counted."""
+def test_cost_counts_the_passes_of_the_agent(method):
+    """The check of a target's first gradient takes one more backward pass, which is not counted."""
     counted = Counted()
-    found = method(sources(replace(LINEAR, observe=counted)), wanted(), 4, 0)
+    found = method(sources(replace(LINEAR, observe=counted)), make_target(), 4, 0)
     assert found.cost.agent == counted.forward + 2 * (counted.backward - counted.first_back)
 
 
@@ -100,25 +100,29 @@ def test_the_cost_is_what_the_agent_was_asked(method):
 
 
 def test_retrieval_finds_the_best_states_that_are_far_enough_apart():
-    given, target = sources(), wanted()
-    found = Retrieval(gap=10)(given, target, 3, 0)
-    values = target(given.answers).numpy()
-    time, stream = given.dataset.time[found.index], given.dataset.stream[found.index]
+    inputs, target = sources(), make_target()
+    found = Retrieval(gap=10)(inputs, target, 3, 0)
+    values = target(inputs.outputs).numpy()
+    time, stream = inputs.dataset.time[found.index], inputs.dataset.stream[found.index]
     assert found.target[0] == values.min() and (np.diff(found.target.numpy()) >= 0).all()
     for i in range(3):
         assert all(stream[i] != stream[j] or abs(time[i] - time[j]) >= 10 for j in range(i))
-    near = (given.dataset.stream[given.indices] == stream[0]) & (np.abs(given.dataset.time[given.indices] - time[0]) < 10)
-    near |= (given.dataset.stream[given.indices] == stream[1]) & (np.abs(given.dataset.time[given.indices] - time[1]) < 10)
+    near = (inputs.dataset.stream[inputs.indices] == stream[0]) & (
+        np.abs(inputs.dataset.time[inputs.indices] - time[0]) < 10
+    )
+    near |= (inputs.dataset.stream[inputs.indices] == stream[1]) & (
+        np.abs(inputs.dataset.time[inputs.indices] - time[1]) < 10
+    )
     assert found.target[2] == values[~near].min()
-    torch.testing.assert_close(found.state[0], torch.from_numpy(given.dataset.stacks(found.index[:1])[0]).permute(
+    torch.testing.assert_close(found.state[0], torch.from_numpy(inputs.dataset.stacks(found.index[:1])[0]).permute(
         0, 3, 1, 2).flatten(0, 1) / 255.0)  # fmt: skip
 
 
-def test_too_few_states_are_said():
+def test_missing_states_raise_an_error():
     with pytest.raises(ConfigError, match="fewer states"):
-        Retrieval(gap=1000)(sources(), wanted(), 5, 0)
+        Retrieval(gap=1000)(sources(), make_target(), 5, 0)
     with pytest.raises(ConfigError, match="fewer states"):
-        Highlights(interval=1000)(sources(), wanted(), 5, 0)
+        Highlights(interval=1000)(sources(), make_target(), 5, 0)
 
 
 @given(
@@ -126,7 +130,7 @@ def test_too_few_states_are_said():
     st.integers(1, 9),
     st.integers(0, 30),
 )
-def test_spaced_states_are_apart_and_none_that_is_passed_over_could_be_taken(at, count, gap):
+def test_spaced_states_keep_the_gap_and_skip_no_others(at, count, gap):
     stream, time = (np.array(column) for column in zip(*at, strict=True))
     chosen = select_spaced(np.arange(len(at)), stream, time, count, gap)
 
@@ -135,8 +139,8 @@ def test_spaced_states_are_apart_and_none_that_is_passed_over_could_be_taken(at,
 
     for place, one in enumerate(chosen):
         assert free(one, chosen[:place])
-        passed = set(range(one)) - set(chosen[:place].tolist())
-        assert not any(free(other, chosen[: np.searchsorted(chosen, other)]) for other in passed)
+        skipped = set(range(one)) - set(chosen[:place].tolist())
+        assert not any(free(other, chosen[: np.searchsorted(chosen, other)]) for other in skipped)
     assert len(chosen) <= count
 
 
@@ -144,20 +148,20 @@ def test_spaced_states_are_apart_and_none_that_is_passed_over_could_be_taken(at,
 
 
 def test_random_search_keeps_the_best_of_its_samples():
-    given, target = sources(), wanted()
-    found = RandomSearch(300)(given, target, 7, 5)
+    inputs, target = sources(), make_target()
+    found = RandomSearch(300)(inputs, target, 7, 5)
     generator = torch.Generator().manual_seed(5)
-    drawn = [torch.randn(min(64, 300 - at), given.model.latent, generator=generator) for at in range(0, 300, 64)]
-    values = target(given.perceive(given.model.generate(torch.cat(drawn))))
+    drawn = [torch.randn(min(64, 300 - at), inputs.model.latent, generator=generator) for at in range(0, 300, 64)]
+    values = target(inputs.perceive(inputs.model.generate(torch.cat(drawn))))
     torch.testing.assert_close(found.target, values.sort().values[:7])
     with pytest.raises(ConfigError, match="at least 7 samples"):
-        RandomSearch(6)(given, target, 7, 0)
+        RandomSearch(6)(inputs, target, 7, 0)
 
 
-def test_the_search_by_gradients_beats_the_random_one_of_the_same_cost():
-    given, target = sources(), wanted("A1")
-    ours = AlgorithmOne(SynthesisConfig(steps=150, candidates=64, enough="never", regulariser=0.01))(given, target, 8, 0)
-    random = RandomSearch(ours.cost.model)(given, target, 8, 0)
+def test_gradient_search_beats_random_search_of_the_same_cost():
+    inputs, target = sources(), make_target("A1")
+    ours = AlgorithmOne(SynthesisConfig(steps=150, candidates=64, enough="never", regulariser=0.01))(inputs, target, 8, 0)
+    random = RandomSearch(ours.cost.model)(inputs, target, 8, 0)
     assert random.cost.model >= ours.cost.model
     assert ours.target.median() < random.target.min()
 
@@ -165,7 +169,7 @@ def test_the_search_by_gradients_beats_the_random_one_of_the_same_cost():
 # HIGHLIGHTS
 
 
-def by_hand(important, count, interval):
+def published_summary(important, count, interval):
     """The algorithm as published, on one rollout."""
     taken, wait = [], 0
     for number, value in enumerate(important):
@@ -179,71 +183,73 @@ def by_hand(important, count, interval):
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=60, unique=True), st.integers(1, 5), st.integers(0, 6))
-def test_summaries_are_those_of_the_published_algorithm(important, count, interval):
+def test_summaries_match_the_published_algorithm(important, count, interval):
     values = np.array(important, np.float64)
 
     def least(taken, new):
         return int(np.argmin(values[taken]))
 
-    assert sorted(summary(values, np.zeros(len(values)), count, interval, least)) == by_hand(important, count, interval)
+    assert sorted(summary(values, np.zeros(len(values)), count, interval, least)) == published_summary(
+        important, count, interval
+    )
 
 
-def test_a_new_rollout_is_not_passed_over():
+def test_interval_does_not_extend_into_the_next_rollout():
     values, streams = np.array([1.0, 5, 5, 9, 1, 1]), np.array([0, 0, 0, 1, 1, 1])
     assert sorted(summary(values, streams, 2, 4, lambda taken, new: 0)) == [0, 3]
 
 
-def test_highlights_shows_states_that_matter_whatever_the_target():
-    given = sources()
-    matters = importance(given.answers.scores.numpy())
-    found = Highlights(interval=3)(given, wanted("T-"), 6, 0)
+def test_highlights_selects_important_states_for_any_target():
+    inputs = sources()
+    matters = importance(inputs.outputs.scores.numpy())
+    found = Highlights(interval=3)(inputs, make_target("T-"), 6, 0)
     spread = importance(found.output.scores.numpy())
     assert spread.mean() > np.quantile(matters, 0.9) and (np.diff(spread) <= 0).all()
-    assert np.array_equal(found.index, Highlights(interval=3)(given, wanted("T+"), 6, 0).index)
+    assert np.array_equal(found.index, Highlights(interval=3)(inputs, make_target("T+"), 6, 0).index)
 
 
 def test_highlights_div_replaces_the_state_most_like_the_new_one(monkeypatch):
-    """Three states in the summary; a fourth, more important than all, is most like the second."""
-    given = sources()
-    order = np.lexsort((given.dataset.time[given.indices], given.dataset.stream[given.indices]))
+    """Three states in the summary; a fourth, more important than all, is most similar to the second."""
+    inputs = sources()
+    order = np.lexsort((inputs.dataset.time[inputs.indices], inputs.dataset.stream[inputs.indices]))
     scores = torch.zeros(len(order), 3)
     scores[order[[0, 10, 20, 30]], 0] = torch.tensor([5.0, 7.0, 6.0, 9.0])
-    places = {int(given.indices[order[at]]): value for at, value in zip((0, 10, 20, 30), (0.0, 4.0, 9.0, 5.0), strict=True)}
-    stacks = {given.dataset.stacks(np.array([index])).tobytes(): value for index, value in places.items()}
+    places = {int(inputs.indices[order[at]]): value for at, value in zip((0, 10, 20, 30), (0.0, 4.0, 9.0, 5.0), strict=True)}
+    stacks = {inputs.dataset.stacks(np.array([index])).tobytes(): value for index, value in places.items()}
 
-    def placed(perceive, states):
-        shown = as_stacks(states).tobytes()
-        return torch.tensor([[stacks[shown]]])
+    def fake_features(perceive, states):
+        stack = as_stacks(states).tobytes()
+        return torch.tensor([[stacks[stack]]])
 
-    monkeypatch.setattr("weakspot.search.highlights.features", placed)
-    asked = replace(given, answers=AgentOutput(scores))
-    found = HighlightsDiv(interval=10)(asked, wanted("A0"), 3, 0)
+    monkeypatch.setattr("weakspot.search.highlights.features", fake_features)
+    changed = replace(inputs, outputs=AgentOutput(scores))
+    found = HighlightsDiv(interval=10)(changed, make_target("A0"), 3, 0)
     assert sorted(found.index) == sorted(index for index, value in places.items() if value != 4.0)
-    plain = Highlights(interval=10)(asked, wanted("A0"), 3, 0)
+    plain = Highlights(interval=10)(changed, make_target("A0"), 3, 0)
     assert sorted(plain.index) == sorted(index for index, value in places.items() if value != 0.0)
 
 
-def test_highlights_refuses_scores_that_are_no_values():
-    given = sources()
+def test_highlights_refuses_scores_that_are_no_q_values():
+    inputs = sources()
     spec = replace(LINEAR.agent.spec, scores_are="means", action_bounds=((-1.0, 1.0),) * 3)
     agent = linear_perceiver().agent
     agent.spec = spec
     with pytest.raises(ConfigError, match="continuous"):
-        Highlights()(replace(given, perceive=replace(LINEAR, agent=agent)), wanted(), 3, 0)
+        Highlights()(replace(inputs, perceive=replace(LINEAR, agent=agent)), make_target(), 3, 0)
 
 
-def test_candidates_are_paid_for():
+def test_algorithm_1_counts_its_candidates_in_its_cost():
     for start, passes in (("samples", 3 * 64), ("data", 2 * 64), ("prior", 0)):
         config = SynthesisConfig(steps=10, candidates=64, start=start, patience=100)
-        assert AlgorithmOne(config)(sources(), wanted(), 4, 0).cost.model == passes + 3 * 4 * 10 * 3 + 3 * 4
+        assert AlgorithmOne(config)(sources(), make_target(), 4, 0).cost.model == passes + 3 * 4 * 10 * 3 + 3 * 4
     every = SynthesisConfig(steps=10, candidates=10_000, start="data", patience=100)
-    given = sources()
-    assert AlgorithmOne(every)(given, wanted(), 4, 0).cost.model == 2 * len(given.indices) + 3 * 4 * 10 * 3 + 3 * 4
+    inputs = sources()
+    assert AlgorithmOne(every)(inputs, make_target(), 4, 0).cost.model == 2 * len(inputs.indices) + 3 * 4 * 10 * 3 + 3 * 4
 
 
-def test_highlights_div_shows_states_that_differ_more():
-    given = sources()
-    plain, diverse = (method(interval=3)(given, wanted(), 6, 0) for method in (Highlights, HighlightsDiv))
+def test_highlights_div_selects_more_diverse_states():
+    inputs = sources()
+    plain, diverse = (method(interval=3)(inputs, make_target(), 6, 0) for method in (Highlights, HighlightsDiv))
 
     def least_distance(found):
         apart = torch.cdist(found.output.vector(), found.output.vector())
@@ -255,41 +261,41 @@ def test_highlights_div_shows_states_that_differ_more():
 # Activation maximisation
 
 
-def test_pixels_of_a_linear_agent_go_where_its_weights_say():
-    """The best state for one action is 1 where its weight is positive and 0 elsewhere; gradients of one step size for all
-    pixels together get there as far as the weights are not tiny."""
-    given = sources()
-    found = ActivationMaximization(steps=400, step=0.05)(given, wanted("A1"), 3, 0)
-    weight = given.perceive.agent.weight[1].view(12, 4, 4)
+def test_pixels_of_a_linear_agent_follow_the_signs_of_its_weights():
+    """The best state for an action is 1 where its weight is positive and 0 elsewhere. With one step size for all pixels,
+    gradient steps reach it except where the weights are tiny."""
+    inputs = sources()
+    found = ActivationMaximization(steps=400, step=0.05)(inputs, make_target("A1"), 3, 0)
+    weight = inputs.perceive.agent.weight[1].view(12, 4, 4)
     clear = weight.abs() > 0.2 * weight.abs().mean()
     assert torch.equal(found.state[:, clear], (weight > 0).float()[clear].expand(3, -1))
 
 
-@pytest.mark.parametrize("regulariser", pixels.EVERY, ids=name_of)
+@pytest.mark.parametrize("regulariser", pixels.REGULARISERS, ids=name_of)
 def test_every_regulariser_still_descends(regulariser):
-    given, target = sources(), wanted("A1")
-    before, after = (ActivationMaximization(regulariser, steps=n)(given, target, 4, 0).target for n in (1, 100))
+    inputs, target = sources(), make_target("A1")
+    before, after = (ActivationMaximization(regulariser, steps=n)(inputs, target, 4, 0).target for n in (1, 100))
     assert (after < before).all()
 
 
-@pytest.mark.parametrize("regulariser", pixels.EVERY[1:], ids=name_of)
-def test_every_regulariser_makes_smoother_pictures(regulariser):
-    given, target = sources(), wanted("A1")
+@pytest.mark.parametrize("regulariser", pixels.REGULARISERS[1:], ids=name_of)
+def test_every_regulariser_makes_smoother_images(regulariser):
+    inputs, target = sources(), make_target("A1")
     rough, smoother = (
-        pixels.TotalVariation().penalty(ActivationMaximization(one, steps=100)(given, target, 4, 0).state)
+        pixels.TotalVariation().penalty(ActivationMaximization(one, steps=100)(inputs, target, 4, 0).state)
         for one in (pixels.Plain(), regulariser)
     )
     assert (smoother < 0.9 * rough).all()
 
 
-def test_a_target_without_a_slope_is_refused():
+def test_target_without_a_gradient_is_refused():
     flat = Target("flat", "flat", "", "", "", lambda output: output.scores.detach().sum(dim=1))
     with pytest.raises(TargetError, match="no gradient"):
         ActivationMaximization(steps=2)(sources(), flat, 2, 0)
 
 
 @pytest.mark.parametrize("name", ["steps", "step", "start_sigma"])
-def test_numbers_that_cannot_be_are_refused(name):
+def test_invalid_numbers_are_refused(name):
     with pytest.raises(ConfigError, match=name):
         ActivationMaximization(**{name: 0})
 
@@ -300,10 +306,10 @@ def smooth(seed, shape=(2, 3, 7, 5)):
 
 def test_total_variation_by_finite_differences():
     state, tv = smooth(0).requires_grad_(), pixels.TotalVariation()
-    (slope,) = torch.autograd.grad(tv.penalty(state).sum(), state)
+    (gradient,) = torch.autograd.grad(tv.penalty(state).sum(), state)
     direction, step = smooth(1) - 0.5, 1e-5
-    ahead, back = (tv.penalty(state + sign * step * direction).sum() for sign in (1, -1))
-    torch.testing.assert_close((slope * direction).sum(), (ahead - back) / (2 * step), rtol=1e-5, atol=1e-7)
+    forward, backward = (tv.penalty(state + sign * step * direction).sum() for sign in (1, -1))
+    torch.testing.assert_close((gradient * direction).sum(), (forward - backward) / (2 * step), rtol=1e-5, atol=1e-7)
 
 
 def test_total_variation_of_a_ramp_is_its_slope():
@@ -321,7 +327,7 @@ def test_a_sobolev_gradient_solves_its_equation(smoothness, seed, height, width)
     torch.testing.assert_close(d - smoothness * laplace, gradient, atol=1e-9, rtol=1e-9)
 
 
-def test_blurring_keeps_the_mean_of_flat_pictures_and_spreads_a_point():
+def test_blurring_keeps_the_mean_of_flat_images_and_spreads_a_point():
     assert torch.allclose(pixels.blurred(torch.full((1, 3, 9, 9), 0.4), 1.0), torch.tensor(0.4))
     point = torch.zeros(1, 1, 21, 21, dtype=torch.float64)
     point[..., 10, 10] = 1
@@ -331,50 +337,50 @@ def test_blurring_keeps_the_mean_of_flat_pictures_and_spreads_a_point():
     assert float((spread[0, 0] * at[:, None] ** 2).sum()) == pytest.approx(1.5**2, rel=0.03)
 
 
-def test_transformations_move_turn_and_scale():
-    """Without any of them the picture stays; each alone does what it says."""
+def test_transformations_shift_rotate_and_scale():
+    """Without transformations the image is unchanged; each one is tested alone."""
     generator = torch.Generator()
-    still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
-    picture = smooth(0, (1, 3, 32, 32)).float()
-    same = pixels.Transformations(**still).transform(picture, generator.manual_seed(0))
-    torch.testing.assert_close(same, picture, atol=1e-5, rtol=0)
+    unchanged = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
+    image = smooth(0, (1, 3, 32, 32)).float()
+    same = pixels.Transformations(**unchanged).transform(image, generator.manual_seed(0))
+    torch.testing.assert_close(same, image, atol=1e-5, rtol=0)
     flat = torch.zeros(64, 1, 33, 33)
     flat[:, :, 16, 16] = 1.0  # a point in the middle
     at = torch.arange(33.0) - 16
 
-    def centre(shown):
-        mass = shown.sum(dim=(2, 3)).squeeze(1)
-        return torch.stack([(shown * at[:, None]).sum(dim=(1, 2, 3)) / mass, (shown * at).sum(dim=(1, 2, 3)) / mass])
+    def centre(images):
+        mass = images.sum(dim=(2, 3)).squeeze(1)
+        return torch.stack([(images * at[:, None]).sum(dim=(1, 2, 3)) / mass, (images * at).sum(dim=(1, 2, 3)) / mass])
 
-    moved = centre(pixels.Transformations(**{**still, "jitter": 4.0}).transform(flat, generator.manual_seed(0)))
-    assert 2 < moved.abs().max() <= 4.01
-    turned = centre(pixels.Transformations(**{**still, "degrees": 20.0}).transform(flat, generator.manual_seed(0)))
-    assert turned.abs().max() < 1e-3  # round the middle
+    shifted = centre(pixels.Transformations(**{**unchanged, "jitter": 4.0}).transform(flat, generator.manual_seed(0)))
+    assert 2 < shifted.abs().max() <= 4.01
+    rotated = centre(pixels.Transformations(**{**unchanged, "degrees": 20.0}).transform(flat, generator.manual_seed(0)))
+    assert rotated.abs().max() < 1e-3  # around the centre
     flat[:, :, 16, 26] = 1.0
-    turned = pixels.Transformations(**{**still, "degrees": 20.0}).transform(flat, generator.manual_seed(0))
-    heights = (turned * at[:, None] * (at > 4)).sum(dim=(1, 2, 3)) / (turned * (at > 4)).sum(dim=(1, 2, 3))
+    rotated = pixels.Transformations(**{**unchanged, "degrees": 20.0}).transform(flat, generator.manual_seed(0))
+    heights = (rotated * at[:, None] * (at > 4)).sum(dim=(1, 2, 3)) / (rotated * (at > 4)).sum(dim=(1, 2, 3))
     assert 2 < heights.abs().max() < 10 * np.sin(np.radians(20.5))
-    scaled = pixels.Transformations(**{**still, "scale": 0.2}).transform(flat, generator.manual_seed(0))
+    scaled = pixels.Transformations(**{**unchanged, "scale": 0.2}).transform(flat, generator.manual_seed(0))
     places = (scaled * at * (at > 4)).sum(dim=(1, 2, 3)) / (scaled * (at > 4)).sum(dim=(1, 2, 3))
     assert 8.2 < places.min() < 9.5 and 10.5 < places.max() < 12.6
 
 
-def test_crops_are_anywhere_and_turns_keep_right_angles():
-    """Of pictures that hold their own coordinates, so that what is shown says where it is from."""
+def test_crops_are_at_random_positions_and_rotations_keep_right_angles():
+    """The pixels of the images are their own coordinates, so the result shows where they come from."""
     generator, (height, width) = torch.Generator(), (32, 64)
     y, x = torch.meshgrid(torch.arange(height) * 1.0, torch.arange(width) * 1.0, indexing="ij")
     coordinates = torch.stack([y, x]).expand(300, 2, height, width)
-    still = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
-    cropped = pixels.Transformations(**{**still, "crop": 0.3}).transform(coordinates, generator.manual_seed(0))
+    unchanged = {"jitter": 0.0, "degrees": 0.0, "scale": 0.0, "crop": 0.0}
+    cropped = pixels.Transformations(**{**unchanged, "crop": 0.3}).transform(coordinates, generator.manual_seed(0))
     assert cropped[:, 0].min() >= 0 and cropped[:, 1].max() <= width - 1
     share = (cropped[:, 1, 16, 48] - cropped[:, 1, 16, 16]) / 32
     assert 0.69 < share.min() < 0.75 and 0.95 < share.max() <= 1.001
     middle = cropped[:, :, 15:17, 31:33].mean(dim=(2, 3)) - torch.tensor([15.5, 31.5])
     assert middle.abs().amax(dim=0)[0] > 3 and middle.abs().amax(dim=0)[1] > 6
-    assert abs(float(torch.corrcoef(middle.T)[0, 1])) < 0.3, "in one direction it is cut elsewhere than in the other"
-    turned = pixels.Transformations(**{**still, "degrees": 20.0}).transform(coordinates, generator.manual_seed(0))
-    down = turned[:, :, 17, 32] - turned[:, :, 16, 32]
-    across = turned[:, :, 16, 33] - turned[:, :, 16, 32]
+    assert abs(float(torch.corrcoef(middle.T)[0, 1])) < 0.3, "the offsets in the two directions are independent"
+    rotated = pixels.Transformations(**{**unchanged, "degrees": 20.0}).transform(coordinates, generator.manual_seed(0))
+    down = rotated[:, :, 17, 32] - rotated[:, :, 16, 32]
+    across = rotated[:, :, 16, 33] - rotated[:, :, 16, 32]
     torch.testing.assert_close((down * across).sum(dim=1), torch.zeros(300), atol=1e-3, rtol=0)
     torch.testing.assert_close(down.norm(dim=1), torch.ones(300), atol=1e-3, rtol=0)
     torch.testing.assert_close(across.norm(dim=1), torch.ones(300), atol=1e-3, rtol=0)

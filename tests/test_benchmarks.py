@@ -1,4 +1,4 @@
-"""The measurements that stay in the repository do what they say, on small data."""
+"""The benchmarks, on small data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from small_pong import batch_of
+from small_pong import make_batch
 
 from benchmarks import ablation, commands, fidelity, neighbours, validity
 from benchmarks.prior import SCALES, STEPS
 from lab import descents, figures, variants
 from lab.flow_checks import checks_by_origin
 from lab.measures import kernel_width
-from lab.pipeline import opened, run_config
+from lab.pipeline import open_session, run_config
 from weakspot.config import RunConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
@@ -40,9 +40,9 @@ from weakspot.targets.resolve import resolve_target
 
 
 @pytest.fixture(scope="module")
-def session(played) -> Session:
-    """An opened run of the game that was played, without a state model."""
-    dataset, perceive, _ = played
+def session(pong_rollout) -> Session:
+    """A session with the shared Pong rollout, without a state model."""
+    dataset, perceive, _ = pong_rollout
     config = AtariConfig("pong")
     session = Session(RunConfig(), {})
     session.subject = Subject(
@@ -54,24 +54,24 @@ def session(played) -> Session:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Session:
-    """A run of the agent that ships, with a state model that is hardly trained."""
+    """A session of the shipped agent, with a barely trained state model."""
     folder = tmp_path_factory.mktemp("runs")
-    return opened(run_config(folder, "pong-double-dqn", None, frames=640, minutes=0.03))
+    return open_session(run_config(folder, "pong-double-dqn", None, frames=640, minutes=0.03))
 
 
 @pytest.mark.parametrize("name", variants.VARIANTS)
-def test_every_variant_of_the_recipe_can_be_trained(name, played, statistics):
-    _, perceive, _ = played
+def test_every_variant_of_the_recipe_can_be_trained(name, pong_rollout, statistics):
+    _, perceive, _ = pong_rollout
     chosen = variants.VARIANTS[name]().recipe
     assert isinstance(chosen, FastRecipe)
     network = chosen.network(statistics, torch.float32)
-    loss, _ = chosen.loss(network, batch_of(played, network.latent, 2), perceive, statistics)
+    loss, _ = chosen.loss(network, make_batch(pong_rollout, network.latent, 2), perceive, statistics)
     loss.backward()
     assert torch.isfinite(loss)
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-def test_variants_leave_out_what_they_say(played, statistics):
+def test_variants_leave_out_the_named_part(pong_rollout, statistics):
     recipes = {name: make().recipe for name, make in variants.VARIANTS.items()}
     assert recipes["without saliency"].config.saliency_share == 0
     assert recipes["without weight on what moves"].config.moving_share == 0
@@ -79,20 +79,20 @@ def test_variants_leave_out_what_they_say(played, statistics):
     assert recipes["without the KL"].config.prior == 0
     assert recipes["without the flow"].flow is None and recipes["fast"].flow is not None
     full, steady = recipes["fast"], recipes["without the cosine"]
-    weighed, some = replace(statistics, channel_weights=torch.tensor([1.0, 2.0, 4.0])), batch_of(played, 1)
-    alike = recipes["without weights of channels"].weights(some, weighed)
-    torch.testing.assert_close(alike, full.weights(some, statistics))
-    times = full.weights(some, weighed) / alike
-    torch.testing.assert_close(times, torch.tensor([1.0, 2.0, 4.0]).repeat(4)[:, None, None].expand_as(times))
+    weighted, batch_of_four = replace(statistics, channel_weights=torch.tensor([1.0, 2.0, 4.0])), make_batch(pong_rollout, 1)
+    without_weights = recipes["without weights of channels"].weights(batch_of_four, weighted)
+    torch.testing.assert_close(without_weights, full.weights(batch_of_four, statistics))
+    ratio = full.weights(batch_of_four, weighted) / without_weights
+    torch.testing.assert_close(ratio, torch.tensor([1.0, 2.0, 4.0]).repeat(4)[:, None, None].expand_as(ratio))
     assert steady.learning_rate(0.9, 10_000) == full.config.learning_rate > 5 * full.learning_rate(0.9, 10_000)
     dark = recipes["without the median frame"].network(statistics, torch.float32)
     assert not bool(dark.decode(torch.randn(1, dark.latent)).any())
-    batch, (_, perceive, _) = batch_of(played, dark.latent), played
+    batch, (_, perceive, _) = make_batch(pong_rollout, dark.latent), pong_rollout
     _, terms = recipes["without the median frame"].loss(dark, batch, perceive, statistics)
     black = (full.weights(batch, statistics) * batch.state.square()).sum() / (
         2 * full.config.pixel_variance * len(batch.state)
     )
-    torch.testing.assert_close(terms["reconstruction"], black, msg="what counts as moving stays as it was")
+    torch.testing.assert_close(terms["reconstruction"], black, msg="moving pixels have the same definition as before")
     joint = recipes["without taking frames apart"].network(statistics, torch.float32)
     for parameter in joint.decoder[-1].parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -101,16 +101,16 @@ def test_variants_leave_out_what_they_say(played, statistics):
     with torch.no_grad():
         moved = (joint.decode(one_number) - joint.decode(0 * one_number)).abs().amax(dim=(0, 2, 3))
     assert joint.latent == full.network(statistics, torch.float32).latent and len(moved) == 12
-    assert bool((moved > 1e-4).all()), "one number of a joint code reaches every frame"
+    assert bool((moved > 1e-4).all()), "one number of a joint latent affects every frame"
 
 
 def test_the_table_shows_means_and_ranges():
-    told = ablation.table({"fast": [{"mse": 1.0, "ball_recall": 0.5}, {"mse": 3.0, "ball_recall": 0.7}]})
-    assert told.splitlines()[0] == "| | mse | ball recall |"
-    assert told.splitlines()[2] == "| fast | 2 (1 to 3) | 0.6 (0.5 to 0.7) |"
+    table = ablation.table({"fast": [{"mse": 1.0, "ball_recall": 0.5}, {"mse": 3.0, "ball_recall": 0.7}]})
+    assert table.splitlines()[0] == "| | mse | ball recall |"
+    assert table.splitlines()[2] == "| fast | 2 (1 to 3) | 0.6 (0.5 to 0.7) |"
 
 
-def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(session):
+def test_best_real_states_are_equal_to_themselves_in_all_measures(session):
     dataset = session.dataset
     target = resolve_target("RIGHT", session.subject.agent.spec, 1.0)
     width = kernel_width(session)
@@ -125,7 +125,7 @@ def test_the_best_real_states_are_as_good_and_as_diverse_as_themselves(session):
     assert again["beyond_99"] == 1.0 and again["vendi_ratio"] < 0.5 and again["distance_ratio"] == 0
 
 
-def test_a_sweep_that_was_broken_off_goes_on(trained, tmp_path, monkeypatch):
+def test_interrupted_sweep_resumes(trained, tmp_path, monkeypatch):
     targets = [resolve_target(name, trained.subject.agent.spec, 1.0) for name in ("T-", "LEFT")]
     width = kernel_width(trained)
     real = {target.name: descents.reference_states(trained, target, width, 64) for target in targets}
@@ -148,16 +148,16 @@ def test_a_sweep_that_was_broken_off_goes_on(trained, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sweep()
     rows = sweep()
-    assert calls == ["T-", "LEFT", "LEFT", "T-", "LEFT"], "the first was there already"
+    assert calls == ["T-", "LEFT", "LEFT", "T-", "LEFT"], "the first result was stored"
     assert [(row["regulariser"], row["target"]) for row in rows] == [(w, t.name) for w in weights for t in targets]
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["optimised-action-left.png", "optimised-t-minus.png"]
     assert sweep() == rows and len(calls) == 5
     without = sweep(f"fast{descents.WITHOUT_FLOW}")
-    assert len(calls) == 9 and without != rows, "another model is another search"
+    assert len(calls) == 9 and without != rows, "another model needs another search"
 
 
-def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics):
-    dataset, _, _ = played
+def test_finer_integration_steps_decrease_the_round_trip_error(pong_rollout, statistics):
+    dataset, _, _ = pong_rollout
     network = variants.FULL.network(statistics, torch.float32).eval()
     size = FlowConfig(width=16, depth=1, heads=1)
     with torch.random.fork_rng():
@@ -168,17 +168,17 @@ def test_finer_steps_bring_samples_nearer_to_where_they_began(played, statistics
     real = as_state(dataset.stacks(with_full_history(dataset, np.arange(len(dataset)))[:70]))
     lines = checks_by_origin(model, real, STEPS, SCALES)
     assert list(lines)[:4] == ["real states", "reconstructions", "decoded from drawn codes", "samples, 2 steps"]
-    apart = [line["there and back"] for line in lines.values() if "there and back" in line]
-    assert len(apart) == 5 and apart[0] > 2 * apart[1] > 8 * apart[-1] > 0
+    errors = [line["there and back"] for line in lines.values() if "there and back" in line]
+    assert len(errors) == 5 and errors[0] > 2 * errors[1] > 8 * errors[-1] > 0
     assert lines["real states"]["valid"][0] > 0.9
     background = lines["reconstructions"]["valid"]
-    assert background[0] == 0.0, "an untrained network draws the background, in which there is no paddle"
+    assert background[0] == 0.0, "an untrained network decodes the background, without a paddle"
     with pytest.raises(ConfigError, match="has no flow"):
         checks_by_origin(StateModel(network, whitening.identity(network.latent), {}), real, STEPS, SCALES)
 
 
-def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(played, session, statistics):
-    dataset, _, _ = played
+def test_without_flow_a_model_is_searched_in_the_whitened_space_of_whole_stacks(pong_rollout, session, statistics):
+    dataset, _, _ = pong_rollout
     network = variants.FULL.network(statistics, torch.float32).eval()
     model = StateModel(network, whitening.identity(network.latent), {"flow": {}})
     bare = descents.without_flow(model, session)
@@ -187,13 +187,13 @@ def test_without_its_flow_a_model_is_searched_where_whole_stacks_are_white(playe
     indices = with_full_history(dataset, dataset.split(0.1)[0])
     mean, log_variance = encoded(network, dataset, indices, torch.device("cpu"))
     noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0))
-    white = bare.prior.to_noise(mean + (0.5 * log_variance).exp() * noise)
-    assert white.mean(dim=0).abs().max() < 0.3 and white.var(dim=0).mean() == pytest.approx(1.0, abs=0.1)
+    whitened = bare.prior.to_noise(mean + (0.5 * log_variance).exp() * noise)
+    assert whitened.mean(dim=0).abs().max() < 0.3 and whitened.var(dim=0).mean() == pytest.approx(1.0, abs=0.1)
     state = as_state(dataset.stacks(indices[:4]))
     torch.testing.assert_close(bare.reconstruct(state), model.reconstruct(state), atol=1e-3, rtol=0)
 
 
-def test_pictures_are_drawn(tmp_path: Path):
+def test_figures_are_drawn(tmp_path: Path):
     lines = [
         {"regulariser": weight, "target": "T-", "target_sd": 3 - weight, "vendi_ratio": weight, "valid": 0.5}
         for weight in (0.1, 0.3)
@@ -207,13 +207,13 @@ def test_pictures_are_drawn(tmp_path: Path):
     assert min(shapes["validity"][:2]) > 300 and shapes["curves"][1] > shapes["curves"][0]
 
 
-def test_of_two_processes_one_collects_and_the_other_uses_its_states(tmp_path):
+def test_second_process_reuses_the_states_that_the_first_one_collects(tmp_path):
     agent = f"{Path(__file__).with_name('tiny_agent.py')}:pong"
     script = f"""
 from pathlib import Path
-from lab.pipeline import STATES, opened, run_config
+from lab.pipeline import STATES, open_session, run_config
 config = run_config(Path({str(tmp_path)!r}), {agent!r}, "pong", frames=640)
-print(opened(config, STATES).dataset.fingerprint)
+print(open_session(config, STATES).dataset.fingerprint)
 """
     command = [sys.executable, "-c", script]
     root = Path(__file__).parents[1]
@@ -221,27 +221,31 @@ print(opened(config, STATES).dataset.fingerprint)
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert outputs[0].splitlines()[-1] == outputs[1].splitlines()[-1]
-    said = "".join(outputs)
-    assert said.count("collect: done in") == 1
-    assert said.count("collect: another process made it") + said.count("collect: up to date") == 1
+    output = "".join(outputs)
+    assert output.count("collect: done in") == 1
+    assert output.count("collect: another process made it") + output.count("collect: up to date") == 1
 
 
 def test_a_variant_is_measured_once(trained, monkeypatch):
-    how = variants.Measurement(SynthesisConfig(states=2, searches=1, steps=2, candidates=8), 20)
-    told = variants.variant_measures(trained, "fast", 0.03, 0, how)
-    assert told["steps"] > 0 and 0 <= told["optimised_valid"] <= 1 and "there_and_back" in told
-    folder = variants.variant_folder(trained, "fast", 0.03, 0, how)
+    measurement = variants.Measurement(SynthesisConfig(states=2, searches=1, steps=2, candidates=8), 20)
+    measures = variants.variant_measures(trained, "fast", 0.03, 0, measurement)
+    assert measures["steps"] > 0 and 0 <= measures["optimised_valid"] <= 1 and "there_and_back" in measures
+    folder = variants.variant_folder(trained, "fast", 0.03, 0, measurement)
     model = folder / "model.safetensors"
     before = model.stat().st_mtime_ns
     for name in ("entry.json", "measures.json"):
-        (folder / name).unlink()  # a kill came before they were written
-    assert variants.variant_measures(trained, "fast", 0.03, 0, how) == told and model.stat().st_mtime_ns == before
+        (folder / name).unlink()  # as a kill before they are written
+    assert (
+        variants.variant_measures(trained, "fast", 0.03, 0, measurement) == measures and model.stat().st_mtime_ns == before
+    )
     monkeypatch.setattr(variants, "_measures", lambda *given: pytest.fail("it was measured before"))
-    assert variants.variant_measures(trained, "fast", 0.03, 0, how) == told and model.stat().st_mtime_ns == before
+    assert (
+        variants.variant_measures(trained, "fast", 0.03, 0, measurement) == measures and model.stat().st_mtime_ns == before
+    )
 
 
-def test_networks_of_other_variants_are_read_again(played, tmp_path):
-    dataset, perceive, maps = played
+def test_networks_of_other_variants_can_be_loaded(pong_rollout, tmp_path):
+    dataset, perceive, maps = pong_rollout
     for name in ("without taking frames apart", "without the median frame"):
         config = TrainConfig(steps=2, prior_steps=1, workers=1, precision="float32")
         chosen = variants.VARIANTS[name]().recipe
@@ -250,14 +254,14 @@ def test_networks_of_other_variants_are_read_again(played, tmp_path):
             assert torch.equal(a, b)
 
 
-def test_neighbours_are_all_found_and_the_memory_is_told(tmp_path, monkeypatch, capsys):
+def test_neighbours_are_all_found_and_the_memory_is_reported(tmp_path, monkeypatch, capsys):
     words = ["--states", "40", "--frames", "400", "--folder", str(tmp_path / "folder"), "--output", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["neighbours.py", *words])
     neighbours.main()
-    told = json.loads((tmp_path / "neighbours.json").read_text())
-    assert told == json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert told["states"] == 40 and 200 < told["among"] <= 400 and told["right"] == 1.0
-    assert told["megabytes"] >= told["megabytes_more"] >= 0 and told["megabytes"] > 50 and told["seconds"] >= 0
+    record = json.loads((tmp_path / "neighbours.json").read_text())
+    assert record == json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert record["states"] == 40 and 200 < record["among"] <= 400 and record["right"] == 1.0
+    assert record["megabytes"] >= record["megabytes_more"] >= 0 and record["megabytes"] > 50 and record["seconds"] >= 0
 
 
 def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch):

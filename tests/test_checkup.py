@@ -1,4 +1,4 @@
-"""Checks of an agent: each thing that goes wrong in practice is done to an agent, and must be found and named."""
+"""Checks of an agent: each typical problem is built into an agent, and must be detected and named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from torch import nn
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent
 
-class Shown(nn.Module):
+class Transformed(nn.Module):
     def __init__(self, change):
         super().__init__()
         self.network, self.change = load_agent("pong-double-dqn").module, change
@@ -36,10 +36,10 @@ class Shown(nn.Module):
         return self.network(self.change(observation))
 
 def divided_twice():
-    return Shown(lambda x: x / 255)
+    return Transformed(lambda x: x / 255)
 
 def newest_first():
-    return Shown(lambda x: x.flip(1))
+    return Transformed(lambda x: x.flip(1))
 
 class Small(nn.Module):
     def __init__(self, before=lambda x: x, after=lambda x: x):
@@ -101,48 +101,48 @@ def failed(found):
         ("tanh", "has saliency", "ReLU"),
     ],
 )
-def test_what_is_wrong_is_found_and_said(networks, name, check, words):
+def test_problems_are_detected_and_explained(networks, name, check, words):
     found = findings(networks, name)
     assert check in failed(found)
     assert words in found[check].todo
 
 
-def test_a_sound_agent_passes_but_must_play_better_than_at_random(networks):
+def test_sound_agent_passes_but_must_score_better_than_random_play(networks):
     found = findings(networks, "sound")
     assert not failed(found)
-    assert not found["plays as expected"].passed, "in three decisions nobody scores"
+    assert not found["plays as expected"].passed, "nobody scores in three decisions"
     assert findings(networks, "sound", score=0.0)["plays as expected"].passed
 
 
-def test_an_agent_that_does_not_fit_is_not_played(networks):
+def test_agent_that_does_not_fit_its_environment_is_not_played(networks):
     found = findings(networks, "five")
     assert list(found) == ["loads and fits its environment"] and "5 actions" in found["loads and fits its environment"].seen
     assert list(findings(networks, "missing")) == ["loads and fits its environment"]
 
 
 @pytest.mark.parametrize(
-    ("name", "found_better"),
+    ("name", "better_input"),
     [("divided_twice", "observations 255 times as large"), ("newest_first", "the newest frame first")],
 )
-def test_an_agent_that_is_shown_the_wrong_thing_is_told_the_right_one(networks, name, found_better):
+def test_right_preprocessing_is_suggested_for_wrong_observations(networks, name, better_input):
     found = findings(networks, name, episodes=3, longest=600)
-    assert failed(found) == {f"plays no better with {found_better}"}
-    assert found[f"plays no better with {found_better}"].todo
+    assert failed(found) == {f"plays no better with {better_input}"}
+    assert found[f"plays no better with {better_input}"].todo
 
 
-def test_games_that_are_cut_may_be_why_a_score_is_low(networks):
+def test_truncated_games_are_named_as_a_cause_of_a_low_score(networks):
     assert "--longest above 3" in findings(networks, "sound", score=1000.0)["plays as expected"].todo
 
 
-def test_the_agent_plays_as_it_acts(networks, monkeypatch):
-    """Without random actions, since the score that is expected was played without; random play has nothing else."""
+def test_agent_plays_without_random_actions(networks, monkeypatch):
+    """The expected score was measured without random actions; random play consists of them."""
     shares = []
 
-    def noted(agent, factory, how, *rest):
-        shares.append(how.epsilon)
-        return play_episodes(agent, factory, how, *rest)
+    def recorded(agent, factory, config, *rest):
+        shares.append(config.epsilon)
+        return play_episodes(agent, factory, config, *rest)
 
-    monkeypatch.setattr(playing, "play_episodes", noted)
+    monkeypatch.setattr(playing, "play_episodes", recorded)
     findings(networks, "sound", score=0.0)
     assert shares == [0.0, 1.0]
 
@@ -153,42 +153,42 @@ def check_agent(*arguments):
 
 
 def test_the_command(networks):
-    done = check_agent()
-    assert done.returncode == 0 and "ok    plays as expected" in done.stdout, done.stdout + done.stderr
-    done = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5")
-    assert done.returncode == 2 and "FAIL  uses every frame" in done.stdout and "to do" in done.stdout
+    process = check_agent()
+    assert process.returncode == 0 and "ok    plays as expected" in process.stdout, process.stdout + process.stderr
+    process = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5")
+    assert process.returncode == 2 and "FAIL  uses every frame" in process.stdout and "to do" in process.stdout
 
 
-def test_impossible_settings():
+def test_invalid_settings_are_refused():
     with pytest.raises(ConfigError, match="1 episodes"):
         CheckConfig(episodes=1)
 
 
 class Negated(nn.Module):
-    """A network that wants what another one does not."""
+    """A network with the negated scores of another one."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, observation):
-        answer = self.network(observation)
-        return -answer if isinstance(answer, torch.Tensor) else (-answer[0], answer[1])
+        output = self.network(observation)
+        return -output if isinstance(output, torch.Tensor) else (-output[0], output[1])
 
 
 @pytest.mark.parametrize("kind", [DQN, QRDQN, A2C, PPO], ids=lambda kind: kind.__name__)
-def test_an_agent_of_a_framework_is_held_against_its_own_predict(kind, tmp_path, monkeypatch):
-    few = {PPO: {"n_steps": 4, "batch_size": 4}, A2C: {}}.get(kind, {"buffer_size": 10})
-    made = kind("CnnPolicy", Noise(), seed=1, **few)
+def test_framework_agents_are_compared_with_their_own_predict(kind, tmp_path, monkeypatch):
+    model_settings = {PPO: {"n_steps": 4, "batch_size": 4}, A2C: {}}.get(kind, {"buffer_size": 10})
+    model = kind("CnnPolicy", Noise(), seed=1, **model_settings)
     if kind in (DQN, QRDQN):
-        made.buffer_size = 1_000_000_000  # as real trainings have it, and more than any memory
-    made.save(tmp_path / "agent.zip")
+        model.buffer_size = 1_000_000_000  # as in real trainings, and larger than any memory
+    model.save(tmp_path / "agent.zip")
     config = CheckConfig(str(tmp_path / "agent.zip"), "pong", trust=True, episodes=2, longest=5, score=-1e3)
     name = "acts like stable-baselines3"
     found = next(finding for finding in check_up(config) if finding.name == name)
     assert found.passed and "in 64 of 64 states" in found.seen
     untrusted = takewhile(lambda finding: finding.name != "has saliency", check_up(replace(config, trust=False)))
-    assert name not in {finding.name for finding in untrusted}, "it runs what is pickled"
+    assert name not in {finding.name for finding in untrusted}, "the check would run pickled code"
     load = checks.load_pair
 
     def negated(*arguments, **settings):

@@ -12,7 +12,7 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from registering import known
+from registering import temporarily_registered
 from stable_baselines3 import A2C, PPO
 from torch import nn
 
@@ -40,7 +40,7 @@ from weakspot.report.bars import bar_axes, score_bars
 from weakspot.report.films import Detail
 from weakspot.report.trust import reconstruction_cards
 from weakspot.saliency.rules import saliency
-from weakspot.state_model.batch import measure, recorded_answers
+from weakspot.state_model.batch import measure, recorded_output_vectors
 from weakspot.subject import load_pair, load_subject
 from weakspot.targets.resolve import default_targets, resolve_target
 
@@ -55,21 +55,21 @@ class Sliding(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(0, 255, (48, 40, 3), np.uint8)
     action_space = gymnasium.spaces.Box(np.array([-1, 0], np.float32), np.array([1, 0.5], np.float32))
 
-    def _picture(self):
-        picture = np.full((48, 40, 3), (10, 120, 40), np.uint8)
-        picture[20:26, int(self.at) : int(self.at) + 6] = (100 + int(200 * self.light), 30, 90)
-        return picture
+    def _image(self):
+        image = np.full((48, 40, 3), (10, 120, 40), np.uint8)
+        image[20:26, int(self.at) : int(self.at) + 6] = (100 + int(200 * self.light), 30, 90)
+        return image
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.at, self.light, self.time = float(self.np_random.uniform(0, 34)), 0.0, 0
-        return self._picture(), {}
+        return self._image(), {}
 
     def step(self, action):
         assert self.action_space.contains(action), action
         self.at = float(np.clip(self.at + 3 * action[0] + self.np_random.uniform(-1, 1), 0, 34))
         self.light, self.time = float(action[1]), self.time + 1
-        return self._picture(), -abs(self.at - 17), self.time >= 15, False, {}
+        return self._image(), -abs(self.at - 17), self.time >= 15, False, {}
 
 
 class Unbounded(Sliding):
@@ -78,7 +78,7 @@ class Unbounded(Sliding):
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    with known(Sliding=Sliding, Unbounded=Unbounded):
+    with temporarily_registered(Sliding=Sliding, Unbounded=Unbounded):
         yield
 
 
@@ -124,7 +124,7 @@ def test_targets_of_continuous_actions_have_two_directions():
     slugs = {resolve_target(name, spec(), 1.0).slug for name in ("push+", "push-", "light+", "light-")}
     assert len(slugs) == 4
     for name in ("T-", "T+-", "S+"):
-        with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- asks what the critic dreads"):
+        with pytest.raises(UnknownTargetError, match=r"(?s)push\+.*V- searches for low critic values"):
             resolve_target(name, spec(), 1.0)
     both = AgentOutput(scores, torch.zeros(2))
     assert default_targets(spec(), both) == ("V+", "V-", "push+", "push-", "light+", "light-")
@@ -165,15 +165,15 @@ def test_invalid_environments_are_refused():
 )
 def test_restoring_a_snapshot_replays_the_episode(description):
     rng = np.random.default_rng(0)
-    played = DescribedEnvironment(description)
-    bounds = np.array(played.spec.action_bounds)
-    shown = played.reset(4)
+    original = DescribedEnvironment(description)
+    bounds = np.array(original.spec.action_bounds)
+    step = original.reset(4)
     for _ in range(8):
-        shown = played.step(rng.uniform(*bounds.T).astype(np.float32).tolist())
+        step = original.step(rng.uniform(*bounds.T).astype(np.float32).tolist())
     other = DescribedEnvironment(description)
-    np.testing.assert_array_equal(other.restore(played.snapshot()).observation, shown.observation)
+    np.testing.assert_array_equal(other.restore(original.snapshot()).observation, step.observation)
     action = rng.uniform(*bounds.T).astype(np.float32).tolist()
-    np.testing.assert_array_equal(other.step(action).frame, played.step(action).frame)
+    np.testing.assert_array_equal(other.step(action).frame, original.step(action).frame)
 
 
 def trained(kind: type, path: Path, **settings) -> A2C | PPO:
@@ -267,7 +267,7 @@ class Whole(Sliding):
 
 @pytest.fixture
 def more():
-    with known(Fine=Fine, Fine32=Fine32, Whole=Whole):
+    with temporarily_registered(Fine=Fine, Fine32=Fine32, Whole=Whole):
         yield
 
 
@@ -426,21 +426,21 @@ def test_actions_are_stored_and_replayed(finished):
     assert 0.03 < dataset.explored.mean() < 0.2
     at, snapshot = dataset.snapshot_before(119)
     environment = environment_factory(Description(**{**SLIDING.__dict__}))()
-    shown = environment.restore(snapshot)
+    step = environment.restore(snapshot)
     for index in range(at, 119):
-        np.testing.assert_array_equal(shown.frame, dataset.newest(np.array([index]))[0])
+        np.testing.assert_array_equal(step.frame, dataset.newest(np.array([index]))[0])
         over = dataset.terminated[index]
-        shown = environment.step(dataset.action[index].tolist())
-        shown = environment.reset() if over else shown
+        step = environment.step(dataset.action[index].tolist())
+        step = environment.reset() if over else step
 
 
 def test_outputs_in_different_units_have_equal_weight(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     statistics = measure(dataset, np.arange(len(dataset)), np.random.default_rng(0))
-    variance = recorded_answers(dataset).var(dim=0, correction=0)
+    variance = recorded_output_vectors(dataset).var(dim=0, correction=0)
     least = torch.tensor([(0.01 * (high - low)) ** 2 for low, high in BOUNDS] + [1e-6])
-    torch.testing.assert_close(statistics.answer_variance, variance.maximum(least))
-    assert statistics.answer_variance[0] != statistics.answer_variance[1]
+    torch.testing.assert_close(statistics.output_variance, variance.maximum(least))
+    assert statistics.output_variance[0] != statistics.output_variance[1]
 
 
 def test_check_up_passes(finished):
@@ -450,7 +450,7 @@ def test_check_up_passes(finished):
     assert all(finding.passed for finding in found.values()), [f for f in found.values() if not f.passed]
 
 
-def test_the_report_and_the_agreement_compare_actions_alike(finished):
+def test_report_and_agreement_compare_actions_in_the_same_way(finished):
     run = load_run(finished / "run")
     assert run.agent.continuous and run.reconstructions is not None
     cards = reconstruction_cards(run.reconstructions, run, Detail(1, 0))
@@ -470,10 +470,10 @@ def test_a_target_of_discrete_actions_is_refused_before_the_run(finished, tmp_pa
 
 
 def zoo_folder(folder: Path, **config) -> Path:
-    """Writes the folder of a training with RL Zoo, of an agent for two gray frames of 40x36."""
+    """Writes the folder of a training with RL Zoo, whose agent takes two gray frames of 40x36."""
     (folder / "Sliding-v0").mkdir(parents=True)
-    shown = DescribedEnvironment(Description("Sliding-v0", frames=2, size=(40, 36), frame_skip=3))
-    space = gymnasium.spaces.Box(0, 255, shown.spec.observation_shape, np.uint8)
+    environment = DescribedEnvironment(Description("Sliding-v0", frames=2, size=(40, 36), frame_skip=3))
+    space = gymnasium.spaces.Box(0, 255, environment.spec.observation_shape, np.uint8)
 
     class Seen(gymnasium.Env):
         observation_space, action_space = space, Sliding.action_space
@@ -497,13 +497,13 @@ def test_a_training_folder_gives_the_preprocessing(tmp_path):
     assert environment.spec.observation_shape == agent.spec.observation_shape == (2, 40, 36)
     assert environment.spec.preprocessing["frame_skip"] == 3 and agent.spec.continuous
     wrapped = gymnasium.wrappers.ResizeObservation(gymnasium.make("Sliding-v0"), (40, 36))
-    shown = environment.reset(5)
+    step = environment.reset(5)
     theirs, _ = wrapped.reset(seed=int(np.random.default_rng(5).integers(2**31)))
-    np.testing.assert_array_equal(shown.observation[-1], cv2.cvtColor(theirs, cv2.COLOR_RGB2GRAY))
-    shown = environment.step([0.5, 0.25])
+    np.testing.assert_array_equal(step.observation[-1], cv2.cvtColor(theirs, cv2.COLOR_RGB2GRAY))
+    step = environment.step([0.5, 0.25])
     for _ in range(3):
         theirs, *_ = wrapped.step(np.array([0.5, 0.25], np.float32))
-    np.testing.assert_array_equal(shown.observation[-1], cv2.cvtColor(theirs, cv2.COLOR_RGB2GRAY))
+    np.testing.assert_array_equal(step.observation[-1], cv2.cvtColor(theirs, cv2.COLOR_RGB2GRAY))
     _, factory, _ = load_pair(str(tmp_path / "Sliding-v0_1"), "Sliding-v0", "cpu")
     assert factory().spec.preprocessing["frame_skip"] == 3, "the folder gives the preprocessing, the id does not"
 
@@ -515,12 +515,12 @@ def test_gray_frames_equal_those_of_current_gymnasium(tmp_path):
     ]
     _, factory, _ = load_pair(str(zoo_folder(tmp_path / "Sliding-v0_1", env_wrapper=wrappers)), None, "cpu")
     environment = factory()
-    shown = environment.reset(5)
+    step = environment.reset(5)
     resized = gymnasium.wrappers.ResizeObservation(gymnasium.make("Sliding-v0"), (40, 36))
     theirs, _ = gymnasium.wrappers.GrayscaleObservation(resized).reset(seed=int(np.random.default_rng(5).integers(2**31)))
-    np.testing.assert_array_equal(shown.observation[-1], theirs)
-    state = np.stack([np.zeros_like(shown.frame), shown.frame])[None]
-    difference = environment.observe(as_state(state)).numpy()[0, -1] - shown.observation[-1]
+    np.testing.assert_array_equal(step.observation[-1], theirs)
+    state = np.stack([np.zeros_like(step.frame), step.frame])[None]
+    difference = environment.observe(as_state(state)).numpy()[0, -1] - step.observation[-1]
     assert abs(difference).max() < 0.502, "the environment rounds to integers"
 
 

@@ -1,4 +1,4 @@
-"""Stored states, put together by index, against the plain loop; and folders that are damaged."""
+"""Recorded states by index, compared with a plain loop, and damaged folders."""
 
 import json
 
@@ -17,7 +17,7 @@ from weakspot.system.files import write_json
 
 E, STEPS, LENGTH, K, SIZE = 3, 23, 5, 4, 6
 ENDS = {(0, 3), (0, 4), (1, 9), (2, 15), (2, 22)}
-"""(stream, time) of decisions that end an episode; the next state is a reset's."""
+"""(stream, time) of decisions that end an episode; the next state is the first of an episode."""
 
 
 def columns(rng):
@@ -86,7 +86,7 @@ def stored(tmp_path):
     return tmp_path, frames, table
 
 
-def test_stacks_are_those_of_the_plain_loop(stored):
+def test_stacks_match_a_plain_loop(stored):
     folder, frames, table = stored
     dataset = StateDataset.open(folder)
     assert len(dataset) == E * STEPS and len(dataset.shards) == 5
@@ -105,7 +105,7 @@ def test_stacks_are_those_of_the_plain_loop(stored):
     assert dataset.stacks(np.array([], np.int64)).shape == (0, K, SIZE, SIZE, 3)
 
 
-def test_columns_run_over_the_global_index(stored):
+def test_columns_are_ordered_by_the_global_index(stored):
     folder, _, table = stored
     dataset = StateDataset.open(folder)
     for name in ("age", "action", "reward", "terminated", "truncated"):
@@ -119,8 +119,8 @@ def test_columns_run_over_the_global_index(stored):
 def test_scores_of_complete_episodes(stored):
     folder, _, table = stored
     reward = table["reward"]
-    wanted = [reward[0, :4], reward[0, 4:5], reward[1, :10], reward[2, :16], reward[2, 16:23]]
-    np.testing.assert_allclose(StateDataset.open(folder).episode_scores(), [part.sum() for part in wanted])
+    episodes = [reward[0, :4], reward[0, 4:5], reward[1, :10], reward[2, :16], reward[2, 16:23]]
+    np.testing.assert_allclose(StateDataset.open(folder).episode_scores(), [part.sum() for part in episodes])
 
 
 def test_split_leaves_a_gap_in_every_stream(stored):
@@ -137,7 +137,7 @@ def test_split_leaves_a_gap_in_every_stream(stored):
 
 
 def test_long_streams_hold_out_the_end_of_every_stretch(stored, monkeypatch):
-    monkeypatch.setattr(weakspot.data.dataset, "SHORTEST_STRETCH", 11)
+    monkeypatch.setattr(weakspot.data.dataset, "MIN_SEGMENT", 11)
     dataset = StateDataset.open(stored[0])
     train, held_out = dataset.split(0.1)
     for stream in range(E):
@@ -166,7 +166,7 @@ def test_indices_outside_are_refused(stored):
         dataset.snapshot_before(len(dataset))
 
 
-def test_fingerprint_is_the_content(stored):
+def test_fingerprint_depends_on_the_content(stored):
     folder = stored[0]
     before = StateDataset.open(folder).fingerprint
     assert StateDataset.open(folder).fingerprint == before
@@ -197,7 +197,7 @@ def test_truncated_and_missing_files_are_refused(stored, name):
 
 
 @pytest.mark.parametrize("name", ["frames-00002.npy", "steps-00002.npz", "snapshots-00002.bin"])
-def test_a_flipped_bit_is_found(stored, name):
+def test_flipped_bits_are_detected(stored, name):
     folder = stored[0]
     path = folder / name
     content = bytearray(path.read_bytes())
@@ -225,7 +225,7 @@ def test_a_damaged_snapshot_is_refused(stored):
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.uint8, st.tuples(*[st.integers(1, n) for n in (3, 4, 5, 6)], st.just(3))))
-def test_states_and_stacks_are_the_same_thing(stacks):
+def test_states_and_stacks_are_converted_into_each_other(stacks):
     state = as_state(stacks)
     b, k, h, w, _ = stacks.shape
     assert state.shape == (b, 3 * k, h, w) and state.dtype == torch.float32

@@ -1,4 +1,4 @@
-"""Environments that are no Atari games: what they show against gymnasium's own, and going back by playing again."""
+"""Described environments: compared with gymnasium's own, and snapshots restored by replay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from registering import known
+from registering import temporarily_registered
 
 from weakspot.analysis.objects.finders import recalls
 from weakspot.checkup import CheckConfig, check_up
@@ -48,7 +48,7 @@ continuous = false
 
 
 class Drifting(gymnasium.Env):
-    """A square that moves, and forgets its seed if it is told to."""
+    """A moving square; ignores its seed if ``forgets`` is set."""
 
     observation_space = gymnasium.spaces.Box(0, 255, (20, 30, 3), np.uint8)
     action_space = gymnasium.spaces.Discrete(3, start=5)
@@ -59,15 +59,15 @@ class Drifting(gymnasium.Env):
         Drifting.made += 1
         self.own = np.random.default_rng(Drifting.made)
 
-    def _picture(self):
-        picture = np.zeros((20, 30, 3), np.uint8)
-        picture[5:9, self.at : self.at + 4] = (250, 100, 20)
-        return picture
+    def _image(self):
+        image = np.zeros((20, 30, 3), np.uint8)
+        image[5:9, self.at : self.at + 4] = (250, 100, 20)
+        return image
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.at, self.time = int(self.np_random.integers(20)), 0
-        return self._picture(), {}
+        return self._image(), {}
 
     def step(self, action):
         assert action in (5, 6, 7)
@@ -75,7 +75,7 @@ class Drifting(gymnasium.Env):
         self.at = int(np.clip(self.at + action - 6 + random.integers(-1, 2), 0, 26))
         self.time += 1
         return (
-            self._picture(),
+            self._image(),
             float(self.at == 13),
             self.time >= (self.own.integers(3, 9) if self.forgets else 9),
             False,
@@ -83,73 +83,73 @@ class Drifting(gymnasium.Env):
         )
 
 
-class Words(gymnasium.Env):
+class TextObservations(gymnasium.Env):
     observation_space = gymnasium.spaces.Text(5)
     action_space = gymnasium.spaces.Discrete(2)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def registered():
-    with known(Drifting=Drifting, Words=Words):
+    with temporarily_registered(Drifting=Drifting, Words=TextObservations):
         yield
 
 
 DRIFTING = Description("Drifting-v0", frames=3, gray=False, size=None)
 
 
-def test_car_racing_shows_what_gymnasium_shows():
+def test_car_racing_matches_gymnasium():
     ours, theirs = DescribedEnvironment(CAR), gymnasium.make("CarRacing-v3", continuous=False)
     assert isinstance(ours, Environment)
-    shown = ours.reset(3)
-    picture, _ = theirs.reset(seed=int(np.random.default_rng(3).integers(2**31)))
+    step = ours.reset(3)
+    image, _ = theirs.reset(seed=int(np.random.default_rng(3).integers(2**31)))
     stack = [np.zeros((42, 48), np.uint8)] * 3
     for action in (3, 3, 1, 0):
-        frame = cv2.resize(picture[:84], (48, 42), interpolation=cv2.INTER_AREA)
-        np.testing.assert_array_equal(shown.frame, frame)
+        frame = cv2.resize(image[:84], (48, 42), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(step.frame, frame)
         stack = [*stack[-3:], cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)]
-        np.testing.assert_array_equal(shown.observation, np.stack(stack))
-        shown, rewards = ours.step(action), []
+        np.testing.assert_array_equal(step.observation, np.stack(stack))
+        step, rewards = ours.step(action), []
         for _ in range(2):
-            picture, reward, *_ = theirs.step(action)
+            image, reward, *_ = theirs.step(action)
             rewards.append(float(reward))
-        assert shown.reward == pytest.approx(sum(rewards))
+        assert step.reward == pytest.approx(sum(rewards))
     state = as_state(np.stack([*ours._frames])[None])
     observed = gray_observation(state).numpy()[0]
-    assert np.abs(observed - shown.observation).max() < 1.5, "the agent sees the state's own gray, up to rounding"
+    assert np.abs(observed - step.observation).max() < 1.5, "the observation is the gray state, up to rounding"
 
 
 @pytest.mark.parametrize("description", [CAR, DRIFTING], ids=["car", "drifting"])
-def test_going_back_is_playing_again(description):
+def test_restoring_a_snapshot_replays_the_episode(description):
     rng = np.random.default_rng(0)
-    played = DescribedEnvironment(description)
-    shown = played.reset(4)
+    original = DescribedEnvironment(description)
+    step = original.reset(4)
     for _ in range(12):
-        shown = played.reset() if shown.terminated else played.step(int(rng.integers(3)))
-    snapshot = played.snapshot()
+        step = original.reset() if step.terminated else original.step(int(rng.integers(3)))
+    snapshot = original.snapshot()
     other = DescribedEnvironment(description)
-    np.testing.assert_array_equal(other.restore(snapshot).observation, shown.observation)
+    np.testing.assert_array_equal(other.restore(snapshot).observation, step.observation)
     for _ in range(12):
         action = int(rng.integers(3))
-        steps = [env.reset() if shown.terminated else env.step(action) for env in (played, other)]
-        shown = steps[0]
-        np.testing.assert_array_equal(shown.observation, steps[1].observation)
-        assert shown.reward == steps[1].reward and shown.terminated == steps[1].terminated
+        both = [env.reset() if step.terminated else env.step(action) for env in (original, other)]
+        step = both[0]
+        np.testing.assert_array_equal(step.observation, both[1].observation)
+        assert step.reward == both[1].reward and step.terminated == both[1].terminated
 
 
-def test_an_environment_that_does_not_repeat_itself_is_found_out():
+def test_nondeterministic_environments_are_detected():
     description = Description("Drifting-v0", size=None, make={"forgets": True})
     for seed in range(8):
-        played = DescribedEnvironment(description)
-        shown = played.reset(seed)
-        while not shown.terminated:
-            shown = played.step(1)
+        original = DescribedEnvironment(description)
+        step = original.reset(seed)
+        while not step.terminated:
+            step = original.step(1)
         with pytest.raises(SnapshotError, match="deterministic"):
-            DescribedEnvironment(description).restore(played.snapshot())
-        played.close()
+            DescribedEnvironment(description).restore(original.snapshot())
+        original.close()
     with pytest.raises(SnapshotError, match="a snapshot of"):
-        DescribedEnvironment(DRIFTING).restore(played.snapshot())
+        DescribedEnvironment(DRIFTING).restore(original.snapshot())
     with pytest.raises(SnapshotError, match="checksum"):
-        played.restore(played.snapshot()[:-1])
+        original.restore(original.snapshot()[:-1])
 
 
 def test_a_description_in_a_file(tmp_path):
@@ -159,7 +159,7 @@ def test_a_description_in_a_file(tmp_path):
     assert DescribedEnvironment(CAR).spec.interface.action_names[3] == "gas"
     assert find_description("CarRacing-v3") == Description("CarRacing-v3")
     path.write_text('id = "CarRacing-v3"')
-    assert read_description(path).size is None, "no size is the environment's own"
+    assert read_description(path).size is None, "without a size, that of the environment is used"
     for game in ("pong", "PongNoFrameskip-v4", "ALE/Pong-v5"):
         assert find_description(game) is None
 
@@ -185,7 +185,7 @@ def test_a_description_in_a_file(tmp_path):
         ('id = "Drifting-v0"\nactions = ["a", "a", "b"]', "different names"),
     ],
 )
-def test_descriptions_that_cannot_be(tmp_path, text, words):
+def test_invalid_descriptions_are_refused(tmp_path, text, words):
     path = tmp_path / "env.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
@@ -204,12 +204,12 @@ def test_descriptions_that_cannot_be(tmp_path, text, words):
         (Description("Drifting-v0", actions=("a",)), "1 names for the 3 actions"),
     ],
 )
-def test_environments_that_cannot_be(description, words):
+def test_invalid_environments_are_refused(description, words):
     with pytest.raises(ConfigError, match=words):
         DescribedEnvironment(description)
 
 
-def test_decisions_that_cannot_be():
+def test_invalid_steps_are_refused():
     environment = DescribedEnvironment(DRIFTING)
     with pytest.raises(ConfigError, match="without a running episode"):
         environment.step(0)
@@ -230,31 +230,31 @@ def agent():
 """
 
 
-def test_collecting_goes_on_after_a_kill_with_the_same_bits(tmp_path):
+def test_collection_resumes_after_an_interruption_with_the_same_bits(tmp_path):
     (tmp_path / "agent.py").write_text(AGENT)
     (tmp_path / "env.toml").write_text('id = "Drifting-v0"\nframes = 3\ngray = false\n')
     agent, factory, _ = load_pair(f"{tmp_path / 'agent.py'}:agent", str(tmp_path / "env.toml"), "cpu")
     assert agent.spec.observation_shape == (9, 20, 30) and agent.spec.environment == "Drifting-v0"
     config = CollectConfig(frames=80, streams=2, shard_steps=10, snapshot_every=5)
 
-    def killed(done, total):
+    def interrupt(done, total):
         if done >= 50:
             raise KeyboardInterrupt
 
     whole = collect(agent, factory, config, tmp_path / "whole", workers=1)
     with pytest.raises(KeyboardInterrupt):
-        collect(agent, factory, config, tmp_path / "parts", killed, workers=1)
+        collect(agent, factory, config, tmp_path / "parts", interrupt, workers=1)
     parts = collect(agent, factory, config, tmp_path / "parts", workers=1)
-    everything = np.arange(len(whole))
-    np.testing.assert_array_equal(whole.stacks(everything), parts.stacks(everything))
+    indices = np.arange(len(whole))
+    np.testing.assert_array_equal(whole.stacks(indices), parts.stacks(indices))
     np.testing.assert_array_equal(whole.scores, parts.scores)
     at, snapshot = parts.snapshot_before(33)
     np.testing.assert_array_equal(factory().restore(snapshot).frame, parts.newest(np.array([at]))[0])
-    told = json.loads((tmp_path / "parts" / "meta.json").read_text())["environment"]
-    assert told["gray"] is False and told["preprocessing"]["frames"] == 3
+    environment = json.loads((tmp_path / "parts" / "meta.json").read_text())["environment"]
+    assert environment["gray"] is False and environment["preprocessing"]["frames"] == 3
 
 
-def test_any_name():
+def test_references_of_all_kinds():
     assert environment_factory("pong")().spec.id == "PongNoFrameskip-v4"
     assert environment_factory(Description("Drifting-v0"))().spec.height == 84
     with pytest.raises(UnknownGameError, match=r"(?s)gymnasium has no such id.*CarRacing-v3"):
@@ -268,22 +268,22 @@ def test_checks_of_an_agent_that_sees_colour(tmp_path):
     found = {finding.name: finding for finding in check_up(config)}
     assert "3 of 3 frames" in found["uses every frame"].seen
     assert "plays no better with channels in the order blue, green, red" in found
-    assert not any("rows and columns" in name for name in found), "which are not as many"
+    assert not any("rows and columns" in name for name in found), "there are not equally many of both"
 
 
 @pytest.mark.parametrize("gray", ["1", "[0.2, 0.7]", "[0.5, 0.5, 0.5]", "[-0.1, 0.5, 0.5]", '["a", "b", "c"]'])
-def test_grays_that_make_no_sense_are_refused(tmp_path, gray):
+def test_invalid_gray_settings_are_refused(tmp_path, gray):
     (tmp_path / "env.toml").write_text(f'id = "Drifting-v0"\ngray = {gray}\n')
     with pytest.raises(ConfigError, match="with gray = "):
         read_description(tmp_path / "env.toml")
 
 
-def test_objects_are_only_known_of_an_atari():
-    """Whatever an environment is called."""
+def test_objects_are_only_known_for_atari_games():
+    """Not for other environments with similar names."""
     frames = np.zeros((3, 20, 30, 3), np.uint8)
     for name in ("PongDuel-v0", "Seaquest-v9", "ALE/Qbert-v5"):
-        known = EnvironmentSpec(name, ("a", "b"), 1, 20, 30, 3, {})
-        assert recalls(known, frames, frames, np.zeros((3, 0), np.uint8)) == {}
+        spec = EnvironmentSpec(name, ("a", "b"), 1, 20, 30, 3, {})
+        assert recalls(spec, frames, frames, np.zeros((3, 0), np.uint8)) == {}
 
 
 def test_a_run_from_one_command(tmp_path):
@@ -312,8 +312,8 @@ def test_a_run_from_one_command(tmp_path):
     assert main(command) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Drifting-v0" in page and "States that call for on/off" in page
-    made = np.load(tmp_path / "run" / "synthesize" / "action-on-off" / "findings.npz")
-    assert any(made[name].shape[1:] == (3, 20, 30, 3) for name in made.files)
+    arrays = np.load(tmp_path / "run" / "synthesize" / "action-on-off" / "findings.npz")
+    assert any(arrays[name].shape[1:] == (3, 20, 30, 3) for name in arrays.files)
 
 
 def test_the_page_on_environments(tmp_path):
@@ -321,8 +321,8 @@ def test_the_page_on_environments(tmp_path):
     (tmp_path / "car.toml").write_text(page.split("```toml")[1].split("```")[0])
     description = find_description(str(tmp_path / "car.toml"))
     assert description is not None
-    shown = DescribedEnvironment(description).reset(0)
-    assert shown.observation.shape == (4, 84, 84) and shown.frame.shape == (84, 84, 3)
+    step = DescribedEnvironment(description).reset(0)
+    assert step.observation.shape == (4, 84, 84) and step.frame.shape == (84, 84, 3)
 
 
 def test_the_page_on_car_racing(tmp_path, monkeypatch):

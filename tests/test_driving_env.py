@@ -1,4 +1,4 @@
-"""The driving environments as gymnasium and stable-baselines3 want them."""
+"""The interface of the driving environments to gymnasium and stable-baselines3."""
 
 import copy
 import gc
@@ -33,70 +33,73 @@ TINY = {"size": (24, 32), "blocks": (2, 2), "cars": 6, "people": 20}
 
 @pytest.mark.parametrize("name", ["weakspot/Drive-v0", "weakspot/DriveSemantic-v0"])
 @pytest.mark.parametrize("settings", [{}, {"pedestrians": "distracted", "continuous": True}, {"pedestrians": "none"}])
-def test_gymnasium_and_stable_baselines3_accept_them(name, settings):
-    made = gymnasium.make(name, render_mode="rgb_array", **TINY, **settings)
-    check_env(made.unwrapped)
-    check_for_stable_baselines3(made.unwrapped)
+def test_environments_pass_the_checks_of_gymnasium_and_stable_baselines3(name, settings):
+    env = gymnasium.make(name, render_mode="rgb_array", **TINY, **settings)
+    check_env(env.unwrapped)
+    check_for_stable_baselines3(env.unwrapped)
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 @pytest.mark.parametrize("continuous", [False, True])
-def test_gymnasium_accepts_every_one(name, continuous):
+def test_all_environments_pass_the_check_of_gymnasium(name, continuous):
     check_env(gymnasium.make(name, continuous=continuous, **TINY).unwrapped)
 
 
-def test_they_are_what_the_paper_describes():
+def test_observations_match_the_paper():
     drive, semantic = gymnasium.make("weakspot/Drive-v0"), gymnasium.make("weakspot/DriveSemantic-v0")
     assert drive.observation_space.shape == (8 * (1 + len(CLASS_NAMES) + 1), 128, 128)
     assert semantic.observation_space.shape == (4 * len(CLASS_NAMES), 128, 128)
-    found = gymnasium.make("weakspot:weakspot/Drive-v0", render_mode="rgb_array")
-    found.reset(seed=0)
-    assert np.asarray(found.render()).shape == (360, 640, 3)
+    prefixed = gymnasium.make("weakspot:weakspot/Drive-v0", render_mode="rgb_array")
+    prefixed.reset(seed=0)
+    assert np.asarray(prefixed.render()).shape == (360, 640, 3)
 
 
-def test_observations_hold_the_frames_one_after_the_other():
+def test_observations_stack_frames_in_order():
     env = DriveEnv(**TINY, frames=3)
     channels = len(env.channels)
     first, _ = env.reset(seed=1)
     assert not first[: 2 * channels].any()
     frames = [first[-channels:]]
-    for _ in range(30):  # often enough for the room that frames are kept in to be used up
-        seen, *_ = env.step(1)
-        frames.append(seen[-channels:])
+    for _ in range(30):  # enough steps to fill the frame buffer
+        observation, *_ = env.step(1)
+        frames.append(observation[-channels:])
         expected = ([np.zeros_like(frames[0])] * 2 + frames)[-3:]
-        assert (seen == np.concatenate(expected)).all()
+        assert (observation == np.concatenate(expected)).all()
 
 
-def test_a_decision_that_is_held_is_several_of_the_same():
-    once, held = DriveEnv(**TINY, frames=2), DriveEnv(**TINY, frames=2, hold=3)
-    assert once.metadata["render_fps"] == 10 and held.metadata["render_fps"] == 3
-    once.reset(seed=2), held.reset(seed=2)
+def test_holding_an_action_equals_repeating_it():
+    once, holding = DriveEnv(**TINY, frames=2), DriveEnv(**TINY, frames=2, hold=3)
+    assert once.metadata["render_fps"] == 10 and holding.metadata["render_fps"] == 3
+    once.reset(seed=2), holding.reset(seed=2)
     previous, ended = None, False
     while not ended:
         total, metres = 0.0, 0.0
         for _ in range(3):
-            seen, reward, terminated, truncated, info = once.step(ACTION)
+            observation, reward, terminated, truncated, info = once.step(ACTION)
             total, metres = total + reward, metres + info["metres"]
             ended = terminated or truncated
             if ended:
                 break
-        told, sum_of_them, *ends, also = held.step(ACTION)
-        assert (sum_of_them, ends) == (pytest.approx(total), [terminated, truncated])
-        assert also["cause"] == info["cause"] and also["metres"] == pytest.approx(metres) and also["speed"] == info["speed"]
-        channels = len(held.channels)
-        assert (told[channels:] == seen[channels:]).all() and (previous is None or (told[:channels] == previous).all())
-        previous = told[channels:]
-    assert terminated, "a car that only drives ahead ends somewhere"
+        held_observation, held_reward, *ends, held_info = holding.step(ACTION)
+        assert (held_reward, ends) == (pytest.approx(total), [terminated, truncated])
+        assert held_info["cause"] == info["cause"] and held_info["speed"] == info["speed"]
+        assert held_info["metres"] == pytest.approx(metres)
+        channels = len(holding.channels)
+        assert (held_observation[channels:] == observation[channels:]).all() and (
+            previous is None or (held_observation[:channels] == previous).all()
+        )
+        previous = held_observation[channels:]
+    assert terminated, "driving straight ahead ends the episode"
     with pytest.raises(ConfigError, match="running episode"):
-        held.step(ACTION)
+        holding.step(ACTION)
     with pytest.raises(SnapshotError):
-        once.set_state(held.get_state())
+        once.set_state(holding.get_state())
 
 
-def test_a_frame_says_what_the_sensors_see():
+def test_frames_match_the_sensors():
     env = DriveEnv(**TINY)
-    seen, _ = env.reset(seed=3)
-    view, frame = env.view(), seen[-len(env.channels) :].astype(int)
+    observation, _ = env.reset(seed=3)
+    view, frame = env.view(), observation[-len(env.channels) :].astype(int)
     assert np.abs(frame[0] / 255 - (1 - view.depth / 100)).max() <= 0.5 / 255 + 1e-5
     assert (frame[1:-1].argmax(axis=0) == view.classes).all() and set(np.unique(frame[1:-1])) == {0, 255}
     assert (frame[1:-1].sum(axis=0) == 255).all()
@@ -105,16 +108,16 @@ def test_a_frame_says_what_the_sensors_see():
     assert (frame[1 + SemanticClass.SKY] == 255).any()
 
 
-def test_without_people_there_are_none():
+def test_environments_can_be_without_people():
     env = DriveEnv(size=(32, 32), pedestrians="none")
     for seed in range(5):
-        seen, _ = env.reset(seed=seed)
-        assert not seen[-len(env.channels) :][1 + SemanticClass.PEDESTRIAN].any()
+        observation, _ = env.reset(seed=seed)
+        assert not observation[-len(env.channels) :][1 + SemanticClass.PEDESTRIAN].any()
     assert len(env.world.state.people) == 0
 
 
 @pytest.mark.parametrize(("side", "steer"), [(-1.75, 0.0), (-1.75, 0.4), (1.75, 0.0), (1.75, -0.3)])
-def test_rewards_are_those_that_the_module_states(side, steer):
+def test_rewards_match_the_module_docstring(side, steer):
     env = DriveEnv(**{**TINY, "cars": 0, "people": 0}, continuous=True)
     env.reset(seed=0)
     world = env.world
@@ -130,7 +133,7 @@ def test_rewards_are_those_that_the_module_states(side, steer):
         assert reward == pytest.approx(along / 14 - 0.01 * sideways / 5)
 
 
-def test_ends_and_intersections_are_paid_as_the_module_states():
+def test_rewards_at_ends_and_intersections_match_the_module_docstring():
     env = DriveEnv(**{**TINY, "cars": 0, "people": 0})
     env.reset(seed=0)
     world, town = env.world, env.world.town
@@ -142,10 +145,10 @@ def test_ends_and_intersections_are_paid_as_the_module_states():
     assert reward == pytest.approx(info["metres"] / 14 - 1, abs=1e-6)
 
 
-def test_episodes_are_cut_off_after_their_time():
+def test_episodes_are_truncated_at_the_time_limit():
     env = DriveEnv(**TINY, seconds=1.5)
     env.reset(seed=0)
-    ends = [(*told[2:4], told[4]["cause"]) for told in (env.step(2) for _ in range(15))]
+    ends = [(*step[2:4], step[4]["cause"]) for step in (env.step(2) for _ in range(15))]
     assert ends == [(False, False, None)] * 14 + [(False, True, "time")]
     with pytest.raises(ConfigError, match="reset"):
         env.step(2)
@@ -175,12 +178,12 @@ def test_episodes_are_cut_off_after_their_time():
         {"seconds": math.inf},
     ],
 )
-def test_bad_settings_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match="expected"):
         DriveEnv(**{**TINY, **wrong})
 
 
-OF_OTHER_TYPES = """
+WRONG_TYPES_SCRIPT = """
 import json
 import math
 import sys
@@ -208,19 +211,19 @@ makers = {
     "state": DriveEnv(**tiny).set_state,
     "world state": World(WorldConfig(TownConfig(blocks=(2, 2)), cars=1, people=1)).set_state,
 }
-told = {}
+results = {}
 for case in json.loads(sys.argv[1]):
     kind, wrong = eval(case)
     try:
         makers[kind](wrong)
-        told[case] = "it was taken"
+        results[case] = "accepted"
     except (ConfigError, SnapshotError) as error:
-        told[case] = "refused" if error.expected else "without a word on what was expected"
+        results[case] = "refused" if error.expected else "refused without an expectation"
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:  # what a user would see
-        told[case] = repr(error)
-print(json.dumps(told))
+        results[case] = repr(error)
+print(json.dumps(results))
 """
-WRONG = [
+WRONG_TYPES = [
     *("'env', {'frames': 2.5}", "'env', {'pedestrians': ['none']}", "'env', {'size': (128,)}", "'env', {'size': 64}"),
     *("'env', {'size': (64, 64, 90)}", "'env', {'size': (64.5, 64)}", "'env', {'blocks': (5,)}", "'env', {'blocks': 5}"),
     *("'env', {'cars': 2.5}", "'env', {'people': 2.5}", "'env', {'town': 'x'}", "'env', {'seconds': 'a'}"),
@@ -249,41 +252,41 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def told_of_wrong_types():
-    """From a process of its own, in which nobody checks types but the environment."""
-    command = [sys.executable, "-c", OF_OTHER_TYPES, json.dumps(WRONG)]
+def results_of_wrong_types():
+    """From a separate process, in which only the environment itself checks types."""
+    command = [sys.executable, "-c", WRONG_TYPES_SCRIPT, json.dumps(WRONG_TYPES)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_of_another_type_is_refused(wrong, told_of_wrong_types):
-    assert told_of_wrong_types[wrong] == "refused"
+@pytest.mark.parametrize("wrong", WRONG_TYPES)
+def test_values_of_a_wrong_type_are_refused(wrong, results_of_wrong_types):
+    assert results_of_wrong_types[wrong] == "refused"
 
 
-OF_NUMPY = """
+NUMPY_SCRIPT = """
 import numpy as np
 
 from weakspot.envs.driving.env import DriveEnv
 
 three, four = np.int64(3), np.int32(24)
-made = DriveEnv(
+env = DriveEnv(
     size=(four, four), blocks=(three, three), cars=three, people=three, town=three, frames=three, hold=three,
     seconds=np.float64(3.0), pedestrians=np.float32(0.25),
 )
 same = DriveEnv(
     size=(24, 24), blocks=(3, 3), cars=3, people=3, town=3, frames=3, hold=3, seconds=3.0, pedestrians=0.25
 )
-made.reset(seed=0)
-made.step(1)
-assert (same.set_state(made.get_state()) == made.set_state(made.get_state())).all()
+env.reset(seed=0)
+env.step(1)
+assert (same.set_state(env.get_state()) == env.set_state(env.get_state())).all()
 """
 
 
-def test_numbers_of_numpy_are_numbers():
-    subprocess.run([sys.executable, "-c", OF_NUMPY], check=True)
+def test_numpy_numbers_are_accepted():
+    subprocess.run([sys.executable, "-c", NUMPY_SCRIPT], check=True)
 
 
-def test_bad_actions_are_refused_and_nothing_is_lost():
+def test_invalid_actions_are_refused_and_leave_the_state_unchanged():
     env = DriveEnv(**TINY)
     env.reset(seed=0)
     stored = env.get_state()
@@ -299,22 +302,22 @@ def test_bad_actions_are_refused_and_nothing_is_lost():
     free.step(np.array([0.1, -0.2], np.float32))
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
-def test_a_copy_goes_on_as_the_environment_does(copied):
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_copies_behave_like_the_original(make_copy):
     env = DriveEnv(**TINY, render_mode="rgb_array")
     env.reset(seed=2)
     env.step(1)
-    other = copied(env)
+    other = make_copy(env)
     for action in (1, 3, 2):
-        mine, theirs = env.step(action), other.step(action)
-        np.testing.assert_array_equal(mine[0], theirs[0])
-        assert mine[1:] == theirs[1:]
+        ours, theirs = env.step(action), other.step(action)
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        assert ours[1:] == theirs[1:]
     np.testing.assert_array_equal(env.render(), other.render())
 
 
-@pytest.mark.parametrize(("mode", "how"), [("sync", {}), ("async", {"context": "spawn"})])
-def test_vectors_of_them_show_what_each_alone_does(mode, how):
-    envs = gymnasium.make_vec("weakspot/Drive-v0", num_envs=2, vectorization_mode=mode, vector_kwargs=how, **TINY)
+@pytest.mark.parametrize(("mode", "vector_kwargs"), [("sync", {}), ("async", {"context": "spawn"})])
+def test_vector_environments_match_single_ones(mode, vector_kwargs):
+    envs = gymnasium.make_vec("weakspot/Drive-v0", num_envs=2, vectorization_mode=mode, vector_kwargs=vector_kwargs, **TINY)
     try:
         first, _ = envs.reset(seed=3)
         second, rewards, *_ = envs.step(np.array([1, 3]))
@@ -328,10 +331,10 @@ def test_vectors_of_them_show_what_each_alone_does(mode, how):
         assert reward == pytest.approx(rewards[number])
 
 
-def test_the_same_seed_is_the_same_episode():
+def test_same_seed_gives_the_same_episode():
     def play(env):
-        shown = [env.reset(seed=7)[0], *(env.step(a)[0] for a in (1, 1, 3, 4, 2)), env.reset()[0]]
-        return np.stack(shown)
+        observations = [env.reset(seed=7)[0], *(env.step(a)[0] for a in (1, 1, 3, 4, 2)), env.reset()[0]]
+        return np.stack(observations)
 
     assert (play(DriveEnv(**TINY)) == play(DriveEnv(**TINY))).all()
     assert (DriveEnv(**TINY).reset(seed=8)[0] != DriveEnv(**TINY).reset(seed=7)[0]).any()
@@ -339,15 +342,15 @@ def test_the_same_seed_is_the_same_episode():
 
 @given(st.lists(st.integers(0, len(ACTIONS) - 1), min_size=1, max_size=40), st.integers(0, 1000))
 @settings(max_examples=12)
-def test_a_stored_episode_goes_on_bit_for_bit(actions, seed):
-    def go_on(env):
-        told = []
+def test_stored_episodes_resume_bit_for_bit(actions, seed):
+    def resume(env):
+        steps = []
         for action in actions:
             if not env._running:
-                told.append((env.reset()[0].tobytes(),))
-            seen, *rest = env.step(action)
-            told.append((seen.tobytes(), *rest))
-        return told
+                steps.append((env.reset()[0].tobytes(),))
+            observation, *rest = env.step(action)
+            steps.append((observation.tobytes(), *rest))
+        return steps
 
     env = DriveEnv(**TINY, frames=2)
     env.reset(seed=seed)
@@ -355,12 +358,12 @@ def test_a_stored_episode_goes_on_bit_for_bit(actions, seed):
         if env.step(action)[2]:
             env.reset()
     stored = env.get_state()
-    expected = go_on(env)
+    expected = resume(env)
     other = DriveEnv(**TINY, frames=2)
     other.reset(seed=seed + 1)
     other.set_state(stored)
     assert other.get_state() == stored
-    assert go_on(other) == expected
+    assert resume(other) == expected
 
 
 def test_states_of_other_environments_are_refused():
@@ -385,18 +388,18 @@ def test_states_of_another_version_are_refused(monkeypatch):
         env.set_state(stored)
 
 
-def test_the_benchmark_tells_memory_in_kilobytes():
-    held = driving_memory.growth(25)
-    assert len(held) == 3 and held == sorted(held)
-    assert abs(held[-1] - resident() / 1024) < 10_000
+def test_benchmark_reports_memory_in_kilobytes():
+    kilobytes = driving_memory.growth(25)
+    assert len(kilobytes) == 3 and kilobytes == sorted(kilobytes)
+    assert abs(kilobytes[-1] - resident_bytes() / 1024) < 10_000
 
 
-def resident():
-    """Bytes of memory that this process holds now."""
+def resident_bytes():
+    """Resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def test_a_share_of_the_people_can_be_distracted():
+def test_share_of_distracted_people_can_be_set():
     env = DriveEnv(**TINY, pedestrians=0.3)
     assert env.world.config.behaviour == Behaviour(distraction=0.3)
 
@@ -412,12 +415,12 @@ def test_memory_does_not_grow():
         gc.collect()
 
     play(500)
-    before = resident()
+    before = resident_bytes()
     play(1500)
-    assert resident() - before < 4 * 2**20
+    assert resident_bytes() - before < 4 * 2**20
 
 
-def test_a_random_driver_ends_in_several_ways():
+def test_episodes_of_random_driving_end_for_several_causes():
     env, generator, causes = DriveEnv(**TINY), np.random.default_rng(0), set()
     for seed in range(10):
         env.reset(seed=seed)

@@ -1,4 +1,4 @@
-"""What is in the car's way, in worlds built to have a known answer."""
+"""Objects in the path of the car, in worlds with known results."""
 
 import math
 from dataclasses import replace
@@ -8,8 +8,8 @@ import pytest
 
 from weakspot.analysis.objects import driving as driving_objects
 from weakspot.analysis.objects.driving import (
-    FARTHEST,
     HALF_WIDTH,
+    MAX_DISTANCE,
     NEAR,
     classes_of,
     path_ground,
@@ -31,29 +31,29 @@ CAMERA = Camera(128, 128)
 @pytest.fixture(scope="module")
 def world():
     """A street with one person on it."""
-    made = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=0, people=1))
-    people, town = made.state.people, made.town
+    built = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=0, people=1))
+    people, town = built.state.people, built.town
     along = (town.columns[1] + town.columns[2]) / 2
-    made.state = replace(
-        made.state,
+    built.state = replace(
+        built.state,
         people=replace(
             people,
             block=np.array([[1, 1]]), side=np.array([0]), along=np.array([along]), doing=np.array([CROSS]),
             progress=np.array([town.walk]),
         ),
     )  # fmt: skip
-    return made
+    return built
 
 
-def seen(world, ahead, left):
-    """The classes that a driver sees who has the person so far ahead of his camera and to his left."""
-    (person,) = world.feet()
+def classes_seen(world, ahead, left):
+    """The classes seen by a driver, with the person ``ahead`` metres ahead of the camera and ``left`` metres to the left."""
+    (person,) = world.pedestrian_positions()
     camera = person[0] - ahead, person[1] - left
     world.state = replace(world.state, car=Car(float(camera[0]) - CAMERA.ahead - 1.35, float(camera[1]), 0.0))
     return look(world, CAMERA).classes[None]
 
 
-def test_pictures_of_another_size_than_the_cameras_are_refused():
+def test_frames_of_another_size_than_that_of_the_camera_are_refused():
     for shape in ((1, 64, 64), (128, 128)):
         with pytest.raises(ConfigError, match="as the camera sees them"):
             driving_objects.visible_objects(np.zeros(shape, np.uint8), Camera(128, 128))
@@ -61,22 +61,24 @@ def test_pictures_of_another_size_than_the_cameras_are_refused():
 
 @pytest.mark.parametrize("ahead", [1.9, 2.5, 3.1, 4.0, 10.0, 20.0])
 @pytest.mark.parametrize("left", [-1.2, 0.0, 1.2])
-def test_somebody_on_the_path_is_seen_there(world, ahead, left):
-    assert shows_on(seen(world, ahead, left), SemanticClass.PEDESTRIAN, path_ground(CAMERA)).all()
+def test_person_on_the_path_is_found_on_the_path(world, ahead, left):
+    assert shows_on(classes_seen(world, ahead, left), SemanticClass.PEDESTRIAN, path_ground(CAMERA)).all()
 
 
 @pytest.mark.parametrize(("ahead", "left"), [(12.0, -7.0), (12.0, 7.0), (6.0, 3.5), (29.0, 0.0)])
-def test_somebody_beside_the_path_is_seen_elsewhere(world, ahead, left):
-    classes = seen(world, ahead, left)
+def test_person_next_to_the_path_is_not_found_on_the_path(world, ahead, left):
+    classes = classes_seen(world, ahead, left)
     assert shows(classes, SemanticClass.PEDESTRIAN).all()
     assert not shows_on(classes, SemanticClass.PEDESTRIAN, path_ground(CAMERA)).any()
     assert not shows(classes, SemanticClass.CAR).any()
 
 
-def test_what_pictures_show_is_told_by_its_name(world):
-    """Somebody on the path, near it, at the kerb, and nobody."""
-    places = ((10.0, 0.0), (10.0, 3.0), (10.0, -4.6), (-10.0, 0.0))
-    found = driving_objects.visible_objects(np.concatenate([seen(world, *place) for place in places]), CAMERA)
+def test_visible_objects_are_counted_by_name(world):
+    """A person on the path, near it, at the kerb, and out of view."""
+    positions = ((10.0, 0.0), (10.0, 3.0), (10.0, -4.6), (-10.0, 0.0))
+    found = driving_objects.visible_objects(
+        np.concatenate([classes_seen(world, *position) for position in positions]), CAMERA
+    )
     assert found.counts["person on the path"].tolist() == [True, False, False, False]
     assert found.counts["person near the path"].tolist() == [True, True, False, False]
     assert found.counts["person anywhere"].tolist() == [True, True, True, False]
@@ -88,32 +90,33 @@ def test_what_pictures_show_is_told_by_its_name(world):
 
 
 @pytest.mark.parametrize(
-    ("ahead", "left", "there"), [(20.0, 0.0, True), (8.0, 0.5, True), (30.0, 0.0, False), (10.0, 2.85, False)]
+    ("ahead", "left", "on_path"), [(20.0, 0.0, True), (8.0, 0.5, True), (30.0, 0.0, False), (10.0, 2.85, False)]
 )
-def test_cars_are_on_the_path_where_they_stand_on_it(ahead, left, there):
-    """The last of them is parked beside the lane."""
-    made = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=1, people=0))
-    (place,), ((cos, sin),) = made.cars()
+def test_cars_are_found_on_the_path_only_if_they_stand_on_it(ahead, left, on_path):
+    """The last one is parked next to the lane."""
+    built = World(WorldConfig(TownConfig(seed=0, trees=0.0, parking=0.0), cars=1, people=0))
+    (position,), ((cos, sin),) = built.cars()
     back = ahead + 2.25 + CAMERA.ahead + 1.35
-    made.state = replace(
-        made.state, car=Car(place[0] - back * cos + left * sin, place[1] - back * sin - left * cos, math.atan2(sin, cos))
+    built.state = replace(
+        built.state,
+        car=Car(position[0] - back * cos + left * sin, position[1] - back * sin - left * cos, math.atan2(sin, cos)),
     )
-    classes = look(made, CAMERA).classes[None]
+    classes = look(built, CAMERA).classes[None]
     assert shows(classes, SemanticClass.CAR).all()
-    assert shows_on(classes, SemanticClass.CAR, path_ground(CAMERA)).all() == there
+    assert shows_on(classes, SemanticClass.CAR, path_ground(CAMERA)).all() == on_path
 
 
 @pytest.mark.parametrize("half_width", [HALF_WIDTH, NEAR])
-def test_the_ground_of_the_path_is_where_points_on_it_fall(half_width):
+def test_ground_of_the_path_matches_projected_points(half_width):
     generator, pixels = np.random.default_rng(0), path_ground(CAMERA, half_width)
-    ahead, left = generator.uniform(1.0, FARTHEST, 10**6), generator.uniform(-half_width, half_width, 10**6)
+    ahead, left = generator.uniform(1.0, MAX_DISTANCE, 10**6), generator.uniform(-half_width, half_width, 10**6)
     column = np.floor(CAMERA.width / 2 - CAMERA.focal * left / ahead).astype(int)
     row = np.floor(CAMERA.height / 2 + CAMERA.focal * CAMERA.up / ahead).astype(int)
     inside = (row < CAMERA.height) & (column >= 0) & (column < CAMERA.width)
     hit = np.zeros_like(pixels)
     hit[row[inside], column[inside]] = True
     assert pixels.any() and (pixels & ~hit).sum() < 0.03 * pixels.sum() and pixels[-1].any()
-    assert (hit & ~pixels).sum() < 0.2 * pixels.sum(), "only at its edges"
+    assert (hit & ~pixels).sum() < 0.2 * pixels.sum(), "they differ only at the edges"
 
 
 def test_classes_are_read_from_channels():

@@ -1,4 +1,4 @@
-"""The town through all stages: collected, modelled, searched, and shown in colours."""
+"""The driving environments in all stages: collection, state model, search, and images in colour."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
-from lab.driving import Answers, Episode, agent_driver, constant_driver, drive_episodes
-from lab.page import marks
+from lab.driving import Episode, SceneOutputs, agent_driver, constant_driver, drive_episodes
+from lab.page import markers
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
 from weakspot.artifacts.run import load_run
@@ -49,11 +49,11 @@ def small(**settings):
     return DriveEnvironment(NAME, size=(24, 24), blocks=(2, 2), cars=5, people=20, **settings)
 
 
-def test_it_is_named_like_any_environment():
+def test_driving_environments_are_created_by_their_id():
     assert find_description(NAME) is None
-    made = environment_factory(NAME)()
-    assert isinstance(made, Environment)
-    spec = made.spec
+    environment = environment_factory(NAME)()
+    assert isinstance(environment, Environment)
+    spec = environment.spec
     assert (spec.id, spec.frames, spec.channels, spec.height) == (NAME, 4, len(CLASS_NAMES), 64)
     assert spec.observation_shape == (40, 64, 64) and spec.action_names == tuple(ACTIONS)
     assert spec.channel_colours == tuple(map(tuple, PALETTE.tolist()))
@@ -62,27 +62,27 @@ def test_it_is_named_like_any_environment():
 
 
 def test_the_observation_is_the_state_in_bytes():
-    made = small()
-    made.reset(3)
+    environment = small()
+    environment.reset(3)
     for action in (1, 1, 3):
-        shown = made.step(action)
-    stack = shown.observation.reshape(1, 4, 10, 24, 24).transpose(0, 1, 3, 4, 2)
-    assert (stack[0, -1] == shown.frame).all()
-    seen = made.observe(as_state(np.ascontiguousarray(stack)))
-    torch.testing.assert_close(seen, torch.from_numpy(shown.observation.astype(np.float32))[None])
+        step = environment.step(action)
+    stack = step.observation.reshape(1, 4, 10, 24, 24).transpose(0, 1, 3, 4, 2)
+    assert (stack[0, -1] == step.frame).all()
+    observation = environment.observe(as_state(np.ascontiguousarray(stack)))
+    torch.testing.assert_close(observation, torch.from_numpy(step.observation.astype(np.float32))[None])
     np.testing.assert_array_equal(as_stacks(as_state(np.ascontiguousarray(stack)), 10), stack)
 
 
-def test_a_snapshot_shows_what_it_showed_and_goes_on_bit_for_bit():
-    made = small()
-    made.reset(1)
+def test_restored_snapshots_resume_bit_for_bit():
+    original = small()
+    original.reset(1)
     for _ in range(5):
-        shown = made.step(1)
-    snapshot = made.snapshot()
-    later = [made.step(action) for action in (1, 4, 2)]
+        step = original.step(1)
+    snapshot = original.snapshot()
+    later = [original.step(action) for action in (1, 4, 2)]
     other = small()
-    again = other.restore(snapshot)
-    for first, second in zip((shown, *later), (again, *(other.step(action) for action in (1, 4, 2))), strict=True):
+    restored = other.restore(snapshot)
+    for first, second in zip((step, *later), (restored, *(other.step(action) for action in (1, 4, 2))), strict=True):
         assert (first.observation == second.observation).all()
         assert (first.reward, first.terminated, first.truncated) == (second.reward, second.terminated, second.truncated)
     with pytest.raises(SnapshotError):
@@ -91,21 +91,24 @@ def test_a_snapshot_shows_what_it_showed_and_goes_on_bit_for_bit():
         environment_factory("weakspot/DriveSemantic-v0")().restore(snapshot)
 
 
-def test_nothing_is_decided_or_stored_before_an_episode():
+def test_steps_and_snapshots_before_an_episode_are_refused():
     with pytest.raises(ConfigError, match="reset"):
         small().step(0)
     with pytest.raises(ConfigError, match="reset"):
         small().snapshot()
 
 
-def test_continuous_actions_are_told_as_such():
-    made = small(continuous=True)
-    assert made.spec.action_names == ("steer", "pedal") and made.spec.action_bounds == ((-1.0, 1.0), (-1.0, 1.0))
-    made.reset(0)
-    made.step((0.1, 1.0))
+def test_continuous_actions_have_names_and_bounds():
+    environment = small(continuous=True)
+    assert environment.spec.action_names == ("steer", "pedal") and environment.spec.action_bounds == (
+        (-1.0, 1.0),
+        (-1.0, 1.0),
+    )
+    environment.reset(0)
+    environment.step((0.1, 1.0))
 
 
-def test_settings_that_are_none_are_refused():
+def test_unknown_environments_and_settings_are_refused():
     with pytest.raises(ConfigError, match="DriveSemantic"):
         DriveEnvironment("CartPole-v1")
     with pytest.raises(ConfigError, match="wheels"):
@@ -116,9 +119,9 @@ def test_class_probabilities_are_shown_as_mixed_colours():
     stack = np.zeros((1, 1, 1, 2, 10), np.uint8)
     stack[..., 0, 5] = 255
     stack[..., 1, 0], stack[..., 1, 6] = 128, 127
-    shown = in_colour(stack, [tuple(colour) for colour in PALETTE.tolist()])
-    assert (shown[0, 0, 0, 0] == PALETTE[5]).all()
-    assert np.abs(shown[0, 0, 0, 1] - (PALETTE[0].astype(int) + PALETTE[6]) / 2).max() <= 1.5
+    colours = in_colour(stack, [tuple(colour) for colour in PALETTE.tolist()])
+    assert (colours[0, 0, 0, 0] == PALETTE[5]).all()
+    assert np.abs(colours[0, 0, 0, 1] - (PALETTE[0].astype(int) + PALETTE[6]) / 2).max() <= 1.5
 
 
 @pytest.fixture(scope="module")
@@ -143,19 +146,19 @@ def test_a_run_from_one_command(finished):
     assert fidelity is not None and 0 <= fidelity.same_action <= 1
 
 
-def test_classes_weigh_by_how_much_they_vary_and_colours_alike(finished, played):
+def test_class_channels_are_weighted_by_their_variance_and_colours_equally(finished, pong_rollout):
     dataset = StateDataset.open(finished / "run" / "collect")
-    held = np.arange(len(dataset) // 2 * 2 - 1)  # an odd number has one median
-    statistics = measure(dataset, held, np.random.default_rng(0))
-    frames = dataset.newest(held) / 255
+    indices = np.arange(len(dataset) // 2 * 2 - 1)  # an odd number has one median
+    statistics = measure(dataset, indices, np.random.default_rng(0))
+    frames = dataset.newest(indices) / 255
     variance = np.square(frames - np.median(frames, axis=0)).mean(axis=(0, 1, 2))
     expected = np.minimum(variance.mean() / np.maximum(variance, 1e-12), 100.0)
     assert statistics.channel_weights is not None
     np.testing.assert_allclose(statistics.channel_weights, expected, rtol=1e-4)
     person, sky = CLASS_NAMES.index("pedestrian"), CLASS_NAMES.index("sky")
     assert expected[person] > 5 * expected[sky]
-    of_pong, _, _ = played
-    assert measure(of_pong, np.arange(len(of_pong)), np.random.default_rng(0)).channel_weights is None
+    pong_dataset, _, _ = pong_rollout
+    assert measure(pong_dataset, np.arange(len(pong_dataset)), np.random.default_rng(0)).channel_weights is None
 
 
 def test_states_are_stored_as_classes_and_shown_in_colours(finished):
@@ -165,24 +168,24 @@ def test_states_are_stored_as_classes_and_shown_in_colours(finished):
     run = load_run(finished / "run")
     assert run.reconstructions is not None and run.reconstructions.real.shape == (3, 4, 64, 64, 10)
     assert run.environment.channel_colours is not None
-    pictures = in_colour(run.reconstructions.real, run.environment.channel_colours)
-    shown = {tuple(colour) for colour in pictures.reshape(-1, 3).tolist()}
-    assert shown <= {tuple(colour) for colour in PALETTE.tolist()} and len(shown) > 3
+    images = in_colour(run.reconstructions.real, run.environment.channel_colours)
+    colours = {tuple(colour) for colour in images.reshape(-1, 3).tolist()}
+    assert colours <= {tuple(colour) for colour in PALETTE.tolist()} and len(colours) > 3
 
 
-def test_playing_on_from_a_stored_state_is_what_was_played(finished):
+def test_play_from_a_snapshot_matches_the_recorded_rollout(finished):
     dataset = StateDataset.open(finished / "run" / "collect")
     at, snapshot = dataset.snapshot_before(119)
     environment = environment_factory(NAME)()
-    shown = environment.restore(snapshot)
+    step = environment.restore(snapshot)
     for index in range(at, 119):
-        np.testing.assert_array_equal(shown.frame, dataset.newest(np.array([index]))[0])
+        np.testing.assert_array_equal(step.frame, dataset.newest(np.array([index]))[0])
         over = dataset.terminated[index] or dataset.truncated[index]
-        shown = environment.step(int(dataset.action[index]))
-        shown = environment.reset() if over else shown
+        step = environment.step(int(dataset.action[index]))
+        step = environment.reset() if over else step
 
 
-def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch):
+def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["driving_states", "--run", str(finished / "run"), "--output", str(tmp_path)])
     driving_states.main()
     found = json.loads((tmp_path / "states.json").read_text())
@@ -191,89 +194,89 @@ def test_what_synthesised_states_show_is_counted(finished, tmp_path, monkeypatch
     assert found["settings"]["train"] == settings["train"] and found["settings"]["collect"] == settings["collect"]
     with np.load(finished / "run" / "synthesize" / "action-brake" / "findings.npz") as arrays:
         newest = arrays["states"][:, -1].argmax(axis=-1)
-    shown = found["targets"]["BRAKE"]["synthesised"]
-    assert shown["states"] == 3
-    assert shown["car anywhere"][0] == pytest.approx(((newest == SemanticClass.CAR).sum(axis=(1, 2)) >= 2).mean())
-    assert shown["class shares"]["sky"] == pytest.approx((newest == SemanticClass.SKY).mean(), abs=1e-4)
+    synthesised = found["targets"]["BRAKE"]["synthesised"]
+    assert synthesised["states"] == 3
+    assert synthesised["car anywhere"][0] == pytest.approx(((newest == SemanticClass.CAR).sum(axis=(1, 2)) >= 2).mean())
+    assert synthesised["class shares"]["sky"] == pytest.approx((newest == SemanticClass.SKY).mean(), abs=1e-4)
     dataset = StateDataset.open(finished / "run" / "collect")
-    held = with_full_history(dataset, dataset.split()[1])
-    brakes = dataset.scores[held].argmax(axis=1) == list(ACTIONS).index("BRAKE")
-    told = driving_objects.visible_objects(dataset.newest(held).argmax(axis=-1), Camera(64, 64)).reasons()
-    assert found["brakes"].keys() == told.keys()
-    for name, there in told.items():
+    indices = with_full_history(dataset, dataset.split()[1])
+    brakes = dataset.scores[indices].argmax(axis=1) == list(ACTIONS).index("BRAKE")
+    reasons = driving_objects.visible_objects(dataset.newest(indices).argmax(axis=-1), Camera(64, 64)).reasons()
+    assert found["brakes"].keys() == reasons.keys()
+    for name, mask in reasons.items():
         part = found["brakes"][name]
-        assert part["states"] == there.sum()
-        if there.any():
-            assert part["brakes"][0] == pytest.approx(brakes[there].mean())
-            assert part["value"] == pytest.approx(dataset.value[held][there].mean(), abs=1e-5)
+        assert part["states"] == mask.sum()
+        if mask.any():
+            assert part["brakes"][0] == pytest.approx(brakes[mask].mean())
+            assert part["value"] == pytest.approx(dataset.value[indices][mask].mean(), abs=1e-5)
     assert any(part["states"] for part in found["brakes"].values())
     assert found["kept by reconstructions"].keys() == driving_objects.visible_objects(newest, Camera(64, 64)).counts.keys()
     shares, braking = driving_states.table(found), driving_states.braking_table(found)
-    assert f"| BRAKE | {shown['person on the path'][0]:.2f} (" in shares and "| real states |" in shares
+    assert f"| BRAKE | {synthesised['person on the path'][0]:.2f} (" in shares and "| real states |" in shares
     assert f"| red light | {found['brakes']['red light']['states']} |" in braking
-    picture = cv2.imread(str(tmp_path / "states-action-brake.png"))
-    assert picture is not None and picture.std() > 10
+    image = cv2.imread(str(tmp_path / "states-action-brake.png"))
+    assert image is not None and image.std() > 10
 
 
 @pytest.mark.parametrize("folder", ["docs/driving", "docs/driving/drive96"])
-def test_the_tables_of_states_on_the_page_are_those_that_were_measured(folder):
-    found, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
-    for name, table in (("states", driving_states.table(found)), ("braking", driving_states.braking_table(found))):
-        start, _ = marks(f"{name} of {found['agent']}")
+def test_tables_of_states_on_the_page_match_the_measurements(folder):
+    record, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
+    for name, table in (("states", driving_states.table(record)), ("braking", driving_states.braking_table(record))):
+        start, _ = markers(f"{name} of {record['agent']}")
         assert f"{start}\n\n{table}\n" in page
 
 
-def test_reconstructions_keep_what_they_still_show():
+def test_share_of_objects_preserved_by_reconstructions():
     real, rebuilt = np.zeros((2, 3, 64, 64), np.uint8)
     real[:2, :4, :4], rebuilt[1, 8:12, 8:12] = SemanticClass.PEDESTRIAN, SemanticClass.PEDESTRIAN
-    rebuilt[2, :4, :4] = SemanticClass.PEDESTRIAN  # where there was nobody; that is not asked here
+    rebuilt[2, :4, :4] = SemanticClass.PEDESTRIAN  # added objects are not counted
     found = driving_states.preserved_record(real, rebuilt, Camera(64, 64))
     assert found["person anywhere"][0] == 0.5
     assert found["red light"] is None
 
 
-def test_runs_elsewhere_are_refused(finished_run, tmp_path):
+def test_runs_of_other_environments_are_refused(finished_run, tmp_path):
     with pytest.raises(ConfigError, match="semantic class"):
         driving_states.examine(finished_run, tmp_path)
 
 
-def test_an_agents_answers_are_told_by_what_it_sees(finished):
-    """Against what the same agent answers to the same pictures, taken one by one."""
+def test_outputs_of_an_agent_are_grouped_by_what_it_sees(finished):
+    """Compared with the outputs of the same agent for the same frames, one by one."""
     agent = load_agent(f"{finished / 'agent.py'}:agent", environment=environment_factory(NAME)().spec.interface)
-    driven = drive_episodes(agent_driver(agent, 0), NAME, "distracted", 6, 5)
-    told = safety.summary(driven)["answers"]
-    made = DriveEnvironment(NAME, pedestrians="distracted").env
-    driver, brake, value, shown = agent_driver(agent, 0), [], [], []
+    episodes = drive_episodes(agent_driver(agent, 0), NAME, "distracted", 6, 5)
+    by_scene = safety.summary(episodes)["answers"]
+    env = DriveEnvironment(NAME, pedestrians="distracted").env
+    driver, brake, value, frames = agent_driver(agent, 0), [], [], []
     for seed in range(5, 11):
-        observation, over = made.reset(seed=seed)[0], False
+        observation, over = env.reset(seed=seed)[0], False
         while not over:
             scores, critic = agent.module(torch.from_numpy(observation[None]).float())
             brake.append(float(scores.softmax(dim=1)[0, list(ACTIONS).index("BRAKE")]))
             value.append(float(critic))
-            shown.append(observation[-10:].argmax(axis=0))
-            observation, _, terminated, truncated, _ = made.step(driver(observation).action)
+            frames.append(observation[-10:].argmax(axis=0))
+            observation, _, terminated, truncated, _ = env.step(driver(observation).action)
             over = terminated or truncated
-    for name, there in driving_objects.visible_objects(np.array(shown), made.camera).reasons().items():
-        found = told[name]
-        assert found["decisions"] == there.sum()
-        if found["episodes"] >= safety.FEWEST:
-            for key, answers in (("brake", brake), ("value", value)):
+    for name, mask in driving_objects.visible_objects(np.array(frames), env.camera).reasons().items():
+        found = by_scene[name]
+        assert found["decisions"] == mask.sum()
+        if found["episodes"] >= safety.MIN_EPISODES:
+            for key, outputs in (("brake", brake), ("value", value)):
                 mean, low, high = found[key]
-                assert low <= mean <= high and mean == pytest.approx(np.array(answers)[there].mean(), abs=1e-5)
+                assert low <= mean <= high and mean == pytest.approx(np.array(outputs)[mask].mean(), abs=1e-5)
         else:
             assert found["brake"] is found["value"] is None
-    assert told["nothing in the way"]["episodes"] >= safety.FEWEST and told["nothing in the way"]["brake"]
+    assert by_scene["nothing in the way"]["episodes"] >= safety.MIN_EPISODES and by_scene["nothing in the way"]["brake"]
     assert "answers" not in safety.summary(drive_episodes(constant_driver("LEFT"), NAME, "none", 1, 5))
 
 
-def test_answers_weigh_by_their_number_and_agents_need_no_critic():
-    driven = [
-        Episode(1.0, 0.0, 1.0, "time", {"red light": Answers(count, brake, None)})
+def test_outputs_are_weighted_by_their_number_and_need_no_critic():
+    episodes = [
+        Episode(1.0, 0.0, 1.0, "time", {"red light": SceneOutputs(count, brake, None)})
         for count, brake in ((1, 1.0), (3, 0.6), (0, 0.0), (2, 0.4), (1, 0.1), (3, 0.9))
     ]
-    found = safety.scene_record(driven)["red light"]
+    found = safety.scene_record(episodes)["red light"]
     assert (found["decisions"], found["episodes"], found["value"]) == (10, 5, None)
     mean, low, high = found["brake"]
     assert mean == pytest.approx(0.3) and low < 0.2 and high > 0.5
-    few = safety.scene_record(driven[:5])["red light"]
+    few = safety.scene_record(episodes[:5])["red light"]
     assert (few["decisions"], few["episodes"], few["brake"]) == (7, 4, None), "too few for an interval"

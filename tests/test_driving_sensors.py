@@ -1,4 +1,4 @@
-"""What the driver sees, held against geometry and against one scene that holds everything."""
+"""The sensors of the driver, compared with geometry and with a single scene of all objects."""
 
 import math
 from dataclasses import replace
@@ -32,14 +32,14 @@ def put(world, x, y, heading):
     world.state = replace(world.state, car=Car(x - 1.35 * cos, y - 1.35 * sin, heading))
 
 
-def test_the_street_is_as_far_as_geometry_says():
+def test_depth_of_the_street_matches_geometry():
     view, rays = look(world_with(trees=0.0, parking=0.0), Camera()), Camera().rays
     street = view.classes == SemanticClass.ROAD
     assert street.sum() > 3000
     assert np.allclose(view.depth[street], Camera().up / -rays[..., 2][street], rtol=2e-3)
 
 
-def test_a_wall_is_as_far_as_it_is():
+def test_depth_of_a_wall_matches_geometry():
     wall = np.array([[[20, -30, 0], [20, 30, 0], [20, 30, 40]], [[20, -30, 0], [20, 30, 40], [20, -30, 40]]], np.float32)
     mesh = Mesh(wall, np.full(2, SemanticClass.BUILDING, np.uint8), np.ones(2, np.float32), np.full(2, -1, np.int32))
     camera = Camera(32, 32, view=60.0)
@@ -53,14 +53,14 @@ def test_a_wall_is_as_far_as_it_is():
 
 @given(st.integers(0, 30), st.floats(6, 60))
 @settings(max_examples=15)
-def test_the_car_ahead_is_as_far_as_it_is(seed, gap):
+def test_depth_of_the_car_ahead_matches_its_distance(seed, gap):
     world = world_with(cars=1, seed=seed)
-    (place,), (heading,) = world.cars()
-    own = place - (gap + CAR_LENGTH / 2) * heading
-    put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
+    (position,), (heading,) = world.cars()
+    camera_position = position - (gap + CAR_LENGTH / 2) * heading
+    put(world, float(camera_position[0]), float(camera_position[1]), math.atan2(heading[1], heading[0]))
     camera = Camera(129, 129, up=0.7)
     view = look(world, camera)
-    if view.classes[64, 64] == SemanticClass.CAR:  # nothing stands between
+    if view.classes[64, 64] == SemanticClass.CAR:  # nothing is in between
         assert view.depth[64, 64] <= gap - camera.ahead + 1e-2
         assert view.depth[64, 64] == pytest.approx(gap - camera.ahead, abs=1e-2) or view.depth[64, 64] < gap - 1.0
     else:
@@ -68,41 +68,41 @@ def test_the_car_ahead_is_as_far_as_it_is(seed, gap):
 
 
 @given(st.integers(0, 10_000))
-@example(1630)  # four decisions after a collision the camera would lie in the roof of the other car, as near to it as can be
+@example(1630)  # four decisions after a collision, the camera would be inside the roof of the other car
 @settings(max_examples=25)
-def test_two_scenes_and_a_part_of_the_rays_show_what_one_scene_shows(seed):
-    """Against everything, in one scene, at which all rays are cast."""
+def test_two_scenes_with_fewer_rays_match_a_single_scene(seed):
+    """The reference casts all rays at one scene of all objects."""
     world = world_with(cars=12, people=60, seed=seed)
     for _ in range(seed % 40):
         if world.step(0.2, 1.0).cause:
-            break  # as every episode does
+            break  # which ends every episode
     moving = meshes.moving_mesh(world, np.arange(12), np.arange(60))
-    whole = scene_of(concat_meshes([meshes.town_mesh(world.town), moving]))
-    distance, triangle = cast(whole, *rays_of(world, SMALL))
+    single_scene = scene_of(concat_meshes([meshes.town_mesh(world.town), moving]))
+    distance, triangle = cast(single_scene, *rays_of(world, SMALL))
     view = look(world, SMALL)
-    same = view.classes.ravel() == whole.classes_now(world)[triangle]
+    same = view.classes.ravel() == single_scene.classes_now(world)[triangle]
     assert np.allclose(view.depth.ravel()[same], distance[same], atol=1e-3)
     assert same.mean() > 0.999  # where two surfaces are equally far, either may come first
 
 
-def test_lights_show_what_they_are():
+def test_classes_of_lights_match_their_state():
     world = world_with()
     scene = town_scene(world.config.town)
-    seen = set()
+    visible = set()
     for started in range(0, 340, 10):
         world.state = replace(world.state, started=started)
         classes = scene.classes_now(world)
         for part, number in zip(scene.lit, scene.light, strict=True):
             light = world.lights.ravel()[number]
             assert classes[part] == (SemanticClass.GREEN_LIGHT if light == 0 else SemanticClass.RED_LIGHT)
-            seen.add(int(classes[part]))
-    assert seen == {SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT}
+            visible.add(int(classes[part]))
+    assert visible == {SemanticClass.GREEN_LIGHT, SemanticClass.RED_LIGHT}
 
 
 @pytest.mark.parametrize("size", [64, 128])
 @pytest.mark.parametrize("away", [0.0, 2.0, 5.0, 10.0, 20.0])
-def test_drivers_see_the_light_that_counts_for_them(size, away):
-    """From twenty metres before the stop line to the line, on every arm: it is there, and no other is as large."""
+def test_drivers_see_the_light_that_applies_to_them(size, away):
+    """On every arm, within twenty metres of the stop line, the light is visible and no other one is as large."""
     world = world_with(cars=0)
     town, camera = world.town, Camera(size, size)
     back = town.stop_line + away + CAR_LENGTH / 2
@@ -120,14 +120,14 @@ def test_drivers_see_the_light_that_counts_for_them(size, away):
 
 
 def test_every_class_can_be_seen():
-    world, seen = World(WorldConfig(TownConfig(seed=0))), set()
+    world, visible = World(WorldConfig(TownConfig(seed=0))), set()
     for seed in range(12):
         world.reset(seed)
-        seen |= set(np.unique(look(world, Camera()).classes).tolist())
-    assert seen == set(range(len(CLASS_NAMES)))
+        visible |= set(np.unique(look(world, Camera()).classes).tolist())
+    assert visible == set(range(len(CLASS_NAMES)))
 
 
-def test_who_comes_out_of_the_haze_is_seen_before_the_sky():
+def test_only_the_sky_has_the_maximum_depth():
     view = look(world_with(), Camera())
     sky = view.classes == SemanticClass.SKY
     assert (view.depth[sky] == FAR).all() and (view.depth[~sky] < FAR).all()
@@ -135,8 +135,8 @@ def test_who_comes_out_of_the_haze_is_seen_before_the_sky():
 
 
 def test_people_on_the_phone_bend_their_heads():
-    places, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
-    mesh = meshes.people(places, headings, np.array([False, True]), np.ones(2, bool))
+    positions, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
+    mesh = meshes.people(positions, headings, np.array([False, True]), np.ones(2, bool))
     heads = mesh.corners.reshape(2, -1, 3)[:, -3 * meshes.FACES :]
     assert (heads[1, :, 0] - heads[0, :, 0] == pytest.approx(meshes.PHONE_BEND, abs=1e-6)) and (
         heads[1, :, 1:] == heads[0, :, 1:]
@@ -150,7 +150,7 @@ def test_people_on_the_phone_bend_their_heads():
         {"up": math.nan}, {"ahead": math.inf}, {"tilt": math.nan},
     ],
 )  # fmt: skip
-def test_cameras_that_see_nothing_are_refused(wrong):
+def test_invalid_cameras_are_refused(wrong):
     with pytest.raises(ConfigError, match="expected"):
         Camera(**wrong)
 
@@ -168,14 +168,14 @@ def test_classes_have_names_and_colours():
 
 def test_the_view_from_behind_shows_the_car_and_its_light():
     world = world_with(cars=5, people=20)
-    picture = chase(world)
-    assert picture.shape == (CAMERA.height, CAMERA.width, 3)
-    red = (picture[..., 0] > 120) & (picture[..., 1] < 90) & (picture[..., 2] < 90)
+    image = chase(world)
+    assert image.shape == (CAMERA.height, CAMERA.width, 3)
+    red = (image[..., 0] > 120) & (image[..., 1] < 90) & (image[..., 2] < 90)
     rows, columns = np.nonzero(red)
     assert red.mean() > 0.01 and abs(columns.mean() - CAMERA.width / 2) < 40 and rows.mean() > CAMERA.height / 2
 
 
-def test_the_same_state_is_the_same_picture():
+def test_same_state_gives_the_same_view():
     world = world_with(cars=5, people=20)
     stored, first = world.get_state(), look(world, SMALL)
     for _ in range(10):
@@ -186,18 +186,18 @@ def test_the_same_state_is_the_same_picture():
     assert (again.gray == first.gray).all() and (again.depth == first.depth).all() and (again.classes == first.classes).all()
 
 
-def test_sensors_look_one_way_only():
-    """No ray is spent on a car behind."""
+def test_sensors_ignore_objects_behind_the_camera():
+    """No ray is cast at a car behind."""
     world = world_with(cars=1)
-    (place,), (heading,) = world.cars()
-    own = place + 12 * heading
-    put(world, float(own[0]), float(own[1]), math.atan2(heading[1], heading[0]))
+    (position,), (heading,) = world.cars()
+    camera_position = position + 12 * heading
+    put(world, float(camera_position[0]), float(camera_position[1]), math.atan2(heading[1], heading[0]))
     mesh, rays = moving_parts(world, SMALL)
     assert len(mesh) == 0 and len(rays) == 0
 
 
 def test_surfaces_face_outwards():
-    """What the light falls on is the outside of houses, windows, trees and cars."""
+    """The normals of houses, windows, trees and cars point outwards."""
     mesh = meshes.town_mesh(world_with(parking=0.5).town)
     edges = mesh.corners[:, 1:] - mesh.corners[:, :1]
     normals = np.cross(edges[:, 0], edges[:, 1])
@@ -205,20 +205,20 @@ def test_surfaces_face_outwards():
     assert (normals[flat, 2] > 0).all()
     solid = np.isin(mesh.classes, (SemanticClass.BUILDING, SemanticClass.CAR)) & (np.abs(normals[:, 2]) < 1e-6)
     ahead = mesh.corners[solid].mean(axis=1) + 0.2 * normals[solid] / np.linalg.norm(normals[solid], axis=1, keepdims=True)
-    met, _ = cast(scene_of(mesh), ahead.astype(np.float32), (-normals[solid]).astype(np.float32))
-    assert (met < FAR).all(), "looked at from where it faces, each is there"
+    distances, _ = cast(scene_of(mesh), ahead.astype(np.float32), (-normals[solid]).astype(np.float32))
+    assert (distances < FAR).all(), "a ray from the outside hits each of them"
     crowns = (mesh.classes == SemanticClass.VEGETATION) & (np.abs(normals[:, 2]) > 1e-6) & (mesh.shade < 0.45)
     under = crowns & (mesh.corners[:, :, 2].max(axis=1) - mesh.corners[:, 2, 2] > 1e-3)
     assert under.any() and (normals[under, 2] < 0).all()
 
 
-def test_people_stand_on_what_they_walk_on():
-    places, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
-    mesh = meshes.people(places, headings, np.zeros(2, bool), np.array([True, False]))
+def test_people_stand_on_the_street_or_on_the_pavement():
+    positions, headings = np.zeros((2, 2)), np.tile([1.0, 0.0], (2, 1))
+    mesh = meshes.people(positions, headings, np.zeros(2, bool), np.array([True, False]))
     feet = mesh.corners.reshape(2, -1, 3)[:, :, 2].min(axis=1)
     assert feet == pytest.approx([0.0, meshes.PAVEMENT_HEIGHT])
 
 
-def test_drivers_look_straight_ahead():
+def test_cameras_of_drivers_must_be_level():
     with pytest.raises(ConfigError, match="level"):
         look(world_with(), Camera(48, 64, tilt=10.0))

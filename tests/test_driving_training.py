@@ -1,4 +1,4 @@
-"""Agents of the driving environments: trained, measured, and read again from their files."""
+"""Agents of the driving environments: trained, evaluated, and loaded from their files."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from weakspot.envs.driving.env import ACTIONS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
-from weakspot.training.evaluate import evaluate, player
+from weakspot.training.evaluate import evaluate, make_policy
 from weakspot.training.finish import FINAL_SEEDS
 from weakspot.training.train import train
 
@@ -34,23 +34,23 @@ def trained(tmp_path_factory):
     return train(A2CConfig(**TINY), folder, lambda line: None)
 
 
-def test_an_agent_learns_to_drive_from_settings_to_file(trained):
+def test_training_writes_an_agent_that_reproduces_its_score(trained):
     card = read_card(read_weights(trained)[1], "agent")
     assert (card.name, card.environment) == ("drivesemantic64-a2c", GAME)
     assert card.actions == tuple(ACTIONS) and card.observation_shape == (40, 64, 64)
     assert card.preprocessing["channels"][5] == "car" and card.training["steps"] == 120
     agent = load_agent(str(trained))
-    answer = agent(torch.zeros(3, 40, 64, 64))
-    assert answer.scores.shape == (3, len(ACTIONS)) and answer.value is not None
-    act = player("actor-critic", lambda seen: agent.module(seen.float())[0], "cpu", FINAL_SEEDS)
+    output = agent(torch.zeros(3, 40, 64, 64))
+    assert output.scores.shape == (3, len(ACTIONS)) and output.value is not None
+    act = make_policy("actor-critic", lambda observations: agent.module(observations.float())[0], "cpu", FINAL_SEEDS)
     assert evaluate(act, arena_of(GAME), 2, FINAL_SEEDS, 0.0, 20) == pytest.approx(card.score["scores"], abs=1e-6)
 
 
-def test_scores_are_those_of_the_episodes():
-    """Full throttle, played by hand, against the measurement."""
+def test_scores_match_the_episodes():
+    """Compared with episodes of full throttle, played in the environment itself."""
     import gymnasium
 
-    scores = evaluate(lambda seen: np.ones(len(seen), np.int64), arena_of(GAME), 3, 50, 0.0, 200)
+    scores = evaluate(lambda observations: np.ones(len(observations), np.int64), arena_of(GAME), 3, 50, 0.0, 200)
     for number, score in enumerate(scores):
         env, total = gymnasium.make(GAME), 0.0
         env.reset(seed=50 + number)
@@ -62,21 +62,21 @@ def test_scores_are_those_of_the_episodes():
         assert score == pytest.approx(total)
 
 
-def test_actor_critics_are_made_for_every_driving_environment():
+def test_actor_critics_support_all_driving_environments():
     for game, shape in ((GAME, (40, 64, 64)), ("weakspot/Drive96-v0", (96, 96, 96))):
         arena = arena_of(game)
         assert arena.observation_shape == shape
-        made = arena.trained_on(2, 0)
-        assert made.reset().shape == (2, *shape)
-        made.close()
+        envs = arena.make_training_env(2, 0)
+        assert envs.reset().shape == (2, *shape)
+        envs.close()
     assert ACKTRConfig(game=GAME).game == GAME
 
 
-def test_a_double_dqn_does_not_fit():
+def test_double_dqn_is_refused():
     with pytest.raises(ConfigError, match="a2c or acktr"):
         DoubleDQNConfig(game=GAME)
 
 
-def test_a_misspelt_environment_is_told_those_there_are():
+def test_error_for_a_misspelt_environment_lists_the_environments():
     with pytest.raises(UnknownGameError, match="weakspot/DriveSemantic64-v0"):
         A2CConfig(game="weakspot/DriveSemantic64")

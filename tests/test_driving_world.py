@@ -1,4 +1,4 @@
-"""The rules of the town: every one that its docstrings state, held against what happens."""
+"""The rules of the town: each one stated in the docstrings, compared with simulations."""
 
 import hashlib
 import itertools
@@ -35,13 +35,13 @@ def digest(*arrays):
 
 
 def far_away(world):
-    """The same world with the agent's car out of everybody's way."""
+    """Moves the agent's car far away from all others."""
     world.state = replace(world.state, car=replace(world.state.car, x=-500.0, y=-500.0))
     return world
 
 
 def put(world, x, y, heading, speed=0.0):
-    """The middle of the agent's car at (x, y)."""
+    """Places the middle of the agent's car at (x, y)."""
     cos, sin = math.cos(heading), math.sin(heading)
     world.state = replace(world.state, car=Car(x - 1.35 * cos, y - 1.35 * sin, heading, speed))
     return world
@@ -50,12 +50,12 @@ def put(world, x, y, heading, speed=0.0):
 # -- town and lanes
 
 
-def test_a_seed_is_the_same_town_on_every_machine():
+def test_same_seed_gives_the_same_town_on_every_machine():
     town = build_town(TownConfig(seed=3))
-    told = digest(
+    found = digest(
         town.columns, town.rows, town.parks, town.buildings.centre, town.buildings.high, town.parked.centre, town.trees
     )
-    assert told == "7bcfcec3e5e3cd34"
+    assert found == "7bcfcec3e5e3cd34"
     assert digest(build_town(TownConfig(seed=4)).buildings.centre) != digest(town.buildings.centre)
 
 
@@ -73,15 +73,15 @@ def test_a_seed_is_the_same_town_on_every_machine():
         {"seed": -1},
     ],
 )
-def test_impossible_towns_are_refused(wrong):
+def test_invalid_towns_are_refused(wrong):
     with pytest.raises(ConfigError, match="expected"):
         TownConfig(**wrong)
 
 
-def test_impossible_worlds_are_refused():
+def test_invalid_worlds_are_refused():
     with pytest.raises(ConfigError, match="at most"):
         WorldConfig(TownConfig(blocks=(1, 2)), cars=500)
-    with pytest.raises(ConfigError, match="from 0 up"):
+    with pytest.raises(ConfigError, match="at least 0"):
         WorldConfig(cars=-1)
     with pytest.raises(ConfigError, match="fraction from 0 to 1"):
         Behaviour(distraction=1.2)
@@ -93,36 +93,36 @@ def test_impossible_worlds_are_refused():
 @settings(max_examples=10)
 def test_nothing_stands_on_the_street(seed):
     town = build_town(TownConfig(seed=seed, blocks=(3, 2)))
-    kept = town.kerb
-    for boxes, margin in ((town.buildings, kept), (town.parked, town.config.lane_width)):
+    kerb = town.kerb
+    for boxes, margin in ((town.buildings, kerb), (town.parked, town.config.lane_width)):
         reach = np.abs(boxes.heading) * boxes.half[:, :1] + np.abs(boxes.heading[:, ::-1]) * boxes.half[:, 1:]
         low, high = boxes.centre - reach, boxes.centre + reach
         for axis, streets in ((0, town.columns), (1, town.rows)):
             inside = (low[:, axis, None] < streets + margin) & (high[:, axis, None] > streets - margin)
-            if boxes is town.parked:  # beside the lanes of their own street, and never near a crossing one
+            if boxes is town.parked:  # next to the lanes of their own street, and never near a crossing one
                 along = np.abs(boxes.heading[:, axis]) > 0.5
                 inside = inside & ~along[:, None]
             assert not inside.any()
 
 
-def test_lanes_go_on_where_the_one_before_ended():
+def test_lanes_continue_where_the_previous_one_ends():
     lanes = build_lanes(build_town(TownConfig(seed=1, blocks=(3, 4))))
     for lane in range(len(lanes)):
         end, heading = lanes.pose(np.array([lane]), lanes.length[[lane]])
-        for after in lanes.successors[lane][lanes.successors[lane] >= 0]:
-            start, begins = lanes.pose(np.array([after]), np.zeros(1))
-            assert np.allclose(start, end) and np.allclose(begins, heading)
+        for successor in lanes.successors[lane][lanes.successors[lane] >= 0]:
+            start, start_heading = lanes.pose(np.array([successor]), np.zeros(1))
+            assert np.allclose(start, end) and np.allclose(start_heading, heading)
         assert (lanes.successors[lane] >= 0).any()
 
 
-def test_paths_that_cross_conflict_and_paths_that_do_not_do_not():
+def test_only_paths_that_cross_conflict():
     lanes = build_lanes(build_town(TownConfig(seed=1, blocks=(2, 2))))
     middle = [c for c in range(lanes.straight, len(lanes)) if tuple(lanes.intersection[c]) == (1, 1)]
-    by = {(int(lanes.begins[c]), int(lanes.bend[c])): c for c in middle}
-    assert lanes.conflicts[by[0, 0], by[1, 0]]  # straight on from the west and from the south
-    assert lanes.conflicts[by[0, 2], by[2, 0]]  # a left turn and who comes towards it
-    assert not lanes.conflicts[by[0, 0], by[2, 0]]  # both straight on, in opposite directions
-    assert not lanes.conflicts[by[0, 1], by[2, 1]]
+    connectors = {(int(lanes.begins[c]), int(lanes.bend[c])): c for c in middle}
+    assert lanes.conflicts[connectors[0, 0], connectors[1, 0]]  # straight on from the west and from the south
+    assert lanes.conflicts[connectors[0, 2], connectors[2, 0]]  # a left turn and oncoming traffic
+    assert not lanes.conflicts[connectors[0, 0], connectors[2, 0]]  # both straight on, in opposite directions
+    assert not lanes.conflicts[connectors[0, 1], connectors[2, 1]]
     assert (lanes.conflicts == lanes.conflicts.T).all() and not lanes.conflicts.diagonal().any()
 
 
@@ -134,17 +134,17 @@ def test_the_car_follows_the_bicycle_model(steer, pedal, speed, heading):
     car = Car(3.0, -2.0, heading, speed, 0.3 * steer_limit(speed))
     after = drive(car, steer, pedal, SECONDS)
     steps, x, y, turned = 20_000, car.x, car.y, car.heading
-    way = (car.speed + after.speed) / 2 * SECONDS / steps  # the equation, in tiny steps
+    distance = (car.speed + after.speed) / 2 * SECONDS / steps  # the equation, in tiny steps
     for _ in range(steps):
-        middle = turned + way * math.tan(after.steer) / WHEELBASE / 2
-        x, y = x + way * math.cos(middle), y + way * math.sin(middle)
-        turned += way * math.tan(after.steer) / WHEELBASE
+        middle = turned + distance * math.tan(after.steer) / WHEELBASE / 2
+        x, y = x + distance * math.cos(middle), y + distance * math.sin(middle)
+        turned += distance * math.tan(after.steer) / WHEELBASE
     assert abs(after.x - x) < 1e-5 and abs(after.y - y) < 1e-5
     assert abs(math.remainder(after.heading - turned, 2 * math.pi)) < 1e-5
 
 
 @given(st.floats(-1, 1), st.floats(0, MAX_SPEED))
-def test_tyres_hold(steer, speed):
+def test_lateral_acceleration_is_limited(steer, speed):
     car = Car(0.0, 0.0, 0.0, speed, math.copysign(steer_limit(speed), -steer))
     for _ in range(20):
         car = drive(car, steer, 1.0, SECONDS)
@@ -152,15 +152,15 @@ def test_tyres_hold(steer, speed):
         assert car.speed**2 * abs(math.tan(car.steer)) / WHEELBASE <= MAX_LATERAL_ACCELERATION * (1 + 1e-5)
 
 
-def test_full_brakes_stop_the_car_as_fast_as_they_should():
-    car, way = Car(0.0, 0.0, 0.0, 14.0), 0.0
+def test_braking_distance_matches_the_deceleration():
+    car, distance = Car(0.0, 0.0, 0.0, 14.0), 0.0
     while car.speed > 0:
         before, car = car, drive(car, 0.0, -1.0, SECONDS)
-        way += car.x - before.x
-    assert way == pytest.approx(14.0**2 / 2 / (BRAKE + DRAG), rel=0.03)
+        distance += car.x - before.x
+    assert distance == pytest.approx(14.0**2 / 2 / (BRAKE + DRAG), rel=0.03)
 
 
-def test_pedals_and_wheel_have_ends():
+def test_controls_out_of_range_are_refused():
     with pytest.raises(ConfigError, match="from -1 to 1"):
         World(WorldConfig(cars=0, people=0)).step(1.5, 0.0)
     with pytest.raises(ConfigError, match="from -1 to 1"):
@@ -197,13 +197,13 @@ box = st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(-4, 4), st.floats(
 
 @given(box, box)
 @settings(max_examples=300)
-def test_boxes_overlap_exactly_where_they_share_an_area(one, other):
+def test_boxes_overlap_exactly_if_they_share_an_area(one, other):
     def parts(b):
         return np.array(b[:2]), np.array([math.cos(b[2]), math.sin(b[2])]), np.array(b[3:])
 
     hit = box_hits_boxes(*parts(one), *(part[None] for part in parts(other)))[0]
     area = clipped(corners(np.array(one[:2]), one[2], one[3:]), corners(np.array(other[:2]), other[2], other[3:]))
-    if hit and area == 0:  # only touching: a little smaller they are apart
+    if hit and area == 0:  # they only touch: slightly smaller boxes do not overlap
         smaller = (*one[:3], one[3] - 1e-6, one[4] - 1e-6)
         assert not box_hits_boxes(*parts(smaller), *(part[None] for part in parts(other)))[0]
     else:
@@ -239,34 +239,34 @@ def test_a_post_is_hit_when_it_is_near_enough(one, x, y):
 
 
 @pytest.fixture(scope="module", params=[0, 1])
-def watched(request):
-    """Two and a half minutes of a town: what happened in each decision."""
+def simulated(request):
+    """Two and a half minutes of a town: the states before and after each step."""
     world = World(WorldConfig(TownConfig(seed=request.param)))
     world.reset(request.param)
     far_away(world)
-    seen = []
+    steps = []
     for _ in range(1500):
-        before, lights, places, feet = world.state, world.lights, world.cars(), world.feet()
+        before, lights, positions, feet = world.state, world.lights, world.cars(), world.pedestrian_positions()
         world.step(0.0, -1.0)
-        seen.append((before, lights, places, feet, world.state))
-    return world, seen
+        steps.append((before, lights, positions, feet, world.state))
+    return world, steps
 
 
-def test_cars_do_not_run_into_each_other(watched):
-    _, seen = watched
-    for _, _, (places, headings), _, _ in seen:
-        halves = np.broadcast_to(HALF_SIZE, places.shape)
-        for car in range(len(places)):
-            others = np.arange(len(places)) != car
+def test_cars_do_not_run_into_each_other(simulated):
+    _, steps = simulated
+    for _, _, (positions, headings), _, _ in steps:
+        halves = np.broadcast_to(HALF_SIZE, positions.shape)
+        for car in range(len(positions)):
+            others = np.arange(len(positions)) != car
             assert not box_hits_boxes(
-                places[car], headings[car], HALF_SIZE, places[others], headings[others], halves[others]
+                positions[car], headings[car], HALF_SIZE, positions[others], headings[others], halves[others]
             ).any()
 
 
-def test_cars_stop_at_red_lights_and_go_on_at_green(watched):
-    world, seen = watched
+def test_cars_stop_at_red_lights_and_drive_at_green(simulated):
+    world, steps = simulated
     entered = 0
-    for before, lights, _, _, after in seen:
+    for before, lights, _, _, after in steps:
         enters = (before.traffic.lane < world.lanes.straight) & (after.traffic.lane >= world.lanes.straight)
         for lane in before.traffic.lane[enters]:
             column, row = world.lanes.intersection[lane]
@@ -275,69 +275,69 @@ def test_cars_stop_at_red_lights_and_go_on_at_green(watched):
     assert entered > 60
 
 
-def test_all_cars_get_on(watched):
-    _, seen = watched
-    way = sum(np.linalg.norm(b[2][0] - a[2][0], axis=1) for a, b in itertools.pairwise(seen))
-    assert way.min() > 200 and np.median(way) > 450
+def test_all_cars_make_progress(simulated):
+    _, steps = simulated
+    distance = sum(np.linalg.norm(b[2][0] - a[2][0], axis=1) for a, b in itertools.pairwise(steps))
+    assert distance.min() > 200 and np.median(distance) > 450
 
 
-def test_cars_do_not_hit_people_who_look(watched):
-    _, seen = watched
-    for _, _, (places, headings), feet, _ in seen:
-        for place, heading in zip(places, headings, strict=True):
+def test_cars_do_not_hit_attentive_people(simulated):
+    _, steps = simulated
+    for _, _, (positions, headings), feet, _ in steps:
+        for position, heading in zip(positions, headings, strict=True):
             assert not box_hits_posts(
-                place, heading, HALF_SIZE, feet[(np.abs(feet - place) < 5).all(axis=1)], BODY_RADIUS
+                position, heading, HALF_SIZE, feet[(np.abs(feet - position) < 5).all(axis=1)], BODY_RADIUS
             ).any()
 
 
-def test_the_lights_of_streets_that_cross_are_never_green_together():
+def test_lights_of_crossing_streets_are_never_green_together():
     town = build_town(TownConfig(seed=0))
     for seconds in np.arange(0, 2 * signals.CYCLE, 0.1):
-        shown = signals.lights(town, float(seconds))[:, town.signalled]
-        assert (shown == signals.RED).any(axis=0).all()
+        lights = signals.lights(town, float(seconds))[:, town.signalled]
+        assert (lights == signals.RED).any(axis=0).all()
         left = signals.red_left(town, float(seconds))[:, town.signalled]
-        assert ((left > 0) == (shown == signals.RED)).all()
+        assert ((left > 0) == (lights == signals.RED)).all()
 
 
-def test_red_lasts_as_long_as_it_is_said_to():
+def test_remaining_time_of_red_lights_is_correct():
     town = build_town(TownConfig(seed=0))
     left = signals.red_left(town, 20.0)
     inner = left > 0
-    for ahead, still in ((-0.05, True), (0.05, False)):
+    for offset, is_red in ((-0.05, True), (0.05, False)):
         later = np.array(
             [
-                signals.lights(town, 20.0 + float(seconds) + ahead)[at] == signals.RED
+                signals.lights(town, 20.0 + float(seconds) + offset)[at] == signals.RED
                 for at, seconds in zip(zip(*np.nonzero(inner), strict=True), left[inner], strict=True)
             ]
         )
-        assert (later == still).all()
+        assert (later == is_red).all()
 
 
 # -- people
 
 
-def test_who_looks_never_steps_in_front_of_a_car_that_cannot_stop(watched):
-    world, seen = watched
+def test_attentive_people_never_step_in_front_of_a_car_that_cannot_stop(simulated):
+    world, steps = simulated
     stepped = 0
-    for before, _, (places, headings), feet, after in seen:
+    for before, _, (positions, headings), feet, after in steps:
         for person in np.flatnonzero((before.people.doing == WAIT) & (after.people.doing == CROSS)):
             stepped += 1
             axis = int(before.people.side[person]) % 2
-            for place, heading, speed in zip(places, headings, before.traffic.speed, strict=True):
-                towards = (feet[person, axis] - place[axis]) * heading[axis] > 0
+            for position, heading, speed in zip(positions, headings, before.traffic.speed, strict=True):
+                towards = (feet[person, axis] - position[axis]) * heading[axis] > 0
                 on_this_street = (
-                    abs(place[1 - axis] - feet[person, 1 - axis]) < 2 * world.town.kerb + 1 and abs(heading[axis]) > 0.9
+                    abs(position[1 - axis] - feet[person, 1 - axis]) < 2 * world.town.kerb + 1 and abs(heading[axis]) > 0.9
                 )
                 if towards and on_this_street and speed > 0.5:
-                    bumper = abs(feet[person, axis] - place[axis]) - HALF_SIZE[0]
+                    bumper = abs(feet[person, axis] - position[axis]) - HALF_SIZE[0]
                     assert bumper > speed**2 / (2 * BRAKE) + 0.5 * speed
     assert stepped > 100
 
 
-def test_who_looks_crosses_at_intersections_only_while_the_cars_have_red(watched):
-    world, seen = watched
+def test_attentive_people_cross_at_intersections_only_while_cars_have_red(simulated):
+    world, steps = simulated
     at_lights = 0
-    for before, lights, _, feet, after in seen:
+    for before, lights, _, feet, after in steps:
         for person in np.flatnonzero((before.people.doing == WAIT) & (after.people.doing == CROSS)):
             column = int(np.abs(world.town.columns - feet[person, 0]).argmin())
             row = int(np.abs(world.town.rows - feet[person, 1]).argmin())
@@ -348,21 +348,21 @@ def test_who_looks_crosses_at_intersections_only_while_the_cars_have_red(watched
     assert at_lights > 50
 
 
-def test_people_walk_on_pavements_and_cross_streets_at_right_angles(watched):
-    world, seen = watched
+def test_people_walk_on_pavements_and_cross_streets_at_right_angles(simulated):
+    world, steps = simulated
     town = world.town
-    for before, _, _, feet, _ in seen[::20]:
+    for before, _, _, feet, _ in steps[::20]:
         apart_x = np.abs(feet[:, :1] - town.columns).min(axis=1)
         apart_y = np.abs(feet[:, 1:] - town.rows).min(axis=1)
         assert (np.minimum(apart_x, apart_y) <= town.walk + 1e-3).all()
         walks = before.people.doing == pedestrians.WALK
         assert (np.minimum(apart_x, apart_y)[walks] >= town.kerb).all()
-    crossed = (seen[0][0].people.block != seen[-1][0].people.block).any(axis=1)
+    crossed = (steps[0][0].people.block != steps[-1][0].people.block).any(axis=1)
     assert crossed.mean() > 0.2
 
 
 @pytest.mark.parametrize("distraction", [0.0, 0.3, 1.0])
-def test_people_are_distracted_as_often_as_is_said(distraction):
+def test_share_of_distracted_people_matches_the_setting(distraction):
     world = far_away(World(WorldConfig(cars=0, people=600, behaviour=Behaviour(distraction=distraction))))
     looked = went = 0
     for _ in range(900):
@@ -376,7 +376,7 @@ def test_people_are_distracted_as_often_as_is_said(distraction):
     assert abs(share - distraction) <= 4 * math.sqrt(distraction * (1 - distraction) / total)
 
 
-def test_without_cars_nobody_waits_for_one_between_the_lights():
+def test_nobody_waits_between_intersections_without_cars():
     world = far_away(World(WorldConfig(cars=0, people=400, behaviour=Behaviour(crossing=0.0))))
     waits = 0
     for _ in range(600):
@@ -391,7 +391,7 @@ def approaching(people=0):
     world = far_away(World(WorldConfig(TownConfig(seed=0, parking=0.0), cars=1, people=people)))
     lanes = world.lanes
     number = np.arange(lanes.straight)
-    inner = lanes.intersection[number, 1 - lanes.begins[number] % 2] > 0  # with a block south or west of it
+    inner = lanes.intersection[number, 1 - lanes.begins[number] % 2] > 0  # with a block to the south or west
     lane = int(np.where(inner, lanes.length[: lanes.straight], 0.0).argmax())
     world.state = replace(
         world.state,
@@ -403,31 +403,31 @@ def approaching(people=0):
     return world, lambda along: tuple(part[0] for part in lanes.pose(np.array([lane]), np.array([along])))
 
 
-def on_foot(world, place, heading, doing):
-    """The only person of a world, on the lane at a place, crossing it."""
+def place_pedestrian(world, position, heading, doing):
+    """Places the only person of a world on a lane, crossing it."""
     town = world.town
     axis = 0 if abs(heading[0]) > 0.5 else 1  # of the street
     streets = town.rows if axis == 0 else town.columns
-    street = streets[np.abs(streets - place[1 - axis]).argmin()]
-    side = {0: 2, 1: 1}[axis]  # the block south or west of the street, whose people cross towards larger coordinates
-    block = [int((town.columns < place[0]).sum()) - 1, int((town.rows < place[1]).sum()) - 1]
+    street = streets[np.abs(streets - position[1 - axis]).argmin()]
+    side = {0: 2, 1: 1}[axis]  # people of the block to the south or west cross towards larger coordinates
+    block = [int((town.columns < position[0]).sum()) - 1, int((town.rows < position[1]).sum()) - 1]
     block[1 - axis] = int(streets.searchsorted(street - 1)) - 1
     people = world.state.people
     world.state = replace(
         world.state,
         people=replace(
             people,
-            block=np.array([block]), side=np.array([side]), along=np.array([place[axis]]), doing=np.array([doing]),
-            progress=np.array([place[1 - axis] - street + town.walk]), speed=np.array([1e-6]),
+            block=np.array([block]), side=np.array([side]), along=np.array([position[axis]]), doing=np.array([doing]),
+            progress=np.array([position[1 - axis] - street + town.walk]), speed=np.array([1e-6]),
         ),
     )  # fmt: skip
-    assert np.allclose(world.feet()[0], place)
+    assert np.allclose(world.pedestrian_positions()[0], position)
 
 
 @pytest.mark.parametrize("doing", [CROSS, pedestrians.HALT])
 def test_a_car_stops_for_a_person_on_its_lane(doing):
     world, lane = approaching(people=1)
-    on_foot(world, *lane(45.0), doing)
+    place_pedestrian(world, *lane(45.0), doing)
     for _ in range(150):
         world.step(0.0, -1.0)
     assert world.state.traffic.speed[0] < 0.1
@@ -438,61 +438,63 @@ def test_a_car_stops_for_a_person_on_its_lane(doing):
 @pytest.mark.parametrize("aside", [0.0, 1.2, 2.0])
 def test_other_cars_do_not_run_into_a_standing_one(turned, aside):
     world, lane = approaching()
-    place, heading = lane(45.0)
+    position, heading = lane(45.0)
     left = np.array([-heading[1], heading[0]])
-    put(world, *(place + aside * left).tolist(), math.atan2(heading[1], heading[0]) + turned)
+    put(world, *(position + aside * left).tolist(), math.atan2(heading[1], heading[0]) + turned)
     for _ in range(200):
         assert world.step(0.0, -1.0).cause != "car"
 
 
-def test_nobody_walks_into_the_side_of_a_car():
+def test_people_do_not_walk_into_the_side_of_a_car():
     world, lane = approaching(people=1)
-    place, heading = lane(45.0)
-    put(world, *place.tolist(), math.atan2(heading[1], heading[0]))  # a standing car across somebody's way
+    position, heading = lane(45.0)
+    put(world, *position.tolist(), math.atan2(heading[1], heading[0]))  # a standing car in the person's way
     ahead = np.array([-heading[1], heading[0]])
-    start = place - 2.5 * (ahead if ahead.sum() > 0 else -ahead)
-    on_foot(world, start, heading, CROSS)
+    start = position - 2.5 * (ahead if ahead.sum() > 0 else -ahead)
+    place_pedestrian(world, start, heading, CROSS)
     world.state = replace(
         world.state, people=replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
     )
     world.state = replace(world.state, traffic=replace(world.state.traffic, along=np.array([1.0]), speed=np.zeros(1)))
-    seen = []
+    doing = []
     for _ in range(100):
         assert world.step(0.0, -1.0).cause is None
-        seen.append(int(world.state.people.doing[0]))
-    assert seen[20] == pedestrians.HALT and seen.count(pedestrians.HALT) == pytest.approx(30, abs=1), "then he goes back"
-    assert CROSS not in seen[20:]
+        doing.append(int(world.state.people.doing[0]))
+    assert doing[20] == pedestrians.HALT and doing.count(pedestrians.HALT) == pytest.approx(30, abs=1), (
+        "then the person goes back"
+    )
+    assert CROSS not in doing[20:]
 
 
-def test_who_halts_before_a_car_that_waits_for_him_goes_back():
-    """It comes out of a turn, askew, right before him."""
+def test_person_halted_by_a_waiting_car_goes_back():
+    """The car comes out of a turn at an angle, right in front of the person."""
     west = into_the_middle(2)
     connector = turn(west, LEFT)
     world = far_away(World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), parking=0.0), cars=1, people=1)))
     coming = cars((connector, -5.0, 0.0, int(CROSSROADS.successors[connector, 0])))
-    (place,), (ahead,) = CROSSROADS.pose(coming.lane, coming.along)
-    on_foot(world, place + (HALF_SIZE[0] + 0.2) * ahead, np.array([0.0, -1.0]), CROSS)
+    (position,), (ahead,) = CROSSROADS.pose(coming.lane, coming.along)
+    place_pedestrian(world, position + (HALF_SIZE[0] + 0.2) * ahead, np.array([0.0, -1.0]), CROSS)
     people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([True]))
     world.state = replace(world.state, people=people, traffic=coming)
-    seen = []
+    doing = []
     while world.state.people.doing[0] != pedestrians.WALK:
         world.step(0.0, -1.0)
         people = world.state.people
-        seen.append(int(people.doing[0]))
-        assert len(seen) < 150
-    assert seen[:29] == [pedestrians.HALT] * 29 and set(seen[32:-1]) == {pedestrians.BACK}
+        doing.append(int(people.doing[0]))
+        assert len(doing) < 150
+    assert doing[:29] == [pedestrians.HALT] * 29 and set(doing[32:-1]) == {pedestrians.BACK}
     assert not people.distracted[0] and people.waited[0] == 0 and people.progress[0] == 0
     for _ in range(50):
         world.step(0.0, -1.0)
     assert world.state.traffic.lane[0] != connector
 
 
-def test_who_halts_goes_on_when_the_car_does():
+def test_halted_person_continues_when_the_car_is_gone():
     world, lane = approaching(people=1)
-    place, heading = lane(45.0)
-    put(world, *place.tolist(), math.atan2(heading[1], heading[0]), 0.0)
+    position, heading = lane(45.0)
+    put(world, *position.tolist(), math.atan2(heading[1], heading[0]), 0.0)
     ahead = np.abs(np.array([-heading[1], heading[0]]))
-    on_foot(world, place - 1.6 * ahead, heading, CROSS)
+    place_pedestrian(world, position - 1.6 * ahead, heading, CROSS)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     for _ in range(20):
         world.step(0.0, -1.0)
@@ -501,30 +503,30 @@ def test_who_halts_goes_on_when_the_car_does():
     assert world.state.people.doing[0] == CROSS and world.state.people.waited[0] == 0
 
 
-def test_nobody_walks_into_a_car_on_his_way_back():
+def test_people_do_not_walk_into_a_car_on_their_way_back():
     world, lane = approaching(people=1)
-    place, heading = lane(45.0)
+    position, heading = lane(45.0)
     ahead = np.abs(np.array([-heading[1], heading[0]]))
-    put(world, *(place - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
-    on_foot(world, place, heading, pedestrians.BACK)
+    put(world, *(position - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
+    place_pedestrian(world, position, heading, pedestrians.BACK)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     for _ in range(60):
         assert world.step(0.0, -1.0).cause is None
-    stood = world.feet()[0].copy()
-    assert 1.2 < abs(stood - place + 3.0 * ahead).max() < 1.8
+    stood = world.pedestrian_positions()[0].copy()
+    assert 1.2 < abs(stood - position + 3.0 * ahead).max() < 1.8
     world.step(0.0, -1.0)
-    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == pedestrians.BACK
+    assert (world.pedestrian_positions()[0] == stood).all() and world.state.people.doing[0] == pedestrians.BACK
     far_away(world).step(0.0, -1.0)
-    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+    assert np.linalg.norm(world.pedestrian_positions()[0] - stood) == pytest.approx(0.14, abs=1e-3)
 
 
 def halted_in_the_middle(gap, distracted=False, waited=1.0):
-    """Somebody who stands in the middle of a street while the agent's car comes at 14 metres a second on the lane ahead of
-    him, ``gap`` metres away, or on the one behind him, if that is below 0."""
+    """A person who stands in the middle of a street while the agent's car approaches at 14 metres a second, ``gap`` metres
+    away on the lane ahead of the person, or on the lane behind if ``gap`` is negative."""
     world = World(WorldConfig(TownConfig(seed=0, parking=0.0), cars=0, people=1))
     town = world.town
     x, y = (town.columns[1] + town.columns[2]) / 2, town.rows[2]
-    on_foot(world, np.array([x, y]), np.array([1.0, 0.0]), pedestrians.HALT)
+    place_pedestrian(world, np.array([x, y]), np.array([1.0, 0.0]), pedestrians.HALT)
     people = replace(world.state.people, speed=np.array([1.4]), distracted=np.array([distracted]), waited=np.array([waited]))
     world.state = replace(world.state, people=people)
     ahead = 1 if gap > 0 else -1  # traffic keeps to the right
@@ -534,8 +536,8 @@ def halted_in_the_middle(gap, distracted=False, waited=1.0):
 
 
 @pytest.mark.parametrize(("gap", "then"), [(6.0, CROSS), (8.0, CROSS), (11.0, pedestrians.HALT), (14.0, CROSS)])
-def test_who_looks_does_not_go_on_in_front_of_a_car_that_cannot_stop(gap, then):
-    """At full brakes it stops after eleven metres, right in front of him, or beyond him, or before."""
+def test_attentive_person_does_not_continue_in_front_of_a_car_that_cannot_stop(gap, then):
+    """At full brakes the car stops after eleven metres: before, right in front of, or beyond the person."""
     world = halted_in_the_middle(gap)
     for _ in range(40):
         assert world.step(0.0, -1.0).cause is None
@@ -544,84 +546,93 @@ def test_who_looks_does_not_go_on_in_front_of_a_car_that_cannot_stop(gap, then):
     assert cause_of(on_the_phone, 40, pedal=-1.0) == "pedestrian"
 
 
-def test_who_looks_goes_on_before_a_car_that_can_stop_and_behind_one_that_cannot():
+def test_attentive_person_continues_before_a_car_that_can_stop_and_behind_one_that_cannot():
     for world in (halted_in_the_middle(60.0), halted_in_the_middle(-8.0)):
         world.step(0.0, -1.0)
         assert world.state.people.doing[0] == CROSS
 
 
-def test_who_looks_does_not_go_back_in_front_of_a_car_that_cannot_stop():
-    """A car stands ahead of him, another comes behind him."""
+def test_attentive_person_does_not_go_back_in_front_of_a_car_that_cannot_stop():
+    """A car stands ahead of the person, another one approaches from behind."""
     world = halted_in_the_middle(-10.0, waited=pedestrians.HALTED_SECONDS + 1)
-    stands = pedestrians.Vehicles(world.feet() + np.array([[0.0, 1.5]]), np.array([[1.0, 0.0]]), np.zeros(1))
-    own = world.state.car
-    comes = pedestrians.Vehicles(np.array([own.middle]), np.array([own.direction]), np.array([own.speed]))
+    standing = pedestrians.Vehicles(
+        world.pedestrian_positions() + np.array([[0.0, 1.5]]), np.array([[1.0, 0.0]]), np.zeros(1)
+    )
+    agents_car = world.state.car
+    approaching_car = pedestrians.Vehicles(
+        np.array([agents_car.middle]), np.array([agents_car.direction]), np.array([agents_car.speed])
+    )
     both = pedestrians.Vehicles(
-        *(np.concatenate([getattr(stands, name), getattr(comes, name)]) for name in ("places", "headings", "speeds"))
+        *(
+            np.concatenate([getattr(standing, name), getattr(approaching_car, name)])
+            for name in ("positions", "headings", "speeds")
+        )
     )
 
-    def does(vehicles, distracted=False):
+    def decision(vehicles, distracted=False):
         people = replace(world.state.people, distracted=np.array([distracted]))
         moved = pedestrians.move(people, world.town, Behaviour(), vehicles, 0.0, SECONDS, np.random.default_rng(0))
         return moved.doing[0]
 
-    assert does(both) == pedestrians.HALT
-    assert does(stands) == does(both, distracted=True) == pedestrians.BACK
+    assert decision(both) == pedestrians.HALT
+    assert decision(standing) == decision(both, distracted=True) == pedestrians.BACK
 
 
 @pytest.mark.parametrize("doing", [pedestrians.WALK, TO_KERB])
-def test_nobody_on_a_pavement_walks_into_a_standing_car(doing):
-    """Its nose is over the kerb; when it is gone he walks on."""
+def test_people_on_a_pavement_do_not_walk_into_a_standing_car(doing):
+    """The front of the car is over the kerb; when the car is gone, the person walks on."""
     world = World(WorldConfig(TownConfig(seed=0, parking=0.0, trees=0.0), cars=0, people=1))
     town = world.town
     x, y = (town.columns[1] + town.columns[2]) / 2, town.rows[2] - town.kerb
     put(world, float(x), float(y) + 0.5, -math.pi / 2)
     behind = 3.0 if doing == pedestrians.WALK else 0.0
-    deep = town.walk - town.kerb
+    depth = town.walk - town.kerb
     people = replace(
         world.state.people,
         block=np.array([[1, 1]]), side=np.array([2]), along=np.array([x - behind]), forward=np.ones(1),
-        doing=np.array([doing]), progress=np.array([0.0 if behind else deep - 2.9]), speed=np.array([1.4]),
+        doing=np.array([doing]), progress=np.array([0.0 if behind else depth - 2.9]), speed=np.array([1.4]),
     )  # fmt: skip
     world.state = replace(world.state, people=people)
     for _ in range(60):
         assert world.step(0.0, -1.0).cause is None
-    stood = world.feet()[0].copy()
+    stood = world.pedestrian_positions()[0].copy()
     world.step(0.0, -1.0)
-    assert (world.feet()[0] == stood).all() and world.state.people.doing[0] == doing
+    assert (world.pedestrian_positions()[0] == stood).all() and world.state.people.doing[0] == doing
     far_away(world).step(0.0, -1.0)
-    assert np.linalg.norm(world.feet()[0] - stood) == pytest.approx(0.14, abs=1e-3)
+    assert np.linalg.norm(world.pedestrian_positions()[0] - stood) == pytest.approx(0.14, abs=1e-3)
 
 
-def test_who_waits_at_lights_sees_cars_that_turn_into_his_street():
+def test_person_waiting_at_lights_sees_cars_that_turn_into_the_street():
     world, _ = at_the_kerb(from_low=build_town(TownConfig()).crossing)
     town = world.town
     axis = int(world.state.people.side[0]) % 2
-    middle = np.array([s[np.abs(s - at).argmin()] for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True)])
+    (person,) = world.pedestrian_positions()
+    middle = np.array([s[np.abs(s - at).argmin()] for s, at in zip((town.columns, town.rows), person, strict=True)])
     column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), middle, strict=True))
     red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
     along_the_other = np.eye(2)[1 - axis]
-    assert not sees_a_way(world, middle, along_the_other, 8.0, red), "it may come his way yet"
-    assert sees_a_way(world, middle, along_the_other, 0.2, red), "it stands"
+    assert not may_cross(world, middle, along_the_other, 8.0, red), "it may still turn into the street"
+    assert may_cross(world, middle, along_the_other, 0.2, red), "it stands still"
 
 
 @pytest.mark.parametrize("doing", [CROSS, pedestrians.BACK])
-def test_who_passes_close_before_a_bumper_is_not_held_by_it(doing):
+def test_person_close_to_a_bumper_is_not_blocked_by_it(doing):
     world, lane = approaching(people=1)
-    place, heading = lane(45.0)
-    put(world, *(place - (HALF_SIZE[0] + 0.29) * heading).tolist(), math.atan2(heading[1], heading[0]))
-    on_foot(world, place, heading, doing)
+    position, heading = lane(45.0)
+    put(world, *(position - (HALF_SIZE[0] + 0.29) * heading).tolist(), math.atan2(heading[1], heading[0]))
+    place_pedestrian(world, position, heading, doing)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     world.step(0.0, -1.0)
-    assert world.state.people.doing[0] == doing and np.linalg.norm(world.feet()[0] - place) == pytest.approx(0.14, abs=1e-3)
+    assert world.state.people.doing[0] == doing
+    assert np.linalg.norm(world.pedestrian_positions()[0] - position) == pytest.approx(0.14, abs=1e-3)
 
 
-def test_cars_pass_somebody_whose_way_back_is_taken():
+def test_cars_pass_a_person_whose_way_back_is_blocked():
     world, lane = approaching(people=1)
-    place, heading = lane(45.0)
+    position, heading = lane(45.0)
     ahead = np.abs(np.array([-heading[1], heading[0]]))
-    put(world, *(place - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
-    on_foot(world, place - 1.5 * ahead, heading, pedestrians.BACK)
+    put(world, *(position - 3.0 * ahead).tolist(), math.atan2(heading[1], heading[0]))
+    place_pedestrian(world, position - 1.5 * ahead, heading, pedestrians.BACK)
     world.state = replace(world.state, people=replace(world.state.people, speed=np.array([1.4])))
     for _ in range(80):
         world.step(0.0, -1.0)
@@ -630,7 +641,7 @@ def test_cars_pass_somebody_whose_way_back_is_taken():
 
 
 @pytest.mark.parametrize(("seed", "distraction"), [(2, 1.0), (3, 1.0), (2, 0.0)])
-def test_cars_and_people_do_not_wait_for_each_other_for_good(seed, distraction):
+def test_cars_and_people_do_not_wait_for_each_other_forever(seed, distraction):
     world = World(WorldConfig(TownConfig(seed=seed), behaviour=Behaviour(distraction=distraction)))
     world.reset(seed)
     far_away(world)
@@ -639,84 +650,85 @@ def test_cars_and_people_do_not_wait_for_each_other_for_good(seed, distraction):
         world.step(0.0, -1.0)
         halted = np.where(world.state.people.doing == pedestrians.HALT, halted + SECONDS, 0.0)
         stood = np.where(world.state.traffic.speed < 0.05, stood + SECONDS, 0.0)
-        assert halted.max() <= pedestrians.HALTED_SECONDS + 0.05 + 3 * (distraction == 0), "who looks lets cars by"
-        assert stood.max() < 2 * signals.CYCLE, "who turns left may miss a green"
+        assert halted.max() <= pedestrians.HALTED_SECONDS + 0.05 + 3 * (distraction == 0), "attentive people let cars pass"
+        assert stood.max() < 2 * signals.CYCLE, "cars that turn left may miss a green light"
 
 
-def test_who_waits_too_long_walks_on():
+def test_person_who_waits_too_long_walks_on():
     world, lane = approaching(people=1)
     world.config = replace(world.config, behaviour=Behaviour(patience=3.0, jaywalking=1.0, crossing=1.0))
-    place, heading = lane(45.0)
-    put(world, *place.tolist(), math.atan2(heading[1], heading[0]))  # stands in the way of whoever wants to cross
-    on_foot(world, place, heading, WAIT)
+    position, heading = lane(45.0)
+    put(world, *position.tolist(), math.atan2(heading[1], heading[0]))  # in the way of people who want to cross
+    place_pedestrian(world, position, heading, WAIT)
     at_kerb = world.town.walk - world.town.kerb - pedestrians.KERB_GAP
     world.state = replace(
         world.state, people=replace(world.state.people, progress=np.array([at_kerb]), speed=np.array([1.4]))
     )
-    seen = []
+    doing = []
     for _ in range(60):
         world.step(0.0, -1.0)
-        seen.append(int(world.state.people.doing[0]))
-    assert seen[:29] == [WAIT] * 29 and pedestrians.BACK in seen and seen[-1] == pedestrians.WALK
-    assert CROSS not in seen
+        doing.append(int(world.state.people.doing[0]))
+    assert doing[:29] == [WAIT] * 29 and pedestrians.BACK in doing and doing[-1] == pedestrians.WALK
+    assert CROSS not in doing
 
 
 def at_the_kerb(from_low):
-    """A world with somebody who waits to cross a lane, so far from the middle of the intersection where its street begins;
-    and what makes a car on that street so many metres before him."""
+    """A world with a person who waits to cross a lane, ``from_low`` metres from the middle of the intersection where its
+    street begins; and a function that returns the place of a car ``before`` metres away from the person on that street."""
     world, lane = approaching(people=1)
     number = world.state.traffic.lane
-    place, heading = lane(from_low - world.town.stop_line)
+    position, heading = lane(from_low - world.town.stop_line)
     if heading.sum() < 0:
-        place, heading = lane(world.lanes.length[number[0]] + world.town.stop_line - from_low)
-    on_foot(world, place, heading, WAIT)
+        position, heading = lane(world.lanes.length[number[0]] + world.town.stop_line - from_low)
+    place_pedestrian(world, position, heading, WAIT)
     at_kerb = world.town.walk - world.town.kerb - pedestrians.KERB_GAP
     people = replace(world.state.people, progress=np.array([at_kerb]), speed=np.array([1.4]))
     elsewhere = np.flatnonzero(world.lanes.begins[: world.lanes.straight] % 2 != world.lanes.begins[number[0]] % 2)[:1]
     traffic = replace(world.state.traffic, lane=elsewhere, after=world.lanes.successors[elsewhere, 0])
     world.state = replace(world.state, people=people, traffic=traffic)
-    return world, lambda before: (place - before * heading, heading)
+    return world, lambda before: (position - before * heading, heading)
 
 
-def sees_a_way(world, place, heading, speed, seconds=0.0):
-    """Whether the one who waits sees that he can cross while a car is at a place."""
-    car = pedestrians.Vehicles(place[None], heading[None], np.array([float(speed)]))
+def may_cross(world, position, heading, speed, seconds=0.0):
+    """Whether the waiting person may cross while a car is at a place."""
+    car = pedestrians.Vehicles(position[None], heading[None], np.array([float(speed)]))
     return bool(pedestrians.may_cross(world.state.people, world.town, car, seconds, np.array([0]))[0])
 
 
-def test_between_the_lights_who_looks_waits_for_cars_that_come():
+def test_attentive_person_between_intersections_waits_for_approaching_cars():
     world, car = at_the_kerb(from_low=55.0)
-    assert not sees_a_way(world, *car(30.0), 11.0), "it could stop, but comes"
-    assert not sees_a_way(world, *car(60.0), 11.0) and not sees_a_way(world, *car(20.0), 2.0)
-    assert sees_a_way(world, *car(130.0), 11.0) and sees_a_way(world, *car(60.0), 0.0), "there is time"
-    assert sees_a_way(world, *car(-10.0), 11.0), "it is by"
-    assert not sees_a_way(world, *car(-4.0), 0.0), "it stands in the way"
+    assert not may_cross(world, *car(30.0), 11.0), "it could stop, but approaches"
+    assert not may_cross(world, *car(60.0), 11.0) and not may_cross(world, *car(20.0), 2.0)
+    assert may_cross(world, *car(130.0), 11.0) and may_cross(world, *car(60.0), 0.0), "there is time"
+    assert may_cross(world, *car(-10.0), 11.0), "it has passed"
+    assert not may_cross(world, *car(-4.0), 0.0), "it stands in the way"
 
 
-def test_at_lights_who_looks_waits_for_cars_that_cannot_stop():
+def test_attentive_person_at_lights_waits_for_cars_that_cannot_stop():
     world, car = at_the_kerb(from_low=build_town(TownConfig()).crossing)
     town = world.town
-    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), world.feet()[0], strict=True))
+    (person,) = world.pedestrian_positions()
+    column, row = (int(np.abs(s - at).argmin()) for s, at in zip((town.columns, town.rows), person, strict=True))
     axis = int(world.state.people.side[0]) % 2
     red = next(s for s in np.arange(0, signals.CYCLE, 0.5) if signals.red_left(town, float(s))[axis, column, row] > 15)
     late = next(s for s in np.arange(red, red + 20, 0.5) if 0 < signals.red_left(town, float(s))[axis, column, row] < 5)
-    (there, heading) = car(15.0)
-    assert sees_a_way(world, there, heading, 0.0, red) and sees_a_way(world, there, heading, 5.0, red)
-    assert not sees_a_way(world, there, heading, 14.0, red), "it cannot stop"
-    assert not sees_a_way(world, there, heading, 0.0, late), "there is no time"
+    (car_position, heading) = car(15.0)
+    assert may_cross(world, car_position, heading, 0.0, red) and may_cross(world, car_position, heading, 5.0, red)
+    assert not may_cross(world, car_position, heading, 14.0, red), "it cannot stop"
+    assert not may_cross(world, car_position, heading, 0.0, late), "there is no time"
 
 
 @pytest.mark.parametrize(("before", "speed", "crosses"), [(40.0, 14.0, False), (20.0, 5.0, False), (-12.0, 14.0, True)])
-def test_who_looks_sees_the_agents_car(before, speed, crosses):
+def test_attentive_person_sees_the_agents_car(before, speed, crosses):
     world, car = at_the_kerb(from_low=55.0)
-    place, heading = car(before)
-    put(world, *place.tolist(), math.atan2(heading[1], heading[0]), speed)
+    position, heading = car(before)
+    put(world, *position.tolist(), math.atan2(heading[1], heading[0]), speed)
     for _ in range(3):
         world.step(0.0, 0.0)
     assert (world.state.people.doing[0] == CROSS) == crosses
 
 
-def test_people_want_to_cross_as_often_as_is_said():
+def test_share_of_people_who_cross_matches_the_settings():
     world = far_away(World(WorldConfig(cars=0, people=500)))
     town, n = world.town, 500
     passed, went = np.zeros(2), np.zeros(2)
@@ -731,15 +743,15 @@ def test_people_want_to_cross_as_often_as_is_said():
         ends = before.along, before.along + before.forward * before.speed * SECONDS
         walks = (before.doing == pedestrians.WALK) & town.sides.faces_a_block[at]
         for kind, spots in enumerate((gaps, crossings)):
-            by = walks & ((spots > np.minimum(*ends)[:, None]) & (spots <= np.maximum(*ends)[:, None])).any(axis=1)
-            passed[kind] += by.sum()
-            went[kind] += (by & (world.state.people.doing == TO_KERB)).sum()
+            passing = walks & ((spots > np.minimum(*ends)[:, None]) & (spots <= np.maximum(*ends)[:, None])).any(axis=1)
+            passed[kind] += passing.sum()
+            went[kind] += (passing & (world.state.people.doing == TO_KERB)).sum()
     assert len(world.state.people) == n and passed.min() > 200
     for chance, share, number in zip((0.06, 0.5), went / passed, passed, strict=True):
         assert abs(share - chance) <= 4 * math.sqrt(chance * (1 - chance) / number)
 
 
-def test_who_has_crossed_walks_on_from_there():
+def test_person_who_has_crossed_walks_on():
     world = far_away(World(WorldConfig(cars=0, people=500, behaviour=Behaviour(distraction=1.0, jaywalking=0.3))))
     arrived = again = 0
     for _ in range(500):
@@ -752,7 +764,7 @@ def test_who_has_crossed_walks_on_from_there():
     assert arrived > 200 and again < 0.1 * arrived
 
 
-def test_cars_that_can_stop_for_amber_do():
+def test_cars_stop_at_amber_if_they_can():
     world, _ = approaching()
     lanes, number = world.lanes, int(world.state.traffic.lane[0])
     length, (column, row) = lanes.length[number], lanes.intersection[number]
@@ -765,7 +777,7 @@ def test_cars_that_can_stop_for_amber_do():
         assert traffic_rules.must_stop(traffic, lanes, amber, FAR_OFF)[0] == stops
 
 
-# -- traffic, rule by rule, on streets with nobody else
+# -- rules of traffic, on otherwise empty streets
 
 
 CROSSROADS = build_lanes(build_town(TownConfig(seed=0, blocks=(2, 2))))
@@ -775,7 +787,7 @@ NOBODY = traffic_rules.Obstacles(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0)
 
 
 def into_the_middle(heading):
-    """The lane that leads to the crossroads in the middle with a heading."""
+    """The lane with this heading that leads to the intersection in the middle."""
     lanes = CROSSROADS
     leads = (lanes.intersection[: lanes.straight] == 1).all(axis=1) & (lanes.begins[: lanes.straight] == heading)
     (lane,) = np.flatnonzero(leads)
@@ -783,28 +795,28 @@ def into_the_middle(heading):
 
 
 def turn(lane, bend):
-    """The connector that goes on from a lane with a bend."""
+    """The connector with this bend that continues a lane."""
     (connector,) = [after for after in CROSSROADS.successors[lane] if after >= 0 and CROSSROADS.bend[after] == bend]
     return int(connector)
 
 
 def cars(*each):
-    """Cars, each by its lane, metres along it (from its end, where they are negative), speed and next lane."""
+    """Cars, each given by its lane, metres along it (from its end if negative), speed and next lane."""
     lane, along, speed, after = (np.array(column) for column in zip(*each, strict=True))
     along = np.where(along < 0, CROSSROADS.length[lane] + along, along).astype(float)
     return traffic_rules.Traffic(lane, along, speed.astype(float), after, np.ones(len(lane)))
 
 
-def driven(traffic, seconds, lights=ALL_GREEN):
-    """The same cars step by step."""
+def simulate(traffic, seconds, lights=ALL_GREEN):
+    """The states of the cars, step by step."""
     generator, states = np.random.default_rng(0), [traffic]
     for _ in range(round(seconds / SECONDS)):
-        here = CROSSROADS.pose(states[-1].lane, states[-1].along)[0]
-        states.append(traffic_rules.move(states[-1], CROSSROADS, lights, here, NOBODY, FAR_OFF, SECONDS, generator))
+        positions = CROSSROADS.pose(states[-1].lane, states[-1].along)[0]
+        states.append(traffic_rules.move(states[-1], CROSSROADS, lights, positions, NOBODY, FAR_OFF, SECONDS, generator))
     return states
 
 
-def test_who_turns_left_waits_for_those_who_come_towards_him():
+def test_cars_that_turn_left_wait_for_oncoming_traffic():
     east, west, north = (into_the_middle(heading) for heading in (0, 2, 1))
     left = (east, -3.0, 4.0, turn(east, LEFT))
 
@@ -813,32 +825,32 @@ def test_who_turns_left_waits_for_those_who_come_towards_him():
 
     near, far = -20.0, -60.0
     assert waits(west, near, 9.0, turn(west, STRAIGHT)) and waits(west, near, 9.0, turn(west, RIGHT))
-    assert not waits(west, near, 9.0, turn(west, LEFT)), "two who turn left pass each other"
+    assert not waits(west, near, 9.0, turn(west, LEFT)), "two cars that turn left pass each other"
     assert not waits(west, far, 9.0, turn(west, STRAIGHT)), "there is time"
-    assert not waits(north, near, 9.0, turn(north, STRAIGHT)), "nobody comes towards him"
+    assert not waits(north, near, 9.0, turn(north, STRAIGHT)), "there is no oncoming traffic"
     for bend in (STRAIGHT, RIGHT):
         ahead = (east, -3.0, 4.0, turn(east, bend))
         both = cars(ahead, (west, near, 9.0, turn(west, STRAIGHT)))
         assert not traffic_rules.must_stop(both, CROSSROADS, ALL_GREEN, FAR_OFF)[0]
 
 
-def test_who_waits_to_turn_left_goes_when_the_others_are_by():
+def test_cars_that_turn_left_go_when_the_others_have_passed():
     east, west = into_the_middle(0), into_the_middle(2)
-    states = driven(cars((east, -6.0, 3.0, turn(east, LEFT)), (west, -25.0, 9.0, turn(west, STRAIGHT))), 15)
+    states = simulate(cars((east, -6.0, 3.0, turn(east, LEFT)), (west, -25.0, 9.0, turn(west, STRAIGHT))), 15)
     turned = next(i for i, state in enumerate(states) if state.lane[0] != east)
     passed = next(i for i, state in enumerate(states) if state.lane[1] not in (west, turn(west, STRAIGHT)))
     assert passed - 3 < turned < passed + 60
 
 
-def test_nobody_enters_an_intersection_that_he_could_not_leave():
+def test_cars_do_not_enter_an_intersection_that_they_could_not_leave():
     east = into_the_middle(0)
     connector = turn(east, STRAIGHT)
     beyond = int(CROSSROADS.successors[connector, 0])
     waiting = (east, -3.0, 4.0, connector)
 
     def stops(along, speed):
-        there = (beyond, along, speed, int(CROSSROADS.successors[beyond, 0]))
-        return bool(traffic_rules.must_stop(cars(waiting, there), CROSSROADS, ALL_GREEN, FAR_OFF)[0])
+        car_beyond = (beyond, along, speed, int(CROSSROADS.successors[beyond, 0]))
+        return bool(traffic_rules.must_stop(cars(waiting, car_beyond), CROSSROADS, ALL_GREEN, FAR_OFF)[0])
 
     assert stops(3.0, 0.0) and stops(6.0, 1.0)
     assert not stops(3.0, 8.0), "it moves on"
@@ -846,14 +858,16 @@ def test_nobody_enters_an_intersection_that_he_could_not_leave():
     jam = (beyond, 3.0, 0.0, int(CROSSROADS.successors[beyond, 0]))
     for _ in range(80):
         both = cars(waiting, jam)
-        here = CROSSROADS.pose(both.lane, both.along)[0]
-        moved = traffic_rules.move(both, CROSSROADS, ALL_GREEN, here, NOBODY, FAR_OFF, SECONDS, np.random.default_rng(0))
+        positions = CROSSROADS.pose(both.lane, both.along)[0]
+        moved = traffic_rules.move(
+            both, CROSSROADS, ALL_GREEN, positions, NOBODY, FAR_OFF, SECONDS, np.random.default_rng(0)
+        )
         waiting = (int(moved.lane[0]), float(moved.along[0]), float(moved.speed[0]), connector)
         assert waiting[0] == east
     assert waiting[2] < 0.1
 
 
-def test_of_two_at_crossing_lines_at_once_one_enters():
+def test_only_one_of_two_crossing_cars_enters():
     east, north, west = into_the_middle(0), into_the_middle(1), into_the_middle(2)
 
     def stop(other):
@@ -867,17 +881,17 @@ def test_of_two_at_crossing_lines_at_once_one_enters():
 @pytest.mark.parametrize("bend", [LEFT, RIGHT])
 def test_cars_are_slow_in_bends(bend):
     east = into_the_middle(0)
-    states = driven(cars((east, -60.0, 10.0, turn(east, bend))), 20)
+    states = simulate(cars((east, -60.0, 10.0, turn(east, bend))), 20)
     inside = [float(state.speed[0]) for state in states if CROSSROADS.bend[state.lane[0]] == bend]
     assert len(inside) > 5 and max(inside) < 1.3 * traffic_rules.TURN_SPEED
-    straight = driven(cars((east, -60.0, 10.0, turn(east, STRAIGHT))), 20)
+    straight = simulate(cars((east, -60.0, 10.0, turn(east, STRAIGHT))), 20)
     assert max(float(state.speed[0]) for state in straight) > 1.8 * traffic_rules.TURN_SPEED
 
 
 @pytest.mark.parametrize("pace", [0.0, 4.0, 8.0])
 def test_cars_keep_their_distance(pace):
-    """Behind a car of any pace they end at the distance of the intelligent driver model, and never come nearer than half of
-    what they keep while standing."""
+    """Behind a car of any speed they converge to the gap of the intelligent driver model, and the gap is never less than
+    half of the standing gap."""
     east = into_the_middle(0)
     after, ahead, along, speed = turn(east, STRAIGHT), 78.0, 40.0, 10.0
     gaps = []
@@ -885,26 +899,26 @@ def test_cars_keep_their_distance(pace):
         both = cars((east, along, speed, after), (east, ahead, pace, after))
         gap, of_leader = traffic_rules._leader(both, CROSSROADS)
         gaps.append(float(gap[0]))
-        push = max(float(traffic_rules._follow(both.speed, gap, of_leader)[0]), -traffic_rules.MAX_BRAKING)
+        acceleration = max(float(traffic_rules._follow(both.speed, gap, of_leader)[0]), -traffic_rules.MAX_BRAKING)
         along += (speed - pace) * SECONDS
-        speed = max(speed + push * SECONDS, 0.0)
+        speed = max(speed + acceleration * SECONDS, 0.0)
     assert min(gaps) > traffic_rules.STANDING_GAP / 2
-    wanted = traffic_rules.STANDING_GAP + pace * traffic_rules.HEADWAY
-    assert gaps[-1] == pytest.approx(wanted / math.sqrt(1 - (pace / traffic_rules.CRUISE) ** 4), rel=0.12)
+    desired = traffic_rules.STANDING_GAP + pace * traffic_rules.HEADWAY
+    assert gaps[-1] == pytest.approx(desired / math.sqrt(1 - (pace / traffic_rules.CRUISE) ** 4), rel=0.12)
 
 
-def test_as_many_cars_as_a_town_takes_get_on():
+def test_cars_make_progress_at_the_maximum_number_of_cars():
     config = TownConfig(seed=1, blocks=(2, 2))
-    with pytest.raises(ConfigError, match="at most") as refused:
+    with pytest.raises(ConfigError, match="at most") as caught:
         WorldConfig(config, cars=10**6)
-    most = int(str(refused.value).split("at most ")[1].split(",")[0])
+    most = int(str(caught.value).split("at most ")[1].split(",")[0])
     world = far_away(World(WorldConfig(config, cars=most, people=0)))
-    way = np.zeros(most)
+    distance = np.zeros(most)
     for _ in range(1200):
         before = world.cars()[0]
         world.step(0.0, -1.0)
-        way += np.linalg.norm(world.cars()[0] - before, axis=1)
-    assert way.min() > 50
+        distance += np.linalg.norm(world.cars()[0] - before, axis=1)
+    assert distance.min() > 50
 
 
 def test_an_agents_car_in_the_way_stops_the_traffic():
@@ -925,7 +939,7 @@ MIDDLE = CROSSROADS.centre[CROSSROADS.straight :][(CROSSROADS.intersection[CROSS
 
 
 def agent_car(lane, beyond, speed, turned=0.0):
-    """The agent's car, so many metres beyond the end of a lane, turned to the left."""
+    """The agent's car, ``beyond`` metres past the end of a lane, turned to the left."""
     (end,), ((cos, sin),) = CROSSROADS.pose(np.array([lane]), CROSSROADS.length[[lane]])
     angle = math.atan2(sin, cos) + turned
     return traffic_rules.AgentCar(end + beyond * np.array([cos, sin]), np.array([math.cos(angle), math.sin(angle)]), speed)
@@ -935,44 +949,44 @@ def gives_way(car, of_agent):
     return bool(traffic_rules.must_stop(cars(car), CROSSROADS, ALL_GREEN, of_agent)[0])
 
 
-KEPT = bicycle.DRAG / bicycle.THROTTLE
+HOLDING_PEDAL = bicycle.DRAG / bicycle.THROTTLE
 """The pedal at which the agent's car keeps its speed."""
 
 
-def meeting(car, lane, beyond, speed, shown):
-    """A world with one other car and the agent's, so many metres beyond the end of a lane, while cars along x have the
-    light ``shown`` for six seconds at least."""
+def meeting(car, lane, beyond, speed, light):
+    """A world with one other car and the agent's, which is ``beyond`` metres past the end of a lane, while the light for
+    traffic along x is ``light`` for at least six seconds."""
     world = World(WorldConfig(TownConfig(seed=0, blocks=(2, 2), parking=0.0), cars=1, people=0))
     assert (world.lanes.length == CROSSROADS.length).all()
     started = next(
         start
         for start in range(340)
-        if all(signals.lights(world.town, (start + k) * SECONDS)[0, 1, 1] == shown for k in (0, 60))
+        if all(signals.lights(world.town, (start + k) * SECONDS)[0, 1, 1] == light for k in (0, 60))
     )
-    own = agent_car(lane, beyond, speed)
-    put(world, *own.place.tolist(), math.atan2(own.heading[1], own.heading[0]), speed)
+    agents_car = agent_car(lane, beyond, speed)
+    put(world, *agents_car.position.tolist(), math.atan2(agents_car.heading[1], agents_car.heading[0]), speed)
     world.state = replace(world.state, traffic=cars(car), started=started, decisions=0)
     return world
 
 
 @pytest.mark.parametrize("gap", [10.0, 20.0, 30.0])
 @pytest.mark.parametrize("speed", [8.0, 11.0, 14.0])
-def test_who_turns_left_waits_for_the_agents_car(gap, speed):
+def test_cars_that_turn_left_wait_for_the_agents_car(gap, speed):
     east, west = into_the_middle(0), into_the_middle(2)
     world = meeting((west, -3.0, 4.0, turn(west, LEFT)), east, -gap, speed, signals.GREEN)
     turned = False
     for _ in range(90):
-        outcome = world.step(0.0, KEPT)
+        outcome = world.step(0.0, HOLDING_PEDAL)
         assert outcome.cause != "car"
         turned = turned or world.state.traffic.lane[0] != west
-        by = world.state.car.middle[0] > MIDDLE[0]
-        assert by or not turned
+        has_passed = world.state.car.middle[0] > MIDDLE[0]
+        assert has_passed or not turned
         if outcome.cause:
-            break  # it has come to the end of the town
+            break  # it has reached the edge of the town
     assert turned
 
 
-def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
+def test_agents_car_that_stands_or_is_far_away_blocks_nobody():
     east, west = into_the_middle(0), into_the_middle(2)
     left = (west, -3.0, 4.0, turn(west, LEFT))
     assert gives_way(left, agent_car(east, -30.0, 9.0)) and gives_way(left, agent_car(east, -4.0, 1.5))
@@ -980,7 +994,7 @@ def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
     assert not gives_way(left, agent_car(east, -20.0, 9.0, turned=math.pi)), "it drives away"
     assert not gives_way(left, agent_car(west, -20.0, 9.0)), "it comes from behind"
     assert not gives_way((west, -3.0, 4.0, turn(west, STRAIGHT)), agent_car(east, -20.0, 9.0))
-    assert not gives_way(left, agent_car(east, -3.0, 0.8)), "it as good as stands"
+    assert not gives_way(left, agent_car(east, -3.0, 0.8)), "it almost stands"
     assert not gives_way(left, agent_car(east, -CROSSROADS.length[east] - 1.0, 40.0)), "it is not on that lane yet"
     assert not gives_way(left, agent_car(east, -2.5, 0.0))
     world = meeting(left, east, -2.5, 0.0, signals.GREEN)
@@ -989,7 +1003,7 @@ def test_an_agents_car_that_stands_or_is_far_away_holds_nobody_up():
     assert world.state.traffic.lane[0] != west
 
 
-def test_nobody_enters_an_intersection_in_which_the_agents_car_crosses_his_way():
+def test_cars_do_not_enter_an_intersection_where_the_agents_car_crosses_their_path():
     east, north, west, south = (into_the_middle(heading) for heading in range(4))
     inside = agent_car(east, 4.0, 8.0)
     for lane, bend, waits in (
@@ -1007,14 +1021,14 @@ def test_nobody_enters_an_intersection_in_which_the_agents_car_crosses_his_way()
 @pytest.mark.parametrize("speed", [3.0, 5.0, 8.0])
 @pytest.mark.parametrize("heading", [1, 3])
 @pytest.mark.parametrize("gap", [5.0, 10.0, 20.0])
-def test_who_crosses_late_is_not_cut_off(speed, heading, gap):
+def test_agents_car_that_crosses_late_is_not_cut_off(speed, heading, gap):
     east, other = into_the_middle(0), into_the_middle(heading)
     world = meeting((other, -gap, 8.0, turn(other, STRAIGHT)), east, 1.0, speed, signals.RED)
     for _ in range(100):
-        cause = world.step(0.0, KEPT).cause
+        cause = world.step(0.0, HOLDING_PEDAL).cause
         assert cause != "car"
         if cause:
-            break  # it has come to the end of the town
+            break  # it has reached the edge of the town
     assert world.state.car.middle[0] > MIDDLE[0] + 20 and world.state.traffic.lane[0] != other
 
 
@@ -1035,26 +1049,26 @@ def empty():
     return world
 
 
-def test_driving_along_a_lane_ends_nothing(empty):
+def test_driving_along_a_lane_does_not_end_the_episode(empty):
     lane_y = empty.town.rows[1] - empty.town.config.lane_width / 2
     put(empty, empty.town.columns[1] + 12.0, lane_y, 0.0, 5.0)
     out = empty.step(0.0, 0.0)
-    assert out.cause is None and out.along == pytest.approx(out.way) and out.way == pytest.approx(0.498, abs=1e-3)
+    assert out.cause is None and out.along == pytest.approx(out.distance) and out.distance == pytest.approx(0.498, abs=1e-3)
 
 
-def test_the_wrong_side_counts_backwards(empty):
+def test_progress_on_the_wrong_side_is_negative(empty):
     put(empty, empty.town.columns[1] + 20.0, empty.town.rows[1] + 1.75, 0.0, 5.0)
     out = empty.step(0.0, 0.0)
-    assert out.along == pytest.approx(-out.way)
+    assert out.along == pytest.approx(-out.distance)
 
 
-def test_who_drives_onto_the_pavement_is_off_the_road(empty):
+def test_driving_onto_the_pavement_is_off_road(empty):
     x = (empty.town.columns[2] + empty.town.columns[3]) / 2
     put(empty, x, empty.town.rows[1] + 3.0, 0.5, 6.0)
     assert cause_of(empty, 40) == "off_road"
 
 
-def test_who_drives_straight_at_a_house_gets_there(empty):
+def test_driving_into_a_house_is_a_collision_with_a_building(empty):
     town = empty.town
     fronts = np.abs(town.buildings.centre[:, 1] - town.buildings.half[:, 1] - (town.rows[1] + town.kerb + 3.2)) < 1e-6
     inside = (town.buildings.centre[:, 0] > town.columns[1]) & (town.buildings.heading[:, 0] == 1.0)
@@ -1063,7 +1077,7 @@ def test_who_drives_straight_at_a_house_gets_there(empty):
     assert cause_of(empty, 60) == "building"
 
 
-def test_a_tree_is_hit():
+def test_driving_into_a_tree_is_a_collision_with_a_tree():
     world = World(WorldConfig(TownConfig(seed=0, trees=1.0, parking=0.0), cars=0, people=0))
     x, y, _ = world.town.trees[
         np.abs(world.town.trees[:, :2] - [world.town.columns[2] + 30, world.town.rows[2] + 8]).sum(axis=1).argmin()
@@ -1072,29 +1086,29 @@ def test_a_tree_is_hit():
     assert cause_of(world, 10) == "tree"
 
 
-def test_a_parked_car_is_a_car():
+def test_driving_into_a_parked_car_is_a_collision_with_a_car():
     world = World(WorldConfig(TownConfig(seed=0, parking=1.0), cars=0, people=0))
     (x, y), (cos, sin) = world.town.parked.centre[0], world.town.parked.heading[0]
     put(world, float(x - 6 * cos), float(y - 6 * sin), math.atan2(sin, cos), 5.0)
     assert cause_of(world, 20) == "car"
 
 
-def test_a_moving_car_is_a_car():
+def test_overlap_with_a_moving_car_is_a_collision_with_a_car():
     world = World(WorldConfig(TownConfig(seed=0), cars=5, people=0))
-    places, headings = world.cars()
-    put(world, *places[0].tolist(), math.atan2(headings[0, 1], headings[0, 0]))
+    positions, headings = world.cars()
+    put(world, *positions[0].tolist(), math.atan2(headings[0, 1], headings[0, 0]))
     assert cause_of(world, 1) == "car"
 
 
-def test_a_person_is_a_pedestrian():
+def test_driving_into_a_person_is_a_collision_with_a_pedestrian():
     world = World(WorldConfig(TownConfig(seed=0), cars=0, people=50))
-    x, y = world.feet()[0]
+    x, y = world.pedestrian_positions()[0]
     put(world, float(x) - 3.2, float(y), 0.0, 8.0)
     assert cause_of(world, 10) == "pedestrian"
 
 
-def test_a_red_light_cannot_be_driven_round(empty):
-    """The front comes by the line two metres beside the street, and the car then turns onto it."""
+def test_red_lights_cannot_be_bypassed(empty):
+    """The front passes the line two metres next to the street, and the car then turns onto the street."""
     town = empty.town
     middle = np.array([town.columns[2], town.rows[2]])
     red = (
@@ -1108,42 +1122,42 @@ def test_a_red_light_cannot_be_driven_round(empty):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_a_red_light_is_run_at_its_line_and_not_at_others(empty, axis):
+def test_red_lights_are_only_run_at_their_own_line(empty, axis):
     town = empty.town
     middle = np.array([town.columns[2], town.rows[2]])
     ahead = np.array([1.0, 0.0]) if axis == 0 else np.array([0.0, 1.0])
     right = np.array([ahead[1], -ahead[0]])
     heading = axis * math.pi / 2
 
-    def shown(wanted):
-        """Puts the clock to where the light shows that for a second."""
+    def set_light(colour):
+        """Sets the clock so that the light has this colour for a second."""
         during = (
             started
             for started in range(340)
-            if all(signals.lights(town, (started + later) * SECONDS)[axis, 2, 2] == wanted for later in (0, 10))
+            if all(signals.lights(town, (started + later) * SECONDS)[axis, 2, 2] == colour for later in (0, 10))
         )
         empty.state = replace(empty.state, started=next(during), decisions=0)
 
     start = middle - (town.stop_line + HALF_SIZE[0] + 2.0) * ahead + 1.75 * right
-    shown(signals.RED)
+    set_light(signals.RED)
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) == "red_light"
     put(empty, *(start + (town.kerb + 0.5 - 1.75) * right).tolist(), heading, 6.0)
-    assert cause_of(empty, 8, pedal=0.0) == "red_light", "beside the street as well, as far as it is not off the road"
-    shown(signals.GREEN)
+    assert cause_of(empty, 8, pedal=0.0) == "red_light", "also next to the lane, as long as the car is on the road"
+    set_light(signals.GREEN)
     put(empty, *start.tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) is None
-    shown(signals.RED)  # leaving the intersection over the line of those who come in
+    set_light(signals.RED)  # leaving the intersection over the line of oncoming traffic
     put(empty, *(middle + (town.stop_line - HALF_SIZE[0] - 1.0) * ahead + 1.75 * right).tolist(), heading, 6.0)
     assert cause_of(empty, 8, pedal=0.0) is None
 
 
-# -- the same again
+# -- reproducibility
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=30), st.integers(0, 1000))
 @settings(max_examples=15)
-def test_a_stored_world_goes_on_bit_for_bit(controls, seed):
+def test_stored_worlds_resume_bit_for_bit(controls, seed):
     world = World(WorldConfig(TownConfig(seed=2)))
     world.reset(seed)
     for steer, pedal in controls:
@@ -1158,14 +1172,14 @@ def test_a_stored_world_goes_on_bit_for_bit(controls, seed):
     assert other.get_state() == end
 
 
-def test_a_seed_is_the_same_world_on_every_machine():
+def test_same_seed_gives_the_same_world_on_every_machine():
     world = World(WorldConfig(TownConfig(seed=1)))
     world.reset(5)
     for number in range(300):
         world.step(math.copysign(0.1, number % 20 - 9.5), 0.3)
-    state = world.state
-    told = digest(world.cars()[0].round(3), world.feet().round(3), np.array([state.car.x, state.car.y]).round(3))
-    assert told == "2dfd1d6e6aadb459"
+    car, people = world.state.car, world.pedestrian_positions()
+    found = digest(world.cars()[0].round(3), people.round(3), np.array([car.x, car.y]).round(3))
+    assert found == "2dfd1d6e6aadb459"
 
 
 def test_states_of_other_worlds_are_refused():

@@ -1,4 +1,4 @@
-"""How environments are found by a reference, and families that other packages add."""
+"""Environments by reference, and families of other packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from ale_py import roms
 from ale_py.registration import rom_id_to_name
-from registering import known
+from registering import temporarily_registered
 
 from weakspot.agents.base import AgentOutput, AgentSpec
 from weakspot.data.collect import collect
@@ -107,14 +107,14 @@ def install(folder, **points):
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Installs a package for the length of a test."""
+    """Installs a package for the duration of a test."""
 
-    def install_for_a_while(**points):
+    def install_temporarily(**points):
         install(tmp_path, **points)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setattr(family, "FAMILIES", Registry(FAMILIES.group, FAMILIES.builtin))
 
-    yield install_for_a_while
+    yield install_temporarily
     sys.modules.pop("their_grid", None)
 
 
@@ -147,7 +147,7 @@ def test_a_third_party_adds_a_family_and_its_states_are_collected(installed, tmp
     np.testing.assert_array_equal(environment.restore(snapshot).frame, dataset.newest(np.array([index]))[0])
 
 
-def test_a_third_party_comes_before_gymnasium_and_after_the_families_of_weakspot(installed):
+def test_third_party_families_are_tried_before_gymnasium_and_after_the_built_in_ones(installed):
     installed(everything="their_grid:everything")
     assert family_of("CarRacing-v3") == family_of("no such thing") == "everything"
     assert [family_of(name) for name in ("pong", "weakspot/Drive-v0", "x.toml")] == ["atari", "driving", "description"]
@@ -162,11 +162,11 @@ def test_a_third_party_comes_before_gymnasium_and_after_the_families_of_weakspot
         ("json", "recognises"),
     ],
 )
-def test_families_that_are_none_are_refused(installed, value, words):
+def test_invalid_families_are_refused(installed, value, words):
     installed(broken=value)
     with pytest.raises(ExtensionError, match=f"(?s)broken.*{words}"):
         family_of("CarRacing-v3")
-    assert family_of("pong") == "atari", "which is found before"
+    assert family_of("pong") == "atari", "built-in families come first"
 
 
 @pytest.mark.parametrize(
@@ -187,22 +187,22 @@ def test_the_family_of_a_reference(reference, name):
     assert family_of(reference) == name
 
 
-def test_every_family_of_weakspot_has_the_two_functions():
+def test_every_built_in_family_satisfies_the_protocol():
     for name in FAMILIES.builtin:
         assert isinstance(load_family(name), EnvironmentFamily)
 
 
-def test_an_id_that_somebody_registers_is_no_atari_game():
+def test_registered_id_is_no_atari_game():
     class Theirs(gymnasium.Env):
         pass
 
     name = "video_pinball-v0"
     assert family_of(name) == "atari"
-    with known(video_pinball=Theirs):
+    with temporarily_registered(video_pinball=Theirs):
         assert family_of(name) == "gymnasium" and find_description(name) == Description(name)
 
 
-def test_what_factories_make(tmp_path):
+def test_factories_create_the_right_environments(tmp_path):
     (tmp_path / "car.toml").write_text('id = "CarRacing-v3"\nsize = [20, 30]\n')
     for reference, kind, shape in (
         ("pong", AtariEnvironment, (4, 84, 84)),
@@ -217,9 +217,9 @@ def test_what_factories_make(tmp_path):
 
 @pytest.mark.parametrize(("reference", "words"), [("Seaquets", "(?i)seaquest"), ("weakspot/Drive-v9", "weakspot/Drive-v0")])
 def test_unknown_references_get_suggestions(reference, words):
-    for ask in (find_description, environment_factory, family_of):
+    for resolve in (find_description, environment_factory, family_of):
         with pytest.raises(UnknownGameError, match=words):
-            ask(reference)
+            resolve(reference)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -227,12 +227,12 @@ def test_a_missing_file_is_named(tmp_path):
         environment_factory(str(tmp_path / "nowhere.toml"))
 
 
-def test_names_of_games_are_those_of_ale_py():
+def test_names_of_games_match_those_of_ale_py():
     assert game_names() == tuple(sorted(roms.get_all_rom_ids()))
     assert [environment_id(game) for game in game_names()] == [f"{rom_id_to_name(g)}NoFrameskip-v4" for g in game_names()]
 
 
-LIGHT = """
+LIGHT_IMPORTS = """
 import sys, types
 from pathlib import Path
 import importlib.util
@@ -254,11 +254,11 @@ print(json.dumps(["torch" in sys.modules, "weakspot/Drive-v0" in gymnasium.regis
 
 
 def test_names_and_descriptions_need_neither_torch_nor_numpy():
-    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [[], [False, True]]
+    process = subprocess.run([sys.executable, "-c", LIGHT_IMPORTS], capture_output=True, text=True, check=True)
+    assert [json.loads(line) for line in process.stdout.splitlines()] == [[], [False, True]]
     assert set(ENVIRONMENTS) <= set(gymnasium.registry)
 
 
-def test_the_group_of_entry_points_holds_no_strangers():
-    """Otherwise the tests above would measure what happens to be installed."""
+def test_no_other_families_are_installed():
+    """Otherwise the tests above would depend on the installed packages."""
     assert not metadata.entry_points(group=FAMILIES.group)

@@ -1,4 +1,4 @@
-"""The example targets of docs/targets.md, against known answers."""
+"""The example targets of docs/targets.md, in cases with known results."""
 
 import importlib.util
 import math
@@ -29,11 +29,11 @@ def pair(*agents, **settings):
     return module.Pair(*agents, **settings)
 
 
-def answers(scores, value=None):
+def make_output(scores, value=None):
     return AgentOutput(torch.tensor(scores), None if value is None else torch.tensor(value))
 
 
-def test_what_the_page_shows_is_what_the_files_hold():
+def test_code_on_the_page_matches_the_file():
     for block in PAGE.split("```python\n")[1:]:
         lines = block.split("```")[0].strip().splitlines()
         text = (EXAMPLES / "targets.py").read_text()
@@ -41,25 +41,25 @@ def test_what_the_page_shows_is_what_the_files_hold():
 
 
 def test_unsure_is_minus_the_entropy():
-    energies = target("unsure")(answers([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0], [5.0, 5.0, -100.0, -100.0]]))
+    energies = target("unsure")(make_output([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0], [5.0, 5.0, -100.0, -100.0]]))
     torch.testing.assert_close(energies, torch.tensor([-math.log(4), 0.0, -math.log(2)]))
 
 
-def test_hopeful_but_unsure_wants_both():
+def test_hopeful_but_unsure_requires_both():
     scores = [[0.0, 0.0], [0.0, 0.0], [50.0, 0.0]]
-    energies = target("hopeful_but_unsure")(answers(scores, [3.0, -3.0, 3.0]))
+    energies = target("hopeful_but_unsure")(make_output(scores, [3.0, -3.0, 3.0]))
     torch.testing.assert_close(energies, torch.tensor([-3 * math.log(2), 0.0, 0.0]))
 
 
 @pytest.mark.parametrize("name", ["unsure", "hopeful_but_unsure"])
-def test_they_can_be_descended_on(name):
+def test_example_targets_are_differentiable(name):
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(4, 3, generator=generator, dtype=torch.float64).requires_grad_()
     value = (1 + torch.rand(4, generator=generator, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(lambda s, v: target(name).energy(AgentOutput(s, v)), (scores, value))
 
 
-def test_an_agent_agrees_with_itself_and_plays_as_the_first():
+def test_agent_agrees_with_itself_and_pair_acts_like_the_first():
     one, other = LinearAgent(seed=0), LinearAgent(seed=1)
     observation = torch.rand(5, 12, 4, 4)
     output = pair(one, one)(observation)
@@ -82,7 +82,7 @@ def test_greedy_agents_disagree_by_a_bit_or_not_at_all():
 
 
 @pytest.mark.skipif(not AGENTS, reason="WEAKSPOT_AGENTS names no folder with the published ACKTR agents")
-def test_two_real_agents_are_one(monkeypatch):
+def test_pair_of_published_agents(monkeypatch):
     monkeypatch.setenv("SECOND", str(Path(AGENTS or "") / "acktr_PongNoFrameskip-v4.safetensors"))
     agent = load_agent(f"{EXAMPLES / 'disagreement.py'}:pong", environment="PongNoFrameskip-v4")
     assert (agent.spec.acts, agent.spec.scores_are) == ("greedy", "q-values")

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and disks that cannot be written to give clear errors."""
+"""Atomic writes, and clear errors for disks that cannot be written to."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path):
         pass
 
 
-def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file():
+def test_full_disk_raises_a_clear_error():
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     full = Path("/dev/full")
@@ -24,12 +24,12 @@ def test_a_full_disk_is_a_clear_error_and_leaves_the_old_file():
         file.write("x" * 100_000)
 
 
-def test_a_path_that_cannot_be_written_is_a_clear_error(tmp_path):
+def test_unwritable_path_raises_a_clear_error(tmp_path):
     with pytest.raises(StorageError, match="cannot write /proc/weakspot"):
         make_folder(Path("/proc/weakspot"))
 
 
-def test_writing_is_all_or_nothing(tmp_path):
+def test_writes_are_atomic(tmp_path):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
     with pytest.raises(ValueError):
@@ -38,5 +38,5 @@ def test_writing_is_all_or_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_digests_tell_plain_data_apart():
+def test_digests_depend_on_the_data_but_not_on_the_order_of_keys():
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 1, "b": 3})

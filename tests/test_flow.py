@@ -1,4 +1,4 @@
-"""The learned prior: its loss where the answer is known, its map there and back, and a distribution no Gaussian fits."""
+"""The learned prior: its loss in cases with known results, its inverse, and a distribution that no Gaussian fits."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ from weakspot.state_model.flow_training import fit, matching_loss, optimizers_fo
 SMALL = FlowConfig(width=64, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
 
-def one_ball(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes of a world with four places and one ball: at two places at once, or at none, it never is."""
+def one_ball_latents(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means and log variances of latents of a world with one ball, which is always at exactly one of four places."""
     place = torch.randint(4, (count,), generator=torch.Generator().manual_seed(seed))
     means = 3.0 + 2.0 * torch.nn.functional.one_hot(place, 4).float()
     return means, torch.full_like(means, math.log(0.1**2))
 
 
-def learned(tmp_path, steps: int, **changed) -> FlowPrior:
+def train_prior(tmp_path, steps: int, **changed) -> FlowPrior:
     tmp_path.mkdir(exist_ok=True)
-    means, log_variances = one_ball(2_000)
-    prior, told = fit(
+    means, log_variances = one_ball_latents(2_000)
+    prior, info = fit(
         means, log_variances, 1, replace(SMALL, **changed),
-        used=lambda done, seconds: done / steps, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
+        budget=lambda done, seconds: done / steps, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
         checkpoint_every=0.0,
     )  # fmt: skip
-    assert told["steps"] == steps
+    assert info["steps"] == steps
     return prior
 
 
-def not_one(codes: torch.Tensor) -> float:
-    """Share of codes with a ball at two places or more, or at none."""
-    return float(((codes > 4.0).sum(dim=1) != 1).float().mean())
+def share_without_one_ball(latents: torch.Tensor) -> float:
+    """Share of latents with a ball at two or more places, or at none."""
+    return float(((latents > 4.0).sum(dim=1) != 1).float().mean())
 
 
-def test_before_training_it_is_the_whitened_gaussian():
-    means, log_variances = one_ball(500)
+def test_untrained_prior_is_the_whitened_gaussian():
+    means, log_variances = one_ball_latents(500)
     gaussian = whitening.fit(means, log_variances)
     noise = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     untrained = FlowPrior(gaussian, Velocity(4, 2, SMALL), 3)
     assert torch.equal(untrained.to_latent(noise), gaussian.to_latent(noise))
 
 
-def test_it_learns_what_a_gaussian_cannot_say(tmp_path):
-    means, log_variances = one_ball(500)
+def test_prior_learns_a_distribution_that_no_gaussian_fits(tmp_path):
+    means, log_variances = one_ball_latents(500)
     noise = torch.randn(2_000, 4, generator=torch.Generator().manual_seed(7))
-    assert not_one(whitening.fit(means, log_variances).to_latent(noise)) > 0.25
-    prior = learned(tmp_path, 300)
+    assert share_without_one_ball(whitening.fit(means, log_variances).to_latent(noise)) > 0.25
+    prior = train_prior(tmp_path, 300)
     with torch.no_grad():
-        made = prior.to_latent(noise)
-    assert not_one(made) < 0.1
-    shares = (made > 4.0).float().mean(dim=0)
+        latents = prior.to_latent(noise)
+    assert share_without_one_ball(latents) < 0.1
+    shares = (latents > 4.0).float().mean(dim=0)
     assert bool(((shares > 0.18) & (shares < 0.32)).all())
 
 
-def test_every_number_of_the_network_has_one_optimiser():
+def test_every_parameter_has_exactly_one_optimiser():
     velocity = Velocity(8, 2, SMALL)
     trained = [
         id(p) for optimizer in optimizers_for(velocity, SMALL) for group in optimizer.param_groups for p in group["params"]
@@ -68,100 +68,104 @@ def test_every_number_of_the_network_has_one_optimiser():
     assert sorted(trained) == sorted(id(parameter) for parameter in velocity.parameters())
 
 
-def test_there_and_back_is_nearly_the_identity(tmp_path):
-    prior = learned(tmp_path, 150, integration=12)
+def test_round_trip_is_nearly_the_identity(tmp_path):
+    prior = train_prior(tmp_path, 150, integration=12)
     noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         back = prior.to_noise(prior.to_latent(noise))
     assert float((back - noise).abs().median()) < 0.02
-    assert float(prior.velocity(noise, torch.full((64,), 0.5)).abs().mean()) > 0.1  # else this shows nothing
+    assert float(prior.velocity(noise, torch.full((64,), 0.5)).abs().mean()) > 0.1  # otherwise the test is trivial
 
 
-def test_it_is_differentiable(tmp_path):
-    prior = learned(tmp_path, 20)
+def test_prior_is_differentiable(tmp_path):
+    prior = train_prior(tmp_path, 20)
     exact = FlowPrior(
         whitening.Whitening(*(tensor.double() for tensor in prior.whitening.tensors().values())), prior.velocity.double(), 2
     )
 
     noise = torch.randn(2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    (slope,) = torch.autograd.grad(exact.to_latent(noise).sum(), noise)
+    (gradient,) = torch.autograd.grad(exact.to_latent(noise).sum(), noise)
     step = 1e-3
     for i in range(4):
         moved = torch.zeros_like(noise)
         moved[0, i] = step
         difference = (exact.to_latent(noise + moved) - exact.to_latent(noise - moved)).detach().sum() / (2 * step)
-        assert float(slope[0, i]) == pytest.approx(float(difference), rel=2e-2, abs=1e-3)
+        assert float(gradient[0, i]) == pytest.approx(float(difference), rel=2e-2, abs=1e-3)
 
 
-def test_it_learns_how_frames_hang_together(tmp_path):
-    """Two frames of the same world, the ball one place further in the second."""
-    means, log_variances = one_ball(2_000)
+def test_prior_learns_the_dependence_of_frames(tmp_path):
+    """Two frames of the same world, with the ball one place further in the second."""
+    means, log_variances = one_ball_latents(2_000)
     prior, _ = fit(
         torch.cat([means, means.roll(1, dims=1)], dim=1), log_variances.repeat(1, 2), 2, SMALL,
-        used=lambda done, seconds: done / 400, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
+        budget=lambda done, seconds: done / 400, seed=0, made_of="test", checkpoint=tmp_path / "prior.pt",
     )  # fmt: skip
     noise = torch.randn(1_000, 8, generator=torch.Generator().manual_seed(5))
 
-    def follows(codes: torch.Tensor) -> float:
-        return float((codes[:, :4].argmax(dim=1) == (codes[:, 4:].argmax(dim=1) - 1) % 4).float().mean())
+    def follows(latents: torch.Tensor) -> float:
+        return float((latents[:, :4].argmax(dim=1) == (latents[:, 4:].argmax(dim=1) - 1) % 4).float().mean())
 
     with torch.no_grad():
-        made = prior.to_latent(noise)
-    assert follows(prior.whitening.to_latent(noise)) < 0.4, "the Gaussians of single frames know nothing of each other"
-    assert follows(made) > 0.9 and not_one(made[:, :4]) < 0.15 and not_one(made[:, 4:]) < 0.15
+        generated = prior.to_latent(noise)
+    assert follows(prior.whitening.to_latent(noise)) < 0.4, "the Gaussians of single frames are independent"
+    assert (
+        follows(generated) > 0.9
+        and share_without_one_ball(generated[:, :4]) < 0.15
+        and share_without_one_ball(generated[:, 4:]) < 0.15
+    )
 
 
-def test_bfloat16_carries_to_nearly_the_same_place(tmp_path):
-    prior = learned(tmp_path, 50)
+def test_bfloat16_gives_nearly_the_same_latents(tmp_path):
+    prior = train_prior(tmp_path, 50)
     half = FlowPrior(prior.whitening, Velocity(4, 1, SMALL, torch.bfloat16), prior.integration)
     half.velocity.load_state_dict(prior.velocity.state_dict())
     noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
-    made, exact = half.to_latent(noise), prior.to_latent(noise)
-    torch.testing.assert_close(made, exact, atol=0.1, rtol=0.05)
-    (slope,) = torch.autograd.grad(made.sum(), noise)
-    assert torch.isfinite(slope).all() and bool((slope != 0).any())
+    half_latents, exact = half.to_latent(noise), prior.to_latent(noise)
+    torch.testing.assert_close(half_latents, exact, atol=0.1, rtol=0.05)
+    (gradient,) = torch.autograd.grad(half_latents.sum(), noise)
+    assert torch.isfinite(gradient).all() and bool((gradient != 0).any())
 
 
-def test_a_flow_that_is_no_longer_finite_stops_with_a_word(tmp_path):
-    means, log_variances = one_ball(200)
+def test_flow_that_is_not_finite_raises_an_error(tmp_path):
+    means, log_variances = one_ball_latents(200)
     with pytest.raises(StateModelError, match="learned prior is no longer finite in step"):
         fit(
-            means, log_variances, 1, replace(SMALL, learning_rate=1e30), used=lambda done, seconds: done / 20, seed=0,
+            means, log_variances, 1, replace(SMALL, learning_rate=1e30), budget=lambda done, seconds: done / 20, seed=0,
             made_of="test", checkpoint=tmp_path / "prior.pt",
         )  # fmt: skip
 
 
-def test_the_loss_of_standing_still_is_known():
+def test_loss_of_zero_velocity_matches_its_closed_form():
     generator = torch.Generator().manual_seed(0)
-    noise, code = torch.randn(2, 20_000, 4, generator=generator)
-    moment = torch.rand(20_000, generator=generator)
-    still = matching_loss(lambda x, t: torch.zeros_like(x), noise, code, moment)
-    assert float(still) == pytest.approx((math.pi / 2) ** 2, rel=0.02)  # what a Gaussian of covariance I leaves
-    one = torch.tensor([[1.0, -2.0]])
-    exact = matching_loss(lambda x, t: math.pi / 2 * one, torch.zeros(1, 2), one, torch.zeros(1))
+    noise, latent = torch.randn(2, 20_000, 4, generator=generator)
+    time = torch.rand(20_000, generator=generator)
+    zero_velocity = matching_loss(lambda x, t: torch.zeros_like(x), noise, latent, time)
+    assert float(zero_velocity) == pytest.approx((math.pi / 2) ** 2, rel=0.02)  # for a Gaussian with covariance I
+    target = torch.tensor([[1.0, -2.0]])
+    exact = matching_loss(lambda x, t: math.pi / 2 * target, torch.zeros(1, 2), target, torch.zeros(1))
     assert float(exact) == 0.0
 
 
-def test_a_kill_changes_nothing(tmp_path):
-    whole = learned(tmp_path / "a", 12)
-    means, log_variances = one_ball(2_000)
+def test_killed_training_resumes_with_the_same_bits(tmp_path):
+    whole = train_prior(tmp_path / "a", 12)
+    means, log_variances = one_ball_latents(2_000)
     arguments = (means, log_variances, 1, SMALL)
 
     class KillError(RuntimeError):
         pass
 
-    def used(done: int, seconds: float) -> float:
+    def budget(done: int, seconds: float) -> float:
         if done == 7 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             raise KillError
         return done / 12
 
-    kept = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "used": used}
+    settings = {"seed": 0, "made_of": "test", "checkpoint": tmp_path / "prior.pt", "checkpoint_every": 0.0, "budget": budget}
     with pytest.raises(KillError):
-        fit(*arguments, **kept)
-    again, told = fit(*arguments, **kept)
-    assert told["steps"] == 12
+        fit(*arguments, **settings)
+    again, info = fit(*arguments, **settings)
+    assert info["steps"] == 12
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, again.tensors()[name]), name
-    other, _ = fit(*arguments, **{**kept, "made_of": "other codes", "used": lambda done, seconds: done / 1})
+    other, _ = fit(*arguments, **{**settings, "made_of": "other latents", "budget": lambda done, seconds: done / 1})
     assert not torch.equal(other.tensors()["flow.leave.weight"], again.tensors()["flow.leave.weight"])

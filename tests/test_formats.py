@@ -213,8 +213,8 @@ def test_built_in_formats_come_first_and_cannot_be_replaced(installed):
     [
         ("their_broken_package:theirs", "cannot be loaded from their_broken_package.*no_such_module"),
         ("their_package:nothing", "cannot be loaded.*nothing"),
-        ("their_package:number", "is of type int, without what a format needs"),
-        ("their_package:TheirFormat", "is of type type, without what a format needs"),
+        ("their_package:number", "is of type int, which does not implement AgentFormat"),
+        ("their_package:TheirFormat", "is of type type, which does not implement AgentFormat"),
         ("their_package:fails_to_recognise", "raised ZeroDivisionError: in recognises"),
         ("their_package:fails_to_load", "raised ZeroDivisionError: in load"),
         ("their_package:loads_nothing", "returned a NoneType"),
@@ -236,7 +236,7 @@ def test_the_errors_of_another_packages_format_are_passed_on(installed):
 # --- the files of an agent -------------------------------------------------------------------------------------------
 
 
-def test_the_file_of_an_agent_that_ships(tmp_path, monkeypatch):
+def test_file_of_a_shipped_agent(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert files_of("pong-double-dqn") == [zoo.path("pong-double-dqn")]
     Path("pong-double-dqn").mkdir()
@@ -245,7 +245,7 @@ def test_the_file_of_an_agent_that_ships(tmp_path, monkeypatch):
         load_agent("pong-double-dqn")
 
 
-def test_a_file_decides_alone_which_agent_it_holds(tmp_path):
+def test_agents_in_a_single_file_consist_of_that_file(tmp_path):
     for name in ("a.safetensors", "a.SAFETENSORS", "a.cleanrl_model", "a.pt2", "a.pt", "a.ckpt", "a.zip"):
         path = tmp_path / name
         assert files_of(str(path)) is None, "it does not exist"
@@ -266,7 +266,7 @@ def test_a_trusted_pickle_may_depend_on_other_files(tmp_path):
 
 
 @pytest.mark.parametrize("reference", ["mine.py:agent", "mine.py", "folder", "their/agent", "nobody", "", "a.their_suffix"])
-def test_only_loading_tells_what_other_references_depend_on(reference, tmp_path, monkeypatch):
+def test_files_of_other_references_are_unknown(reference, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     for name in ("mine.py", "a.their_suffix"):
@@ -282,7 +282,7 @@ def test_only_loading_tells_what_other_references_depend_on(reference, tmp_path,
         ("rl_model_100_steps.zip", "rl_model_vecnormalize_100_steps.pkl", "vecnormalize.pkl"),
     ],
 )
-def test_a_zip_comes_with_its_statistics(tmp_path, archive, statistics, other):
+def test_files_of_a_zip_include_its_statistics(tmp_path, archive, statistics, other):
     for name in (archive, other):
         (tmp_path / name).touch()
     assert files_of(str(tmp_path / archive)) == [tmp_path / archive]
@@ -290,12 +290,12 @@ def test_a_zip_comes_with_its_statistics(tmp_path, archive, statistics, other):
     assert files_of(str(tmp_path / archive)) == [tmp_path / archive, tmp_path / statistics]
 
 
-def test_a_training_folder_comes_with_all_files_that_are_read(tmp_path):
+def test_files_of_a_training_folder_include_all_files_that_are_read(tmp_path):
     folder = tmp_path / f"{PONG}_1"
     settings = folder / PONG
     settings.mkdir(parents=True)
     (settings / "args.yml").touch()
-    assert files_of(str(folder)) == [settings / "args.yml"], "loading says that there is no agent"
+    assert files_of(str(folder)) == [settings / "args.yml"], "loading raises an error about the missing agent"
     (settings / "config.yml").touch()
     (settings / "vecnormalize.pkl").touch()
     yml = [settings / "args.yml", settings / "config.yml"]

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from small_pong import batch_of
+from small_pong import make_batch
 
 from weakspot.data.dataset import as_state
 from weakspot.errors import CollapsedPosteriorWarning, ConfigError
@@ -33,8 +33,8 @@ def test_the_message_says_what_to_change():
 
 
 @pytest.mark.parametrize("scale", ["1e-6", "65025"])
-def test_a_training_whose_posterior_collapses_warns(played, tmp_path, scale):
-    dataset, perceive, maps = played
+def test_a_training_whose_posterior_collapses_warns(pong_rollout, tmp_path, scale):
+    dataset, perceive, maps = pong_rollout
     config = TrainConfig(
         recipe="paper-vae", recipe_settings=(f"scale={scale}", "prior=1", "filters=2", "latent=4"), steps=60
     )
@@ -49,34 +49,34 @@ def test_a_training_whose_posterior_collapses_warns(played, tmp_path, scale):
 # The scale of the squared error
 
 
-def reconstruction_gradient(played, statistics, config):
+def reconstruction_gradient(pong_rollout, statistics, config):
     """The gradient of the loss without its KL, and without what the decoder does not decide."""
     settings = PaperRecipe(config)
     torch.manual_seed(0)
     network = settings.network(statistics, torch.float32).eval()
-    loss, terms = settings.loss(network, batch_of(played, 100), played[1], statistics)
+    loss, terms = settings.loss(network, make_batch(pong_rollout, 100), pong_rollout[1], statistics)
     slopes = torch.autograd.grad(loss, list(network.decoder.parameters()))
     return terms, torch.cat([slope.flatten() for slope in slopes])
 
 
-def test_the_scale_multiplies_the_squared_error_and_nothing_else(played, statistics):
-    terms, one = reconstruction_gradient(played, statistics, PaperConfig(loss="attentive"))
-    scaled_terms, many = reconstruction_gradient(played, statistics, PaperConfig(loss="attentive", scale=65_025.0))
+def test_the_scale_multiplies_the_squared_error_and_nothing_else(pong_rollout, statistics):
+    terms, one = reconstruction_gradient(pong_rollout, statistics, PaperConfig(loss="attentive"))
+    scaled_terms, many = reconstruction_gradient(pong_rollout, statistics, PaperConfig(loss="attentive", scale=65_025.0))
     torch.testing.assert_close(many, 65_025.0 * one, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(terms["reconstruction"], scaled_terms["reconstruction"])
 
 
-def test_the_scale_of_bytes_is_the_loss_of_bytes(played):
+def test_the_scale_of_bytes_is_the_loss_of_bytes(pong_rollout):
     """c = 65,025 on states from 0 to 1 is the squared error of the same states in bytes."""
-    state = as_state(played[0].stacks(np.array([50, 60])))
+    state = as_state(pong_rollout[0].stacks(np.array([50, 60])))
     other, weights = state.roll(1, dims=0), torch.rand(1, *state.shape[1:])
     in_bytes = losses.reconstruction(255 * state, 255 * other, weights)
     torch.testing.assert_close(65_025.0 * losses.reconstruction(state, other, weights), in_bytes)
 
 
-def test_the_sum_is_the_mean_times_the_number_of_values(played, statistics):
-    _, mean = reconstruction_gradient(played, statistics, PaperConfig(loss="vae"))
-    _, total = reconstruction_gradient(played, statistics, PaperConfig(loss="vae", reduction="sum"))
+def test_the_sum_is_the_mean_times_the_number_of_values(pong_rollout, statistics):
+    _, mean = reconstruction_gradient(pong_rollout, statistics, PaperConfig(loss="vae"))
+    _, total = reconstruction_gradient(pong_rollout, statistics, PaperConfig(loss="vae", reduction="sum"))
     torch.testing.assert_close(total, 84 * 84 * 12 * mean, rtol=1e-3, atol=1e-4)
 
 

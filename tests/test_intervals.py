@@ -1,4 +1,4 @@
-"""Intervals against printed tables and against the definitions that they invert."""
+"""Intervals, compared with printed tables and with their definitions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from weakspot.intervals import (
 )
 
 
-def test_quantiles_are_those_of_the_printed_tables():
+def test_quantiles_match_printed_tables():
     assert [student_quantile(degrees) for degrees in (1, 2, 7, 9, 18)] == [12.706, 4.303, 2.365, 2.262, 2.101]
     assert normal_quantile() == 1.959964
 
 
 @given(st.integers(0, 60), st.integers(1, 60))
-def test_wilsons_ends_are_where_the_score_test_rejects(successes, more):
+def test_ends_of_wilsons_interval_match_the_score_test(successes, more):
     """|p - share| = z sqrt(p (1 - p) / n) at both ends, except at the ends of [0, 1]."""
     trials = successes + more
     share, low, high = wilson(successes, trials)
@@ -37,7 +37,7 @@ def test_wilsons_ends_are_where_the_score_test_rejects(successes, more):
 
 
 @given(st.integers(0, 40), st.floats(0.1, 100.0))
-def test_garwoods_ends_have_tails_of_two_and_a_half_percent(events, exposure):
+def test_ends_of_garwoods_interval_have_tails_of_two_and_a_half_percent(events, exposure):
     def up_to(most: int, mean: float) -> float:
         return sum(math.exp(count * math.log(mean) - mean - math.lgamma(count + 1)) for count in range(most + 1))
 
@@ -60,7 +60,7 @@ def test_the_ends_of_a_ratio_have_binomial_tails_of_two_and_a_half_percent(event
     assert low == 0.0 if events == 0 else at_least(events, low) == pytest.approx(0.025, rel=1e-6)
 
 
-def test_few_values_are_widened_and_many_are_not():
+def test_only_intervals_of_few_values_are_widened():
     values = np.arange(19.0)
     _, low, high = bootstrap_mean(values, np.random.default_rng(0))
     means = values[np.random.default_rng(0).integers(19, size=(10_000, 19))].mean(axis=1)

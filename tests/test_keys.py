@@ -1,4 +1,4 @@
-"""Which results a setting decides: for each setting, the stages that run again when it changes, and those that do not."""
+"""The keys of results: for each setting, the stages that run again when it changes, and those that do not."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -72,8 +72,8 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "synthesize.tolerance": (0.1, SEARCH),
     "synthesize.seed": (1, SEARCH),
 }
-ELSEWHERE = {"output", "store", "environment", "device"}
-"""Settings that say where results go, and those that have tests of their own."""
+NOT_IN_THE_TABLE = {"output", "store", "environment", "device"}
+"""Settings of the place of results, and settings with separate tests."""
 
 
 def tiny(folder: Path) -> RunConfig:
@@ -91,28 +91,28 @@ def stages_of(names: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.partition("/")[0] for name in names))
 
 
-def leaves(settings: dict[str, Any], prefix: str = "") -> set[str]:
-    found: set[str] = set()
+def setting_names(settings: dict[str, Any], prefix: str = "") -> set[str]:
+    names: set[str] = set()
     for name, value in settings.items():
-        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
-    return found
+        names |= setting_names(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}"}
+    return names
 
 
 def test_the_table_has_every_setting():
-    assert leaves(asdict(RunConfig())) == set(CASES) | ELSEWHERE
+    assert setting_names(asdict(RunConfig())) == set(CASES) | NOT_IN_THE_TABLE
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_setting_makes_those_stages_run_again_that_it_decides_and_no_others(finished_run, tmp_path, name):
+def test_changed_setting_reruns_only_the_stages_that_depend_on_it(finished_run, tmp_path, name):
     value, expected = CASES[name]
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
     assert Pipeline(config).plan() == []
     plan = Pipeline(changed(config, name, value)).plan()
-    assert stages_of(plan) == tuple(stage for stage in expected if stage != "subject")  # which plan() itself has run
+    assert stages_of(plan) == tuple(stage for stage in expected if stage != "subject")  # plan() itself runs it
 
 
 def test_another_kind_of_device_trains_another_model(tmp_path):
-    """Batches are larger there. Which of several devices of a kind it is does not matter."""
+    """Batches are larger on CUDA. The index of the device does not matter."""
 
     def key(device: str) -> Mapping[str, Any]:
         return TrainStage().key(Session(replace(tiny(tmp_path), device=device), {}), "")
@@ -120,18 +120,18 @@ def test_another_kind_of_device_trains_another_model(tmp_path):
     assert key("cpu") != key("cuda") == key("cuda:1")
 
 
-def test_another_environment_is_another_subject(finished_run, tmp_path):
+def test_another_environment_needs_another_subject(finished_run, tmp_path):
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
-    with pytest.raises(MismatchError):  # it is loaded and looked at anew
+    with pytest.raises(MismatchError):  # the agent is loaded and checked again
         Pipeline(replace(config, environment="breakout")).plan()
 
 
-def test_another_target_leaves_the_results_of_the_others(finished_run, tmp_path):
+def test_another_target_keeps_the_results_of_the_others(finished_run, tmp_path):
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=("LEFT", "T-", "T+"))
     assert Pipeline(config).plan() == ["synthesize/t-plus", "novelty/t-plus", "report"]
 
 
-def test_code_that_an_agent_or_a_target_imports_decides_as_well(finished_run, tmp_path):
+def test_keys_depend_on_the_code_that_a_target_imports(finished_run, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from helper import factor\ndef dark(output):\n    return output.scores.sum(1) * factor"
     )
@@ -158,7 +158,7 @@ def test_functions_whose_names_differ_in_case_are_different_targets(finished_run
     assert keys[0] != keys[1]
 
 
-def test_code_of_the_environment_decides_the_collection_though_its_record_stays(finished_run, tmp_path, monkeypatch):
+def test_changed_code_of_the_environment_reruns_the_collection(finished_run, tmp_path, monkeypatch):
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
     monkeypatch.setattr("weakspot.stages.subject.code_digests", lambda names: [f"another {name}" for name in names])
     assert stages_of(Pipeline(config).plan()) == COLLECTION
@@ -168,8 +168,8 @@ def test_a_report_needs_neither_the_agent_nor_torch():
     assert [stage.name for stage in STAGES if not stage.needs_agent] == ["report"]
 
 
-def test_a_recipe_whose_defaults_change_is_another_version_of_the_train_stage():
-    """Keys hold the name of a recipe, not its defaults: whoever changes these raises the version of the stage."""
+def test_changed_defaults_of_recipes_need_another_version_of_the_train_stage():
+    """Keys contain the name of a recipe, not its defaults: a change of the defaults must raise the version of the stage."""
     from weakspot.state_model.recipes import all_settings, recipe
     from weakspot.system.provenance import digest
 

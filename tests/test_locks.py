@@ -1,4 +1,4 @@
-"""Locks between processes: refused or waited for, and released when their process is killed."""
+"""Locks between processes: acquiring fails or waits, and a kill of the holder releases them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ with exclusive_lock(Path(sys.argv[1])):
 """
 
 
-def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    """Another process that holds the lock of ``folder``."""
+def start_holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """Starts another process that holds the lock of ``folder``."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 
 
-def test_a_lock_is_refused_while_another_process_holds_it_and_free_after_a_kill(tmp_path):
-    process = holder(tmp_path, 600.0)
+def test_lock_is_refused_while_another_process_holds_it_and_free_after_a_kill(tmp_path):
+    process = start_holder(tmp_path, 600.0)
     with pytest.raises(RunError, match="another process is working in"), exclusive_lock(tmp_path):
         pass
     process.send_signal(signal.SIGKILL)
@@ -46,8 +46,8 @@ def test_a_lock_is_refused_while_another_process_holds_it_and_free_after_a_kill(
         pass
 
 
-def test_a_waiting_lock_takes_over_when_its_holder_is_killed(tmp_path):
-    process, calls = holder(tmp_path, 600.0), []
+def test_waiting_lock_takes_over_when_its_holder_is_killed(tmp_path):
+    process, calls = start_holder(tmp_path, 600.0), []
     killer = threading.Timer(0.5, process.kill)
     killer.start()
     started = time.monotonic()
@@ -57,11 +57,11 @@ def test_a_waiting_lock_takes_over_when_its_holder_is_killed(tmp_path):
             pass
     assert calls == [1]
     with waiting_lock(tmp_path / ".lock", lambda: calls.append(1)):
-        assert calls == [1], "nobody is waited for"
+        assert calls == [1], "no wait for a free lock"
 
 
-def test_an_error_of_the_waiting_callback_is_not_the_locks(tmp_path):
-    process = holder(tmp_path, 600.0)
+def test_errors_of_the_waiting_callback_are_passed_on(tmp_path):
+    process = start_holder(tmp_path, 600.0)
 
     def stop() -> None:
         raise OSError("no terminal")
@@ -72,6 +72,6 @@ def test_an_error_of_the_waiting_callback_is_not_the_locks(tmp_path):
     process.wait()
 
 
-def test_a_lock_that_cannot_be_written_is_a_clear_error():
+def test_unwritable_lock_raises_a_clear_error():
     with pytest.raises(StorageError, match="cannot write /proc/weakspot"), waiting_lock(Path("/proc/weakspot"), print):
         pass

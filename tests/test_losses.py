@@ -1,4 +1,4 @@
-"""Every loss against its equation and against finite differences."""
+"""Every loss, compared with its equation and with finite differences."""
 
 import pytest
 import torch
@@ -16,16 +16,16 @@ WEIGHTS = doubles(2, 3, 2, 2) + 0.5
 
 
 def test_reconstruction_is_the_weighted_squared_error_of_each_state():
-    real, made, weights = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    real, reconstructed, weights = torch.zeros(2, 1, 2, 2), torch.ones(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
     weights[0, 0, 0, 0], weights[1] = 0.25, 2.0
-    made[1] *= 3
-    assert losses.reconstruction(real, made, weights).tolist() == [0.25, 4 * 2 * 9]
+    reconstructed[1] *= 3
+    assert losses.reconstruction(real, reconstructed, weights).tolist() == [0.25, 4 * 2 * 9]
 
 
-def test_perception_is_the_squared_distance_of_the_answers():
-    real, made = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 6.0]])
-    assert losses.perception(real, made).tolist() == [25.0]
-    assert losses.perception(real, made, torch.tensor([9.0, 4.0])).tolist() == [5.0]
+def test_perception_is_the_squared_distance_of_the_outputs():
+    real, reconstructed = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 6.0]])
+    assert losses.perception(real, reconstructed).tolist() == [25.0]
+    assert losses.perception(real, reconstructed, torch.tensor([9.0, 4.0])).tolist() == [5.0]
 
 
 def test_prior_is_zero_at_the_standard_normal_and_matches_torch_elsewhere():
@@ -43,8 +43,11 @@ def test_prior_is_zero_at_the_standard_normal_and_matches_torch_elsewhere():
 @pytest.mark.parametrize(
     ("loss", "shapes"),
     [
-        (lambda real, made: losses.reconstruction(real, made, WEIGHTS), [(2, 3, 2, 2), (2, 3, 2, 2)]),
-        (lambda real, made: losses.reconstruction(real, made, WEIGHTS[:1, :1]), [(2, 3, 2, 2), (2, 3, 2, 2)]),
+        (lambda real, reconstructed: losses.reconstruction(real, reconstructed, WEIGHTS), [(2, 3, 2, 2), (2, 3, 2, 2)]),
+        (
+            lambda real, reconstructed: losses.reconstruction(real, reconstructed, WEIGHTS[:1, :1]),
+            [(2, 3, 2, 2), (2, 3, 2, 2)],
+        ),
         (losses.perception, [(2, 3), (2, 3), (3,)]),
         (losses.prior, [(2, 4), (2, 4)]),
     ],

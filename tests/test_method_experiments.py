@@ -1,4 +1,4 @@
-"""The experiments of the paper's tables and figures, each on a tiny budget, and their parts where the answer is known."""
+"""The experiments of the paper's tables and figures, each on a tiny budget, and their parts in cases with known results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lab import measures
 from lab.arguments import ExperimentArguments
 from lab.command import repeatable_command
 from lab.experiment import Experiment, start_experiment
-from lab.pipeline import STATES, loaded_subject, opened, run_config
+from lab.pipeline import STATES, loaded_subject, open_session, run_config
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.objects.finders import finder
 from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
@@ -54,13 +54,13 @@ def folders(tmp_path_factory):
 
 def run(module, monkeypatch, folders, output, *arguments, game="pong"):
     agent = f"{AGENTS}:{'pong' if game == 'pong' else 'eighteen_actions'}"
-    place = ["--agent", agent, "--environment", game, "--folder", str(folders[game]), "--output", str(output)]
-    monkeypatch.setattr(sys, "argv", [f"{module.__name__.split('.')[-1]}.py", *place, *TINY, *arguments])
+    options = ["--agent", agent, "--environment", game, "--folder", str(folders[game]), "--output", str(output)]
+    monkeypatch.setattr(sys, "argv", [f"{module.__name__.split('.')[-1]}.py", *options, *TINY, *arguments])
     module.main()
 
 
-PICTURES = {"table-2": ("table-2", "figure-7"), "section-4-4": ("section-4-4", "section-4-4-lives")}
-"""Where an experiment draws more than one of its own name."""
+FIGURES = {"table-2": ("table-2", "figure-7"), "section-4-4": ("section-4-4", "section-4-4-lives")}
+"""The figures of experiments that draw more than one."""
 
 
 def arguments_for(folders, output: Path) -> ExperimentArguments:
@@ -71,21 +71,21 @@ def arguments_for(folders, output: Path) -> ExperimentArguments:
     )  # fmt: skip
 
 
-def told(output: Path, name: str) -> dict:
+def read_record(output: Path, name: str) -> dict:
     record = json.loads((output / f"{name}.json").read_text())
     assert record["command"].startswith("python -m experiments.") and "/" not in record["command"].replace("FOLDER/", "")
     assert record["settings"]["seed"] == 0 and "torch" in record["versions"] and record["written"] > "2026"
     assert 0 < record["seconds"] < 600
     page = results.page(output.parent)
     assert f"`{record['command']}`" in page, "the page shows every experiment"
-    for picture in PICTURES.get(name, (name,)):
-        assert cv2.imread(str(output / f"{picture}.png")).std() > 5
-        assert f"({output.parent.name}/{output.name}/{picture}.png)" in page
+    for figure in FIGURES.get(name, (name,)):
+        assert cv2.imread(str(output / f"{figure}.png")).std() > 5
+        assert f"({output.parent.name}/{output.name}/{figure}.png)" in page
     return record
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["experiments.figure_1_states", "--agent", "nobody"], "error: no agent is called 'nobody'"),
         (["experiments.table_2_novelty", "--states", "2"], "--states: 2 is less than 3"),
@@ -96,16 +96,16 @@ def told(output: Path, name: str) -> dict:
         (["benchmarks.recall", "--agent", f"{AGENTS}:eighteen_actions", "--environment", "seaquest"], "has no ball"),
     ],
 )
-def test_what_cannot_be_is_said_at_once(words, said, tmp_path):
+def test_invalid_arguments_are_refused_at_once(words, message, tmp_path):
     command = [sys.executable, "-m", *words, "--folder", str(tmp_path / "folder")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 2 and message in process.stderr and "Traceback" not in process.stderr
     assert not (tmp_path / "folder").exists(), "nothing has been started"
 
 
 @pytest.fixture
 def output(tmp_path):
-    """Where one agent's results go, beside those of others."""
+    """The output folder of one agent, next to those of others."""
     folder = tmp_path / "results" / "one"
     folder.mkdir(parents=True)
     return folder
@@ -113,14 +113,14 @@ def output(tmp_path):
 
 def test_figure_1(folders, output, monkeypatch):
     run(figure_1_states, monkeypatch, folders, output, "--targets", "T-", "RIGHT", "--name", "figure-4")
-    found = told(output, "figure-4")["targets"]
+    found = read_record(output, "figure-4")["targets"]
     assert list(found) == ["T-", "RIGHT"] and all(len(line["energies"]) == line["states"] == 4 for line in found.values())
     assert all(line["held-out real states"]["best"] < line["held-out real states"]["mean"] for line in found.values())
 
 
 def test_figure_2(folders, output, monkeypatch):
     run(figure_2_loss_weights, monkeypatch, folders, output, "--states", "30")
-    found = told(output, "figure-2")["objects"]
+    found = read_record(output, "figure-2")["objects"]
     assert {"own paddle", "opponent's paddle"} <= set(found) <= {"ball", "own paddle", "opponent's paddle"}
     for line in found.values():
         for name in ("times a uniform map", "share of the weights", "share of the picture"):
@@ -139,12 +139,12 @@ def test_weights_on_objects_are_shares():
     line = figure_2_loss_weights.weights_on_objects(weights, windows, np.random.default_rng(0))["thing"]
     assert line["share of the weights"] == (1.0, 1.0, 1.0) and line["times a uniform map"][0] == pytest.approx(1 / 0.36)
     edge = figure_2_loss_weights.object_mask(np.array([[-5.0, -5.0, 1.0, 1.0]]), 10, 10)
-    assert edge.sum() == 9, "a window may reach out of the picture"
+    assert edge.sum() == 9, "a window may extend beyond the frame"
 
 
 def test_figure_3(folders, output, monkeypatch):
     run(figure_3_activation_maximisation, monkeypatch, folders, output, "--states", "4", "--pixel-steps", "3")
-    record = told(output, "figure-3")
+    record = read_record(output, "figure-3")
     found, real = record["methods"], record["held-out real states"]
     assert len(found) == 8 and found["retrieval"]["closest_mse"] == [0, 0, 0]
     assert real["states"] == 4 and 0 < real["closest_mse"][0] < 0.01 and real["valid"][0] > 0.5
@@ -158,11 +158,11 @@ def test_figure_3(folders, output, monkeypatch):
 
 def test_baselines(folders, output, monkeypatch):
     run(baselines, monkeypatch, folders, output, "--targets", "T-", "--states", "4", "--pixel-steps", "2")
-    record = told(output, "baselines")
+    record = read_record(output, "baselines")
     assert record["held-out real states"]["valid"][0] > 0.5
     found = record["targets"]["T-"]
     cell = [str(results.cell(part)) for part in (4, *found["random search"]["passes"].values())]
-    assert f"| one | T- | random search | {' | '.join(cell)} | " in results.page(output.parent), "what it cost"
+    assert f"| one | T- | random search | {' | '.join(cell)} | " in results.page(output.parent), "the cost is shown"
     assert len(found) == 8 and all(line["states"] == 4 for line in found.values())
     assert found["random search"]["passes"]["model"] >= found["Algorithm 1"]["passes"]["model"]
     assert found["random search"]["target_sd"][0] >= found["random samples"]["target_sd"][0]
@@ -171,7 +171,7 @@ def test_baselines(folders, output, monkeypatch):
 
 def test_table_2_and_figure_7(folders, output, monkeypatch):
     run(table_2_novelty, monkeypatch, folders, output, "--targets", "T-", "T+", "--states", "16")
-    found = told(output, "table-2")
+    found = read_record(output, "table-2")
     line = found["table 2"]["synthesised"]["shares"]
     assert found["table 2"]["synthesised"]["states"] == 16 and list(found["targets"]["T-"]) == ["Algorithm 1", "retrieval"]
     assert "| paper | – | 0.25 | 0.99 | 0.73 | 0.16 | 0.01 | 0 |" in results.page(output.parent)
@@ -179,14 +179,14 @@ def test_table_2_and_figure_7(folders, output, monkeypatch):
     assert found["nearest neighbours"]["of"] == 16
 
 
-def test_shares_of_table_2_count_what_differs_in_more_than_so_many_percent():
+def test_shares_of_table_2_count_states_above_each_percentage():
     line = table_2_novelty.shares(np.array([0.05, 0.10, 0.11, 0.35, 0.9]))
     assert [round(line[percent][0], 2) for percent in ("10", "20", "30", "50", "70")] == [0.6, 0.4, 0.4, 0.2, 0.2]
 
 
 def test_figure_8(folders, output, monkeypatch):
     run(figure_8_distributions, monkeypatch, folders, output, "--targets", "T-", "--states", "6")
-    found = told(output, "figure-8")["targets"]["T-"]
+    found = read_record(output, "figure-8")["targets"]["T-"]
     assert set(found) == {"held-out real states", "random samples", "retrieval", "Algorithm 1"}
     best = found["held-out real states"]["best"]
     assert found["random samples"]["quartiles"] == sorted(found["random samples"]["quartiles"])
@@ -198,50 +198,50 @@ def test_figure_8(folders, output, monkeypatch):
 
 
 def test_table_1(folders, output, monkeypatch):
-    """Everything is there already the second time: nothing is trained or played again, and nothing is lost."""
+    """The second run reuses everything: it trains and plays nothing, and loses nothing."""
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "VAE", "fast")
-    found = told(output, "table-1")
+    found = read_record(output, "table-1")
     assert found["paper"]["full"] == 14 and set(found["columns"]) == {"agent", "VAE", "fast"}
     models = {path: path.stat().st_mtime for path in folders["pong"].rglob("model.safetensors")}
     assert len(models) == 2
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast")
     assert models == {path: path.stat().st_mtime for path in models}
-    again = told(output, "table-1")
+    again = read_record(output, "table-1")
     assert again["columns"] == found["columns"]
-    assert again["seconds"] >= found["seconds"] > 0, "what it took before counts, and tenths are kept"
+    assert again["seconds"] >= found["seconds"] > 0, "earlier time counts, to a tenth of a second"
     (output / "table-1.png").unlink()
-    monkeypatch.setattr("weakspot.analysis.goggles.goggles", None)  # would be called if anything were played
+    monkeypatch.setattr("weakspot.analysis.goggles.goggles", None)  # any game would call it
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast", "VAE")
-    assert (output / "table-1.png").exists(), "it is drawn again all the same"
+    assert (output / "table-1.png").exists(), "the figure is drawn again anyway"
     with pytest.raises(TypeError):
         run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "2", "--longest", "40", "--columns", "fast")
 
 
-def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatch):
+def test_interrupted_experiment_resumes(folders, tmp_path, monkeypatch):
     command = ["--targets", "T-", "--states", "4", "--pixel-steps", "2"]
 
-    def broken(passes, pixel_steps):
-        yield from whole(passes, pixel_steps)[:2]
+    def interrupted(passes, pixel_steps):
+        yield from alternatives(passes, pixel_steps)[:2]
         raise KeyboardInterrupt
 
-    whole = baselines.alternatives
+    alternatives = baselines.alternatives
     with monkeypatch.context() as context:
-        context.setattr(baselines, "alternatives", broken)
+        context.setattr(baselines, "alternatives", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(baselines, context, folders, tmp_path, *command)
     before = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
     assert len(before) == 3
     run(baselines, monkeypatch, folders, tmp_path, *command)
     after = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
-    assert len(after) == 8 and {name: after[name] for name in before} == before, "seconds and all"
+    assert len(after) == 8 and {name: after[name] for name in before} == before, "including the seconds"
     assert (tmp_path / "baselines.png").exists()
     path = tmp_path / "baselines.json"
     record = json.loads(path.read_text())
     record["targets"]["T-"]["random samples"] |= {"model": "another", "seconds": -1}
     path.write_text(json.dumps(record))
     run(baselines, monkeypatch, folders, tmp_path, *command)
-    made_again = json.loads(path.read_text())["targets"]["T-"]["random samples"]
-    assert made_again["seconds"] >= 0 and without_times(made_again) == without_times(after["random samples"])
+    recomputed = json.loads(path.read_text())["targets"]["T-"]["random samples"]
+    assert recomputed["seconds"] >= 0 and without_times(recomputed) == without_times(after["random samples"])
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_an_experiment_that_was_broken_off_goes_on(folders, tmp_path, monkeypatc
         (figure_8_distributions, "figure-8", "4"),
     ],
 )
-def test_states_that_were_found_are_not_searched_for_again(module, name, states, tmp_path, monkeypatch):
+def test_states_are_not_searched_for_twice(module, name, states, tmp_path, monkeypatch):
     """A killed experiment continues, and another run of it takes the same states from the store."""
     folders = {"pong": tmp_path / "runs"}
     arguments = ["--targets", "T-", "T+", "--states", states]
@@ -262,19 +262,19 @@ def test_states_that_were_found_are_not_searched_for_again(module, name, states,
         searched.append(target.name)
         return find(self, sources, target, count, seed)
 
-    def broken(*arguments):
+    def interrupted(*arguments):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(AlgorithmOne, "__call__", counted)
     with monkeypatch.context() as context:
-        context.setattr(Experiment, "write", broken)
+        context.setattr(Experiment, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(module, context, folders, tmp_path, *arguments)
     assert sorted(searched) == ["T+", "T-"]
     run(module, monkeypatch, folders, tmp_path, *arguments)
-    broken_off = without_times(json.loads((tmp_path / f"{name}.json").read_text()))
+    resumed = without_times(json.loads((tmp_path / f"{name}.json").read_text()))
     run(module, monkeypatch, folders, tmp_path, *arguments)
-    assert without_times(json.loads((tmp_path / f"{name}.json").read_text())) == broken_off
+    assert without_times(json.loads((tmp_path / f"{name}.json").read_text())) == resumed
     assert sorted(searched) == ["T+", "T-"], "each was searched for once"
 
 
@@ -287,8 +287,8 @@ class Fixed:
 
     name = "fixed"
 
-    def __init__(self, number: int, held_up: threading.Event | None = None) -> None:
-        self.number, self.calls, self.held_up = number, 0, held_up
+    def __init__(self, number: int, release: threading.Event | None = None) -> None:
+        self.number, self.calls, self.release = number, 0, release
         self.started = threading.Event()
 
     def __repr__(self) -> str:
@@ -297,11 +297,11 @@ class Fixed:
     def __call__(self, sources, target, count, seed):
         self.calls += 1
         self.started.set()
-        assert self.held_up is None or self.held_up.wait(60)
+        assert self.release is None or self.release.wait(60)
         return recorded_states(sources, np.arange(count) + self.number, target)
 
 
-def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_path):
+def test_states_of_another_method_target_or_setting_are_not_reused(folders, tmp_path):
     experiment = start_experiment(arguments_for(folders, tmp_path))
     mine = tmp_path / "mine.py"
     mine.write_text("def target(output):\n    return output.scores[:, 0]\n")
@@ -337,8 +337,8 @@ def test_states_of_another_method_target_or_setting_are_not_taken(folders, tmp_p
 
 def test_an_experiment_waits_for_states_that_another_one_is_searching_for(folders, tmp_path):
     experiment = start_experiment(arguments_for(folders, tmp_path))
-    held_up = threading.Event()
-    slow, other = Fixed(3, held_up), Fixed(3)
+    release = threading.Event()
+    slow, other = Fixed(3, release), Fixed(3)
     found: list[SearchResult] = []
     threads = [
         threading.Thread(target=lambda m=method: found.append(experiment.find(m, "T-", 3))) for method in (slow, other)
@@ -349,7 +349,7 @@ def test_an_experiment_waits_for_states_that_another_one_is_searching_for(folder
     threads[1].join(0.5)
     assert threads[1].is_alive() and not other.calls, "it waits"
     experiment.find(Fixed(4), "T-", 3)  # other searches do not wait
-    held_up.set()
+    release.set()
     for thread in threads:
         thread.join(60)
     assert (slow.calls, other.calls) == (1, 0) and torch.equal(found[0].state, found[1].state)
@@ -359,56 +359,58 @@ def test_collections_and_models_are_shared_by_all_experiments_of_a_folder(folder
     """Another experiment with the same settings, and the fidelity benchmark, train nothing; other settings do."""
     experiment = start_experiment(arguments_for(folders, tmp_path))
     store = folders["pong"] / "store"
-    made = {path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")}
+    times = {
+        path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")
+    }
     monkeypatch.setattr("weakspot.state_model.train.train", None)  # would be called
     monkeypatch.setattr("weakspot.data.collect.collect", None)
     for targets in (["T-"], ["T+", "LEFT"]):
         other = start_experiment(arguments_for(folders, tmp_path), targets)
         assert other.session.model.info == experiment.session.model.info
     agent = f"{AGENTS}:pong"
-    same = opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.03, trust=True))
+    same = open_session(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.03, trust=True))
     assert same.dataset.fingerprint == experiment.session.dataset.fingerprint
-    assert made == {
+    assert times == {
         path: path.stat().st_mtime_ns for stage in ("collect", "train") for path in (store / stage).glob("*/entry.json")
     }
     with pytest.raises(TypeError):
-        opened(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.04, trust=True))
+        open_session(run_config(folders["pong"], agent, "pong", frames=640, minutes=0.04, trust=True))
 
 
-def test_distances_are_between_sets_of_one_size(folders, tmp_path, monkeypatch):
-    """However many states are compared, even more than there are real ones: those of one distribution are at the floor."""
+def test_distances_are_between_sets_of_equal_size(folders, tmp_path, monkeypatch):
+    """States of the same distribution are at the floor for any number of states, even for more than there are real ones."""
     generator = torch.Generator().manual_seed(0)
-    known = measures.ReferenceStats(None, np.arange(60), torch.randn(60, 20, generator=generator), 1.0)
+    reference = measures.ReferenceStats(None, np.arange(60), torch.randn(60, 20, generator=generator), 1.0)
     for count in (10, 30, 200):
         ratios = []
         for _ in range(20):
-            distance, floor = known.feature_distance(torch.randn(count, 20, generator=generator))
+            distance, floor = reference.feature_distance(torch.randn(count, 20, generator=generator))
             ratios.append(distance / floor)
         assert 0.85 < np.mean(ratios) < 1.15
-    far, floor = known.feature_distance(3 + torch.randn(200, 20, generator=generator))
-    assert far > 2 * floor and known.floor(np.arange(60)) == pytest.approx(floor)
-    assert known.floor(np.arange(6, 60)) == pytest.approx(floor, rel=0.2), "a few states less change little"
-    with pytest.raises(ConfigError, match="three at least"):
+    far, floor = reference.feature_distance(3 + torch.randn(200, 20, generator=generator))
+    assert far > 2 * floor and reference.floor(np.arange(60)) == pytest.approx(floor)
+    assert reference.floor(np.arange(6, 60)) == pytest.approx(floor, rel=0.2), "a few states fewer change little"
+    with pytest.raises(ConfigError, match="at least three"):
         run(table_2_novelty, monkeypatch, folders, tmp_path, "--targets", "T-", "T+", "--states", "3")
 
 
 @pytest.mark.parametrize("module", [figure_1_states, baselines, table_2_novelty, figure_8_distributions])
-def test_a_target_that_there_is_not_is_told_before_anything_takes_long(module, folders, tmp_path, monkeypatch):
+def test_unknown_target_is_reported_before_any_long_computation(module, folders, tmp_path, monkeypatch):
     arguments = ["--folder", str(tmp_path / "new"), "--targets", "T-", "T--"]
     with pytest.raises(UnknownTargetError, match="T--"):
         run(module, monkeypatch, folders, tmp_path, *arguments)
     assert not (tmp_path / "new").exists()
 
 
-def test_maps_of_another_agent_are_not_taken(tmp_path):
+def test_maps_of_another_agent_are_not_reused(tmp_path):
     first, second = (
-        opened(run_config(tmp_path, f"{AGENTS}:{name}", "pong", frames=160, trust=True), STATES).maps
+        open_session(run_config(tmp_path, f"{AGENTS}:{name}", "pong", frames=160, trust=True), STATES).maps
         for name in ("pong", "another_pong")
     )
     assert first.shape == second.shape and (first != second).mean() > 0.2
 
 
-def test_lives_that_lasted_are_told_from_those_that_ended_before_the_tank_was_empty():
+def test_record_separates_lives_as_long_as_the_oxygen_from_shorter_ones():
     lost = [Life(np.ones(n), out) for n, out in ((30, False), (70, True), (69, False), (71, False), (90, True))]
     found = section_4_4_actions.lives_record(lost)
     assert (found["out of oxygen"], found["decisions of the shortest out of oxygen"], found["as long as that"]) == (2, 70, 3)
@@ -420,7 +422,7 @@ def test_lives_that_lasted_are_told_from_those_that_ended_before_the_tank_was_em
 
 def test_section_4_4(folders, output, monkeypatch):
     run(section_4_4_actions, monkeypatch, folders, output, "--frames", "1600", game="seaquest")
-    found = told(output, "section-4-4")
+    found = read_record(output, "section-4-4")
     assert len(found["actions"]) == 18 and sum(line["up"] for line in found["actions"].values()) == 6
     for line in found["actions"].values():
         assert line["synthesised oxygen"] == sorted(line["synthesised oxygen"]) and 0 <= line["synthesised oxygen"][0] <= 1
@@ -431,12 +433,12 @@ def test_section_4_4(folders, output, monkeypatch):
         run(section_4_4_actions, monkeypatch, folders, output, game="pong")
 
 
-def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
-    place = tmp_path / "results" / "pong"
-    place.mkdir(parents=True)
-    run(figure_2_loss_weights, monkeypatch, folders, place, "--states", "30")
-    run(figure_8_distributions, monkeypatch, folders, place, "--targets", "T-", "--states", "4")
-    record = json.loads((place / "figure-8.json").read_text())
+def test_page_shows_the_available_results(folders, tmp_path, monkeypatch):
+    folder = tmp_path / "results" / "pong"
+    folder.mkdir(parents=True)
+    run(figure_2_loss_weights, monkeypatch, folders, folder, "--states", "30")
+    run(figure_8_distributions, monkeypatch, folders, folder, "--targets", "T-", "--states", "4")
+    record = json.loads((folder / "figure-8.json").read_text())
     monkeypatch.setattr(sys, "argv", ["x", "--results", str(tmp_path / "results"), "--page", str(tmp_path / "results.md")])
     results.main()
     page = (tmp_path / "results.md").read_text()
@@ -450,21 +452,21 @@ def test_the_page_shows_what_there_is(folders, tmp_path, monkeypatch):
     (tmp_path / "results" / "neighbours.json").write_text(json.dumps(line))
     results.main()
     assert "| 1 | 1.5 | 60 | 900, 100 of it for the search | 2,000 |" in (tmp_path / "results.md").read_text()
-    (place / "table-1.json").write_text("{")
+    (folder / "table-1.json").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
         results.main()
 
 
-def test_table_1_of_the_page_has_the_papers_numbers_beside_ours(tmp_path):
-    place = tmp_path / "pong"
-    place.mkdir()
-    told = {"mean": 3.0, "low": 1.0, "high": 5.0, "scores": [1.0, 5.0]}
+def test_table_1_on_the_page_has_the_papers_numbers_and_ours(tmp_path):
+    folder = tmp_path / "pong"
+    folder.mkdir()
+    scores = {"mean": 3.0, "low": 1.0, "high": 5.0, "scores": [1.0, 5.0]}
     versions = {"torch": "2"}
     settings = {"frames": 10, "budget_cpu_minutes": 1.0, "seed": 0}
-    fast = told | {"difference": {"mean": 0.5, "low": None, "high": None}}
-    record = {"columns": {"agent": told, "fast": fast}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
+    fast = scores | {"difference": {"mean": 0.5, "low": None, "high": None}}
+    record = {"columns": {"agent": scores, "fast": fast}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
     record |= {"versions": versions, "settings": settings, "seconds": 3.0}
-    (place / "table-1.json").write_text(json.dumps(record))
+    (folder / "table-1.json").write_text(json.dumps(record))
     lines = results.table_1(tmp_path).splitlines()
     assert lines[2] == "| pong, paper's agent | 20 | 14 | -8 | 4 | 14 | – |"
     assert lines[3] == "| pong, here | 2 | 3 (1 to 5) | – | – | – | 3 (1 to 5) |"
@@ -500,11 +502,11 @@ def test_figures_1_and_4_have_the_same_settings_for_every_game():
     )
 
 
-def test_the_page_is_what_the_results_say():
+def test_page_matches_the_results():
     assert (RESULTS.parent / "results.md").read_text() == results.page(RESULTS)
 
 
-def test_commands_that_are_written_down_hold_no_paths_of_this_machine(tmp_path):
+def test_recorded_commands_contain_no_local_paths(tmp_path):
     words = ["--agent", "/home/me/acktr.safetensors", "--folder", "/tmp/x", "--seed", "3", "--output", "out"]
     words = ["/x/experiments/table_1.py", *words, f"--output={tmp_path}", "--columns", "VAE", "L_p only", "T+-"]
     words += ["--targets", f"{AGENTS}:pong", str(AGENTS)]
@@ -531,28 +533,28 @@ def dives():
     return np.stack(frames), np.stack(memory), np.array(lost)
 
 
-def test_oxygen_of_a_picture_is_that_of_the_memory(dives):
+def test_oxygen_in_frames_matches_the_memory(dives):
     frames, memory, _ = dives
     level = memory[:, 102] / 64
-    shown = level > 0
-    assert shown.sum() > 200 and np.ptp(level[shown]) > 0.9
-    assert np.abs(oxygen(frames) - level)[shown].max() < 0.08
+    visible = level > 0
+    assert visible.sum() > 200 and np.ptp(level[visible]) > 0.9
+    assert np.abs(oxygen(frames) - level)[visible].max() < 0.08
 
 
-def test_what_a_submarine_died_of():
-    """Of two rollouts: in the first a life is lost for want of oxygen, in the second two are by a hit."""
+def test_causes_of_lost_lives():
+    """Two rollouts: the first has a life lost for lack of oxygen, the second two lives lost by a hit."""
     stream, ram = np.repeat([0, 1], 6), np.zeros((12, 128), np.uint8)
     ram[:, 102] = [9, 5, 2, 0, 0, 0, 50, 49, 48, 0, 0, 64]
     lost = np.array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1], bool)
-    told = lives(ram, lost, stream)
-    assert [life.out_of_oxygen for life in told] == [True, False, False]
-    assert [(life.oxygen * 64).tolist() for life in told] == [[9, 5, 2, 0, 0], [50, 49, 48, 0, 0], [64]]
+    found = lives(ram, lost, stream)
+    assert [life.out_of_oxygen for life in found] == [True, False, False]
+    assert [(life.oxygen * 64).tolist() for life in found] == [[9, 5, 2, 0, 0], [50, 49, 48, 0, 0], [64]]
 
 
 @pytest.mark.parametrize(
     ("levels", "times"),
     [
-        ([0, 0.3, 0.7, 1, 0.8, 0.5, 0.1, 0], 0),  # the tank that a life begins with is no breath
+        ([0, 0.3, 0.7, 1, 0.8, 0.5, 0.1, 0], 0),  # filling the first tank is no breath
         ([1, 0.9, 0.5, 0.52, 0.4, 0], 0),
         ([0, 0.5, 1, 0.9, 0.4, 0.6, 0.6, 0.9, 0.8, 0.2, 0.5, 0.1], 2),
         ([0, 0, 0], 0),
@@ -561,29 +563,29 @@ def test_what_a_submarine_died_of():
         ([0.02, 0, 0.5, 1, 0.6], 0),
     ],
 )
-def test_a_submarine_breathes_where_its_tank_fills_again(levels, times):
+def test_breaths_are_counted_when_the_tank_refills(levels, times):
     assert Life(np.array(levels, dtype=float), False).breaths == times
 
 
-def test_a_life_without_any_oxygen_is_not_told_by_the_one_before():
+def test_life_without_oxygen_is_not_judged_by_the_one_before():
     ram = np.zeros((7, 128), np.uint8)
     ram[:, 102] = [9, 2, 0, 0, 0, 40, 0]
     lost = np.array([0, 0, 1, 0, 1, 0, 1], bool)
-    told = lives(ram, lost, np.zeros(7, int))
-    assert [life.out_of_oxygen for life in told] == [True, False] and len(told[1].oxygen) == 2
+    found = lives(ram, lost, np.zeros(7, int))
+    assert [life.out_of_oxygen for life in found] == [True, False] and len(found[1].oxygen) == 2
 
 
-def test_a_submarine_that_sits_on_the_ground_is_hit_long_before_its_oxygen_ends(dives):
-    """The bar is emptied then, too; that is no want of oxygen."""
+def test_submarine_on_the_ground_is_hit_long_before_its_oxygen_ends(dives):
+    """A hit empties the bar as well, which is no lack of oxygen."""
     _, memory, lost = dives
     ends = np.flatnonzero(lost)
     assert (memory[ends, 102] == 0).all()
-    told = lives(memory, lost, np.zeros(len(lost), int))
-    assert not any(life.out_of_oxygen for life in told) and len(told) == len(ends) > 3
-    assert all(life.oxygen[-1] == 0 < life.oxygen.max() for life in told)
+    found = lives(memory, lost, np.zeros(len(lost), int))
+    assert not any(life.out_of_oxygen for life in found) and len(found) == len(ends) > 3
+    assert all(life.oxygen[-1] == 0 < life.oxygen.max() for life in found)
 
 
-def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():
+def test_positions_of_paddles_and_ball_of_pong_match_the_frames():
     environment = AtariEnvironment(AtariConfig("pong"))
     rng, frames, memory = np.random.default_rng(0), [], []
     step = environment.reset(1)
@@ -591,23 +593,23 @@ def test_paddles_and_ball_of_pong_are_where_they_are_said_to_be():
         frames.append(step.frame.copy())
         memory.append(step.ram.copy())
         step = environment.step(int(rng.integers(6)))
-    pictures = np.stack(frames)
+    stacked = np.stack(frames)
     find = finder("PongNoFrameskip-v4")
     assert find is not None
-    windows = find(pictures, np.stack(memory))
-    wanted = {"ball": (236, 236, 236), "own paddle": (92, 186, 92), "opponent's paddle": (213, 130, 74)}
-    assert set(windows) == set(wanted)
-    for name, colour in wanted.items():
-        off = []
-        for picture, places in zip(pictures, windows[name], strict=True):
-            for left, top, right, bottom in places:
-                part = picture[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))].astype(float)
-                off.append(np.abs(part - colour).max(axis=-1).min())
-        assert len(off) > 100 and np.median(off) < (90 if name == "ball" else 30), name
-    assert all(len(places) <= 1 for kind in windows.values() for places in kind)
+    windows = find(stacked, np.stack(memory))
+    colours = {"ball": (236, 236, 236), "own paddle": (92, 186, 92), "opponent's paddle": (213, 130, 74)}
+    assert set(windows) == set(colours)
+    for name, colour in colours.items():
+        errors = []
+        for frame, boxes in zip(stacked, windows[name], strict=True):
+            for left, top, right, bottom in boxes:
+                part = frame[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))].astype(float)
+                errors.append(np.abs(part - colour).max(axis=-1).min())
+        assert len(errors) > 100 and np.median(errors) < (90 if name == "ball" else 30), name
+    assert all(len(boxes) <= 1 for kind in windows.values() for boxes in kind)
 
 
-def test_agents_whose_values_are_all_equal_neither_agree_nor_disagree_by_nan():
+def test_disagreement_of_agents_with_equal_q_values_is_finite():
     spec = importlib.util.spec_from_file_location("disagreement", RESULTS.parent / "examples" / "disagreement.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

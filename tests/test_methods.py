@@ -1,6 +1,6 @@
 """All methods behind one interface, on a linear agent and a Gaussian state model.
 
-Every method in ``METHODS`` runs through the tests of this table; a new one joins by its name.
+The tests run on every method in ``METHODS``, including new ones.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.method import Cost, Method, SearchResult
-from weakspot.search.pixel_regularisers import EVERY
+from weakspot.search.pixel_regularisers import REGULARISERS
 from weakspot.search.registry import METHODS, load_method
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
@@ -38,10 +38,10 @@ TABLE = {name: CHEAPER.get(name) or load_method(name) for name in METHODS.names(
 TABLE |= {
     "algorithm-1 from real states": AlgorithmOne(SynthesisConfig(steps=10, candidates=64, start="data")),
     "algorithm-1 as in the paper": AlgorithmOne(SynthesisConfig(steps=10, searches=1, start="prior", enough="never")),
-    **{f"activation-maximization, {one.name}": ActivationMaximization(one, steps=4) for one in EVERY[1:]},
+    **{f"activation-maximization, {one.name}": ActivationMaximization(one, steps=4) for one in REGULARISERS[1:]},
 }
 RECORDED = {"retrieval", "highlights", "highlights-div"}
-"""Methods that choose among the states of the rollouts, without chance."""
+"""Methods that select recorded states, without randomness."""
 BY_GRADIENTS = [name for name in TABLE if name.startswith(("algorithm-1", "activation-maximization"))]
 
 every_method = pytest.mark.parametrize("name", TABLE)
@@ -52,7 +52,7 @@ def target(name="T-"):
 
 
 class SameBits(LinearNetwork):
-    """Encodes without a linear solver, whose last bits depend on where in memory its input lies."""
+    """Encodes without a linear solver, whose last bits depend on the memory address of its input."""
 
     def encode(self, state):
         inverse = torch.linalg.pinv(self.generator_matrix.double())
@@ -60,12 +60,12 @@ class SameBits(LinearNetwork):
         return mean, torch.full_like(mean, -20.0)
 
 
-def own(energy):
+def custom_target(energy):
     return Target("own", "own", "own", "", "own(A(s))", energy)
 
 
 @every_method
-def test_it_is_a_method_with_a_label_of_its_own(name):
+def test_methods_satisfy_the_protocol_and_have_unique_names(name):
     assert isinstance(TABLE[name], Method) and TABLE[name].name
     if name in METHODS.names():
         assert isinstance(load_method(name), type(TABLE[name]))
@@ -74,41 +74,41 @@ def test_it_is_a_method_with_a_label_of_its_own(name):
 
 @every_method
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("wanted", ["T+-", "A1", "V-"])
-def test_it_returns_as_many_states_with_their_outputs_and_values(name, count, wanted):
-    given = sources()
-    found = TABLE[name](given, target(wanted), count, 0)
+@pytest.mark.parametrize("symbol", ["T+-", "A1", "V-"])
+def test_methods_return_the_requested_number_of_states_with_consistent_outputs(name, count, symbol):
+    inputs = sources()
+    found = TABLE[name](inputs, target(symbol), count, 0)
     assert found.state.shape == (count, *SHAPE) and found.state.dtype == torch.float32
     assert found.state.min() >= 0 and found.state.max() <= 1 and not found.state.requires_grad
-    output = given.perceive(found.state)
+    output = inputs.perceive(found.state)
     torch.testing.assert_close(found.output.scores, output.scores, atol=2e-3, rtol=1e-4)
     torch.testing.assert_close(found.output.value, output.value, atol=2e-3, rtol=1e-4)
-    torch.testing.assert_close(found.target, target(wanted)(found.output))
+    torch.testing.assert_close(found.target, target(symbol)(found.output))
     assert found.target.shape == (count,) and len(found.state.flatten(1).unique(dim=0)) == count
 
 
 @every_method
-def test_its_states_are_recorded_ones_or_none_are(name):
-    given = sources()
-    found = TABLE[name](given, target(), 4, 0)
+def test_states_are_all_recorded_or_all_synthesised(name):
+    inputs = sources()
+    found = TABLE[name](inputs, target(), 4, 0)
     assert (found.index is not None) == (name in RECORDED)
     if found.index is not None:
-        assert set(found.index) <= set(given.indices) and len(set(found.index)) == 4 and found.cost.model == 0
+        assert set(found.index) <= set(inputs.indices) and len(set(found.index)) == 4 and found.cost.model == 0
     else:
         assert found.cost.agent >= 4
 
 
 @every_method
-def test_seeds(name):
-    given = replace(sources(), model=StateModel(SameBits().eval(), identity(5), {"recipe": "toy"}))
-    first, again, other = (TABLE[name](given, target(), 4, seed) for seed in (3, 3, 4))
+def test_only_the_same_seed_gives_the_same_states(name):
+    inputs = replace(sources(), model=StateModel(SameBits().eval(), identity(5), {"recipe": "toy"}))
+    first, again, other = (TABLE[name](inputs, target(), 4, seed) for seed in (3, 3, 4))
     assert torch.equal(first.state, again.state) and torch.equal(first.target, again.target)
     assert first.cost == again.cost
     assert torch.equal(first.state, other.state) == (name in RECORDED)
 
 
 @every_method
-def test_the_global_random_generators_are_left_alone(name):
+def test_global_random_generators_are_unchanged(name):
     torch.manual_seed(5)
     np.random.seed(5)
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -117,11 +117,11 @@ def test_the_global_random_generators_are_left_alone(name):
 
 
 @every_method
-def test_its_sources_are_left_alone(name):
-    given = sources()
-    before = given.answers.scores.clone(), given.indices.copy(), given.model.network.generator_matrix.clone()
-    TABLE[name](given, target(), 3, 0)
-    after = given.answers.scores, given.indices, given.model.network.generator_matrix
+def test_sources_are_unchanged(name):
+    inputs = sources()
+    before = inputs.outputs.scores.clone(), inputs.indices.copy(), inputs.model.network.generator_matrix.clone()
+    TABLE[name](inputs, target(), 3, 0)
+    after = inputs.outputs.scores, inputs.indices, inputs.model.network.generator_matrix
     assert torch.equal(before[0], after[0]) and np.array_equal(before[1], after[1]) and torch.equal(before[2], after[2])
 
 
@@ -133,22 +133,22 @@ def test_its_sources_are_left_alone(name):
         (lambda output: output.scores, r"returned \(\d+, 3\) for \d+ states"),
         (lambda output: output.nothing, "failed with AttributeError"),
     ],
-    ids=["NaN", "a wrong shape", "an error of its own"],
+    ids=["NaN", "a wrong shape", "an error in the target"],
 )
 def test_a_broken_target_is_refused(name, energy, words):
     with pytest.raises(TargetError, match=words):
-        TABLE[name](sources(), own(energy), 3, 0)
+        TABLE[name](sources(), custom_target(energy), 3, 0)
 
 
 @pytest.mark.parametrize("name", BY_GRADIENTS)
 def test_a_target_without_a_gradient_is_refused(name):
     with pytest.raises(TargetError, match="no gradient comes back"):
-        TABLE[name](sources(), own(lambda output: output.scores.detach().sum(dim=1)), 3, 0)
+        TABLE[name](sources(), custom_target(lambda output: output.scores.detach().sum(dim=1)), 3, 0)
 
 
 @every_method
-def test_more_states_than_can_be_found_are_refused_or_found(name):
-    """Methods that choose among a limited number of states say how many there are."""
+def test_requests_for_more_states_than_a_method_has_are_refused(name):
+    """Only methods that select from a limited number of states refuse; the others synthesise as many as requested."""
     if name not in RECORDED | {"random-search"}:
         assert len(TABLE[name](sources(), target(), 70, 0).state) == 70  # more than one batch
         return
@@ -157,7 +157,7 @@ def test_more_states_than_can_be_found_are_refused_or_found(name):
 
 
 @pytest.mark.parametrize("name", [name for name in BY_GRADIENTS if "jitter" not in name])
-def test_gradients_make_the_target_fall(name):
+def test_more_gradient_steps_decrease_the_target(name):
     method = TABLE[name]
     if isinstance(method, AlgorithmOne):
         longer = replace(method, config=replace(method.config, steps=150))
@@ -177,7 +177,7 @@ def test_names_do_not_need_torch():
     assert subprocess.run([sys.executable, "-c", stub + code, str(folder)], check=False).returncode == 0
 
 
-def test_an_unknown_method_names_the_closest():
+def test_error_for_an_unknown_method_suggests_the_closest():
     with pytest.raises(ExtensionError, match=r"(?s)no 'highlight'.*did you mean highlights"):
         load_method("highlight")
 

@@ -38,19 +38,21 @@ PONG = "PongNoFrameskip-v4"
 def trained(tmp_path_factory) -> tuple[PPO, VecNormalize, Path]:
     """A PPO trained on Pong behind VecNormalize, the VecNormalize, and the saved zip."""
     folder = tmp_path_factory.mktemp("normalised")
-    seen = VecNormalize(VecTransposeImage(VecFrameStack(make_atari_env(PONG, n_envs=1, seed=0), 4)))
-    model = PPO("CnnPolicy", seen, policy_kwargs={"normalize_images": False}, n_steps=64, batch_size=32, n_epochs=1, seed=0)
+    normalizer = VecNormalize(VecTransposeImage(VecFrameStack(make_atari_env(PONG, n_envs=1, seed=0), 4)))
+    model = PPO(
+        "CnnPolicy", normalizer, policy_kwargs={"normalize_images": False}, n_steps=64, batch_size=32, n_epochs=1, seed=0
+    )
     model.learn(128)
     model.save(folder / PONG)
-    seen.save(str(folder / "vecnormalize.pkl"))
-    return model, seen, folder / f"{PONG}.zip"
+    normalizer.save(str(folder / "vecnormalize.pkl"))
+    return model, normalizer, folder / f"{PONG}.zip"
 
 
 def test_an_agent_gives_the_same_scores_as_behind_vec_normalize(trained):
-    model, seen, path = trained
-    observations = torch.cat([images(), torch.from_numpy(seen.get_original_obs()).float()])
-    normalized = torch.from_numpy(seen.normalize_obs(observations.numpy().astype(np.uint8)))
-    assert normalized.abs().max() == seen.clip_obs, "some pixels never change, and reach the clip"
+    model, normalizer, path = trained
+    observations = torch.cat([images(), torch.from_numpy(normalizer.get_original_obs()).float()])
+    normalized = torch.from_numpy(normalizer.normalize_obs(observations.numpy().astype(np.uint8)))
+    assert normalized.abs().max() == normalizer.clip_obs, "some pixels never change, and reach the clip"
     with torch.no_grad():
         theirs = model.policy.get_distribution(normalized).distribution
         ours = load_agent(str(path))(observations)
@@ -60,13 +62,13 @@ def test_an_agent_gives_the_same_scores_as_behind_vec_normalize(trained):
 
 
 def test_the_statistics_equal_those_of_vec_normalize(trained):
-    _, seen, path = trained
+    _, normalizer, path = trained
     statistics = read_statistics(path.with_name("vecnormalize.pkl"))
     assert statistics is not None
-    assert isinstance(seen.obs_rms, RunningMeanStd)
-    np.testing.assert_array_equal(statistics.mean, seen.obs_rms.mean)
-    np.testing.assert_array_equal(statistics.variance, seen.obs_rms.var)
-    assert (statistics.epsilon, statistics.clip) == (seen.epsilon, seen.clip_obs)
+    assert isinstance(normalizer.obs_rms, RunningMeanStd)
+    np.testing.assert_array_equal(statistics.mean, normalizer.obs_rms.mean)
+    np.testing.assert_array_equal(statistics.variance, normalizer.obs_rms.var)
+    assert (statistics.epsilon, statistics.clip) == (normalizer.epsilon, normalizer.clip_obs)
 
 
 def test_check_up_compares_it_with_the_framework(trained):
@@ -97,9 +99,9 @@ def test_guided_backpropagation_treats_the_normalisation_as_linear_and_clipped_p
 def test_fractions_of_a_gray_level_are_rounded():
     """Otherwise a pixel that never changed in training would reach the clip."""
     agent = linear_agent(Statistics(np.full((1, 1, 2), 87.0), np.zeros((1, 1, 2)), 1e-8, 10.0))
-    seen = torch.tensor([[[[87.0, 87.0]]]])
-    torch.testing.assert_close(agent(seen + 0.3).scores, agent(seen).scores)
-    assert not torch.allclose(agent(seen + 1.0).scores, agent(seen).scores)
+    observation = torch.tensor([[[[87.0, 87.0]]]])
+    torch.testing.assert_close(agent(observation + 0.3).scores, agent(observation).scores)
+    assert not torch.allclose(agent(observation + 1.0).scores, agent(observation).scores)
 
 
 def test_guided_backpropagation_passes_through_the_normalisation(trained):
@@ -109,9 +111,9 @@ def test_guided_backpropagation_passes_through_the_normalisation(trained):
     assert guided_gradient(Perceiver(agent, lambda s: 255.0 * s), state).abs().sum() > 0
 
 
-def save_changed(seen: VecNormalize, change: Callable[[VecNormalize], None], path: Path) -> None:
+def save_changed(normalizer: VecNormalize, change: Callable[[VecNormalize], None], path: Path) -> None:
     """Saves a changed copy of a VecNormalize."""
-    changed = pickle.loads(pickle.dumps(seen))
+    changed = pickle.loads(pickle.dumps(normalizer))
     change(changed)
     vars(changed).update(venv=None, class_attributes=None, returns=None)  # these are not saved
     changed.save(str(path))
@@ -119,32 +121,32 @@ def save_changed(seen: VecNormalize, change: Callable[[VecNormalize], None], pat
 
 @pytest.mark.parametrize("protocol", [4, 5])
 def test_statistics_are_read_from_all_pickle_protocols(trained, tmp_path, protocol):
-    _, seen, path = trained
+    _, normalizer, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
-    (tmp_path / "vecnormalize.pkl").write_bytes(pickle.dumps(seen, protocol=protocol))
+    (tmp_path / "vecnormalize.pkl").write_bytes(pickle.dumps(normalizer, protocol=protocol))
     torch.testing.assert_close(load_agent(str(zipped))(images()).scores, load_agent(str(path))(images()).scores)
 
 
 @pytest.mark.parametrize("name", ["mean", "var"])
 def test_statistics_are_part_of_the_fingerprint(trained, tmp_path, name):
-    _, seen, path = trained
+    _, normalizer, path = trained
     before = load_agent(str(path)).spec.fingerprint
     other = shutil.copy(path, tmp_path / path.name)
 
-    def changed(seen: VecNormalize) -> None:
-        setattr(seen.obs_rms, name, getattr(seen.obs_rms, name) + 1.0)
+    def changed(normalizer: VecNormalize) -> None:
+        setattr(normalizer.obs_rms, name, getattr(normalizer.obs_rms, name) + 1.0)
 
-    save_changed(seen, changed, tmp_path / "vec_normalize.pkl")
+    save_changed(normalizer, changed, tmp_path / "vec_normalize.pkl")
     assert load_agent(str(other)).spec.fingerprint != before
 
 
 def test_a_checkpoint_has_its_own_statistics(trained, tmp_path):
     _, _, path = trained
     shutil.copy(path, tmp_path / "rl_model_2000_steps.zip")
-    own = shutil.copy(path.with_name("vecnormalize.pkl"), tmp_path / "rl_model_vecnormalize_2000_steps.pkl")
-    shutil.copy(own, tmp_path / "vecnormalize.pkl")
-    assert statistics_of(tmp_path / "rl_model_2000_steps.zip") == own
-    own.unlink()
+    statistics = shutil.copy(path.with_name("vecnormalize.pkl"), tmp_path / "rl_model_vecnormalize_2000_steps.pkl")
+    shutil.copy(statistics, tmp_path / "vecnormalize.pkl")
+    assert statistics_of(tmp_path / "rl_model_2000_steps.zip") == statistics
+    statistics.unlink()
     with pytest.raises(WeightsError, match=r"rl_model_vecnormalize_2000_steps\.pkl"):
         load_agent(str(tmp_path / "rl_model_2000_steps.zip"), environment=PONG)
 
@@ -162,7 +164,7 @@ def test_no_code_in_the_pickle_is_run(trained, tmp_path):
 def test_an_agent_without_its_statistics_is_refused(trained, tmp_path):
     _, _, path = trained
     alone = shutil.copy(path, tmp_path / path.name)
-    with pytest.raises(WeightsError, match="the statistics of the normalisation are not beside it"):
+    with pytest.raises(WeightsError, match="the statistics of the normalisation are not next to it"):
         load_agent(str(alone))
 
 
@@ -175,18 +177,21 @@ class ChannelsLast(Noise):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean[:1]), "do not fit each other"),
-        (lambda seen: setattr(seen.obs_rms, "var", -seen.obs_rms.var), "not finite, or do not fit each other"),
-        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean * np.nan), "not finite"),
-        (lambda seen: setattr(seen.obs_rms, "mean", seen.obs_rms.mean.astype(int)), "int64"),
-        (lambda seen: setattr(seen, "clip_obs", 0.0), "clip_obs 0.0"),
-        (lambda seen: setattr(seen, "obs_rms", {"picture": seen.obs_rms}), "cannot be read"),
+        (lambda normalizer: setattr(normalizer.obs_rms, "mean", normalizer.obs_rms.mean[:1]), "do not fit each other"),
+        (
+            lambda normalizer: setattr(normalizer.obs_rms, "var", -normalizer.obs_rms.var),
+            "not finite, or do not fit each other",
+        ),
+        (lambda normalizer: setattr(normalizer.obs_rms, "mean", normalizer.obs_rms.mean * np.nan), "not finite"),
+        (lambda normalizer: setattr(normalizer.obs_rms, "mean", normalizer.obs_rms.mean.astype(int)), "int64"),
+        (lambda normalizer: setattr(normalizer, "clip_obs", 0.0), "clip_obs 0.0"),
+        (lambda normalizer: setattr(normalizer, "obs_rms", {"picture": normalizer.obs_rms}), "cannot be read"),
     ],
 )
 def test_invalid_statistics_are_refused(trained, tmp_path, change, message):
-    _, seen, path = trained
+    _, normalizer, path = trained
     zipped = shutil.copy(path, tmp_path / path.name)
-    save_changed(seen, change, tmp_path / "vecnormalize.pkl")
+    save_changed(normalizer, change, tmp_path / "vecnormalize.pkl")
     with pytest.raises(WeightsError, match=message):
         load_agent(str(zipped))
 
@@ -222,18 +227,18 @@ class Floats(Noise):
 )
 def test_observations_in_another_range_are_refused(tmp_path, kind, normalised, message):
     """VecNormalize changes the observation space of byte images only."""
-    seen = VecNormalize(DummyVecEnv([kind]), norm_obs=normalised)
-    DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
-    seen.save(str(tmp_path / "vecnormalize.pkl"))
+    normalizer = VecNormalize(DummyVecEnv([kind]), norm_obs=normalised)
+    DQN("CnnPolicy", normalizer, buffer_size=10, policy_kwargs={"normalize_images": False}).save(tmp_path / PONG)
+    normalizer.save(str(tmp_path / "vecnormalize.pkl"))
     with pytest.raises(WeightsError, match=message):
         load_agent(str(tmp_path / f"{PONG}.zip"))
 
 
 def test_floating_point_observations_from_0_to_255_are_accepted(tmp_path):
-    seen = VecNormalize(DummyVecEnv([Floats]), norm_obs=False)
-    model = DQN("CnnPolicy", seen, buffer_size=10, policy_kwargs={"normalize_images": False})
+    normalizer = VecNormalize(DummyVecEnv([Floats]), norm_obs=False)
+    model = DQN("CnnPolicy", normalizer, buffer_size=10, policy_kwargs={"normalize_images": False})
     model.save(tmp_path / PONG)
-    seen.save(str(tmp_path / "vecnormalize.pkl"))
+    normalizer.save(str(tmp_path / "vecnormalize.pkl"))
     with torch.no_grad():
         theirs = model.q_net(images())
     torch.testing.assert_close(load_agent(str(tmp_path / f"{PONG}.zip"))(images()).scores, theirs)
@@ -245,6 +250,6 @@ def test_floating_point_observations_from_0_to_255_are_accepted(tmp_path):
 def test_rl_zoo_cannot_train_on_normalised_images(kwargs, message):
     """RL Zoo normalises first, then stacks; stable-baselines3 moves the channels to the front for byte images only.  So the
     agents that are refused here do not exist."""
-    seen = VecFrameStack(VecNormalize(make_atari_env(PONG, n_envs=1, seed=0)), 4)
+    normalizer = VecFrameStack(VecNormalize(make_atari_env(PONG, n_envs=1, seed=0)), 4)
     with pytest.raises((AssertionError, RuntimeError), match=message):
-        PPO("CnnPolicy", seen, policy_kwargs=kwargs)
+        PPO("CnnPolicy", normalizer, policy_kwargs=kwargs)

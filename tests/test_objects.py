@@ -1,4 +1,4 @@
-"""Objects of Seaquest and Q*bert: their positions, and their recall in damaged pictures."""
+"""Objects of Seaquest and Q*bert: their positions, and their recall in damaged frames."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ KINDS = {
 
 
 @pytest.fixture(scope="module", params=sorted(KINDS))
-def played(request) -> tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]:
-    """Name of the game, what is known of it, newest frames and memory of a random agent's play."""
+def episode(request) -> tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]:
+    """Name of the game, its spec, and newest frames and memory of random play."""
     environment = AtariEnvironment(AtariConfig(request.param))
     rng, frames, memory = np.random.default_rng(0), [], []
     step = environment.reset(1)
@@ -28,8 +28,8 @@ def played(request) -> tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]:
     return request.param, environment.spec, np.stack(frames), np.stack(memory)
 
 
-def windows_of(played: tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]) -> Windows:
-    _, environment, frames, memory = played
+def windows_of(episode: tuple[str, EnvironmentSpec, np.ndarray, np.ndarray]) -> Windows:
+    _, environment, frames, memory = episode
     find = finder(environment.id)
     assert find is not None
     return find(frames, memory)
@@ -39,41 +39,41 @@ def empty(frames: np.ndarray) -> np.ndarray:
     return np.broadcast_to(np.median(frames, axis=0).astype(np.uint8), frames.shape)
 
 
-def test_objects_are_where_they_are_said_to_be(played):
-    game, _, frames, _ = played
-    windows = windows_of(played)
+def test_objects_are_at_their_reported_positions(episode):
+    game, _, frames, _ = episode
+    windows = windows_of(episode)
     assert set(windows) == KINDS[game]
-    seen = object_recall(frames, frames, empty(frames)[0], windows)
+    recall_of = object_recall(frames, frames, empty(frames)[0], windows)
     for name in ("player", "enemies", "oxygen bar", "purple enemies"):
         if name in windows:
-            said = sum(len(places) for places in windows[name])
+            reported = sum(len(boxes) for boxes in windows[name])
             # a random Q*bert stands at its start so often that it is part of the median frame
             least = 0.5 if (game, name) == ("qbert", "player") else 0.85
-            assert said > 40 and len(seen[name].found) > least * said, name
+            assert reported > 40 and len(recall_of[name].recalled) > least * reported, name
     moved = {
-        name: [places + np.array([30.0, 0.0, 30.0, 0.0]) for places in frames_]
+        name: [boxes + np.array([30.0, 0.0, 30.0, 0.0]) for boxes in frames_]
         for name, frames_ in windows.items()
         if name in ("player", "enemies", "purple enemies")
     }
     elsewhere = object_recall(frames, frames, empty(frames)[0], moved)
     for name, recall in elsewhere.items():
-        assert len(recall.found) < 0.5 * len(seen[name].found), f"{name}: nothing is there, and yet it is seen"
+        assert len(recall.recalled) < 0.5 * len(recall_of[name].recalled), f"{name}: found where there is none"
 
 
-def test_recall_is_one_for_the_frames_themselves_and_falls_with_what_is_lost(played):
-    _, environment, frames, memory = played
+def test_recall_is_one_for_identical_frames_and_falls_with_lost_objects(episode):
+    _, environment, frames, memory = episode
     same = recalls(environment, frames, frames, memory)
     assert same and all(recall.share == 1.0 for recall in same.values())
-    nothing = empty(frames)
-    assert all(recall.share == 0.0 for recall in recalls(environment, frames, nothing, memory).values())
-    faint = (nothing + 0.3 * (frames.astype(float) - nothing)).round().astype(np.uint8)
+    background = empty(frames)
+    assert all(recall.share == 0.0 for recall in recalls(environment, frames, background, memory).values())
+    faint = (background + 0.3 * (frames.astype(float) - background)).round().astype(np.uint8)
     assert all(recall.share < 0.2 for recall in recalls(environment, frames, faint, memory).values())
-    strong = (nothing + 0.7 * (frames.astype(float) - nothing)).round().astype(np.uint8)
+    strong = (background + 0.7 * (frames.astype(float) - background)).round().astype(np.uint8)
     assert all(recall.share > 0.97 for recall in recalls(environment, frames, strong, memory).values())
 
 
-def test_an_object_that_is_moved_a_little_stands_and_far_away_does_not(played):
-    _, environment, frames, memory = played
+def test_only_objects_moved_a_little_are_recalled(episode):
+    _, environment, frames, memory = episode
     near = recalls(environment, frames, np.roll(frames, 1, axis=2), memory)["player"]
     far = recalls(environment, frames, np.roll(frames, 40, axis=2), memory)["player"]
     assert near.share > 0.97 and far.share < 0.3

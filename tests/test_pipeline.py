@@ -1,4 +1,4 @@
-"""The command line from end to end, on a tiny budget: results, resume after kills, and every bad input."""
+"""The command line from end to end, on a tiny budget: results, resume after kills, and every kind of invalid input."""
 
 import importlib.metadata
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import AGENT, HERE, TINY, replaced
+from tiny_run import AGENT, HERE, TINY, replace_option
 
 import weakspot
 from weakspot.cli import COMMANDS, main
@@ -22,7 +22,7 @@ from weakspot.stages.listing import LISTING
 from weakspot.system.provenance import versions
 
 
-def test_a_run_leaves_every_artifact_under_a_readable_name_and_one_html_file(finished_run):
+def test_run_writes_every_artifact_under_a_readable_name_and_one_html_file(finished_run):
     for name in (
         *("run.json", "report.html", "subject/subject.json", "collect/meta.json", "saliency/saliency.npy"),
         *("train/model.safetensors", "train/metrics.jsonl", "fidelity/fidelity.json", "fidelity/reconstructions.npz"),
@@ -36,12 +36,12 @@ def test_a_run_leaves_every_artifact_under_a_readable_name_and_one_html_file(fin
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
 
 
-def made(said: str) -> list[str]:
-    """The results that a command made, from what it printed."""
-    return re.findall(r"^(\S+): done in", said, re.MULTILINE)
+def computed_results(output: str) -> list[str]:
+    """The results that a command computed, according to its output."""
+    return re.findall(r"^(\S+): done in", output, re.MULTILINE)
 
 
-def test_a_second_run_does_nothing_and_says_so(finished_run, capsys):
+def test_second_run_does_nothing_and_reports_it(finished_run, capsys):
     before = {
         path: path.stat().st_mtime_ns for path in finished_run.rglob("*") if path.is_file() and ".lock" not in path.name
     }
@@ -50,12 +50,12 @@ def test_a_second_run_does_nothing_and_says_so(finished_run, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_a_stage_alone_needs_the_ones_before_it(tmp_path, capsys):
+def test_single_stage_needs_the_results_of_earlier_ones(tmp_path, capsys):
     assert main(["train", *TINY, "--output", str(tmp_path / "run")]) == 2
     assert "no finished collect stage" in capsys.readouterr().err
 
 
-def test_stages_one_by_one_are_the_same_as_run(finished_run, tmp_path):
+def test_stages_one_by_one_give_the_same_results_as_run(finished_run, tmp_path):
     folder = tmp_path / "run"
     for stage in STAGES:
         assert main([stage.name, *TINY, "--output", str(folder)]) == 0
@@ -68,70 +68,70 @@ def test_stages_one_by_one_are_the_same_as_run(finished_run, tmp_path):
 def test_the_command_line_has_a_subcommand_for_each_stage(capsys):
     assert list(LISTING) == [stage.name for stage in STAGES]
     assert main(["--help"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"\n  {name} " in said for name in COMMANDS)
+    output = capsys.readouterr().out
+    assert all(f"\n  {name} " in output for name in COMMANDS)
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"weakspot {importlib.metadata.version('weakspot')}\n"
     assert main(["sythesize"]) == 2 and "no command 'sythesize'" in capsys.readouterr().err
 
 
-def test_a_result_whose_file_is_lost_is_made_again_and_nothing_else(finished_run, tmp_path, capsys):
+def test_only_a_result_with_a_missing_file_is_recomputed(finished_run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
     with np.load(folder / "samples/samples.npz") as arrays:
         before = {key: arrays[key] for key in arrays.files}
     (folder / "samples").resolve().joinpath("samples.npz").unlink()
     assert main(["run", *TINY, "--output", str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert "samples.npz is missing" in said and made(said) == ["samples"]
+    output = capsys.readouterr().out
+    assert "samples.npz is missing" in output and computed_results(output) == ["samples"]
     with np.load(folder / "samples/samples.npz") as arrays:
-        for key, kept in before.items():
-            np.testing.assert_array_equal(arrays[key], kept)
+        for key, expected in before.items():
+            np.testing.assert_array_equal(arrays[key], expected)
 
 
-def test_an_input_whose_content_changed_is_made_anew_before_it_is_read(finished_run, tmp_path, capsys):
-    """One bit of the saliency maps is another: they are made again once the training reads them."""
+def test_changed_inputs_are_recomputed_before_they_are_read(finished_run, tmp_path, capsys):
+    """One bit of the saliency maps is flipped; they are recomputed when the training needs them."""
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
     maps = (folder / "saliency").resolve() / "saliency.npy"
     content = bytearray(maps.read_bytes())
     content[-1] ^= 1
     maps.write_bytes(content)
-    assert main(["run", *replaced("--train.steps", "7"), "--output", str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert "the content of saliency.npy has changed" in said and made(said)[:2] == ["saliency", "train"]
+    assert main(["run", *replace_option("--train.steps", "7"), "--output", str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "the content of saliency.npy has changed" in output and computed_results(output)[:2] == ["saliency", "train"]
     assert bytes(content) not in [path.read_bytes() for path in [(folder / "saliency" / "saliency.npy")]]
 
 
-def test_results_of_another_version_of_torch_are_made_anew_and_stay(finished_run, tmp_path, capsys, monkeypatch):
+def test_results_of_another_torch_version_are_recomputed_and_kept(finished_run, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
     before = sorted(folder.glob("store/*/*/entry.json"))
     monkeypatch.setattr("weakspot.pipeline.public_version", lambda package: "99.0")
     assert main(["collect", *TINY, "--output", str(folder)]) == 0
-    assert made(capsys.readouterr().out) == ["subject", "collect"]
+    assert computed_results(capsys.readouterr().out) == ["subject", "collect"]
     assert set(before) < set(folder.glob("store/*/*/entry.json"))
 
 
 def test_a_run_names_the_versions_that_made_each_stage(finished_run, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
-    made_with = weakspot.load_run(folder).versions
-    assert made_with["torch"] == importlib.metadata.version("torch") and made_with.keys() == versions().keys()
-    now = {**versions(), "torch": "99.0"}
-    monkeypatch.setattr("weakspot.run.store.versions", lambda: now)
+    before = weakspot.load_run(folder).versions
+    assert before["torch"] == importlib.metadata.version("torch") and before.keys() == versions().keys()
+    changed = {**versions(), "torch": "99.0"}
+    monkeypatch.setattr("weakspot.run.store.versions", lambda: changed)
     (folder / "report.html").resolve().unlink()
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     after = weakspot.load_run(folder).versions
     others = "subject, collect, saliency, train, fidelity, samples, goggles, synthesize, novelty"
-    assert after["torch"] == f"{made_with['torch']} ({others}), 99.0 (report)" and after["numpy"] == made_with["numpy"]
+    assert after["torch"] == f"{before['torch']} ({others}), 99.0 (report)" and after["numpy"] == before["numpy"]
 
 
-def test_another_target_makes_only_its_searches_its_novelty_and_the_report(finished_run, tmp_path, capsys):
+def test_another_target_needs_only_its_searches_its_novelty_and_the_report(finished_run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
-    assert main(["run", *replaced("--targets", "T-", "NOOP"), "--output", str(folder)]) == 0
-    assert made(capsys.readouterr().out) == ["synthesize/action-noop", "novelty/action-noop", "report"]
+    assert main(["run", *replace_option("--targets", "T-", "NOOP"), "--output", str(folder)]) == 0
+    assert computed_results(capsys.readouterr().out) == ["synthesize/action-noop", "novelty/action-noop", "report"]
     assert list(weakspot.load_run(folder).findings) == ["T-", "NOOP"]
     assert not (folder / "synthesize/action-left").exists()
     assert main(["run", *TINY, "--output", str(folder)]) == 0  # and back
@@ -150,33 +150,35 @@ def test_runs_share_a_store(finished_run, tmp_path, capsys):
     assert main(["run", *one, "--output", str(tmp_path / "one")]) == 0
     assert "nothing to do" in capsys.readouterr().out
     assert weakspot.load_run(tmp_path / "one").report == tmp_path / "one" / "report.html"
-    other = [*replaced("--synthesize.steps", "4"), "--store", str(store)]
+    other = [*replace_option("--synthesize.steps", "4"), "--store", str(store)]
     assert main(["run", *other, "--output", str(tmp_path / "two")]) == 0
-    again = ["synthesize/t-minus", "synthesize/action-left", "novelty/t-minus", "novelty/action-left", "report"]
-    assert made(capsys.readouterr().out) == again
+    expected = ["synthesize/t-minus", "synthesize/action-left", "novelty/t-minus", "novelty/action-left", "report"]
+    assert computed_results(capsys.readouterr().out) == expected
     assert main(["clean", "--store", str(store), "--dry-run"]) == 0
     assert "would delete 0 results" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    "there", ["collect/*/steps-*.npz", "train/*/checkpoint.pt", "synthesize/*/findings.npz", "novelty/*/entry.json"]
+    "pattern", ["collect/*/steps-*.npz", "train/*/checkpoint.pt", "synthesize/*/findings.npz", "novelty/*/entry.json"]
 )
-def test_after_kill_9_the_same_command_goes_on(finished_run, tmp_path, there):
+def test_same_command_resumes_after_kill_9(finished_run, tmp_path, pattern):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "weakspot.cli", "run", *TINY, "--output", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not any(folder.glob(f"store/{there}")) and process.poll() is None and time.monotonic() < deadline:
+    while not any(folder.glob(f"store/{pattern}")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL and any(folder.glob(f"store/{there}")) and not (folder / "report.html").exists()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    assert (
+        process.wait() == -signal.SIGKILL and any(folder.glob(f"store/{pattern}")) and not (folder / "report.html").exists()
+    )
+    resumed = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert resumed.returncode == 0, resumed.stderr
     for name in ("synthesize/t-minus/findings.npz", "synthesize/action-left/findings.npz"):
         np.testing.assert_array_equal(np.load(finished_run / name)["states"], np.load(folder / name)["states"])
 
 
-def test_ctrl_c_says_that_everything_is_kept(tmp_path):
+def test_ctrl_c_keeps_the_results_and_explains_how_to_resume(tmp_path):
     folder = tmp_path / "run"
     arguments = [word if word != "6" else "100000" for word in TINY]
     command = [sys.executable, "-m", "weakspot.cli", "run", *arguments, "--output", str(folder)]
@@ -197,34 +199,34 @@ def test_ctrl_c_says_that_everything_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (replaced("--agent", "nobody"), ["nobody"]),
-        (replaced("--agent", "missing.safetensors"), ["missing.safetensors"]),
-        (replaced("--agent", f"{HERE / 'tiny_agent.py'}:eighteen_actions"), ["18", "6"]),
-        (replaced("--agent", f"{HERE / 'tiny_agent.py'}:three_frames"), ["observation"]),
-        (replaced("--agent", f"{HERE / 'tiny_agent.py'}:nothing"), ["nothing"]),
-        (replaced("--environment", "pongg"), ["pongg", "pong"]),
-        (replaced("--targets", "T-", "LEFFT"), ["LEFFT", "did you mean LEFT"]),
-        (replaced("--targets", "none.py:f"), ["none.py", "no file"]),
-        (replaced("--train.steps", "6", "--train.recipe", "fsat"), ["fsat", "fast"]),
-        (replaced("--train.steps", "0", "--train.minutes", "0"), ["positive number of minutes"]),
-        (replaced("--collect.frames", "-5"), ["-5"]),
-        (replaced("--train.steps", "0", "--train.minutes", "nan"), ["nan minutes"]),
-        (replaced("--agent", AGENT, "--sharpness", "-10"), ["sharpness is -10", "positive"]),
-        (replaced("--agent", AGENT, "--synthesize.seed", "-1"), ["seed is -1"]),
-        (replaced("--agent", AGENT, "--synthesize.softness", "nan"), ["softness is nan"]),
-        (replaced("--agent", AGENT, "--goggles.epsilon", "5"), ["5.0 random actions", "from 0 to 1"]),
-        (replaced("--agent", AGENT, "--goggles.seed", "-1"), ["seed -1"]),
-        (replaced("--agent", AGENT, "--goggles.seed", "2147483648"), ["seed 2147483648", "below 2,147,483,648"]),
-        (replaced("--agent", AGENT, "--synthesize.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
-        (replaced("--agent", AGENT, "--train.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
-        (replaced("--agent", AGENT, "--output", "/proc/nowhere"), ["/proc/nowhere", "choose a folder"]),
+        (replace_option("--agent", "nobody"), ["nobody"]),
+        (replace_option("--agent", "missing.safetensors"), ["missing.safetensors"]),
+        (replace_option("--agent", f"{HERE / 'tiny_agent.py'}:eighteen_actions"), ["18", "6"]),
+        (replace_option("--agent", f"{HERE / 'tiny_agent.py'}:three_frames"), ["observation"]),
+        (replace_option("--agent", f"{HERE / 'tiny_agent.py'}:nothing"), ["nothing"]),
+        (replace_option("--environment", "pongg"), ["pongg", "pong"]),
+        (replace_option("--targets", "T-", "LEFFT"), ["LEFFT", "did you mean LEFT"]),
+        (replace_option("--targets", "none.py:f"), ["none.py", "no file"]),
+        (replace_option("--train.steps", "6", "--train.recipe", "fsat"), ["fsat", "fast"]),
+        (replace_option("--train.steps", "0", "--train.minutes", "0"), ["positive number of minutes"]),
+        (replace_option("--collect.frames", "-5"), ["-5"]),
+        (replace_option("--train.steps", "0", "--train.minutes", "nan"), ["nan minutes"]),
+        (replace_option("--agent", AGENT, "--sharpness", "-10"), ["sharpness is -10", "positive"]),
+        (replace_option("--agent", AGENT, "--synthesize.seed", "-1"), ["seed is -1"]),
+        (replace_option("--agent", AGENT, "--synthesize.softness", "nan"), ["softness is nan"]),
+        (replace_option("--agent", AGENT, "--goggles.epsilon", "5"), ["5.0 random actions", "from 0 to 1"]),
+        (replace_option("--agent", AGENT, "--goggles.seed", "-1"), ["seed -1"]),
+        (replace_option("--agent", AGENT, "--goggles.seed", "2147483648"), ["seed 2147483648", "below 2,147,483,648"]),
+        (replace_option("--agent", AGENT, "--synthesize.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
+        (replace_option("--agent", AGENT, "--train.seed", "20000000000000"), ["seed is 20000000000000", "2^40"]),
+        (replace_option("--agent", AGENT, "--output", "/proc/nowhere"), ["/proc/nowhere", "choose a folder"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and len(value) < 4 else None,
 )
-def test_bad_input_is_told_before_anything_takes_long(tmp_path, capsys, arguments, words):
-    given = arguments if "--output" in arguments else [*arguments, "--output", str(tmp_path / "run")]
+def test_invalid_input_is_reported_before_any_long_computation(tmp_path, capsys, arguments, words):
+    command = arguments if "--output" in arguments else [*arguments, "--output", str(tmp_path / "run")]
     started = time.monotonic()
-    assert main(["run", *given]) == 2
+    assert main(["run", *command]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and "Traceback" not in error
     for word in words:
@@ -233,9 +235,9 @@ def test_bad_input_is_told_before_anything_takes_long(tmp_path, capsys, argument
     assert not (tmp_path / "run" / "store" / "collect").exists()
 
 
-def test_a_target_that_fails_is_told_before_anything_is_collected(tmp_path, capsys):
+def test_failing_target_is_reported_before_collection(tmp_path, capsys):
     (tmp_path / "own.py").write_text("def own(output):\n    raise RuntimeError('no such thing')")
-    assert main(["run", *replaced("--targets", f"{tmp_path / 'own.py'}:own"), "--output", str(tmp_path / "run")]) == 2
+    assert main(["run", *replace_option("--targets", f"{tmp_path / 'own.py'}:own"), "--output", str(tmp_path / "run")]) == 2
     assert "no such thing" in capsys.readouterr().err and not (tmp_path / "run" / "store" / "collect").exists()
 
 
@@ -244,9 +246,9 @@ def test_a_run_folder_inside_its_store_is_refused(tmp_path, capsys):
     assert "is inside the store" in capsys.readouterr().err and not (tmp_path / "a").exists()
 
 
-def test_a_target_file_that_is_not_there_is_told_in_a_finished_run(finished_run, tmp_path, capsys):
+def test_missing_target_file_is_reported_in_a_finished_run(finished_run, tmp_path, capsys):
     options = [
-        *replaced("--targets", "nofile.py:g"),
+        *replace_option("--targets", "nofile.py:g"),
         "--output",
         str(tmp_path / "run"),
         "--store",
@@ -257,8 +259,8 @@ def test_a_target_file_that_is_not_there_is_told_in_a_finished_run(finished_run,
         assert "nofile.py for 'nofile.py:g'" in capsys.readouterr().err
 
 
-def test_nan_out_of_an_agent_is_told(tmp_path, capsys):
-    assert main(["run", *replaced("--agent", f"{HERE / 'tiny_agent.py'}:poisoned"), "--output", str(tmp_path)]) == 2
+def test_nan_outputs_of_an_agent_are_reported(tmp_path, capsys):
+    assert main(["run", *replace_option("--agent", f"{HERE / 'tiny_agent.py'}:nan_outputs"), "--output", str(tmp_path)]) == 2
     assert "nan" in capsys.readouterr().err
 
 
@@ -269,28 +271,28 @@ def test_nan_out_of_an_agent_is_told(tmp_path, capsys):
         ("def own(output):\n    return output.scores.sum(dim=1) * float('nan')", "returned nan"),
     ],
 )
-def test_a_bad_target_of_the_users_is_told_and_finished_stages_stay(finished_run, tmp_path, capsys, source, words):
+def test_invalid_custom_target_is_reported_and_finished_stages_are_kept(finished_run, tmp_path, capsys, source, words):
     folder, own = tmp_path / "run", tmp_path / "own.py"
     own.write_text(source)
     shutil.copytree(finished_run, folder, symlinks=True)
-    assert main(["run", *replaced("--targets", f"{own}:own"), "--output", str(folder)]) == 2
+    assert main(["run", *replace_option("--targets", f"{own}:own"), "--output", str(folder)]) == 2
     assert words in capsys.readouterr().err
     assert (folder / "train" / "model.safetensors").exists() and (folder / "report.html").exists()
 
 
-def test_a_target_that_tells_no_states_apart_is_told_before_anything_is_trained(finished_run, tmp_path, capsys):
+def test_constant_target_is_reported_before_training(finished_run, tmp_path, capsys):
     folder, own = tmp_path / "run", tmp_path / "own.py"
     own.write_text("def own(output):\n    return output.scores.sum(dim=1) * 0 + 1")
     shutil.copytree(finished_run, folder, symlinks=True)
     shutil.rmtree(folder / "store" / "train")
     shutil.rmtree(folder / "store" / "saliency")
-    assert main(["run", *replaced("--targets", f"{own}:own"), "--output", str(folder)]) == 2
-    told = capsys.readouterr().err
-    assert "spread of 0.0" in told and "--targets" in told
+    assert main(["run", *replace_option("--targets", f"{own}:own"), "--output", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "spread of 0.0" in error and "--targets" in error
     assert not list(folder.glob("store/saliency/*/saliency.npy")) and not list(folder.glob("store/train/*/checkpoint.pt"))
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path):
+def test_full_disk_is_reported_and_the_run_resumes_afterwards(tmp_path):
     if os.geteuid() != 0 or not Path("/dev/shm").is_dir():
         pytest.skip("needs to mount a small file system")
     small = tmp_path / "small"
@@ -303,13 +305,13 @@ def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path):
         assert failed.returncode == 2, failed.stderr
         assert "no space left" in failed.stderr and "Traceback" not in failed.stderr
         subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
+        resumed = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        assert resumed.returncode == 0, resumed.stderr
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_the_lines_in_the_readme(tmp_path):
+def test_readme_example(tmp_path):
     """The example of the README, on a smaller budget, as far as the search."""
     code = (HERE.parent / "README.md").read_text().split("```python")[1].split("```")[0]
     for written, smaller in (
@@ -328,7 +330,7 @@ def test_the_lines_in_the_readme(tmp_path):
     assert (tmp_path / "run/synthesize/action-left/findings.npz").exists()
 
 
-def test_all_public_names_are_listed_and_there():
+def test_public_names_are_sorted_and_documented():
     assert len(weakspot.__all__) <= 15
     assert sorted(weakspot.__all__) == weakspot.__all__
     for name in weakspot.__all__:

@@ -36,7 +36,7 @@ ENTRY_POINTS = """
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch) -> Path:
-    """A package with recipes, installed into a folder of its own."""
+    """A package with recipes, installed into a separate folder."""
     site = tmp_path / "site"
     information = site / "tiny_recipes-1.0.dist-info"
     information.mkdir(parents=True)
@@ -48,8 +48,8 @@ def installed(tmp_path, monkeypatch) -> Path:
     return site
 
 
-def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(installed, played, tmp_path):
-    dataset, perceive, maps = played
+def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(installed, pong_rollout, tmp_path):
+    dataset, perceive, maps = pong_rollout
     config = TrainConfig(recipe="tiny", steps=2, workers=1, precision="float32")
     model = train(perceive, dataset, maps, config, tmp_path / "model")
     assert model.latent == 4 * 3 and model.info["equation"].endswith("tiny network")
@@ -59,7 +59,7 @@ def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(installed,
     assert recipe("tiny", {"batch_size": 7}).config.batch_size == 7
 
 
-def test_a_broken_package_is_named_and_shipped_recipes_cannot_be_replaced(installed):
+def test_broken_packages_are_named_and_shipped_recipes_cannot_be_replaced(installed):
     assert type(recipe("fast")).__name__ == "FastRecipe"
     with pytest.raises(ExtensionError, match="the recipe 'broken' is a int"):
         recipe("broken")
@@ -69,7 +69,7 @@ def test_a_broken_package_is_named_and_shipped_recipes_cannot_be_replaced(instal
         recipe("tinny")
 
 
-def test_without_the_package_its_recipe_is_unknown():
+def test_recipe_is_unknown_without_its_package():
     assert RECIPES == ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
     with pytest.raises(ConfigError, match="there is no recipe 'tiny'"):
         recipe("tiny")

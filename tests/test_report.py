@@ -1,4 +1,4 @@
-"""The report: its content, that it opens from disk in a real Chromium without a network, and the runs it refuses."""
+"""The report: its content, its display in Chromium from disk and without a network, and runs that it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from report_example import make_example, record_again, write_damaged
+from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
 from weakspot.artifacts.run import Run, load_run
@@ -66,7 +66,7 @@ def report_of(run: Path, output: Path) -> Path:
 def edit(path: Path, change: Callable[[Any], Any]) -> None:
     """Changes an artifact in JSON, and the record of its result."""
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    record_again(path.parent)
+    update_record(path.parent)
 
 
 def edit_arrays(path: Path, **changes: np.ndarray) -> None:
@@ -74,7 +74,7 @@ def edit_arrays(path: Path, **changes: np.ndarray) -> None:
     with np.load(path) as archive:
         arrays = dict(archive)
     np.savez_compressed(path, allow_pickle=False, **(arrays | changes))
-    record_again(path.parent)
+    update_record(path.parent)
 
 
 def drop(run: Path, *names: str) -> None:
@@ -95,14 +95,14 @@ def html_of(run: Path) -> str:
 # content
 
 
-def test_the_page_needs_nothing_from_outside(page: Path) -> None:
+def test_page_is_self_contained(page: Path) -> None:
     html = page.read_text()
     assert not re.findall(r"https?:|//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+|//.*?\n", "", html))
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', html))
     assert len(html) < 6_000_000
 
 
-def test_the_page_tells_the_story_in_order(page: Path) -> None:
+def test_page_has_its_sections_in_order(page: Path) -> None:
     html = page.read_text()
     assert re.findall(r'<(?:section|header) id="([^"]+)"', html) == [
         "top",
@@ -124,7 +124,7 @@ def test_the_page_tells_the_story_in_order(page: Path) -> None:
         assert text in html, text
 
 
-def test_the_page_has_the_command_in_words_that_do_not_break(example: Path, page: Path) -> None:
+def test_page_has_the_command_without_breaks_inside_words(example: Path, page: Path) -> None:
     code = re.search(r"<code>(.*?)</code>", page.read_text(), re.S)
     assert code is not None
     assert re.sub(r"<[^>]+>", "", code[1]) == load_run(example).command
@@ -133,15 +133,15 @@ def test_the_page_has_the_command_in_words_that_do_not_break(example: Path, page
 
 def decoded(uri: str) -> np.ndarray:
     data = base64.b64decode(uri.partition(",")[2])
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert picture is not None
-    return picture
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert image is not None
+    return image
 
 
 def test_images_keep_single_pixels_and_their_colours() -> None:
     stack = np.random.default_rng(0).integers(0, 256, (4, 84, 84, 3), dtype=np.uint8)
-    shown = np.stack(np.split(decoded(strip_uri(stack, 4))[..., ::-1], 4, axis=1))
-    assert np.abs(shown.astype(int) - stack).max() <= 2
+    displayed = np.stack(np.split(decoded(strip_uri(stack, 4))[..., ::-1], 4, axis=1))
+    assert np.abs(displayed.astype(int) - stack).max() <= 2
     overlay = decoded(saliency_uri(np.full((84, 84), 255, np.uint8)))
     assert overlay[0, 0].tolist() == [149, 45, 255, 225]
 
@@ -157,7 +157,7 @@ def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
         assert bars[row.argmax()].width == pytest.approx(100 * np.exp(row.max()), abs=0.02)
 
 
-def test_q_values_grow_from_zero_to_both_sides_on_one_axis(tmp_path: Path) -> None:
+def test_bars_of_q_values_start_at_zero_on_a_common_axis(tmp_path: Path) -> None:
     run = load_run(make_example(tmp_path, SEAQUEST, "q-values", states=3))
     section = target_view(run, "T-", Detail(8, 0))
     low, high = run.findings["T-"].scores.min(), run.findings["T-"].scores.max()
@@ -186,7 +186,7 @@ def test_states_beyond_every_real_one_are_counted(run: Path) -> None:
     assert "lowest of the 3 held-out real states; 1 of 3 synthesised states lies below" in " ".join(html_of(run).split())
 
 
-def test_the_page_says_from_how_many_searches_the_states_were_selected(run: Path) -> None:
+def test_page_has_the_number_of_searches_that_states_were_selected_from(run: Path) -> None:
     sentence = r"the (\d+) states of lowest target energy from (\d+) searches"
     match = re.search(sentence, html_of(run))
     assert match is not None and 3 * int(match[1]) == int(match[2])
@@ -216,18 +216,18 @@ def test_histogram_is_on_the_axis_of_the_dots() -> None:
         (100, "100"),
     ],
 )
-def test_numbers_are_written_for_people(value: float, text: str) -> None:
+def test_numbers_are_formatted_for_readers(value: float, text: str) -> None:
     assert number(value) == text
 
 
-def test_equations_have_indices_below_and_above_the_line() -> None:
+def test_equations_have_subscripts_and_superscripts() -> None:
     parts = indices("sum_i W_i (g(z)_i - s_i)^2 / T_max")
     assert parts[0] == ("sum", "_", "i") and parts[2] == (" (g(z)", "_", "i") and parts[4] == (")", "^", "2")
     assert "".join("".join(part) for part in parts) == "sum_i W_i (g(z)_i - s_i)^2 / T_max"
     assert indices("no index, T±") == (("no index, T±", "", ""),)
 
 
-def test_settings_are_flat_facts() -> None:
+def test_nested_settings_are_flattened() -> None:
     facts = flat({"batch": 4096, "net": {"on": True, "sizes": [1, 0.5]}, "seed": None, "rate": 2e-3})
     assert [(fact.name, fact.value) for fact in facts] == [
         ("batch", "4,096"),
@@ -238,7 +238,7 @@ def test_settings_are_flat_facts() -> None:
     ]
 
 
-def test_channels_that_are_no_colours_get_theirs() -> None:
+def test_channels_are_shown_in_their_colours() -> None:
     stacks = np.zeros((2, 4, 3, 3, 2), np.uint8)
     stacks[0, ..., 0], stacks[1, ..., 1] = 255, 128
     rgb = in_colour(stacks, [(200, 100, 0), (0, 0, 255)])
@@ -247,7 +247,7 @@ def test_channels_that_are_no_colours_get_theirs() -> None:
     assert (in_colour(stacks[0], [(200, 100, 0), (0, 0, 255)]) == rgb[0]).all()
 
 
-def test_axes_say_what_they_are() -> None:
+def test_axes_have_labels() -> None:
     falling = np.geomspace(1000, 1, 30)
     loss = training_chart(Curve("loss", np.arange(30), falling), "Loss", "", False)
     assert "logarithmic" in loss.y_label
@@ -286,7 +286,7 @@ def test_verdict_of_the_goggles(example: Path, agent: float, goggles: float, low
     assert judge(with_goggles(load_run(example), agent, goggles, low, high)).level == level
 
 
-def test_other_actions_or_unlikely_samples_call_for_care(example: Path) -> None:
+def test_different_actions_or_unlikely_samples_need_care(example: Path) -> None:
     run = load_run(example)
     fidelity, samples = run.fidelity, run.samples
     assert fidelity is not None and samples is not None and samples.floor is not None
@@ -301,7 +301,7 @@ def test_other_actions_or_unlikely_samples_call_for_care(example: Path) -> None:
     assert "60\u00a0% of reconstructions" in judge(replace(run, fidelity=replace(fidelity, same_action=0.6))).sentence
 
 
-def test_the_worst_of_all_checks_decides(example: Path) -> None:
+def test_verdict_is_that_of_the_worst_check(example: Path) -> None:
     run = load_run(example)
     assert judge(run).level == "good" and run.fidelity is not None
     lost = ObjectRecall("ball", Interval(0.3, 0.2, 0.4), 100)
@@ -310,7 +310,7 @@ def test_the_worst_of_all_checks_decides(example: Path) -> None:
     assert "The ball is in 30\u00a0% of 100" in verdict.sentence
     rare = ObjectRecall("green enemy", Interval(0.0, 0.0, 0.79), 1)
     verdict = judge(replace(run, fidelity=replace(run.fidelity, objects=(rare,))))
-    assert verdict.level == "care", "one state says little"
+    assert verdict.level == "care", "a single state is weak evidence"
     assert "0\u00a0% of 1 reconstructions" in verdict.sentence
     assert judge(replace(run, goggles=None, fidelity=replace(run.fidelity, objects=()))).level == "unknown"
     assert judge(replace(run, goggles=None, fidelity=None)).level == "unknown"
@@ -349,13 +349,13 @@ def test_games_without_known_objects_have_no_recall(run: Path) -> None:
 
 def test_a_training_without_curves_drops_their_section(run: Path) -> None:
     (run / "train/metrics.jsonl").unlink()
-    record_again(run / "train")
+    update_record(run / "train")
     html = html_of(run)
     assert "Training of the state model" not in html
     assert "latent size" in html
 
 
-def test_without_novelty_only_synthesised_states_are_shown(run: Path) -> None:
+def test_only_synthesised_states_are_shown_without_novelty(run: Path) -> None:
     drop(run, "novelty/t-minus")
     html = html_of(run)
     assert html.count("closest real state</span>") == 3  # of the other target
@@ -376,13 +376,13 @@ def test_agents_without_card_or_critic(run: Path) -> None:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "value"}
     np.savez_compressed(path, allow_pickle=False, **arrays)
-    record_again(path.parent)
+    update_record(path.parent)
     html = html_of(run)
     assert "No score is recorded with it" in html
     assert html.count("<dt>critic’s value V</dt>") == 3  # of the other target
 
 
-def test_a_log_whose_last_line_was_cut_off_is_read(run: Path) -> None:
+def test_log_with_a_truncated_last_line_is_read(run: Path) -> None:
     path = run / "train/metrics.jsonl"
     lines = path.read_text().splitlines()
     write_damaged(path, "\n".join([*lines, lines[-1][:25]]).encode())
@@ -402,7 +402,7 @@ def _with(**fields: Any) -> Callable[[Any], Any]:
 
 DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "half a zip": ("findings.npz", lambda p: write_damaged(p, p.read_bytes()[:5000])),
-    "no zip": ("reconstructions.npz", lambda p: write_damaged(p, b"hello")),
+    "not a zip": ("reconstructions.npz", lambda p: write_damaged(p, b"hello")),
     "a pickle": ("novelty.npz", lambda p: np.savez(p, closest=np.array([{}], dtype=object), allow_pickle=True)),
     "NaN scores": ("findings.npz", lambda p: edit_arrays(p, scores=np.full((3, 6), np.nan, np.float32))),
     "scores of another game": ("findings.npz", lambda p: edit_arrays(p, scores=np.zeros((3, 4), np.float32))),
@@ -413,28 +413,28 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "no measures": ("samples.json", lambda p: p.unlink()),
     "no agreement": ("fidelity.json", lambda p: edit(p, _without("same_action"))),
     "half a JSON": ("goggles.json", lambda p: write_damaged(p, p.read_bytes()[:40])),
-    "no JSON object": ("model.json", lambda p: write_damaged(p, b"[]")),
+    "not a JSON object": ("model.json", lambda p: write_damaged(p, b"[]")),
     "a missing field": ("model.json", lambda p: edit(p, _without("equation"))),
     "a text for a number": ("summary.json", lambda p: edit(p, _with(epsilon="0.1"))),
     "NaN in JSON": ("summary.json", lambda p: edit(p, _with(epsilon=float("nan")))),
-    "a difference the wrong way round": (
+    "a difference of the wrong sign": (
         "goggles.json",
         lambda p: edit(p, _with(difference={"mean": 0.34, "low": -0.1, "high": 0.9})),
     ),
     "unknown scores": ("subject.json", lambda p: edit(p, lambda d: d | {"agent": d["agent"] | {"scores_are": "logits"}})),
-    "bytes that are no text": ("findings.json", lambda p: write_damaged(p, b"\xff\xfe\xff")),
+    "bytes that are not text": ("findings.json", lambda p: write_damaged(p, b"\xff\xfe\xff")),
 }
 
 
 @pytest.mark.parametrize("recorded", [True, False], ids=["with a fitting record", "with the old record"])
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damage_is_named_and_the_old_report_stays(run: Path, kind: str, recorded: bool) -> None:
+def test_damage_is_named_and_the_old_report_is_kept(run: Path, kind: str, recorded: bool) -> None:
     name, damage = DAMAGE[kind]
     path = next((run / "store").rglob(name))
     record = (path.parent / "entry.json").read_bytes()
     damage(path)
     if recorded and path.exists():
-        record_again(path.parent)  # so that the sizes of the files are as recorded
+        update_record(path.parent)  # so that the sizes of the files are as recorded
     else:
         (path.parent / "entry.json").write_bytes(record)
     output = run.parent / "report.html"
@@ -458,7 +458,7 @@ def test_newer_schemas_are_refused(run: Path, name: str) -> None:
         load_run(run)
 
 
-def test_half_a_target_and_no_run_folder_are_refused(run: Path, tmp_path: Path) -> None:
+def test_incomplete_targets_and_missing_run_folders_are_refused(run: Path, tmp_path: Path) -> None:
     (run / "synthesize/t-minus/findings.json").unlink()
     with pytest.raises(RunError, match=r"synthesize/t-minus is damaged: findings\.json is missing"):
         load_run(run)
@@ -476,11 +476,13 @@ def test_a_run_without_its_store_is_refused(run: Path, tmp_path: Path) -> None:
     assert "move both" in caught.value.todo
 
 
-def test_detail_is_given_up_before_size(example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "MOST_BYTES", int(page.stat().st_size * 0.75))
+def test_detail_is_reduced_to_limit_the_size(
+    example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "MAX_BYTES", int(page.stat().st_size * 0.75))
     smaller = report_of(example, tmp_path / "small.html")
     assert smaller.stat().st_size <= page.stat().st_size * 0.75
-    monkeypatch.setattr(build, "MOST_BYTES", 1)
+    monkeypatch.setattr(build, "MAX_BYTES", 1)
     assert "3 more states are left out to keep the file small" in report_of(example, tmp_path / "least.html").read_text()
 
 
@@ -490,9 +492,9 @@ def test_text_has_enough_contrast_in_both_themes() -> None:
         dict(re.findall(r"--([a-z]+): (#[0-9a-f]{3,6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.S)[:2]
     )
     for theme in (light, dark):
-        for ground in ("page", "panel"):
+        for background in ("page", "panel"):
             for text in ("ink", "soft", "real", "synthesised", "reconstructed", "poor"):
-                assert _contrast(theme[text], theme[ground]) >= 4.5, (text, ground, theme[text], theme[ground])
+                assert _contrast(theme[text], theme[background]) >= 4.5, (text, background, theme[text], theme[background])
 
 
 def _contrast(one: str, two: str) -> float:
@@ -592,9 +594,9 @@ def test_frames_are_enlarged_by_whole_numbers(chromium: Any, page: Path) -> None
     open_page(chromium, page)
     script = """return [...document.querySelectorAll('main .film')].filter(f => f.offsetParent).map(f =>
         [f.getBoundingClientRect().width / 84, getComputedStyle(f.querySelector('.strip')).imageRendering])"""
-    shown = chromium.execute_script(script)
-    assert {scale for scale, _ in shown} == {2, 3}
-    assert {rendering for _, rendering in shown} == {"pixelated"}
+    displayed = chromium.execute_script(script)
+    assert {scale for scale, _ in displayed} == {2, 3}
+    assert {rendering for _, rendering in displayed} == {"pixelated"}
 
 
 def test_a_stack_plays_on_hover_and_on_focus(chromium: Any, page: Path) -> None:
@@ -637,27 +639,27 @@ def test_saliency_is_switched_on_and_off(chromium: Any, page: Path, tmp_path: Pa
         time.sleep(0.4)
         opacities = chromium.execute_script(script)
         assert (float(opacities[0]) > 0.5) is expected
-        assert float(opacities[-1]) == 0  # another section's
+        assert float(opacities[-1]) == 0  # of another section
 
 
-def test_a_state_is_enlarged_compared_and_left_by_keyboard(chromium: Any, page: Path) -> None:
+def test_enlarged_states_are_controlled_by_the_keyboard(chromium: Any, page: Path) -> None:
     from selenium.webdriver import Keys
 
     open_page(chromium, page)
     chromium.execute_script("document.querySelector('.gallery .film').focus()")
     keys(chromium, Keys.ENTER)
-    shown = "return document.querySelector('.screen .strip').src"
-    what = "return document.querySelector('.what').textContent"
-    source = "return document.querySelectorAll('.gallery .card')[{}].querySelectorAll('.strip')[{}].src"
+    image_script = "return document.querySelector('.screen .strip').src"
+    caption_script = "return document.querySelector('.what').textContent"
+    source_script = "return document.querySelectorAll('.gallery .card')[{}].querySelectorAll('.strip')[{}].src"
     assert chromium.execute_script("return document.getElementById('lightbox').open")
-    assert chromium.execute_script(shown) == chromium.execute_script(source.format(0, 0))
+    assert chromium.execute_script(image_script) == chromium.execute_script(source_script.format(0, 0))
     keys(chromium, "2")
     assert chromium.execute_script("return document.querySelector('.screen').classList.contains('salient')")
     keys(chromium, "3")
-    assert chromium.execute_script(shown) == chromium.execute_script(source.format(0, 1))
+    assert chromium.execute_script(image_script) == chromium.execute_script(source_script.format(0, 1))
     keys(chromium, "1", Keys.ARROW_RIGHT)
-    assert chromium.execute_script(what) == "T−, state 2 of 11"
-    assert chromium.execute_script(shown) == chromium.execute_script(source.format(1, 0))
+    assert chromium.execute_script(caption_script) == "T−, state 2 of 11"
+    assert chromium.execute_script(image_script) == chromium.execute_script(source_script.format(1, 0))
     assert distinct_positions(chromium, ".screen") == 4
     keys(chromium, Keys.ESCAPE)
     assert not chromium.execute_script("return document.getElementById('lightbox').open")
@@ -665,7 +667,7 @@ def test_a_state_is_enlarged_compared_and_left_by_keyboard(chromium: Any, page: 
     assert chromium.get_log("browser") == []
 
 
-def test_hostile_names_are_only_text(chromium: Any, run: Path) -> None:
+def test_hostile_names_are_escaped(chromium: Any, run: Path) -> None:
     def change(subject: Any) -> Any:
         names = [HOSTILE, *"bcdef"]
         changed = {part: subject[part] | {"action_names": names} for part in ("agent", "environment")}
@@ -685,7 +687,7 @@ def test_hostile_names_are_only_text(chromium: Any, run: Path) -> None:
     assert chromium.get_log("browser") == []
 
 
-def test_an_injected_script_would_not_run(chromium: Any, page: Path, tmp_path: Path) -> None:
+def test_injected_scripts_do_not_run(chromium: Any, page: Path, tmp_path: Path) -> None:
     path = tmp_path / "injected.html"
     path.write_text(page.read_text().replace("</main>", "<script>document.title = 'broken'</script></main>"))
     open_page(chromium, path)

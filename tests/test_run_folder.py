@@ -1,4 +1,4 @@
-"""Run folders show results under readable names, refuse foreign folders, and are cleaned of what none shows."""
+"""Run folders link results under readable names and refuse other folders; clean deletes unused results."""
 
 import errno
 import json
@@ -10,27 +10,27 @@ import pytest
 
 from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.clean import clean, survey
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 from weakspot.system.locks import lock_if_free
 
 
-def result(store: Path, stage: str, number: int, part: str = "") -> Shown:
-    """Makes a result and says how it is shown."""
+def result(store: Path, stage: str, number: int, part: str = "") -> ShownResult:
+    """Makes a result, and returns its entry in the record of a run."""
 
     def work(folder: Path) -> str:
         (folder / "out.txt").write_text(f"{stage} {number}")
         return str(number)
 
     entry, _ = Store(store).make(Request(stage, part, {"number": number}, ("out.txt",)), work)
-    return Shown(entry.record.key, {f"{stage}/{part}" if part else stage: "."})
+    return ShownResult(entry.record.key, {f"{stage}/{part}" if part else stage: "."})
 
 
-def record(store: str, **results: Shown) -> RunRecord:
+def record(store: str, **results: ShownResult) -> RunRecord:
     return RunRecord(SCHEMA, store, "weakspot run", {}, {}, {name.replace("__", "/"): one for name, one in results.items()})
 
 
-def test_a_run_shows_its_results_by_name_and_is_moved_with_its_store(tmp_path):
+def test_run_links_its_results_by_name_and_can_be_moved_with_its_store(tmp_path):
     run = RunFolder(tmp_path / "run")
     store = tmp_path / "run" / "store"
     run.write(record("store", train=result(store, "train", 1), synthesize__left=result(store, "synthesize", 1, "left")))
@@ -44,7 +44,7 @@ def test_a_run_shows_its_results_by_name_and_is_moved_with_its_store(tmp_path):
     assert sorted(one.kind for one in survey(tmp_path / "moved/store").stored) == ["shown", "unused", "unused"]
 
 
-def test_links_and_registrations_that_are_lost_are_noticed(tmp_path):
+def test_lost_links_and_registrations_are_detected(tmp_path):
     run, shown = RunFolder(tmp_path / "run"), result(tmp_path / "store", "train", 1)
     one = record(str(tmp_path / "store"), train=shown)
     run.write(one)
@@ -58,12 +58,12 @@ def test_links_and_registrations_that_are_lost_are_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["rename", "symlink_to"])
-def test_a_disk_that_is_full_in_the_middle_of_a_move_loses_nothing(tmp_path, monkeypatch, call):
+def test_full_disk_during_a_move_loses_nothing(tmp_path, monkeypatch, call):
     run, store = RunFolder(tmp_path / "run"), Store(tmp_path / "store")
     one = record(str(tmp_path / "store"), train=result(tmp_path / "store", "train", 1))
     entry = store.find(Request("train", "", {"number": 1}, ("out.txt",)))
     assert entry is not None
-    content = "TRAIN 1" if call == "rename" else "train 1"  # damaged, or as it was
+    content = "TRAIN 1" if call == "rename" else "train 1"  # damaged, or intact
     (entry.folder / "out.txt").write_text(content)
     with monkeypatch.context() as patched, pytest.raises(StorageError, match="no space left"):
 
@@ -78,17 +78,17 @@ def test_a_disk_that_is_full_in_the_middle_of_a_move_loses_nothing(tmp_path, mon
     assert not list((tmp_path / "run").glob(".train*"))
 
 
-def test_a_file_in_the_way_of_a_name_is_not_overwritten(tmp_path):
+def test_existing_folder_is_not_replaced_by_a_link(tmp_path):
     run = RunFolder(tmp_path)
     run.write(record("store"))
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="is in the way"):
+    with pytest.raises(RunError, match="is not a link"):
         run.write(record("store", train=result(tmp_path / "store", "train", 1)))
     assert (tmp_path / "train" / "notes.txt").read_text() == "mine"
 
 
-def test_folders_that_are_something_else_are_refused_and_left_alone(tmp_path):
+def test_other_folders_are_refused_and_left_unchanged(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(RunError, match=r"is not a run folder: it contains thesis\.tex"):
         RunFolder(tmp_path).read()
@@ -97,7 +97,7 @@ def test_folders_that_are_something_else_are_refused_and_left_alone(tmp_path):
         RunFolder(tmp_path / "thesis.tex").read()
 
 
-def test_run_folders_of_the_earlier_layout_get_a_clear_word(tmp_path):
+def test_run_folders_of_the_earlier_layout_raise_a_clear_error(tmp_path):
     for name in ("config.json", "manifest.json", "report.html"):
         (tmp_path / name).write_text("{}")
     with pytest.raises(RunError, match=r"(?s)earlier layout.*choose another --output") as raised:
@@ -108,7 +108,7 @@ def test_run_folders_of_the_earlier_layout_get_a_clear_word(tmp_path):
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"schema": 1}', '{"schema": 1, "store": 3}', "\ud800".encode("utf-16", "surrogatepass")]
 )
-def test_a_damaged_record_says_what_to_do(tmp_path, content):
+def test_error_for_a_damaged_record_says_what_to_do(tmp_path, content):
     path = tmp_path / "run.json"
     path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
     with pytest.raises(RunError, match=r"run\.json is damaged") as raised:
@@ -122,7 +122,7 @@ def test_a_record_of_a_newer_schema_is_refused(tmp_path):
         RunFolder(tmp_path).read()
 
 
-def test_clean_deletes_what_no_run_shows_and_nothing_else(tmp_path):
+def test_clean_deletes_only_results_that_no_run_uses(tmp_path):
     store = tmp_path / "store"
     first, second, third = (result(store, "train", number) for number in (1, 2, 3))
     RunFolder(tmp_path / "one").write(record(str(store), train=first))
@@ -140,7 +140,7 @@ def test_clean_deletes_what_no_run_shows_and_nothing_else(tmp_path):
     assert [one.folder.name for one in clean(store, ("unused", "unfinished")).stored] == [unfinished.name]
 
 
-def test_clean_keeps_what_a_run_is_about_to_show(tmp_path):
+def test_clean_keeps_results_that_a_run_is_about_to_use(tmp_path):
     store, run = tmp_path / "store", RunFolder(tmp_path / "one")
     first, second, third = (result(store, "train", number) for number in (1, 2, 3))
     run.write(record(str(store), train=first))
@@ -151,7 +151,7 @@ def test_clean_keeps_what_a_run_is_about_to_show(tmp_path):
     assert [one.folder.name for one in clean(store).stored] == [first.key]
 
 
-def test_what_a_moved_run_showed_is_kept(tmp_path):
+def test_clean_keeps_the_results_of_a_moved_run(tmp_path):
     store = tmp_path / "store"
     RunFolder(tmp_path / "one").write(record(str(store), train=result(store, "train", 1)))
     os.rename(tmp_path / "one", tmp_path / "elsewhere")
@@ -159,12 +159,12 @@ def test_what_a_moved_run_showed_is_kept(tmp_path):
     assert (tmp_path / "elsewhere/train/out.txt").read_text() == "train 1"
 
 
-def test_clean_leaves_a_result_that_a_process_is_working_on(tmp_path):
+def test_clean_keeps_results_that_a_process_is_working_on(tmp_path):
     store = tmp_path / "store"
     RunFolder(tmp_path / "one").write(record(str(store)))
     unused = result(store, "train", 1)
-    with lock_if_free(store / "locks" / f"train-{unused.key}.lock") as held:
-        assert held and not clean(store).stored
+    with lock_if_free(store / "locks" / f"train-{unused.key}.lock") as locked:
+        assert locked and not clean(store).stored
     assert [one.folder.name for one in clean(store).stored] == [unused.key]
 
 
@@ -175,15 +175,15 @@ def test_a_folder_without_a_store_is_not_cleaned(tmp_path):
     assert (tmp_path / "photos").exists()
 
 
-def test_clean_leaves_alone_what_is_no_result(tmp_path):
-    """A folder of projects that has a folder runs, run folders inside a store, and links."""
+def test_clean_deletes_only_results(tmp_path):
+    """Clean leaves other folders alone: a project with a subfolder runs, run folders inside a store, and links."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "src" / "pkg").mkdir(parents=True)
     (tmp_path / "src" / "pkg" / "entry.json").write_text("mine")
     with pytest.raises(RunError, match="is not a store"):
         clean(tmp_path, ("unused", "unfinished", "damaged"))
     shown = result(tmp_path, "train", 1)
-    RunFolder(tmp_path / "one").write(record(str(tmp_path), train=shown))  # from now on it is a store
+    RunFolder(tmp_path / "one").write(record(str(tmp_path), train=shown))  # makes it a store
     (tmp_path / "notes" / "0123456789abcdef").mkdir(parents=True)
     (tmp_path / "notes" / "fedcba9876543210").symlink_to(tmp_path / "src")
     deleted = clean(tmp_path, ("unused", "unfinished", "damaged")).stored
@@ -192,12 +192,12 @@ def test_clean_leaves_alone_what_is_no_result(tmp_path):
     assert (tmp_path / "one/train/out.txt").read_text() == "train 1"
 
 
-def test_clean_looks_again_before_it_deletes(tmp_path, monkeypatch):
+def test_clean_checks_again_before_it_deletes(tmp_path, monkeypatch):
     store, run = tmp_path / "store", RunFolder(tmp_path / "one")
     unused = result(store, "train", 1)
     run.write(record(str(store)))
     before = survey(store)
-    run.write(record(str(store), train=unused))  # another process has taken it meanwhile
+    run.write(record(str(store), train=unused))  # another process starts to use it
     monkeypatch.setattr("weakspot.run.clean.survey", lambda store: before)
     assert not clean(store).stored and (tmp_path / "one/train/out.txt").exists()
 

@@ -1,4 +1,4 @@
-"""Guided backpropagation: against closed forms, for every way to write a ReLU, and its errors where it is not defined."""
+"""Guided backpropagation: closed forms, all ways to write a ReLU, and errors for operations without a definition."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class Bare(nn.Module):
 
 
 class Network(nn.Module):
-    """Two convolutions and a hidden layer, each followed by what ``relu()`` makes; one head, or two with a value.
+    """Two convolutions and a hidden layer, each followed by a module from ``relu()``; one head, or two with a value.
 
-    ``relu`` may make the same module every time: then it is reused.
+    If ``relu`` returns the same module every time, it is reused.
     """
 
     def __init__(self, relu: Callable[[], nn.Module], heads: int) -> None:
@@ -136,8 +136,8 @@ def by_hooks(heads: int, kind: str) -> Tensor:
     """The guided gradient by the usual hooks, without the code under test."""
     network = Network(GuidedByHooks, heads)
     observation = (255 * states()).requires_grad_()
-    answer = network(observation)
-    scores = answer if heads == 1 else answer[0]
+    output = network(observation)
+    scores = output if heads == 1 else output[0]
     if kind == "log-probabilities":
         scores = scores.log_softmax(dim=1)
     scores.max(dim=1).values.sum().backward()
@@ -155,8 +155,8 @@ def test_two_layers_by_hand():
     w3 = torch.tensor([[4.0, 3.0, -7.0]])
     x = torch.tensor([2.0, 1.0])
     # W1 x = (1, 5, -5), so the third unit is off; W2 (1, 5, 0) = (-9, 6, 7), so the first unit is off.
-    # Behind the head the gradient is (4, 3, -7): the first is off, the last is negative, 3 is left.
-    # Behind W2 it is 3 * (1, 1, 1): the third is off, (3, 3, 0) is left.  Behind W1: 3 * (1, -1) + 3 * (2, 1) = (9, 0).
+    # Before the head the gradient is (4, 3, -7): the first unit is off, the last gradient is negative, 3 is left.
+    # Before W2 it is 3 * (1, 1, 1): the third unit is off, (3, 3, 0) is left.  Before W1: 3 * (1, -1) + 3 * (2, 1) = (9, 0).
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
     with torch.no_grad():
         for layer, weight in zip((network[1], network[3], network[5]), (w1, w2, w3), strict=True):
@@ -167,14 +167,14 @@ def test_two_layers_by_hand():
     assert torch.allclose(guided.flatten(), torch.tensor([9.0, 0.0]))
     ordinary = torch.autograd.functional.jacobian(network, x.view(1, 1, 1, 2)).flatten()
     assert torch.allclose(ordinary, torch.tensor([3 * 3 - 7 * (-3 + 4), 0 - 7 * (3 + 2.0)]))
-    # the same unit by unit: an activation of exactly zero passes nothing on
+    # a unit whose activation is exactly zero passes no gradient
     zero = guided_gradient(perceive, torch.zeros(1, 1, 1, 2))
     assert torch.equal(zero, torch.zeros(1, 1, 1, 2))
 
 
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_write_a_relu_gives_the_same(way, agent):
+def test_all_ways_to_write_a_relu_give_the_same_gradient(way, agent):
     heads, kind = AGENTS[agent]
     expected = by_hooks(heads, kind)
     assert expected.abs().sum(dim=(1, 2, 3)).min() > 0
@@ -182,7 +182,7 @@ def test_every_way_to_write_a_relu_gives_the_same(way, agent):
     assert torch.allclose(guided, expected, rtol=1e-4, atol=1e-8)
 
 
-def test_it_differs_from_the_ordinary_gradient():
+def test_guided_gradient_differs_from_the_ordinary_gradient():
     network = Network(nn.ReLU, 1)
     observation = (255 * states()).requires_grad_()
     network(observation).max(dim=1).values.sum().backward()
@@ -197,11 +197,11 @@ def test_it_differs_from_the_ordinary_gradient():
         lambda output: output.value,
         lambda output: output.scores[:, 1],
         lambda output: output.scores[:, 1] + 2 * output.value,
-        lambda output: (output.scores.exp() * output.scores).sum(dim=1),  # what is asked about the answer is free
+        lambda output: (output.scores.exp() * output.scores).sum(dim=1),  # the scalar may use any operation
         lambda output: torch.relu(output.value),
     ],
 )
-def test_any_number_of_the_answer_can_be_explained(scalar):
+def test_any_scalar_of_the_output_can_be_explained(scalar):
     perceive = perceiver(Network(nn.ReLU, 2), "log-probabilities")
     guided = guided_gradient(perceive, states(), scalar)
     network = Network(GuidedByHooks, 2)
@@ -212,7 +212,7 @@ def test_any_number_of_the_answer_can_be_explained(scalar):
     assert torch.allclose(guided, observation.grad, rtol=1e-4, atol=1e-8)
 
 
-def test_each_state_comes_out_as_it_would_alone():
+def test_states_in_a_batch_are_independent():
     perceive = perceiver(Network(nn.ReLU, 2), "log-probabilities")
     together = saliency(perceive, states())
     alone = torch.cat([saliency(perceive, state[None]) for state in states()])
@@ -221,14 +221,14 @@ def test_each_state_comes_out_as_it_would_alone():
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_it_works_where_gradients_are_off(context):
+def test_guided_gradient_works_when_gradients_are_disabled(context):
     perceive = perceiver(Network(nn.ReLU, 1))
     expected = guided_gradient(perceive, states())
     with context():
         assert torch.equal(guided_gradient(perceive, states()), expected)
 
 
-def test_nothing_stays_behind():
+def test_guided_gradient_has_no_side_effects():
     network = Network(nn.ReLU, 1).requires_grad_(False)
     state = states().requires_grad_()
     before = [(name, tensor.clone()) for name, tensor in network.state_dict().items()]
@@ -237,21 +237,21 @@ def test_nothing_stays_behind():
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in before)
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks or module._backward_hooks for module in network.modules())
-    assert_ordinary()
+    assert_relu_is_ordinary()
 
 
-def assert_ordinary() -> None:
-    """Outside, a ReLU passes negative gradients on."""
+def assert_relu_is_ordinary() -> None:
+    """Asserts that outside of guided backpropagation, a ReLU passes negative gradients."""
     x = torch.ones(3, requires_grad=True)
     (-F.relu(x)).sum().backward()
     assert x.grad is not None and torch.equal(x.grad, -torch.ones(3))
 
 
-# --- refusals --------------------------------------------------------------------------------------------------------
+# --- unsupported operations ------------------------------------------------------------------------------------------
 
 
 class Swish(torch.autograd.Function):
-    """An operation of a user's own."""
+    """A custom operation."""
 
     @staticmethod
     def forward(ctx, x):
@@ -263,7 +263,7 @@ class Swish(torch.autograd.Function):
         return gradients[0]
 
 
-REFUSED: dict[str, tuple[Callable[[Tensor], Tensor] | nn.Module, str]] = {
+UNSUPPORTED: dict[str, tuple[Callable[[Tensor], Tensor] | nn.Module, str]] = {
     "GELU": (F.gelu, "Gelu"),
     "ELU": (F.elu, "Elu"),
     "SELU": (F.selu, "Elu"),
@@ -291,27 +291,27 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor] | nn.Module, str]] = {
     "ReLU below torch functions": (lambda x: torch.ops.aten.threshold(x, 0.0, 0.0), "Threshold"),
     "a scripted function": (torch.jit.script(F.relu), "Relu"),
     "a scripted module": (torch.jit.script(nn.ReLU()), "scripted"),
-    "a function of one's own": (lambda x: Swish.apply(x), "Swish"),
+    "a custom function": (lambda x: Swish.apply(x), "Swish"),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_is_not_defined_is_refused_by_name(what):
-    function, words = REFUSED[what]
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_unsupported_operations_are_refused_by_name(name):
+    function, words = UNSUPPORTED[name]
     relu = function if isinstance(function, nn.Module) else Bare(function)
     with pytest.raises(SaliencyError, match=words):
         guided_gradient(perceiver(Network(lambda: relu, 1)), states())
-    assert_ordinary()
+    assert_relu_is_ordinary()
 
 
-def test_one_bad_operation_among_good_ones_is_found():
+def test_one_unsupported_operation_among_supported_ones_is_found():
     makers = iter([nn.ReLU(), nn.Tanh(), nn.ReLU()])
     with pytest.raises(SaliencyError, match="Tanh"):
         guided_gradient(perceiver(Network(lambda: next(makers), 1)), states())
 
 
-def test_what_is_not_asked_about_may_be_anything():
-    """A value head with a tanh is no obstacle to explaining the scores."""
+def test_operations_that_do_not_affect_the_scalar_are_allowed():
+    """The scores can be explained although the value head has a tanh."""
     network = Network(nn.ReLU, 2)
     network.value = nn.Sequential(nn.Linear(16, 1), nn.Tanh())
     perceive = perceiver(network, "log-probabilities")
@@ -341,17 +341,17 @@ def test_pooling_and_normalisation_are_allowed():
     assert guided_gradient(perceiver(network), states()).abs().sum() > 0
 
 
-def test_a_network_that_fails_leaves_no_trace():
+def test_failing_network_has_no_side_effects():
     def fails(x: Tensor) -> Tensor:
         raise RuntimeError("out of luck")
 
     with pytest.raises(RuntimeError, match="out of luck"):
         guided_gradient(perceiver(Network(lambda: Bare(fails), 1)), states())
-    assert_ordinary()
+    assert_relu_is_ordinary()
     assert torch.overrides._len_torch_function_stack() == 0
 
 
-def test_answers_without_gradient_are_refused():
+def test_outputs_without_gradient_are_refused():
     class Detached(Network):
         def forward(self, x):
             with torch.no_grad():
@@ -409,7 +409,7 @@ def test_a_state_without_saliency_gets_uniform_weights():
 
 
 @pytest.mark.parametrize("kernel", [0, 2, 4, -1])
-def test_a_box_without_a_middle_is_refused(kernel):
+def test_box_sizes_that_are_not_odd_are_refused(kernel):
     with pytest.raises(ConfigError):
         loss_weights(torch.zeros(1, 1, 8, 8), kernel)
 
@@ -424,18 +424,18 @@ def test_maps_by_hand():
     decoded = decode_maps(stored)[0, 0]
     # halved: 3 / 4 at (20, 20) and 1.5 at (5, 35); both far above 100 times their mean
     assert decoded[20, 20] == CLIP and decoded[5, 35] == CLIP and decoded.sum() == 2 * CLIP
-    smooth = torch.rand(3, 4, 84, 84, generator=torch.Generator().manual_seed(0)) ** 4
-    decoded = decode_maps(encode_maps(smooth).numpy())
+    random_saliency = torch.rand(3, 4, 84, 84, generator=torch.Generator().manual_seed(0)) ** 4
+    decoded = decode_maps(encode_maps(random_saliency).numpy())
     assert decoded.shape == (3, 1, 42, 42)
     assert torch.allclose(decoded.mean(dim=(1, 2, 3)), torch.ones(3), atol=0.02)
-    box = F.avg_pool2d(smooth.amax(dim=1, keepdim=True), 5, 1, 2, count_include_pad=False)
+    box = F.avg_pool2d(random_saliency.amax(dim=1, keepdim=True), 5, 1, 2, count_include_pad=False)
     expected = F.avg_pool2d(box, 2)
     expected = expected / expected.mean(dim=(1, 2, 3), keepdim=True)
     assert (decoded - expected).abs().max() < 0.07
 
 
-class Held:
-    """A data set in memory."""
+class InMemoryDataset:
+    """A dataset in memory."""
 
     def __init__(self, count: int) -> None:
         generator = np.random.default_rng(0)
@@ -453,12 +453,12 @@ def gray_perceiver() -> Perceiver:
 
 
 def test_maps_of_a_data_set(tmp_path):
-    perceive, dataset, calls = gray_perceiver(), Held(11), []
+    perceive, dataset, calls = gray_perceiver(), InMemoryDataset(11), []
     path = tmp_path / "saliency.npy"
     maps = saliency_maps(perceive, dataset, path, batch_size=4, progress=lambda *pair: calls.append(pair))
     assert calls == [(4, 11), (8, 11), (11, 11)]
     expected = encode_maps(saliency(perceive, as_state(dataset.content))).numpy()
-    assert np.abs(maps.astype(int) - expected).max() <= 1  # a rounding apart, for another batch size
+    assert np.abs(maps.astype(int) - expected).max() <= 1  # another batch size rounds differently
     assert maps.std() > 0
     assert np.array_equal(load_maps(path, 11), maps)
     assert path.stat().st_size < 0.25 * dataset.content[:, 0].nbytes
@@ -469,8 +469,8 @@ def test_maps_of_a_data_set(tmp_path):
         load_maps(path, 11)
 
 
-def test_maps_are_written_whole_or_not_at_all(tmp_path):
-    class Damaged(Held):
+def test_maps_are_written_atomically(tmp_path):
+    class Damaged(InMemoryDataset):
         def stacks(self, indices: np.ndarray) -> np.ndarray:
             if indices[0] > 0:
                 raise DatasetError("shard 1 is damaged")
@@ -480,34 +480,34 @@ def test_maps_are_written_whole_or_not_at_all(tmp_path):
         saliency_maps(gray_perceiver(), Damaged(11), tmp_path / "saliency.npy", batch_size=4)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DatasetError, match="no states"):
-        saliency_maps(gray_perceiver(), Held(0), tmp_path / "saliency.npy")
+        saliency_maps(gray_perceiver(), InMemoryDataset(0), tmp_path / "saliency.npy")
 
 
 def test_a_trained_agent_looks_at_the_ball():
     """Real Pong: around the ball, the stored maps weigh more than the average pixel by a good margin."""
     folder = os.environ.get("WEAKSPOT_AGENTS")
     if not folder:
-        pytest.skip("WEAKSPOT_AGENTS is not set: no trained agent to look through")
+        pytest.skip("WEAKSPOT_AGENTS is not set: no trained agent to test")
     from ale_py.vector_env import AtariVectorEnv
 
     agent = load_agent(str(Path(folder) / "acktr_PongNoFrameskip-v4.safetensors"))
     env = AtariVectorEnv("pong", 8, num_threads=1)
     observation, _ = env.reset(seed=1)
-    generator, seen = torch.Generator().manual_seed(0), []
+    generator, observations = torch.Generator().manual_seed(0), []
     for step in range(120):
         with torch.no_grad():
             action = choose(agent(torch.from_numpy(observation)), agent.spec, generator)
         observation, *_ = env.step(action.numpy())
         if step > 60 and step % 4 == 0:
-            seen.append(observation.copy())
+            observations.append(observation.copy())
     env.close()
-    shown = torch.from_numpy(np.concatenate(seen)).float()
-    court = shown[:, -1, 14:76, 12:70]  # between the paddles
+    states = torch.from_numpy(np.concatenate(observations)).float()
+    court = states[:, -1, 14:76, 12:70]  # between the paddles
     ball = (court - court.median(dim=0).values).abs() > 60
     has_ball = ball.flatten(1).sum(dim=1) > 0
     assert has_ball.sum() > 30
     perceive = Perceiver(agent, lambda state: 255 * state)
-    maps = decode_maps(encode_maps(saliency(perceive, shown / 255)))
+    maps = decode_maps(encode_maps(saliency(perceive, states / 255)))
     full = F.interpolate(maps, scale_factor=2)[:, 0, 14:76, 12:70]
     near = F.max_pool2d(ball[:, None].float(), 9, 1, 4)[:, 0] > 0
     at_ball = torch.stack([m[n].mean() for m, n, has in zip(full, near, has_ball, strict=True) if has])

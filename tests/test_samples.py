@@ -25,7 +25,7 @@ from weakspot.games import interface
 
 @pytest.fixture(scope="module")
 def real() -> np.ndarray:
-    """States of random play, all with a history."""
+    """States of random play, all with full history."""
     environment = AtariEnvironment(AtariConfig("PongNoFrameskip-v4"))
     generator = np.random.default_rng(0)
     environment.reset(3)
@@ -39,17 +39,17 @@ def real() -> np.ndarray:
 
 
 def with_ball(stacks: np.ndarray) -> np.ndarray:
-    """Those with a ball well inside the field in every frame."""
+    """The states with a ball well inside the field in every frame."""
     has_ball = (stacks[:, :, 20:70, 20:64, 2] > 150).any(axis=(2, 3)).all(axis=1)
     return stacks[has_ball]
 
 
-def test_real_states_pass(real):
+def test_real_states_pass_the_checks(real):
     assert len(real) > 100 and len(with_ball(real)) > 20
     assert pong_checks(real).valid.mean() > 0.97
 
 
-def test_a_second_ball_is_seen_in_any_frame(real):
+def test_second_balls_are_detected_in_any_frame(real):
     chosen = with_ball(real).copy()
     for frame in range(4):
         doubled = chosen.copy()
@@ -58,7 +58,7 @@ def test_a_second_ball_is_seen_in_any_frame(real):
         assert not pong_checks(doubled).one_ball.any()
 
 
-def test_a_smeared_ball_is_seen(real):
+def test_smeared_balls_are_detected(real):
     chosen = with_ball(real)
     blurred = torch.nn.functional.avg_pool2d(as_state(chosen), 9, stride=1, padding=4)
     blurred[:, :, :, :14] = as_state(chosen)[:, :, :, :14]
@@ -68,7 +68,7 @@ def test_a_smeared_ball_is_seen(real):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_paddle_that_is_missing_or_doubled_is_seen(real, side):
+def test_missing_or_doubled_paddles_are_detected(real, side):
     chosen = with_ball(real).copy()
     band = np.s_[7:12] if side == "left" else np.s_[72:77]
     inner = chosen[getattr(pong_checks(chosen), side)]
@@ -118,7 +118,7 @@ def test_frechet_matches_the_closed_form():
 # --- diversity -------------------------------------------------------------------------------------------------------
 
 
-def test_the_vendi_score_counts_what_is_different():
+def test_vendi_score_counts_different_samples():
     alike = torch.zeros(16, 3)
     assert vendi_score(alike, 1.0) == pytest.approx(1.0, abs=1e-6)
     apart = 100.0 * torch.eye(16)
@@ -133,10 +133,10 @@ def test_distances():
     assert typical_distance(line) == pytest.approx(2.0)
 
 
-# --- telling ---------------------------------------------------------------------------------------------------------
+# --- classifier test -------------------------------------------------------------------------------------------------
 
 
-def test_a_classifier_tells_what_can_be_told_and_nothing_else():
+def test_classifier_separates_only_samples_that_differ():
     generator = torch.Generator().manual_seed(0)
     real, alike = torch.rand(2, 128, 3, 32, 32, generator=generator)
     marked = alike.clone()

@@ -1,4 +1,4 @@
-"""The graph of stages: a stage more is one file and one line."""
+"""The graph of stages: a new stage needs one file and one line."""
 
 import json
 import shutil
@@ -46,13 +46,13 @@ class DarkestStage(Stage):
         return file_digest(folder / "brightness.json")
 
 
-def test_a_stage_more_is_one_class_and_one_entry(finished_run, tmp_path, capsys):
+def test_new_stage_needs_one_class_and_one_entry(finished_run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
     stages = (DarkestStage(), *STAGES)  # in any order
     run = Pipeline(tiny(folder), stages=stages).run()
-    said = capsys.readouterr().out
-    assert "darkest/t-minus: done in" in said and "collect: up to date" in said
+    output = capsys.readouterr().out
+    assert "darkest/t-minus: done in" in output and "collect: up to date" in output
     mean = json.loads((folder / "darkest/t-minus/brightness.json").read_text())["mean"]
     assert mean == round(float(load_run(folder).findings["T-"].states.mean()), 3)
     assert run.entries["darkest/t-minus"].record.made_from["settings"] == {"digits": 3}
@@ -62,21 +62,21 @@ def test_a_stage_more_is_one_class_and_one_entry(finished_run, tmp_path, capsys)
     assert "darkest/t-minus" in Pipeline(searched, stages=stages).plan()
 
 
-def test_a_stage_that_reads_something_else_is_not_made_again(finished_run, tmp_path):
+def test_stages_that_do_not_read_a_changed_result_are_not_rerun(finished_run, tmp_path):
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store")
     trained = replace(config, goggles=replace(config.goggles, seed=5))
     names = Pipeline(trained, stages=(*STAGES, DarkestStage())).plan()
-    assert names == ["goggles", "report", "darkest/t-minus", "darkest/action-left"]  # these have never been made
+    assert names == ["goggles", "report", "darkest/t-minus", "darkest/action-left"]  # the last two were never computed
 
 
-def test_stages_are_put_in_the_order_of_what_they_read():
+def test_stages_are_ordered_by_their_inputs():
     names = [stage.name for stage in ordered(reversed(STAGES))]
     for stage in STAGES:
         assert all(names.index(name) < names.index(stage.name) for name in stage.inputs)
     assert [stage.name for stage in ordered(STAGES)] == [stage.name for stage in STAGES]
 
 
-def test_stages_that_are_no_graph_are_refused():
+def test_invalid_graphs_of_stages_are_refused():
     class Lost(DarkestStage):
         inputs: ClassVar[tuple[str, ...]] = ("nowhere",)
 
@@ -95,6 +95,6 @@ def test_stages_that_are_no_graph_are_refused():
         ordered((*STAGES, DarkestStage(), DarkestStage()))
 
 
-def test_only_what_a_stage_reads_is_needed():
+def test_stages_need_only_their_inputs():
     assert needed_by(["saliency"], STAGES) == {"saliency", "collect", "subject"}
     assert "synthesize" not in needed_by(["goggles", "samples", "fidelity"], STAGES)

@@ -26,8 +26,8 @@ def write(folder: Path) -> str:
     return "fingerprint"
 
 
-def refuse(folder: Path) -> str:
-    """The work of a result that must not be made."""
+def fail_if_called(folder: Path) -> str:
+    """Work that must not run."""
     raise AssertionError("made again")
 
 
@@ -35,21 +35,21 @@ def test_a_result_is_made_once_and_found_afterwards(tmp_path):
     store = Store(tmp_path)
     assert store.find(REQUEST) is None
     entry, made = store.make(REQUEST, write)
-    again, made_again = store.make(REQUEST, refuse)
+    again, made_again = store.make(REQUEST, fail_if_called)
     assert (made, made_again) == (True, False) and again == entry == store.find(REQUEST)
     assert entry.record.fingerprint == "fingerprint" and entry.record.made_from == {"a": 1}
     assert list(entry.record.files) == ["out.txt"] and not (entry.folder / "scratch.txt").exists()
     assert entry.record.versions["torch"] and entry.record.created
 
 
-def test_another_request_is_another_result_and_both_stay(tmp_path):
+def test_another_request_gives_another_result_and_both_are_kept(tmp_path):
     store, other = Store(tmp_path), replace(REQUEST, made_from={"a": 2})
     first, _ = store.make(REQUEST, write)
     second, made = store.make(other, write)
     assert made and first.folder != second.folder and store.find(REQUEST) == first and store.find(other) == second
 
 
-def test_a_killed_attempt_goes_on_in_its_own_folder_and_its_time_counts(tmp_path):
+def test_killed_attempts_resume_in_their_folder_and_their_time_counts(tmp_path):
     store, attempts = Store(tmp_path), []
 
     def work(folder: Path) -> str:
@@ -68,7 +68,7 @@ def test_a_killed_attempt_goes_on_in_its_own_folder_and_its_time_counts(tmp_path
     assert not list((tmp_path / "locks").glob("*.seconds"))
 
 
-def test_a_stage_that_does_not_write_its_outputs_is_an_error_and_no_result(tmp_path):
+def test_stage_that_does_not_write_its_outputs_raises_an_error(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(RunError, match=r"ended without writing out\.txt"):
         store.make(REQUEST, lambda folder: "nothing")
@@ -100,43 +100,43 @@ def damage_key(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [damage_size, damage_missing, damage_record, damage_fields, damage_key])
-def test_a_damaged_result_is_set_aside_and_made_anew_and_others_stay(tmp_path, capsys, damage):
+def test_damaged_results_are_set_aside_and_recomputed_and_others_are_kept(tmp_path, capsys, damage):
     store, other = Store(tmp_path), replace(REQUEST, made_from={"a": 2})
     entry, _ = store.make(REQUEST, write)
-    kept, _ = store.make(other, write)
+    untouched, _ = store.make(other, write)
     damage(entry.folder)
     before = {path.name: path.read_bytes() for path in entry.folder.iterdir()}
     assert store.find(REQUEST) is None
     again, made = store.make(REQUEST, write)
-    assert made and again.changed() is None and store.find(other) == kept
+    assert made and again.changed() is None and store.find(other) == untouched
     aside = entry.folder.with_name(f"{entry.folder.name}.damaged-1")
     assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
     assert str(aside) in capsys.readouterr().out
 
 
-def test_changed_content_of_the_same_size_is_seen_when_all_is_read(tmp_path):
+def test_changed_content_of_the_same_size_is_detected_by_a_full_check(tmp_path):
     entry, _ = Store(tmp_path).make(REQUEST, write)
     (entry.folder / "out.txt").write_text("CONTENT")
     assert entry.missing() is None and entry.changed() == "the content of out.txt has changed"
 
 
-def test_a_result_of_a_newer_schema_is_refused_and_stays(tmp_path):
+def test_results_of_a_newer_schema_are_refused_and_kept(tmp_path):
     store = Store(tmp_path)
     entry, _ = store.make(REQUEST, write)
     record = json.loads((entry.folder / "entry.json").read_text())
     record["schema"], record["unheard_of"] = 99, True
     (entry.folder / "entry.json").write_text(json.dumps(record))
     with pytest.raises(SchemaError, match="schema 99 of a newer weakspot"):
-        store.make(REQUEST, refuse)
+        store.make(REQUEST, fail_if_called)
     assert json.loads((entry.folder / "entry.json").read_text()) == record
 
 
 def slow(path: Path, started: str) -> None:
-    """Makes a result slowly, in a process of its own."""
+    """Makes a result slowly, in a separate process."""
 
     def work(folder: Path) -> str:
         write_text(path / started, "")
-        while not (path / "go-on").exists():
+        while not (path / "continue").exists():
             time.sleep(0.01)
         return write(folder)
 
@@ -153,7 +153,7 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kill", [False, True])
-def test_of_two_processes_one_makes_a_result_and_the_other_waits_or_takes_over(tmp_path, kill):
+def test_second_process_waits_for_a_result_or_takes_over(tmp_path, kill):
     context = multiprocessing.get_context("spawn")
     first, second = (context.Process(target=slow, args=(tmp_path, name)) for name in ("first", "second"))
     first.start()
@@ -165,7 +165,7 @@ def test_of_two_processes_one_makes_a_result_and_the_other_waits_or_takes_over(t
         assert first.pid is not None
         os.kill(first.pid, signal.SIGKILL)
         wait_for(tmp_path / "second")  # it has taken over
-    write_text(tmp_path / "go-on", "")
+    write_text(tmp_path / "continue", "")
     first.join(60)
     second.join(60)
     assert (tmp_path / "second-ended").read_text() == ("made" if kill else "found")
@@ -173,27 +173,27 @@ def test_of_two_processes_one_makes_a_result_and_the_other_waits_or_takes_over(t
     assert read_entry(Store(tmp_path / "store").folder(REQUEST)) is not None
 
 
-def test_a_damaged_result_that_another_process_has_made_anew_is_kept(tmp_path):
+def test_damaged_result_that_another_process_has_recomputed_is_kept(tmp_path):
     store = Store(tmp_path)
     damaged, _ = store.make(REQUEST, write)
     (damaged.folder / "out.txt").write_text("CONTENT")
     store.discard(damaged, "its content has changed")
-    anew, made = store.make(REQUEST, lambda folder: write(folder) + " anew")
+    recomputed, made = store.make(REQUEST, lambda folder: write(folder) + " again")
     assert made
-    store.discard(damaged, "its content has changed")  # a process that saw the damage, and waited meanwhile
-    assert store.find(REQUEST) == anew
+    store.discard(damaged, "its content has changed")  # another process, which saw the damage and then waited
+    assert store.find(REQUEST) == recomputed
     assert len(list(damaged.folder.parent.iterdir())) == 2
 
 
 @pytest.mark.parametrize("call", ["read_bytes", "stat"])
-def test_a_result_that_may_not_be_read_is_an_error_and_stays(tmp_path, monkeypatch, call):
+def test_unreadable_results_raise_an_error_and_are_kept(tmp_path, monkeypatch, call):
     store = Store(tmp_path)
     entry, _ = store.make(REQUEST, write)
     with monkeypatch.context() as patched, pytest.raises(StorageError, match="cannot be read"):
 
-        def refuse(*arguments: object, **others: object) -> None:
+        def deny(*arguments: object, **others: object) -> None:
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        patched.setattr(Path, call, refuse)
+        patched.setattr(Path, call, deny)
         store.find(REQUEST)
     assert store.find(REQUEST) == entry

@@ -33,10 +33,10 @@ def search(config=CONFIG, target="A1", scale=SCALE, first=0, best=0.0):
 
 
 def test_finds_the_known_optimum():
-    # E = -q_1(u) / scale + alpha KL, q_1 linear in u with slope k: the optimum is x_mu = k / (scale alpha), x_sigma = 1.
+    # E = -q_1(u) / scale + alpha KL, q_1 linear in u with gradient k: the optimum is x_mu = k / (scale alpha), x_sigma = 1.
     model, agent = linear_model(), LinearAgent()
-    slope = agent.weight[1] @ model.network.generator_matrix
-    optimum = slope / (0.1 * CONFIG.regulariser)
+    gradient = agent.weight[1] @ model.network.generator_matrix
+    optimum = gradient / (0.1 * CONFIG.regulariser)
     found = search(replace(CONFIG, steps=1_000, learning_rate=0.01), scale=0.1)
     torch.testing.assert_close(found.distribution.mean, optimum.expand(6, -1), atol=0.2, rtol=0.05)
     torch.testing.assert_close(found.distribution.mean.mean(dim=0), optimum, atol=0.1, rtol=0.02)
@@ -45,7 +45,7 @@ def test_finds_the_known_optimum():
 
 
 @pytest.mark.parametrize("target", ["T-", "T+", "T+-", "S+", "S-", "V+", "V-", "A0"])
-def test_every_target_falls_and_the_reported_value_is_the_states_own(target):
+def test_every_target_decreases_and_its_reported_value_matches_the_state(target):
     found = search(target=target)
     perceive = linear_perceiver()
     chosen = resolve_target(target, perceive.agent.spec, 5.0)
@@ -55,7 +55,7 @@ def test_every_target_falls_and_the_reported_value_is_the_states_own(target):
     assert np.nanmean(found.energy[:, -20:]) < np.nanmean(found.energy[:, :20])
 
 
-def test_states_come_out_the_same_whatever_is_beside_them():
+def test_states_do_not_depend_on_the_rest_of_the_batch():
     together = search(replace(CONFIG, steps=60))
     for j in range(6):
         alone = search(replace(CONFIG, steps=60, states=1), first=j)
@@ -63,121 +63,125 @@ def test_states_come_out_the_same_whatever_is_beside_them():
         np.testing.assert_allclose(alone.energy[0], together.energy[j], atol=1e-3, rtol=1e-4)
 
 
-def test_same_seed_same_bits_and_another_seed_not():
+def test_only_the_same_seed_gives_the_same_bits():
     config = replace(CONFIG, steps=30)
     assert torch.equal(search(config).state, search(config).state)
     assert not np.array_equal(search(config).energy, search(replace(config, seed=1)).energy)
 
 
-def test_stops_when_the_energy_no_longer_falls_and_says_when():
+def test_searches_stop_when_the_energy_no_longer_decreases():
     config = replace(CONFIG, steps=2_000, patience=30, tolerance=0.01)
     found = search(config)
     assert (found.iterations < 2_000).all() and (found.iterations >= 60).all()
     for row, steps in zip(found.energy, found.iterations, strict=True):
         assert np.isfinite(row[:steps]).all() and np.isnan(row[steps:]).all()
-    assert len(set(found.iterations.tolist())) > 1, "each state stops for itself"
+    assert len(set(found.iterations.tolist())) > 1, "each state stops on its own"
     assert found.target.mean().item() == pytest.approx(search(replace(config, tolerance=-1e9)).target.mean().item(), rel=0.1)
 
 
-def test_the_searches_are_kept_whose_states_the_target_ranks_best():
+def test_states_with_the_best_target_values_are_returned():
     config = replace(CONFIG, steps=40, searches=1, states=250)  # three batches
-    every = search(config)
+    everything = search(config)
     kept = search(replace(config, searches=25, states=10))
     chosen = resolve_target("A1", linear_perceiver().agent.spec, 5.0)
-    best_rows = sorted(chosen(linear_perceiver()(every.state)).argsort()[:10].tolist())
-    torch.testing.assert_close(kept.noise, every.noise[best_rows])
-    torch.testing.assert_close(kept.state, every.state[best_rows])
-    torch.testing.assert_close(kept.output.scores, every.output.scores[best_rows])
-    torch.testing.assert_close(kept.distribution.mean, every.distribution.mean[best_rows])
-    torch.testing.assert_close(kept.distribution.sigma, every.distribution.sigma[best_rows])
-    torch.testing.assert_close(kept.target, every.target[best_rows])
-    torch.testing.assert_close(kept.kl, every.kl[best_rows])
-    np.testing.assert_array_equal(kept.energy, every.energy[best_rows])
-    assert len(kept.iterations) == 10 and kept.spent == every.spent == 250 * 40
+    best_rows = sorted(chosen(linear_perceiver()(everything.state)).argsort()[:10].tolist())
+    torch.testing.assert_close(kept.noise, everything.noise[best_rows])
+    torch.testing.assert_close(kept.state, everything.state[best_rows])
+    torch.testing.assert_close(kept.output.scores, everything.output.scores[best_rows])
+    torch.testing.assert_close(kept.distribution.mean, everything.distribution.mean[best_rows])
+    torch.testing.assert_close(kept.distribution.sigma, everything.distribution.sigma[best_rows])
+    torch.testing.assert_close(kept.target, everything.target[best_rows])
+    torch.testing.assert_close(kept.kl, everything.kl[best_rows])
+    np.testing.assert_array_equal(kept.energy, everything.energy[best_rows])
+    assert len(kept.iterations) == 10 and kept.spent == everything.spent == 250 * 40
 
 
-class Forgetful(LinearNetwork):
-    """Gives back states as they are where the first number of their code is negative; half as strong where it is not."""
+class LossyNetwork(LinearNetwork):
+    """Reconstructs states exactly if the first number of their latent is negative, and at half strength otherwise."""
 
     def encode(self, state):
         mean, log_variance = super().encode(state)
         return torch.where(mean[:, :1] < 0, mean, 0.5 * mean), log_variance
 
 
-def test_searches_start_at_the_best_of_the_samples_that_come_back():
+def test_searches_start_from_the_best_well_reconstructed_samples():
     perceive, latent = linear_perceiver(), 5
-    model = StateModel(Forgetful(latent).eval(), identity(latent), {"recipe": "toy"})
+    model = StateModel(LossyNetwork(latent).eval(), identity(latent), {"recipe": "toy"})
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     config = replace(CONFIG, start="samples", candidates=100, start_sigma=0.2)
-    begin = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
-    start = begin(chosen)
-    drawn = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal((100, latent), np.float32))
-    state = model.generate(drawn)
-    come_back = drawn[(model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)).argsort()[:50]]
+    start_for = starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
+    start = start_for(chosen)
+    noise = torch.from_numpy(np.random.default_rng([config.seed, 5]).standard_normal((100, latent), np.float32))
+    state = model.generate(noise)
+    best_reconstructed = noise[(model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)).argsort()[:50]]
     assert config.kept == 0.5
-    assert (come_back[:, 0] < 0).float().mean() > 0.9
-    torch.testing.assert_close(start.mean, come_back[chosen(perceive(model.generate(come_back))).argsort()[:6]])
+    assert (best_reconstructed[:, 0] < 0).float().mean() > 0.9
+    torch.testing.assert_close(
+        start.mean, best_reconstructed[chosen(perceive(model.generate(best_reconstructed))).argsort()[:6]]
+    )
     assert (start.sigma == 0.2).all()
     fewer = starts(model, perceive, replace(config, candidates=4), lambda i: torch.zeros(0), np.arange(0))(chosen)
-    assert len(fewer.mean.unique(dim=0)) == 6, "no two searches begin alike"
+    assert len(fewer.mean.unique(dim=0)) == 6, "all starts differ"
 
 
 @pytest.mark.parametrize("states", [1, 3, 10, 130])
-def test_starts_from_real_states_are_their_codes(states):
+def test_starts_from_real_states_are_their_latents(states):
     model, perceive = linear_model(), linear_perceiver()
-    codes = torch.randn(states, 5, generator=torch.Generator().manual_seed(3))
+    latents = torch.randn(states, 5, generator=torch.Generator().manual_seed(3))
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
     config = replace(CONFIG, start="data", states=4, candidates=200, start_sigma=0.2)
-    start = starts(model, perceive, config, lambda i: model.generate(codes[torch.from_numpy(i)]), np.arange(states))(chosen)
-    order = chosen(perceive(model.generate(codes))).argsort()
-    torch.testing.assert_close(start.mean, codes[order[torch.arange(4) % states]], atol=1e-4, rtol=1e-3)
+    start = starts(model, perceive, config, lambda i: model.generate(latents[torch.from_numpy(i)]), np.arange(states))(
+        chosen
+    )
+    order = chosen(perceive(model.generate(latents))).argsort()
+    torch.testing.assert_close(start.mean, latents[order[torch.arange(4) % states]], atol=1e-4, rtol=1e-3)
     assert (start.sigma == 0.2).all()
     with pytest.raises(ConfigError, match="no real state"):
         starts(model, perceive, config, lambda i: torch.zeros(0), np.arange(0))
 
 
-def test_enough_is_enough():
-    bound = replace(CONFIG, regulariser=0.01, enough="best")
+def test_energy_saturates_beyond_the_best_recorded_value():
+    bounded_config = replace(CONFIG, regulariser=0.01, enough="best")
     free = search(replace(CONFIG, regulariser=0.01))
     goal = float(free.target.mean()) / 4
-    bounded = search(bound, best=goal)
+    bounded = search(bounded_config, best=goal)
     assert float(free.target.max()) < goal and float(bounded.target.mean()) == pytest.approx(goal, rel=0.3)
-    assert float(bounded.kl.mean()) < 0.2 * float(free.kl.mean()), "what is not needed is given back to the regulariser"
+    assert float(bounded.kl.mean()) < 0.2 * float(free.kl.mean()), "a bounded target leaves more room to the regulariser"
     far = search(replace(CONFIG, steps=60, enough="best"), best=100 * goal)
     torch.testing.assert_close(far.target, search(replace(CONFIG, steps=60)).target, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("enough", ["best", "never"])
-def test_the_energy_is_the_equation_that_people_are_shown(enough):
+def test_energy_matches_the_reported_equation(enough):
     perceive = linear_perceiver()
     chosen = resolve_target("A1", perceive.agent.spec, 5.0)
-    answers = perceive(linear_model().generate(torch.randn(200, 5, generator=torch.Generator().manual_seed(8))))
-    scale = measure_scale(chosen, answers)
-    assert scale.scale == pytest.approx(float(chosen(answers).std())) and scale.best == float(chosen(answers).min())
+    outputs = perceive(linear_model().generate(torch.randn(200, 5, generator=torch.Generator().manual_seed(8))))
+    scale = measure_scale(chosen, outputs)
+    assert scale.scale == pytest.approx(float(chosen(outputs).std())) and scale.best == float(chosen(outputs).min())
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
     found = search(config, scale=scale.scale, best=scale.best)
     text = energy_equation(chosen, scale, config)
     states = linear_model().generate(draw_noise(config, 3, 5)[:, 0])
     values = chosen(perceive(states)).tolist()
-    left = (
+    formula = (
         text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
     )
-    shown = [eval(left, {"T": value, "softplus": lambda x: np.log1p(np.exp(x))}) for value in values]
-    np.testing.assert_allclose(found.energy[:, 0], shown, rtol=2e-2, atol=2e-3)
+    expected = [eval(formula, {"T": value, "softplus": lambda x: np.log1p(np.exp(x))}) for value in values]
+    np.testing.assert_allclose(found.energy[:, 0], expected, rtol=2e-2, atol=2e-3)
 
 
-def test_kl_is_that_of_the_state_models_prior_term():
+def test_kl_matches_the_prior_term_of_the_state_model():
     x = SearchDistribution(torch.randn(4, 5), torch.rand(4, 5) + 0.1)
     torch.testing.assert_close(x.kl(), prior(x.mean, 2 * x.sigma.log()))
 
 
-def test_each_state_has_noise_of_its_own():
-    drawn = draw_noise(CONFIG, 3, 5)
-    torch.testing.assert_close(draw_noise(CONFIG, 1, 5, first=2)[0], drawn[2])
-    assert abs(np.corrcoef(drawn[0].flatten(), drawn[1].flatten())[0, 1]) < 0.1
+def test_each_state_has_different_noise():
+    noise = draw_noise(CONFIG, 3, 5)
+    torch.testing.assert_close(draw_noise(CONFIG, 1, 5, first=2)[0], noise[2])
+    assert abs(np.corrcoef(noise[0].flatten(), noise[1].flatten())[0, 1]) < 0.1
 
 
-def own(energy):
+def custom_target(energy):
     return Target("own", "own", "own", "", "", energy)
 
 
@@ -190,21 +194,21 @@ def own(energy):
         lambda output: (output.scores * 0).sum(dim=1),
     ],
 )
-def test_a_target_that_ignores_its_input_is_refused(energy):
+def test_target_that_ignores_its_input_is_refused(energy):
     with pytest.raises(TargetError, match="no gradient comes back"):
-        search(target=own(energy))
+        search(target=custom_target(energy))
 
 
-def test_nan_is_refused_and_so_is_a_gradient_without_bounds():
+def test_nan_and_infinite_gradients_are_refused():
     with pytest.raises(TargetError, match="returned nan"):
-        search(target=own(lambda output: output.scores.sum(dim=1) * float("nan")))
+        search(target=custom_target(lambda output: output.scores.sum(dim=1) * float("nan")))
     with pytest.raises(TargetError, match="not finite"):
-        search(target=own(lambda output: (output.scores[:, 0] - output.scores[:, 0].detach()).clamp(0).sqrt()))
+        search(target=custom_target(lambda output: (output.scores[:, 0] - output.scores[:, 0].detach()).clamp(0).sqrt()))
     with pytest.raises(TargetError, match="spread of 0"):
         search(scale=0.0)
 
 
-def test_impossible_settings_are_refused():
+def test_invalid_settings_are_refused():
     for wrong in ({"states": 0}, {"steps": -1}, {"learning_rate": 0.0}, {"regulariser": -1.0}):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)

@@ -1,4 +1,4 @@
-"""Targets: signs, limits, gradients, names, and targets of users and other packages."""
+"""Targets: signs, limits, gradients, names, custom targets, and targets of other packages."""
 
 import math
 import subprocess
@@ -37,7 +37,7 @@ def test_the_soft_maximum_lies_between_mean_and_maximum_and_grows_with_sharpness
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted", "unwanted"),
+    ("name", "matching", "other"),
     [
         ("T-", [-3.0, -3.0, -3.0], [-9.0, -9.0, 1.0]),  # even the best action is worth little
         ("T+", [2.0, 2.0, 2.0], [9.0, 9.0, 1.0]),  # even the worst action is worth much
@@ -47,16 +47,16 @@ def test_the_soft_maximum_lies_between_mean_and_maximum_and_grows_with_sharpness
         ("A1", [9.0, 1.0, 9.0], [0.0, 0.0, 0.0]),
     ],
 )
-def test_wanted_states_have_the_smaller_energy(name, wanted, unwanted):
-    assert energy(name, wanted) < energy(name, unwanted)
+def test_matching_states_have_lower_energy(name, matching, other):
+    assert energy(name, matching) < energy(name, other)
 
 
-def test_the_critics_targets_look_at_the_value_alone():
+def test_critic_targets_depend_only_on_the_value():
     assert energy("V+", [0.0, 0.0, 0.0], 2.0) < energy("V+", [9.0, 9.0, 9.0], 1.0)
     assert energy("V-", [0.0, 0.0, 0.0], 1.0) < energy("V-", [-9.0, 0.0, 0.0], 2.0)
 
 
-def test_in_the_limit_targets_are_the_papers_words():
+def test_targets_match_the_paper_in_the_limit_of_high_sharpness():
     q = [1.0, -2.0, 0.5]
     assert energy("T-", q, sharpness=1e3) == pytest.approx(max(q))
     assert energy("T+", q, sharpness=1e3) == pytest.approx(-min(q))
@@ -72,17 +72,17 @@ def test_gradients_match_finite_differences(name):
     assert torch.autograd.gradcheck(lambda q, v: target(AgentOutput(q, v)), (q, value))
 
 
-def test_an_unknown_target_names_those_there_are_and_the_nearest():
+def test_error_for_an_unknown_target_lists_the_targets_and_suggests_one():
     with pytest.raises(UnknownTargetError, match=r"(?s)one of T-, T\+.*A0, A1, A2.*did you mean"):
         resolve_target("A11", SPEC, 1.0)
 
 
-def test_a_critics_target_without_a_critic_says_what_to_use():
+def test_critic_target_without_a_critic_raises_an_error():
     with pytest.raises(TargetError, match="needs a critic"):
         resolve_target("V-", SPEC, 1.0)(AgentOutput(torch.zeros(1, 3)))
 
 
-def test_the_users_own_target(tmp_path):
+def test_custom_target(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("def unsure(output):\n    '''Scores close together.'''\n    return output.scores.var(dim=1)\n")
     target = resolve_target(f"{path}:unsure", SPEC, 1.0)
@@ -100,14 +100,14 @@ def test_the_users_own_target(tmp_path):
         ("def f(output):\n    return output.scores.sum(dim=1).log()", "returned -?(nan|inf)"),
     ],
 )
-def test_a_target_that_returns_nonsense_is_refused(tmp_path, source, error):
+def test_target_with_an_invalid_return_value_is_refused(tmp_path, source, error):
     path = tmp_path / "bad.py"
     path.write_text(source)
     with pytest.raises(TargetError, match=error):
         resolve_target(f"{path}:f", SPEC, 1.0)(AgentOutput(-torch.ones(2, 3)))
 
 
-def test_a_target_may_import_its_neighbours_and_lie_in_the_home_folder(tmp_path, monkeypatch):
+def test_target_files_may_import_neighbours_and_be_in_the_home_folder(tmp_path, monkeypatch):
     (tmp_path / "neighbour_of_mine.py").write_text("WEIGHT = 2.0\n")
     (tmp_path / "mine.py").write_text(
         "from neighbour_of_mine import WEIGHT\ndef f(output):\n    return WEIGHT * output.scores.sum(dim=1)\n"
@@ -116,7 +116,7 @@ def test_a_target_may_import_its_neighbours_and_lie_in_the_home_folder(tmp_path,
     assert resolve_target("~/mine.py:f", SPEC, 1.0)(AgentOutput(torch.ones(1, 3))).tolist() == [6.0]
 
 
-def test_files_and_functions_that_are_missing_or_broken(tmp_path):
+def test_missing_or_broken_files_and_functions_are_refused(tmp_path):
     path = tmp_path / "own.py"
     with pytest.raises(UnknownTargetError, match=r"no file .*own\.py"):
         resolve_target(f"{path}:f", SPEC, 1.0)
@@ -137,7 +137,7 @@ WHEEL = AgentSpec(
 
 
 @pytest.mark.parametrize("spec", [SPEC, WHEEL], ids=["discrete", "continuous"])
-def test_names_and_slugs_are_those_of_the_targets(spec):
+def test_names_and_slugs_match_those_of_the_targets(spec):
     found = names.target_names(spec.action_names, spec.continuous)
     targets = [resolve_target(name, spec, 1.0) for name in found]
     assert [names.slug_of(name, spec.action_names, spec.continuous) for name in found] == [target.slug for target in targets]
@@ -171,10 +171,10 @@ def test_default_targets():
     assert default_targets(WHEEL, AgentOutput(torch.zeros(1, 2), torch.zeros(1))) == ("V+", "V-", *ends)
 
 
-def test_targets_that_continuous_actions_cannot_have():
-    for refused in (lambda: names.slug_of("T-", WHEEL.action_names, True), lambda: resolve_target("T-", WHEEL, 1.0)):
+def test_discrete_targets_are_refused_for_continuous_actions():
+    for resolve in (lambda: names.slug_of("T-", WHEEL.action_names, True), lambda: resolve_target("T-", WHEEL, 1.0)):
         with pytest.raises(UnknownTargetError, match=r"(?s)one of V\+.*value for each action"):
-            refused()
+            resolve()
 
 
 def test_names_do_not_need_torch():

@@ -1,6 +1,6 @@
 """A third-party package with one extension of each kind, ``tests/grid_world``, from installation to findings.
 
-It is installed into a folder of its own and used in other processes, by its names alone.
+It is installed into a separate folder and used in other processes, only by its names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import third_party
-from tiny_run import replaced
+from tiny_run import replace_option
 
 import weakspot
 
@@ -63,7 +63,7 @@ def site(tmp_path_factory):
 def options(site):
     """The options of a tiny run of that agent."""
     return [
-        *replaced("--agent", str(site / "five.walker"), "--train.recipe", "tiny"),
+        *replace_option("--agent", str(site / "five.walker"), "--train.recipe", "tiny"),
         *("--environment", f"grid/{CELLS}", "--targets", "unsure", "--output", str(site / "run")),
     ]
 
@@ -81,8 +81,8 @@ def python(site, *arguments):
 @pytest.fixture(scope="module")
 def finished(site, options):
     """The folder of the finished run."""
-    done = python(site, "-m", "weakspot.cli", "run", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = python(site, "-m", "weakspot.cli", "run", *options)
+    assert process.returncode == 0, process.stdout + process.stderr
     return site / "run"
 
 
@@ -105,10 +105,10 @@ def test_the_agent_walks_to_its_goal(finished):
 
 
 def test_the_method_finds_states_for_the_target(site, options, finished):
-    done = python(site, "-c", METHOD, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    *said, found = done.stdout.splitlines()
-    assert any(line.startswith("nothing to do") for line in said)
+    process = python(site, "-c", METHOD, *options)
+    assert process.returncode == 0, process.stdout + process.stderr
+    *lines, found = process.stdout.splitlines()
+    assert any(line.startswith("nothing to do") for line in lines)
     found = json.loads(found)
     assert found["shape"] == [3, 6, 8, 2 * CELLS]
     assert found["target"] == pytest.approx([0.0] * 3, abs=1e-4), "real states at the goal"
@@ -121,19 +121,19 @@ def test_results_belong_to_the_version_of_the_package(site, options, finished):
     before = information.read_text()
     try:
         information.write_text(before.replace("Version: 1.0", "Version: 2.0"))
-        done = python(site, "-m", "weakspot.cli", "plan", *options)
+        process = python(site, "-m", "weakspot.cli", "plan", *options)
     finally:
         information.write_text(before)
-    assert done.returncode == 0, done.stdout + done.stderr
-    *_, planned = done.stdout.splitlines()
+    assert process.returncode == 0, process.stdout + process.stderr
+    *_, planned = process.stdout.splitlines()
     expected = {"collect", "train", "goggles", "synthesize/own-unsure", "novelty/own-unsure"}
     assert expected <= set(planned.removeprefix("would make ").split(", "))
-    assert weakspot.load_run(finished).findings, "planning leaves the run folder as it is"
+    assert weakspot.load_run(finished).findings, "planning does not change the run folder"
 
 
-def test_without_the_package_its_names_are_unknown(site, options, finished):
-    """The findings are still there."""
+def test_names_are_unknown_without_the_package(site, options, finished):
+    """The findings can still be read."""
     (site / "lost").mkdir()
-    done = python(site / "lost", "-m", "weakspot.cli", "run", *options)
-    assert done.returncode == 2 and f"no environment is called 'grid/{CELLS}'" in done.stdout + done.stderr
+    process = python(site / "lost", "-m", "weakspot.cli", "run", *options)
+    assert process.returncode == 2 and f"no environment is called 'grid/{CELLS}'" in process.stdout + process.stderr
     assert weakspot.load_run(finished).findings

@@ -1,4 +1,4 @@
-"""The dueling double DQN training: its arithmetic, kill and resume, and the agent file in the end."""
+"""Training of a dueling double DQN: its arithmetic, kill and resume, and the resulting agent file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from weakspot.system import progress
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent
-from weakspot.training.config import HIGHEST_SEED, MOST_ENVS, DoubleDQNConfig, command_of
+from weakspot.training.config import MAX_ENVS, MAX_SEED, DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
-    HELD_EXPONENT,
-    HELD_MOST,
+    MAX_REPEATS,
+    REPEAT_EXPONENT,
     blocks,
     build_double_dqn,
     dueling_weights,
@@ -42,7 +42,7 @@ from weakspot.training.double_dqn import (
 )
 from weakspot.training.evaluate import evaluate, greedy
 from weakspot.training.finish import FINAL_SEEDS, SELECTION_SEEDS, finish
-from weakspot.training.train import RESUMED, RESUMED_SEEDS, first_game, learn, train
+from weakspot.training.train import RESUMED, RESUMED_SEEDS, first_game_seed, learn, train
 
 torch.set_num_threads(1)
 
@@ -79,7 +79,7 @@ learn(DoubleDQNConfig(**json.loads(sys.argv[1])), Path(sys.argv[2]), lambda line
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory) -> Path:
-    """A training that was killed outright, after its first checkpoint."""
+    """A training that was killed after its first checkpoint."""
     folder = tmp_path_factory.mktemp("run") / "run"
     process = subprocess.Popen([sys.executable, "-c", START, json.dumps(asdict(TINY)), str(folder)])
     deadline = time.monotonic() + 120
@@ -88,26 +88,26 @@ def killed(tmp_path_factory) -> Path:
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     with open(folder / "metrics.jsonl", "a") as file:
-        file.write('{"step": 479, "updates": 999}\n{"step": 4')  # of evaluations behind the checkpoint, the last one cut
+        file.write('{"step": 479, "updates": 999}\n{"step": 4')  # evaluations after the checkpoint, the last one truncated
     return folder
 
 
 @pytest.fixture(scope="module")
 def finished(killed) -> tuple[Path, list[str]]:
-    """The same training, gone on with to its end, and what was said meanwhile."""
-    said: list[str] = []
+    """The same training, resumed and finished, and its messages."""
+    lines: list[str] = []
     before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # type: ignore[union-attr]
-    path = train(TINY, killed, said.append)
+    path = train(TINY, killed, lines.append)
     assert path == killed / "agent.safetensors"
     assert random.getstate() == before[0]
     assert np.array_equal(np.random.get_state()[1], before[1])
     assert torch.equal(torch.get_rng_state(), before[2])
-    return killed, said
+    return killed, lines
 
 
-def test_a_killed_training_goes_on(finished):
-    folder, said = finished
-    assert said[0].startswith("resuming after 2")  # the first checkpoint, at 240 decisions
+def test_killed_training_resumes(finished):
+    folder, messages = finished
+    assert messages[0].startswith("resuming after 2")  # the first checkpoint, at 240 decisions
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 480
     assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
@@ -116,7 +116,7 @@ def test_a_killed_training_goes_on(finished):
     assert not list(folder.glob(".*.tmp"))
 
 
-def test_going_on_restores_everything_that_is_stored(killed, finished):
+def test_resume_restores_everything_in_the_checkpoint(killed, finished):
     stored = torch.load(killed / "checkpoint.pt", weights_only=True)
     model = learn(TINY, killed, lambda line: None)
     assert {name: getattr(model, name) for name in stored["counters"]} == stored["counters"]
@@ -125,22 +125,22 @@ def test_going_on_restores_everything_that_is_stored(killed, finished):
         assert torch.equal(tensor, stored["policy"][name]), name
     for name, tensor in model.average.state_dict().items():
         assert torch.equal(tensor, stored["kept"][name]), name
-    kept = model.policy.optimizer.state_dict()["state"]
-    assert kept and all(torch.equal(kept[i]["exp_avg"], stored["optimizer"]["state"][i]["exp_avg"]) for i in kept)
+    state = model.policy.optimizer.state_dict()["state"]
+    assert state and all(torch.equal(state[i]["exp_avg"], stored["optimizer"]["state"][i]["exp_avg"]) for i in state)
     online, target = model.q_net.state_dict(), model.q_net_target.state_dict()
     assert any(not torch.equal(online[name], target[name]) for name in online)
 
 
-def test_a_finished_training_is_not_done_again(finished):
+def test_finished_training_is_not_repeated(finished):
     folder, _ = finished
     before = (folder / "agent.safetensors").stat().st_mtime_ns
-    said: list[str] = []
-    train(TINY, folder, said.append)
-    assert said == [f"{folder / 'agent.safetensors'} exists already"]
+    lines: list[str] = []
+    train(TINY, folder, lines.append)
+    assert lines == [f"{folder / 'agent.safetensors'} exists already"]
     assert (folder / "agent.safetensors").stat().st_mtime_ns == before
 
 
-def test_the_exported_agent_answers_what_the_trained_one_does(finished):
+def test_exported_agent_gives_the_same_output_as_the_trained_one(finished):
     folder, _ = finished
     model = learn(TINY, folder, lambda line: None)
     path = folder / "last.safetensors"
@@ -159,8 +159,8 @@ def test_the_exported_agent_answers_what_the_trained_one_does(finished):
     assert theirs.std() > 0 and path.stat().st_size < 3_000_000
 
 
-def test_the_card_says_what_was_done(finished):
-    folder, said = finished
+def test_card_describes_the_training(finished):
+    folder, messages = finished
     card = cards.read_card(read_weights(folder / "agent.safetensors")[1], "agent")
     assert (card.name, card.environment, card.network) == ("ms-pacman-double-dqn", "MsPacmanNoFrameskip-v4", "compact")
     assert card.training["settings"] == asdict(TINY)
@@ -171,31 +171,31 @@ def test_the_card_says_what_was_done(finished):
     if policies:  # else the last policy is also the best one
         assert card.training["policy"] == max(policies, key=lambda which: policies[which]["mean"])
         assert card.training["policy_steps"] == policies[card.training["policy"]]["steps"]
-    assert any("on held-out seeds" in line for line in said)
+    assert any("on held-out seeds" in line for line in messages)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert card.training["evaluations"] == [[line["step"], line["score"]] for line in lines] and len(lines) > 1
-    # the score can be measured again from the file alone
+    # the score is reproduced from the file alone
     network = load_agent(str(folder / "agent.safetensors")).module
     again = evaluate(greedy(network), arena_of("ms_pacman"), 2, FINAL_SEEDS, card.score["epsilon"], TINY.episode_decisions)
     assert again == card.score["scores"]
 
 
-def test_seeds_of_choosing_and_measuring_never_meet(tmp_path, monkeypatch):
-    """Nor does any training come near them, the one with the highest seed included."""
+def test_seeds_of_selection_and_evaluation_are_disjoint(tmp_path, monkeypatch):
+    """The seeds of trainings are disjoint from both, even those of the highest seed."""
     started: list[int] = []
     monkeypatch.setattr(AtariTrainingEnv, "seed", lambda envs, seed=None: started.append(seed) or [])
-    config = replace(TINY, seed=HIGHEST_SEED, steps=8, learning_starts=4)
+    config = replace(TINY, seed=MAX_SEED, steps=8, learning_starts=4)
     learn(config, tmp_path, lambda line: None)
-    assert HIGHEST_SEED * 1_000_000 in started and max(s for s in started if s) + MOST_ENVS <= RESUMED
-    assert RESUMED + RESUMED_SEEDS + MOST_ENVS < FINAL_SEEDS
-    resumed = {first_game(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
+    assert MAX_SEED * 1_000_000 in started and max(s for s in started if s) + MAX_ENVS <= RESUMED
+    assert RESUMED + RESUMED_SEEDS + MAX_ENVS < FINAL_SEEDS
+    resumed = {first_game_seed(seed, done) for seed in range(3) for done in range(10_000, 2_000_000, 10_000)}
     assert len(resumed) == 3 * 199 and min(resumed) >= RESUMED and max(resumed) < RESUMED + RESUMED_SEEDS
-    assert FINAL_SEEDS + 1_000 * HIGHEST_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
+    assert FINAL_SEEDS + 1_000 * MAX_SEED + 1_000 < SELECTION_SEEDS < 2**31 - 10_000_000
     with pytest.raises(ConfigError, match="seed is 1000"):
-        replace(TINY, seed=HIGHEST_SEED + 1)
+        replace(TINY, seed=MAX_SEED + 1)
 
 
-def test_progress_is_told_between_evaluations_and_while_it_is_measured(tmp_path, monkeypatch, capsys):
+def test_progress_is_reported_between_and_during_evaluations(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     train(replace(TINY, steps=48, evaluate_every=48, learning_starts=40), tmp_path, lambda line: None)
     lines = capsys.readouterr().out.splitlines()
@@ -216,8 +216,8 @@ def test_a_folder_without_a_best_policy_is_exported_too(finished, tmp_path):
     assert card.score["selection"] == {}
 
 
-def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_path):
-    """Two policies that only ever press one direction; which of them is called the best beforehand is of no matter."""
+def test_better_policy_is_selected_and_evaluated_on_other_games(finished, tmp_path):
+    """Two policies with a constant action each; it does not matter which one was called the best before."""
     folder, _ = finished
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     for which, action in (("checkpoint.pt", 1), ("best.pt", 3)):
@@ -237,7 +237,7 @@ def test_the_better_policy_is_chosen_and_measured_on_other_games(finished, tmp_p
     assert card.training["policy_steps"] == selection[better]["steps"]
 
 
-def test_what_a_kill_before_the_first_checkpoint_left_is_forgotten(finished, tmp_path):
+def test_leftovers_of_a_kill_before_the_first_checkpoint_are_discarded(finished, tmp_path):
     folder, _ = finished
     (tmp_path / "metrics.jsonl").write_text('{"step": 52, "score": 1.0}\n{"step": 5')
     (tmp_path / "best.pt").write_bytes((folder / "best.pt").read_bytes())
@@ -259,26 +259,26 @@ def test_a_kill_between_a_checkpoint_and_the_best_policy_loses_neither(finished,
         assert (best["steps"], best["score"]) == ((480, 3.0) if score > before else (240, 2.0))
 
 
-def test_each_life_is_an_episode_and_the_game_goes_on_with_the_next():
-    """Until the last one is lost, when a new game begins with a stack of one frame."""
+def test_each_life_is_an_episode_and_the_game_continues_with_the_next():
+    """After the last life, a new game starts with a stack of one frame."""
     envs = AtariTrainingEnv("seaquest", 1, seed=0)
     observations = envs.reset()
-    actions, lengths, begun = np.random.default_rng(0), [], []
-    while len(begun) < 8:
+    actions, lengths, visible_frames = np.random.default_rng(0), [], []
+    while len(visible_frames) < 8:
         before = observations[0].copy()
         envs.step_async(actions.integers(envs.action_space.n, size=1))
         observations, _, dones, infos = envs.step_wait()
         if dones[0]:
             ended = infos[0]["terminal_observation"]
-            assert np.array_equal(ended[:3], before[1:]), "the last picture goes on from those before"
-            assert np.array_equal(ended, observations[0]) or len(begun) % 4 == 3
+            assert np.array_equal(ended[:3], before[1:]), "the last stack continues the one before"
+            assert np.array_equal(ended, observations[0]) or len(visible_frames) % 4 == 3
             lengths.append(infos[0]["episode"]["l"])
-            begun.append(int(observations[0].any(axis=(1, 2)).sum()))
-    assert begun == [4, 4, 4, 1] * 2  # four lives a game
+            visible_frames.append(int(observations[0].any(axis=(1, 2)).sum()))
+    assert visible_frames == [4, 4, 4, 1] * 2  # four lives a game
     assert min(lengths) > 10
 
 
-def test_a_training_that_cannot_begin_leaves_its_folder_to_another(tmp_path):
+def test_training_that_cannot_start_leaves_only_its_lock(tmp_path):
     with pytest.raises(WeightsError, match="nosuch"):
         learn(replace(TINY, start=str(tmp_path / "nosuch.safetensors")), tmp_path)
     if not torch.cuda.is_available():
@@ -304,7 +304,7 @@ def test_a_damaged_checkpoint_is_named(finished, tmp_path):
         train(TINY, tmp_path)
 
 
-def test_a_checkpoint_with_code_in_it_is_not_run(finished, tmp_path):
+def test_code_in_a_checkpoint_is_not_run(finished, tmp_path):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
@@ -317,7 +317,7 @@ def test_a_checkpoint_with_code_in_it_is_not_run(finished, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_no_training_there(tmp_path):
+def test_folder_without_a_training_is_refused(tmp_path):
     with pytest.raises(RunError, match="settings"):
         finish(tmp_path)
 
@@ -355,49 +355,49 @@ def test_the_average_follows_the_online_network():
     model.env.close()
 
 
-def test_every_environment_explores_by_its_own_share(model):
+def test_every_environment_has_its_own_share_of_random_actions(model):
     observation = np.zeros((4, 4, 84, 84), np.uint8)
     greedy_action = model.predict(observation, deterministic=True)[0]
     assert len(set(greedy_action.tolist())) == 1
     np.random.seed(0)
     model.exploration_rate = 0.0
-    drawn = np.stack([model.predict(observation)[0] for _ in range(1500)])
-    shares = (drawn != greedy_action).mean(axis=0)
-    lasts = np.minimum(np.random.zipf(HELD_EXPONENT, 100_000), HELD_MOST).mean()
+    actions = np.stack([model.predict(observation)[0] for _ in range(1500)])
+    shares = (actions != greedy_action).mean(axis=0)
+    mean_length = np.minimum(np.random.zipf(REPEAT_EXPONENT, 100_000), MAX_REPEATS).mean()
     epsilons = np.geomspace(TINY.exploration_final, TINY.exploration_most, 4)
     # of a cycle, (1 - epsilon) / epsilon decisions are greedy; and a random action may be the greedy one
-    expected = lasts / (lasts + (1 - epsilons) / epsilons) * 8 / 9
+    expected = mean_length / (mean_length + (1 - epsilons) / epsilons) * 8 / 9
     assert np.allclose(shares, expected, atol=0.08) and shares[3] > shares[0] + 0.2
     model.exploration_rate = 1.0
-    drawn = np.stack([model.predict(observation)[0] for _ in range(200)])
-    assert (drawn != greedy_action).mean() > 0.7
+    actions = np.stack([model.predict(observation)[0] for _ in range(200)])
+    assert (actions != greedy_action).mean() > 0.7
 
 
-def test_random_actions_are_held_for_a_random_while(model):
+def test_random_actions_are_held_for_a_random_number_of_steps(model):
     observation = np.zeros((4, 4, 84, 84), np.uint8)
     np.random.seed(0)
-    model.exploration_rate, model.held = 1.0, None
-    drawn, left = [], []
+    model.exploration_rate, model.repeated = 1.0, None
+    chosen, left = [], []
     for _ in range(600):
-        drawn.append(model.predict(observation)[0])
-        left.append(model.held[:, 1].copy())
+        chosen.append(model.predict(observation)[0])
+        left.append(model.repeated[:, 1].copy())
     lengths = []
-    for actions, counts in zip(np.stack(drawn, axis=1), np.stack(left, axis=1), strict=True):
+    for actions, counts in zip(np.stack(chosen, axis=1), np.stack(left, axis=1), strict=True):
         ends = np.flatnonzero(counts == 0) + 1
         runs = np.split(actions, ends[:-1] if ends[-1] == len(actions) else ends)
         assert all(len(set(run.tolist())) == 1 for run in runs), "the action changed while it was held"
         lengths += [len(run) for run in runs]
-    assert max(lengths) <= HELD_MOST
+    assert max(lengths) <= MAX_REPEATS
     assert np.mean(np.array(lengths) == 1) == pytest.approx(6 / np.pi**2, abs=0.08)
 
 
-def test_the_learning_rate_falls_linearly_where_it_is_asked_to():
-    kept = replace(TINY, learning_rate=1e-3)
-    assert learning_rate(kept, 1.0) == learning_rate(kept, 0.0) == 1e-3
-    falling = replace(TINY, learning_rate=1e-3, final_learning_rate=1e-4)
-    assert learning_rate(falling, 1.0) == 1e-3 and learning_rate(falling, 0.0) == pytest.approx(1e-4)
-    assert learning_rate(falling, 0.5) == pytest.approx(5.5e-4)
-    model = build_double_dqn(falling)
+def test_learning_rate_decays_linearly_if_configured():
+    constant = replace(TINY, learning_rate=1e-3)
+    assert learning_rate(constant, 1.0) == learning_rate(constant, 0.0) == 1e-3
+    decaying = replace(TINY, learning_rate=1e-3, final_learning_rate=1e-4)
+    assert learning_rate(decaying, 1.0) == 1e-3 and learning_rate(decaying, 0.0) == pytest.approx(1e-4)
+    assert learning_rate(decaying, 0.5) == pytest.approx(5.5e-4)
+    model = build_double_dqn(decaying)
     model.learn(480)
     assert model.policy.optimizer.param_groups[0]["lr"] < 2e-4
     model.env.close()
@@ -420,7 +420,7 @@ def test_a_training_starts_from_an_agent(finished):
     other.env.close()
 
 
-def test_half_precision_answers_almost_alike():
+def test_half_precision_gives_almost_the_same_q_values():
     with_half = build_double_dqn(replace(TINY, precision="bfloat16"))
     model = build_double_dqn(TINY)
     model.q_net.load_state_dict(with_half.q_net.state_dict())
@@ -432,13 +432,13 @@ def test_half_precision_answers_almost_alike():
     with_half.env.close()
 
 
-def test_blocks_hold_every_pixel_where_the_first_convolution_looks_for_it(model):
+def test_blocks_place_pixels_where_the_first_convolution_expects_them(model):
     observation = torch.randint(256, (2, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     for dtype in (torch.float32, torch.bfloat16):
-        made = blocks(observation, dtype)
-        assert made.dtype == dtype and made.shape == (2, 64, 21, 21)
-        assert made[1, 16 * 2 + 4 * 3 + 1, 5, 7] == observation[1, 2, 4 * 5 + 3, 4 * 7 + 1]
-        assert made.is_contiguous(memory_format=torch.channels_last)
+        blocked = blocks(observation, dtype)
+        assert blocked.dtype == dtype and blocked.shape == (2, 64, 21, 21)
+        assert blocked[1, 16 * 2 + 4 * 3 + 1, 5, 7] == observation[1, 2, 4 * 5 + 3, 4 * 7 + 1]
+        assert blocked.is_contiguous(memory_format=torch.channels_last)
     extractor = model.q_net.features_extractor
     plain = extractor.convolutions(observation / 255.0)
     assert torch.allclose(extractor(blocks(observation, torch.float32)), plain, atol=1e-6)
@@ -513,17 +513,17 @@ def test_the_double_target_by_hand(model, discounts):
         ({"envs": 1_001}, ConfigError),
     ],
 )
-def test_impossible_settings_are_refused(change, error):
+def test_invalid_settings_are_refused(change, error):
     with pytest.raises(error, match=str(next(iter(change.values()))) if "game" in change else next(iter(change))[:5]):
         replace(DoubleDQNConfig(), **change)
 
 
-def test_the_command_spells_out_every_setting():
+def test_command_contains_every_setting():
     command = command_of("double-dqn", TINY, "out", threads=2)
     assert command.startswith("weakspot train-agent double-dqn --game ms_pacman --steps 480 ")
     assert command.endswith(" --threads 2 --output out")
-    given = {name: value for name, value in asdict(TINY).items() if value is not None}
-    assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in given.items())
+    settings = {name: value for name, value in asdict(TINY).items() if value is not None}
+    assert all(f"--{name.replace('_', '-')} {value}" in command for name, value in settings.items())
     assert "--start" not in command and "--start a.safetensors" in command_of(
         "double-dqn", replace(TINY, start="a.safetensors"), "out", threads=1
     )

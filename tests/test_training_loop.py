@@ -1,4 +1,4 @@
-"""The resumable training loop: its budget, its checkpoints, what it does between steps, and what a kill leaves."""
+"""The resumable training loop: its budget, its checkpoints, work between steps, and kills."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class RandomWalk:
         self.generator.set_state(state["generator"])
 
 
-def a_loop(folder: Path, steps: int, made_of: str = "these settings") -> tuple[RandomWalk, TrainingLoop]:
+def make_loop(folder: Path, steps: int, made_of: str = "these settings") -> tuple[RandomWalk, TrainingLoop]:
     walk = RandomWalk()
     return walk, TrainingLoop(walk, CheckpointFile(folder / "checkpoint.pt", made_of), budget(steps, 0.0))
 
 
 def test_a_resumed_loop_ends_in_the_same_bits(tmp_path):
-    once, whole = a_loop(tmp_path, 10)
+    once, whole = make_loop(tmp_path, 10)
     whole.run()
     (tmp_path / "checkpoint.pt").unlink()
-    a_loop(tmp_path, 4)[1].run()
-    walk, loop = a_loop(tmp_path, 10)
+    make_loop(tmp_path, 4)[1].run()
+    walk, loop = make_loop(tmp_path, 10)
     content = loop.checkpoint.read()
     assert content is not None
     loop.load_state_dict(content)
@@ -60,22 +60,22 @@ def test_a_resumed_loop_ends_in_the_same_bits(tmp_path):
     assert walk.calls == [(steps / 10, steps) for steps in range(4, 10)]
 
 
-def test_a_checkpoint_of_something_else_is_not_read(tmp_path):
-    _, loop = a_loop(tmp_path, 3)
+def test_checkpoint_of_other_settings_is_not_read(tmp_path):
+    _, loop = make_loop(tmp_path, 3)
     assert loop.checkpoint.read() is None
     loop.run()
     stored = loop.checkpoint.read()
     assert stored is not None and stored["steps"] == 3
-    assert a_loop(tmp_path, 3, "other settings")[1].checkpoint.read() is None
+    assert make_loop(tmp_path, 3, "other settings")[1].checkpoint.read() is None
     assert (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_damaged_checkpoint_raises_and_one_with_code_in_it_is_not_run(tmp_path):
+def test_damaged_checkpoint_raises_an_error_and_code_in_a_checkpoint_is_not_run(tmp_path):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
-    _, loop = a_loop(tmp_path, 3)
+    _, loop = make_loop(tmp_path, 3)
     loop.run()
     path = loop.checkpoint.path
     path.write_bytes(path.read_bytes()[:-100])
@@ -87,26 +87,26 @@ def test_a_damaged_checkpoint_raises_and_one_with_code_in_it_is_not_run(tmp_path
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_budget_in_seconds_counts_the_steps_alone(tmp_path):
-    """A look at this clock takes one second: each step has two of them, and so has the slow work between two steps."""
-    looks = itertools.count()
+def test_budget_in_seconds_counts_only_the_steps(tmp_path):
+    """Each reading advances this clock by one second. A step takes two readings, and so does the slow work between steps."""
+    readings = itertools.count()
     loop = TrainingLoop(
-        RandomWalk(), CheckpointFile(tmp_path / "c.pt", ""), budget(0, 5.0), clock=lambda: float(next(looks))
+        RandomWalk(), CheckpointFile(tmp_path / "c.pt", ""), budget(0, 5.0), clock=lambda: float(next(readings))
     )
-    loop.run([Every(0.0, lambda: next(looks))])
+    loop.run([Every(0.0, lambda: next(readings))])
     assert (loop.steps, loop.seconds, loop.share) == (5, 5.0, 0.8)
 
 
-def test_work_between_steps_comes_in_its_order_and_at_its_intervals(tmp_path):
-    looks, done = itertools.count(), []
+def test_work_between_steps_runs_in_order_and_at_its_intervals(tmp_path):
+    readings, done = itertools.count(), []
     loop = TrainingLoop(
-        RandomWalk(), CheckpointFile(tmp_path / "c.pt", ""), budget(6, 0.0), clock=lambda: float(next(looks))
+        RandomWalk(), CheckpointFile(tmp_path / "c.pt", ""), budget(6, 0.0), clock=lambda: float(next(readings))
     )
     loop.run([Every(2.0, lambda: done.append(("a", loop.steps))), Every(3.0, lambda: done.append(("b", loop.steps)))])
     assert done == [("a", 2), ("b", 3), ("a", 4), ("a", 6), ("b", 6)]
 
 
-def test_a_restarted_interval_begins_anew():
+def test_restarted_interval_counts_from_the_restart():
     done: list[int] = []
     every = Every(10.0, lambda: done.append(1))
     every.restart(95.0)
@@ -121,7 +121,7 @@ def test_a_restarted_interval_begins_anew():
 
 
 def test_the_state_before_an_error_stays_in_the_checkpoint(tmp_path):
-    _, loop = a_loop(tmp_path, 10)
+    _, loop = make_loop(tmp_path, 10)
 
     def stop() -> None:
         if loop.steps == 6:
@@ -136,8 +136,8 @@ KILLED = """
     import sys, time
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    from test_training_loop import Every, a_loop
-    _, loop = a_loop(Path(sys.argv[1]), 1_000_000)
+    from test_training_loop import Every, make_loop
+    _, loop = make_loop(Path(sys.argv[1]), 1_000_000)
     loop.run([Every(0.0, loop.store)])
 """
 
@@ -151,12 +151,12 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_to_resume_from(tmp_path):
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    content = a_loop(tmp_path, 1)[1].checkpoint.read()
+    content = make_loop(tmp_path, 1)[1].checkpoint.read()
     assert content is not None and content["steps"] >= 1
-    walk, loop = a_loop(tmp_path, content["steps"] + 5)
+    walk, loop = make_loop(tmp_path, content["steps"] + 5)
     loop.load_state_dict(content)
     loop.run()
-    whole, other = a_loop(tmp_path / "whole", content["steps"] + 5)
+    whole, other = make_loop(tmp_path / "whole", content["steps"] + 5)
     (tmp_path / "whole").mkdir()
     other.run()
     assert torch.equal(walk.place, whole.place)

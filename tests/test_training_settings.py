@@ -1,5 +1,5 @@
-"""Every setting of a training reaches the algorithm, rewards are clipped where it learns and nowhere else, and what a kill
-or somebody else leaves in its folder is not taken for its own."""
+"""Settings of a training reach the algorithm, only training rewards are clipped, and leftover or foreign files in the folder
+are handled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ale_py.vector_env import AtariVectorEnv
 from weakspot.agents.formats.card import read_card
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.errors import ConfigError, RunError, TrainingError
-from weakspot.training import keeper
+from weakspot.training import callback
 from weakspot.training.algorithms import ALGORITHMS
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
@@ -39,18 +39,18 @@ SHORT: dict[str, Any] = {
 DQN = DoubleDQNConfig(**SHORT, buffer_size=400, learning_starts=16, batch_size=4, precision="float32")
 A2C = A2CConfig(**SHORT, n_steps=3)
 ACKTR = ACKTRConfig(**SHORT, n_steps=3, inverse_every=2)
-ELSEWHERE = {
+NOT_IN_THE_ALGORITHM = {
     "game", "steps", "start", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions",
 }  # fmt: skip
-"""Settings that the training around the algorithm goes by."""
+"""Settings of the training around the algorithm."""
 
 
-def nothing(line: str) -> None:
+def ignore(line: str) -> None:
     pass
 
 
-def held(model: Any, config: TrainingConfig) -> dict[str, Any]:
-    """What an algorithm has of its settings."""
+def settings_of(model: Any, config: TrainingConfig) -> dict[str, Any]:
+    """The settings, read from the attributes of an algorithm."""
     common = {
         "seed": model.seed,
         "gamma": model.gamma,
@@ -114,18 +114,20 @@ OTHER: list[TrainingConfig] = [
 def test_every_setting_reaches_the_algorithm(config):
     algorithm = next(algorithm for algorithm in ALGORITHMS.values() if algorithm.config is type(config))
     model = algorithm.build(config)
-    told, has = asdict(config), held(model, config)
-    assert has.keys() - {"buffered steps"} == {field.name for field in fields(config)} - ELSEWHERE
-    for name, value in has.items():
-        wanted = told["n_steps"] if name == "buffered steps" else told[name]
-        assert value == pytest.approx((wanted, wanted) if isinstance(value, tuple) else wanted), name
+    expected, found = asdict(config), settings_of(model, config)
+    assert found.keys() - {"buffered steps"} == {field.name for field in fields(config)} - NOT_IN_THE_ALGORITHM
+    for name, value in found.items():
+        expected_value = expected["n_steps"] if name == "buffered steps" else expected[name]
+        assert value == pytest.approx((expected_value, expected_value) if isinstance(value, tuple) else expected_value), name
     assert model.env is not None
     model.env.close()
 
 
-def test_scores_are_the_games_own_and_training_rewards_are_clipped():
-    """Ms. Pac-Man pays ten for each pill; the emulator itself, played with the same actions, says what a game is worth."""
-    scores = evaluate(lambda seen: np.full(len(seen), 3), arena_of("ms_pacman"), 1, seed=5, most_decisions=120)
+def test_scores_are_not_clipped_and_training_rewards_are():
+    """A pill in Ms. Pac-Man gives ten points. The expected score is that of the emulator, played with the same actions."""
+    scores = evaluate(
+        lambda observations: np.full(len(observations), 3), arena_of("ms_pacman"), 1, seed=5, max_decisions=120
+    )
     envs = AtariVectorEnv("ms_pacman", 1, num_threads=1, reward_clipping=False)
     envs.reset(seed=5)
     by_hand = sum(float(envs.step(np.array([3]))[1][0]) for _ in range(120))
@@ -134,8 +136,8 @@ def test_scores_are_the_games_own_and_training_rewards_are_clipped():
     emulator = ALEInterface()
     emulator.loadROM(str(roms.get_rom_path("ms_pacman")))
     actions = emulator.getMinimalActionSet()
-    paid = {emulator.act(actions[3]) for _ in range(600)}
-    assert paid <= {0, 10} and 10 in paid, "a pill is worth ten"
+    points = {emulator.act(actions[3]) for _ in range(600)}
+    assert points <= {0, 10} and 10 in points, "a pill gives ten points"
     training = AtariTrainingEnv("ms_pacman", 1, seed=5)
     training.reset()
     rewards = []
@@ -146,7 +148,7 @@ def test_scores_are_the_games_own_and_training_rewards_are_clipped():
     assert set(rewards) == {0.0, 1.0}
 
 
-def test_a_game_that_is_cut_off_is_no_lost_one(monkeypatch):
+def test_truncated_games_are_marked(monkeypatch):
     training = AtariTrainingEnv("pong", 2, seed=0)
     training.envs.close()
     training.envs = AtariVectorEnv(
@@ -154,19 +156,19 @@ def test_a_game_that_is_cut_off_is_no_lost_one(monkeypatch):
         max_num_frames_per_episode=400,
     )  # fmt: skip
     training.reset()
-    told = []
+    truncated = []
     for _ in range(150):
         training.step_async(np.zeros(2, np.int64))
         _, _, dones, infos = training.step_wait()
-        told += [infos[i]["TimeLimit.truncated"] for i in np.flatnonzero(dones)]
+        truncated += [infos[i]["TimeLimit.truncated"] for i in np.flatnonzero(dones)]
     training.close()
-    assert told and all(told)
+    assert truncated and all(truncated)
 
 
-def test_a_checkpoint_holds_the_random_states():
+def test_checkpoints_contain_the_states_of_the_random_generators():
     model = ALGORITHMS["a2c"].build(A2C)
     np.random.seed(11)
-    np.random.normal()  # leaves a second number behind
+    np.random.normal()  # caches a second number
     torch.manual_seed(11)
     stored = checkpoint_of(model, ALGORITHMS["a2c"], 1.0, None, [])
     expected = np.random.normal(size=3), torch.rand(3)
@@ -183,10 +185,10 @@ def test_a_resumed_double_dqn_refills_its_buffer_before_it_learns(tmp_path):
     stop = StopAt(48)
     with pytest.raises(KeyboardInterrupt):
         learn(config, tmp_path, stop)
-    model = learn(config, tmp_path, nothing)
+    model = learn(config, tmp_path, ignore)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [48, 96]
-    assert lines[0]["updates"] == 1, "from the eleventh step of four on, before which this is told"
+    assert lines[0]["updates"] == 1, "updates start at the eleventh step of four, reported before them"
     # ten of the twelve steps after the resume refill the buffer; the last update comes after the last evaluation
     assert (lines[1]["updates"] - lines[0]["updates"], model._n_updates) == (2, lines[1]["updates"] + 1)
 
@@ -195,78 +197,78 @@ class StopAt:
     """Ends a training after an evaluation, as Ctrl-C does."""
 
     def __init__(self, decisions: int) -> None:
-        self.begins = f"{decisions:>9,} of"
+        self.prefix = f"{decisions:>9,} of"
 
     def __call__(self, line: str) -> None:
-        if line.startswith(self.begins):
+        if line.startswith(self.prefix):
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("config", [DQN, A2C], ids=["double-dqn", "a2c"])
-def test_checkpoints_come_by_the_clock_too(config, tmp_path, monkeypatch):
-    """So that a kill between two evaluations costs minutes, and the evaluations stay where they belong."""
+def test_checkpoints_are_also_written_by_the_clock(config, tmp_path, monkeypatch):
+    """A kill between two evaluations then costs only minutes, and the evaluations stay at their steps."""
     config = replace(config, evaluate_every=72)
-    monkeypatch.setattr(keeper, "MINUTES", 0.0)
+    monkeypatch.setattr(callback, "MINUTES", 0.0)
 
-    def stop(*told: object) -> None:
+    def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(keeper.Keeper, "keep", stop)  # right before the first evaluation
+        patched.setattr(callback.EvaluationCallback, "evaluate_and_store", stop)  # right before the first evaluation
         with pytest.raises(KeyboardInterrupt):
-            learn(config, tmp_path, nothing)
+            learn(config, tmp_path, ignore)
     stored = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert 56 <= stored["steps"] < 72 and stored["score"] is None
     assert not (tmp_path / "best.pt").exists() and not (tmp_path / "metrics.jsonl").exists()
-    said: list[str] = []
-    learn(config, tmp_path, said.append)
-    assert said[0] == f"resuming after {stored['steps']} decisions"
+    lines: list[str] = []
+    learn(config, tmp_path, lines.append)
+    assert lines[0] == f"resuming after {stored['steps']} decisions"
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [72, 96]
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["resumed_at"] == [stored["steps"]]
 
 
 def test_the_same_command_trains_the_same_agent(tmp_path):
-    """Same seed, same bits, whatever the random numbers of the process were before."""
+    """The same seed gives the same bits, whatever random numbers the process drew before."""
     for name in ("one", "two"):
         random.seed(name)
         torch.manual_seed(len(name) + ord(name[0]))
-        train(DQN, tmp_path / name, nothing)
+        train(DQN, tmp_path / name, ignore)
     one, two = (read_weights(tmp_path / name / "agent.safetensors")[0] for name in ("one", "two"))
     assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
-    other = read_weights(train(replace(DQN, seed=1), tmp_path / "other", nothing))[0]
+    other = read_weights(train(replace(DQN, seed=1), tmp_path / "other", ignore))[0]
     assert any(not torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-def test_what_others_left_in_the_folder_is_not_taken_for_its_own(tmp_path):
+def test_foreign_files_in_the_folder_are_not_used(tmp_path):
     mine = tmp_path / ".notes.txt.tmp"
     mine.write_text("mine")
     (tmp_path / ".checkpoint.pt.abc.tmp").write_text("cut off")
     (tmp_path / "start.json").write_text('{"decisions": 5, "cpu_hours": 1.0}')
-    card = read_card(read_weights(train(A2C, tmp_path, nothing))[1], "agent")
+    card = read_card(read_weights(train(A2C, tmp_path, ignore))[1], "agent")
     assert mine.read_text() == "mine" and not (tmp_path / ".checkpoint.pt.abc.tmp").exists()
     assert card.training["start"] is None and card.training["resumed_at"] == []
     other = tmp_path / "other"
     other.mkdir()
     (tmp_path / "agent.safetensors").rename(other / "agent.safetensors")
     with pytest.raises(RunError, match=r"holds the agent\.safetensors of a training, but not its config\.json"):
-        train(A2C, other, nothing)
+        train(A2C, other, ignore)
 
 
 @pytest.mark.parametrize("config", [replace(A2C, learning_rate=1e8), replace(DQN, learning_rate=1e30)], ids=["a2c", "dqn"])
-def test_a_training_that_diverges_says_so(config, tmp_path):
+def test_diverging_training_raises_an_error(config, tmp_path):
     with pytest.raises(TrainingError, match="decisions the weights are not finite"):
-        train(config, tmp_path, nothing)
+        train(config, tmp_path, ignore)
     assert not (tmp_path / "agent.safetensors").exists() and not (tmp_path / "best.pt").exists()
 
 
-def test_the_best_policy_is_no_checkpoint_to_go_on_from(tmp_path):
-    learn(A2C, tmp_path, nothing)
+def test_training_does_not_resume_from_the_best_policy(tmp_path):
+    learn(A2C, tmp_path, ignore)
     (tmp_path / "checkpoint.pt").write_bytes((tmp_path / "best.pt").read_bytes())
     with pytest.raises(RunError, match="has no policy, optimizer"):
-        learn(A2C, tmp_path, nothing)
+        learn(A2C, tmp_path, ignore)
 
 
 def test_a_buffer_that_does_not_fit_into_memory_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="a buffer of 1,000,000,000 transitions takes 56,448 GB"):
-        learn(replace(DQN, buffer_size=1_000_000_000), tmp_path, nothing)
+        learn(replace(DQN, buffer_size=1_000_000_000), tmp_path, ignore)

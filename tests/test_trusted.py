@@ -158,7 +158,7 @@ if __name__ == "__main__":
 """
 
 
-def test_classes_are_imported_from_beside_the_file_and_are_part_of_the_fingerprint(tmp_path):
+def test_classes_are_imported_from_the_folder_of_the_file_and_are_part_of_the_fingerprint(tmp_path):
     (tmp_path / "nets.py").write_text(NETS)
     subprocess.run([sys.executable, "nets.py"], cwd=tmp_path, check=True)
     path = str(tmp_path / f"{PONG}.pth")
@@ -170,7 +170,7 @@ def test_classes_are_imported_from_beside_the_file_and_are_part_of_the_fingerpri
         fingerprints.append(process.stdout)
     assert fingerprints[0] != fingerprints[1]
     (tmp_path / "nets.py").unlink()
-    with pytest.raises(WeightsError, match=r"(?s)nets.*beside it"):
+    with pytest.raises(WeightsError, match=r"(?s)nets.*next to it"):
         load_agent(str(tmp_path / f"{PONG}.pth"), trust=True)
 
 
@@ -231,7 +231,7 @@ def test_a_network_exported_with_a_fixed_batch_size_is_refused(network, tmp_path
             load_agent(str(tmp_path / f"{PONG}.pt2"), trust=True)
 
 
-# --- run folders of other people -------------------------------------------------------------------------------------
+# --- run folders from other people -----------------------------------------------------------------------------------
 
 RUN = [
     *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2", "--saliency", "gradient"),
@@ -251,7 +251,7 @@ def finished(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_run_of_trusted_code_says_so(finished):
+def test_report_of_trusted_code_shows_the_command(finished):
     page = re.sub(r"<[^>]*>", "", (finished / "run" / "report.html").read_text())
     assert "--trust" in page and "--saliency gradient" in page
 
@@ -291,13 +291,13 @@ TRAPS = {
 
 def test_the_traps_cover_every_file_that_could_hold_a_pickle(finished):
     run = load_run(finished / "run")
-    there = {f"{name}/{file}" for name, entry in run.entries.items() for file in entry.record.files}
+    names = {f"{name}/{file}" for name, entry in run.entries.items() for file in entry.record.files}
     kinds = {".npy", ".npz", ".pt", ".safetensors"}
-    assert {name for name in there if Path(name).suffix in kinds and "-0000" not in name} <= set(TRAPS)
+    assert {name for name in names if Path(name).suffix in kinds and "-0000" not in name} <= set(TRAPS)
 
 
 def rewrite_checksums(trapped: Path) -> None:
-    """A checksum is no lock: whoever writes the trap writes its checksums as well."""
+    """Updates the checksums, as an attacker would; they do not protect against code."""
     shard = trapped.parent / "shard-00000.json"
     if shard.exists():
         index = json.loads(shard.read_text())
@@ -314,13 +314,13 @@ def rewrite_checksums(trapped: Path) -> None:
 
 @pytest.mark.parametrize("name", TRAPS)
 def test_no_code_in_a_run_folder_is_run(name, finished, tmp_path, capsys):
-    """Neither by resuming the run, nor by reusing its results, nor by making the report."""
+    """Neither by resuming the run, nor by reusing its results, nor by writing the report."""
     canary = tmp_path / "canary"
     run = Path(shutil.copytree(finished / "run", tmp_path / "run", symlinks=True))
     trapped = (run / name).parent.resolve() / Path(name).name
     trapped.write_bytes(TRAPS[name](Canary(canary)))
     stage, order = name.partition("/")[0], list(LISTING)
-    if trapped.suffix == ".pt":  # with a finished model beside them, nobody looks into what it was trained from
+    if trapped.suffix == ".pt":  # these files are only read if the model is not finished
         for file in ("entry.json", "model.json", "model.safetensors"):
             (trapped.parent / file).unlink()
     else:
@@ -336,4 +336,4 @@ def test_no_code_in_a_run_folder_is_run(name, finished, tmp_path, capsys):
     except WeakspotError as error:
         complaint += str(error)
     assert not canary.exists()
-    assert trapped.name in complaint or name == "train/prior.pt", "else nobody looked into the trap"
+    assert trapped.name in complaint or name == "train/prior.pt", "otherwise the trap was not read"

@@ -10,7 +10,7 @@ def write_metadata(folder, name, entry_points):
 
     Args:
         folder: the folder that the package's modules are in.
-        name: of the package.
+        name: the name of the package.
         entry_points: group to name to ``module:attribute``.
     """
     info = folder / f"{name}-1.0.dist-info"
@@ -25,7 +25,7 @@ def write_metadata(folder, name, entry_points):
 
 
 def install(folder, monkeypatch, registry, entry_points, source, module="their_package"):
-    """Writes ``source`` as a module with ``entry_points`` in the group of ``registry``; returns a registry that sees it.
+    """Writes ``source`` as a module with ``entry_points`` in the group of ``registry``; returns a registry with them.
 
     The registries of weakspot look for entry points once, so tests replace ``registry`` by the returned one.
     """

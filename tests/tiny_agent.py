@@ -1,4 +1,4 @@
-"""An untrained agent, as a user's own file would define one: ``tiny_agent.py:pong``."""
+"""Untrained agents, as a user would define them in a file: ``tiny_agent.py:pong``."""
 
 import torch
 from torch import nn
@@ -16,8 +16,8 @@ class Tiny(nn.Module):
         return self.body(observation / 255)
 
 
-class Poisoned(Tiny):
-    """Answers NaN to everything."""
+class NaNOutputs(Tiny):
+    """Returns NaN for every observation."""
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         return super().forward(observation) * float("nan")
@@ -42,5 +42,5 @@ def three_frames() -> nn.Module:
     return Tiny(6, channels=3)
 
 
-def poisoned() -> nn.Module:
-    return Poisoned(6)
+def nan_outputs() -> nn.Module:
+    return NaNOutputs(6)

@@ -1,4 +1,4 @@
-"""The options of a run with a tiny budget, which tests make and change."""
+"""The command line options of a run with a tiny budget."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TINY = [
 ]  # fmt: skip
 
 
-def replaced(option: str, *values: str) -> list[str]:
-    """TINY with other values for one of its options; values may be followed by further options."""
+def replace_option(option: str, *values: str) -> list[str]:
+    """Returns TINY with other values for one option; further options may follow the values."""
     at = TINY.index(option)
     end = next((i for i in range(at + 1, len(TINY)) if TINY[i].startswith("--")), len(TINY))
     return [*TINY[: at + 1], *values, *TINY[end:]]

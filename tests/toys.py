@@ -1,4 +1,4 @@
-"""Agents and state models so simple that the right answer is known in closed form."""
+"""Toy agents and state models whose results are known in closed form."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class LinearNetwork(nn.Module):
         return 0.5 + (latent @ self.generator_matrix.T).unflatten(1, SHAPE)
 
     def encode(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        solved = torch.linalg.lstsq(self.generator_matrix, (state - 0.5).flatten(1).T).solution.T
-        return solved, torch.full_like(solved, -20.0)
+        latent_mean = torch.linalg.lstsq(self.generator_matrix, (state - 0.5).flatten(1).T).solution.T
+        return latent_mean, torch.full_like(latent_mean, -20.0)
 
 
 def linear_model(latent: int = 5) -> StateModel:

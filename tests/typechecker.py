@@ -1,4 +1,4 @@
-"""The checker of annotations that the tests run with: an int is a float, as PEP 484 has it."""
+"""The type checker of the tests; an int is accepted as a float, as in PEP 484."""
 
 from beartype import BeartypeConf, beartype
 

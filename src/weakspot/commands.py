@@ -25,9 +25,9 @@ def run(arguments: Sequence[str]) -> None:
     """``weakspot run``."""
     from weakspot.pipeline import Pipeline
 
-    found = Pipeline(parse(RunConfig, "run", arguments)).run()
-    if found.report:
-        say(f"report: {found.report.absolute()}")
+    result = Pipeline(parse(RunConfig, "run", arguments)).run()
+    if result.report:
+        say(f"report: {result.report.absolute()}")
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
@@ -35,9 +35,9 @@ def run_stage(stage: str, arguments: Sequence[str]) -> None:
     from weakspot.pipeline import Pipeline
     from weakspot.stages.listing import LISTING
 
-    found = Pipeline(parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}."), only=(stage,)).run()
-    if stage == "report" and found.report:
-        say(f"report: {found.report.absolute()}")
+    result = Pipeline(parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}."), only=(stage,)).run()
+    if stage == "report" and result.report:
+        say(f"report: {result.report.absolute()}")
 
 
 def plan(arguments: Sequence[str]) -> None:

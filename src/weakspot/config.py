@@ -83,17 +83,17 @@ def command_line(config: RunConfig) -> str:
     """The command that repeats a run, with all settings that differ from their defaults."""
     words = ["weakspot", "run"]
 
-    def walk(given: Mapping[str, Any], usual: Mapping[str, Any], prefix: str) -> None:
-        for name, value in given.items():
+    def walk(settings: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str) -> None:
+        for name, value in settings.items():
             option = f"{prefix}{name.replace('_', '-')}"
             if isinstance(value, dict):
-                walk(given[name], usual[name], f"{prefix}{name}.")
-            elif value == usual[name]:
+                walk(settings[name], defaults[name], f"{prefix}{name}.")
+            elif value == defaults[name]:
                 continue
             elif isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--{prefix}no-{name.replace('_', '-')}")
             else:
-                words.extend([f"--{option}", *(str(one) for one in _values(value))])
+                words.extend([f"--{option}", *(str(item) for item in _values(value))])
 
     walk(asdict(config), asdict(RunConfig()), "")
     return shlex.join(words)

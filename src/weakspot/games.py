@@ -94,7 +94,7 @@ def minimal_actions(game: str) -> tuple[Action, ...]:
 
 
 def silence_emulator() -> None:
-    """Lets emulators made from now on print errors only, no greeting."""
+    """Makes emulators that are created afterwards print errors only, no banner."""
     from ale_py import ALEInterface, LoggerMode
 
     ALEInterface.setLoggerMode(LoggerMode.Error)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # ale-py's stub

@@ -22,7 +22,7 @@ Interval: TypeAlias = tuple[float, float, float]
 RESAMPLES = 10_000
 GROUPS = 10
 """Groups of the jackknife."""
-ENOUGH = 20
+LARGE_SAMPLE = 20
 """From this many values on, the bootstrap interval of a mean is not widened.  Its coverage is 90 to 93 % there, and higher
 for more values."""
 TAIL = 0.025
@@ -30,7 +30,7 @@ TAIL = 0.025
 
 
 def bootstrap_mean(values: Values, generator: np.random.Generator) -> Interval:
-    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`ENOUGH` values."""
+    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`LARGE_SAMPLE` values."""
     ends = np.percentile(_resampled_means(values, generator), [100 * TAIL, 100 * (1 - TAIL)])
     return _widened(float(np.mean(values, dtype=np.float64)), ends, len(values))
 
@@ -61,7 +61,7 @@ def _widened(estimate: float, ends: NDArray[np.float64], count: int) -> Interval
     The bootstrap takes the spread of the sample for that of the population, which is too small by sqrt((n - 1) / n), and the
     normal distribution for Student's: its coverage is 73 % for three values and 88 % for eight.  Both are corrected.
     """
-    if not 1 < count < ENOUGH:
+    if not 1 < count < LARGE_SAMPLE:
         return estimate, float(ends[0]), float(ends[1])
     factor = student_quantile(count - 1) / normal_quantile() * math.sqrt(count / (count - 1))
     low, high = estimate + factor * (ends - estimate)
@@ -129,7 +129,7 @@ def poisson_rate(events: int, exposure: float) -> Interval:
     return events / exposure, low / exposure, high / exposure
 
 
-def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -> Interval | None:
+def poisson_ratio(events: int, exposure: float, others: int, other_exposure: float) -> Interval | None:
     """The ratio of two rates with its exact interval, or None if the second rate has no events.
 
     Given the total number of events, the number of the first rate's is binomial; its share has the interval of Clopper and
@@ -139,11 +139,11 @@ def poisson_ratio(events: int, exposure: float, others: int, of_others: float) -
         events: of the first rate.
         exposure: of the first rate, above 0.
         others: events of the second rate.
-        of_others: exposure of the second rate, above 0.
+        other_exposure: exposure of the second rate, above 0.
     """
     if others == 0:
         return None
-    beta, scale = _stats().beta, of_others / exposure
+    beta, scale = _stats().beta, other_exposure / exposure
     low = 0.0 if events == 0 else float(beta.ppf(TAIL, events, others + 1))
     high = float(beta.ppf(1 - TAIL, events + 1, others))
     return events / others * scale, low / (1 - low) * scale, high / (1 - high) * scale

@@ -12,7 +12,7 @@ from weakspot.artifacts.run import Run, read_run
 from weakspot.config import RunConfig, command_line
 from weakspot.errors import ConfigError, RunError
 from weakspot.run.entry import Entry
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, Shown
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
 from weakspot.run.store import Request, Store
 from weakspot.session import Session
 from weakspot.stages.graph import STAGES, needed_by, ordered
@@ -70,7 +70,7 @@ class Pipeline:
         if output.is_relative_to(store):
             raise ConfigError(
                 f"the run folder {output} is inside the store {store}",
-                expected="two folders beside each other, or the store inside the run folder",
+                expected="two separate folders, or the store inside the run folder",
                 todo="choose another --output or --store",
             )
         self.folder, self.store = RunFolder(output), Store(store)
@@ -80,7 +80,7 @@ class Pipeline:
     def run(self) -> Run:
         """Makes the missing results, and returns all results of the run.
 
-        A result whose files have changed is set aside and made again, and so are the results that depend on it, if its
+        A result whose files have changed is moved aside and recomputed, and so are the results that depend on it, if its
         content differs.
 
         Raises:
@@ -96,7 +96,7 @@ class Pipeline:
         record = self._record()
         if not self.folder.shows(record):
             self.folder.write(record)
-        if not self._made:
+        if not self._computed:
             say(f"nothing to do: all results of {self.config.output} are up to date")
         return read_run(self.folder.path, record.command, record.settings, record.targets, self._folders)
 
@@ -136,7 +136,7 @@ class Pipeline:
         self._entries: dict[str, Entry] = {}
         self._folders: dict[str, Path] = {}
         self._verified: set[str] = set()
-        self._made = self._checked = False
+        self._computed = self._agent_checked = False
         self.session = Session(self.config, self._folders)
 
     def _run_stages(self) -> None:
@@ -169,16 +169,16 @@ class Pipeline:
 
     def _make(self, task: Task, request: Request) -> None:
         stage = task.stage
-        if stage.needs_agent and not stage.quick and not self._checked:
+        if stage.needs_agent and not stage.quick and not self._agent_checked:
             self.session.check()
-            self._checked = True
-        self._note(f"{request.stage}/{request.key}")
+            self._agent_checked = True
+        self._update_folder(f"{request.stage}/{request.key}")
         say(f"{task.name} ...")
         with self._threads(stage):
             entry, made = self.store.make(request, lambda folder: stage.work(self.session, task.part, folder))
-        self._made = True
+        self._computed = True
         self._add(task, entry)
-        self._note()
+        self._update_folder()
         say(f"{task.name}: done in {entry.record.seconds:.0f} s" if made else f"{task.name}: another process made it")
 
     @contextmanager
@@ -231,18 +231,18 @@ class Pipeline:
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
-    def _note(self, *also: str) -> None:
+    def _update_folder(self, *others: str) -> None:
         """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""
         before, record = self.folder.read(), self._record()
         if before is None or before.results.keys() <= record.results.keys():
             self.folder.write(record)
-        self.folder.protect(record, also)
+        self.folder.protect(record, others)
 
     def _record(self) -> RunRecord:
         """The record of a run folder that shows the finished results."""
         config = self.config
         shown = {
-            task.name: Shown(self._entries[task.name].record.key, dict(task.stage.links(task.part)))
+            task.name: ShownResult(self._entries[task.name].record.key, dict(task.stage.links(task.part)))
             for stage in self.stages
             if any(name.partition("/")[0] == stage.name for name in self._entries)
             for task in self._tasks([stage])

@@ -21,8 +21,8 @@ def code_digests(names: list[str]) -> list[str]:
 
 def code_files(name: str) -> list[Path]:
     """The user's files that a reference names, and the local files they import; empty if it does not refer to code."""
-    if found := parse_reference(name):
-        return local_files(found[0])
+    if reference := parse_reference(name):
+        return local_files(reference[0])
     if (path := Path(name).expanduser()).suffix == ".toml":
         return [path, *code_files(read_description(path).id)]
     module, colon, _ = name.partition(":")
@@ -35,6 +35,6 @@ def _digest(path: Path, name: str) -> str:
     except OSError as error:
         raise ConfigError(
             f"no file {path} for {name!r}" if isinstance(error, FileNotFoundError) else f"{path} cannot be read: {error}",
-            expected="a file that may be read",
+            expected="a readable file",
             todo="check the path",
         ) from error

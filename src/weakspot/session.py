@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """An opened run.
+    """An open run.
 
     Args:
         config: of the run.
@@ -69,17 +69,17 @@ class Session:
         """
         agent = self.record.agent
         names = self.config.targets or default_target_names(agent.action_names, agent.scores_are, self.record.has_critic)
-        found: dict[str, str] = {}
+        by_slug: dict[str, str] = {}
         for name in names:
             slug = slug_of(name, agent.action_names, agent.continuous)
-            if slug in found:
+            if slug in by_slug:
                 raise ConfigError(
-                    f"targets {found[slug]!r} and {name!r} would share the folder {slug}",
+                    f"targets {by_slug[slug]!r} and {name!r} would share the folder {slug}",
                     expected="each target once",
                     todo="leave one out, or rename the function or its file",
                 )
-            found[slug] = name
-        return found
+            by_slug[slug] = name
+        return by_slug
 
     @property
     def target_names(self) -> Mapping[str, str]:
@@ -87,8 +87,8 @@ class Session:
         action, or the function's name, whose file's content is a part of keys as well."""
         agent = self.record.agent
         return {
-            slug: found[1]
-            if (found := parse_reference(name))
+            slug: reference[1]
+            if (reference := parse_reference(name))
             else canonical_name(name, agent.action_names, agent.continuous)
             for slug, name in self.targets.items()
         }

@@ -103,7 +103,7 @@ def load_pair(
 def trained_with(agent: str) -> Description | None:
     """The environment that an RL Zoo training folder describes; None for Atari games, and if ``agent`` is no such folder."""
     folder = Path(agent).expanduser()
-    settings = read_training(folder).shown if is_training(folder) else None
+    settings = read_training(folder).description if is_training(folder) else None
     return description_of(settings, folder) if settings else None
 
 

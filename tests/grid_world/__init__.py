@@ -1,1 +1,1 @@
-"""A package as a third party would write it: one extension of each kind, on toys whose answers are known in closed form."""
+"""A package as a third party would write it: one extension of each kind, on toy problems with known results."""

@@ -16,7 +16,7 @@ CELL = 2
 HEIGHT = 8
 BRIGHT = 200
 EPISODE = 20
-"""Decisions until an episode ends."""
+"""Steps per episode."""
 
 
 class GridEnvironment:

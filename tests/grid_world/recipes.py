@@ -1,4 +1,4 @@
-"""The recipe ``fast`` on a network that trains in no time."""
+"""The recipe ``fast`` with a tiny network."""
 
 from weakspot.state_model.recipes import recipe
 

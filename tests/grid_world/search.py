@@ -13,7 +13,7 @@ class HalfSearch:
     name = "half"
 
     def __call__(self, sources: Sources, target, count: int, seed: int) -> SearchResult:
-        drawn = np.random.default_rng(seed).permutation(len(sources.indices))[: len(sources.indices) // 2]
-        energies = target(sources.answers).numpy()
-        ranked = drawn[np.argsort(energies[drawn], kind="stable")]
+        chosen = np.random.default_rng(seed).permutation(len(sources.indices))[: len(sources.indices) // 2]
+        energies = target(sources.outputs).numpy()
+        ranked = chosen[np.argsort(energies[chosen], kind="stable")]
         return recorded_states(sources, require_count(ranked[:count], count, "in half of the recorded states"), target)

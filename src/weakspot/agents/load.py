@@ -1,4 +1,4 @@
-"""The one way to load an agent by name: :func:`load_agent`."""
+"""Loads agents by name: :func:`load_agent`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from weakspot.agents.base import Agent
 from weakspot.agents.build import same_environment
 from weakspot.agents.formats.registry import format_for, load_with
-from weakspot.agents.formats.unrecognised import refuse
+from weakspot.agents.formats.unrecognised import raise_unrecognised
 from weakspot.agents.module import check_agent
 from weakspot.errors import MismatchError
 from weakspot.interface import Interface
@@ -53,7 +53,7 @@ def load_agent(
     """
     agent_format = format_for(reference, trust)
     if agent_format is None:
-        refuse(reference)
+        raise_unrecognised(reference)
     agent = load_with(agent_format, reference, environment, device, trust)
     _check_environment(reference, agent, environment)
     check_agent(agent)

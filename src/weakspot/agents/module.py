@@ -62,7 +62,7 @@ class ModuleAgent:
         return AgentOutput(scores, value)
 
 
-def check_answer(output: AgentOutput, spec: AgentSpec) -> AgentOutput:
+def check_output(output: AgentOutput, spec: AgentSpec) -> AgentOutput:
     """Returns the output if it is valid: finite scores (b, a) for the spec's actions, and finite values (b,) or None.
 
     Raises:
@@ -85,8 +85,8 @@ def check_agent(agent: Agent) -> None:
 
     Raises:
         MismatchError: the network cannot take the observation, or has another number of actions than the environment.
-        OutputError: the output is not a valid one (see :func:`check_answer`), differs between two calls, or does not depend
-            on the observation differentiably.
+        OutputError: the output is invalid (see :func:`check_output`), differs between two calls, or does not depend on the
+            observation differentiably.
     """
     shape, name = agent.spec.observation_shape, agent.spec.name
     generator = torch.Generator().manual_seed(0)
@@ -104,7 +104,7 @@ def check_agent(agent: Agent) -> None:
                 "exported, export it with a dynamic batch size",
             ) from error
     _check_type(first, name)
-    check_answer(first, agent.spec)
+    check_output(first, agent.spec)
     _check_deterministic(first.scores.detach(), second.scores.detach(), name)
     if first.scores.shape[0] != 2:
         raise OutputError(

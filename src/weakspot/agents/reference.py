@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from weakspot.agents import zoo
-from weakspot.agents.formats.sb3_files import is_training, statistics_beside, training_files
+from weakspot.agents.formats.sb3_files import is_training, statistics_path, training_files
 from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, SAFETENSORS, TORCH_SAVED, ZIP
 from weakspot.system.user_code import parse_reference
 
@@ -23,9 +23,9 @@ def files_of(reference: str, *, trust: bool = False) -> list[Path] | None:
 
     Returns:
         For a name of the zoo, its file.  For a file of a built-in format, itself; for a zip of stable-baselines3 also the
-        statistics of ``VecNormalize`` that are read beside it.  For the folder of a training with RL Zoo, the files that are
-        read from it.  None if only loading the agent can tell: for ``path.py:function``, for references of other formats,
-        and for references to nothing.
+        statistics of ``VecNormalize`` next to it.  For the folder of a training with RL Zoo, the files that are read from
+        it.  None if they are only known after loading the agent: for ``path.py:function``, for references of other formats,
+        and for references that name nothing.
     """
     if parse_reference(reference):
         return None
@@ -38,8 +38,8 @@ def files_of(reference: str, *, trust: bool = False) -> list[Path] | None:
     suffix = path.suffix.lower()
     if suffix == ZIP:
         return _with_statistics(path)
-    decided_by_itself = suffix in SELF_CONTAINED or (suffix in TORCH_SAVED and not trust)
-    return [path] if decided_by_itself else None
+    self_contained = suffix in SELF_CONTAINED or (suffix in TORCH_SAVED and not trust)
+    return [path] if self_contained else None
 
 
 def _training(folder: Path) -> list[Path]:
@@ -49,5 +49,5 @@ def _training(folder: Path) -> list[Path]:
 
 
 def _with_statistics(archive: Path) -> list[Path]:
-    statistics = statistics_beside(archive)
+    statistics = statistics_path(archive)
     return [archive] if statistics is None else [archive, statistics]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weakspot.errors import ConfigError
 
-HIGHEST_SEED = 2**31
+MAX_SEED = 2**31
 """Upper bound (exclusive) of the seeds of episodes."""
 
 
@@ -27,9 +27,9 @@ class GogglesConfig:
         if self.episodes < 0 or self.longest < 1:
             seen = f"{self.episodes} episodes of {self.longest} decisions"
             raise ConfigError(seen, expected="0 or more episodes of 1 or more decisions")
-        if not (0 <= self.epsilon <= 1 and 0 <= self.seed < HIGHEST_SEED - self.episodes):
+        if not (0 <= self.epsilon <= 1 and 0 <= self.seed < MAX_SEED - self.episodes):
             seen = f"a share of {self.epsilon} random actions, seed {self.seed}"
-            raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 to below {HIGHEST_SEED:,}")
+            raise ConfigError(seen, expected=f"a share from 0 to 1, and a seed from 0 to below {MAX_SEED:,}")
 
 
 @dataclass(frozen=True)

@@ -62,14 +62,14 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
     return torch.cat(rows)
 
 
-def frechet(one: Features, other: Features) -> float:
+def frechet(first: Features, second: Features) -> float:
     """The Frechet distance d between Gaussians fitted to two sets of features (n, f) and (m, f).
 
     With A and B the centred features, (n - 1) C_1 = A^T A and (m - 1) C_2 = B^T B, so the eigenvalues of
     (n - 1) (m - 1) C_1 C_2 are the squared singular values of A B^T, which equal those of R S^T for A = Q R, B = P S.
     No matrix square root is computed.
     """
-    a, b = one.double(), other.double()
+    a, b = first.double(), second.double()
     r, s = _triangular_factor(a), _triangular_factor(b)
     singular_values: Tensor = linalg.svdvals(r @ s.T)
     trace_root = singular_values.sum() / math.sqrt((len(a) - 1) * (len(b) - 1))

@@ -12,7 +12,7 @@ from weakspot.agents.base import Perceiver, same_action
 from weakspot.analysis.objects.finders import recalls
 from weakspot.analysis.objects.recall import Recall
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
-from weakspot.state_model.batch import recorded_answers
+from weakspot.state_model.batch import recorded_output_vectors
 from weakspot.state_model.information import Information, information
 from weakspot.state_model.model import StateModel
 
@@ -24,23 +24,24 @@ class Fidelity:
     Attributes:
         mse: mean squared error per pixel, frames in [0, 1].
         agreement: share of states in which the agent acts the same (:func:`weakspot.agents.base.same_action`).
-        answer_error: squared error of the agent's outputs divided by their variance, averaged.
+        output_error: squared error of the agent's outputs divided by their variance, averaged.
         recalls: recall of each kind of object, if the game's objects are known.
         information: what the latents carry about these states.
     """
 
     mse: float
     agreement: float
-    answer_error: float
+    output_error: float
     recalls: dict[str, Recall]
     information: Information
 
     def line(self) -> dict[str, float]:
-        """The measures as plain data, as in a line of ``metrics.jsonl``; shares rounded to 4 digits."""
+        """The measures as plain data, as in a line of ``metrics.jsonl``, where ``output_error`` is called ``answer_error``;
+        shares rounded to 4 digits."""
         return {
             "mse": self.mse,
             "agreement": round(self.agreement, 4),
-            "answer_error": round(self.answer_error, 4),
+            "answer_error": round(self.output_error, 4),
             "kl": self.information.kl,
             "active_units": float(self.information.active),
             **{f"{name.replace(' ', '_')}_recall": round(recall.share, 4) for name, recall in self.recalls.items()},
@@ -49,9 +50,9 @@ class Fidelity:
 
 def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indices: np.ndarray) -> Fidelity:
     """Reconstructs the states ``indices`` of ``dataset`` and compares them with the real ones."""
-    recorded = recorded_answers(dataset)[torch.as_tensor(indices)]
-    variance = recorded_answers(dataset).var(dim=0, correction=0).clamp_min(1e-9)
-    squared_error, agreed, answer_error = 0.0, 0, 0.0
+    recorded = recorded_output_vectors(dataset)[torch.as_tensor(indices)]
+    variance = recorded_output_vectors(dataset).var(dim=0, correction=0).clamp_min(1e-9)
+    squared_error, agreed, output_error = 0.0, 0, 0.0
     newest: list[np.ndarray] = []
     means: list[Tensor] = []
     log_variances: list[Tensor] = []
@@ -67,9 +68,9 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             output = perceive(reconstructed).vector().cpu()
             before = recorded[at : at + 100]
             agreed += int(same_action(output[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
-            answer_error += ((output - before).square() / variance).mean(dim=1).sum().item()
+            output_error += ((output - before).square() / variance).mean(dim=1).sum().item()
             newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
     objects = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
     carried = information(torch.cat(means), torch.cat(log_variances))
-    return Fidelity(squared_error / n, agreed / n, answer_error / n, objects, carried)
+    return Fidelity(squared_error / n, agreed / n, output_error / n, objects, carried)

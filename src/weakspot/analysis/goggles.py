@@ -28,12 +28,12 @@ class Scores:
     Attributes:
         agent: scores with the real observations (n,).
         goggles: scores with reconstructions (n,).
-        cut: number of episodes, of both, that were scored before their end.
+        truncated: number of episodes, of both, that were scored before their end.
     """
 
     agent: np.ndarray
     goggles: np.ndarray
-    cut: int
+    truncated: int
 
     def record(self, seed: int) -> dict[str, Any]:
         """Means and 95 % bootstrap intervals as plain data; difference and ratio are of paired episodes.
@@ -46,23 +46,23 @@ class Scores:
         """
         generator = np.random.default_rng(seed)
 
-        def named(interval: tuple[float, float, float]) -> dict[str, Any]:
+        def interval_record(interval: tuple[float, float, float]) -> dict[str, Any]:
             ends = interval[1:] if len(self.agent) > 1 else (None, None)
             return dict(zip(("mean", "low", "high"), (interval[0], *ends), strict=True))
 
         def summarised(values: np.ndarray) -> dict[str, Any]:
-            return {"scores": [float(v) for v in values], **named(bootstrap_mean(values, generator))}
+            return {"scores": [float(v) for v in values], **interval_record(bootstrap_mean(values, generator))}
 
-        difference = named(bootstrap_mean(self.goggles - self.agent, generator))
+        difference = interval_record(bootstrap_mean(self.goggles - self.agent, generator))
         agent, goggles = summarised(self.agent), summarised(self.goggles)
         ratio = bootstrap_ratio(self.goggles, self.agent, generator)
-        note = f"{self.cut} episodes were scored before their end" if self.cut else ""
+        note = f"{self.truncated} episodes were scored before their end" if self.truncated else ""
         return {
             "episodes": len(self.agent),
             "agent": agent,
             "goggles": goggles,
             "difference": difference,
-            "ratio": named(ratio) if ratio else None,
+            "ratio": interval_record(ratio) if ratio else None,
             "note": note,
         }
 
@@ -97,11 +97,11 @@ def play_episodes(
     stacks = np.zeros((count, spec.frames, spec.height, spec.width, spec.channels), np.uint8)
     with ParallelEnvironments(factory, spec, count, workers) as environments, torch.no_grad():
         environments.reset([config.seed + i for i in range(count)])
-        stacks[:, -1] = environments.shown.frames
+        stacks[:, -1] = environments.current.frames
         for _ in range(config.longest):
             rows = torch.as_tensor(np.flatnonzero(running))
             if model is None:
-                observation = torch.as_tensor(environments.shown.observations[running]).to(agent.device, torch.float32)
+                observation = torch.as_tensor(environments.current.observations[running]).to(agent.device, torch.float32)
                 output = agent(observation)
             else:
                 output = perceive(model.reconstruct(as_state(stacks[running]).to(model.device)))
@@ -109,14 +109,14 @@ def play_episodes(
             scores_all[rows] = output.scores.float().cpu()
             actions: Any = choose(AgentOutput(scores_all), agent.spec, generator, config.epsilon)
             environments.step(actions.tolist())
-            shown = environments.shown
-            scores += np.where(running, shown.reward, 0.0)
-            running &= ~(shown.terminated | shown.truncated)
+            current = environments.current
+            scores += np.where(running, current.reward, 0.0)
+            running &= ~(current.terminated | current.truncated)
             progress(count - int(running.sum()), count)
             if not running.any():
                 break
             stacks[:, :-1] = stacks[:, 1:]
-            stacks[:, -1] = environments.shown.frames
+            stacks[:, -1] = environments.current.frames
     return scores, int(running.sum())
 
 
@@ -131,10 +131,12 @@ def goggles(
 
     Args:
         model: makes the reconstructions.
-        agent, factory, config: see :func:`play`.
-        progress: called with the number of finished episodes and their total, of both together.
+        agent, factory, config: see :func:`play_episodes`.
+        progress: called with the number of finished episodes and their total, over both.
     """
     total = 2 * config.episodes
-    own, own_cut = play_episodes(agent, factory, config, None, lambda done, _: progress(done, total))
-    through, cut = play_episodes(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))
-    return Scores(own, through, own_cut + cut)
+    agent_scores, agent_truncated = play_episodes(agent, factory, config, None, lambda done, _: progress(done, total))
+    goggles_scores, truncated = play_episodes(
+        agent, factory, config, model, lambda done, _: progress(config.episodes + done, total)
+    )
+    return Scores(agent_scores, goggles_scores, agent_truncated + truncated)

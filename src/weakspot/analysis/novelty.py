@@ -1,7 +1,7 @@
 """Novelty of synthesised states: the closest training state of each, and the share of pixels that differ (section 4.8).
 
 The search is exact, in integers: ||a - b||^2 = ||a||^2 + ||b||^2 - 2 a.b over all training states.  128 is subtracted from
-the colours, and dot products are computed over ``EXACT`` colours at a time, whose sum float32 represents without rounding:
+the colours, and dot products are computed over ``EXACT_TERMS`` colours at a time, whose sum float32 represents exactly:
 
     1024 * 128 * 128 = 2^24.
 """
@@ -19,10 +19,10 @@ from weakspot.types import Stacks
 
 DIFFERS = 0.25
 """A pixel differs if a colour differs by more than this share of the range (paper, table 2)."""
-MIDDLE = 128
-"""Middle of the range of colours."""
-EXACT = 1024
-"""Number of products of two colours, each minus ``MIDDLE``, that float32 can sum without rounding."""
+OFFSET = 128
+"""The middle of the range of colours."""
+EXACT_TERMS = 1024
+"""Number of products of two colours, each minus ``OFFSET``, that float32 can sum without rounding."""
 BATCH = 1024
 """Training states compared at once."""
 
@@ -75,21 +75,21 @@ def closest(
 
 
 def _centred(stacks: Stacks) -> torch.Tensor:
-    """The colours of each state minus ``MIDDLE``, one row per state."""
-    return torch.as_tensor(stacks.reshape(len(stacks), -1)).to(torch.float32).sub_(MIDDLE)
+    """The colours of each state minus ``OFFSET``, one row per state."""
+    return torch.as_tensor(stacks.reshape(len(stacks), -1)).to(torch.float32).sub_(OFFSET)
 
 
 def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """The squared distance between each of ``rows`` and each of ``others``, in float64, without rounding."""
     products = torch.zeros(len(rows), len(others), dtype=torch.float64)
-    for left, right in zip(torch.split(rows, EXACT, dim=1), torch.split(others, EXACT, dim=1), strict=True):
+    for left, right in zip(torch.split(rows, EXACT_TERMS, dim=1), torch.split(others, EXACT_TERMS, dim=1), strict=True):
         products += left @ right.T
     return _squares(rows)[:, None] + _squares(others)[None] - 2 * products
 
 
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     """The sum of squares of each row, in float64, without rounding."""
-    return torch.stack([part.square().sum(dim=1).double() for part in torch.split(rows, EXACT, dim=1)]).sum(dim=0)
+    return torch.stack([part.square().sum(dim=1).double() for part in torch.split(rows, EXACT_TERMS, dim=1)]).sum(dim=0)
 
 
 def _differing_share(state: np.ndarray, other: np.ndarray) -> float:

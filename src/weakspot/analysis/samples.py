@@ -80,18 +80,23 @@ def compare_samples(
 
 
 def measure_samples(
-    model: StateModel, perceive: Perceiver, dataset: StateDataset, held: np.ndarray, most: int = 200, seed: int = 0
+    model: StateModel,
+    perceive: Perceiver,
+    dataset: StateDataset,
+    held_out: np.ndarray,
+    max_samples: int = 200,
+    seed: int = 0,
 ) -> Samples:
-    """Draws random samples, half as many as there are held-out states and at most ``most``, and compares them with these.
+    """Draws random samples, half as many as there are held-out states and at most ``max_samples``, and compares both.
 
     Args:
         model: the state model.
         perceive: A(s).
         dataset: real states.
-        held: indices of held-out states, at least four.
-        most: maximum number of samples.
+        held_out: indices of held-out states, at least four.
+        max_samples: maximum number of samples.
         seed: of the samples, and of the choice of real states.
     """
-    count = min(most, len(held) // 2)
-    chosen = np.random.default_rng([seed, 4]).permutation(held)[: 2 * count]
+    count = min(max_samples, len(held_out) // 2)
+    chosen = np.random.default_rng([seed, 4]).permutation(held_out)[: 2 * count]
     return compare_samples(draw_samples(model, count, seed), as_state(dataset.stacks(chosen)), perceive, dataset.environment)

@@ -21,13 +21,13 @@ UNREADABLE = (*UNREADABLE_ARRAYS, RuntimeError, TypeError, MemoryError, Overflow
 """What numpy and zipfile raise for damaged archives, depending on the byte that changed."""
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Array | None], gaps: tuple[str, ...] = ()) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Array | None], nan_allowed: tuple[str, ...] = ()) -> None:
     """Writes named arrays to a compressed npz file, atomically.
 
     Args:
         path: the file.
         arrays: by name; those that are None are left out.
-        gaps: names of arrays that may contain NaN.
+        nan_allowed: names of arrays that may contain NaN.
 
     Raises:
         RunError: another array contains NaN.
@@ -35,7 +35,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Array | None], gaps: tuple[str
     """
     present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
     for name, array in present.items():
-        if name not in gaps and np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+        if name not in nan_allowed and np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
             raise RunError(
                 f"{path} was not written: {name!r} contains NaN",
                 expected="numbers",

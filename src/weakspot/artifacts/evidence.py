@@ -67,7 +67,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Reconstructions:
-    """Real states beside their reconstructions.
+    """Real states and their reconstructions.
 
     Attributes:
         real, reconstructed: stacks (n, k, h, w, c), uint8.

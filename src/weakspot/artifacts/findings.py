@@ -77,7 +77,7 @@ def write_findings(folder: Path, findings: Findings) -> None:
     from weakspot.artifacts.arrays import write_arrays
 
     arrays = {field.name: getattr(findings, field.name) for field in fields(findings) if field.name != "search"}
-    write_arrays(folder / ARRAYS, arrays, gaps=("energy",))
+    write_arrays(folder / ARRAYS, arrays, nan_allowed=("energy",))
     write_artifact(folder / SEARCH, findings.search)
 
 

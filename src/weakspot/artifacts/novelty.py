@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakspot.artifacts.schema import AGAIN
+from weakspot.artifacts.schema import RERUN
 from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.errors import RunError
 
@@ -55,7 +55,7 @@ def read_novelty(folder: Path, environment: EnvironmentRecord, states: int) -> N
         raise RunError(
             f"{arrays.path} is about {arrays.n} states",
             expected=f"{states}, the number of states that were synthesised for this target",
-            todo=f"delete {arrays.path} and {AGAIN}",
+            todo=f"delete {arrays.path} and {RERUN}",
         )
     retrieved, retrieved_target = arrays.ranked("retrieved", "retrieved_target")
     return Novelty(

@@ -84,7 +84,7 @@ class Run:
 
     @cached_property
     def reconstructions(self) -> Reconstructions | None:
-        """Real states beside their reconstructions."""
+        """Real states and their reconstructions."""
         return self._read("fidelity", lambda folder: read_reconstructions(folder, self.environment))
 
     @cached_property
@@ -136,15 +136,15 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         SchemaError: a newer version of weakspot wrote it.
     """
     path = Path(folder).absolute()
-    place = RunFolder(path)
-    record = place.read() if path.exists() else None
+    run_folder = RunFolder(path)
+    record = run_folder.read() if path.exists() else None
     if record is None or "subject" not in record.results:
         raise RunError(
             f"{path} has no results" if record else f"{path} has no {RECORD}",
             expected="a run folder that weakspot made",
             todo="check the path, or run `weakspot run` first",
         )
-    store = place.store(record)
+    store = run_folder.store(record)
     results = {name: store / name.partition("/")[0] / shown.key for name, shown in record.results.items()}
     return read_run(path, record.command, record.settings, record.targets, results)
 

@@ -15,7 +15,7 @@ import msgspec
 from weakspot.errors import RunError, SchemaError
 from weakspot.system.files import write_json
 
-AGAIN = "run the same command again; only the stage that writes it is repeated"
+RERUN = "run the same command again; only the stage that writes it is repeated"
 
 
 class Artifact(Protocol):
@@ -35,7 +35,7 @@ A = TypeVar("A", bound=Artifact)
 T = TypeVar("T")
 
 
-def damaged(path: Path, seen: str, expected: str, todo: str = AGAIN) -> RunError:
+def damaged(path: Path, seen: str, expected: str, todo: str = RERUN) -> RunError:
     """The error for a file that is damaged or was written by another program."""
     return RunError(f"{path} is damaged: {seen}", expected=expected, todo=f"delete {path} and {todo}")
 
@@ -79,7 +79,7 @@ def check_fields(path: Path, fields: Mapping[str, Any], kind: type[Artifact]) ->
     try:
         msgspec.convert(fields, type=kind)
     except msgspec.ValidationError as error:
-        raise _refused(path, str(error), f"the fields of {kind.__name__}") from error
+        raise _not_written(path, str(error), f"the fields of {kind.__name__}") from error
 
 
 def write_fields(path: Path, fields: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ def write_fields(path: Path, fields: Mapping[str, Any]) -> None:
     try:
         write_json(path, fields)
     except ValueError as error:
-        raise _refused(path, str(error), "finite numbers") from error
+        raise _not_written(path, str(error), "finite numbers") from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -106,5 +106,5 @@ def decode(path: Path, content: bytes, kind: type[T]) -> T:
         raise damaged(path, str(error), f"the fields of {kind.__name__.lstrip('_')} as JSON") from error
 
 
-def _refused(path: Path, seen: str, expected: str) -> RunError:
+def _not_written(path: Path, seen: str, expected: str) -> RunError:
     return RunError(f"{path} was not written: {seen}", expected=expected, todo="report this as a bug of the stage")

@@ -1,4 +1,4 @@
-"""``weakspot check-agent``: looks for common mistakes in an agent that has left its framework.
+"""``weakspot check-agent``: looks for common mistakes in an agent that was exported from its framework.
 
 Each check returns a :class:`Finding`: what was seen, and what to change.  The last checks play: an agent that receives its
 observations in another range or order than in training still returns scores, but it plays badly.

@@ -17,7 +17,7 @@ from weakspot.options import SaliencyRule
 from weakspot.saliency.rules import saliency
 from weakspot.subject import load_pair, noise_state
 
-FIRST = "loads and fits its environment"
+FIRST_CHECK = "loads and fits its environment"
 LAST_BEFORE_PLAY = "has saliency"
 """The name of the last check before the agent plays."""
 RULE_NAMES: dict[SaliencyRule, str] = {"guided": "guided backpropagation", "gradient": "the gradient"}
@@ -36,11 +36,11 @@ def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, to
     try:
         agent, factory, environment = load_pair(config.agent, config.environment, config.device, trust=config.trust)
     except WeakspotError as error:
-        yield Finding(FIRST, False, f"{error.seen}; expected: {error.expected}", error.todo)
+        yield Finding(FIRST_CHECK, False, f"{error.seen}; expected: {error.expected}", error.todo)
         return
     spec = agent.spec
     seen = f"{len(spec.action_names)} actions of {environment.spec.id}, scores are {spec.scores_are}, acts {spec.acts}"
-    yield Finding(FIRST, True, seen)
+    yield Finding(FIRST_CHECK, True, seen)
     observed = observations(agent, environment, config.seed)
     yield from check_outputs(agent, observed)
     yield check_frames(agent, observed, environment.spec.frames)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.analysis.config import HIGHEST_SEED
+from weakspot.analysis.config import MAX_SEED
 from weakspot.errors import ConfigError
 from weakspot.options import SaliencyRule
 
@@ -20,7 +20,7 @@ class CheckConfig:
             environment. Not needed if the agent's file names it.
         trust: Allow code in the agent's file to run: TorchScript, torch.export, or a network that was pickled whole. For a
             stable-baselines3 zip, compare the actions with those of its own predict, which runs the pickles in the zip and
-            in a vecnormalize.pkl beside it. Only for files from a source you trust.
+            in a vecnormalize.pkl next to it. Only for files from a source you trust.
         score: The mean score you expect. By default, the agent must score more than random play.
         episodes: Number of episodes to play.
         longest: Maximum number of decisions in an episode; longer episodes are truncated and count with the score so far.
@@ -47,7 +47,5 @@ class CheckConfig:
             raise ConfigError(
                 f"{self.episodes} episodes of at most {self.longest} decisions", expected="at least 2 episodes of at least 1"
             )
-        if not 0 <= self.seed < HIGHEST_SEED - 2 * self.episodes:
-            raise ConfigError(
-                f"seed {self.seed}", expected=f"at least 0, and less than {HIGHEST_SEED - 2 * self.episodes:,}"
-            )
+        if not 0 <= self.seed < MAX_SEED - 2 * self.episodes:
+            raise ConfigError(f"seed {self.seed}", expected=f"at least 0, and less than {MAX_SEED - 2 * self.episodes:,}")

@@ -22,13 +22,13 @@ def check_framework(agent: Agent, archive: Path, observed: Observation) -> Findi
 
     Args:
         agent: loaded from ``archive`` by weakspot.
-        archive: the zip; **the code that is pickled in it runs**.
+        archive: the zip; **runs the code that is pickled in it**.
         observed: whole numbers from 0 to 255 (n, c, h, w).
     """
     try:
-        from weakspot.training.framework import predicted
+        from weakspot.training.framework import framework_actions
 
-        expected = torch.as_tensor(predicted(archive, observed.to("cpu", torch.uint8).numpy()))
+        expected = torch.as_tensor(framework_actions(archive, observed.to("cpu", torch.uint8).numpy()))
     except ModuleNotFoundError as error:
         todo = "pip install 'weakspot[agents]', and sb3-contrib for its algorithms"
         return Finding(NAME, False, f"cannot be compared: {error}", todo)

@@ -15,30 +15,30 @@ from weakspot.envs.base import Environment
 from weakspot.saliency.scalar import explained_scalar
 from weakspot.types import Observation, Scores
 
-STATES, EVERY = 64, 4
+STATES, DECISIONS_PER_STATE = 64, 4
 """Number of observations that are checked, and decisions from one to the next."""
 EPSILON = 0.3
 """Share of random actions while these observations are collected."""
 CLOSE = 1e-3
 """Outputs count as equal if they differ by less than this share of their spread over states."""
-LEAST_SPREAD = 1e-4
+MIN_SPREAD = 1e-4
 """Outputs count as constant if their spread over states is at most this share of their size."""
 
 
 def observations(agent: Agent, environment: Environment, seed: int) -> Observation:
-    """Real observations (n, c, h, w) on the agent's device: every :data:`EVERY`-th decision of an epsilon-greedy agent."""
+    """Real observations (n, c, h, w) of an epsilon-greedy agent on its device, one in :data:`DECISIONS_PER_STATE`."""
     generator = torch.Generator().manual_seed(seed)
-    step, kept = environment.reset(seed), list[Tensor]()
-    for decision in range(STATES * EVERY):
+    step, recorded = environment.reset(seed), list[Tensor]()
+    for decision in range(STATES * DECISIONS_PER_STATE):
         observation = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32)
-        if decision % EVERY == 0:
-            kept.append(observation)
+        if decision % DECISIONS_PER_STATE == 0:
+            recorded.append(observation)
         with torch.no_grad():
             action: Any = choose(agent(observation), agent.spec, generator, epsilon=EPSILON)
         step = environment.step(action[0].tolist())
         if step.terminated or step.truncated:
             step = environment.reset()
-    return torch.cat(kept)
+    return torch.cat(recorded)
 
 
 def check_outputs(agent: Agent, observed: Observation) -> Iterator[Finding]:
@@ -65,9 +65,9 @@ def check_outputs(agent: Agent, observed: Observation) -> Iterator[Finding]:
     scores = first[:, : len(agent.spec.action_names)]
     yield Finding(
         "distinguishes states",
-        relative_spread > LEAST_SPREAD,
+        relative_spread > MIN_SPREAD,
         f"over {len(observed)} states the outputs spread by {relative_spread:.2g} of their size; "
-        f"{_usual_action(scores, agent.spec)}",
+        f"{_most_frequent_action(scores, agent.spec)}",
         "check the range of the observations, which is 0 to 255, and the weights",
     )
 
@@ -91,7 +91,7 @@ def check_frames(agent: Agent, observed: Observation, frames: int) -> Finding:
     )
 
 
-def _usual_action(scores: Scores, spec: AgentSpec) -> str:
+def _most_frequent_action(scores: Scores, spec: AgentSpec) -> str:
     """The most frequent best action, or the mean of each dimension of continuous actions, as text."""
     if spec.scores_are == "means":
         means: list[float] = cast(Any, scores.mean(dim=0)).tolist()

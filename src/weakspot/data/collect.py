@@ -85,8 +85,9 @@ def check_fit(agent: AgentSpec, environment: EnvironmentSpec) -> None:
         )
     if seen != expected:
         raise MismatchError(
-            f"agent {agent.name!r} (made for {agent.environment}) has {seen[0]} actions and sees {seen[1]}",
-            expected=f"{environment.id} has {expected[0]} actions and shows {expected[1]}",
+            f"agent {agent.name!r} (made for {agent.environment}) has {seen[0]} actions and takes observations of shape "
+            f"{seen[1]}",
+            expected=f"{environment.id} has {expected[0]} actions and observations of shape {expected[1]}",
             todo="choose the environment the agent was trained in, with the same preprocessing",
         )
 
@@ -102,7 +103,7 @@ class _Player:
         self._agent, self._environments, self._config = agent, environments, config
         self._generator = torch.Generator().manual_seed(config.seed)
         self._ages = np.zeros(config.streams, np.int32)
-        self._taken: list[bytes] = []
+        self._snapshots: list[bytes] = []
         self.time = 0
 
     def start(self) -> None:
@@ -111,22 +112,22 @@ class _Player:
         self._environments.reset(seeds.tolist())
 
     def resume(self, folder: Path, shard: int, index: ShardIndex) -> None:
-        """Goes back to the end of a shard."""
-        self._taken = [read_snapshot(folder, shard, entry) for entry in index.resume]
-        self._environments.restore(self._taken)
+        """Restores the end of a shard."""
+        self._snapshots = [read_snapshot(folder, shard, entry) for entry in index.resume]
+        self._environments.restore(self._snapshots)
         self._ages[:] = index.ages
         self._generator.set_state(torch.frombuffer(bytearray.fromhex(index.generator), dtype=torch.uint8))
         self.time = index.stop
 
     def shard(self, length: int, progress: Callable[[int], None]) -> ShardContent:
         """Plays ``length`` steps of every stream, and calls ``progress`` with the number of states so far."""
-        start, current, streams = self.time, self._environments.shown, self._config.streams
+        start, current, streams = self.time, self._environments.current, self._config.streams
         frames = np.empty((streams, length, *current.frames.shape[1:]), np.uint8)
         rows: list[dict[str, np.ndarray]] = []
         snapshots: dict[tuple[int, int], bytes] = {}
         for step in range(length):
             if self.time % self._config.snapshot_every == 0:
-                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._snapshot())}
+                snapshots |= {(stream, self.time): snapshot for stream, snapshot in enumerate(self._take_snapshots())}
             frames[:, step] = current.frames
             rows.append(self._advance())
             progress(self.time * streams)
@@ -135,18 +136,18 @@ class _Player:
             frames=frames,
             columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]},
             snapshots=snapshots,
-            resume=self._snapshot(),
+            resume=self._take_snapshots(),
             ages=self._ages.tolist(),
             generator=self._generator.get_state().numpy().tobytes().hex(),
         )
 
-    def _snapshot(self) -> list[bytes]:
+    def _take_snapshots(self) -> list[bytes]:
         """Snapshots of all environments; taken only once between two steps, though a shard's end and start both use them."""
-        self._taken = self._taken or self._environments.snapshot()
-        return self._taken
+        self._snapshots = self._snapshots or self._environments.snapshot()
+        return self._snapshots
 
     def _advance(self) -> dict[str, np.ndarray]:
-        current, self._taken = self._environments.shown, []
+        current, self._snapshots = self._environments.current, []
         row, actions = self._act(current.observations)
         row |= {"age": self._ages.copy(), "ram": current.ram.copy()}
         self._environments.step(actions)
@@ -161,10 +162,10 @@ class _Player:
             output = self._agent(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
-        actions, preferred = choose_with_greedy(output, spec, self._generator, self._config.epsilon)
+        actions, greedy_actions = choose_with_greedy(output, spec, self._generator, self._config.epsilon)
         row: dict[str, np.ndarray] = {
             "action": actions.numpy(),
-            "explored": (actions != preferred).reshape(len(actions), -1).any(dim=1).numpy(),
+            "explored": (actions != greedy_actions).reshape(len(actions), -1).any(dim=1).numpy(),
             "scores": output.scores.float().cpu().numpy(),
         }
         if output.value is not None:
@@ -190,7 +191,7 @@ def _check_output(output: AgentOutput, spec: AgentSpec, streams: int) -> None:
 def _record(
     player: _Player, config: CollectConfig, folder: Path, shard: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Plays and writes the remaining shards, from number ``shard`` on."""
+    """Plays and writes the remaining shards, starting with number ``shard``."""
 
     def report(done: int) -> None:
         if progress:
@@ -224,8 +225,8 @@ def _meta(agent: AgentSpec, environment: EnvironmentSpec, config: CollectConfig)
 def _prepare_folder(folder: Path, meta: dict[str, Any]) -> None:
     """Writes ``meta`` into an empty folder, or checks that the folder holds states of the same collection."""
     with storage_errors(folder):
-        for left_over in folder.glob(".*.tmp"):
-            left_over.unlink()
+        for temporary in folder.glob(".*.tmp"):
+            temporary.unlink()
     if not any(folder.iterdir()):
         write_json(folder / "meta.json", meta)
         return

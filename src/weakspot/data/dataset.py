@@ -36,7 +36,7 @@ from weakspot.types import Frames, Stacks, State
 
 HELD_OUT_PARTS = 5
 """Number of parts of every stream that :meth:`StateDataset.split` holds out, if streams are long enough."""
-SHORTEST_STRETCH = 100
+MIN_SEGMENT = 100
 """Minimum number of steps of a stream per held-out part."""
 
 
@@ -207,7 +207,7 @@ class StateDataset:
     def split(self, held_out: float = HELD_OUT) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the training states and of the held-out states.
 
-        Every stream is divided into up to ``HELD_OUT_PARTS`` equal stretches, and the last part of each stretch is held out.
+        Every stream is divided into up to ``HELD_OUT_PARTS`` equal segments, and the last part of each segment is held out.
         The k states before and after a held-out part are in neither set.  A single part at the end of every stream would
         hold out everything that only happens late in a game, such as high scores.
 
@@ -221,9 +221,9 @@ class StateDataset:
         Raises:
             ConfigError: one of the sets would be empty.
         """
-        stretches = int(np.clip(self.steps // SHORTEST_STRETCH, 1, HELD_OUT_PARTS))
-        length = round(self.steps / stretches * held_out)
-        stops = self.steps * np.arange(1, stretches + 1) // stretches
+        segments = int(np.clip(self.steps // MIN_SEGMENT, 1, HELD_OUT_PARTS))
+        length = round(self.steps / segments * held_out)
+        stops = self.steps * np.arange(1, segments + 1) // segments
         held, near = np.zeros((2, self.steps), dtype=bool)
         for stop in stops:
             held[stop - length : stop] = True

@@ -99,18 +99,18 @@ class StickyActions:
         probability: of a repetition.
 
     Attributes:
-        held: the previous emulator frame's action.
+        previous: the previous emulator frame's action.
     """
 
     def __init__(self, probability: float) -> None:
         self._probability = probability
-        self.held = NOOP
+        self.previous = NOOP
 
-    def press(self, action: ale_py.Action, random: np.random.Generator) -> ale_py.Action:
+    def apply(self, action: ale_py.Action, random: np.random.Generator) -> ale_py.Action:
         """The action that the emulator gets in this frame if the agent chose ``action``."""
         if self._probability == 0 or random.random() >= self._probability:
-            self.held = action
-        return self.held
+            self.previous = action
+        return self.previous
 
 
 class AtariEnvironment:
@@ -134,13 +134,13 @@ class AtariEnvironment:
         self._ale.setFloat("repeat_action_probability", 0.0)  # see StickyActions
         self._screen: Screen | None = None  # loading a ROM is slow and needs the seed: the first reset does it
         self._random = np.random.default_rng(0)
-        self._joystick = StickyActions(config.sticky)
+        self._sticky_actions = StickyActions(config.sticky)
         self._step: Step | None = None
         self._elapsed = 0
         self._lives = 0
         self._grays: deque[np.ndarray] = deque(maxlen=config.frames)
         self._frames: deque[np.ndarray] = deque(maxlen=config.frames)
-        self._blacken()
+        self._clear_frames()
 
     @property
     def spec(self) -> EnvironmentSpec:
@@ -171,17 +171,17 @@ class AtariEnvironment:
         """Starts an episode.  A seed sets the emulator's random state and that of no-ops and sticky actions."""
         if seed is not None or self._screen is None:
             self._load(seed or 0)
-        ale, screen, fires = self._ale, self._loaded(), FIRE in self._actions
+        ale, screen, fires = self._ale, self._require_screen(), FIRE in self._actions
         no_ops = int(self._random.integers(max(self.config.noop_max, 1))) - int(fires)
         ale.reset_game()
-        self._joystick.held = NOOP
+        self._sticky_actions.previous = NOOP
         if fires:
-            ale.act(self._joystick.press(FIRE, self._random))
+            ale.act(self._sticky_actions.apply(FIRE, self._random))
         for _ in range(no_ops):
-            ale.act(self._joystick.press(NOOP, self._random))
+            ale.act(self._sticky_actions.apply(NOOP, self._random))
             if ale.game_over():
                 ale.reset_game()
-        self._blacken()
+        self._clear_frames()
         self._elapsed, self._lives = 0, ale.lives()
         return self._record(screen.start(), reward=0.0, terminated=False, truncated=False, life_lost=False)
 
@@ -196,11 +196,11 @@ class AtariEnvironment:
         """
         check_running(self._step)
         code = self._actions[discrete(action, len(self._actions))]
-        ale, screen, limit = self._ale, self._loaded(), self.config.max_frames
+        ale, screen, limit = self._ale, self._require_screen(), self.config.max_frames
         reward, over = 0, False
         captures: list[Capture] = []
         for left in range(self.config.frame_skip, 0, -1):
-            reward += ale.act(self._joystick.press(code, self._random))
+            reward += ale.act(self._sticky_actions.apply(code, self._random))
             self._elapsed += 1
             over = ale.game_over()
             if over or self._elapsed >= limit:
@@ -224,7 +224,7 @@ class AtariEnvironment:
             "elapsed": self._elapsed,
             "lives": self._lives,
             "random": self._random.bit_generator.state,
-            "held": int(self._joystick.held.value),
+            "held": int(self._sticky_actions.previous.value),
             "reward": last.reward,
             "terminated": last.terminated,
             "truncated": last.truncated,
@@ -236,10 +236,10 @@ class AtariEnvironment:
             "frames": b"".join(frame.tobytes() for frame in self._frames),
             "ram": last.ram.tobytes(),
         }
-        return pack(header, parts | self._loaded().store())
+        return pack(header, parts | self._require_screen().store())
 
     def restore(self, snapshot: bytes) -> Step:
-        """Goes back to a snapshot, and returns the step that was current when it was taken.
+        """Restores a snapshot, and returns the step that was current when it was taken.
 
         Args:
             snapshot: of this or another environment with the same settings.
@@ -252,11 +252,11 @@ class AtariEnvironment:
         if self._screen is None:
             self._load(0)
         self._ale.restoreState(ALEState(parts["emulator"]))
-        self._loaded().load(parts)
+        self._require_screen().load(parts)
         self._grays.extend(np.frombuffer(parts["grays"], np.uint8).reshape(k, size, size).copy())
         self._frames.extend(np.frombuffer(parts["frames"], np.uint8).reshape(k, size, size, 3).copy())
         self._random.bit_generator.state = header["random"]
-        self._joystick.held = ale_py.Action(header["held"])
+        self._sticky_actions.previous = ale_py.Action(header["held"])
         self._elapsed, self._lives = header["elapsed"], header["lives"]
         self._step = Step(
             observation=np.stack(self._grays),
@@ -270,7 +270,7 @@ class AtariEnvironment:
         return self._step
 
     def close(self) -> None:
-        """Does nothing: an emulator holds only memory."""
+        """Does nothing: an emulator holds no resources but memory."""
 
     def _load(self, seed: int) -> None:
         self._ale.setInt("random_seed", seed)
@@ -278,12 +278,12 @@ class AtariEnvironment:
         self._random = np.random.default_rng(seed)
         self._screen = self._screen or Screen(self._ale, self.config.size)
 
-    def _loaded(self) -> Screen:
+    def _require_screen(self) -> Screen:
         if self._screen is None:
             raise ConfigError("the environment has no episode yet", expected="reset() or restore() first")
         return self._screen
 
-    def _blacken(self) -> None:
+    def _clear_frames(self) -> None:
         black = np.zeros((self.config.size, self.config.size, 4), np.uint8)
         self._grays.extend([black[..., 3]] * self.config.frames)
         self._frames.extend([black[..., :3]] * self.config.frames)
@@ -299,7 +299,7 @@ class AtariEnvironment:
         return self._record(small, float(reward), over, truncated, life_lost)
 
     def _record(self, small: np.ndarray, reward: float, terminated: bool, truncated: bool, life_lost: bool) -> Step:
-        """Adds a small frame (h, w, 4), [r g b gray], to the stacks, and keeps and returns the step."""
+        """Adds a small frame (h, w, 4), [r g b gray], to the stacks, and stores and returns the step."""
         self._grays.append(cv2.extractChannel(small, 3))
         self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB))
         self._step = Step(

@@ -131,7 +131,7 @@ def last_step(last: Step | None) -> Step:
 
 @runtime_checkable
 class Environment(Protocol):
-    """One copy of an environment whose exact situation can be stored and restored after any step."""
+    """One copy of an environment whose exact state can be stored and restored after any step."""
 
     @property
     def spec(self) -> EnvironmentSpec: ...
@@ -154,7 +154,7 @@ class Environment(Protocol):
         ...
 
     def restore(self, snapshot: bytes) -> Step:
-        """Goes back to a snapshot, and returns the step that was current when it was taken."""
+        """Restores a snapshot, and returns the step that was current when it was taken."""
         ...
 
     def close(self) -> None:

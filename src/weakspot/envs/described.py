@@ -136,7 +136,7 @@ class DescribedEnvironment:
         return self._record(image, total, bool(terminated), bool(truncated))
 
     def snapshot(self) -> bytes:
-        """The episode's seed and actions, and a digest of the present frames, under a checksum.
+        """The episode's seed and actions, and a digest of the current frames, under a checksum.
 
         Raises:
             ConfigError: there has been no reset yet.
@@ -184,7 +184,7 @@ class DescribedEnvironment:
         return self._record(image, 0.0, False, False)
 
     def _record(self, image: Any, reward: float, terminated: bool, truncated: bool) -> Step:
-        """Adds an image to the frame stack, and keeps and returns the step."""
+        """Adds an image to the frame stack, and stores and returns the step."""
         cropped = np.array(image[self._crop])
         fits = cropped.shape[:2] == self._size
         frame = cropped if fits else cv2.resize(cropped, self._size[::-1], interpolation=cv2.INTER_AREA)
@@ -248,10 +248,10 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     bounds = None
     if isinstance(space, gymnasium.spaces.Discrete):
         count = int(space.n)
-    elif _is_row(space):
+    elif _is_bounded_vector(space):
         count = space.shape[0]
         pairs = zip(space.low, space.high, strict=True)
-        bounds = tuple((_within(low, up=True), _within(high, up=False)) for low, high in pairs)
+        bounds = tuple((_round_inwards(low, up=True), _round_inwards(high, up=False)) for low, high in pairs)
     else:
         raise ConfigError(
             f"the actions of {description.id} are {space}",
@@ -272,14 +272,14 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     return names, bounds
 
 
-def _is_row(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:
+def _is_bounded_vector(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:
     """Whether actions are vectors of floating point numbers, each with bounds."""
     dtype: np.dtype[Any] | None = space.dtype
     is_bounded_row = isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 and space.is_bounded()
     return is_bounded_row and np.issubdtype(dtype, np.floating)
 
 
-def _within(bound: np.floating[Any], *, up: bool) -> float:
+def _round_inwards(bound: np.floating[Any], *, up: bool) -> float:
     """The bound rounded to single precision, the agents' number format, towards the inside of the interval."""
     single = np.float32(bound)
     if float(single) < float(bound) if up else float(single) > float(bound):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def find_description(name: str) -> Description | None:
-    """The description that a reference stands for: the content of a TOML file, or the default one for an id of gymnasium;
-    None for Atari games, driving environments, and those of other packages.
+    """The description of a reference: the content of a TOML file, or the default one for an id of gymnasium; None for Atari
+    games, driving environments, and those of other packages.
 
     Raises:
         ConfigError: the file cannot be read.

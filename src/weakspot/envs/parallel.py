@@ -25,7 +25,7 @@ from weakspot.envs.base import Environment, EnvironmentSpec, Step
 from weakspot.errors import WeakspotError
 
 _END_SECONDS = 10.0
-"""Time in which a process may end by itself."""
+"""Time after which a process that has not ended by itself is terminated."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class SharedSteps:
             life_lost=_shared((count,), np.bool_),
         )
 
-    def put(self, number: int, current: Step, result: Step | None) -> None:
-        """Writes what environment ``number`` shows now, and the result of its last action, if there was one."""
+    def write(self, number: int, current: Step, result: Step | None) -> None:
+        """Writes the current step of environment ``number``, and the result of its last action, if there was one."""
         self.observations[number] = current.observation
         self.frames[number] = current.frame
         self.ram[number] = current.ram
@@ -79,12 +79,12 @@ def _no_environments() -> list[Environment]:
 
 
 @dataclass
-class _Share:
+class _Worker:
     """The environments of one process."""
 
     numbers: Sequence[int]
     factory: Callable[[], Environment]
-    shown: SharedSteps
+    current: SharedSteps
     environments: list[Environment] = field(default_factory=_no_environments)
 
     def make(self, _: Sequence[None]) -> list[None]:
@@ -93,12 +93,12 @@ class _Share:
 
     def reset(self, seeds: Sequence[int]) -> list[None]:
         for number, environment, seed in zip(self.numbers, self.environments, seeds, strict=True):
-            self.shown.put(number, environment.reset(seed), None)
+            self.current.write(number, environment.reset(seed), None)
         return []
 
     def restore(self, snapshots: Sequence[bytes]) -> list[None]:
         for number, environment, snapshot in zip(self.numbers, self.environments, snapshots, strict=True):
-            self.shown.put(number, environment.restore(snapshot), None)
+            self.current.write(number, environment.restore(snapshot), None)
         return []
 
     def snapshot(self, _: Sequence[None]) -> list[bytes]:
@@ -107,7 +107,7 @@ class _Share:
     def step(self, actions: Sequence[Action]) -> list[None]:
         for number, environment, action in zip(self.numbers, self.environments, actions, strict=True):
             result = environment.step(action)
-            self.shown.put(number, environment.reset() if result.terminated or result.truncated else result, result)
+            self.current.write(number, environment.reset() if result.terminated or result.truncated else result, result)
         return []
 
     def close(self) -> None:
@@ -116,61 +116,61 @@ class _Share:
 
 
 class ParallelEnvironments:
-    """Runs ``count`` environments in ``workers`` processes, of which the present process is one.
+    """Runs ``count`` environments in ``workers`` processes, one of which is the current process.
 
     The other processes are forked, so the factory may be any callable; its environments must not use several torch threads.
-    The processes end when this object is closed, and also when the present process dies.
+    The processes end when this object is closed, and also when the current process ends.
 
     Args:
         factory: makes one environment; called in the processes.
         spec: of such an environment.
         count: E, number of environments.
-        workers: number of processes, by default one per core; only the present one on systems that cannot fork.
+        workers: number of processes, by default one per core; only the current one on systems that cannot fork.
 
     Attributes:
-        shown: current observations and frames, and the results of the last actions.
+        current: observations and frames, and the results of the last actions.
     """
 
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.shown = SharedSteps.shared(spec, count)
+        self.current = SharedSteps.shared(spec, count)
         can_fork = "fork" in multiprocessing.get_all_start_methods()
         workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
         self._parts = [range(first, count, workers) for first in range(workers)]
         self._count = count
         self._connections: list[Connection] = []
         self._processes: list[Any] = []
-        self._own, *others = [_Share(part, factory, self.shown) for part in self._parts]
+        self._own, *others = [_Worker(part, factory, self.current) for part in self._parts]
         if others:
             self._fork(others)
         try:
-            self._ask("make", [None] * count)
+            self._call("make", [None] * count)
         except BaseException:
             self.close()
             raise
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Starts an episode in every environment, each from its own seed."""
-        self._ask("reset", seeds)
+        self._call("reset", seeds)
 
     def step(self, actions: Sequence[Action]) -> None:
         """Takes one action in every environment; after the end of an episode the next one starts at once."""
-        self._ask("step", actions)
+        self._call("step", actions)
 
     def snapshot(self) -> list[bytes]:
         """A snapshot of every environment."""
-        answers: list[list[bytes]] = self._ask("snapshot", [None] * self._count)
-        by_number = dict(zip(itertools.chain(*self._parts), itertools.chain(*answers), strict=True))
+        results: list[list[bytes]] = self._call("snapshot", [None] * self._count)
+        by_number = dict(zip(itertools.chain(*self._parts), itertools.chain(*results), strict=True))
         return [by_number[number] for number in range(self._count)]
 
     def restore(self, snapshots: Sequence[bytes]) -> None:
-        """Goes back to a snapshot in every environment.
+        """Restores a snapshot in every environment.
 
         Raises:
             SnapshotError: a snapshot is damaged or of another environment.
         """
-        self._ask("restore", snapshots)
+        self._call("restore", snapshots)
 
     def close(self) -> None:
         """Ends the processes."""
@@ -190,18 +190,18 @@ class ParallelEnvironments:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _fork(self, shares: Iterable[_Share]) -> None:
+    def _fork(self, shares: Iterable[_Worker]) -> None:
         context = multiprocessing.get_context("fork")
-        for share in shares:
+        for worker in shares:
             ours, theirs = context.Pipe()
             self._connections.append(ours)
-            process = context.Process(target=_serve, args=(share, theirs, list(self._connections)), daemon=True)
+            process = context.Process(target=_serve, args=(worker, theirs, list(self._connections)), daemon=True)
             process.start()
             theirs.close()
             self._processes.append(process)
 
-    def _ask(self, method: str, arguments: Sequence[Any]) -> list[Any]:
-        """Calls a method of :class:`_Share` in every process; ``arguments`` has one for each environment."""
+    def _call(self, method: str, arguments: Sequence[Any]) -> list[Any]:
+        """Calls a method of :class:`_Worker` in every process; ``arguments`` has one for each environment."""
         parts = [[arguments[number] for number in part] for part in self._parts]
         self._send(method, parts[1:])
         return [getattr(self._own, method)(parts[0]), *self._receive()]
@@ -213,11 +213,11 @@ class ParallelEnvironments:
 
     def _receive(self) -> list[list[Any]]:
         with _ended_processes():
-            answers = [connection.recv() for connection in self._connections]
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
+            results = [connection.recv() for connection in self._connections]
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
 
 
 @contextmanager
@@ -233,23 +233,23 @@ def _ended_processes() -> Generator[None, None, None]:
         ) from error
 
 
-def _serve(share: _Share, connection: Connection, others: Sequence[Connection]) -> None:
+def _serve(worker: _Worker, connection: Connection, others: Sequence[Connection]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in others:
-        other.close()  # otherwise these copies keep the connections open after the parent process has ended
+        other.close()  # these copies would keep the connections open after the parent process has ended
     while True:
         try:
             method, part = connection.recv()
         except (EOFError, ConnectionError):
-            share.close()
+            worker.close()
             return
         try:
-            answer = getattr(share, method)(part)
+            result = getattr(worker, method)(part)
         except Exception as error:
-            answer = error
+            result = error
         try:
-            connection.send(answer)
+            connection.send(result)
         except ConnectionError:
             return
 

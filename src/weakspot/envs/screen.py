@@ -152,7 +152,7 @@ class Screen:
         }
 
     def load(self, parts: Mapping[str, bytes]) -> None:
-        """Goes back to the frames that :meth:`store` returned, and adds its palette."""
+        """Restores the frames that :meth:`store` returned, and adds its palette."""
         self.palette.merge(np.frombuffer(parts["colours"], np.uint8).reshape(256, 4), parts["known"])
         self._show_whole(*np.frombuffer(parts["screens"], np.uint8).reshape(2, *self._rows))
 

@@ -1,4 +1,4 @@
-"""Axes of charts: where values lie, in percent, and where round numbers are labelled."""
+"""Axes of charts: positions of values in percent, and ticks at round numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Axis:
         """A logarithmic axis a little wider than the values, which are all positive."""
         return cls(float(values.min()) / 1.2, float(values.max()) * 1.2, logarithmic=True)
 
-    def place(self, values: Sequence[float] | Array) -> Array:
+    def percent(self, values: Sequence[float] | Array) -> Array:
         """Percent along the axis, from its low end."""
         array = np.asarray(values, dtype=np.float64)
         if self.logarithmic:
@@ -57,7 +57,7 @@ class Axis:
     def ticks(self, about: int = 4) -> tuple[Tick, ...]:
         """About ``about`` round numbers within the axis."""
         numbers = self._round_powers() if self.logarithmic else self._round_steps(about)
-        return tuple(Tick(round(float(self.place([value])[0]), 2), number(value, 6)) for value in numbers)
+        return tuple(Tick(round(float(self.percent([value])[0]), 2), number(value, 6)) for value in numbers)
 
     def ticks_from_top(self) -> tuple[Tick, ...]:
         """The ticks of a vertical axis, whose positions count from the top."""

@@ -66,15 +66,15 @@ def bar_axes(scores: Array, agent: AgentRecord) -> list[Axis]:
 
 def score_bars(actions: Sequence[str], states: Sequence[Array], axes: Sequence[Axis], agent: AgentRecord) -> Bars:
     """The displayed scores (a,) of each of ``states`` as bars, those of one action in one row."""
-    zero = float(axes[0].place([0.0])[0])
+    zero = float(axes[0].percent([0.0])[0])
     rows: list[BarRow] = []
     for index, (action, axis) in enumerate(zip(actions, axes, strict=True)):
         bars: list[Bar] = []
         for scores in states:
-            place = float(axis.place([scores[index]])[0])
+            position = float(axis.percent([scores[index]])[0])
             text = _score_text(float(scores[index]), axis, agent)
             chosen = agent.continuous or index == int(scores.argmax())
-            bars.append(Bar(round(min(zero, place), 2), round(abs(place - zero), 2), text, chosen))
+            bars.append(Bar(round(min(zero, position), 2), round(abs(position - zero), 2), text, chosen))
         rows.append(BarRow(action, tuple(bars)))
     return Bars(tuple(rows), round(zero, 2))
 

@@ -32,7 +32,7 @@ from weakspot.report.trust import (
 from weakspot.report.verdict import RULE, judge
 from weakspot.system.files import make_folder, write_text
 
-MOST_BYTES = 6_000_000
+MAX_BYTES = 6_000_000
 """Size of the file above which it is made with less detail."""
 DETAILS = (Detail(4, 32), Detail(8, 24), Detail(8, 8), Detail(16, 0))
 """From the finest to the coarsest; the coarsest is used even if the report is then too large."""
@@ -50,7 +50,7 @@ def write_report(run: Run, output: Path) -> None:
     page = ""
     for detail in DETAILS:
         page = _page(run, detail)
-        if len(page.encode()) <= MOST_BYTES:
+        if len(page.encode()) <= MAX_BYTES:
             break
     make_folder(output.parent)
     write_text(output, page)

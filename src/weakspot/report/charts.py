@@ -90,15 +90,15 @@ def energy_chart(energy: Array) -> Chart | None:
     drawn = np.unique(np.linspace(0, steps - 1, POINTS).round().astype(int))
     low, middle, high = np.percentile(filled[:, drawn], [10, 50, 90], axis=0)
     x_axis, y_axis = Axis(0, max(1, steps - 1)), Axis.around(np.concatenate([low, high]))
-    x = x_axis.place(drawn)
-    outline = _line(np.concatenate([x, x[::-1]]), y_axis.place(np.concatenate([low, high[::-1]]))) + "Z"
+    x = x_axis.percent(drawn)
+    outline = _line(np.concatenate([x, x[::-1]]), y_axis.percent(np.concatenate([low, high[::-1]]))) + "Z"
     return Chart(
         title="Energy during the search",
         x_label="step",
         y_label="energy E, lower is closer to the target",
         x_ticks=x_axis.ticks(),
         y_ticks=y_axis.ticks_from_top(),
-        marks=(Mark(outline, "band synthesised"), Mark(_line(x, y_axis.place(middle)), "line synthesised")),
+        marks=(Mark(outline, "band synthesised"), Mark(_line(x, y_axis.percent(middle)), "line synthesised")),
         alt=f"The median energy goes from {number(middle[0])} to {number(middle[-1])} in {steps} steps.",
     )
 
@@ -108,13 +108,13 @@ def distribution_chart(real: Array, synthesised: Array) -> Chart:
     axis = Axis.around(np.concatenate([real, synthesised]))
     counts, edges = np.histogram(real, bins=48, range=(axis.low, axis.high))
     heights = 26 + 70 * counts / max(1, counts.max())
-    left, right = axis.place(edges[:-1]), axis.place(edges[1:])
+    left, right = axis.percent(edges[:-1]), axis.percent(edges[1:])
     bars = "".join(
         f"M{a:.2f} 74V{100 - h:.2f}H{b:.2f}V74Z"
         for a, b, h, count in zip(left, right, heights, counts, strict=True)
         if count
     )
-    lowest = float(axis.place([real.min()])[0])
+    lowest = float(axis.percent([real.min()])[0])
     rows = 6 + 12 * ((np.argsort(np.argsort(synthesised)) * 0.618034) % 1)  # spread out so that equal ones stay visible
     return Chart(
         title="Target energy of real and synthesised states",
@@ -125,7 +125,7 @@ def distribution_chart(real: Array, synthesised: Array) -> Chart:
         marks=(
             Mark(bars, "bar real"),
             Mark(f"M{lowest:.2f} 0V100", "limit real"),
-            Mark(_dots(axis.place(synthesised), rows), "dots synthesised"),
+            Mark(_dots(axis.percent(synthesised), rows), "dots synthesised"),
         ),
         alt=f"Real states have a median target energy of {number(float(np.median(real)))} and a lowest of "
         f"{number(float(real.min()))}; synthesised ones a median of {number(float(np.median(synthesised)))}.",
@@ -146,7 +146,7 @@ def training_chart(curve: Curve, title: str, y_label: str, share: bool) -> Chart
             y_label = f"{y_label}, × {power(exponent)}" if y_label else f"× {power(exponent)}"
         y_axis = Axis(0.0, 1.05 * float(values.max())) if values.min() >= 0 and values.max() > 0 else Axis.around(values)
     x_axis = Axis(0, float(curve.steps.max()) or 1.0)
-    x, y = x_axis.place(steps), y_axis.place(values)
+    x, y = x_axis.percent(steps), y_axis.percent(values)
     marks = [Mark(_line(x, y), "line reconstructed")]
     if len(x) <= 12:
         marks.append(Mark(_dots(x, y), "dots small reconstructed"))
@@ -175,17 +175,17 @@ def goggles_chart(goggles: Goggles) -> IntervalChart:
 
 
 def _row(axis: Axis, label: str, kind: str, scores: Scores) -> IntervalRow:
-    def place(value: float) -> float:
-        return round(float(axis.place([value])[0]), 2)
+    def percent(value: float) -> float:
+        return round(float(axis.percent([value])[0]), 2)
 
     interval: Interval = scores.interval
     return IntervalRow(
         label=label,
         kind=kind,
-        mean=place(interval.mean),
-        low=None if interval.low is None else place(interval.low),
-        high=None if interval.high is None else place(interval.high),
-        dots=tuple(place(score) for score in scores.scores),
+        mean=percent(interval.mean),
+        low=None if interval.low is None else percent(interval.low),
+        high=None if interval.high is None else percent(interval.high),
+        dots=tuple(percent(score) for score in scores.scores),
         text=interval_text(interval),
     )
 

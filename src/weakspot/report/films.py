@@ -18,13 +18,13 @@ class Detail:
 
 
 @dataclass(frozen=True)
-class Projector:
-    """Encodes states of an environment, at a level of detail, as films."""
+class FilmEncoder:
+    """Encodes states of an environment as films, at a level of detail."""
 
     environment: EnvironmentRecord
     detail: Detail
 
-    def film(self, stack: Array, alt: str, label: str, kind: str, saliency: Array | None = None) -> Film:
+    def encode(self, stack: Array, alt: str, label: str, kind: str, saliency: Array | None = None) -> Film:
         """The state (k, h, w, c), with the saliency map (h, w) of its newest frame; see :class:`Film`."""
         colours = self.environment.channel_colours
         uri = strip_uri(stack if colours is None else in_colour(stack, colours), self.detail.step)

@@ -1,4 +1,4 @@
-"""The section of one target: charts of its searches, and the synthesised states beside real ones."""
+"""The section of one target: charts of its searches, and the synthesised states next to real ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run
 from weakspot.report.bars import Bars, action_text, bar_axes, bars_caption, displayed_scores, score_bars
 from weakspot.report.charts import Chart, distribution_chart, energy_chart
-from weakspot.report.films import Detail, Projector, SmallCard
+from weakspot.report.films import Detail, FilmEncoder, SmallCard
 from weakspot.report.images import Film
 from weakspot.report.text import Fact, duration, flat, number
 
@@ -74,11 +74,11 @@ class TargetView:
 def target_order(run: Run) -> list[str]:
     """The symbols of the targets of a run, in the order in which they are shown."""
 
-    def place(symbol: str) -> tuple[int, str]:
+    def sort_key(symbol: str) -> tuple[int, str]:
         known = symbol in TARGET_ORDER
         return TARGET_ORDER.index(symbol) if known else len(TARGET_ORDER), run.findings[symbol].search.slug
 
-    return sorted(run.findings, key=place)
+    return sorted(run.findings, key=sort_key)
 
 
 def symbol_text(symbol: str) -> str:
@@ -92,7 +92,7 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
     search, count = findings.search, len(findings.states)
     large = min(LARGE_CARDS, count)
     small = min(detail.rest, count - large)
-    cards = _Cards(run, symbol, findings, novelty, Projector(run.environment, detail))
+    cards = _Cards(run, symbol, findings, novelty, FilmEncoder(run.environment, detail))
     return TargetView(
         slug=search.slug,
         symbol=symbol_text(symbol),
@@ -146,9 +146,9 @@ def _values(values: PolicyValues | None) -> str:
 class _Cards:
     """Makes the cards of one target."""
 
-    def __init__(self, run: Run, symbol: str, findings: Findings, novelty: Novelty | None, projector: Projector) -> None:
+    def __init__(self, run: Run, symbol: str, findings: Findings, novelty: Novelty | None, films: FilmEncoder) -> None:
         self.agent, self.actions, self.frames = run.agent, run.environment.action_names, run.environment.frames
-        self.symbol, self.findings, self.novelty, self.projector = symbol_text(symbol), findings, novelty, projector
+        self.symbol, self.findings, self.novelty, self.films = symbol_text(symbol), findings, novelty, films
         self.scores = displayed_scores(findings.scores, run.agent)
         self.axes = bar_axes(self.scores, run.agent)
 
@@ -171,7 +171,7 @@ class _Cards:
         pairs = zip(self.novelty.retrieved[:RETRIEVED], self.novelty.retrieved_target[:RETRIEVED], strict=True)
         for rank, (state, energy) in enumerate(pairs, start=1):
             alt = f"Real state of rank {rank} by the target energy of {self.symbol}."
-            film = self.projector.film(state, alt, "real", "real")
+            film = self.films.encode(state, alt, "real", "real")
             cards.append(SmallCard(film, "", f"T = {number(float(energy))}"))
         return tuple(cards)
 
@@ -184,13 +184,13 @@ class _Cards:
             f"frames. The agent’s action: {self._action(index)}."
         )
         saliency = self.findings.saliency[index] if with_saliency else None
-        return self.projector.film(self.findings.states[index], alt, "synthesised", "synthesised", saliency)
+        return self.films.encode(self.findings.states[index], alt, "synthesised", "synthesised", saliency)
 
     def _closest(self, index: int) -> tuple[Film | None, tuple[Fact, ...]]:
         if self.novelty is None:
             return None, ()
         alt = f"Closest training state to synthesised state {index + 1}."
-        film = self.projector.film(self.novelty.closest[index], alt, "closest real state", "real")
+        film = self.films.encode(self.novelty.closest[index], alt, "closest real state", "real")
         differs = f"{100 * self.novelty.differing_share[index]:.1f}\u00a0%"
         return film, (Fact("pixels that differ", differs), Fact("squared error", number(self.novelty.mse[index], 2)))
 

@@ -13,7 +13,7 @@ from weakspot.artifacts.subject import AgentRecord, EnvironmentRecord
 from weakspot.artifacts.training import Curve
 from weakspot.report.bars import Bars, action_text, bar_axes, bars_caption, displayed_scores, score_bars
 from weakspot.report.charts import Chart, training_chart
-from weakspot.report.films import Detail, Projector, SmallCard
+from weakspot.report.films import Detail, FilmEncoder, SmallCard
 from weakspot.report.images import Film
 from weakspot.report.text import number, percent
 
@@ -35,12 +35,12 @@ CHECKS = {
     "left": "one paddle of the right height on the left",
     "right": "the same on the right",
 }
-"""What the checks of objects demand in every frame."""
+"""The condition of each object check, which every frame has to meet."""
 
 
 @dataclass(frozen=True)
 class ReconstructionCard:
-    """A real state beside its reconstruction, with the agent's scores in both."""
+    """A real state and its reconstruction, with the agent's scores in both."""
 
     real: Film
     reconstructed: Film
@@ -50,9 +50,9 @@ class ReconstructionCard:
 
 
 def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tuple[ReconstructionCard, ...]:
-    """Real states beside their reconstructions, with the agent's scores in both."""
+    """Real states and their reconstructions, with the agent's scores in both."""
     agent, names = run.agent, run.environment.action_names
-    projector = Projector(run.environment, detail)
+    films = FilmEncoder(run.environment, detail)
     real = displayed_scores(data.scores_real, agent)
     reconstructed = displayed_scores(data.scores_reconstructed, agent)
     axes = bar_axes(np.concatenate([real, reconstructed]), agent)
@@ -65,8 +65,8 @@ def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tup
         before, after = action(real[index]), action(reconstructed[index])
         alts = f"Real state {index + 1}: {before}.", f"Reconstruction of state {index + 1}: {after}."
         card = ReconstructionCard(
-            real=projector.film(data.real[index], alts[0], "real", "real", data.saliency[index]),
-            reconstructed=projector.film(data.reconstructed[index], alts[1], "reconstruction", "reconstructed"),
+            real=films.encode(data.real[index], alts[0], "real", "real", data.saliency[index]),
+            reconstructed=films.encode(data.reconstructed[index], alts[1], "reconstruction", "reconstructed"),
             bars=score_bars(names, [real[index], reconstructed[index]], axes, agent),
             actions=f"{before} on both" if before == after else f"{before} became {after}",
             agrees=bool(data.same_action[index]),
@@ -83,9 +83,9 @@ def reconstruction_caption(data: Reconstructions, agent: AgentRecord) -> str:
 
 def sample_cards(states: Array, environment: EnvironmentRecord, detail: Detail) -> tuple[SmallCard, ...]:
     """Random samples (n, k, h, w, c), in the order drawn."""
-    projector = Projector(environment, detail)
+    films = FilmEncoder(environment, detail)
     return tuple(
-        SmallCard(projector.film(state, f"Random sample {rank}.", "sample", "synthesised"), "", "")
+        SmallCard(films.encode(state, f"Random sample {rank}.", "sample", "synthesised"), "", "")
         for rank, state in enumerate(states, start=1)
     )
 

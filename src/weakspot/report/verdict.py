@@ -1,4 +1,4 @@
-"""How far the state model can be trusted: a verdict by a rule that the report prints beside it."""
+"""How far the state model can be trusted: a verdict by a rule that the report prints as well."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ Level: TypeAlias = Literal["good", "care", "poor", "unknown"]
 
 TOLERATED_LOSS = 0.15
 """Share of the agent's score that may be lost on reconstructions."""
-ENOUGH_RECALL = 0.8
+MIN_RECALL = 0.8
 """Share of real states whose reconstruction must contain an object."""
-ENOUGH_AGREEMENT = 0.8
+MIN_AGREEMENT = 0.8
 """Share of real states in which the agent must choose the same action on the reconstruction."""
 TOLERATED_DISTANCE = 1.5
 """Distance of random samples from real states, over the distance between two halves of the real states."""
-ENOUGH_VALID = 0.85
+MIN_VALID_RATIO = 0.85
 """Share of random samples that must pass the checks of their objects, over the share of real states that do."""
 
 RULE = (
     "“Faithful”: the 95\u00a0% interval of the goggles test rules out that the agent loses more than "
     f"{percent(TOLERATED_LOSS)} of its score, or of the standard deviation of its score over episodes if that is larger; "
-    f"each kind of object is in at least {percent(ENOUGH_RECALL)} of the reconstructions; the agent chooses the same "
+    f"each kind of object is in at least {percent(MIN_RECALL)} of the reconstructions; the agent chooses the same "
     "action (for continuous actions: one within a tenth of each dimension’s range) in at least "
-    f"{percent(ENOUGH_AGREEMENT)} of them; and random samples resemble real states: in the agent’s features they are at "
+    f"{percent(MIN_AGREEMENT)} of them; and random samples resemble real states: in the agent’s features they are at "
     f"most {TOLERATED_DISTANCE:g} times as far from real states as two halves of the real states are from each other, and, "
-    f"for games whose objects can be checked, they pass the checks at least {percent(ENOUGH_VALID)} as often. "
+    f"for games whose objects can be checked, they pass the checks at least {percent(MIN_VALID_RATIO)} as often. "
     "“Do not trust”: the interval of the goggles test shows a loss of more than half of that, or the interval of an "
     "object’s recall lies below one half, or the latents carry less than "
     f"{FEW_NATS:g} nats about a state. “With care”: all other cases."
@@ -64,7 +64,7 @@ class _Check:
 
 
 def judge(run: Run) -> Verdict:
-    """The verdict by :data:`RULE`: the worst of the goggles test and the other checks, as far as they were made."""
+    """The verdict by :data:`RULE`: the worst level of all checks that the run has results for."""
     checks = [_goggles(run.goggles)] if run.goggles else []
     if run.fidelity and run.fidelity.objects:
         checks.append(_recall(run.fidelity.objects))
@@ -106,7 +106,7 @@ def _goggles(goggles: Goggles) -> _Check:
 def _recall(objects: tuple[ObjectRecall, ...]) -> _Check:
     worst = min(objects, key=lambda item: item.recall.mean)
     upper_end = worst.recall.mean if worst.recall.high is None else worst.recall.high
-    level: Level = "good" if worst.recall.mean >= ENOUGH_RECALL else "care" if upper_end >= 0.5 else "poor"
+    level: Level = "good" if worst.recall.mean >= MIN_RECALL else "care" if upper_end >= 0.5 else "poor"
     least = "" if len(objects) == 1 else ", the object that is lost most often,"
     return _Check(level, f"the {worst.name}{least} is in {percent(worst.recall.mean)} of {worst.n} reconstructions")
 
@@ -120,7 +120,7 @@ def _collapsed(fidelity: Fidelity) -> str:
 
 
 def _agreement(fidelity: Fidelity, verb: str) -> _Check:
-    level: Level = "good" if fidelity.same_action >= ENOUGH_AGREEMENT else "care"
+    level: Level = "good" if fidelity.same_action >= MIN_AGREEMENT else "care"
     return _Check(level, f"the agent {verb} in {percent(fidelity.same_action)} of reconstructions")
 
 
@@ -129,6 +129,6 @@ def _samples(samples: SampleMeasures) -> _Check:
     good = ratio <= TOLERATED_DISTANCE
     text = f"random samples are {number(ratio)} times as far from real states as these are from each other"
     if samples.valid is not None and samples.real_valid is not None:
-        good = good and samples.valid >= ENOUGH_VALID * samples.real_valid
+        good = good and samples.valid >= MIN_VALID_RATIO * samples.real_valid
         text += f", and {percent(samples.valid)} of them pass the checks of their objects"
     return _Check("good" if good else "care", text)

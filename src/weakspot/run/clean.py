@@ -28,7 +28,7 @@ class Stored:
     Attributes:
         folder: of its files.
         kind: ``shown`` by a run, now or soon; ``unused``: shown by no run; ``unfinished``: without a record; or ``damaged``
-            and set aside.
+            and moved aside.
         size: in bytes.
     """
 
@@ -68,10 +68,10 @@ def clean(store: Path, kinds: tuple[Kind, ...] = ("unused", "damaged")) -> Surve
         RunError: ``store`` is not a store, or a registration is damaged.
         StorageError: a result cannot be deleted.
     """
-    found = survey(store)
+    surveyed = survey(store)
     locks = make_folder(store / "locks")
-    chosen = [result for result in found.stored if result.kind != "shown" and result.kind in kinds]
-    return Survey(tuple(result for result in chosen if _delete(result, store, locks)), found.lost_runs)
+    chosen = [result for result in surveyed.stored if result.kind != "shown" and result.kind in kinds]
+    return Survey(tuple(result for result in chosen if _delete(result, store, locks)), surveyed.lost_runs)
 
 
 def _used(store: Path) -> tuple[set[str], tuple[str, ...]]:
@@ -79,9 +79,9 @@ def _used(store: Path) -> tuple[set[str], tuple[str, ...]]:
     used: set[str] = set()
     lost: list[str] = []
     for registration in registrations(store).values():
-        results, there = used_by(registration, store)
+        results, exists = used_by(registration, store)
         used |= results
-        if not there:
+        if not exists:
             lost.append(registration.run)
     return used, tuple(lost)
 
@@ -98,7 +98,7 @@ def _results(store: Path) -> list[Path]:
 
 
 def _delete(result: Stored, store: Path, locks: Path) -> bool:
-    """Deletes a result, unless a process is working on it or a run has come to use it since the survey."""
+    """Deletes a result, unless a process is working on it or a run has started to use it since the survey."""
     folder = result.folder
     key = folder.name.partition(".")[0]
     lock = locks / f"{folder.parent.name}-{key}.lock"
@@ -106,7 +106,7 @@ def _delete(result: Stored, store: Path, locks: Path) -> bool:
         if not free or not folder.exists() or _kind(folder, _used(store)[0]) != result.kind:
             return False
         if result.kind != "damaged":
-            folder = folder.rename(free_name(folder))  # at once, so that a kill leaves no half of a result
+            folder = folder.rename(free_name(folder))  # atomic, so that a kill does not leave a part of the result
         shutil.rmtree(folder)
         lock.with_suffix(".seconds").unlink(missing_ok=True)
     return True

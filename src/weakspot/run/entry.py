@@ -95,10 +95,10 @@ class Entry:
             return problem
         for name, file in self.record.files.items():
             try:
-                found = full_file_digest(self.folder / name)
+                actual = full_file_digest(self.folder / name)
             except OSError as error:
                 raise unreadable(self.folder / name, error) from error
-            if found != file.sha256:
+            if actual != file.sha256:
                 return f"the content of {name} has changed"
         return None
 
@@ -106,7 +106,7 @@ class Entry:
 def unreadable(path: Path, error: OSError) -> StorageError:
     """The error for a file that is there but cannot be read, which does not mean that it is damaged."""
     return StorageError(
-        f"{path} cannot be read: {error.strerror}", expected="a file that may be read", todo="check its permissions and disk"
+        f"{path} cannot be read: {error.strerror}", expected="a readable file", todo="check its permissions and disk"
     )
 
 

@@ -28,12 +28,12 @@ SCHEMA = 1
 RECORD, STORE, LOCK = "run.json", "store", ".lock"
 MARKER = "store.json"
 """The file that marks a folder as a store."""
-EARLIER = ("manifest.json", "config.json")
+OLD_LAYOUT_FILES = ("manifest.json", "config.json")
 """Files of run folders of the earlier layout."""
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownResult:
     """A result that the run shows.
 
     Attributes:
@@ -63,10 +63,10 @@ class RunRecord:
     command: str
     settings: dict[str, Any]
     targets: dict[str, str]
-    results: dict[str, Shown] = field(default_factory=dict[str, Shown])
+    results: dict[str, ShownResult] = field(default_factory=dict[str, ShownResult])
 
     @property
-    def places(self) -> set[str]:
+    def store_paths(self) -> set[str]:
         """Paths of the results in the store, such as ``train/0123456789abcdef``."""
         return {f"{name.partition('/')[0]}/{shown.key}" for name, shown in self.results.items()}
 
@@ -114,10 +114,10 @@ class RunFolder:
 
     def _write(self, record: RunRecord) -> None:
         before = self.read()
-        shown = before.places if before else set[str]()
-        register(self.store(record), self.path, shown | registered(self.store(record), self.path) | record.places)
+        shown = before.store_paths if before else set[str]()
+        register(self.store(record), self.path, shown | registered(self.store(record), self.path) | record.store_paths)
         write_json(self.path / RECORD, msgspec.to_builtins(record))
-        register(self.store(record), self.path, record.places)
+        register(self.store(record), self.path, record.store_paths)
         now = self._links(record)
         stale = set(self._links(before)) - set(now) if before else set[str]()
         with storage_errors(self.path):
@@ -126,9 +126,9 @@ class RunFolder:
             for name, destination in now.items():
                 self._link(self.path / name, destination)
 
-    def protect(self, record: RunRecord, also: Iterable[str] = ()) -> None:
+    def protect(self, record: RunRecord, others: Iterable[str] = ()) -> None:
         """Registers results with the store, which protects them from deletion: those of ``record``, those that the folder
-        shows now, those that are registered already, and ``also`` others, as ``stage/key``.
+        shows now, those that are registered already, and the ``others``, as ``stage/key``.
 
         Raises:
             StorageError: the store cannot be written.
@@ -136,8 +136,8 @@ class RunFolder:
         make_folder(self.path)
         with waiting_lock(self.path / LOCK, lambda: None):
             before, store = self.read(), self.store(record)
-            shown = before.places if before and self.store(before) == store else set[str]()
-            register(store, self.path, shown | registered(store, self.path) | record.places | set(also))
+            shown = before.store_paths if before and self.store(before) == store else set[str]()
+            register(store, self.path, shown | registered(store, self.path) | record.store_paths | set(others))
 
     def shows(self, record: RunRecord) -> bool:
         """Whether the folder, its links and its registration with the store are up to date with the record."""
@@ -153,11 +153,11 @@ class RunFolder:
     def _links(self, record: RunRecord) -> dict[str, Path]:
         """The destination of each link, by its name."""
         store = self.store(record)
-        found: dict[str, Path] = {}
+        destinations: dict[str, Path] = {}
         for name, shown in record.results.items():
             folder = store / name.partition("/")[0] / shown.key
-            found |= {link: folder / file for link, file in shown.links.items()}
-        return found
+            destinations |= {link: folder / file for link, file in shown.links.items()}
+        return destinations
 
     def _link(self, link: Path, destination: Path) -> None:
         target = self._target(link, destination)
@@ -165,8 +165,8 @@ class RunFolder:
             return
         if link.exists() and not link.is_symlink():
             raise RunError(
-                f"{link} is in the way: it is not a link that weakspot made",
-                expected="a name that is free",
+                f"{link} exists already, and is not a link that weakspot made",
+                expected="an unused name",
                 todo="move it elsewhere, or choose another --output",
             )
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -196,9 +196,9 @@ class RunFolder:
             raise StorageError(
                 f"cannot use {self.path}: {error.strerror}", expected="a folder", todo="choose another --output"
             ) from error
-        if names.issuperset(EARLIER):
+        if names.issuperset(OLD_LAYOUT_FILES):
             raise RunError(
-                f"{self.path} is a run folder of the earlier layout ({', '.join(EARLIER)})",
+                f"{self.path} is a run folder of the earlier layout ({', '.join(OLD_LAYOUT_FILES)})",
                 expected=f"a folder with {RECORD}, or a new one",
                 todo="choose another --output; the old results cannot be converted, but report.html stays readable",
             )
@@ -224,7 +224,7 @@ def register(store: Path, run: Path, results: set[str]) -> None:
     make_folder(store / "runs")
     if not (store / MARKER).exists():
         write_json(store / MARKER, {"schema": SCHEMA})
-    write_json(registration_file(store, run), {"run": _place(store, run), "results": sorted(results)})
+    write_json(registration_file(store, run), {"run": _recorded_path(store, run), "results": sorted(results)})
 
 
 def registered(store: Path, run: Path) -> set[str]:
@@ -237,10 +237,10 @@ def registered(store: Path, run: Path) -> set[str]:
 
 def registration_file(store: Path, run: Path) -> Path:
     """The file of the registration of a run in the store."""
-    return store / "runs" / f"{digest(_place(store, run))}.json"
+    return store / "runs" / f"{digest(_recorded_path(store, run))}.json"
 
 
-def _place(store: Path, run: Path) -> str:
+def _recorded_path(store: Path, run: Path) -> str:
     """The path of a run as its store records it: ``..`` if the store is inside the run, so that both can be moved."""
     where = os.path.abspath(run)
     return ".." if Path(where) == Path(os.path.abspath(store)).parent else where
@@ -252,17 +252,17 @@ def registrations(store: Path) -> dict[Path, Registration]:
     Raises:
         RunError: a file is damaged.
     """
-    found: dict[Path, Registration] = {}
+    by_file: dict[Path, Registration] = {}
     for path in sorted((store / "runs").glob("*.json")):
         try:
-            found[path] = msgspec.json.decode(path.read_bytes(), type=Registration)
+            by_file[path] = msgspec.json.decode(path.read_bytes(), type=Registration)
         except (OSError, msgspec.DecodeError) as error:
             raise RunError(
                 f"{path} is damaged: {error}",
                 expected="a run and the results it shows",
                 todo="repeat the command of that run, which writes the file again, or delete the file",
             ) from error
-    return found
+    return by_file
 
 
 def _only_links(path: Path) -> bool:
@@ -274,4 +274,4 @@ def used_by(registration: Registration, store: Path) -> tuple[set[str], bool]:
     """The results that a registered run uses, as ``stage/key``, and whether the run is still at its path."""
     path = store / registration.run
     record = RunFolder(path).read() if (path / RECORD).is_file() else None
-    return set(registration.results) | (record.places if record else set[str]()), record is not None
+    return set(registration.results) | (record.store_paths if record else set[str]()), record is not None

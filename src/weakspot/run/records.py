@@ -23,10 +23,10 @@ def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose
         SchemaError: its schema is newer than ``schema``; the message says to upgrade, or to choose other ``choose``.
         msgspec.DecodeError: it is damaged.
     """
-    found = msgspec.json.decode(content, type=_Version).schema
-    if found > schema:
+    version = msgspec.json.decode(content, type=_Version).schema
+    if version > schema:
         raise SchemaError(
-            f"{path} has schema {found} of a newer weakspot",
+            f"{path} has schema {version} of a newer weakspot",
             expected=f"schema {schema} or older",
             todo=f"upgrade weakspot, or choose another {choose}",
         )

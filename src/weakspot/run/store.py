@@ -2,12 +2,12 @@
 
     store/
       <stage>/<key>/              a result: its files, and entry.json, which is written last
-      <stage>/<key>.damaged-1/    a result whose files had changed, set aside
+      <stage>/<key>.damaged-1/    a result whose files had changed, moved aside
       locks/                      locks of the processes that make results, and how long interrupted attempts took
       runs/                       the run folders that show results of the store
       store.json                  marks the folder as a store
 
-A result is made in its final place, so a stage that was killed finds its own files and resumes.
+A result is written to its final folder from the start, so a stage that was killed finds its own files and resumes.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Store:
         """The finished result, and whether this call made it.
 
         If another process is making it, waits for that process and returns its result, or resumes its work if that process
-        is killed. A damaged result is set aside and made again.
+        is killed. A damaged result is moved aside and recomputed.
 
         Raises:
             RunError: the work did not write all outputs.
@@ -94,14 +94,14 @@ class Store:
             if entry:
                 return entry, False
             if problem:
-                self._set_aside(folder, f"{request.name}: {problem}")
+                self._move_aside(folder, f"{request.name}: {problem}")
             make_folder(folder)
             started, before = time.monotonic(), self._seconds(request)
             try:
                 fingerprint = work(folder)
             finally:
                 seconds = before + time.monotonic() - started
-                self._note_seconds(request, seconds)
+                self._store_seconds(request, seconds)
             if absent := [name for name in request.outputs if not (folder / name).exists()]:
                 raise RunError(
                     f"the {request.stage} stage ended without writing {', '.join(absent)}",
@@ -113,17 +113,17 @@ class Store:
                 seconds=round(seconds, 1), created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions(),
                 scratch=request.scratch,
             )  # fmt: skip
-            self._note_seconds(request, 0.0)
+            self._store_seconds(request, 0.0)
             return entry, True
 
     def discard(self, entry: Entry, problem: str) -> None:
-        """Sets a damaged result aside, so that it is made again."""
+        """Moves a damaged result aside, so that it is recomputed."""
         record = entry.record
         name = f"{record.stage}/{record.part}" if record.part else record.stage
         with self._lock(record.stage, record.key, name):
             current = read_entry(entry.folder)
-            if current is not None and current == entry and current.changed():  # another process may have made it anew
-                self._set_aside(entry.folder, f"{name}: {problem}")
+            if current is not None and current == entry and current.changed():  # another process may have recomputed it
+                self._move_aside(entry.folder, f"{name}: {problem}")
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
         """The result, or a description of what is wrong with it; neither if it is unfinished."""
@@ -140,12 +140,12 @@ class Store:
         problem = entry.missing()
         return (None, problem) if problem else (entry, None)
 
-    def _set_aside(self, folder: Path, problem: str) -> None:
+    def _move_aside(self, folder: Path, problem: str) -> None:
         aside = free_name(folder)
         with storage_errors(folder):
             if folder.exists():
                 folder.rename(aside)
-                say(f"{problem}; moved to {aside}, and made again")
+                say(f"{problem}; moved to {aside} and recomputed")
 
     @contextmanager
     def _lock(self, stage: str, key: str, name: str) -> Generator[None]:
@@ -162,7 +162,7 @@ class Store:
         except (OSError, ValueError):
             return 0.0
 
-    def _note_seconds(self, request: Request, seconds: float) -> None:
+    def _store_seconds(self, request: Request, seconds: float) -> None:
         path = self._seconds_file(request)
         try:
             write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
@@ -171,7 +171,7 @@ class Store:
 
 
 def free_name(folder: Path) -> Path:
-    """The first name, such as ``<key>.damaged-1``, under which a result can be set aside."""
+    """The first unused name, such as ``<key>.damaged-1``, to which a result can be moved aside."""
     number = 1
     while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
         number += 1

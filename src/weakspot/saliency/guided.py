@@ -54,7 +54,7 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
         with _GuidedReLUs():
-            output = agent(observation.clone())  # a clone, so that the network may work on it in place
+            output = agent(observation.clone())  # a clone, so that the network may modify it in place
         heads = [output.scores] + ([] if output.value is None else [output.value])
         head_gradients = _scalar_gradients(heads, scalar or explained_scalar(agent.spec))
         used = [(head, gradient) for head, gradient in zip(heads, head_gradients, strict=True) if gradient is not None]
@@ -93,7 +93,7 @@ class _GuidedReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _guide(ctx, gradients[0])
+        return _guided_backward(ctx, gradients[0])
 
 
 class _GuidedReLUInPlace(torch.autograd.Function):
@@ -107,10 +107,10 @@ class _GuidedReLUInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return _guide(ctx, gradients[0])
+        return _guided_backward(ctx, gradients[0])
 
 
-def _guide(ctx: Any, gradient: Tensor) -> Tensor:
+def _guided_backward(ctx: Any, gradient: Tensor) -> Tensor:
     (positive,) = ctx.saved_tensors
     return gradient * (positive & (gradient > 0))
 

@@ -72,6 +72,8 @@ def box_filter(saliency: Tensor, kernel: int) -> Tensor:
     """
     if kernel < 1 or kernel % 2 == 0:
         raise ConfigError(
-            f"a box of {kernel} pixels has no middle", expected="an odd positive size", todo="use 5, as the paper does"
+            f"a box filter of {kernel} pixels has no centre",
+            expected="an odd positive size",
+            todo="use 5, as the paper does",
         )
     return F.avg_pool2d(saliency, kernel, stride=1, padding=kernel // 2, count_include_pad=False)

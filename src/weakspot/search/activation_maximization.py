@@ -29,7 +29,7 @@ class ActivationMaximization:
     """Gradient descent in pixel space.
 
     Attributes:
-        regulariser: what keeps pictures smooth; the default does nothing.
+        regulariser: keeps images smooth; the default does nothing.
         steps: of the descent.
         step: root mean square of the change of the pixels in a step due to the target, for pixels in [0, 1].
         start_sigma: standard deviation of the noise at the start.

@@ -70,7 +70,7 @@ class Findings:
         kl: KL(x, N(0, I)) at the end of each search, in nats (n,).
         energy: E at each step (n, steps), NaN after a search has stopped.
         iterations: steps of each search (n,).
-        spent: steps of all searches together, including those whose states were not kept.
+        spent: steps of all searches together, including those whose states were discarded.
     """
 
     state: State
@@ -83,13 +83,13 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
     spent: int
 
-    def rows(self, kept: Int[np.ndarray, " m"]) -> Findings:
-        """The states ``kept``; ``spent`` is unchanged."""
-        at = torch.as_tensor(kept).to(self.state.device)
-        distribution = SearchDistribution(self.distribution.mean[at], self.distribution.sigma[at])
+    def rows(self, chosen: Int[np.ndarray, " m"]) -> Findings:
+        """The states ``chosen``; ``spent`` is unchanged."""
+        rows = torch.as_tensor(chosen).to(self.state.device)
+        distribution = SearchDistribution(self.distribution.mean[rows], self.distribution.sigma[rows])
         return Findings(
-            self.state[at], self.noise[at], self.output.rows(at), distribution,
-            self.target[at], self.kl[at], self.energy[kept], self.iterations[kept], self.spent,
+            self.state[rows], self.noise[rows], self.output.rows(rows), distribution,
+            self.target[rows], self.kl[rows], self.energy[chosen], self.iterations[chosen], self.spent,
         )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def _search_batch(
     model: StateModel, perceive: Perceiver, target: Target, start: SearchDistribution, config: SynthesisConfig,
     scale: TargetScale, first: int, progress: Callable[[int], None],
 ) -> Findings:  # fmt: skip
-    """Runs one batch of searches; keeps all of them."""
+    """Runs one batch of searches, and returns all of them."""
     count = len(start.mean)
     descending = descent(config.optimizer, start, config.learning_rate)
     tolerance = config.tolerance * (scale.scale if config.enough == "unscaled" else 1.0)
@@ -229,7 +229,7 @@ class AlgorithmOne:
         """See :class:`weakspot.search.method.Method`."""
         config = replace(self.config, states=count, seed=seed)
         start = _cached_starts(sources, config)
-        scale = measure_scale(target, sources.answers)
+        scale = measure_scale(target, sources.outputs)
         findings = synthesize(sources.model, sources.perceive, target, start(target), config, scale)
         return SearchResult(findings.state, findings.output, findings.target, _cost(sources, config, findings))
 

@@ -86,7 +86,7 @@ class SynthesisConfig:
             "states", "searches", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma",
         )  # fmt: skip
         for name in positive:
-            if not getattr(self, name) > 0:  # NaN is refused as well
+            if not getattr(self, name) > 0:  # also rejects NaN
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
         if not self.regulariser >= 0:
             raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")

@@ -57,7 +57,7 @@ def check_scale(target: Target, scale: TargetScale) -> None:
     if not (np.isfinite(scale.scale) and scale.scale > 0):
         raise TargetError(
             f"target {target.name!r} has a spread of {scale.scale} over the real states",
-            expected="a target that tells states apart",
+            expected="a target that differs between states",
             todo="choose other --targets; if this one is a function of your own, check that it uses its argument",
         )
 
@@ -90,8 +90,8 @@ def check_differentiable(target: Target, values: PerState, inputs: Tensor) -> No
         TargetError: no gradient arrives, or it is 0 everywhere.
     """
     if values.requires_grad:
-        (slope,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
-        if bool((slope != 0).any()):
+        (gradient,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
+        if bool((gradient != 0).any()):
             return
     raise TargetError(
         f"target {target.name!r} does not depend on the state: no gradient comes back from it",
@@ -111,7 +111,7 @@ def energy_gradients(target: Target, energy: PerState, inputs: tuple[Tensor, ...
         if not torch.isfinite(gradient).all():
             raise TargetError(
                 f"the gradient of target {target.name!r} is not finite",
-                expected="a target with a finite slope",
+                expected="a target with finite gradients",
                 todo="add a small constant inside roots and logarithms of the target",
             )
     return gradients

@@ -5,7 +5,7 @@ The importance of a state is the spread of the agent's scores,
     I(s) = max_a q_a(s) - min_a q_a(s),
 
 of Q-values as published; for agents with log-probabilities, the spread of those.
-The rollouts are traversed in order, with a summary of up to ``count`` states.  Once the summary is full,
+The rollouts are traversed in order, and a summary of up to ``count`` states is built.  Once the summary is full,
 
     HIGHLIGHTS      a state replaces the least important state of the summary if it is more important;
     HIGHLIGHTS-DIV  a state replaces the state of the summary most similar to it if it is more important than that one;
@@ -147,7 +147,7 @@ def _summarise(
         raise ConfigError(f"interval is {interval}", expected="0 or more decisions")
     stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
     order = np.lexsort((time, stream))
-    important = importance(sources.answers.scores.numpy())[order]
+    important = importance(sources.outputs.scores.numpy())[order]
     rule = make_rule(important, sources.indices[order])
     chosen = np.array(summary(important, stream[order], count, interval, rule))
     chosen = order[chosen[np.argsort(-important[chosen], kind="stable")]]

@@ -28,20 +28,20 @@ BACKWARD = 2
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """What methods may work with.
+    """The inputs of a method.
 
     Attributes:
         perceive: A(s).
         dataset: the agent's rollouts.
         indices: the states of the rollouts that may be used, all with complete frame stacks (m,).
-        answers: the agent's recorded outputs at these states.
+        outputs: the agent's recorded outputs at these states.
         model: g, which maps N(0, I) to states.
     """
 
     perceive: Perceiver
     dataset: StateDataset
     indices: np.ndarray
-    answers: AgentOutput
+    outputs: AgentOutput
     model: StateModel
 
 
@@ -117,7 +117,7 @@ def recorded_states(sources: Sources, chosen: np.ndarray, target: Target) -> Sea
         target: evaluated at the recorded outputs.
     """
     index = sources.indices[chosen]
-    output = sources.answers.rows(torch.as_tensor(chosen))
+    output = sources.outputs.rows(torch.as_tensor(chosen))
     return SearchResult(as_state(sources.dataset.stacks(index)), output, target(output), Cost(), index)
 
 

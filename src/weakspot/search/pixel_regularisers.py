@@ -1,4 +1,4 @@
-"""Regularisers of feature visualisation, which keep the pictures of activation maximisation smooth, one class each.
+"""Regularisers of feature visualisation, which keep the images of activation maximisation smooth, one class each.
 
 Each overrides one of the four hooks that :mod:`weakspot.search.activation_maximization` calls: transform, penalty, update or
 after.
@@ -63,7 +63,7 @@ class TotalVariation(Plain):
 
 @dataclass(frozen=True)
 class BlurredImage(Plain):
-    """Blurs the picture every few steps (Yosinski et al. 2015).
+    """Blurs the image every few steps (Yosinski et al. 2015).
 
     Attributes:
         sigma: standard deviation of the Gaussian, in pixels.
@@ -96,7 +96,7 @@ class BlurredUpdate(Plain):
 @dataclass(frozen=True)
 class SobolevGradient(Plain):
     """Takes the gradient in the Sobolev space H^1 instead of L^2 (Baust et al. 2018): the d that solves
-    d - lambda Laplace d = g  with zero flux across the edges of the picture.
+    d - lambda Laplace d = g  with zero flux across the edges of the image.
 
     Attributes:
         smoothness: lambda, in square pixels.
@@ -112,20 +112,20 @@ class SobolevGradient(Plain):
         waves_y = torch.arange(2 * height).to(gradient) * (math.pi / height)
         waves_x = torch.arange(width + 1).to(gradient) * (math.pi / width)
         laplace = 2.0 * (waves_y.cos()[:, None] + waves_x.cos()[None]) - 4.0
-        solved: Tensor = fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
-        direction: Tensor = fft.irfft2(solved, s=mirrored.shape[-2:])
+        smoothed: Tensor = fft.rfft2(mirrored) / (1.0 - self.smoothness * laplace)
+        direction: Tensor = fft.irfft2(smoothed, s=mirrored.shape[-2:])
         return direction[..., :height, :width]
 
 
 @dataclass(frozen=True)
 class Transformations(Plain):
-    """Shifts, rotates, scales and crops the picture at random before the agent sees it, in each step (Olah et al. 2017).
+    """Shifts, rotates, scales and crops the image at random before the agent sees it, in each step (Olah et al. 2017).
 
     Attributes:
         jitter: largest shift in pixels.
         degrees: largest rotation.
         scale: largest relative change of size, smaller or larger.
-        crop: largest share of height and width that is cut off, at a random place; the rest is stretched.
+        crop: largest share of height and width that is cut off, at a random position; the rest is stretched.
     """
 
     name: str = "jitter, rotation, scaling, cropping"
@@ -147,7 +147,7 @@ class Transformations(Plain):
         return F.grid_sample(state, grid, padding_mode="reflection", align_corners=False)
 
 
-EVERY: tuple[Plain, ...] = (
+REGULARISERS: tuple[Plain, ...] = (
     Plain(),
     TotalVariation(),
     BlurredImage(),
@@ -158,13 +158,13 @@ EVERY: tuple[Plain, ...] = (
 """All regularisers with their defaults."""
 
 
-def blurred(pictures: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
-    """Pictures (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
+def blurred(images: Float[Tensor, "b kc h w"], sigma: float) -> Float[Tensor, "b kc h w"]:
+    """Images (b, kc, h, w) convolved with a Gaussian of ``sigma`` pixels; edge pixels are repeated outside."""
     reach = max(1, math.ceil(3 * sigma))
-    at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=pictures.dtype)
+    at = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    channels = pictures.shape[1]
-    padded = F.pad(pictures, (reach,) * 4, mode="replicate")
+    channels = images.shape[1]
+    padded = F.pad(images, (reach,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
     return F.conv2d(across, kernel.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)

@@ -10,7 +10,7 @@ from weakspot.search.method import SearchResult, Sources, recorded_states, requi
 from weakspot.targets.base import Target
 
 GAP = 20
-"""Minimum distance in decisions; states closer in time show the same situation."""
+"""Minimum distance in decisions; states closer in time are nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Retrieval:
 
     def __call__(self, sources: Sources, target: Target, count: int, seed: int) -> SearchResult:
         """See :class:`weakspot.search.method.Method`; deterministic, ``seed`` is ignored."""
-        ranked = np.argsort(target(sources.answers).numpy(), kind="stable")
+        ranked = np.argsort(target(sources.outputs).numpy(), kind="stable")
         stream, time = sources.dataset.stream[sources.indices], sources.dataset.time[sources.indices]
         chosen = select_spaced(ranked, stream, time, count, self.gap)
         return recorded_states(sources, require_count(chosen, count, f"that are {self.gap} decisions apart"), target)

@@ -1,9 +1,9 @@
 """Where the searches of Algorithm 1 start.
 
-From a single start all searches end in the same optimum; from random starts most have far to go and leave the states the
-model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those with the
-smallest reconstruction error, and starts at those of them that the target ranks best.  They are plausible states in
-different situations, and none of them is in the data set.
+From a single start all searches end in the same optimum; from random starts most searches take long paths, which leave the
+states that the model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those
+with the smallest reconstruction error, and starts at those of them that the target ranks best.  They are plausible and
+diverse states, and none of them is in the data set.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def sample_candidates(model: StateModel, perceive: Perceiver, config: SynthesisC
             outputs.append(perceive(state))
             errors.append((model.reconstruct(state) - state).square().mean(dim=(1, 2, 3)))
             progress(min(BATCH * len(errors), count), count)
-    kept = torch.cat(errors).argsort(stable=True)[: max(round(config.kept * count), config.total_searches)]
-    return Candidates(noise[kept], concat_outputs(outputs).rows(kept))
+    plausible = torch.cat(errors).argsort(stable=True)[: max(round(config.kept * count), config.total_searches)]
+    return Candidates(noise[plausible], concat_outputs(outputs).rows(plausible))
 
 
 def real_candidates(

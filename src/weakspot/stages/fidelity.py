@@ -61,7 +61,7 @@ class FidelityStage(Stage):
 
 
 def _reconstructions(session: Session) -> Reconstructions:
-    """Some held-out states beside their reconstructions."""
+    """Some held-out states and their reconstructions."""
     import numpy as np
     import torch
 

@@ -12,7 +12,7 @@ from weakspot.stages.stage import Stage
 
 def _stage(name: str) -> Stage:
     """An instance of a stage of the listing."""
-    module, _, attribute = LISTING[name].place.partition(":")
+    module, _, attribute = LISTING[name].import_path.partition(":")
     stage: Stage = getattr(import_module(module), attribute)()
     return stage
 
@@ -28,27 +28,27 @@ def ordered(stages: Iterable[Stage]) -> tuple[Stage, ...]:
         ConfigError: two stages have the same name, an input does not exist, or the graph has a cycle.
     """
     given = tuple(stages)
-    left = {stage.name: stage for stage in given}
-    if len(left) < len(given):
+    remaining = {stage.name: stage for stage in given}
+    if len(remaining) < len(given):
         raise ConfigError("two stages have the same name", expected="unique names")
-    placed: dict[str, Stage] = {}
-    while left:
-        ready = next((stage for stage in left.values() if all(name in placed for name in stage.inputs)), None)
+    in_order: dict[str, Stage] = {}
+    while remaining:
+        ready = next((stage for stage in remaining.values() if all(name in in_order for name in stage.inputs)), None)
         if ready is None:
-            reads = "; ".join(f"{stage.name} reads {', '.join(stage.inputs)}" for stage in left.values())
+            reads = "; ".join(f"{stage.name} reads {', '.join(stage.inputs)}" for stage in remaining.values())
             raise ConfigError(f"stages cannot be put in order: {reads}", expected="a graph without cycles or missing inputs")
-        placed[ready.name] = left.pop(ready.name)
-    return tuple(placed.values())
+        in_order[ready.name] = remaining.pop(ready.name)
+    return tuple(in_order.values())
 
 
 def needed_by(names: Iterable[str], stages: Sequence[Stage]) -> set[str]:
     """The named stages, and all stages they read, directly or indirectly."""
     by_name = {stage.name: stage for stage in stages}
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(by_name[name].inputs)
-    return found
+    needed: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in needed:
+            needed.add(name)
+            pending.extend(by_name[name].inputs)
+    return needed

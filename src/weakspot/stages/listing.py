@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Listed:
     """The class of a stage, as ``module:class``, and the help of its subcommand."""
 
-    place: str
+    import_path: str
     help: str
 
 

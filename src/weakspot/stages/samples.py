@@ -12,7 +12,7 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.provenance import digest, file_digest
 
-LEAST_HELD_OUT = 8
+MIN_HELD_OUT = 8
 """With fewer held-out states than this, samples are drawn but not compared."""
 
 
@@ -40,7 +40,7 @@ def _samples(session: Session, shown: int) -> Samples:
     from weakspot.analysis.samples import draw_samples, measure_samples
     from weakspot.data.dataset import as_stacks
 
-    if len(session.held_out) < LEAST_HELD_OUT:
+    if len(session.held_out) < MIN_HELD_OUT:
         return Samples(
             SampleMeasures(0), as_stacks(draw_samples(session.model, shown).cpu(), session.dataset.environment.channels)
         )

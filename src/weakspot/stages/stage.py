@@ -1,7 +1,7 @@
 """The protocol of stages: a name, the stages it reads, the settings that determine its result, and its work.
 
 Stages form a graph: each reads the results of other stages and makes one of its own, or one for each target. A result is
-made again if and only if its key changes, which is a digest of these settings and of the content of the inputs.
+recomputed if and only if its key changes, which is a digest of these settings and of the content of the inputs.
 """
 
 from __future__ import annotations

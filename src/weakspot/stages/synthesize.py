@@ -56,7 +56,7 @@ class SynthesizeStage(Stage):
         start = session.starts(target)
         started = time.monotonic()
         with progress_bar(target.name) as report:
-            found = synthesize(
+            result = synthesize(
                 session.model, perceive, target, start, config, scale,
                 progress=lambda done, total: report(done / total, ""),
             )  # fmt: skip
@@ -65,20 +65,20 @@ class SynthesizeStage(Stage):
             energy_equation=energy_equation(target, scale, config), seed=config.seed,
             settings=asdict(config) | asdict(scale), seconds=round(time.monotonic() - started, 1),
         )  # fmt: skip
-        value = found.output.value
+        value = result.output.value
         findings = artifact.Findings(
             search=search,
-            states=as_stacks(found.state.cpu(), session.subject.spec.channels),
-            scores=found.output.scores.cpu().numpy(),
+            states=as_stacks(result.state.cpu(), session.subject.spec.channels),
+            scores=result.output.scores.cpu().numpy(),
             value=None if value is None else value.cpu().numpy(),
-            energy=found.energy,
-            target=found.target.cpu().numpy(),
-            prior_kl=found.kl.cpu().numpy(),
-            iterations=found.iterations,
-            saliency=saliency_images(saliency(perceive, found.state)),
-            latent=found.noise.cpu().numpy(),
-            latent_mean=found.distribution.mean.cpu().numpy(),
-            latent_sigma=found.distribution.sigma.cpu().numpy(),
+            energy=result.energy,
+            target=result.target.cpu().numpy(),
+            prior_kl=result.kl.cpu().numpy(),
+            iterations=result.iterations,
+            saliency=saliency_images(saliency(perceive, result.state)),
+            latent=result.noise.cpu().numpy(),
+            latent_mean=result.distribution.mean.cpu().numpy(),
+            latent_sigma=result.distribution.sigma.cpu().numpy(),
         )
         artifact.write_findings(folder, findings)
         description = asdict(search)

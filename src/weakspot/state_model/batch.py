@@ -14,9 +14,9 @@ from weakspot.agents.base import bound_tensors
 from weakspot.data.dataset import StateDataset
 from weakspot.types import Latent, State
 
-LEAST_SPREAD = 0.01
+MIN_SPREAD = 0.01
 """Lower bound of the standard deviation of a continuous action, in units of its range."""
-MOST_WEIGHT = 100.0
+MAX_WEIGHT = 100.0
 """Upper bound of the weight of a channel's squared errors."""
 STATISTICS_FRAMES = 2_000
 """Frames that the median is computed over; more make no visible difference."""
@@ -33,22 +33,22 @@ class DataStatistics:
 
     Attributes:
         median: each pixel's median over the frames, in [0, 1], (c, h, w).
-        answer_variance: the variance of the agent's outputs (n,); averaged over the scores, unless they are means of
+        output_variance: the variance of the agent's outputs (n,); averaged over the scores, unless they are means of
             continuous actions, whose units differ.
         frames: k, the frames in a state.
         channel_weights: the weight of squared errors in each channel (c,): the mean of the channels' variances over its
-            own, at most :data:`MOST_WEIGHT`; None if the channels are colours, which have the same unit.
+            own, at most :data:`MAX_WEIGHT`; None if the channels are colours, which have the same unit.
     """
 
     median: Float[Tensor, "c h w"]
-    answer_variance: Float[Tensor, " n"]
+    output_variance: Float[Tensor, " n"]
     frames: int
     channel_weights: Float[Tensor, " c"] | None = None
 
     def to(self, device: torch.device | str) -> DataStatistics:
         """The same statistics on another device."""
         weights = None if self.channel_weights is None else self.channel_weights.to(device)
-        return DataStatistics(self.median.to(device), self.answer_variance.to(device), self.frames, weights)
+        return DataStatistics(self.median.to(device), self.output_variance.to(device), self.frames, weights)
 
     @cached_property
     def background(self) -> Float[Tensor, "kc h w"]:
@@ -69,17 +69,17 @@ class Batch:
     Attributes:
         state: (b, kc, h, w) in [0, 1].
         saliency: the stored maps of these states (b, h/2, w/2), as :func:`weakspot.saliency.weights.decode_maps` reads them.
-        answer: the outputs of the agent for them, recorded at collection (b, n).
+        output: the outputs of the agent for them, recorded at collection (b, n).
         noise: eps of the reparametrisation, standard normal (b, z).
     """
 
     state: State
     saliency: UInt8[Tensor, "b h2 w2"]
-    answer: Float[Tensor, "b n"]
+    output: Float[Tensor, "b n"]
     noise: Latent
 
 
-def recorded_answers(dataset: StateDataset) -> Float[Tensor, "m n"]:
+def recorded_output_vectors(dataset: StateDataset) -> Float[Tensor, "m n"]:
     """The outputs of the agent recorded at collection (m, n): scores, and the critic's value if it has one."""
     scores = torch.as_tensor(np.ascontiguousarray(dataset.scores)).float()
     if dataset.value is None:
@@ -91,7 +91,7 @@ def with_full_history(dataset: StateDataset, indices: np.ndarray) -> np.ndarray:
     """Those of ``indices`` that are at least k - 1 decisions after the start of their episode, so that all frames are real.
 
     Earlier states have black frames in their stack.  They are one in a thousand, and a black frame differs so much from all
-    others that each of them would weigh as much as a thousand: training on them makes the loss jump.
+    others that the loss of one such state is a thousand times that of another: training on them makes the loss jump.
     """
     return indices[dataset.age[indices] >= dataset.environment.frames - 1]
 
@@ -102,19 +102,19 @@ def measure(dataset: StateDataset, train: np.ndarray, generator: np.random.Gener
     frames = torch.as_tensor(dataset.newest(chosen)).permute(0, 3, 1, 2)
     median = frames.median(dim=0).values.float() / 255
     weights = None if dataset.environment.channel_colours is None else _channel_weights(frames, median)
-    answered = recorded_answers(dataset)[torch.as_tensor(train)]
-    answer_variance = answered.var(dim=0, correction=0)
+    outputs = recorded_output_vectors(dataset)[torch.as_tensor(train)]
+    output_variance = outputs.var(dim=0, correction=0)
     actions = dataset.scores.shape[1]
     if dataset.agent.action_bounds is None:
-        answer_variance[:actions] = answer_variance[:actions].mean()
+        output_variance[:actions] = output_variance[:actions].mean()
     else:
-        low, high = bound_tensors(dataset.agent.action_bounds, answer_variance)
-        answer_variance[:actions] = answer_variance[:actions].maximum((LEAST_SPREAD * (high - low)).square())
-    return DataStatistics(median, answer_variance.clamp_min(1e-6), dataset.environment.frames, weights)
+        low, high = bound_tensors(dataset.agent.action_bounds, output_variance)
+        output_variance[:actions] = output_variance[:actions].maximum((MIN_SPREAD * (high - low)).square())
+    return DataStatistics(median, output_variance.clamp_min(1e-6), dataset.environment.frames, weights)
 
 
 def _channel_weights(frames: UInt8[Tensor, "m c h w"], median: Float[Tensor, "c h w"]) -> Float[Tensor, " c"]:
-    """See :attr:`DataStatistics.channel_weights`; variances are those round the median frame."""
+    """See :attr:`DataStatistics.channel_weights`; variances are mean squared deviations from the median frame."""
     pairs = zip(frames.unbind(dim=1), median, strict=True)
-    variance = torch.stack([(shown.float() / 255 - usual).square().mean() for shown, usual in pairs])
-    return (variance.mean() / variance).nan_to_num(1.0, posinf=MOST_WEIGHT).clamp_max(MOST_WEIGHT)
+    variance = torch.stack([(values.float() / 255 - centre).square().mean() for values, centre in pairs])
+    return (variance.mean() / variance).nan_to_num(1.0, posinf=MAX_WEIGHT).clamp_max(MAX_WEIGHT)

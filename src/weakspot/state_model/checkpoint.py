@@ -47,12 +47,12 @@ def resume(loop: TrainingLoop, metrics: Path) -> None:
 
 
 def finished_model(folder: Path, setup: TrainingSetup) -> StateModel | None:
-    """The model in ``folder`` if it is the finished one of this very training, else None."""
+    """The model in ``folder`` if it is the finished result of this training, else None."""
     weights = folder / WEIGHTS
-    if not weights.exists() or _stored_origin(folder / INFO) != setup.finished:
+    if not weights.exists() or _stored_origin(folder / INFO) != setup.model_digest:
         return None
     model = load(weights, setup.device, setup.precision, setup.recipe)
-    return model if model.info["made_of"] == setup.finished else None  # a kill may have come between the two files
+    return model if model.info["made_of"] == setup.model_digest else None  # a kill may have come between the two files
 
 
 def store_model(model: StateModel, statistics: DataStatistics, folder: Path) -> None:
@@ -62,7 +62,7 @@ def store_model(model: StateModel, statistics: DataStatistics, folder: Path) -> 
 
 
 def _stored_origin(path: Path) -> str | None:
-    """What the model described in the file ``path`` was made of; None if there is no such file, or a damaged one."""
+    """The digest ``made_of`` of the model that the file ``path`` describes; None if the file is missing or damaged."""
     try:
         return json.loads(path.read_text()).get("made_of")
     except (OSError, ValueError):

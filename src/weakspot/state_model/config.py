@@ -68,7 +68,7 @@ class TrainConfig:
                 todo="set --train.minutes or --train.steps",
             )
         for name in ("checkpoint_every", "measure_every"):
-            if not getattr(self, name) >= 0:  # NaN is refused too
+            if not getattr(self, name) >= 0:  # also rejects NaN
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="seconds, 0 or more")
         if not 0 < self.prior_share < 1 or self.prior_steps < 1:
             raise ConfigError(

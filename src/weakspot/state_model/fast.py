@@ -14,16 +14,17 @@ Deviations from the paper (measurements in docs/decisions/, the effect of each i
 1. Each frame of a state is encoded and decoded by itself, by the same network, to a short latent of its own.  A single frame
    has few moving objects, and a batch has k times as many frames as states; the flow learns how the frames of a state depend
    on each other.  Small objects are reconstructed many times sooner.
-2. The squared error is a likelihood with the same variance for every pixel, so that the KL is in nats and has the weight 1.
+2. The squared error is a Gaussian likelihood with the same variance for every pixel, so the KL is in nats and has weight 1.
 3. The agent's saliency is a part of the weights instead of all of them, so that no pixel is ignored; another part goes to
-   what differs from the median frame, which is what moves.  Without it, small, faint and thin objects are learned late: the
-   ball of Pong, the enemies, divers and shots of Seaquest.  Channels that are not colours, such as semantic classes, are
-   weighted by their variance: people are a thousandth of the pixels of a town, and are not reconstructed otherwise.
+   pixels that differ from the median frame, which are those of moving objects.  Without it, small, faint and thin objects
+   are learned late: the ball of Pong, the enemies, divers and shots of Seaquest.  Channels that are not colours, such as
+   semantic classes, are weighted by the inverse of their variance: people are a thousandth of the pixels of a town, and are
+   not reconstructed otherwise.
 4. The perception term is in units of the outputs' variance, so that one weight serves Q-values and logits.
 5. The network works at a quarter of the resolution and below: it reads and writes frames as 4x4 patches, since full
    resolution would take most of the time.  Residual blocks have group normalisation, so that a batch can be split.
-6. The output is a correction of the median frame and starts at zero: the network only learns what moves.
-7. AdamW with a cosine schedule to a hundredth over the whole budget, and bfloat16 if the machine has units for it.
+6. The network predicts a residual of the median frame, which is zero at initialisation: it only has to learn what moves.
+7. AdamW with a cosine schedule to a hundredth over the whole budget, and bfloat16 if the hardware supports it.
 8. Settings: 32 latent dimensions for each frame, so 128 instead of 100; batches of 32 instead of 16; a warm-up of 100 steps;
    clipped gradients; the encoder's input is 4 (s - m), and its log-variances start at -2 and stay within -8 and 4; one
    saliency map, at half the resolution, for all frames of a state; A(s) includes the critic's value if there is one.
@@ -117,18 +118,18 @@ class _Unpatch(torch.autograd.Function):
         n, channels, rows, columns = patches.shape
         blocks = patches.permute(0, 2, 3, 1).reshape(n, rows, columns, PATCH, PATCH, -1)
         frames = torch.empty(n, rows, PATCH, columns, PATCH, channels // PATCH**2, device=patches.device)
-        frames.copy_(blocks.transpose(2, 3))  # rearranges and widens in one go
+        frames.copy_(blocks.transpose(2, 3))  # rearranges and converts to float32 in one pass
         return frames.reshape(n, rows * PATCH, columns * PATCH, -1).permute(0, 3, 1, 2).add_(background)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
-        context: Any, slope: Tensor
+        context: Any, grad_output: Tensor
     ) -> tuple[Tensor, None]:
-        n, channels, height, width = slope.shape
+        n, channels, height, width = grad_output.shape
         rows, columns = height // PATCH, width // PATCH
-        frames = slope.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
-        blocks = torch.empty(n, rows, columns, PATCH, PATCH, channels, dtype=context.dtype, device=slope.device)
+        frames = grad_output.permute(0, 2, 3, 1).reshape(n, rows, PATCH, columns, PATCH, channels)
+        blocks = torch.empty(n, rows, columns, PATCH, PATCH, channels, dtype=context.dtype, device=grad_output.device)
         blocks.copy_(frames.transpose(2, 3))
         return blocks.reshape(n, rows, columns, -1).permute(0, 3, 1, 2), None
 
@@ -137,12 +138,12 @@ def unpatch(patches: Tensor, background: Tensor) -> Tensor:
     """Frames (b, c, 4h, 4w) float32: ``background`` (c, 4h, 4w), which gets no gradient, plus patches (b, 16c, h, w), whose
     channels are ordered as (4, 4, c).
 
-    ``pixel_shuffle`` with the channels last in memory on both sides, where it is one copy of whole runs of pixels.
+    It is ``pixel_shuffle`` for tensors whose channels are last in memory, where it is one copy of contiguous runs of pixels.
     """
     return cast(Any, _Unpatch).apply(patches, background)
 
 
-def side_by_side(weight: Tensor, frames: int) -> Tensor:
+def block_diagonal(weight: Tensor, frames: int) -> Tensor:
     """The weights (k o, k i, a, b) of a convolution that treats each of ``frames`` k frames as ``weight`` (o, i, a, b) does.
 
     One dense convolution with zeros in its weights is faster than k small ones.
@@ -152,34 +153,34 @@ def side_by_side(weight: Tensor, frames: int) -> Tensor:
     return torch.einsum("kl,oiab->koliab", frame, weight).reshape(frames * outputs, frames * inputs, *kernel)
 
 
-def apart(maps: Tensor, frames: int) -> Tensor:
+def split_frames(maps: Tensor, frames: int) -> Tensor:
     """Feature maps of single frames (b k, c, h, w), from those of states (b, k c, h, w)."""
     n, channels, height, width = maps.shape
     split = maps.permute(0, 2, 3, 1).reshape(n, height, width, frames, channels // frames)
     return split.permute(0, 3, 1, 2, 4).reshape(n * frames, height, width, -1).permute(0, 3, 1, 2)
 
 
-def together(maps: Tensor, frames: int) -> Tensor:
-    """The inverse of :func:`apart`."""
+def merge_frames(maps: Tensor, frames: int) -> Tensor:
+    """The inverse of :func:`split_frames`."""
     n, channels, height, width = maps.shape
     split = maps.permute(0, 2, 3, 1).reshape(n // frames, frames, height, width, channels)
     return split.permute(0, 2, 3, 1, 4).reshape(n // frames, height, width, -1).permute(0, 3, 1, 2)
 
 
-class Entry(nn.Conv2d):
-    """Each frame's 4x4 patches, linearly: (b, k c, 4h, 4w) to (b k, width, h, w)."""
+class PatchEmbed(nn.Conv2d):
+    """Linear embedding of each frame's 4x4 patches: (b, k c, 4h, 4w) to (b k, width, h, w)."""
 
     def __init__(self, colours: int, width: int, frames: int) -> None:
         super().__init__(colours, width, PATCH, PATCH, bias=False)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
         self.frames = frames
 
     def forward(self, input: Tensor) -> Tensor:
-        return apart(F.conv2d(input, side_by_side(self.weight, self.frames), stride=PATCH), self.frames)
+        return split_frames(F.conv2d(input, block_diagonal(self.weight, self.frames), stride=PATCH), self.frames)
 
 
-class Exit(nn.Conv2d):
-    """Each frame's 4x4 patches, linearly, zero before training: (b k, width, h, w) to (b, 16 k c, h, w), whose channels
-    are ordered as (4, 4, k, c)."""
+class PatchOutput(nn.Conv2d):
+    """Linear map to each frame's 4x4 patches, zero at initialisation: (b k, width, h, w) to (b, 16 k c, h, w), whose
+    channels are ordered as (4, 4, k, c)."""
 
     def __init__(self, width: int, colours: int, frames: int) -> None:
         super().__init__(width, PATCH**2 * colours, 1)  # pyright: ignore[reportUnknownMemberType]  # torch's stub
@@ -190,8 +191,8 @@ class Exit(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         assert self.bias is not None
-        weight, bias = side_by_side(self.weight, self.frames), self.bias.repeat(self.frames)
-        return F.conv2d(together(input, self.frames), self._pixels_first(weight), self._pixels_first(bias))
+        weight, bias = block_diagonal(self.weight, self.frames), self.bias.repeat(self.frames)
+        return F.conv2d(merge_frames(input, self.frames), self._pixels_first(weight), self._pixels_first(bias))
 
     def _pixels_first(self, outputs: Tensor) -> Tensor:
         """Rows ordered as (4, 4, k, c), from rows ordered as (k, 4, 4, c)."""
@@ -214,7 +215,7 @@ class FastNetwork(nn.Module):
         coarse = (4 * width, math.ceil(eighth[0] / 2), math.ceil(eighth[1] / 2))
         self.padding = (0, quarter[1] * PATCH - self.width, 0, quarter[0] * PATCH - self.height)
         self.encoder = nn.Sequential(
-            Entry(colours, width, frames),
+            PatchEmbed(colours, width, frames),
             nn.GroupNorm(GROUPS, width),
             nn.ReLU(inplace=True),
             Residual(width),
@@ -236,7 +237,7 @@ class FastNetwork(nn.Module):
             convolution(2 * width, width),
             Residual(width),
             convolution(width, 2 * width),
-            Exit(2 * width, colours, frames),
+            PatchOutput(2 * width, colours, frames),
         )
         cast(Any, self).to(memory_format=torch.channels_last)
 
@@ -246,17 +247,17 @@ class FastNetwork(nn.Module):
 
     def encode(self, state: State) -> tuple[Latent, Latent]:
         """f(s): means and log-variances (b, z), frame after frame."""
-        moved = torch.add(-4.0 * self.median, state, alpha=4.0)
+        scaled = torch.add(-4.0 * self.median, state, alpha=4.0)
         if any(self.padding):
-            moved = F.pad(moved, self.padding)
+            scaled = F.pad(scaled, self.padding)
         with mixed(state.device, self.precision):
-            code = self.encoder(moved.contiguous(memory_format=torch.channels_last))
-        mean, log_variance = code.float().chunk(2, dim=1)
+            encoded = self.encoder(scaled.contiguous(memory_format=torch.channels_last))
+        mean, log_variance = encoded.float().chunk(2, dim=1)
         shape = (len(state), self.latent)
         return mean.reshape(shape), (log_variance.reshape(shape) - 2.0).clamp(-8, 4)
 
     def decode(self, latent: Latent) -> State:
-        """g(z): states, in [0, 1] up to the network's error (clamp them before showing them to anyone)."""
+        """g(z): states, in [0, 1] up to the network's error; clamp them for display."""
         with mixed(latent.device, self.precision):
             patches = self.decoder(latent.reshape(-1, self.code))
         background = F.pad(self.median, self.padding) if any(self.padding) else self.median
@@ -301,10 +302,10 @@ class FastRecipe:
         mean, log_variance = network.encode(batch.state)
         reconstructed = network.decode(mean + torch.exp(0.5 * log_variance) * batch.noise)
         weights = self.weights(batch, statistics).mul_(0.5 / config.pixel_variance)
-        answered = perceive(reconstructed).vector()
+        outputs = perceive(reconstructed).vector()
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
-            "perception": losses.perception(batch.answer, answered, statistics.answer_variance).mean(),
+            "perception": losses.perception(batch.output, outputs, statistics.output_variance).mean(),
             "prior": losses.prior(mean, log_variance).mean(),
         }
         total = terms["reconstruction"] + config.perception * terms["perception"] + config.prior * terms["prior"]
@@ -316,9 +317,9 @@ class FastRecipe:
         config = self.config
         attention = F.interpolate(decode_maps(batch.saliency), size=batch.state.shape[2:], mode="nearest")
         attention = (1.0 - config.saliency_share - config.moving_share) + config.saliency_share * attention
-        moves = ((batch.state - statistics.background).abs_() > config.differs).to(attention.dtype)
-        share = moves.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
-        weights = moves.mul_(config.moving_share / share).add_(attention)
+        moving = ((batch.state - statistics.background).abs_() > config.differs).to(attention.dtype)
+        share = moving.mean(dim=(1, 2, 3), keepdim=True).clamp_min(config.least_share)
+        weights = moving.mul_(config.moving_share / share).add_(attention)
         if statistics.channel_weights is None:
             return weights
         return weights.mul_(statistics.channel_weights.repeat(statistics.frames)[:, None, None])

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from weakspot.data.dataset import StateDataset, as_state
-from weakspot.state_model.batch import Batch, recorded_answers
+from weakspot.state_model.batch import Batch, recorded_output_vectors
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.recipes import Recipe
 
 CUDA_FACTOR = 8
-"""Factor of the batch size on CUDA: a GPU takes as long for few states as for many."""
+"""Factor of the batch size on CUDA, where a step takes about as long for few states as for many."""
 
 
-def sized(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
+def with_batch_size(chosen: Recipe, config: TrainConfig, device: torch.device) -> Recipe:
     """The recipe with the batch size that ``config`` sets, or else the one that suits ``device``."""
     if config.batch_size:
         return chosen.changed(batch_size=config.batch_size)
@@ -39,7 +39,7 @@ class Feeder:
 
     def __init__(self, dataset: StateDataset, maps: np.ndarray, train: np.ndarray, latent: int, seed: int) -> None:
         self.dataset, self.maps, self.train, self.latent = dataset, maps, train, latent
-        self.answers = recorded_answers(dataset)
+        self.output_vectors = recorded_output_vectors(dataset)
         self.order = np.random.default_rng([seed, 1])
         self.noise = torch.Generator().manual_seed(seed)
 
@@ -53,7 +53,7 @@ class Feeder:
         return Batch(
             as_state(self.dataset.stacks(chosen)).to(device),
             torch.as_tensor(self.maps[chosen]).to(device),
-            self.answers[torch.as_tensor(chosen)].to(device),
+            self.output_vectors[torch.as_tensor(chosen)].to(device),
             noise.to(device),
         )
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import StateModelError
-from weakspot.state_model.flow import FlowConfig, FlowPrior, Moments, Velocity
+from weakspot.state_model.flow import FlowConfig, FlowPrior, Times, Velocity
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
@@ -29,25 +29,25 @@ from weakspot.types import Latent, PerState
 
 WARM_UP = 50
 """Steps over which the learning rate rises."""
-LARGEST_GRADIENT = 1.0
+MAX_GRADIENT_NORM = 1.0
 """The norm that gradients are clipped to."""
 REPORT_EVERY = 5.0
 """Seconds of training between two reports of the progress."""
 
 
-def matching_loss(velocity: Callable[[Latent, Moments], Latent], noise: Latent, latent: Latent, moment: PerState) -> Tensor:
+def matching_loss(velocity: Callable[[Latent, Times], Latent], noise: Latent, latent: Latent, t: PerState) -> Tensor:
     """The mean over batch and dimensions of || v(x_t, t) - d x_t / dt ||^2.
 
     Args:
         velocity: v.
         noise: x_0 (b, z).
         latent: x_1 (b, z), whitened.
-        moment: t (b,), from 0 to 1.
+        t: (b,), from 0 to 1.
     """
-    angle = 0.5 * math.pi * moment[:, None]
+    angle = 0.5 * math.pi * t[:, None]
     x = angle.cos() * noise + angle.sin() * latent
-    slope = 0.5 * math.pi * (angle.cos() * latent - angle.sin() * noise)
-    return (velocity(x, moment) - slope).square().mean()
+    target_velocity = 0.5 * math.pi * (angle.cos() * latent - angle.sin() * noise)
+    return (velocity(x, t) - target_velocity).square().mean()
 
 
 def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.Optimizer]:
@@ -57,8 +57,8 @@ def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.O
     regardless of the number format of the matrix products.
     """
     matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
-    of_muon = {id(matrix) for matrix in matrices}
-    others = [parameter for parameter in velocity.parameters() if id(parameter) not in of_muon]
+    muon_ids = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in velocity.parameters() if id(parameter) not in muon_ids]
     return [
         torch.optim.Muon(matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True),
@@ -67,7 +67,7 @@ def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.O
 
 @dataclass(frozen=True)
 class Posteriors:
-    """What the encoder says about every training state: N(mean, diag(spread^2)).
+    """The encoder's distribution over the latent of every training state: N(mean, diag(spread^2)).
 
     Attributes:
         means: (n, z).
@@ -119,7 +119,7 @@ class FlowTrainer:
         loss = matching_loss(self._velocity, *self._batch())
         self._velocity.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._velocity.parameters(), LARGEST_GRADIENT)
+        nn.utils.clip_grad_norm_(self._velocity.parameters(), MAX_GRADIENT_NORM)
         for optimizer in self._optimizers:
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()
@@ -152,13 +152,13 @@ class FlowTrainer:
         self.loss = state["loss"]
 
     def _batch(self) -> tuple[Latent, Latent, PerState]:
-        """Noise x_0, whitened latents x_1 and times t, which are spread evenly over [0, 1) from a random offset."""
+        """Noise x_0, whitened latents x_1 and times t, which are evenly spaced in [0, 1) with a random offset."""
         generator, means = self._generator, self._posteriors.means
         size = min(self._config.batch_size, len(means))
         chosen = torch.randint(len(means), (size,), generator=generator)
-        around, noise = torch.randn(2, size, means.shape[1], generator=generator).to(means.device)
-        moment = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(means.device)
-        return noise, self._posteriors.sample(chosen, around), moment
+        encoder_noise, noise = torch.randn(2, size, means.shape[1], generator=generator).to(means.device)
+        t = (torch.rand(1, generator=generator) + torch.arange(size) / size).remainder(1.0).to(means.device)
+        return noise, self._posteriors.sample(chosen, encoder_noise), t
 
     def _update_average(self, steps: int) -> None:
         """Updates the running average of the weights; its decay is smaller in the first steps."""
@@ -172,7 +172,7 @@ def fit(
     frames: int,
     config: FlowConfig,
     *,
-    used: Budget,
+    budget: Budget,
     seed: int,
     made_of: str,
     checkpoint: Path,
@@ -184,12 +184,12 @@ def fit(
     """Trains the flow, or resumes its training.
 
     Args:
-        means, log_variances: what the encoder says about every training state (n, z); latents are drawn from there.
-        frames: k, the frames of a state, whose latents follow each other in z.
+        means, log_variances: of the encoder for every training state (n, z); latents are drawn from these distributions.
+        frames: k, the frames of a state, whose latents are concatenated in z.
         config: settings.
-        used: the budget.
+        budget: see :data:`weakspot.system.training_loop.Budget`.
         seed: of the weights and of all draws.
-        made_of: digest of what the latents depend on; a checkpoint with another one is ignored.
+        made_of: digest of everything the latents depend on; a checkpoint with another digest is ignored.
         checkpoint: the file that the training resumes from.
         checkpoint_every: seconds between two checkpoints.
         dtype: number format of the matrix products.
@@ -205,7 +205,7 @@ def fit(
     """
     whitening = fit_frames(means, log_variances, frames)
     trainer = FlowTrainer(Posteriors(means, torch.exp(0.5 * log_variances), whitening), frames, config, seed, dtype)
-    loop = TrainingLoop(trainer, CheckpointFile(checkpoint, made_of), used, clock)
+    loop = TrainingLoop(trainer, CheckpointFile(checkpoint, made_of), budget, clock)
     if (content := _read(loop.checkpoint)) is not None:
         loop.load_state_dict(content)
 
@@ -218,7 +218,7 @@ def fit(
 
 
 def _read(checkpoint: CheckpointFile) -> dict[str, Any] | None:
-    """The content of the checkpoint; None if it is damaged as well, because training the flow again takes only minutes."""
+    """The content of the checkpoint; also None if it is damaged, because training the flow again takes only minutes."""
     try:
         return checkpoint.read()
     except Exception:  # torch raises many types for damaged files

@@ -14,8 +14,10 @@ from weakspot.types import Latent, PerState, State
 
 
 class _WeightedSquares(torch.autograd.Function):
-    """``sum_i w_i d_i^2`` of each state.  States are large: this reads and writes them a third as often as the formula
-    put together from its operations, and it is among the most expensive parts of a training step.
+    """``sum_i w_i d_i^2`` of each state.
+
+    It is among the most expensive parts of a training step, because states are large.  This function needs a third of the
+    memory traffic of the same formula in separate operations.
     """
 
     @staticmethod
@@ -27,10 +29,10 @@ class _WeightedSquares(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]  # the decorator's stub drops parameter names
-        context: Any, slope: PerState
+        context: Any, grad_output: PerState
     ) -> tuple[State, None]:
         (weighted,) = context.saved_tensors
-        return weighted * (2.0 * slope[:, None, None, None]), None
+        return weighted * (2.0 * grad_output[:, None, None, None]), None
 
 
 def reconstruction(real: State, reconstructed: State, weights: Tensor) -> PerState:

@@ -37,7 +37,7 @@ class Prior(Protocol):
     def tensors(self) -> dict[str, Tensor]: ...
 
 
-class _Clamped(torch.autograd.Function):
+class _ClampStraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, state: State) -> State:
         return state.clamp(0.0, 1.0)
@@ -73,10 +73,10 @@ class StateModel:
     def generate(self, noise: Latent) -> State:
         """States in [0, 1] from points of the N(0, I) space, differentiable.
 
-        Values out of range are clamped.  Their gradient passes unchanged, so that an optimisation does not get stuck at
-        the edge of the range.
+        Values out of range are clamped.  Their gradient passes unchanged (straight-through), so that an optimisation does
+        not get stuck at the edge of the range.
         """
-        return cast(Any, _Clamped).apply(self.network.decode(self.prior.to_latent(noise)))
+        return cast(Any, _ClampStraightThrough).apply(self.network.decode(self.prior.to_latent(noise)))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
@@ -104,7 +104,7 @@ def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     }
     tensors |= {f"prior.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.prior.tensors().items()}
     tensors["statistics.median"] = statistics.median.cpu().contiguous()
-    tensors["statistics.answer_variance"] = statistics.answer_variance.cpu().contiguous()
+    tensors["statistics.answer_variance"] = statistics.output_variance.cpu().contiguous()
     header = {"format": FORMAT, "frames": statistics.frames, **model.info}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
 
@@ -113,7 +113,7 @@ def load(
     path: Path,
     device: torch.device | str = "cpu",
     precision: torch.dtype = torch.float32,
-    trained_by: Recipe | None = None,
+    chosen_recipe: Recipe | None = None,
 ) -> StateModel:
     """Reads what :func:`save` wrote; raises :class:`StateModelError` for anything else.
 
@@ -121,7 +121,7 @@ def load(
         path: the file.
         device: of the model.
         precision: number format of the matrix products of the recipe ``fast``.
-        trained_by: the recipe, if it is not the one that the file names.
+        chosen_recipe: the recipe, if it is not the one that the file names.
     """
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
@@ -139,13 +139,15 @@ def load(
             tensors["statistics.answer_variance"],
             header["frames"],
         )
-        chosen = trained_by or recipe(header["recipe"], header["settings"])
+        chosen = chosen_recipe or recipe(header["recipe"], header["settings"])
         network: Any = chosen.network(statistics, precision)
         network.load_state_dict(
             {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
         )
-        of_prior = {name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")}
-        prior = _prior(of_prior, header, network, precision)
+        prior_tensors = {
+            name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")
+        }
+        prior = _prior(prior_tensors, header, network, precision)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",

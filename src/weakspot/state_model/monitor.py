@@ -52,7 +52,7 @@ class TrainingMonitor:
         self._warned = False
 
     def periodic(self) -> list[Every]:
-        """What is done between steps: the report, then the measurement."""
+        """The periodic work between steps: the report, then the measurement."""
         report = Every(REPORT_EVERY, self.report)
         return [report] if self._measures is None else [report, Every(self._setup.config.measure_every, self._measure)]
 
@@ -76,12 +76,12 @@ class TrainingMonitor:
         warnings.warn(collapse_message(kl, self._setup.config.recipe), CollapsedPosteriorWarning, stacklevel=2)
 
     def measure(self, model: StateModel) -> None:
-        """Appends the measurements of ``model`` to the metrics, if there is something to measure."""
+        """Appends the measurements of ``model`` to the metrics, if ``measures`` was given."""
         if self._measures is not None:
             self._append(self._measures(model))
 
     def model(self) -> StateModel:
-        """The model with its current network, in evaluation mode, and no prior fitted yet."""
+        """The model with the current network, in evaluation mode, and an identity prior, since none is fitted yet."""
         network = self._trainer.network.eval()
         info = {**self._info, "steps": self._loop.steps, "seconds": round(self._loop.seconds, 1)}
         return StateModel(network, whitening.identity(network.latent).to(self._setup.device), info)

@@ -13,11 +13,12 @@ to 1, as those of L_p do.
 
 Four encoder stages of 3x3 convolution with stride 2, batch normalisation and ReLU, 32 filters doubling; linear layers to
 100 means and log-variances; the decoder is the mirror image with deconvolutions, halving the filters, its 128x128 output
-cropped to the middle.  Adam 1e-3, batch 16.
+cropped to the centre.  Adam with learning rate 1e-3, batch size 16.
 
-The paper leaves the following open; chosen here: the input is not padded (84 -> 42 -> 21 -> 11 -> 6); deconvolutions are
-4x4, which doubles the size exactly in each stage; the last stage has no batch normalisation and ends in a sigmoid; and the
-saliency, one map per gray frame, weights the three colours of a pixel equally.  It is blurred by a 5x5 box (section 4.5).
+The paper does not specify the following; our choices: the input is not padded (84 -> 42 -> 21 -> 11 -> 6); deconvolutions
+are 4x4, which doubles the size exactly in each stage; the last stage has no batch normalisation and ends in a sigmoid; and
+the saliency, one map per gray frame, weights the three colours of a pixel equally.  It is smoothed by a 5x5 box filter
+(section 4.5).
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ class PaperRecipe:
             weights = torch.full_like(batch.state[:1], weight)
         else:
             weights = loss_weights(saliency(perceive, batch.state))
-            if weights.shape[1] != batch.state.shape[1]:  # the agent sees gray frames: the colours share a pixel's weight
+            if weights.shape[1] != batch.state.shape[1]:  # gray frames: a pixel's weight is split over its colours
                 weights = weights.repeat_interleave(colours, dim=1) / colours
         terms = {
             "reconstruction": losses.reconstruction(batch.state, reconstructed, weights).mean(),
@@ -168,7 +169,7 @@ class PaperRecipe:
         }
         total = self.config.scale * terms["reconstruction"] + self.config.prior * terms["prior"]
         if self.config.loss == "full":
-            terms["perception"] = losses.perception(batch.answer, perceive(reconstructed).vector()).mean()
+            terms["perception"] = losses.perception(batch.output, perceive(reconstructed).vector()).mean()
             total = total + self.config.perception * terms["perception"]
         return total, terms
 

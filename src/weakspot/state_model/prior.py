@@ -48,7 +48,7 @@ def fit_prior(
     with threads(config.parts):
         prior, result = flow_training.fit(
             means, log_variances, model.network.frames, recipe.flow,
-            used=flow_budget(setup), seed=config.seed, made_of=_made_of(setup, model.info["steps"], recipe.flow),
+            budget=flow_budget(setup), seed=config.seed, made_of=_flow_digest(setup, model.info["steps"], recipe.flow),
             checkpoint=checkpoint, checkpoint_every=config.checkpoint_every, dtype=setup.precision, clock=clock,
             progress=lambda share, text: progress(1.0 - setup.prior_share * (1.0 - share), text),
         )  # fmt: skip
@@ -61,5 +61,5 @@ def flow_budget(setup: TrainingSetup) -> Budget:
     return budget(config.prior_steps if config.steps > 0 else 0, 60.0 * config.minutes * setup.prior_share)
 
 
-def _made_of(setup: TrainingSetup, steps: int, config: FlowConfig) -> str:
-    return digest(setup.made_of, steps, asdict(config))
+def _flow_digest(setup: TrainingSetup, steps: int, config: FlowConfig) -> str:
+    return digest(setup.training_digest, steps, asdict(config))

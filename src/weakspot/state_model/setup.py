@@ -1,4 +1,4 @@
-"""Everything that the training of a state model is fixed by before its first step."""
+"""Everything that determines the training of a state model, resolved before its first step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
 from weakspot.state_model.batch import DataStatistics, measure, with_full_history
 from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.feeder import Feeder, sized
+from weakspot.state_model.feeder import Feeder, with_batch_size
 from weakspot.state_model.recipes import Recipe, all_settings, chosen_settings, recipe, settings
 from weakspot.system.compute import resolve, seeded
 from weakspot.system.provenance import digest
@@ -28,8 +28,8 @@ class TrainingSetup:
         dataset: the recorded states.
         maps: the stored saliency maps of all these states (n, h/2, w/2).
         config: budget, seed and machine.
-        recipe: with its batch size settled.
-        precision: number format of the products.
+        recipe: with the batch size for this device.
+        precision: number format of matrix products.
     """
 
     perceive: Perceiver
@@ -49,10 +49,10 @@ class TrainingSetup:
         return self.config.prior_share if self.recipe.flow else 0.0
 
     @property
-    def made_of(self) -> str:
-        """Digest of everything the training depends on but its length.
+    def training_digest(self) -> str:
+        """Digest of everything the training depends on, except its length.
 
-        The number of workers is not in it: it changes results by rounding only, and may differ after a resume.
+        The number of workers is excluded: it changes results by rounding only, and may differ after a resume.
         """
         config = self.config
         return digest(
@@ -61,10 +61,12 @@ class TrainingSetup:
         )
 
     @property
-    def finished(self) -> str:
-        """Digest of everything the finished model depends on: :attr:`made_of`, the budget and the settings of the flow."""
+    def model_digest(self) -> str:
+        """Digest of everything the finished model depends on: :attr:`training_digest`, the budget and the flow."""
         config = self.config
-        return digest(self.made_of, float(config.minutes), config.steps, config.prior_steps, *all_settings(self.recipe))
+        return digest(
+            self.training_digest, float(config.minutes), config.steps, config.prior_steps, *all_settings(self.recipe)
+        )
 
     def training_states(self) -> np.ndarray:
         """Indices of the states to train on: neither held out nor with black frames in their history.
@@ -87,7 +89,7 @@ class TrainingSetup:
         return measure(self.dataset, indices, generator).to(self.device)
 
     def network(self, statistics: DataStatistics) -> Any:
-        """The untrained network of the recipe, its weights drawn by the seed."""
+        """The untrained network of the recipe, initialised with the seed."""
         with seeded(self.config.seed):
             return self.recipe.network(statistics, self.precision).to(self.device)
 
@@ -105,21 +107,21 @@ class TrainingSetup:
             "precision": str(self.precision).removeprefix("torch."),
             "data": self.dataset.fingerprint,
             "agent": self.perceive.agent.spec.name,
-            "made_of": self.finished,
+            "made_of": self.model_digest,
             "parameters": sum(parameter.numel() for parameter in network.parameters()),
             "latent": network.latent,
         }
 
 
-def setup_of(
+def make_setup(
     perceive: Perceiver, dataset: StateDataset, maps: np.ndarray, config: TrainConfig, chosen_recipe: Recipe | None
 ) -> TrainingSetup:
-    """Settles the recipe (by default the one that ``config`` names), its batch size and its precision on this device.
+    """Resolves the recipe (by default the one that ``config`` names), its batch size and its precision on this device.
 
     Raises:
         ConfigError: there is no recipe of that name.
     """
     device = perceive.agent.device
     named = chosen_recipe or recipe(config.recipe, chosen_settings(config.recipe, config.recipe_settings))
-    chosen = sized(named, config, device)
+    chosen = with_batch_size(named, config, device)
     return TrainingSetup(perceive, dataset, maps, config, chosen, resolve(config.precision, device))

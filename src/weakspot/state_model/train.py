@@ -23,7 +23,7 @@ from weakspot.state_model.model import StateModel
 from weakspot.state_model.monitor import Measure, TrainingMonitor
 from weakspot.state_model.prior import fit_prior
 from weakspot.state_model.recipes import Recipe
-from weakspot.state_model.setup import TrainingSetup, setup_of
+from weakspot.state_model.setup import TrainingSetup, make_setup
 from weakspot.state_model.trainer import Trainer, gradients
 from weakspot.system.files import make_folder
 from weakspot.system.progress import ProgressCallback
@@ -68,18 +68,18 @@ def train(
 
     Raises:
         ConfigError: no states are left to train on, or there is no such recipe.
-        OutputError: the agent answered NaN or infinity.
+        OutputError: the agent returned NaN or infinity.
         StateModelError: the loss is not finite, or the checkpoint is damaged.
         StorageError: the folder cannot be written to.
     """
     make_folder(folder)
-    setup = setup_of(perceive, dataset, maps, config, chosen_recipe)
+    setup = make_setup(perceive, dataset, maps, config, chosen_recipe)
     if (finished := finished_model(folder, setup)) is not None:
         return finished
     indices = setup.training_states()
     statistics = setup.statistics(indices)
     trainer = Trainer(setup, statistics, indices)
-    loop = TrainingLoop(trainer, CheckpointFile(folder / CHECKPOINT, setup.made_of), network_budget(setup), clock)
+    loop = TrainingLoop(trainer, CheckpointFile(folder / CHECKPOINT, setup.training_digest), network_budget(setup), clock)
     resume(loop, folder / METRICS)
     monitor = TrainingMonitor(setup, trainer, loop, folder / METRICS, measures, progress)
     with trainer.workers():
@@ -94,6 +94,6 @@ def train(
 
 
 def network_budget(setup: TrainingSetup) -> Budget:
-    """``steps`` if the configuration gives them, else the minutes that the flow does not get."""
+    """``steps`` if the configuration sets them, else the minutes that are left without the flow's share."""
     config = setup.config
     return budget(config.steps, 60.0 * config.minutes * (1.0 - setup.prior_share))

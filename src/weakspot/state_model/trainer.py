@@ -34,8 +34,8 @@ def gradients(
 ) -> tuple[tuple[Tensor, ...], dict[str, float]]:
     """The gradients of ``share`` times the loss on one part of a batch, and ``share`` times the loss and its terms."""
     loss, terms = recipe.loss(network, batch, perceive, statistics)
-    slopes = torch.autograd.grad(loss * share, list(network.parameters()))
-    return slopes, {"loss": loss.item() * share, **{name: term.item() * share for name, term in terms.items()}}
+    grads = torch.autograd.grad(loss * share, list(network.parameters()))
+    return grads, {"loss": loss.item() * share, **{name: term.item() * share for name, term in terms.items()}}
 
 
 class TermMeans:
@@ -51,7 +51,7 @@ class TermMeans:
         self._count = 0
 
     def add(self, parts: list[dict[str, float]]) -> None:
-        """Adds a step, of which each part has its share of the terms."""
+        """Adds a step, the sum of the terms of its parts."""
         self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
         for name, value in self.last.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -82,7 +82,7 @@ class Trainer:
         self._feeder: Feeder = setup.feeder(indices, self.network.latent)
         self._size = int(setup.recipe.config.batch_size)
         self._parts = setup.config.parts if setup.recipe.splits_batches else 1
-        self._pieces = _pieces(self._size, self._parts)
+        self._chunks = _chunks(self._size, self._parts)
         self._map: Callable[[Callable[[np.ndarray], Part], list[np.ndarray]], Iterable[Part]] = map
 
     @contextmanager
@@ -103,7 +103,7 @@ class Trainer:
         """One step of the optimiser on the next batch.
 
         Raises:
-            OutputError: the agent answered NaN or infinity.
+            OutputError: the agent returned NaN or infinity.
             StateModelError: the loss is not finite.
         """
         recipe = self._setup.recipe
@@ -112,8 +112,8 @@ class Trainer:
         results = self._results(*self._feeder.draw(self._size))
         for position, parameter in enumerate(self.network.parameters()):
             parameter.grad = results[0][0][position]
-            for slopes, _ in results[1:]:
-                parameter.grad += slopes[position]
+            for grads, _ in results[1:]:
+                parameter.grad += grads[position]
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         self._optimizer.step()
@@ -139,11 +139,11 @@ class Trainer:
 
     def _results(self, chosen: np.ndarray, noise: Tensor) -> list[Part]:
         """The gradients and terms of each part of the batch of the states ``chosen``, in a fixed order."""
-        return list(self._map(lambda piece: self._part(piece, chosen, noise), self._pieces))
+        return list(self._map(lambda chunk: self._part(chunk, chosen, noise), self._chunks))
 
-    def _part(self, piece: np.ndarray, chosen: np.ndarray, noise: Tensor) -> Part:
-        batch = self._feeder.batch(chosen[piece], noise[torch.as_tensor(piece)], self._setup.device)
-        share = len(piece) / self._size
+    def _part(self, chunk: np.ndarray, chosen: np.ndarray, noise: Tensor) -> Part:
+        batch = self._feeder.batch(chosen[chunk], noise[torch.as_tensor(chunk)], self._setup.device)
+        share = len(chunk) / self._size
         return gradients(self._setup.recipe, self.network, batch, self._setup.perceive, self._statistics, share)
 
     def _not_finite(self, step: int) -> WeakspotError:
@@ -162,7 +162,7 @@ class Trainer:
         )
 
 
-def _pieces(size: int, parts: int) -> list[np.ndarray]:
+def _chunks(size: int, parts: int) -> list[np.ndarray]:
     """The positions of a batch of ``size`` in at most ``parts`` parts, none of them empty."""
-    pieces: list[np.ndarray] = np.array_split(np.arange(size), parts)
-    return [piece for piece in pieces if len(piece)]
+    chunks: list[np.ndarray] = np.array_split(np.arange(size), parts)
+    return [chunk for chunk in chunks if len(chunk)]

@@ -22,7 +22,7 @@ from weakspot.system.linalg import symmetric_eigen
 from weakspot.types import Latent
 
 RIDGE = 1e-4
-"""Share of the mean noise that is added to every dimension, so that the map is invertible without noise too."""
+"""Share of the mean noise that is added to every dimension, so that the map is invertible even without noise."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def fit(means: Latent, log_variances: Latent) -> Whitening:
 def fit_frames(means: Latent, log_variances: Latent, frames: int) -> Whitening:
     """Fits the Gaussian to the latents of single frames, and repeats it ``frames`` times; frames are not decorrelated."""
     single = fit(_by_frame(means, frames), _by_frame(log_variances, frames))
-    apart = torch.eye(frames, device=single.device)
-    return Whitening(single.mean.repeat(frames), torch.kron(apart, single.root), torch.kron(apart, single.inverse))
+    eye = torch.eye(frames, device=single.device)
+    return Whitening(single.mean.repeat(frames), torch.kron(eye, single.root), torch.kron(eye, single.inverse))
 
 
 def _by_frame(latents: Latent, frames: int) -> Tensor:

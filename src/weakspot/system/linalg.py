@@ -1,4 +1,4 @@
-"""Linear algebra that torch's type annotations do not cover."""
+"""Linear algebra functions that have no type annotations in torch."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def drop_metrics_after(path: Path, step: int) -> None:
     """
     if not path.exists():
         return
-    kept = [line for line in path.read_text(errors="replace").splitlines() if _is_up_to(line, step)]
-    write_text(path, "".join(f"{line}\n" for line in kept))
+    lines = [line for line in path.read_text(errors="replace").splitlines() if _is_up_to(line, step)]
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def _is_up_to(line: str, step: int) -> bool:

@@ -35,19 +35,19 @@ class Registry(Generic[T]):
     builtin: Mapping[str, str]
 
     @cached_property
-    def _found(self) -> dict[str, EntryPoint]:
-        found = {name: EntryPoint(name, value, self.group) for name, value in self.builtin.items()}
+    def _extensions(self) -> dict[str, EntryPoint]:
+        extensions = {name: EntryPoint(name, value, self.group) for name, value in self.builtin.items()}
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):
-            found.setdefault(point.name, point)
-        return found
+            extensions.setdefault(point.name, point)
+        return extensions
 
     def names(self) -> tuple[str, ...]:
         """The names of all extensions, built-in ones first."""
-        return tuple(self._found)
+        return tuple(self._extensions)
 
     def __contains__(self, name: object) -> bool:
         """Whether there is an extension of that name."""
-        return name in self._found
+        return name in self._extensions
 
     def load(self, name: str) -> T:
         """Imports and returns the extension ``name``.
@@ -55,14 +55,14 @@ class Registry(Generic[T]):
         Raises:
             ExtensionError: there is no such extension, or it cannot be imported.
         """
-        if name not in self._found:
-            close = difflib.get_close_matches(name, self._found, n=3)
+        if name not in self._extensions:
+            close = difflib.get_close_matches(name, self._extensions, n=3)
             raise ExtensionError(
                 f"{self.group} has no {name!r}",
-                expected=f"one of {', '.join(self._found)}",
+                expected=f"one of {', '.join(self._extensions)}",
                 todo=f"did you mean {' or '.join(close)}?" if close else "install the package that provides it",
             )
-        point = self._found[name]
+        point = self._extensions[name]
         try:
             loaded: Any = point.load()
         except Exception as error:  # importing a third-party module can raise anything
@@ -75,10 +75,10 @@ class Registry(Generic[T]):
 
     def provider(self, name: str) -> str:
         """The package that adds an extension, with its version; empty for built-in extensions and unknown names."""
-        point = self._found.get(name)
+        point = self._extensions.get(name)
         return f"{point.dist.name} {point.dist.version}" if point and point.dist else ""
 
     def items(self) -> Iterator[tuple[str, T]]:
         """All names and extensions; each extension is imported when it is reached."""
-        for name in self._found:
+        for name in self._extensions:
             yield name, self.load(name)

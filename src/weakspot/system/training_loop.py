@@ -3,7 +3,7 @@
 A training takes steps until its budget is used.  Every few seconds it writes a checkpoint, atomically, and after a kill the
 same call resumes from there::
 
-    loop = TrainingLoop(trained, CheckpointFile(folder / "checkpoint.pt", made_of), used, clock)
+    loop = TrainingLoop(trainable, CheckpointFile(folder / "checkpoint.pt", made_of), budget, clock)
     if (content := loop.checkpoint.read()) is not None:
         loop.load_state_dict(content)
     loop.run([Every(60.0, loop.store)])
@@ -77,8 +77,8 @@ class CheckpointFile:
 
 
 class Trainable(Protocol):
-    """What a :class:`TrainingLoop` trains.  Its state dict contains only tensors and plain data, and none of the keys
-    ``made_of``, ``steps`` and ``seconds``, which the loop adds."""
+    """An object that a :class:`TrainingLoop` trains.  Its state dict contains only tensors and plain data, and none of the
+    keys ``made_of``, ``steps`` and ``seconds``, which the loop adds."""
 
     def step(self, share: float, steps: int) -> None:
         """Takes one training step.  ``share`` of the budget is used, and ``steps`` steps have been taken before."""
@@ -126,31 +126,31 @@ class TrainingLoop:
         share: share of the budget that was used when the last step began.
 
     Args:
-        trained: the object to train.
+        trainable: the object to train.
         checkpoint: see above.
-        used: the budget, see :data:`Budget`.
+        budget: see :data:`Budget`.
         clock: returns the current time in seconds.
     """
 
     def __init__(
         self,
-        trained: Trainable,
+        trainable: Trainable,
         checkpoint: CheckpointFile,
-        used: Budget,
+        budget: Budget,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.checkpoint = checkpoint
         self.steps, self.seconds, self.share = 0, 0.0, 0.0
-        self._trained, self._used, self._clock = trained, used, clock
+        self._trainable, self._budget, self._clock = trainable, budget, clock
 
     def load_state_dict(self, content: Mapping[str, Any]) -> None:
         """Resumes from the content of a checkpoint."""
-        self._trained.load_state_dict(content)
+        self._trainable.load_state_dict(content)
         self.steps, self.seconds = content["steps"], content["seconds"]
 
     def store(self) -> None:
         """Writes the checkpoint."""
-        self.checkpoint.store({**self._trained.state_dict(), "steps": self.steps, "seconds": self.seconds})
+        self.checkpoint.store({**self._trainable.state_dict(), "steps": self.steps, "seconds": self.seconds})
 
     def run(self, periodic: Sequence[Every] = ()) -> None:
         """Steps until the budget is used, then stores the checkpoint.
@@ -160,10 +160,10 @@ class TrainingLoop:
         """
         for task in periodic:
             task.restart(self.seconds)
-        while (share := self._used(self.steps, self.seconds)) < 1.0:
+        while (share := self._budget(self.steps, self.seconds)) < 1.0:
             self.share = share
             started = self._clock()
-            self._trained.step(share, self.steps)
+            self._trainable.step(share, self.steps)
             self.steps += 1
             self.seconds += self._clock() - started
             for task in periodic:

@@ -63,36 +63,38 @@ def _imports(file: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:
 
 def _modules(folder: Path, name: str) -> Iterator[Path]:
     """The existing files in ``folder`` that importing ``name`` would read, including those of its parent packages."""
-    place = folder
+    parent = folder
     for part in name.split("."):
-        for file in (place / f"{part}.py", place / part / "__init__.py"):
+        for file in (parent / f"{part}.py", parent / part / "__init__.py"):
             if file.is_file():
                 yield file
-        place = place / part
+        parent = parent / part
 
 
-def function_in(path: Path, name: str, refused: type[WeakspotError], unknown: type[WeakspotError]) -> Callable[..., Any]:
+def function_in(
+    path: Path, name: str, error_type: type[WeakspotError], missing_type: type[WeakspotError]
+) -> Callable[..., Any]:
     """Runs a Python file and returns one of its functions.
 
     Args:
         path: of the file.
         name: of the function.
-        refused: the error to raise if the file raises one.
-        unknown: the error to raise if there is no such file, or no such function in it.
+        error_type: the error to raise if the file raises one.
+        missing_type: the error to raise if there is no such file, or no such function in it.
     """
     if not path.is_file():
-        raise unknown(f"no file {path}", expected="a Python file, as in path.py:function", todo="check the path")
+        raise missing_type(f"no file {path}", expected="a Python file, as in path.py:function", todo="check the path")
     try:
         with importable(path.parent):
             module = _module(path)
     except Exception as error:
-        raise refused(
-            f"{path} raised {type(error).__name__} when it was read: {error}", todo="run the file by itself to see why"
+        raise error_type(
+            f"{path} raised {type(error).__name__} when it was run: {error}", todo="run the file by itself to see why"
         ) from error
     function = getattr(module, name, None)
     if not callable(function):
         defined = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise unknown(
+        raise missing_type(
             f"{path} has no function {name!r}; it has {', '.join(defined[:8]) or 'none'}",
             expected="the name of a function in that file",
             todo=f"write {path}:NAME with one of these names" if defined else "write the function",
@@ -106,7 +108,7 @@ def importable(folder: Path) -> Generator[None]:
 
     Modules of the same names that were imported from other folders before are removed from ``sys.modules`` first.
     """
-    _forget_namesakes(folder.resolve())
+    _unload_shadowed(folder.resolve())
     before = list(sys.path)
     sys.path[:0] = [str(folder.resolve()), str(Path.cwd())]
     try:
@@ -115,15 +117,15 @@ def importable(folder: Path) -> Generator[None]:
         sys.path[:] = before
 
 
-def _forget_namesakes(folder: Path) -> None:
+def _unload_shadowed(folder: Path) -> None:
     """Removes modules from ``sys.modules`` that have the name of a module in ``folder`` but come from other folders.
 
     Code that has imported them keeps using them.  Modules of the standard library and of installed packages are kept.
     """
     names = {file.stem for file in folder.glob("*.py")} | {file.parent.name for file in folder.glob("*/__init__.py")}
     for name in names - sys.stdlib_module_names:
-        place = Path(getattr(sys.modules.get(name), "__file__", None) or folder / name).resolve()
-        if folder not in place.parents and not INSTALLED & set(place.parts):
+        origin = Path(getattr(sys.modules.get(name), "__file__", None) or folder / name).resolve()
+        if folder not in origin.parents and not INSTALLED & set(origin.parts):
             for loaded in [other for other in sys.modules if other == name or other.startswith(f"{name}.")]:
                 del sys.modules[loaded]
 
@@ -134,7 +136,7 @@ def _module(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and type hints in the file look themselves up here
+    sys.modules[name] = module  # dataclasses and type hints in the file are resolved through sys.modules
     try:
         spec.loader.exec_module(module)
     except BaseException:

@@ -101,7 +101,7 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
     if upper in folded:
         return folded[upper]
     if continuous and upper in SCORE_SYMBOLS:
-        todo = "its actions are continuous, and T and S need a value for each action; V- asks what the critic dreads"
+        todo = "its actions are continuous, and T and S need a value for each action; V- searches for low critic values"
     elif close := difflib.get_close_matches(upper, folded, n=3):
         todo = f"did you mean {' or '.join(folded[match] for match in close)}?"
     else:
@@ -123,7 +123,7 @@ def slug_of(name: str, action_names: Sequence[str], continuous: bool) -> str:
     """
     if reference := parse_reference(name):
         path, function = reference
-        return own_slug(f"{path.stem}-{function}")
+        return custom_slug(f"{path.stem}-{function}")
     slugs = _extension_slugs() | _slugs(action_names, continuous)
     return slugs[canonical_name(name, action_names, continuous)]
 
@@ -138,7 +138,7 @@ def dimension_slug(dimension: str, sign: int) -> str:
     return f"{action_slug(dimension)}-{'up' if sign > 0 else 'down'}"
 
 
-def own_slug(name: str) -> str:
+def custom_slug(name: str) -> str:
     """The slug of a target that users or other packages wrote."""
     return f"own-{_slugify(name)}"
 
@@ -152,7 +152,7 @@ def _slugs(action_names: Sequence[str], continuous: bool) -> dict[str, str]:
 
 
 def _extension_slugs() -> dict[str, str]:
-    return {name: own_slug(name) for name in TARGETS.names()}
+    return {name: custom_slug(name) for name in TARGETS.names()}
 
 
 def _slugify(name: str) -> str:

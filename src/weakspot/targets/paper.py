@@ -5,11 +5,11 @@ With q the agent's action values (of a policy with a critic, those of :mod:`weak
     softmax_b(q) = sum_i q_i exp(b q_i) / sum_k exp(b q_k),        softmin_b(q) = -softmax_b(-q):
 
     ======  =============================================  ====================================
-    T-      even the best action is worth little           softmax_b(q)                  (eq. 6)
-    T+      even the worst action is worth much            -softmin_b(q)
-    T+-     one action is worth much and another little    -(softmax_b(q) - softmin_b(q)) (eq. 7)
+    T-      even the best action has a low value           softmax_b(q)                  (eq. 6)
+    T+      even the worst action has a high value         -softmin_b(q)
+    T+-     one action has a high value, another a low one -(softmax_b(q) - softmin_b(q)) (eq. 7)
     S+, S-  good, bad overall                              -sum q, +sum q
-    V+, V-  the critic expects much, little                -V, +V
+    V+, V-  the critic's value is high, low                -V, +V
     ACTION  this action is preferred                       -q_action
     DIM+,   a continuous action is high, low in this       -q_dim, +q_dim
     DIM-    dimension
@@ -67,7 +67,7 @@ def t_plus(sharpness: float, values: Values, equation: str) -> Target:
 
 
 def t_plus_minus(sharpness: float) -> Target:
-    """T± (eq. 7; written T+- on the command line): one action is worth much and another little."""
+    """T± (eq. 7; written T+- on the command line): one action has a high value and another a low one."""
     return Target(
         "T±", SCORE_SYMBOLS["T+-"], "Critical states",
         "One action is worth much to the agent and another little: the choice matters.",
@@ -102,7 +102,7 @@ def s_minus(values: Values, equation: str) -> Target:
 
 
 def v_plus() -> Target:
-    """V+: the critic expects much."""
+    """V+: the critic's value is high."""
     return Target(
         "V+", VALUE_SYMBOLS["V+"], "States the critic likes", "The critic expects much.",
         "-V", lambda output: -_value(output, "V+"),
@@ -110,7 +110,7 @@ def v_plus() -> Target:
 
 
 def v_minus() -> Target:
-    """V-: the critic expects little."""
+    """V-: the critic's value is low."""
     return Target(
         "V-", VALUE_SYMBOLS["V-"], "States the critic dreads", "The critic expects little.",
         "V", lambda output: _value(output, "V-"),

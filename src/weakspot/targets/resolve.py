@@ -10,7 +10,7 @@ from weakspot.system.user_code import parse_reference
 from weakspot.targets import names
 from weakspot.targets.actions import for_action, for_dimension
 from weakspot.targets.base import Target
-from weakspot.targets.own import from_entry_point, from_file
+from weakspot.targets.custom import from_entry_point, from_file
 from weakspot.targets.paper import Values, decided, s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
 from weakspot.targets.policy_values import implied_values
 

@@ -1,9 +1,10 @@
-"""ACKTR: A2C along the natural gradient, in a trust region (Wu et al. 2017).
+"""ACKTR: A2C with natural gradient steps in a trust region (Wu et al. 2017).
 
     loss = -E[A log pi(a | s)] + c_v E[(R - V(s))^2] - c_e E[H(pi(. | s))]
 
-as in A2C.  The network is regarded as predicting an action, drawn from pi, and a return, drawn from N(V(s), 1); the Fisher
-matrix is that of both together, from one sample for each state, and the step is that of :mod:`weakspot.training.kfac`.
+as in A2C.  The network's predictive distribution is that of an action drawn from pi and a return drawn from N(V(s), 1).  The
+Fisher matrix of this joint distribution is estimated from one sample per state, and :mod:`weakspot.training.kfac` computes
+the step.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from weakspot.training.kfac import KFAC
 
 
 class ACKTR(A2C):
-    """A2C of stable-baselines3 with steps by K-FAC.
+    """A2C of stable-baselines3 with K-FAC as the optimiser.
 
     Args:
-        policy, env: as for A2C; the network's parameters must all be those of linear layers and convolutions.
-        learning_rate: the largest factor of the natural gradient, or a schedule of it.
-        fisher_states: states of each batch that the Fisher matrix is estimated from, drawn at random; all of them if there
+        policy, env: as for A2C; the network may have parameters in linear layers and convolutions only.
+        learning_rate: the largest factor of the natural gradient, or a schedule for it.
+        fisher_states: number of random states of each batch that the Fisher matrix is estimated from; all of them if there
             are fewer.
         kfac: further arguments of :class:`~weakspot.training.kfac.KFAC`, such as ``kl``.
-        settings: further arguments of A2C, except those of its own optimiser.
+        settings: further arguments of A2C, except those of A2C's own optimiser.
 
     Raises:
         ConfigError: a setting of A2C's own optimiser is given, or ``fisher_states`` is below 1.
@@ -64,37 +65,37 @@ class ACKTR(A2C):
         assert isinstance(optimizer, KFAC)
         self.policy.set_training_mode(True)
         self._update_learning_rate(optimizer)
-        (played,) = self.rollout_buffer.get(batch_size=None)
-        actions = played.actions
+        (rollout,) = self.rollout_buffer.get(batch_size=None)
+        actions = rollout.actions
         if isinstance(cast(Any, self).action_space, spaces.Discrete):
             actions = actions.long().flatten()
-        some = slice(self._fisher_states)  # the buffer is shuffled
-        self._observe(optimizer, played.observations[some], actions[some])
-        values, log_likelihood, entropy = self.policy.evaluate_actions(played.observations, actions)
+        subset = slice(self._fisher_states)  # the buffer is shuffled
+        self._observe(optimizer, rollout.observations[subset], actions[subset])
+        values, log_likelihood, entropy = self.policy.evaluate_actions(rollout.observations, actions)
         values = values.flatten()
-        advantages = played.advantages
+        advantages = rollout.advantages
         if self.normalize_advantage:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         policy_loss = -(advantages * log_likelihood).mean()
-        value_loss = F.mse_loss(played.returns, values)
-        spread = -log_likelihood.mean() if entropy is None else entropy.mean()
+        value_loss = F.mse_loss(rollout.returns, values)
+        mean_entropy = -log_likelihood.mean() if entropy is None else entropy.mean()
         optimizer.zero_grad()
-        torch.autograd.backward(policy_loss + self.vf_coef * value_loss - self.ent_coef * spread)
+        torch.autograd.backward(policy_loss + self.vf_coef * value_loss - self.ent_coef * mean_entropy)
         optimizer.step()
         self._n_updates += 1
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/policy_loss", policy_loss.item())
         self.logger.record("train/value_loss", value_loss.item())
-        self.logger.record("train/entropy", spread.item())
+        self.logger.record("train/entropy", mean_entropy.item())
 
     def _observe(self, optimizer: KFAC, observations: Tensor, actions: Tensor) -> None:
-        """Updates the Fisher matrix with states, each with a sample of the network's predictions: the action that it took,
-        and a return."""
-        with optimizer.watching() as passed:
+        """Updates the Fisher matrix with states and one sample of the network's predictions for each: the action taken, and
+        a return."""
+        with optimizer.record_layers() as records:
             values, log_likelihood, _ = self.policy.evaluate_actions(observations, actions)
-        optimizer.observe(passed, log_likelihood + self._drawn_return(values.flatten()))
+        optimizer.observe(records, log_likelihood + self._return_log_likelihood(values.flatten()))
 
-    def _drawn_return(self, values: Tensor) -> Tensor:
-        """log N(v; V, 1) of a return v that is drawn from it, up to a constant (b,)."""
-        drawn = values.detach() + torch.randn_like(values)
-        return -0.5 * (values - drawn).square()
+    def _return_log_likelihood(self, values: Tensor) -> Tensor:
+        """log N(v; V, 1) of a return v drawn from this distribution, up to a constant (b,)."""
+        sampled = values.detach() + torch.randn_like(values)
+        return -0.5 * (values - sampled).square()

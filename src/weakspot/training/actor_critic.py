@@ -48,14 +48,14 @@ def build_acktr(config: ACKTRConfig) -> ACKTR:
 
 
 def _learning_rate(config: ActorCriticConfig, remaining: float) -> float:
-    """The learning rate when a share ``remaining`` of the training is still to come."""
+    """The learning rate when a share ``remaining`` of the training remains."""
     return max(remaining, 0.0) * config.learning_rate
 
 
 def _settings(config: ActorCriticConfig) -> dict[str, Any]:
     return {
         "policy": ActorCriticCnnPolicy,
-        "env": arena_of(config.game, config.pedestrians).trained_on(config.envs, config.seed),
+        "env": arena_of(config.game, config.pedestrians).make_training_env(config.envs, config.seed),
         "learning_rate": partial(_learning_rate, config),
         "n_steps": config.n_steps,
         "gamma": config.gamma,
@@ -92,8 +92,8 @@ def start_from(model: A2C, weights: Mapping[str, Tensor], source: str) -> None:
 
 
 def policy_weights(policy: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`policy.PolicyNetwork` out of the state dict of a training's policy, which
-    names the features once more for each head."""
+    """The weights of a :class:`~weakspot.agents.networks.policy.PolicyNetwork` from the state dict of a training's policy,
+    which lists the features again for each head."""
     return {
         name.replace(theirs, ours, 1): tensor.float().cpu()
         for name, tensor in policy.items()

@@ -26,11 +26,11 @@ class Algorithm:
         kind: kind of the agents it trains, one of :data:`weakspot.agents.formats.card.KINDS`.
         build: builds the untrained model from the settings.
         start_from: copies the weights of an agent file into the model; its last argument names the file in errors.
-        kept: the network of the model that is evaluated and exported.
-        answers: Q-values or log-probabilities (b, a) of that network for uint8 observations.
-        exported: the weights of an agent file, from those of that network.
-        counters: attributes of the model that count; they are stored in checkpoints.
-        epsilon: share of random actions in evaluations, and in the final measurement.
+        exported_network: the network of the model that is evaluated and exported.
+        action_scores: Q-values or log-probabilities (b, a) of that network for uint8 observations.
+        export_weights: maps the state dict of that network to the weights of an agent file.
+        counters: names of the model's counters; they are stored in checkpoints.
+        epsilon: share of random actions in evaluations during the training, and in the final measurement.
     """
 
     title: str
@@ -38,9 +38,9 @@ class Algorithm:
     kind: str
     build: Callable[[Any], BaseAlgorithm]
     start_from: Callable[[Any, Mapping[str, Tensor], str], None]
-    kept: Callable[[Any], nn.Module]
-    answers: Callable[[Any, Tensor], Tensor]
-    exported: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    exported_network: Callable[[Any], nn.Module]
+    action_scores: Callable[[Any, Tensor], Tensor]
+    export_weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     counters: tuple[str, ...]
     epsilon: tuple[float, float]
 
@@ -52,9 +52,9 @@ def _actor_critic(title: str, config: type[TrainingConfig], build: Callable[[Any
         kind="actor-critic",
         build=build,
         start_from=actor_critic.start_from,
-        kept=lambda model: model.policy,
-        answers=actor_critic.logits,
-        exported=actor_critic.policy_weights,
+        exported_network=lambda model: model.policy,
+        action_scores=actor_critic.logits,
+        export_weights=actor_critic.policy_weights,
         counters=("num_timesteps", UPDATES),
         epsilon=(0.0, 0.0),  # its actions are sampled anyway
     )
@@ -67,9 +67,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         kind="dueling-dqn",
         build=double_dqn.build_double_dqn,
         start_from=double_dqn.start_from,
-        kept=lambda model: model.average,
-        answers=lambda network, observations: network(observations),
-        exported=double_dqn.dueling_weights,
+        exported_network=lambda model: model.average,
+        action_scores=lambda network, observations: network(observations),
+        export_weights=double_dqn.dueling_weights,
         counters=("num_timesteps", UPDATES, "_n_calls"),
         epsilon=(0.01, 0.01),  # enough to make games from the same start differ
     ),

@@ -19,12 +19,12 @@ class Arena:
         environment: its id.
         actions: names of the actions.
         observation_shape: (c, h, w).
-        preprocessing: how observations are made, for the agent's card.
+        preprocessing: how observations are computed, for the agent's card.
         packages: packages whose versions affect observations, for the card.
-        trained_on: maps a number of copies and the first seed to the vector environment that stable-baselines3 trains on;
-            rewards may be clipped, and each life may be an episode.
-        measured_in: maps a number of copies to the vector environment that scores are measured in: unclipped rewards,
-            whole episodes.
+        make_training_env: maps a number of copies and the first seed to the vector environment that stable-baselines3 trains
+            on; rewards may be clipped, and each life may be an episode.
+        make_evaluation_env: maps a number of copies to the vector environment that scores are measured in: unclipped
+            rewards, complete episodes.
     """
 
     name: str
@@ -33,5 +33,5 @@ class Arena:
     observation_shape: tuple[int, int, int]
     preprocessing: dict[str, Any]
     packages: tuple[str, ...]
-    trained_on: Callable[[int, int], VecEnv]
-    measured_in: Callable[[int], VectorEnv]
+    make_training_env: Callable[[int, int], VecEnv]
+    make_evaluation_env: Callable[[int], VectorEnv]

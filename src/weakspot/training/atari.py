@@ -44,8 +44,8 @@ def atari_arena(game: str) -> Arena:
         observation_shape=(4, 84, 84),
         preprocessing=PREPROCESSING,
         packages=("ale-py",),
-        trained_on=lambda count, seed: AtariTrainingEnv(game, count, seed=seed),
-        measured_in=lambda count: AtariVectorEnv(game, count, num_threads=1, reward_clipping=False),
+        make_training_env=lambda count, seed: AtariTrainingEnv(game, count, seed=seed),
+        make_evaluation_env=lambda count: AtariVectorEnv(game, count, num_threads=1, reward_clipping=False),
     )
 
 
@@ -88,7 +88,7 @@ class AtariTrainingEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         observations, rewards, terminated, truncated, info = self.envs.step(self._actions)
         dones = terminated | truncated
-        # whether a new game has begun; after a lost life, none has
+        # whether a new game has begun; after the loss of a life, the same game continues
         begun, self._frames = info["episode_frame_number"] < self._frames, info["episode_frame_number"]
         self._returns += rewards
         self._lengths += 1

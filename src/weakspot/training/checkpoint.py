@@ -14,11 +14,12 @@ from weakspot.system.training_loop import load_checkpoint, store_checkpoint
 from weakspot.training.algorithms import Algorithm
 
 LAST, BEST = "checkpoint.pt", "best.pt"
-"""Files in the folder of a training: what it resumes from, and the policy with the best evaluation."""
+"""Files in the folder of a training: the checkpoint it resumes from, and the policy with the best evaluation."""
 METRICS = "metrics.jsonl"
 """One line for each evaluation."""
 PARTS = ("policy", "kept", "optimizer", "steps", "score", "counters", "cpu_seconds", "resumed_at", "torch_rng", "numpy_rng")
-"""The keys of the first file; the second one has those of :data:`OF_A_POLICY`."""
+"""The keys of the first file, with ``kept`` for the network that is exported; the second file has those of
+:data:`OF_A_POLICY`."""
 OF_A_POLICY = ("kept", "steps", "score")
 
 
@@ -38,7 +39,7 @@ def checkpoint_of(
     assert isinstance(state, tuple)
     return {
         "policy": model.policy.state_dict(),
-        "kept": algorithm.kept(model).state_dict(),
+        "kept": algorithm.exported_network(model).state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
         "steps": model.num_timesteps,
         "score": score,
@@ -53,7 +54,7 @@ def checkpoint_of(
 def restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, Any]) -> None:
     """Restores a checkpoint into a model that was built from the same settings, and into the global random generators."""
     model.policy.load_state_dict(checkpoint["policy"])
-    algorithm.kept(model).load_state_dict(checkpoint["kept"])
+    algorithm.exported_network(model).load_state_dict(checkpoint["kept"])
     model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
     for name in algorithm.counters:
         setattr(model, name, checkpoint["counters"][name])
@@ -65,23 +66,23 @@ def restore(model: BaseAlgorithm, algorithm: Algorithm, checkpoint: dict[str, An
 def store(folder: Path, checkpoint: dict[str, Any]) -> None:
     """Writes the checkpoint, and its policy to :data:`BEST` if its evaluation is the best so far."""
     store_checkpoint(folder / LAST, checkpoint)
-    keep_if_best(folder, checkpoint)
+    store_if_best(folder, checkpoint)
 
 
-def keep_if_best(folder: Path, checkpoint: dict[str, Any]) -> None:
+def store_if_best(folder: Path, checkpoint: dict[str, Any]) -> None:
     """Writes the policy of a checkpoint to :data:`BEST` if it was evaluated and its evaluation is the best so far."""
     path = folder / BEST
     if checkpoint["score"] is None:
         return
-    if not path.exists() or read_checkpoint(path, holds=OF_A_POLICY)["score"] < checkpoint["score"]:
+    if not path.exists() or read_checkpoint(path, keys=OF_A_POLICY)["score"] < checkpoint["score"]:
         store_checkpoint(path, {name: checkpoint[name] for name in OF_A_POLICY})
 
 
-def read_checkpoint(path: Path, device: str = "cpu", holds: tuple[str, ...] = PARTS) -> dict[str, Any]:
+def read_checkpoint(path: Path, device: str = "cpu", keys: tuple[str, ...] = PARTS) -> dict[str, Any]:
     """Reads one of the two files.
 
     Raises:
-        RunError: it is missing or damaged, or lacks one of the keys that it ``holds``.
+        RunError: it is missing or damaged, or lacks one of the ``keys``.
     """
     todo = f"delete it: without {LAST} the training restarts, without {BEST} the last policy is kept"
     try:
@@ -93,6 +94,6 @@ def read_checkpoint(path: Path, device: str = "cpu", holds: tuple[str, ...] = PA
             todo=todo,
         ) from error
     stored = cast("dict[str, Any]", content if isinstance(content, dict) else {})
-    if missing := [name for name in holds if name not in stored]:
+    if missing := [name for name in keys if name not in stored]:
         raise RunError(f"{path} has no {', '.join(missing)}", expected="what the training of an agent stores", todo=todo)
     return stored

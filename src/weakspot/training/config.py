@@ -14,10 +14,10 @@ from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.options import Precision
 
-HIGHEST_SEED = 999
+MAX_SEED = 999
 """The game seeds of a training start at a million times its seed.  Game seeds after a resume are larger than all of these,
 and those of the final measurements are larger than both."""
-MOST_ENVS = 1_000
+MAX_ENVS = 1_000
 """Each environment is a separate emulator or town."""
 
 
@@ -52,7 +52,7 @@ class TrainingConfig:
     """Device of the training: cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        """Raises :class:`ConfigError` for impossible settings and :class:`UnknownGameError` for unknown games."""
+        """Raises :class:`ConfigError` for invalid settings and :class:`UnknownGameError` for unknown games."""
         if self.game.startswith("weakspot/") and self.game not in ENVIRONMENTS:
             raise UnknownGameError(f"there is no driving environment {self.game!r}", expected=", ".join(ENVIRONMENTS))
         if self.game not in ENVIRONMENTS and (rom := resolve_game(self.game)) != self.game:
@@ -61,10 +61,10 @@ class TrainingConfig:
             self._check_pedestrians(self.pedestrians)
         if self.network not in get_args(NetworkSize):
             raise ConfigError(f"network is {self.network!r}", expected=" or ".join(get_args(NetworkSize)))
-        self._whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
-        self._whole(0, "seed")
-        if self.seed > HIGHEST_SEED:
-            raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {HIGHEST_SEED}")
+        self._check_whole(1, "steps", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions")
+        self._check_whole(0, "seed")
+        if self.seed > MAX_SEED:
+            raise ConfigError(f"seed is {self.seed}", expected=f"a whole number from 0 to {MAX_SEED}")
         if not 0 < self.gamma <= 1:
             raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, at most 1")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
@@ -84,18 +84,18 @@ class TrainingConfig:
                 todo="change --pedestrians",
             )
 
-    def _whole(self, least: int, *names: str) -> None:
+    def _check_whole(self, least: int, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ConfigError(f"{name} is {value}", expected=f"a whole number, at least {least}")
 
-    def _side_by_side(self, envs: int) -> None:
-        self._whole(1, "envs")
-        if envs > MOST_ENVS:
-            raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MOST_ENVS:,}")
+    def _check_env_count(self, envs: int) -> None:
+        self._check_whole(1, "envs")
+        if envs > MAX_ENVS:
+            raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MAX_ENVS:,}")
 
-    def _positive(self, *names: str) -> None:
+    def _check_positive(self, *names: str) -> None:
         for name in names:
             if not 0 < getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected="a number above 0")
@@ -145,9 +145,9 @@ class DoubleDQNConfig(TrainingConfig):
             )
         if self.precision not in get_args(Precision):
             raise ConfigError(f"precision is {self.precision!r}", expected=" or ".join(get_args(Precision)))
-        self._side_by_side(self.envs)
-        self._whole(1, "n_steps", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
-        self._whole(0, "learning_starts")
+        self._check_env_count(self.envs)
+        self._check_whole(1, "n_steps", "updates", "batch_size", "buffer_size", "target_interval", "exploration_steps")
+        self._check_whole(0, "learning_starts")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average is {self.average}", expected="a number of at least 0 and below 1")
         if not 0 < self.exploration_final <= self.exploration_most <= 1:
@@ -155,15 +155,15 @@ class DoubleDQNConfig(TrainingConfig):
                 f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
                 expected="numbers above 0 and at most 1, exploration_final not above exploration_most",
             )
-        self._positive("learning_rate")
+        self._check_positive("learning_rate")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
             raise ConfigError(
                 f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
             )
-        kept = self.buffer_size // self.envs * self.envs  # the same number for each environment
-        if self.learning_starts > kept:
+        capacity = self.buffer_size // self.envs * self.envs  # the same number for each environment
+        if self.learning_starts > capacity:
             raise ConfigError(
-                f"learning starts after {self.learning_starts:,} transitions, but the buffer holds only {kept:,}",
+                f"learning starts after {self.learning_starts:,} transitions, but the buffer holds only {capacity:,}",
                 expected="learning_starts at most buffer_size",
                 todo="raise buffer_size or lower learning_starts",
             )
@@ -194,9 +194,9 @@ class ActorCriticConfig(TrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._side_by_side(self.envs)
-        self._whole(1, "n_steps")
-        self._positive("learning_rate", "value")
+        self._check_env_count(self.envs)
+        self._check_whole(1, "n_steps")
+        self._check_positive("learning_rate", "value")
         if not 0 <= self.entropy < float("inf"):
             raise ConfigError(f"entropy is {self.entropy}", expected="a number of at least 0")
 
@@ -210,7 +210,7 @@ class A2CConfig(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive("max_grad_norm")
+        self._check_positive("max_grad_norm")
 
 
 @dataclass(frozen=True)
@@ -233,8 +233,8 @@ class ACKTRConfig(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive("kl", "damping")
-        self._whole(1, "fisher_states", "inverse_every")
+        self._check_positive("kl", "damping")
+        self._check_whole(1, "fisher_states", "inverse_every")
 
 
 def command_of(algorithm: str, config: TrainingConfig, folder: str, threads: int) -> str:

@@ -6,8 +6,8 @@ lacks, the double target and the dueling head, as one policy and one algorithm c
     Q(s, a) = V(s) + A(s, a) - mean_a' A(s, a')                                    (dueling head)
     y       = R_n + gamma^n * Q_target(s', argmax_a Q(s', a))                      (double target, n-step return R_n)
 
-and what lets two cores train it: a running average of the weights, an epsilon for each environment, random actions that are
-held, and convolutions on blocks of pixels, in bfloat16 where that is fast.
+and what makes training on two cores feasible: a running average of the weights, an epsilon for each environment, repeated
+random actions, and convolutions on blocks of pixels, in bfloat16 where that is fast.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from weakspot.system.compute import resolve
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.config import DoubleDQNConfig
 
-HELD_EXPONENT, HELD_MOST = 2.0, 30
-"""A random action is repeated for k decisions with probability proportional to k^-2, and for ``HELD_MOST`` at most."""
+REPEAT_EXPONENT, MAX_REPEATS = 2.0, 30
+"""A random action is repeated for k decisions with probability proportional to k^-2, and for ``MAX_REPEATS`` at most."""
 
 TRANSITION = 2 * 4 * 84 * 84
 """Bytes of the observations of one transition in the replay buffer."""
@@ -50,7 +50,8 @@ BLOCK = 4
 def blocks(observations: Tensor, dtype: torch.dtype) -> Tensor:
     """Observations (b, c, h, w) uint8 as blocks of 4x4 pixels (b, 16c, h/4, w/4), ``dtype`` in 0 to 255, channels last.
 
-    0 to 255 are exact in bfloat16, unlike their 255ths.  Four pixels of a row are moved at a time, as one int32.
+    The integers 0 to 255 are exact in bfloat16; divided by 255 they are not.  Four pixels of a row are moved at a time, as
+    one int32.
     """
     n, channels, height, width = observations.shape
     rows, columns = height // BLOCK, width // BLOCK
@@ -111,35 +112,35 @@ class DuelingCnnPolicy(CnnPolicy):
     """stable-baselines3's CNN policy for DQN with two :class:`DuelingQNetwork` that compute in ``dtype``."""
 
     def __init__(self, *args: Any, dtype: torch.dtype = torch.float32, **kwargs: Any) -> None:
-        self.computes_in = dtype  # before the networks are built, which the next line does
+        self.compute_dtype = dtype  # before the networks are built, which the next line does
         super().__init__(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]  # untyped Space
 
     def make_q_net(self) -> DuelingQNetwork:
         net_args = self._update_features_extractor(cast(Any, self).net_args, features_extractor=None)
-        return DuelingQNetwork(**net_args, dtype=self.computes_in).to(self.device)
+        return DuelingQNetwork(**net_args, dtype=self.compute_dtype).to(self.device)
 
 
 class DoubleDQN(DQN):
-    """stable-baselines3's DQN with double targets: the online network chooses the action, the target one rates it.
+    """stable-baselines3's DQN with double targets: the online network chooses the action, the target network evaluates it.
 
-    It also keeps a running average of the online network's weights, whose scores vary less than those of the network after
-    single updates.
+    It also maintains a running average of the online network's weights, whose scores vary less than those of the network
+    after single updates.
 
-    Each environment has its own epsilon.  Without sticky actions an almost greedy policy ends in a loop, won or lost, and a
-    replay buffer full of one loop teaches no way out of it.  For the same reason a random action is repeated for a random
-    number of decisions (Dabney et al. 2021): single ones hardly move a paddle.
+    Each environment has its own epsilon.  Without sticky actions, an almost greedy policy repeats the same trajectory again
+    and again, and a replay buffer filled with one trajectory does not teach how to leave it.  For the same reason a random
+    action is repeated for a random number of decisions (Dabney et al. 2021): a single one hardly moves a paddle.
 
     Args:
-        decay: of that average, per update.
-        epsilons: lower bound of epsilon in each environment (n,), or None to use the schedule's alone.
+        decay: of the running average, per update.
+        epsilons: lower bound of epsilon in each environment (n,), or None for the epsilon of the schedule alone.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"DuelingCnnPolicy": DuelingCnnPolicy}
 
     def __init__(self, *args: Any, decay: float = 0.0, epsilons: np.ndarray | None = None, **kwargs: Any) -> None:
         self.decay, self.epsilons = decay, epsilons
-        self.held: np.ndarray | None = None
-        """For each environment the random action that it repeats, and for how many more decisions (n, 2)."""
+        self.repeated: np.ndarray | None = None
+        """For each environment, the random action being repeated, and the number of decisions left (n, 2)."""
         super().__init__(*args, **kwargs)
 
     def _setup_model(self) -> None:
@@ -157,15 +158,15 @@ class DoubleDQN(DQN):
         actions, state = self.policy.predict(observation, state, episode_start, deterministic=True)
         if not deterministic:
             shares = np.maximum(self.exploration_rate, 0.0 if self.epsilons is None else self.epsilons)
-            if self.held is None:
-                self.held = np.zeros((len(actions), 2), dtype=np.int64)
-            drawn = np.random.randint(int(cast(Any, self).action_space.n), size=len(actions))
-            lasts = np.minimum(np.random.zipf(HELD_EXPONENT, size=len(actions)), HELD_MOST)
-            start = (self.held[:, 1] == 0) & (np.random.random(len(actions)) < shares)
-            self.held[start] = np.stack([drawn, lasts], axis=1)[start]
-            exploring = self.held[:, 1] > 0
-            actions = np.where(exploring, self.held[:, 0], actions)
-            self.held[exploring, 1] -= 1
+            if self.repeated is None:
+                self.repeated = np.zeros((len(actions), 2), dtype=np.int64)
+            random_actions = np.random.randint(int(cast(Any, self).action_space.n), size=len(actions))
+            durations = np.minimum(np.random.zipf(REPEAT_EXPONENT, size=len(actions)), MAX_REPEATS)
+            starting = (self.repeated[:, 1] == 0) & (np.random.random(len(actions)) < shares)
+            self.repeated[starting] = np.stack([random_actions, durations], axis=1)[starting]
+            exploring = self.repeated[:, 1] > 0
+            actions = np.where(exploring, self.repeated[:, 0], actions)
+            self.repeated[exploring, 1] -= 1
         return actions, state
 
     def targets(self, batch: ReplayBufferSamples) -> Tensor:
@@ -174,9 +175,9 @@ class DoubleDQN(DQN):
         with torch.no_grad():
             online, target = self.q_net, self.q_net_target
             assert isinstance(online, DuelingQNetwork) and isinstance(target, DuelingQNetwork)
-            following = blocks(batch.next_observations, online.dtype)
-            chosen = online.values(following).argmax(dim=1, keepdim=True)
-            value = target.values(following).gather(1, chosen)
+            next_blocks = blocks(batch.next_observations, online.dtype)
+            chosen = online.values(next_blocks).argmax(dim=1, keepdim=True)
+            value = target.values(next_blocks).gather(1, chosen)
             return batch.rewards + (1 - batch.dones) * discounts * value
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
@@ -190,8 +191,8 @@ class DoubleDQN(DQN):
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)
             target = self.targets(batch)
-            answered = self.q_net(batch.observations).gather(1, batch.actions.long())
-            loss = F.smooth_l1_loss(answered, target)
+            q_values = self.q_net(batch.observations).gather(1, batch.actions.long())
+            loss = F.smooth_l1_loss(q_values, target)
             self.policy.optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
@@ -247,7 +248,7 @@ def build_double_dqn(config: DoubleDQNConfig) -> DoubleDQN:
 
 
 def learning_rate(config: DoubleDQNConfig, remaining: float) -> float:
-    """The learning rate when a share ``remaining`` of the training is still to come."""
+    """The learning rate when a share ``remaining`` of the training remains."""
     return config.final_learning_rate + max(remaining, 0.0) * (config.learning_rate - config.final_learning_rate)
 
 
@@ -267,5 +268,6 @@ def start_from(model: DoubleDQN, weights: Mapping[str, Tensor], source: str) -> 
 
 
 def dueling_weights(network: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a :class:`dueling.DuelingNetwork` out of the state dict of a training's Q-network."""
+    """The weights of a :class:`~weakspot.agents.networks.dueling.DuelingNetwork` from the state dict of a training's
+    Q-network."""
     return {name.removeprefix("features_extractor."): tensor.float().cpu() for name, tensor in network.items()}

@@ -38,8 +38,8 @@ def driving_arena(environment: str, pedestrians: str | None = None) -> Arena:
             "range": "0 to 255, divided by 255 in the network",
         },
         packages=("embreex",),
-        trained_on=partial(_trained_on, environment, settings),
-        measured_in=partial(_measured_in, environment, settings),
+        make_training_env=partial(_make_training_env, environment, settings),
+        make_evaluation_env=partial(_make_evaluation_env, environment, settings),
     )
 
 
@@ -47,11 +47,11 @@ def _behaviour(pedestrians: str) -> str | float:
     return pedestrians if pedestrians in PEDESTRIANS else float(pedestrians)
 
 
-def _trained_on(environment: str, settings: dict[str, Any], count: int, seed: int) -> VecEnv:
-    made = DummyVecEnv([lambda: Monitor(gymnasium.make(environment, **settings))] * count)
-    made.seed(seed)
-    return made
+def _make_training_env(environment: str, settings: dict[str, Any], count: int, seed: int) -> VecEnv:
+    envs = DummyVecEnv([lambda: Monitor(gymnasium.make(environment, **settings))] * count)
+    envs.seed(seed)
+    return envs
 
 
-def _measured_in(environment: str, settings: dict[str, Any], count: int) -> SyncVectorEnv:
+def _make_evaluation_env(environment: str, settings: dict[str, Any], count: int) -> SyncVectorEnv:
     return SyncVectorEnv([lambda: gymnasium.make(environment, **settings)] * count)

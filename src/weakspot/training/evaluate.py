@@ -19,8 +19,8 @@ def evaluate(
     episodes: int,
     seed: int,
     epsilon: float = 0.0,
-    most_decisions: int = 27_000,
-    tell: ProgressCallback = lambda share, text: None,
+    max_decisions: int = 27_000,
+    progress: ProgressCallback = lambda share, text: None,
 ) -> list[float]:
     """Unclipped scores of ``episodes`` complete games, played in parallel, one in each copy of the environment.
 
@@ -30,16 +30,16 @@ def evaluate(
         episodes: number of games.
         seed: of the first game and of the random actions; the other games have the following seeds.
         epsilon: share of random actions.
-        most_decisions: games are truncated after this many decisions.
-        tell: called with the progress after each decision.
+        max_decisions: games are truncated after this many decisions.
+        progress: called before each decision with the share that is done, and a short text.
     """
     generator = np.random.default_rng(seed)
-    envs = arena.measured_in(episodes)
+    envs = arena.make_evaluation_env(episodes)
     try:
         observations, _ = envs.reset(seed=seed)
         scores, running = np.zeros(episodes), np.ones(episodes, dtype=bool)
-        for decision in range(most_decisions):
-            tell(max(1.0 - running.mean(), decision / most_decisions), f"{episodes - running.sum()} of {episodes} games")
+        for decision in range(max_decisions):
+            progress(max(1.0 - running.mean(), decision / max_decisions), f"{episodes - running.sum()} of {episodes} games")
             if not running.any():
                 break
             actions = act(observations)
@@ -53,34 +53,36 @@ def evaluate(
     return [float(score) for score in scores]
 
 
-def greedy(answers: Callable[[Tensor], Tensor], device: torch.device | str = "cpu") -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that takes the action with the highest of the ``answers`` (b, a) for uint8 observations."""
+def greedy(
+    action_scores: Callable[[Tensor], Tensor], device: torch.device | str = "cpu"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The greedy policy; ``action_scores`` maps uint8 observations to scores (b, a)."""
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return answers(torch.as_tensor(observations).to(device)).argmax(dim=1).cpu().numpy()
+            return action_scores(torch.as_tensor(observations).to(device)).argmax(dim=1).cpu().numpy()
 
     return act
 
 
 def sampled(
-    answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
+    action_scores: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The policy that samples actions; ``answers`` are log-probabilities (b, a), up to a constant."""
+    """The policy that samples actions; ``action_scores`` returns log-probabilities (b, a), up to a constant."""
     generator = np.random.default_rng(seed)
 
     def act(observations: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            logits = answers(torch.as_tensor(observations).to(device)).cpu().numpy()
+            logits = action_scores(torch.as_tensor(observations).to(device)).cpu().numpy()
         return (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
 
     return act
 
 
-def player(
-    kind: str, answers: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
+def make_policy(
+    kind: str, action_scores: Callable[[Tensor], Tensor], device: torch.device | str, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The policy of agents of a kind in :data:`weakspot.agents.formats.card.KINDS`: sampled or greedy."""
     if KINDS[kind].scores_are == "log-probabilities":
-        return sampled(answers, device, seed)
-    return greedy(answers, device)
+        return sampled(action_scores, device, seed)
+    return greedy(action_scores, device)

@@ -26,8 +26,8 @@ from weakspot.training.algorithms import ALGORITHMS, Algorithm, algorithm_of
 from weakspot.training.arenas import arena_of
 from weakspot.training.checkpoint import BEST, LAST, METRICS, OF_A_POLICY, read_checkpoint
 from weakspot.training.config import DoubleDQNConfig, TrainingConfig, command_of
-from weakspot.training.evaluate import evaluate, greedy, player
-from weakspot.training.start import kept_start
+from weakspot.training.evaluate import evaluate, greedy, make_policy
+from weakspot.training.start import stored_start
 
 SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
 """First seeds of the games for the selection, and of those for the final score.  No other games use them: the seeds of
@@ -76,29 +76,31 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
         network = KINDS[algorithm.kind].network(len(arena.actions), config.network, arena.observation_shape)
     last = read_checkpoint(folder / LAST)
     candidates, threads = _candidates(last, folder, algorithm), torch.get_num_threads()
-    settings = _anywhere(config)
+    settings = _portable_settings(config)
 
-    def answers(observations: Tensor) -> Tensor:
-        answer = cast(Any, network)(observations)
-        return cast(Tensor, answer[0] if isinstance(answer, tuple) else answer)
+    def action_scores(observations: Tensor) -> Tensor:
+        output = cast(Any, network)(observations)
+        return cast(Tensor, output[0] if isinstance(output, tuple) else output)
 
     def measured(policy: Policy, seeds: int, act: Callable[[np.ndarray], np.ndarray], epsilon: float) -> dict[str, Any]:
         network.load_state_dict(dict(policy.weights))
         first = seeds + 1_000 * config.seed
-        with progress_bar("measure") as tell:
-            scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions, tell)
+        with progress_bar("measure") as progress:
+            scores = evaluate(act, arena, config.final_episodes, first, epsilon, config.episode_decisions, progress)
         return {**_summary(scores), "first_seed": first, "epsilon": epsilon}
 
-    def as_it_plays(policy: Policy, seeds: int) -> dict[str, Any]:
-        return measured(policy, seeds, player(algorithm.kind, answers, "cpu", seeds + config.seed), algorithm.epsilon[1])
+    def measured_as_deployed(policy: Policy, seeds: int) -> dict[str, Any]:
+        return measured(
+            policy, seeds, make_policy(algorithm.kind, action_scores, "cpu", seeds + config.seed), algorithm.epsilon[1]
+        )
 
     chosen, selection = candidates[0], {}
     for policy in candidates if len(candidates) > 1 else []:
-        selection[policy.which] = {**as_it_plays(policy, SELECTION_SEEDS), "steps": policy.steps}
+        selection[policy.which] = {**measured_as_deployed(policy, SELECTION_SEEDS), "steps": policy.steps}
         say(f"{policy.which} policy, after {policy.steps:,} decisions: {selection[policy.which]['mean']:.1f}")
         if selection[policy.which]["mean"] > selection[chosen.which]["mean"]:
             chosen = policy
-    final, best_action = as_it_plays(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(answers), 0.0)
+    final, best_action = measured_as_deployed(chosen, FINAL_SEEDS), measured(chosen, FINAL_SEEDS, greedy(action_scores), 0.0)
     say(f"{chosen.which} policy selected; score on held-out seeds: {final['mean']:.1f} +- {final['std']:.1f}")
     card = Card(
         name=f"{arena.name}-{which}",
@@ -118,7 +120,7 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
             "policy": chosen.which,
             "policy_steps": chosen.steps,
             "settings": settings,
-            "start": kept_start(folder),
+            "start": stored_start(folder),
             "evaluations": _evaluations(folder),
             "budget": BUDGET,
         },
@@ -139,8 +141,8 @@ def finish(folder: Path, say: Callable[[str], None] = print) -> Path:
     return path
 
 
-def _anywhere(config: TrainingConfig) -> dict[str, Any]:
-    """The settings, independent of this machine.
+def _portable_settings(config: TrainingConfig) -> dict[str, Any]:
+    """The settings without anything specific to this machine.
 
     ``auto`` precision is replaced by the number format that it resolves to.  Of a ``start`` file outside the current folder,
     only the file name and the name of its folder are kept.
@@ -185,7 +187,7 @@ def _candidates(checkpoint: Mapping[str, Any], folder: Path, algorithm: Algorith
     last = _policy("last", checkpoint, algorithm)
     if not (folder / BEST).exists():
         return [last]
-    best = _policy("best evaluation", read_checkpoint(folder / BEST, holds=OF_A_POLICY), algorithm)
+    best = _policy("best evaluation", read_checkpoint(folder / BEST, keys=OF_A_POLICY), algorithm)
     return [last] if best.steps == last.steps else [last, best]
 
 
@@ -197,7 +199,7 @@ def _evaluations(folder: Path) -> list[tuple[int, float]]:
 
 
 def _policy(which: str, checkpoint: Mapping[str, Any], algorithm: Algorithm) -> Policy:
-    weights = {name: tensor.half().float() for name, tensor in algorithm.exported(checkpoint["kept"]).items()}
+    weights = {name: tensor.half().float() for name, tensor in algorithm.export_weights(checkpoint["kept"]).items()}
     return Policy(which, int(checkpoint["steps"]), weights)
 
 

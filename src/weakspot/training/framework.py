@@ -18,11 +18,11 @@ from weakspot.agents.formats.sb3 import read_archive, statistics_of
 from weakspot.errors import WeightsError
 
 
-def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
+def framework_actions(path: Path, observations: np.ndarray) -> np.ndarray:
     """The deterministic actions of stable-baselines3's ``predict``: (n,) if they are discrete, (n, a) if continuous.
 
     Args:
-        path: of the zip.  **Runs the code of objects pickled in it**, and in the statistics of ``VecNormalize`` beside it,
+        path: of the zip.  **Runs the code of objects pickled in it**, and in the statistics of ``VecNormalize`` next to it,
             if there are any.
         observations: uint8 (n, c, h, w).
 
@@ -30,14 +30,14 @@ def predicted(path: Path, observations: np.ndarray) -> np.ndarray:
         WeightsError: stable-baselines3 cannot load it.
         ModuleNotFoundError: the agent needs sb3-contrib, which is not installed.
     """
-    tops = {name.split(".")[0] for name in read_archive(path).weights}
+    parts = {name.split(".")[0] for name in read_archive(path).weights}
     # A2C also loads the policies of the other actor-critic algorithms
-    kind: type[BaseAlgorithm] = A2C if "action_net" in tops else _quantiles() if "quantile_net" in tops else DQN
-    try:  # buffer_size: the replay buffer is not needed
+    kind: type[BaseAlgorithm] = A2C if "action_net" in parts else _quantiles() if "quantile_net" in parts else DQN
+    try:  # a small buffer_size, since the replay buffer is not needed
         model = cast(Any, kind).load(path, device="cpu", custom_objects={"buffer_size": 1})
         if statistics := statistics_of(path):
-            normalizes: VecNormalize = pickle.loads(statistics.read_bytes())
-            observations = np.asarray(normalizes.normalize_obs(observations))
+            normalizer: VecNormalize = pickle.loads(statistics.read_bytes())
+            observations = np.asarray(normalizer.normalize_obs(observations))
         actions, _ = model.predict(observations, deterministic=True)
     except Exception as error:  # code in the zip can raise anything
         raise WeightsError(

@@ -53,28 +53,28 @@ def read_start(path: Path, environment: str) -> tuple[dict[str, Tensor], Start]:
             expected=f"an agent trained on {environment}",
             todo="start from another agent, or train on its environment",
         )
-    before = card.training.get("start")
-    return weights, Start(file_digest(path), str(card.training.get("command")), *spent(card.training), before)
+    earlier = card.training.get("start")
+    return weights, Start(file_digest(path), str(card.training.get("command")), *training_cost(card.training), earlier)
 
 
-def spent(training: Mapping[str, Any]) -> tuple[int, float | None]:
+def training_cost(training: Mapping[str, Any]) -> tuple[int, float | None]:
     """Decisions and CPU hours of the training on a card, including the trainings that it started from; the hours are None if
     any of them is not known."""
-    before, hours = training.get("start"), training.get("cpu_hours")
-    known = training.get("settings", {}).get("start") is None or before is not None
-    decisions = int(training.get("policy_steps", 0)) + (before["decisions"] if before else 0)
-    if not known or hours is None or (before and before["cpu_hours"] is None):
+    earlier, hours = training.get("start"), training.get("cpu_hours")
+    known = training.get("settings", {}).get("start") is None or earlier is not None
+    decisions = int(training.get("policy_steps", 0)) + (earlier["decisions"] if earlier else 0)
+    if not known or hours is None or (earlier and earlier["cpu_hours"] is None):
         return decisions, None
-    return decisions, round(hours + (before["cpu_hours"] if before else 0.0), 2)
+    return decisions, round(hours + (earlier["cpu_hours"] if earlier else 0.0), 2)
 
 
-def keep_start(folder: Path, start: Start) -> None:
+def store_start(folder: Path, start: Start) -> None:
     """Stores ``start`` in the folder of the training, because the agent file may change before the training ends."""
     write_json(folder / FILE, asdict(start))
 
 
-def kept_start(folder: Path) -> dict[str, Any] | None:
-    """What :func:`keep_start` stored; None if the training started from random weights.
+def stored_start(folder: Path) -> dict[str, Any] | None:
+    """What :func:`store_start` stored; None if the training started from random weights.
 
     Raises:
         RunError: the file is damaged.

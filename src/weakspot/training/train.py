@@ -3,14 +3,14 @@
 The run folder holds ``config.json``, ``metrics.jsonl`` (one line for each evaluation), ``checkpoint.pt`` (networks,
 optimiser, counters and random states; tensors and plain data only, so that loading it runs no code), ``best.pt`` (the
 policy with the best evaluation) and, at the end, ``agent.safetensors`` with its card.  After a kill, the same command
-resumes from the last checkpoint (see :mod:`weakspot.training.keeper`); later work is lost, and no count of decisions or
-hours includes it.  Neither running games nor the replay buffer, which takes several GB, are stored: after a resume new
-games are started, and the current policy refills the buffer before updates continue.  A resumed training therefore does not
-reproduce the bits of an uninterrupted one, and a double DQN that is resumed shortly before its end may end without further
-updates.  The card says where a training was resumed, and how many updates it made.
+resumes from the last checkpoint (see :mod:`weakspot.training.callback`); the work after it is lost, and is not included in
+the counts of decisions and hours.  Neither running games nor the replay buffer, which takes several GB, are stored: after a
+resume new games are started, and the current policy refills the buffer before updates continue.  A resumed training
+therefore does not reproduce an uninterrupted one bit for bit, and a double DQN that is resumed shortly before its end may
+end without further updates.  The card records where a training was resumed, and how many updates it made.
 
-A policy is evaluated and stored before the update that follows its last decision, so the stored policy lacks the very last
-update of a training.
+A policy is evaluated and stored before the update that follows its last decision, so the stored policy lacks the last update
+of a training.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from weakspot.system.metrics import drop_metrics_after
 from weakspot.system.progress import progress_bar
 from weakspot.training.algorithms import ALGORITHMS, algorithm_of
 from weakspot.training.arenas import arena_of
+from weakspot.training.callback import EvaluationCallback, divergence_error, fits_float16
 from weakspot.training.checkpoint import (
     BEST,
     LAST,
     METRICS,
     OF_A_POLICY,
-    keep_if_best,
     read_checkpoint,
     restore,
+    store_if_best,
 )
 from weakspot.training.config import TrainingConfig
 from weakspot.training.finish import finish, stored_settings
-from weakspot.training.keeper import Keeper, astray, can_be_kept
 from weakspot.training.start import FILE as START
-from weakspot.training.start import keep_start, read_start
+from weakspot.training.start import read_start, store_start
 
 FILES = ("config.json", METRICS, LAST, BEST, START, "agent.safetensors")
 """Files in the folder of a training."""
@@ -69,7 +69,7 @@ def train(config: TrainingConfig, folder: Path, say: Callable[[str], None] = pri
     Raises:
         RunMismatchError: the folder holds a training with other settings.
         RunError: its settings or its checkpoint are damaged, or another process trains there.
-        TrainingError: the weights are not finite any more.
+        TrainingError: the weights are no longer finite.
         ConfigError: this machine does not have the device.
         WeightsError: the weights to start from cannot be read, or are of another network.
         MismatchError: they are of an agent of another environment.
@@ -106,34 +106,34 @@ def _learn(config: TrainingConfig, folder: Path, say: Callable[[str], None]) -> 
         model = algorithm.build(config)
         env = model.env
         assert env is not None
-        env.seed(first_game(config.seed, done))
-        _forget_after(folder, done)
+        env.seed(first_game_seed(config.seed, done))
+        _remove_after(folder, done)
         if checkpoint:
             restore(model, algorithm, checkpoint)
-            keep_if_best(folder, checkpoint)  # a kill may have come between the two writes
+            store_if_best(folder, checkpoint)  # a kill may have come between the two writes
             say(f"resuming after {done:,} decisions")
         elif config.start:
             weights, start = read_start(Path(config.start), arena_of(config.game, config.pedestrians).environment)
             algorithm.start_from(model, weights, config.start)
-            keep_start(folder, start)
+            store_start(folder, start)
         else:
             (folder / START).unlink(missing_ok=True)  # of an earlier training whose checkpoint was deleted
-        write_json(folder / "config.json", _settings(config))  # only now, after everything that can fail before the training
+        write_json(folder / "config.json", _settings(config))  # after everything that can fail before the training
         try:
             if done < config.steps:
-                with progress_bar("train") as tell:
+                with progress_bar("train") as progress:
                     seconds = checkpoint["cpu_seconds"] if checkpoint else 0.0
-                    keeper = Keeper(config, folder, seconds, resumed_at, say, tell)
+                    callback = EvaluationCallback(config, folder, seconds, resumed_at, say, progress)
                     with _divergence_errors(model):
-                        cast(Any, model).learn(config.steps - done, callback=keeper, reset_num_timesteps=False)
-                    if keeper.kept_at != model.num_timesteps:
-                        keeper.keep()
+                        cast(Any, model).learn(config.steps - done, callback=callback, reset_num_timesteps=False)
+                    if callback.evaluated_at != model.num_timesteps:
+                        callback.evaluate_and_store()
         finally:
             env.close()
     return model
 
 
-def first_game(seed: int, done: int) -> int:
+def first_game_seed(seed: int, done: int) -> int:
     """The seed of the first game of a training, different for each seed and after each resume."""
     if not done:
         return 1_000_000 * seed
@@ -146,19 +146,19 @@ def _divergence_errors(model: BaseAlgorithm) -> Generator[None]:
     try:
         yield
     except ValueError as error:
-        if can_be_kept(model.policy):
+        if fits_float16(model.policy):
             raise
-        raise astray(model.num_timesteps) from error
+        raise divergence_error(model.num_timesteps) from error
 
 
-def _forget_after(folder: Path, steps: int) -> None:
-    """Removes what a killed training wrote after its last checkpoint, and incomplete files."""
+def _remove_after(folder: Path, steps: int) -> None:
+    """Removes what a killed training wrote after its checkpoint of ``steps``, and incomplete files."""
     for name in FILES:
         for incomplete in folder.glob(f".{name}.*.tmp"):
             incomplete.unlink()
     drop_metrics_after(folder / METRICS, steps)
     best = folder / BEST
-    if best.exists() and read_checkpoint(best, holds=OF_A_POLICY)["steps"] > steps:
+    if best.exists() and read_checkpoint(best, keys=OF_A_POLICY)["steps"] > steps:
         best.unlink()
 
 
@@ -173,7 +173,7 @@ def _check(config: TrainingConfig, folder: Path) -> None:
         if present := [name for name in (LAST, "agent.safetensors") if (folder / name).exists()]:
             raise RunError(
                 f"{folder} holds the {' and the '.join(present)} of a training, but not its config.json",
-                expected="all of a training, or nothing",
+                expected="the complete folder of a training, or a new one",
                 todo="choose another --output, or move them away to restart",
             )
         return

@@ -15,7 +15,7 @@ from weakspot.agents.networks.sizes import NetworkSize
 from weakspot.errors import WeightsError
 
 VERSION = 1
-"""Version of the file format; files of any other version are refused."""
+"""Version of the file format; files of any other version raise an error."""
 
 METADATA_KEY = "weakspot"
 """Key of the card in the metadata of the safetensors file."""

@@ -6,7 +6,7 @@ format through an entry point, in its ``pyproject.toml``:
     [project.entry-points."weakspot.agent_formats"]
     their-format = "their_package.agents:FORMAT"
 
-where ``FORMAT`` has what :class:`AgentFormat` asks for.
+where ``FORMAT`` implements :class:`AgentFormat`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ FORMATS: Registry[AgentFormat] = Registry(
         "actor-critic": "weakspot.agents.formats.actor_critic:FORMAT",
     },
 )
-"""All agent formats, in the order in which they are asked."""
+"""All agent formats, in the order in which they are tried."""
 
 
 def format_for(reference: str, trust: bool) -> AgentFormat | None:
@@ -128,7 +128,7 @@ def extension_errors(name: str) -> Generator[None]:
 def _check_format(name: str, extension: object) -> AgentFormat:
     if isinstance(extension, type) or not isinstance(extension, AgentFormat):
         raise ExtensionError(
-            f"the agent format {name!r} is of type {type(extension).__name__}, without what a format needs",
+            f"the agent format {name!r} is of type {type(extension).__name__}, which does not implement AgentFormat",
             expected="an object with name, recognises(reference, trust) and load(reference, ...); "
             "see weakspot.agents.formats.registry.AgentFormat",
             todo="report this to the package that provides the format, or remove the package",

@@ -1,7 +1,7 @@
 """The folder of a training with RL Zoo (rl-baselines3-zoo): its agent, its environment and the preprocessing.
 
 See :mod:`weakspot.agents.formats.sb3_files` for the files in it.  The settings are YAML with OrderedDicts and tuples; other
-Python objects in them are refused.
+Python objects in them raise an error.
 """
 
 from __future__ import annotations
@@ -75,13 +75,13 @@ class Training:
     Attributes:
         archive: the agent's zip.
         environment: id of the environment it was trained on.
-        shown: the environment and its preprocessing as the entries of a description (see docs/environments.md); None for an
-            Atari game with the usual preprocessing.
+        description: the environment and its preprocessing as the entries of a description (see docs/environments.md); None
+            for an Atari game with the usual preprocessing.
     """
 
     archive: Path
     environment: str
-    shown: dict[str, Any] | None
+    description: dict[str, Any] | None
 
 
 def read_training(folder: Path) -> Training:
@@ -189,7 +189,7 @@ def _check_not_normalised(settings: Mapping[str, Any], source: Path) -> None:
             f"{source} says normalize: {normalize}; RL Zoo normalises images before their channels come first, and current "
             "versions of stable-baselines3 cannot make a CnnPolicy for these",
             expected="an agent without normalised observations",
-            todo="if your own script trained it on images normalised by VecNormalize, put vecnormalize.pkl beside the zip "
+            todo="if your own script trained it on images normalised by VecNormalize, put vecnormalize.pkl next to the zip "
             "and name the zip itself; otherwise " + USE_FACTORY,
         )
 

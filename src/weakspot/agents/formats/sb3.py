@@ -18,7 +18,7 @@ from weakspot.agents.base import Agent, ScoresAre
 from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.formats.sb3_archive import Archive, numbers, read_archive
-from weakspot.agents.formats.sb3_files import statistics_beside, statistics_names
+from weakspot.agents.formats.sb3_files import statistics_names, statistics_path
 from weakspot.agents.formats.suffixes import ZIP
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
@@ -86,10 +86,10 @@ def statistics_of(path: Path) -> Path | None:
     """The file of the statistics with which the observations of a zip's agent were normalised; None if they were not.
 
     Raises:
-        WeightsError: the zip cannot be read, or the statistics beside it do not fit it.
+        WeightsError: the zip cannot be read, or the statistics next to it do not fit it.
     """
     archive = read_archive(path)
-    return None if _statistics(archive, path, archive.observation_shape()) is None else statistics_beside(path)
+    return None if _statistics(archive, path, archive.observation_shape()) is None else statistics_path(path)
 
 
 def _statistics(archive: Archive, path: Path, observation_shape: tuple[int, ...]) -> Statistics | None:
@@ -97,17 +97,17 @@ def _statistics(archive: Archive, path: Path, observation_shape: tuple[int, ...]
 
     Raises:
         WeightsError: observations were in another range than 0 to 255, but not normalised by ``VecNormalize``; or the
-            statistics beside the zip are missing or do not fit it.
+            statistics next to the zip are missing or do not fit it.
     """
     low, high = archive.observation_range()
-    file = statistics_beside(path)
+    file = statistics_path(path)
     statistics = None if file is None else read_statistics(file)
     if (low, high) == (0.0, 255.0):
         if statistics is not None:
             raise WeightsError(
                 f"{file} says that observations were normalised, but the agent in {path} saw them from 0 to 255",
                 expected="a zip that says the same, as current versions of stable-baselines3 write it, or no such file "
-                "beside it",
+                "next to it",
                 todo="move the file away if it belongs to another agent; otherwise " + USE_FACTORY,
             )
         return None
@@ -115,7 +115,7 @@ def _statistics(archive: Archive, path: Path, observation_shape: tuple[int, ...]
         if low == -high:
             raise WeightsError(
                 f"the agent in {path} was trained on observations from {low:g} to {high:g}, as VecNormalize gives them, but "
-                "the statistics of the normalisation are not beside it",
+                "the statistics of the normalisation are not next to it",
                 expected=f"{' or '.join(statistics_names(path))} in the same folder",
                 todo="save them there: environment.save('vecnormalize.pkl')",
             )

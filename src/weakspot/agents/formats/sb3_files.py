@@ -1,6 +1,6 @@
 """Which files an agent of stable-baselines3 or RL Zoo (rl-baselines3-zoo) consists of (without torch).
 
-A zip of stable-baselines3 may have the statistics of ``VecNormalize`` beside it.  A training with RL Zoo leaves a folder:
+The statistics of ``VecNormalize`` may be next to a zip of stable-baselines3.  A training with RL Zoo leaves a folder:
 
     DQN/PongNoFrameskip-v4_1/best_model.zip                       the best policy of the evaluations, if there were any
     DQN/PongNoFrameskip-v4_1/PongNoFrameskip-v4.zip               the last policy
@@ -18,7 +18,7 @@ from pathlib import Path
 from weakspot.agents.formats.suffixes import ZIP
 
 STATISTICS_NAMES = ("vecnormalize.pkl", "vec_normalize.pkl")
-"""Names of the statistics file beside an agent's zip, in the order in which they are looked for."""
+"""Names of the statistics file next to an agent's zip, in the order in which they are tried."""
 
 ARGUMENTS = "args.yml"
 SETTINGS = "config.yml"
@@ -31,8 +31,8 @@ def statistics_names(archive: Path) -> tuple[str, ...]:
     return (f"{name}.pkl",) if is_checkpoint else STATISTICS_NAMES
 
 
-def statistics_beside(archive: Path) -> Path | None:
-    """The statistics file beside a zip, or None."""
+def statistics_path(archive: Path) -> Path | None:
+    """The path of the statistics file of a zip, or None if there is none."""
     candidates = (archive.with_name(name) for name in statistics_names(archive))
     return next((path for path in candidates if path.is_file()), None)
 

@@ -145,8 +145,8 @@ def load_network(path: Path, content: bytes, device: torch.device | str) -> nn.M
         raise WeightsError(
             f"{path} cannot be loaded: {type(error).__name__}: {' '.join(str(error).split())[:300]}",
             expected="a complete file, and all modules that its code imports",
-            todo="put the modules of its classes beside it or into the current folder; classes of a script that was run "
-            "itself (__main__) cannot be found again: write a function that builds the network, path.py:factory",
+            todo="put the modules of its classes next to it or into the current folder; classes of a script that was run "
+            "itself (__main__) cannot be imported: write a function that builds the network, path.py:factory",
         ) from error
     network = _first(loaded)
     if not isinstance(network, nn.Module):

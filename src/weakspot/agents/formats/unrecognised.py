@@ -17,7 +17,7 @@ WEIGHT_FILES = (SAFETENSORS, ".zip of stable-baselines3", CLEANRL, *sorted(TORCH
 """The files that may be named, for error messages."""
 
 
-def refuse(reference: str) -> NoReturn:
+def raise_unrecognised(reference: str) -> NoReturn:
     """Raises the error that says why a reference names no agent, without running any code in the file.
 
     Raises:
@@ -46,11 +46,11 @@ def refuse(reference: str) -> NoReturn:
             todo=f"write {reference}:NAME with the name of a function in it",
         )
     if not path.is_file():
-        _refuse_missing(reference, path)
-    _refuse_content(path)
+        _raise_missing(reference, path)
+    _raise_unknown_content(path)
 
 
-def _refuse_missing(reference: str, path: Path) -> NoReturn:
+def _raise_missing(reference: str, path: Path) -> NoReturn:
     if not path.suffix and path.name == reference and not path.exists():
         zoo.path(reference)  # raises an error that suggests similar names
     raise WeightsError(
@@ -60,8 +60,8 @@ def _refuse_missing(reference: str, path: Path) -> NoReturn:
     )
 
 
-def _refuse_content(path: Path) -> NoReturn:
-    """A file that can be read but holds another network, or that cannot be read."""
+def _raise_unknown_content(path: Path) -> NoReturn:
+    """Raises the error for a file that can be read but holds another network, or that cannot be read."""
     is_torch_file = path.suffix.lower() in TORCH_SAVED
     weights = read_torch_file(path) if is_torch_file else read_weights(path)[0]
     hint = ", or pass --trust if the file holds a whole network and you trust its author" if is_torch_file else ""

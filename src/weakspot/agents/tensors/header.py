@@ -1,7 +1,7 @@
 """The header of a safetensors file, read without torch.
 
 A safetensors file begins with eight bytes, the length of the header as a little-endian integer.  The header is JSON: one
-entry per tensor (data type, shape, place in the file), and the metadata under ``__metadata__``.
+entry per tensor (data type, shape, offsets in the file), and the metadata under ``__metadata__``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 from weakspot.errors import WeightsError
 
 LENGTH_BYTES = 8
-LARGEST = 100_000_000
+MAX_LENGTH = 100_000_000
 """The longest header that the format allows, in bytes."""
 
 
@@ -54,7 +54,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-        if not 0 < length <= min(size - LENGTH_BYTES, LARGEST):
+        if not 0 < length <= min(size - LENGTH_BYTES, MAX_LENGTH):
             raise ValueError(f"its header would have {length:,} bytes, the file has {size:,}")
         content = json.loads(file.read(length))
     if not isinstance(content, dict):

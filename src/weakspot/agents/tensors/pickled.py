@@ -1,8 +1,8 @@
 """Reads the tensors of a network that was pickled whole, without its classes and without running any code in the file.
 
 ``torch.save(network)`` writes a pickle that names classes and functions to be called.  Here only the functions that rebuild
-tensors are called.  Every other object becomes a :class:`Placeholder`, which keeps the attributes that the pickle would set,
-among them the parameters and submodules of an ``nn.Module``.
+tensors are called.  Every other object becomes a :class:`Placeholder`, which stores the attributes that the pickle would
+set, among them the parameters and submodules of an ``nn.Module``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class Placeholder:
-    """Takes the place of an object whose class is not imported.
+    """Stands in for an object whose class is not imported.
 
     Attributes:
         arguments: the arguments that the pickle passes to the class.

@@ -15,7 +15,7 @@ KINDS = {
     "green lights": SemanticClass.GREEN_LIGHT,
 }
 """The kinds of objects, with their class."""
-LEAST_PIXELS = 2
+MIN_PIXELS = 2
 """Minimum number of pixels of an object; fewer are the edge of something, or a blur."""
 
 
@@ -34,6 +34,6 @@ def _boxes(plane: np.ndarray) -> np.ndarray:
     """Bounding boxes (m, 4) of the connected components of a mask (h, w)."""
     _, _, parts, _ = cv2.connectedComponentsWithStats(plane, connectivity=8)
     parts = parts[1:]  # the first is the background
-    parts = parts[parts[:, cv2.CC_STAT_AREA] >= LEAST_PIXELS]
+    parts = parts[parts[:, cv2.CC_STAT_AREA] >= MIN_PIXELS]
     corners = parts[:, [cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP]]
     return np.hstack([corners, corners + parts[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]]).astype(np.float64)

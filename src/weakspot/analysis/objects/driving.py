@@ -1,8 +1,8 @@
-"""What is in the car's way: which semantic classes frames of the driving environments show on its path, and which anywhere.
+"""Objects in the car's way: which semantic classes frames of the driving environments show on its path, and which anywhere.
 
 The position of an object follows from the camera alone: its lowest pixel is where it meets the ground, and for each pixel of
 the ground the distance ahead and to the side is known.  An object is on the path if it meets the ground where the car would
-drive straight on.  An object nearer than the ground at the lower edge of the picture counts as meeting it there.
+drive straight on.  An object nearer than the ground at the lower edge of the image counts as meeting it there.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.analysis.objects.classes import LEAST_PIXELS, has_classes
+from weakspot.analysis.objects.classes import MIN_PIXELS, has_classes
 from weakspot.envs.driving.classes import CLASS_NAMES, SemanticClass
 from weakspot.envs.driving.sensors import Camera
 from weakspot.errors import ConfigError
 from weakspot.types import Stacks
 
-FARTHEST = 25.0
+MAX_DISTANCE = 25.0
 """Length of the path in metres ahead of the camera; the braking distance at 50 km/h is 13 m."""
 HALF_WIDTH = 1.5
-"""Metres to either side that belong to the path: the car and half a metre beyond, but not cars parked beside the lane."""
+"""Metres to either side that belong to the path: the car and half a metre beyond, but not cars parked next to the lane."""
 NEAR = 4.0
 """Metres to either side that are near the path: the street from its kerb to the other lane, without the pavement."""
 
 
 @dataclass(frozen=True)
 class VisibleObjects:
-    """What n pictures show, as arrays (n,) of bool.
+    """The objects visible in n images, as arrays (n,) of bool.
 
     Attributes:
         counts: by the name of the observation, such as "car on the path"; people on the path are also near it.
@@ -38,7 +38,7 @@ class VisibleObjects:
     empty: np.ndarray
 
     def reasons(self) -> dict[str, np.ndarray]:
-        """Which pictures (n,) show a reason to brake, and which show a person and no other reason."""
+        """Which images (n,) show a reason to brake, and which show a person and no other reason."""
         people = {name: self.counts[name] for name in ("person on the path", "person near the path")}
         others = {name: self.counts[name] for name in ("car on the path", "red light")}
         free = ~np.logical_or(*others.values())
@@ -51,11 +51,11 @@ class VisibleObjects:
 
 
 def visible_objects(classes: np.ndarray, camera: Camera) -> VisibleObjects:
-    """What pictures show.
+    """The objects visible in images.
 
     Args:
         classes: semantic class of each pixel (n, h, w).
-        camera: that took the pictures.
+        camera: that rendered the images.
 
     Raises:
         ConfigError: they are not of the camera's size.
@@ -88,7 +88,7 @@ def path_ground(camera: Camera, half_width: float = HALF_WIDTH) -> np.ndarray:
     down = np.arange(camera.height) + 0.5 - camera.height / 2
     ahead = camera.focal * camera.up / np.maximum(down, 1e-9)
     aside = np.abs(across[None, :]) / camera.focal * ahead[:, None]
-    return (ahead <= FARTHEST)[:, None] & (aside <= half_width)
+    return (ahead <= MAX_DISTANCE)[:, None] & (aside <= half_width)
 
 
 def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
@@ -107,12 +107,12 @@ def classes_of(stacks: Stacks, channels: tuple[str, ...]) -> np.ndarray:
 
 
 def shows(classes: np.ndarray, what: SemanticClass) -> np.ndarray:
-    """Which pictures (n,) of classes (n, h, w) show the class ``what``."""
-    return (classes == what).sum(axis=(1, 2)) >= LEAST_PIXELS
+    """Which images (n,) of classes (n, h, w) show the class ``what``."""
+    return (classes == what).sum(axis=(1, 2)) >= MIN_PIXELS
 
 
 def shows_on(classes: np.ndarray, what: SemanticClass, ground: np.ndarray) -> np.ndarray:
-    """Which pictures (n,) of classes (n, h, w) show the class ``what`` meeting the ground at one of the pixels ``ground``
+    """Which images (n,) of classes (n, h, w) show the class ``what`` meeting the ground at one of the pixels ``ground``
     (h, w)."""
     mask = classes == what
     above, below = np.zeros_like(mask), np.zeros_like(mask)
@@ -121,5 +121,5 @@ def shows_on(classes: np.ndarray, what: SemanticClass, ground: np.ndarray) -> np
 
 
 def shares(classes: np.ndarray) -> np.ndarray:
-    """Share of each class (10,) of the pixels of pictures of classes (n, h, w)."""
+    """Share of each class (10,) of the pixels of images of classes (n, h, w)."""
     return np.bincount(classes.ravel(), minlength=len(CLASS_NAMES)) / classes.size

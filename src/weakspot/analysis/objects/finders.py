@@ -1,6 +1,6 @@
 """Object recall: whether the objects of a game survive reconstruction, for games whose objects can be located.
 
-The position of an object in the real frame comes from the emulator's memory, or from the picture, by its colour or by its
+The position of an object in the real frame comes from the emulator's memory, or from the image, by its colour or by its
 semantic class; with classes, only the channel of that class is compared.  With m the median frame, s the real frame and r
 the reconstruction, an object in a window W of the frame is *recalled* if, for some shift d of at most two pixels,
 
@@ -27,7 +27,7 @@ from weakspot.envs.base import EnvironmentSpec
 from weakspot.games import is_game
 from weakspot.types import Frames
 
-LEAST_CONTRAST = 15.0
+MIN_CONTRAST = 15.0
 """Minimum contrast of an object that is counted: root mean square difference from the background over its window, of 255."""
 
 Windows = dict[str, list[np.ndarray]]
@@ -67,7 +67,7 @@ def recalls(environment: EnvironmentSpec, real: Frames, reconstructed: Frames, r
     elif ram.shape[1] == RAM and (find := finder(environment.id)) is not None:
         background = np.median(real, axis=0).astype(np.uint8)
         recall_of = object_recall(real, reconstructed, background, find(real, ram))
-    return {name: recall for name, recall in recall_of.items() if len(recall.found)}
+    return {name: recall for name, recall in recall_of.items() if len(recall.recalled)}
 
 
 def _class_recalls(real: Frames, reconstructed: Frames, channels: tuple[str, ...]) -> dict[str, Recall]:
@@ -92,15 +92,15 @@ def object_recall(
     """
     recall_of: dict[str, Recall] = {}
     for name, frames in windows.items():
-        found: list[bool] = []
+        flags: list[bool] = []
         index: list[int] = []
         for i, frame_windows in enumerate(frames):
             for window in frame_windows:
                 recalled = _is_recalled(real[i], reconstructed[i], background, window)
                 if recalled is not None:
-                    found.append(recalled)
+                    flags.append(recalled)
                     index.append(i)
-        recall_of[name] = Recall(np.array(found, dtype=bool), np.array(index, dtype=np.int64))
+        recall_of[name] = Recall(np.array(flags, dtype=bool), np.array(index, dtype=np.int64))
     return recall_of
 
 
@@ -119,7 +119,7 @@ def _is_recalled(
     around = np.s_[max(top - REACH, 0) : bottom + REACH, max(left - REACH, 0) : right + REACH]
     object_ = real[top:bottom, left:right].astype(np.float64) - background[top:bottom, left:right]
     energy = float(np.square(object_).sum())
-    if energy < LEAST_CONTRAST**2 * object_.size:
+    if energy < MIN_CONTRAST**2 * object_.size:
         return None
     shifted = sliding_window_view(reconstructed[around].astype(np.float64) - background[around], object_.shape)
     return bool((shifted * object_).sum(axis=(3, 4, 5)).max() >= 0.5 * energy)

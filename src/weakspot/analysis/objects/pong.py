@@ -1,6 +1,6 @@
 """Plausibility of frames of Pong: at most one ball, a paddle on each side, nothing doubled or smeared.
 
-The checks use only the picture, since synthesised states have no emulator memory.  Their bounds hold for real frames, with
+The checks use only the image, since synthesised states have no emulator memory.  Their bounds hold for real frames, with
 some margin; every share of states that pass is reported with that of real states.  (Not all of those pass: at a serve the
 left paddle jumps, and the pixel maximum over two emulator frames shows it twice.)
 """
@@ -24,21 +24,21 @@ FIELD_COLOUR = np.array([144.0, 72.0, 17.0])
 PADDLE_COLOURS = {"left": np.array([213.0, 130.0, 74.0]), "right": np.array([92.0, 186.0, 92.0])}
 WHITE = 236.0
 
-NOTHING = 0.1
+MIN_BRIGHTNESS = 0.1
 """Smaller shares of an object's colour in a pixel count as none; they are too faint to see."""
 REACH = 3
 """Distance from its brightest pixel, in rows and columns, up to which pixels belong to a ball."""
-STRAY = 0.35
+MAX_OUTSIDE = 0.35
 """Maximum brightness outside the ball, in balls."""
-PRESENT = 0.3
+MIN_SIZE = 0.3
 """Minimum size of an object that counts as present, in balls, or in paddle widths of a row."""
-FAINTEST_PEAK = 0.35
+MIN_PEAK = 0.35
 """Minimum brightness of the brightest pixel of a ball; white is 1."""
-LARGEST_BALL = 2.7
+MAX_BALL_SIZE = 2.7
 """Maximum size of a ball, in balls; the pixel maximum over two frames can show it twice."""
 PADDLE_HEIGHTS = (0.75, 1.9)
 """Range of the height of a paddle away from both bands, in paddles; the pixel maximum makes a moving one taller."""
-PADDLE_STRAY = 0.25
+MAX_PADDLE_OUTSIDE = 0.25
 """Maximum amount of paddle colour outside the paddle, in paddles."""
 
 
@@ -88,7 +88,7 @@ def find(frames: Frames, ram: np.ndarray) -> dict[str, list[np.ndarray]]:
     top = int(np.ceil(FIELD[0] * down))
     field = frames[:, top : int(FIELD[1] * down)].astype(np.float64)
     for name, side in (("own paddle", "right"), ("opponent's paddle", "left")):
-        covered: Bool[np.ndarray, "n h"] = _cover(field, side, across) > PRESENT
+        covered: Bool[np.ndarray, "n h"] = _cover(field, side, across) > MIN_SIZE
         rows, (first, last) = _longest_run(covered), PADDLES[side]
         boxes = np.empty((len(frames), 4))
         boxes[:, 0], boxes[:, 2] = first * across, last * across
@@ -109,7 +109,7 @@ def _check_frames(frames: Frames) -> tuple[np.ndarray, ...]:
     field = frames[:, int(np.ceil(FIELD[0] * rows)) : int(FIELD[1] * rows)].astype(np.float64)
     one_ball, sharp, has_ball = _check_ball(field, BALL_AREA * rows * columns, columns)
     left, right = _cover(field, "left", columns), _cover(field, "right", columns)
-    no_left_paddle = left.max(axis=1) < PRESENT
+    no_left_paddle = left.max(axis=1) < MIN_SIZE
     return one_ball, sharp, _check_paddle(left, rows) | (no_left_paddle & ~has_ball), _check_paddle(right, rows)
 
 
@@ -118,21 +118,21 @@ def _check_ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float
     light = ((field[..., BLUE] - FIELD_COLOUR[BLUE]) / (WHITE - FIELD_COLOUR[BLUE])).clip(0.0, None)
     for first, last in PADDLES.values():
         light[:, :, int(first * columns) - 1 : int(np.ceil(last * columns)) + 1] = 0.0
-    light[light < NOTHING] = 0.0
+    light[light < MIN_BRIGHTNESS] = 0.0
     n, height, width = (int(size) for size in light.shape)
     row, column = np.divmod(light.reshape(n, -1).argmax(axis=1), width)
     near = (np.abs(np.arange(height)[None, :, None] - row[:, None, None]) <= REACH) & (
         np.abs(np.arange(width)[None, None, :] - column[:, None, None]) <= REACH
     )
     ball = (light * near).sum(axis=(1, 2)) / area
-    stray = (light * ~near).sum(axis=(1, 2)) / area
-    has_ball = ball >= PRESENT
-    sharp = ~has_ball | ((light.max(axis=(1, 2)) >= FAINTEST_PEAK) & (ball <= LARGEST_BALL))
-    return stray <= STRAY, sharp, has_ball
+    outside = (light * ~near).sum(axis=(1, 2)) / area
+    has_ball = ball >= MIN_SIZE
+    sharp = ~has_ball | ((light.max(axis=(1, 2)) >= MIN_PEAK) & (ball <= MAX_BALL_SIZE))
+    return outside <= MAX_OUTSIDE, sharp, has_ball
 
 
 def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Float[np.ndarray, "n h"]:
-    """How much of each row the paddle covers, in paddle widths, without a ball in front of it or beside it.
+    """How much of each row the paddle covers, in paddle widths, without a ball in front of it or next to it.
 
     A pixel is field + a (paddle - field) + b (white - field) in the least-squares sense; a is the paddle's share.
     """
@@ -141,14 +141,14 @@ def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Fl
     share = np.linalg.pinv(directions)[:, 0]
     band = field[:, :, int(first * columns) : int(np.ceil(last * columns))] - FIELD_COLOUR
     paddle = (band @ share).clip(0.0, 1.0)
-    paddle[paddle < NOTHING] = 0.0
+    paddle[paddle < MIN_BRIGHTNESS] = 0.0
     return paddle.sum(axis=2) / ((last - first) * columns)
 
 
 def _check_paddle(cover: Float[np.ndarray, "n h"], rows: float) -> Bool[np.ndarray, " n"]:
     """Whether a paddle, given how much of each row it covers, is one piece of the right height or cut off by the edge."""
     height = int(cover.shape[1])
-    covered: Bool[np.ndarray, "n h"] = cover > PRESENT
+    covered: Bool[np.ndarray, "n h"] = cover > MIN_SIZE
     top, bottom = covered.argmax(axis=1), height - 1 - covered[:, ::-1].argmax(axis=1)
     row = np.arange(height)[None, :]
     piece = _longest_run(covered)
@@ -156,7 +156,7 @@ def _check_paddle(cover: Float[np.ndarray, "n h"], rows: float) -> Bool[np.ndarr
     outside = cover.sum(axis=1) / (PADDLE_HEIGHT * rows) - inside
     cut_off = (top == 0) | (bottom == height - 1)
     long_enough = (inside >= PADDLE_HEIGHTS[0]) | cut_off
-    return covered.any(axis=1) & long_enough & (inside <= PADDLE_HEIGHTS[1]) & (outside <= PADDLE_STRAY)
+    return covered.any(axis=1) & long_enough & (inside <= PADDLE_HEIGHTS[1]) & (outside <= MAX_PADDLE_OUTSIDE)
 
 
 def _longest_run(covered: Bool[np.ndarray, "n h"]) -> np.ndarray:

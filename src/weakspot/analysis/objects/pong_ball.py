@@ -1,6 +1,6 @@
 """Recall of the ball of Pong in reconstructions; VAEs on Atari are known to lose it.
 
-The ball's position comes from the emulator's memory, not from the picture.  The ball is *recalled* if, within 2 pixels of
+The ball's position comes from the emulator's memory, not from the image.  The ball is *recalled* if, within 2 pixels of
 its position in the real frame, the reconstruction differs from the background by at least half the contrast of the real
 ball.
 """
@@ -27,7 +27,7 @@ REACH = 2
 """Maximum displacement of a reconstructed ball, in pixels of the downscaled frame."""
 BLUE = 2
 """Colour channel in which the white ball has the most contrast with field (17) and paddles (74, 92)."""
-LEAST_CONTRAST = 40.0
+MIN_CONTRAST = 40.0
 """Minimum contrast of a real ball that is counted; fainter ones are half hidden in a band."""
 
 
@@ -59,7 +59,7 @@ def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
     height, width = real.shape[1:3]
     columns, rows, inside = positions(ram, height, width)
     top, bottom = (int(np.ceil(edge * height / SCREEN_HEIGHT)) + 1 for edge in (FIELD[0], FIELD[1] - 5))
-    found: list[bool] = []
+    flags: list[bool] = []
     index: list[int] = []
     for i in np.flatnonzero(inside).tolist():
         window = np.s_[
@@ -69,10 +69,10 @@ def ball_recall(real: Frames, reconstructed: Frames, ram: np.ndarray) -> Recall:
         ]
         background = float(np.median(real[i, top:bottom, :, BLUE]))
         contrast = _contrast(real[i][window], background)
-        if contrast >= LEAST_CONTRAST:
-            found.append(_contrast(reconstructed[i][window], background) >= 0.5 * contrast)
+        if contrast >= MIN_CONTRAST:
+            flags.append(_contrast(reconstructed[i][window], background) >= 0.5 * contrast)
             index.append(i)
-    return Recall(np.array(found, dtype=bool), np.array(index, dtype=np.int64))
+    return Recall(np.array(flags, dtype=bool), np.array(index, dtype=np.int64))
 
 
 def _contrast(window: np.ndarray, background: float) -> float:

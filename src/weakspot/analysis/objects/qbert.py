@@ -1,4 +1,4 @@
-"""Finds the objects of Q*bert: the player by the emulator's memory, its enemies by their colours in the picture.
+"""Finds the objects of Q*bert: the player by the emulator's memory, its enemies by their colours in the image.
 
 The memory contains the enemies' columns but not whether they exist, so they are found by colour: purple and green, which do
 not occur in the cubes of the first rounds.
@@ -20,9 +20,9 @@ PLAYER_SIZE = (8, 24)
 IN_PLAY = (16, 210)
 """Values of the player's row between which it is on the screen."""
 
-LEAST_EXCESS = 45
+MIN_EXCESS = 45
 """Minimum excess of an enemy's colours over the other colours; of 255."""
-LEAST_AREA, LEAST_HEIGHT = 5, 3
+MIN_AREA, MIN_HEIGHT = 5, 3
 """Minimum number of pixels, and of rows, of an enemy in the downscaled frame; the discs at the sides are flatter."""
 FIELD_TOP = 28
 """First row of the screen below the score."""
@@ -38,8 +38,8 @@ def find(frames: np.ndarray, ram: np.ndarray) -> dict[str, list[np.ndarray]]:
         visible = IN_PLAY[0] < memory[PLAYER_Y] < IN_PLAY[1]
         windows["player"].append(box[: int(visible)] * [across, down, across, down])
     red, green, blue = np.moveaxis(frames.astype(int), 3, 0)
-    purple = (np.minimum(red, blue) - green >= LEAST_EXCESS) & (blue > red)
-    for name, mask in (("purple enemies", purple), ("green enemies", green - np.maximum(red, blue) >= LEAST_EXCESS)):
+    purple = (np.minimum(red, blue) - green >= MIN_EXCESS) & (blue > red)
+    for name, mask in (("purple enemies", purple), ("green enemies", green - np.maximum(red, blue) >= MIN_EXCESS)):
         windows[name] = [_components(frame, int(FIELD_TOP * down)) for frame in mask]
     return windows
 
@@ -49,5 +49,5 @@ def _components(mask: np.ndarray, top: int) -> np.ndarray:
     below = mask.astype(np.uint8)
     below[:top] = 0
     _, _, components, _ = cv2.connectedComponentsWithStats(below, connectivity=8)
-    boxes = [(x, y, x + w, y + h) for x, y, w, h, area in components[1:] if area >= LEAST_AREA and h >= LEAST_HEIGHT]
+    boxes = [(x, y, x + w, y + h) for x, y, w, h, area in components[1:] if area >= MIN_AREA and h >= MIN_HEIGHT]
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)

@@ -15,19 +15,19 @@ class Recall:
     """Recall of the objects of one kind.
 
     Attributes:
-        found: whether each object that is visible in a real frame is present in its reconstruction (n,).
+        recalled: whether each object that is visible in a real frame is present in its reconstruction (n,).
         index: the frame of each object (n,).
     """
 
-    found: Bool[np.ndarray, " n"]
+    recalled: Bool[np.ndarray, " n"]
     index: Int[np.ndarray, " n"]
 
     @property
     def share(self) -> float:
         """Share of the visible objects that are present in the reconstruction; NaN if none are visible."""
-        return float(self.found.mean()) if len(self.found) else float("nan")
+        return float(self.recalled.mean()) if len(self.recalled) else float("nan")
 
     def record(self, name: str) -> dict[str, str | float | int]:
         """Recall, its 95 % interval and the number of objects as plain data; there must be at least one object."""
-        share, low, high = wilson(int(self.found.sum()), len(self.found))
-        return {"name": name, "recall": share, "low": low, "high": high, "n": len(self.found)}
+        share, low, high = wilson(int(self.recalled.sum()), len(self.recalled))
+        return {"name": name, "recall": share, "low": low, "high": high, "n": len(self.recalled)}

@@ -17,7 +17,7 @@ SHOT_X, SHOT_DOWN = 103, 40
 """Byte of the column of the player's shot, and the offset of its row from the player's."""
 OXYGEN = 102
 """Byte of the oxygen, 0 to 64."""
-OXYGEN_PLACE, OXYGEN_WIDTH, OXYGEN_HEIGHT = (49, 170), 63, 5
+OXYGEN_CORNER, OXYGEN_WIDTH, OXYGEN_HEIGHT = (49, 170), 63, 5
 """Upper left corner and size of the oxygen bar on the screen."""
 LANES = 4
 ENEMY_X, ENEMY_SLOTS, ENEMY_KIND, SHARK_BOB = 30, 36, 89, 93
@@ -49,7 +49,7 @@ def _boxes(ram: list[int]) -> dict[str, list[tuple[int, int, int, int]]]:
     if 0 < ram[SHOT_X] < SCREEN_WIDTH:
         boxes["own shot"].append(_box(ram[SHOT_X], ram[PLAYER_Y] + SHOT_DOWN, 8, 1))
     if ram[OXYGEN]:
-        boxes["oxygen bar"].append(_box(*OXYGEN_PLACE, OXYGEN_WIDTH, OXYGEN_HEIGHT))
+        boxes["oxygen bar"].append(_box(*OXYGEN_CORNER, OXYGEN_WIDTH, OXYGEN_HEIGHT))
     for lane in range(LANES):
         top = LANE_TOP - LANE_STEP * lane
         submarines = 3 < ram[ENEMY_KIND + lane] % 8 < 7

@@ -1,11 +1,11 @@
-"""The oxygen in pictures of Seaquest, and how often its agent dies without oxygen (paper, section 4.4).
+"""The oxygen in frames of Seaquest, and how often its agent dies without oxygen (paper, section 4.4).
 
 The filled part of the bar at the bottom of the screen is gray, or blinks between gray and black when little is left; the
 empty part is brown.  Brown is the only one of these colours with more red than blue, so
 
     oxygen = 1 - mean over the bar of (red - blue) / (163 - 21),
 
-which needs only the picture and therefore works for synthesised states as well.
+which needs only the image and therefore works for synthesised states as well.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import Float
 
 from weakspot.analysis.objects.pong_ball import SCREEN_HEIGHT, SCREEN_WIDTH
-from weakspot.analysis.objects.seaquest import OXYGEN, OXYGEN_HEIGHT, OXYGEN_PLACE, OXYGEN_WIDTH
+from weakspot.analysis.objects.seaquest import OXYGEN, OXYGEN_CORNER, OXYGEN_HEIGHT, OXYGEN_WIDTH
 from weakspot.types import Frames
 
 BROWN = 163.0 - 21.0
 """Red minus blue of the empty part of the bar."""
 FULL = 64
 """Value of the emulator's memory when the bar is full."""
-NEARLY_NONE = 4
+MAX_EMPTY = 4
 """Of 64: a life that is lost with at most this much left ended for lack of oxygen."""
 BREATH = 0.1
 """Minimum share of a tank refilled without a pause that counts as surfacing."""
@@ -32,7 +32,7 @@ BREATH = 0.1
 def oxygen(frames: Frames) -> Float[np.ndarray, " n"]:
     """Filled share of the bar (n,), 0 to 1, in newest frames (n, h, w, 3)."""
     height, width = frames.shape[1:3]
-    (left, top), across, down = OXYGEN_PLACE, width / SCREEN_WIDTH, height / SCREEN_HEIGHT
+    (left, top), across, down = OXYGEN_CORNER, width / SCREEN_WIDTH, height / SCREEN_HEIGHT
     rows = slice(int(np.ceil(top * down)), int((top + OXYGEN_HEIGHT) * down))
     columns = slice(int(np.ceil(left * across)), int((left + OXYGEN_WIDTH) * across))
     bar = frames[:, rows, columns].astype(np.float64)
@@ -77,6 +77,6 @@ def lives(ram: np.ndarray, life_lost: np.ndarray, stream: np.ndarray) -> list[Li
         begin = 0
         for end in np.flatnonzero(lost):
             if last[end] >= begin:
-                lost_lives.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= NEARLY_NONE)))
+                lost_lives.append(Life(level[begin : end + 1] / FULL, bool(level[last[end]] <= MAX_EMPTY)))
             begin = end + 1
     return lost_lives

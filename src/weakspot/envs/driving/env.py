@@ -51,7 +51,7 @@ DIMENSIONS = ("steer", "pedal")
 PEDESTRIANS: dict[str, Behaviour | None] = {"reasonable": REASONABLE, "distracted": DISTRACTED, "none": None}
 SENSORS = {"depth": ("depth",), "classes": CLASS_NAMES, "gray": ("gray",)}
 SWERVE_PENALTY, END_PENALTY = 0.01, 1.0
-FILM_OBSERVATIONS = 4
+BUFFER_OBSERVATIONS = 4
 """Size of the frame buffer, in observations; the larger it is, the less often frames are moved."""
 _CLASS_NUMBERS = np.arange(len(CLASS_NAMES), dtype=np.uint8)[:, None, None]
 
@@ -107,7 +107,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self.shape = shape = (self.frames * len(self.channels), height, width)
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
         self.action_space = spaces.Box(-1, 1, (2,), np.float32) if continuous else spaces.Discrete(len(ACTIONS))
-        self._film = np.zeros((FILM_OBSERVATIONS * shape[0], height, width), np.uint8)
+        self._buffer = np.zeros((BUFFER_OBSERVATIONS * shape[0], height, width), np.uint8)
         self._end = shape[0]
         self._running = False
 
@@ -117,7 +117,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         self.world.reset(int(self.np_random.integers(2**31)))
         self._window()[:] = 0
         self._running = True
-        self._see()
+        self._append_frame()
         return self._window().copy(), self._info(None, 0.0)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -132,12 +132,12 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         reward, metres, terminated, truncated, cause = 0.0, 0.0, False, False, None
         for _ in range(self.hold):
             outcome = self.world.step(*controls)
-            reward, metres, cause = reward + self._reward(outcome), metres + outcome.way, outcome.cause
+            reward, metres, cause = reward + self._reward(outcome), metres + outcome.distance, outcome.cause
             terminated = cause is not None
             truncated = not terminated and self.world.state.decisions * SECONDS >= self.seconds - SECONDS / 2
             if terminated or truncated:
                 break
-        self._see()
+        self._append_frame()
         self._running = not (terminated or truncated)
         return self._window().copy(), reward, terminated, truncated, self._info("time" if truncated else cause, metres)
 
@@ -159,7 +159,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
         return pack(header, {"world": self.world.get_state(), "observation": self._window().tobytes()})
 
     def set_state(self, stored: bytes) -> np.ndarray:
-        """Goes back to a state, and returns the observation there.
+        """Restores a state, and returns the observation there.
 
         Raises:
             SnapshotError: the bytes are damaged, or of an environment with other settings or of another version.
@@ -178,14 +178,14 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
             return steer, pedal
         return list(ACTIONS.values())[discrete(action, len(ACTIONS))]
 
-    def _see(self) -> None:
+    def _append_frame(self) -> None:
         """Appends the current view to the frame stack."""
         count, view = len(self.channels), self.view()
-        if self._end + count > len(self._film):  # the buffer is full: move the frame stack to its start
+        if self._end + count > len(self._buffer):  # the buffer is full: move the frame stack to its start
             stack = self._window()[count:].copy()
-            self._film[: len(stack)] = stack
+            self._buffer[: len(stack)] = stack
             self._end = len(stack)
-        frame = self._film[self._end : self._end + count]
+        frame = self._buffer[self._end : self._end + count]
         self._end += count
         channel = 0
         for sensor in self.sensors:
@@ -201,7 +201,7 @@ class DriveEnv(gymnasium.Env[np.ndarray, Any]):
 
     def _window(self) -> np.ndarray:
         """The current frame stack, a view into the buffer."""
-        return self._film[self._end - self.shape[0] : self._end]
+        return self._buffer[self._end - self.shape[0] : self._end]
 
     def _reward(self, outcome: Outcome) -> float:
         car = self.world.state.car

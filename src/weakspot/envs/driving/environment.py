@@ -98,7 +98,7 @@ class DriveEnvironment:
         return pack({"settings": self.name, **result}, {"env": self.env.get_state()})
 
     def restore(self, snapshot: bytes) -> Step:
-        """Goes back to a snapshot, and returns the step that was current when it was taken.
+        """Restores a snapshot, and returns the step that was current when it was taken.
 
         Raises:
             SnapshotError: the snapshot is damaged, or of another environment.
@@ -111,7 +111,7 @@ class DriveEnvironment:
         self.env.close()
 
     def _record(self, observation: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
-        """Keeps and returns the step."""
+        """Stores and returns the step."""
         newest = observation[-len(self.env.channels) :]
         self._step = Step(
             observation=observation,

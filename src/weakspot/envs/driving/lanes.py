@@ -61,9 +61,9 @@ class Lanes:
         angle = along / radius
         sin, cos = np.sin(angle), np.cos(angle)
         ahead, aside = np.where(curved, radius * sin, along), np.where(curved, radius * (1 - cos), 0.0)
-        place = start + ahead[..., None] * forward + aside[..., None] * inwards
+        position = start + ahead[..., None] * forward + aside[..., None] * inwards
         heading = np.where(curved[..., None], cos[..., None] * forward + sin[..., None] * inwards, forward)
-        return place, heading
+        return position, heading
 
     @cached_property
     def arm(self) -> np.ndarray:
@@ -106,8 +106,8 @@ def build_lanes(town: Town) -> Lanes:
             after = numbers.get(_next(i, j, leaving))
             if after is None:
                 continue
-            place, _, _, _, length, _ = table[number]
-            end = place + length * DIRECTIONS[heading]
+            start, _, _, _, length, _ = table[number]
+            end = start + length * DIRECTIONS[heading]
             successors[number].append(len(table))
             table.append((end, heading, turn, *_curve(town, turn), (i, j)))
             successors.append([after])
@@ -175,11 +175,11 @@ CLEARANCE = CAR_WIDTH + 0.3
 
 def _mark_conflicts(lanes: Lanes) -> None:
     """Fills in ``lanes.conflicts``."""
-    connectors, places = np.arange(lanes.straight, len(lanes)), lanes.traces[0]
+    connectors, positions = np.arange(lanes.straight, len(lanes)), lanes.traces[0]
     at = lanes.intersection[connectors]
     for first in range(len(connectors)):
         near = np.flatnonzero((at == at[first]).all(axis=1))
-        apart = np.linalg.norm(places[near][:, None] - places[first][None, :, None], axis=-1).min(axis=(1, 2))
+        distance = np.linalg.norm(positions[near][:, None] - positions[first][None, :, None], axis=-1).min(axis=(1, 2))
         same_start = (lanes.start[connectors[near]] == lanes.start[connectors[first]]).all(axis=1)
-        touching = (apart < CLEARANCE) & ~same_start
+        touching = (distance < CLEARANCE) & ~same_start
         lanes.conflicts[connectors[first], connectors[near[touching]]] = True

@@ -67,13 +67,13 @@ class Mesh:
 
 def moving_mesh(world: World, cars_seen: np.ndarray, people_seen: np.ndarray) -> Mesh:
     """The other cars and the people of a world with these numbers."""
-    places, headings = world.cars()
+    positions, headings = world.cars()
     seen = world.state.people.select(people_seen)
     return concat_meshes(
         [
-            cars(places[cars_seen], headings[cars_seen], world.state.traffic.shade[cars_seen]),
+            cars(positions[cars_seen], headings[cars_seen], world.state.traffic.shade[cars_seen]),
             people(
-                world.feet()[people_seen],
+                world.pedestrian_positions()[people_seen],
                 pedestrians.facing(seen),
                 seen.distracted,
                 pedestrians.on_street(world.town, seen),
@@ -116,27 +116,27 @@ def town_mesh(town: Town) -> Mesh:
     return concat_meshes(parts)
 
 
-def cars(places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
-    """Cars at places (n, 2) with unit headings (n, 2) and brightness ``shade`` (n,)."""
-    return _copies(CAR, places, headings, shade)
+def cars(positions: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
+    """Cars at positions (n, 2) with unit headings (n, 2) and brightness ``shade`` (n,)."""
+    return _copies(CAR, positions, headings, shade)
 
 
-def people(places: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_street: np.ndarray) -> Mesh:
-    """People at places (n, 2) with unit headings (n, 2), on the street or on pavements; those who look at a phone bend their
-    heads forwards."""
-    mesh = _copies(PERSON, places, headings, np.ones(len(places)))
-    bodies = mesh.corners.reshape(len(places), len(PERSON), 3, 3)
+def people(positions: np.ndarray, headings: np.ndarray, on_phone: np.ndarray, on_street: np.ndarray) -> Mesh:
+    """People at positions (n, 2) with unit headings (n, 2), on the street or on pavements; those who look at a phone bend
+    their heads forwards."""
+    mesh = _copies(PERSON, positions, headings, np.ones(len(positions)))
+    bodies = mesh.corners.reshape(len(positions), len(PERSON), 3, 3)
     bodies[~on_street, ..., 2] += np.float32(PAVEMENT_HEIGHT)
     bodies[on_phone, -FACES:, :, :2] += (PHONE_BEND * headings[on_phone]).astype(np.float32)[:, None, None]
     return mesh
 
 
-def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
-    """Copies of a mesh, which is centred at the origin and faces along x, at places (n, 2) with unit headings (n, 2)."""
-    n, forward = len(places), headings.astype(np.float32)
+def _copies(mesh: Mesh, positions: np.ndarray, headings: np.ndarray, shade: np.ndarray) -> Mesh:
+    """Copies of a mesh, which is centred at the origin and faces along x, at positions (n, 2) with unit headings (n, 2)."""
+    n, forward = len(positions), headings.astype(np.float32)
     x, y, z = (mesh.corners[..., axis] for axis in range(3))
     cos, sin = forward[:, 0, None, None], forward[:, 1, None, None]
-    at = places.astype(np.float32)
+    at = positions.astype(np.float32)
     corners = np.empty((n, len(mesh), 3, 3), np.float32)
     corners[..., 0] = x * cos - y * sin + at[:, 0, None, None]
     corners[..., 1] = x * sin + y * cos + at[:, 1, None, None]
@@ -149,7 +149,7 @@ def _copies(mesh: Mesh, places: np.ndarray, headings: np.ndarray, shade: np.ndar
     )
 
 
-def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
+def solid(boxes: Boxes, semantic_class: SemanticClass) -> Mesh:
     """Upright boxes, without their bottoms."""
     n = len(boxes)
     ahead = boxes.heading * boxes.half[:, :1]
@@ -158,24 +158,24 @@ def solid(boxes: Boxes, of: SemanticClass) -> Mesh:
     points = np.empty((n, 8, 3), np.float32)
     points[:, :4, :2], points[:, 4:, :2] = ground, ground
     points[:, :4, 2], points[:, 4:, 2] = boxes.low[:, None], boxes.high[:, None]
-    return _mesh(points[:, BOX].reshape(-1, 3, 3), of, np.repeat(boxes.shade, FACES))
+    return _mesh(points[:, BOX].reshape(-1, 3, 3), semantic_class, np.repeat(boxes.shade, FACES))
 
 
-def plates(rectangles: np.ndarray, height: float, of: SemanticClass, shade: float) -> Mesh:
+def plates(rectangles: np.ndarray, height: float, semantic_class: SemanticClass, shade: float) -> Mesh:
     """Horizontal rectangles (n, 4), given by west, east, south and north, that face up."""
     west, east, south, north = rectangles.T
     corners = np.stack([np.stack(pair, axis=1) for pair in ((west, south), (east, south), (east, north), (west, north))], 1)
     points = np.full((len(rectangles), 4, 3), height, np.float32)
     points[:, :, :2] = corners
-    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), of, np.full(2 * len(rectangles), shade))
+    return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), semantic_class, np.full(2 * len(rectangles), shade))
 
 
-def _mesh(corners: np.ndarray, of: SemanticClass, shade: np.ndarray) -> Mesh:
+def _mesh(corners: np.ndarray, semantic_class: SemanticClass, shade: np.ndarray) -> Mesh:
     """Triangles (n, 3, 3) of one class."""
     n = len(corners)
     return Mesh(
         np.ascontiguousarray(corners, np.float32),
-        np.full(n, int(of), np.uint8),
+        np.full(n, int(semantic_class), np.uint8),
         np.asarray(shade, np.float32),
         np.full(n, -1, np.int32),
     )
@@ -282,8 +282,8 @@ def _windows(houses: Boxes) -> Mesh:
             sill = 1.0 + np.arange(floors) * WINDOW_EVERY[1]
             grid = np.stack(np.meshgrid(across, sill, indexing="ij"), axis=-1).reshape(-1, 1, 2)
             corners = grid + np.array([(-1, 0), (1, 0), (1, 1), (-1, 1)]) * (WINDOW_SIZE[0] / 2, WINDOW_SIZE[1])
-            places = middle + (reach + 0.03) * out + corners[..., :1] * along
-            parts.append(np.concatenate([places, corners[..., 1:]], axis=-1))
+            positions = middle + (reach + 0.03) * out + corners[..., :1] * along
+            parts.append(np.concatenate([positions, corners[..., 1:]], axis=-1))
     points = np.concatenate(parts).astype(np.float32)
     return _mesh(points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3), SemanticClass.BUILDING, np.full(2 * len(points), 0.3))
 
@@ -317,7 +317,7 @@ def _lights(town: Town) -> Mesh:
     poles stand at the corners of the intersection; the wires between them are too thin to be drawn.
     """
     right_of_middle = town.config.lane_width / 2
-    places: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
     headings: list[tuple[int, int]] = []
     numbers: list[np.intp] = []
     corners: list[np.ndarray] = []
@@ -333,12 +333,12 @@ def _lights(town: Town) -> Mesh:
         for exists, (east, north) in arms:
             if not exists:
                 continue
-            places.append(middle + right_of_middle * np.array([north, -east], np.float64))
+            positions.append(middle + right_of_middle * np.array([north, -east], np.float64))
             headings.append((east, north))
             numbers.append(np.ravel_multi_index((ALONG_X if east else ALONG_Y, i, j), (2, *town.signalled.shape)))
         corners += [middle + (town.kerb + 0.4) * np.array(corner) for corner in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
     ahead = np.array(headings, np.float64).reshape(-1, 2)
-    n, at = len(ahead), np.array(places).reshape(-1, 2)
+    n, at = len(ahead), np.array(positions).reshape(-1, 2)
     top = LIGHT_LOW + LIGHT_SIZE[1] + LIGHT_RIM
     housings = Boxes(
         at,
@@ -348,25 +348,25 @@ def _lights(town: Town) -> Mesh:
         np.full(n, top),
         np.full(n, 0.2),
     )
-    feet = np.array(corners).reshape(-1, 2)
+    pole_positions = np.array(corners).reshape(-1, 2)
     poles = Boxes(
-        feet,
-        np.full((len(feet), 2), 0.1),
-        np.tile([1.0, 0.0], (len(feet), 1)),
-        np.zeros(len(feet)),
-        np.full(len(feet), top),
-        np.full(len(feet), 0.2),
+        pole_positions,
+        np.full((len(pole_positions), 2), 0.1),
+        np.tile([1.0, 0.0], (len(pole_positions), 1)),
+        np.zeros(len(pole_positions)),
+        np.full(len(pole_positions), top),
+        np.full(len(pole_positions), 0.2),
     )
     dark = [solid(boxes, SemanticClass.BUILDING) for boxes in (housings, poles)]
     return concat_meshes([_lamps(at - (LIGHT_DEPTH + 0.02) * ahead, ahead, np.array(numbers, np.int32)), *dark])
 
 
-def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
-    """The lit faces of traffic lights: upright rectangles at ``places`` (n, 2) that face traffic in direction ``ahead``."""
+def _lamps(positions: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
+    """The lit faces of traffic lights: upright rectangles at ``positions`` (n, 2) that face traffic driving ``ahead``."""
     right = np.stack([ahead[:, 1], -ahead[:, 0]], axis=1)
-    points = np.empty((len(places), 4, 3), np.float32)
+    points = np.empty((len(positions), 4, 3), np.float32)
     for corner, (side, height) in enumerate(((-0.5, 0.0), (0.5, 0.0), (0.5, 1.0), (-0.5, 1.0))):
-        points[:, corner, :2] = places + side * LIGHT_SIZE[0] * right
+        points[:, corner, :2] = positions + side * LIGHT_SIZE[0] * right
         points[:, corner, 2] = LIGHT_LOW + height * LIGHT_SIZE[1]
     triangles = points[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 3)
     lamps = _mesh(triangles, SemanticClass.RED_LIGHT, np.full(len(triangles), 0.95))
@@ -374,11 +374,11 @@ def _lamps(places: np.ndarray, ahead: np.ndarray, numbers: np.ndarray) -> Mesh:
 
 
 def _upright(
-    half: tuple[float, float], low: float, high: float, shade: float, of: SemanticClass, ahead: float = 0.0
+    half: tuple[float, float], low: float, high: float, shade: float, semantic_class: SemanticClass, ahead: float = 0.0
 ) -> Mesh:
     """One box along x, its centre ``ahead`` metres from the origin."""
     box = Boxes(*(np.array([value], np.float64) for value in ((ahead, 0.0), half, (1.0, 0.0), low, high, shade)))
-    return solid(box, of)
+    return solid(box, semantic_class)
 
 
 CAR = concat_meshes(

@@ -19,17 +19,17 @@ def box_hits_boxes(
         middle, heading, half: (2,) centre, unit vector along the box, and half of its length and width, of the one box.
         centres, headings, halves: (n, 2) the same of the others.
     """
-    apart = centres - middle
+    offset = centres - middle
     cos = np.abs(headings @ heading)
     sin = np.abs(headings[:, 0] * heading[1] - headings[:, 1] * heading[0])
     hits = np.ones(len(centres), bool)
     for number, axis in enumerate((heading, np.array([-heading[1], heading[0]]))):
         reach = halves[:, 0] * (cos if number == 0 else sin) + halves[:, 1] * (sin if number == 0 else cos)
-        hits &= np.abs(apart @ axis) <= half[number] + reach
+        hits &= np.abs(offset @ axis) <= half[number] + reach
     for number in range(2):
         axes = headings if number == 0 else np.stack([-headings[:, 1], headings[:, 0]], axis=1)
         reach = half[0] * (cos if number == 0 else sin) + half[1] * (sin if number == 0 else cos)
-        hits &= np.abs((apart * axes).sum(axis=1)) <= halves[:, number] + reach
+        hits &= np.abs((offset * axes).sum(axis=1)) <= halves[:, number] + reach
     return hits
 
 
@@ -43,8 +43,8 @@ def box_hits_posts(
         posts: (n, 2) centres of the circles.
         radius: of all circles.
     """
-    apart = posts - middle
-    ahead = np.abs(apart @ heading)
-    aside = np.abs(apart @ np.array([-heading[1], heading[0]]))
+    offset = posts - middle
+    ahead = np.abs(offset @ heading)
+    aside = np.abs(offset @ np.array([-heading[1], heading[0]]))
     distance = np.hypot(np.maximum(ahead - half[0], 0), np.maximum(aside - half[1], 0))
     return distance <= radius

@@ -127,7 +127,7 @@ class Pedestrians:
 class Vehicles:
     """All moving cars as pedestrians see them, the agent's last: positions (n, 2), headings (n, 2), speeds (n,)."""
 
-    places: np.ndarray
+    positions: np.ndarray
     headings: np.ndarray
     speeds: np.ndarray
 
@@ -151,13 +151,13 @@ def spawn(town: Town, count: int, behaviour: Behaviour, generator: np.random.Gen
     )
 
 
-def places(town: Town, people: Pedestrians) -> np.ndarray:
+def positions(town: Town, people: Pedestrians) -> np.ndarray:
     """Positions (n, 2) of the pedestrians."""
-    side, positions = people.side, np.empty((len(people), 2))
+    side, result = people.side, np.empty((len(people), 2))
     across = town.sides.walk[_at(people.block, side)] + OUTWARDS[side] * people.progress
     number, axis = np.arange(len(people)), side % 2
-    positions[number, axis], positions[number, 1 - axis] = people.along, across
-    return positions
+    result[number, axis], result[number, 1 - axis] = people.along, across
+    return result
 
 
 def velocities(people: Pedestrians) -> np.ndarray:
@@ -211,9 +211,9 @@ def move(
     stays[halted] |= _must_yield(people, town, vehicles, crossing[halted], 1)
     doing[crossing] = np.where(stays, HALT, CROSS)
     waited[crossing] = np.where(stays, waited[crossing] + seconds, 0.0)
-    gives_up = crossing[waited[crossing] > HALTED_SECONDS]
-    gives_up = gives_up[~_must_yield(people, town, vehicles, gives_up, -1)]
-    doing[gives_up], waited[gives_up] = BACK, 0.0
+    giving_up = crossing[waited[crossing] > HALTED_SECONDS]
+    giving_up = giving_up[~_must_yield(people, town, vehicles, giving_up, -1)]
+    doing[giving_up], waited[giving_up] = BACK, 0.0
     forwards = ((people.doing == TO_KERB) & ~blocked) | (doing == CROSS)
     returns = (people.doing == BACK) & ~are_standing(people, town, vehicles)
     progress = progress + np.where(forwards, distance, 0.0) - np.where(returns, distance, 0.0)
@@ -224,10 +224,10 @@ def move(
     doing[arrived] = np.where(distracted[arrived], CROSS, WAIT)
     waiting = np.flatnonzero(people.doing == WAIT)
     waited[waiting] += seconds
-    goes = waiting[may_cross(people, town, vehicles, seconds_now, waiting)]
-    doing[goes], waited[goes] = CROSS, 0.0
-    tired = waiting[(waited[waiting] > behaviour.patience) & (doing[waiting] == WAIT)]
-    doing[tired], waited[tired] = BACK, 0.0
+    starting = waiting[may_cross(people, town, vehicles, seconds_now, waiting)]
+    doing[starting], waited[starting] = CROSS, 0.0
+    impatient = waiting[(waited[waiting] > behaviour.patience) & (doing[waiting] == WAIT)]
+    doing[impatient], waited[impatient] = BACK, 0.0
     doing[wants] = TO_KERB
     back = (people.doing == BACK) & (progress <= 0)
     doing[back], progress[back] = WALK, 0.0
@@ -293,7 +293,7 @@ def _look(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarra
     axis = side % 2
     street = town.sides.street[_at(people.block[chosen], side)]
     low, high = _segment(town, people.block[chosen], side)
-    u, aside = vehicles.places.T[axis], vehicles.places.T[1 - axis] - street[:, None]
+    u, aside = vehicles.positions.T[axis], vehicles.positions.T[1 - axis] - street[:, None]
     heading = vehicles.headings.T[axis]
     ahead = people.along[chosen][:, None] - u
     distance = np.maximum(np.abs(ahead) - CAR_LENGTH / 2, 0.0)
@@ -308,16 +308,16 @@ def _look(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarra
     return _Look(distance, aside, on_this_street, coming, turning, cannot_stop)
 
 
-def _must_yield(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray, way: int) -> np.ndarray:
+def _must_yield(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.ndarray, direction: int) -> np.ndarray:
     """Whether each of the ``chosen`` pedestrians (n,), who have halted on the street, would step in front of a car that
-    cannot stop if they walked on across the street (``way`` 1) or back (-1), (n,) bool.  Distracted pedestrians do not look,
-    so the answer is False."""
+    cannot stop if they walked on across the street (``direction`` 1) or back (-1), (n,) bool.  Distracted pedestrians do not
+    look, so the result is False."""
     must_yield = np.zeros(len(chosen), bool)
     if len(chosen) and len(looking := np.flatnonzero(~people.distracted[chosen])):
         attentive = chosen[looking]
         seen, outwards = _look(people, town, vehicles, attentive), OUTWARDS[people.side[attentive]]
         position = outwards * (people.progress[attentive] - town.walk)
-        ahead = (seen.aside - position[:, None]) * (way * outwards)[:, None]
+        ahead = (seen.aside - position[:, None]) * (direction * outwards)[:, None]
         must_yield[looking] = (seen.cannot_stop & (seen.turning | (ahead > CAR_WIDTH / 2))).any(axis=1)
     return must_yield
 
@@ -325,11 +325,11 @@ def _must_yield(people: Pedestrians, town: Town, vehicles: Vehicles, chosen: np.
 def _blocked_on_pavement(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.ndarray:
     """Whose way along a pavement or to the kerb is blocked by the agent's car, (n,) bool; no other car is ever there."""
     blocked = np.zeros(len(people), bool)
-    own = Vehicles(vehicles.places[-1:], vehicles.headings[-1:], vehicles.speeds[-1:])
-    x, y = own.places[0]
+    own = Vehicles(vehicles.positions[-1:], vehicles.headings[-1:], vehicles.speeds[-1:])
+    x, y = own.positions[0]
     if min(np.abs(town.columns - x).min(), np.abs(town.rows - y).min()) + REACH < town.kerb:
         return blocked  # the whole car is on a street
-    near = (np.abs(places(town, people) - own.places) < REACH + ARM + BODY_RADIUS).all(axis=1)
+    near = (np.abs(positions(town, people) - own.positions) < REACH + ARM + BODY_RADIUS).all(axis=1)
     walks = np.flatnonzero(near & ((people.doing == WALK) | (people.doing == TO_KERB)))
     blocked[walks] = _car_in_the_way(people.select(walks), town, own)
     return blocked
@@ -340,7 +340,7 @@ def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.n
 
     Only a car that the pedestrian comes nearer to counts, so no car blocks both directions.
     """
-    here = places(town, people)
+    here = positions(town, people)
     gaps = _gaps(here + ARM * facing(people), vehicles)
     blocked = np.any(gaps < BODY_RADIUS, axis=1)
     close = np.flatnonzero(blocked)
@@ -351,7 +351,7 @@ def _car_in_the_way(people: Pedestrians, town: Town, vehicles: Vehicles) -> np.n
 
 def _gaps(points: np.ndarray, vehicles: Vehicles) -> np.ndarray:
     """Distances (n, m) of points (n, 2) from each car, along it or across it, whichever is larger; negative inside."""
-    x, y = (points[:, None, axis] - vehicles.places[None, :, axis] for axis in (0, 1))
+    x, y = (points[:, None, axis] - vehicles.positions[None, :, axis] for axis in (0, 1))
     cos, sin = vehicles.headings.T
     along, across = np.abs(x * cos + y * sin), np.abs(y * cos - x * sin)
     return np.maximum(along - CAR_LENGTH / 2, across - CAR_WIDTH / 2)
@@ -372,8 +372,8 @@ def _wants_to_cross(
     at_low = (low + town.crossing > before) & (low + town.crossing <= after)
     at_high = (high - town.crossing > before) & (high - town.crossing <= after)
     chance = np.where(at_gap, behaviour.jaywalking, np.where(at_low | at_high, behaviour.crossing, 0.0))
-    place = np.where(at_gap, gap, np.where(at_low, low + town.crossing, high - town.crossing))
-    return (draw < chance) & town.sides.faces_a_block[_at(people.block, people.side)], place
+    crossing_place = np.where(at_gap, gap, np.where(at_low, low + town.crossing, high - town.crossing))
+    return (draw < chance) & town.sides.faces_a_block[_at(people.block, people.side)], crossing_place
 
 
 def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
@@ -383,9 +383,9 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     if not len(turned):
         return people
     side, along, forward = people.side.copy(), people.along.copy(), people.forward.copy()
-    before, over = people.side[turned], people.along[turned] > high[turned]
+    before, past_high = people.side[turned], people.along[turned] > high[turned]
     along_x = before % 2 == 0
-    side[turned] = np.where(along_x, np.where(over, 1, 3), np.where(over, 2, 0))
+    side[turned] = np.where(along_x, np.where(past_high, 1, 3), np.where(past_high, 2, 0))
     low, high = _ends(town, people.block[turned], side[turned])
     from_low = (along_x & (before == 0)) | (~along_x & (before == 3))
     along[turned], forward[turned] = np.where(from_low, low, high), np.where(from_low, 1.0, -1.0)
@@ -398,13 +398,13 @@ def _at(block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _segment(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (n,) of the centres of the intersections at both ends of the street beside a side."""
+    """Coordinates (n,) of the centres of the intersections at both ends of the street along a side."""
     at = _at(block, side)
     return town.sides.low[at], town.sides.high[at]
 
 
 def _intersection(block: np.ndarray, side: np.ndarray, at_low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row (n,) of the intersection at the low or high end of the street beside a side."""
+    """Column and row (n,) of the intersection at the low or high end of the street along a side."""
     along_x = side % 2 == 0
     end = np.where(at_low, 0, 1)
     column = np.where(along_x, block[:, 0] + end, block[:, 0] + (side == 1))

@@ -236,10 +236,10 @@ def moving_parts(world: World, camera: Camera) -> tuple[Mesh, np.ndarray]:
     """
     if camera.tilt:
         raise ConfigError(f"a driver's camera tilted by {camera.tilt} degrees", expected="a level camera: tilt = 0")
-    places, feet = world.cars()[0], world.feet()
-    cars = len(places)
-    radius, height = _sizes(cars, len(feet))
-    seen, parts = _in_view(np.concatenate([places, feet]), radius, height, camera, world)
+    positions, people = world.cars()[0], world.pedestrian_positions()
+    cars = len(positions)
+    radius, height = _sizes(cars, len(people))
+    seen, parts = _in_view(np.concatenate([positions, people]), radius, height, camera, world)
     mesh = meshes.moving_mesh(world, seen[seen < cars], seen[seen >= cars] - cars)
     covered = np.zeros((camera.height, camera.width), bool)
     for top, bottom, left, right in parts.tolist():
@@ -256,17 +256,17 @@ def _sizes(cars: int, people: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _in_view(
-    places: np.ndarray,
+    positions: np.ndarray,
     radius: np.ndarray,
     height: np.ndarray,
     camera: Camera,
     world: World,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the upright cylinders at ``places`` (m, 2) the camera may see (n,), and the part of the image that each
+    """Which of the upright cylinders at ``positions`` (m, 2) the camera may see (n,), and the part of the image that each
     covers: top, bottom, left and right (n, 4).  Bottom and right are exclusive, and may be outside the image."""
     (middle_x, middle_y), heading = world.state.car.middle, world.state.car.direction
-    x = places[:, 0] - (middle_x + camera.ahead * heading[0])
-    y = places[:, 1] - (middle_y + camera.ahead * heading[1])
+    x = positions[:, 0] - (middle_x + camera.ahead * heading[0])
+    y = positions[:, 1] - (middle_y + camera.ahead * heading[1])
     ahead, left = x * heading[0] + y * heading[1], y * heading[0] - x * heading[1]
     edge = camera.width / 2 / camera.focal
     wide = np.maximum(ahead + radius, NEAREST) * edge + radius

@@ -60,7 +60,7 @@ class TownConfig:
         block_size: smallest and largest distance between neighbouring streets.
         lane_width: of a driving lane.
         parking: fraction of the parking spaces that are taken.
-        trees: fraction of the places for trees, beside the pavements and in parks, that have one.
+        trees: fraction of the places for trees, along the pavements and in parks, that have one.
 
     Raises:
         ConfigError: a value is out of range.
@@ -126,7 +126,7 @@ class Boxes:
 
 
 OUTWARDS = np.array([-1.0, 1.0, 1.0, -1.0])
-"""For each side of a block: 1 if the street beside it is at larger coordinates than the block, else -1."""
+"""For each side of a block: 1 if the street along it is at larger coordinates than the block, else -1."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Sides:
     """The four sides of every block: 0 south, 1 east, 2 north, 3 west.
 
     Attributes:
-        street: (nx, ny, 4) coordinate of the middle of the street beside the side: y for sides 0 and 2, x for the others.
+        street: (nx, ny, 4) coordinate of the middle of the street along the side: y for sides 0 and 2, x for the others.
         walk: (nx, ny, 4) the same for the line that people walk on.
         low, high: (nx, ny, 4) coordinates, along that street, of the centres of the intersections at its ends.
         faces_a_block: (nx, ny, 4) bool, whether there is a block on the other side of the street.
@@ -302,29 +302,29 @@ def _trees(
 ) -> list[tuple[float, float, float]]:
     """Trees (x, y, height) along the inner edge of the pavement, in front of the houses, and everywhere in a park."""
     (west, east), (south, north) = lot
-    places = [(x, y) for x in np.arange(west + 5, east - 4, 9.0) for y in (south - 0.6, north + 0.6)]
-    places += [(x, y) for y in np.arange(south + 5, north - 4, 9.0) for x in (west - 0.6, east + 0.6)]
+    positions = [(x, y) for x in np.arange(west + 5, east - 4, 9.0) for y in (south - 0.6, north + 0.6)]
+    positions += [(x, y) for y in np.arange(south + 5, north - 4, 9.0) for x in (west - 0.6, east + 0.6)]
     if park:
-        places += [(x, y) for x in np.arange(west + 6, east - 5, 8.0) for y in np.arange(south + 6, north - 5, 8.0)]
-    heights = generator.uniform(3.5, 7.0, len(places))
-    planted = generator.random(len(places)) < fraction
-    return [(float(x), float(y), float(h)) for (x, y), h, exists in zip(places, heights, planted, strict=True) if exists]
+        positions += [(x, y) for x in np.arange(west + 6, east - 5, 8.0) for y in np.arange(south + 6, north - 5, 8.0)]
+    heights = generator.uniform(3.5, 7.0, len(positions))
+    planted = generator.random(len(positions)) < fraction
+    return [(float(x), float(y), float(h)) for (x, y), h, exists in zip(positions, heights, planted, strict=True) if exists]
 
 
 def _parked(generator: np.random.Generator, config: TownConfig, columns: np.ndarray, rows: np.ndarray) -> list[_Box]:
-    """Cars on the parking strips, in the direction of the lane beside them."""
+    """Cars on the parking strips, in the direction of the lane next to them."""
     side = config.lane_width + PARKING_WIDTH / 2
     cars: list[_Box] = []
     for along_x, streets, crossed in ((True, rows, columns), (False, columns, rows)):
         for street in streets:
             for begin, end in itertools.pairwise(crossed):
                 for direction in (1.0, -1.0):
-                    for place in slots(float(begin), float(end)):
+                    for centre in slots(float(begin), float(end)):
                         if generator.random() >= config.parking:
                             continue
                         shade = float(generator.uniform(0.2, 0.9))
                         across = float(street) - direction * side if along_x else float(street) + direction * side
-                        x, y = (place, across) if along_x else (across, place)
+                        x, y = (centre, across) if along_x else (across, centre)
                         cos, sin = (direction, 0.0) if along_x else (0.0, direction)
                         cars.append((x, y, CAR_LENGTH / 2, CAR_WIDTH / 2, cos, sin, 0.0, CAR_HEIGHT, shade))
     return cars

@@ -31,7 +31,7 @@ TURN_SPEED = 5.0
 ONCOMING_SECONDS = 4.5
 """Cars that turn left wait for oncoming cars that reach the intersection within this time."""
 DRIVING_SPEED = 1.0
-"""Metres per second above which the agent's car counts as driving; cars that turn left do not wait for it if it stands."""
+"""Metres per second above which the agent's car counts as driving; otherwise cars that turn left do not wait for it."""
 ON_LANE, ALONG_LANE = 2.0, 0.8
 """The agent's car drives along a lane if it is at most this many metres from the lane's middle, and the cosine of the angle
 between its heading and the lane is above this value."""
@@ -50,7 +50,7 @@ FREE = 1e6
 SPLIT = 10.5
 """Metres after which connectors that start at one stop line are far enough apart."""
 SPAWN_APART = 16.0
-"""Metres between the places where cars start."""
+"""Metres between the start positions of cars."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Obstacles:
     """Points on the streets that cars have to stay away from: pedestrians and the outline of the agent's car.
 
     Attributes:
-        places: (m, 2) positions.
+        positions: (m, 2).
         velocities: (m, 2) metres per second.
         radii: (m,) minimum distance of the centre of a car.
     """
 
-    places: np.ndarray
+    positions: np.ndarray
     velocities: np.ndarray
     radii: np.ndarray
 
@@ -95,24 +95,24 @@ class AgentCar:
     """The agent's car as the other cars see it.
 
     Attributes:
-        place: (2,) position of its centre.
+        position: (2,) of its centre.
         heading: (2,) unit vector.
         speed: metres per second.
     """
 
-    place: np.ndarray
+    position: np.ndarray
     heading: np.ndarray
     speed: float
 
 
-def places_on(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
+def start_positions(lanes: Lanes) -> tuple[np.ndarray, np.ndarray]:
     """Start positions on the straight lanes, ``SPAWN_APART`` metres apart: lanes (n,) and metres along them (n,)."""
-    places = [
+    positions = [
         (lane, along)
         for lane in range(lanes.straight)
         for along in np.arange(CAR_LENGTH, lanes.length[lane] - CAR_LENGTH, SPAWN_APART)
     ]
-    table = np.array(places)
+    table = np.array(positions)
     return table[:, 0].astype(np.int64), table[:, 1]
 
 
@@ -134,7 +134,7 @@ def move(
     traffic: Traffic,
     lanes: Lanes,
     lights: np.ndarray,
-    places: np.ndarray,
+    positions: np.ndarray,
     obstacles: Obstacles,
     agent_car: AgentCar,
     seconds: float,
@@ -146,7 +146,7 @@ def move(
         traffic: the cars before.
         lanes: of the town.
         lights: from :func:`weakspot.envs.driving.signals.lights`.
-        places: (n, 2) positions of the cars.
+        positions: (n, 2) of the cars.
         obstacles: people on the street and the agent's car.
         agent_car: the agent's car, for the right of way.
         seconds: length of the step.
@@ -159,7 +159,7 @@ def move(
     acceleration = _follow(traffic.speed, *_leader(traffic, lanes))
     at_line = _follow(traffic.speed, to_line + STANDING_GAP - 0.5, np.zeros(len(traffic)))
     acceleration = np.minimum(acceleration, np.where(stops, at_line, FREE))
-    acceleration = np.minimum(acceleration, _obstacle_acceleration(traffic, lanes, places, obstacles))
+    acceleration = np.minimum(acceleration, _obstacle_acceleration(traffic, lanes, positions, obstacles))
     acceleration = np.minimum(acceleration, _turn_acceleration(traffic, lanes, to_line))
     acceleration = np.maximum(acceleration, -MAX_BRAKING)
     speed = np.maximum(traffic.speed + acceleration * seconds, 0.0)
@@ -203,7 +203,10 @@ def _arms_taken(lanes: Lanes, agent_car: AgentCar) -> np.ndarray:
     """The arm (1,) on which the agent's car drives along a lane and soon reaches its end; empty (0,) if there is none."""
     if agent_car.speed <= DRIVING_SPEED:
         return np.zeros(0, np.int64)
-    (east, north), (x, y) = DIRECTIONS[lanes.begins[: lanes.straight]].T, (agent_car.place - lanes.start[: lanes.straight]).T
+    (east, north), (x, y) = (
+        DIRECTIONS[lanes.begins[: lanes.straight]].T,
+        (agent_car.position - lanes.start[: lanes.straight]).T,
+    )
     along, aside = x * east + y * north, np.abs(x * north - y * east)
     to_line = lanes.length[: lanes.straight] - along
     cos, sin = agent_car.heading
@@ -216,13 +219,13 @@ def _blocked_connectors(lanes: Lanes, agent_car: AgentCar) -> np.ndarray:
     """Which lanes (n,) are connectors that the agent's car blocks: those of its intersection that come near to where it is
     or soon will be, except the ones that it drives along itself."""
     blocked = np.zeros(len(lanes), bool)
-    x, y = np.abs(lanes.centre[lanes.straight :] - agent_car.place).T
+    x, y = np.abs(lanes.centre[lanes.straight :] - agent_car.position).T
     connectors = np.flatnonzero(np.maximum(x, y) < lanes.stop_line + INSIDE)  # of the intersection that the car is in
     if not len(connectors):
         return blocked
-    places, headings = (part[connectors] for part in lanes.traces)
-    apart, (cos, sin) = places - agent_car.place, agent_car.heading
-    ahead, aside = apart @ agent_car.heading, apart @ np.array([-sin, cos])
+    positions, headings = (part[connectors] for part in lanes.traces)
+    offset, (cos, sin) = positions - agent_car.position, agent_car.heading
+    ahead, aside = offset @ agent_car.heading, offset @ np.array([-sin, cos])
     half = CAR_LENGTH / 2
     beyond = ahead - np.clip(ahead, -half, half + agent_car.speed * CROSSING_SECONDS)
     near = (np.hypot(beyond, aside) < CLEARANCE).any(axis=1)
@@ -308,16 +311,16 @@ def _obstacle_acceleration(traffic: Traffic, lanes: Lanes, here: np.ndarray, obs
     """The acceleration (n,) for the nearest obstacle on the path of each car, whose position is ``here`` (n, 2)."""
     acceleration = np.full(len(traffic), FREE)
     reach = LOOK_AHEAD[-1] + WIDE
-    x, y = (np.abs(obstacles.places[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
+    x, y = (np.abs(obstacles.positions[None, :, axis] - here[:, None, axis]) < reach for axis in (0, 1))
     close = x & y
     car, obstacle = np.nonzero(close)
     if not len(car):
         return acceleration
     affected = close.any(axis=1)
-    places, headings = _path(traffic, lanes, np.flatnonzero(affected))
+    positions, headings = _path(traffic, lanes, np.flatnonzero(affected))
     row = (np.cumsum(affected) - 1)[car]
-    apart = obstacles.places[obstacle][:, None] - places[row]
-    near = (apart * apart).sum(axis=-1) < (obstacles.radii * obstacles.radii)[obstacle, None]
+    offset = obstacles.positions[obstacle][:, None] - positions[row]
+    near = (offset * offset).sum(axis=-1) < (obstacles.radii * obstacles.radii)[obstacle, None]
     hit = near.any(axis=1)
     car, row, obstacle, first = car[hit], row[hit], obstacle[hit], near[hit].argmax(axis=1)
     speed = (headings[row, first] * obstacles.velocities[obstacle]).sum(axis=-1)

@@ -54,7 +54,7 @@ class WorldConfig:
 
     Attributes:
         town: its streets and houses.
-        cars: number of moving cars besides the agent's.
+        cars: number of moving cars, without the agent's.
         people: number of pedestrians.
         behaviour: of the pedestrians.
 
@@ -76,9 +76,9 @@ class WorldConfig:
         if not (is_whole(self.cars) and is_whole(self.people) and self.cars >= 0 and 0 <= self.people <= MAX_PEOPLE):
             raise ConfigError(
                 f"a world with cars = {self.cars!r}, people = {self.people!r}",
-                expected=f"whole numbers from 0 up, and at most {MAX_PEOPLE:,} people",
+                expected=f"whole numbers, at least 0, and at most {MAX_PEOPLE:,} people",
             )
-        most = len(traffic.places_on(layout(self.town)[1])[0]) // PLACES_PER_CAR
+        most = len(traffic.start_positions(layout(self.town)[1])[0]) // PLACES_PER_CAR
         if self.cars > most:
             raise ConfigError(
                 f"{self.cars} cars in a town of {self.town.blocks[0]} by {self.town.blocks[1]} blocks",
@@ -124,12 +124,12 @@ class Outcome:
     Attributes:
         cause: one of :data:`CAUSES` if the episode ends, else None.
         along: metres driven in the direction of the lane; negative on the wrong side of the street, 0 on intersections.
-        way: metres driven.
+        distance: metres driven.
     """
 
     cause: str | None
     along: float
-    way: float
+    distance: float
 
 
 class World:
@@ -148,7 +148,7 @@ class World:
         self.config = config
         self.town, self.lanes = layout(config.town)
         self.state: WorldState
-        self._located: WorldState | None = None
+        self._cached_state: WorldState | None = None
         self._generator = np.random.default_rng(0)
         self._settings = plain({"world": asdict(config), "version": STATE_VERSION})
         self.reset(0)
@@ -162,12 +162,12 @@ class World:
         if not (is_whole(seed) and seed >= 0):
             raise ConfigError(f"a world with seed = {seed!r}", expected="a whole number, at least 0")
         self._generator = generator = np.random.default_rng(seed)
-        lane, along = traffic.places_on(self.lanes)
+        lane, along = traffic.start_positions(self.lanes)
         chosen = generator.permutation(len(lane))
         own, others = chosen[0], chosen[1 : 1 + self.config.cars]
-        place, heading = self.lanes.pose(lane[own : own + 1], along[own : own + 1])
+        position, heading = self.lanes.pose(lane[own : own + 1], along[own : own + 1])
         angle = math.atan2(heading[0, 1], heading[0, 0])
-        rear = place[0] - REAR_TO_CENTRE * heading[0]
+        rear = position[0] - REAR_TO_CENTRE * heading[0]
         self.state = WorldState(
             decisions=0,
             started=int(generator.integers(round(signals.CYCLE / SECONDS))),
@@ -179,8 +179,8 @@ class World:
     @property
     def lights(self) -> np.ndarray:
         """Colours of the traffic lights; see :func:`weakspot.envs.driving.signals.lights`."""
-        if self._located is not self.state:
-            self._locate()
+        if self._cached_state is not self.state:
+            self._update_cache()
         return self._lights
 
     def step(self, steer: float, pedal: float) -> Outcome:
@@ -199,10 +199,10 @@ class World:
         lights = self.lights
         car = drive(before.car, steer, pedal, SECONDS)
         own = _vehicle(before.car)
-        vehicles, places = self._vehicles(before, own), self.cars()[0]
+        vehicles, positions = self._vehicles(before, own), self.cars()[0]
         obstacles = self._obstacles(before, own, vehicles)
-        agent_car = AgentCar(own.places[0], own.headings[0], before.car.speed)
-        moved = traffic.move(before.traffic, self.lanes, lights, places, obstacles, agent_car, SECONDS, self._generator)
+        agent_car = AgentCar(own.positions[0], own.headings[0], before.car.speed)
+        moved = traffic.move(before.traffic, self.lanes, lights, positions, obstacles, agent_car, SECONDS, self._generator)
         moved = replace(moved, along=_on_grid(moved.along), speed=_on_grid(moved.speed))
         people = pedestrians.move(
             before.people,
@@ -215,8 +215,8 @@ class World:
         )
         people = replace(people, along=_on_grid(people.along), progress=_on_grid(people.progress))
         self.state = WorldState(before.decisions + 1, before.started, car, moved, people)
-        way = (before.car.speed + car.speed) / 2 * SECONDS
-        return Outcome(self._cause(before.car, lights), way * self._direction(car), way)
+        distance = (before.car.speed + car.speed) / 2 * SECONDS
+        return Outcome(self._cause(before.car, lights), distance * self._direction(car), distance)
 
     def get_state(self) -> bytes:
         """Everything needed to continue bit for bit, under a checksum."""
@@ -238,7 +238,7 @@ class World:
         return pack(header, parts)
 
     def set_state(self, stored: bytes) -> None:
-        """Goes back to a state from :meth:`get_state`.
+        """Restores a state from :meth:`get_state`.
 
         Raises:
             SnapshotError: the bytes are damaged, or of a world with other settings or of another version.
@@ -263,36 +263,36 @@ class World:
 
     def cars(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions and headings (n, 2) of the other moving cars."""
-        if self._located is not self.state:
-            self._locate()
+        if self._cached_state is not self.state:
+            self._update_cache()
         return self._cars
 
-    def feet(self) -> np.ndarray:
+    def pedestrian_positions(self) -> np.ndarray:
         """Positions (n, 2) of the pedestrians."""
-        if self._located is not self.state:
-            self._locate()
-        return self._feet
+        if self._cached_state is not self.state:
+            self._update_cache()
+        return self._pedestrian_positions
 
-    def _locate(self) -> None:
+    def _update_cache(self) -> None:
         """Computes cars, pedestrians and lights of the current state, once per state."""
         state = self.state
         self._cars = self.lanes.pose(state.traffic.lane, state.traffic.along)
-        self._feet = pedestrians.places(self.town, state.people)
+        self._pedestrian_positions = pedestrians.positions(self.town, state.people)
         self._lights = signals.lights(self.town, state.seconds)
-        self._located = state
+        self._cached_state = state
 
     def _obstacles(self, state: WorldState, own: Vehicles, vehicles: Vehicles) -> Obstacles:
         """The obstacles for the other cars: people on the street, where they are now and, if they walk, where they will be
         in one and two seconds; and points of the agent's car."""
         people = state.people
         crossing = np.flatnonzero(pedestrians.on_street(self.town, people))
-        places, on_street = self.feet()[crossing], people.select(crossing)
+        positions, on_street = self.pedestrian_positions()[crossing], people.select(crossing)
         speeds, halted = pedestrians.velocities(on_street), pedestrians.are_standing(on_street, self.town, vehicles)
-        walks, ways = places[~halted], speeds[~halted]
+        walks, ways = positions[~halted], speeds[~halted]
         ahead, left = own.headings[0], np.array([-own.headings[0, 1], own.headings[0, 0]])
-        body = own.places + OUTLINE[:, :1] * HALF_SIZE[0] * ahead + OUTLINE[:, 1:] * HALF_SIZE[1] * left
+        body = own.positions + OUTLINE[:, :1] * HALF_SIZE[0] * ahead + OUTLINE[:, 1:] * HALF_SIZE[1] * left
         velocity = np.broadcast_to(ahead * own.speeds[0], body.shape)
-        standing = np.concatenate([places[halted], body])
+        standing = np.concatenate([positions[halted], body])
         return Obstacles(
             np.concatenate([walks, walks + ways, walks + 2 * ways, standing]),
             np.concatenate([np.zeros((len(standing) - len(body) + 3 * len(walks), 2)), velocity]),
@@ -301,9 +301,9 @@ class World:
 
     def _vehicles(self, state: WorldState, own: Vehicles) -> Vehicles:
         """All moving cars, the agent's last."""
-        places, headings = self.cars()
+        positions, headings = self.cars()
         return Vehicles(
-            np.concatenate([places, own.places]),
+            np.concatenate([positions, own.positions]),
             np.concatenate([headings, own.headings]),
             np.concatenate([state.traffic.speed, own.speeds]),
         )
@@ -312,17 +312,17 @@ class World:
         """Why the episode ends, one of :data:`CAUSES`, or None."""
         car, town = self.state.car, self.town
         middle, heading = np.array(car.middle), np.array(car.direction)
-        people = self.feet()
+        people = self.pedestrian_positions()
         people = people[_near(people, middle)]
         if len(people) and box_hits_posts(middle, heading, HALF_SIZE, people, pedestrians.BODY_RADIUS).any():
             return "pedestrian"
-        places, headings = self.cars()
+        positions, headings = self.cars()
         parked, houses = town.parked, town.buildings
-        moving, standing = _near(places, middle), _near(parked.centre, middle)
-        places = np.concatenate([places[moving], parked.centre[standing]])
+        moving, standing = _near(positions, middle), _near(parked.centre, middle)
+        positions = np.concatenate([positions[moving], parked.centre[standing]])
         headings = np.concatenate([headings[moving], parked.heading[standing]])
-        halves = np.broadcast_to(HALF_SIZE, places.shape)
-        if len(places) and box_hits_boxes(middle, heading, HALF_SIZE, places, headings, halves).any():
+        halves = np.broadcast_to(HALF_SIZE, positions.shape)
+        if len(positions) and box_hits_boxes(middle, heading, HALF_SIZE, positions, headings, halves).any():
             return "car"
         if not self._on_road(middle + heading * HALF_SIZE[0], 0.0) or not self._on_road(middle, 0.0):
             if box_hits_boxes(middle, heading, HALF_SIZE, houses.centre, houses.heading, houses.half).any():
@@ -334,13 +334,13 @@ class World:
             return "off_road"
         return "red_light" if self._ran_red(before, lights) else None
 
-    def _on_road(self, place: np.ndarray, beyond: float) -> bool:
+    def _on_road(self, position: np.ndarray, beyond: float) -> bool:
         """Whether a position is on a street, or at most ``beyond`` metres outside its kerb."""
         town, reach = self.town, self.town.kerb + beyond
         distances: list[float] = []
         for axis, lines in enumerate((town.columns, town.rows)):
             streets: list[float] = lines.tolist()
-            coordinate = float(place[axis])
+            coordinate = float(position[axis])
             if not streets[0] - reach <= coordinate <= streets[-1] + reach:
                 return False
             distances.append(min(abs(street - coordinate) for street in streets))
@@ -388,10 +388,10 @@ def _vehicle(car: Car) -> Vehicles:
     return Vehicles(np.array([car.middle]), np.array([car.direction]), np.array([car.speed]))
 
 
-def _near(places: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Which places (n, 2) are near enough to touch a car at ``middle``, (n,) bool."""
-    apart = np.abs(places - middle)
-    return (apart[:, 0] < TOUCH_DISTANCE) & (apart[:, 1] < TOUCH_DISTANCE)
+def _near(positions: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """Which positions (n, 2) are near enough to touch a car at ``middle``, (n,) bool."""
+    offset = np.abs(positions - middle)
+    return (offset[:, 0] < TOUCH_DISTANCE) & (offset[:, 1] < TOUCH_DISTANCE)
 
 
 def _closest(streets: np.ndarray, coordinate: float) -> float:

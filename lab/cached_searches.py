@@ -1,4 +1,4 @@
-"""States that searches found, as results in the store of the runs: a finished search is not repeated.
+"""Searches whose results are in the store of the runs: a finished search is not repeated.
 
 No run folder shows these results, so that ``weakspot clean --store FOLDER/store`` deletes them.
 """
@@ -29,11 +29,11 @@ from weakspot.targets.base import Target
 
 STATES = "found.safetensors"
 INPUTS = ("subject", "collect", "train")
-"""Stages whose results decide what a search finds."""
+"""Stages whose results a search depends on."""
 
 
-def found_states(session: Session, method: Method, target: str, count: int, seed: int) -> SearchResult:
-    """``count`` states that a method finds for the target of that name; from the store if they are there.
+def find_states(session: Session, method: Method, target: str, count: int, seed: int) -> SearchResult:
+    """``count`` states that a method finds for the target of that name; loaded from the store if they are there.
 
     Args:
         session: with a state model.
@@ -43,21 +43,21 @@ def found_states(session: Session, method: Method, target: str, count: int, seed
         seed: of the search.
     """
     resolved = target_named(session, target)
-    return stored_search(
+    return cached_search(
         session, resolved, {"method": repr(method), "code": code_digests([target]), "count": count, "seed": seed},
         lambda: method(search_sources(session), resolved, count, seed),
     )  # fmt: skip
 
 
-def stored_search(
+def cached_search(
     session: Session, target: Target, settings: Mapping[str, Any], search: Callable[[], SearchResult]
 ) -> SearchResult:
-    """What a search finds for a target; from the store if it is there.
+    """The result of a search for a target; loaded from the store if it is there.
 
     Args:
         session: with a state model.
         target: of the search.
-        settings: all that decides what is found, apart from the target and the results of the session.
+        settings: all that the result depends on, apart from the target and the results of the session.
         search: the search.
     """
     made_from = {
@@ -72,8 +72,8 @@ def stored_search(
     request, store = Request("found", target.slug, made_from, (STATES,)), Store(session.config.store_path)
 
     def work(folder: Path) -> str:
-        found = search()
-        write_atomic(folder / STATES, lambda temporary: _save(found, temporary))
+        result = search()
+        write_atomic(folder / STATES, lambda temporary: _save(result, temporary))
         return file_digest(folder / STATES)
 
     entry = store.find(request)
@@ -83,7 +83,7 @@ def stored_search(
     if entry is None:
         entry, _ = store.make(request, work)
     else:
-        say(f"{target.name}: these states were found before")
+        say(f"{target.name}: using the states in the store")
     return _read(entry.folder / STATES, session.subject.agent.device)
 
 
@@ -93,13 +93,13 @@ def _fingerprint(folder: Path) -> str:
     return entry.record.fingerprint
 
 
-def _save(found: SearchResult, path: Path) -> None:
+def _save(result: SearchResult, path: Path) -> None:
     tensors = {
-        "state": found.state, "target": found.target, "scores": found.output.scores, "value": found.output.value,
-        "index": None if found.index is None else torch.from_numpy(found.index),
+        "state": result.state, "target": result.target, "scores": result.output.scores, "value": result.output.value,
+        "index": None if result.index is None else torch.from_numpy(result.index),
     }  # fmt: skip
     present = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
-    save_file(present, path, metadata={"cost": json.dumps(asdict(found.cost))})
+    save_file(present, path, metadata={"cost": json.dumps(asdict(result.cost))})
 
 
 def _read(path: Path, device: torch.device) -> SearchResult:

@@ -26,7 +26,7 @@ def from_file(reference: str) -> Target:
         raise UnknownTargetError(f"no target {reference!r}", expected="path.py:function", todo="name a Python file")
     path, function = parsed
     energy: Energy = function_in(path, function, TargetError, UnknownTargetError)
-    slug = names.own_slug(f"{path.stem}-{function}")
+    slug = names.custom_slug(f"{path.stem}-{function}")
     return _target(reference, slug, function, energy, "A target of the user's own.")
 
 
@@ -43,7 +43,7 @@ def from_entry_point(name: str) -> Target:
             expected="a function from AgentOutput to energies (b,)",
             todo="update or remove the package that provides it",
         )
-    return _target(name, names.own_slug(name), name, energy, "A target of an installed package.")
+    return _target(name, names.custom_slug(name), name, energy, "A target of an installed package.")
 
 
 def _target(name: str, slug: str, function: str, energy: Energy, default_description: str) -> Target:
