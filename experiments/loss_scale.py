@@ -22,11 +22,10 @@ from typing import Any
 from lab.arguments import at_least, short_name
 from lab.command import repeatable_command, run_command, say
 from lab.figures import save_labelled
-from lab.loss_scale import Cell, Row, cell_of, measured, searched, searches, shown, trained
+from lab.loss_scale import Cell, Row, Session, cell_of, measured, searched, searches, shown, trained
 from lab.measures import reference_stats
 from lab.pipeline import STATES, goggles_config, open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
-from weakspot.session import Session
 
 SCALES = (1.0, 100.0, 1_000.0, 10_000.0, 65_025.0)
 CELLS = (*(f"{loss}:{scale:g}" for scale in SCALES for loss in ("full", "attentive", "vae")), "vae-sum:1")

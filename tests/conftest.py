@@ -6,12 +6,14 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED_PACKAGES = ("data", "saliency", "state_model", "search", "analysis", "envs", "report")
+CHECKED_PACKAGES = ("data", "saliency", "state_model", "search", "analysis", "report")
 """Packages that get tensors only from weakspot itself. Agents, targets and training get them from users, and raise errors of
-their own."""
+their own. The town has a test of its own (test_driving_types.py): checks double the time of its simulation."""
+CHECKED_ENVIRONMENTS = ("atari", "base", "described", "make", "observation", "parallel", "screen", "snapshot")
 
 install_import_hook(
-    [f"weakspot.{package}" for package in CHECKED_PACKAGES], "typechecker.checked"
+    [f"weakspot.{name}" for name in (*CHECKED_PACKAGES, *(f"envs.{module}" for module in CHECKED_ENVIRONMENTS))],
+    "typechecker.checked",
 )  # before they are imported
 
 hypothesis.settings.register_profile("weakspot", deadline=None, max_examples=50)

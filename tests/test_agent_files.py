@@ -554,7 +554,7 @@ def test_a_zip_of_something_else_is_refused(tmp_path):
 DOCS = Path(__file__).parent.parent / "docs" / "frameworks"
 TINY_RUN = [
     *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2"),
-    *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1"),
+    *("--train.steps", "4", "--train.recipe", "fast-gaussian", "--train.batch-size", "8", "--train.workers", "1"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
     *("--goggles.episodes", "1", "--goggles.longest", "20", "--fidelity.reconstructions", "2"),
 ]

@@ -125,7 +125,7 @@ def test_agent_that_does_not_fit_its_environment_is_not_played(networks):
     [("divided_twice", "observations 255 times as large"), ("newest_first", "the newest frame first")],
 )
 def test_right_preprocessing_is_suggested_for_wrong_observations(networks, name, better_input):
-    found = findings(networks, name, episodes=3, longest=600)
+    found = findings(networks, name, episodes=3, longest=300)
     assert failed(found) == {f"plays no better with {better_input}"}
     assert found[f"plays no better with {better_input}"].todo
 

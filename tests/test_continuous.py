@@ -399,7 +399,7 @@ def finished(tmp_path_factory) -> Path:
     command = [
         *("run", "--agent", f"{folder / 'agent.py'}:agent", "--environment", str(folder / "env.toml")),
         *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
-        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--train.steps", "6", "--train.recipe", "fast-gaussian", "--train.batch-size", "8", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
     ]

@@ -305,7 +305,7 @@ def test_a_run_from_one_command(tmp_path):
             "--collect.streams",
             "2",
         ),
-        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--train.steps", "6", "--train.recipe", "fast-gaussian", "--train.batch-size", "8", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
     ]
@@ -334,7 +334,8 @@ def test_the_page_on_car_racing(tmp_path, monkeypatch):
     run = page.split("```sh")[1].split("```")[0].strip().splitlines()[-1].split()
     small = [
         *("--collect.frames", "120", "--collect.streams", "2", "--synthesize.states", "2", "--synthesize.steps", "3"),
-        *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--synthesize.candidates", "8"),
+        *("--train.steps", "4", "--train.recipe", "fast-gaussian", "--train.batch-size", "8"),
+        *("--train.workers", "1", "--synthesize.candidates", "8"),
         *("--goggles.episodes", "1", "--goggles.longest", "10", "--fidelity.reconstructions", "2"),
     ]
     assert main([*run[1:], *small]) == 0

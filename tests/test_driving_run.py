@@ -131,7 +131,7 @@ def finished(tmp_path_factory):
     command = [
         *("run", "--agent", f"{folder / 'agent.py'}:agent", "--environment", NAME, "--targets", "V-", "BRAKE"),
         *("--output", str(folder / "run"), "--collect.frames", "240", "--collect.streams", "2"),
-        *("--train.steps", "6", "--train.prior-steps", "2", "--train.workers", "1"),
+        *("--train.steps", "6", "--train.prior-steps", "1", "--train.batch-size", "8", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--goggles.episodes", "2", "--goggles.longest", "20", "--fidelity.reconstructions", "3"),
     ]

@@ -13,7 +13,7 @@ from weakspot.state_model import whitening
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.flow_training import fit, matching_loss, optimizers_for
 
-SMALL = FlowConfig(width=64, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
+SMALL = FlowConfig(width=32, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
 
 def one_ball_latents(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +69,7 @@ def test_every_parameter_has_exactly_one_optimiser():
 
 
 def test_round_trip_is_nearly_the_identity(tmp_path):
-    prior = train_prior(tmp_path, 150, integration=12)
+    prior = train_prior(tmp_path, 150, integration=12, width=64)
     noise = torch.randn(64, 4, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         back = prior.to_noise(prior.to_latent(noise))

@@ -32,6 +32,7 @@ from weakspot.state_model.batch import Batch, with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.fast import FastConfig, FastNetwork, FastRecipe, merge_frames, split_frames, unpatch
 from weakspot.state_model.feeder import with_batch_size
+from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.model import load, save
 from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, check_size, recipe
@@ -40,6 +41,7 @@ from weakspot.state_model.trainer import gradients
 from weakspot.system.metrics import drop_metrics_after
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
+SMALL_RECIPE = FastRecipe(SMALL, FlowConfig(width=32, depth=1, heads=2, batch_size=32))
 
 
 def test_paper_network_matches_section_4_1():
@@ -122,7 +124,7 @@ def test_together_is_the_inverse_of_apart():
 
 def test_fast_loss_matches_its_equation(pong_rollout, statistics):
     _, perceive, _ = pong_rollout
-    fast_recipe = FastRecipe(SMALL)
+    fast_recipe = SMALL_RECIPE
     network = fast_recipe.network(statistics, torch.float32)
     nn.init.normal_(network.decoder[-1].weight, std=0.05)
     batch = make_batch(pong_rollout, network.latent)
@@ -189,7 +191,7 @@ def test_paper_loss_weighs_colours_separately_if_the_agent_sees_them(pong_rollou
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_gradients_match_finite_differences_along_a_direction(pong_rollout, statistics, name):
     _, perceive, _ = pong_rollout
-    chosen = FastRecipe(SMALL) if name == "fast" else recipe(name)
+    chosen = SMALL_RECIPE if name == "fast" else recipe(name)
     network = chosen.network(statistics, torch.float32).eval()
     if name == "fast":
         nn.init.normal_(network.decoder[-1].weight, std=0.05)
@@ -216,7 +218,7 @@ def test_gradients_match_finite_differences_along_a_direction(pong_rollout, stat
 
 def test_gradients_of_a_split_batch_add_up_to_those_of_the_whole(pong_rollout, statistics):
     _, perceive, _ = pong_rollout
-    fast_recipe = FastRecipe(SMALL)
+    fast_recipe = SMALL_RECIPE
     network = fast_recipe.network(statistics, torch.float32)
     nn.init.normal_(network.decoder[-1].weight, std=0.05)
     batch = make_batch(pong_rollout, network.latent)
@@ -282,7 +284,7 @@ def test_states_with_black_history_are_left_out(pong_rollout):
 def test_training_resumes_and_ends_in_the_same_bits(pong_rollout, tmp_path):
     dataset, perceive, maps = pong_rollout
     config = TrainConfig(steps=30, prior_steps=2, checkpoint_every=0.0, workers=2, precision="float32")
-    once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=FastRecipe(SMALL))
+    once = train(perceive, dataset, maps, config, tmp_path / "once", chosen_recipe=SMALL_RECIPE)
 
     class EnoughError(Exception):
         pass
@@ -294,8 +296,8 @@ def test_training_resumes_and_ends_in_the_same_bits(pong_rollout, tmp_path):
 
     with pytest.raises(EnoughError):
         short = TrainConfig(steps=30, prior_steps=2, checkpoint_every=0.0, measure_every=0.0, workers=2, precision="float32")
-        train(perceive, dataset, maps, short, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL), measures=stop)
-    twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=FastRecipe(SMALL))
+        train(perceive, dataset, maps, short, tmp_path / "twice", chosen_recipe=SMALL_RECIPE, measures=stop)
+    twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=SMALL_RECIPE)
     for a, b in zip(once.network.parameters(), twice.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -304,7 +306,7 @@ def test_workers_change_the_result_by_rounding_only(pong_rollout, tmp_path):
     dataset, perceive, maps = pong_rollout
     config = TrainConfig(steps=4, prior_steps=1, precision="float32")
     alone, split = (
-        train(perceive, dataset, maps, replace(config, workers=n), tmp_path / str(n), chosen_recipe=FastRecipe(SMALL))
+        train(perceive, dataset, maps, replace(config, workers=n), tmp_path / str(n), chosen_recipe=SMALL_RECIPE)
         for n in (1, 2)
     )
     for a, b in zip(alone.network.parameters(), split.network.parameters(), strict=True):
@@ -331,9 +333,9 @@ def test_killed_training_loses_no_measurements(pong_rollout, tmp_path):
         return {"seen": model.info["steps"]}
 
     with pytest.raises(KeyboardInterrupt):
-        train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL), measures=interrupt)
+        train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE, measures=interrupt)
     train(
-        perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL),
+        perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE,
         measures=lambda model: {"seen": model.info["steps"]},
     )  # fmt: skip
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -344,8 +346,8 @@ def test_finished_training_is_reused_for_any_number_of_workers(pong_rollout, tmp
     """Another number of cores must not discard hours of training."""
     dataset, perceive, maps = pong_rollout
     config = TrainConfig(steps=6, prior_steps=2, workers=2, precision="float32")
-    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL))
-    alone = train(perceive, dataset, maps, replace(config, workers=1), tmp_path, chosen_recipe=FastRecipe(SMALL))
+    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE)
+    alone = train(perceive, dataset, maps, replace(config, workers=1), tmp_path, chosen_recipe=SMALL_RECIPE)
     for a, b in zip(model.network.parameters(), alone.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -380,7 +382,7 @@ def test_training_learns_more_than_the_median_frame(pong_rollout, tmp_path):
     """Measured over all pixels, not only over moving ones, which have most of the weight and are learned in thirty steps."""
     dataset, perceive, maps = pong_rollout
     config = TrainConfig(steps=240, prior_steps=2, workers=2, precision="float32")
-    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL))
+    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE)
     state = as_state(dataset.stacks(np.arange(40, 60)))
     median = model.network.median
     assert (model.reconstruct(state) - state).square().sum() < (median - state).square().sum()
@@ -391,14 +393,13 @@ KILLED = """
     from pathlib import Path
     sys.path.insert(0, {tests!r})
     from small_pong import Perceiver, SmallAgent, gray_observation, load_maps
-    from test_state_model import SMALL
+    from test_state_model import SMALL_RECIPE
     from weakspot.data.dataset import StateDataset
-    from weakspot.state_model.fast import FastRecipe
     from weakspot.state_model.train import TrainConfig, train
     dataset = StateDataset.open({states!r})
     config = TrainConfig(steps=4000, prior_steps=2, checkpoint_every=0.0, workers=1, precision="float32")
     train(Perceiver(SmallAgent(), gray_observation), dataset, load_maps(Path({maps!r}), len(dataset)), config,
-          Path(sys.argv[1]), chosen_recipe=FastRecipe(SMALL))
+          Path(sys.argv[1]), chosen_recipe=SMALL_RECIPE)
 """
 
 
@@ -418,7 +419,7 @@ def test_killed_training_resumes(pong_rollout, tmp_path):
     stored = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert 0 < stored["steps"] < 4000
     config = TrainConfig(steps=stored["steps"] + 5, prior_steps=2, workers=1, precision="float32")
-    model = train(perceive, dataset, maps, config, folder, chosen_recipe=FastRecipe(SMALL))
+    model = train(perceive, dataset, maps, config, folder, chosen_recipe=SMALL_RECIPE)
     assert model.info["steps"] == stored["steps"] + 5
 
 
@@ -426,7 +427,7 @@ def test_nan_outputs_of_the_agent_stop_the_training_with_an_error(pong_rollout, 
     dataset, _, maps = pong_rollout
     perceive = Perceiver(SmallAgent(float("nan")), gray_observation)
     with pytest.raises(OutputError, match="returned NaN or infinity for a reconstructed state"):
-        train(perceive, dataset, maps, TrainConfig(steps=3, prior_steps=2), tmp_path, chosen_recipe=FastRecipe(SMALL))
+        train(perceive, dataset, maps, TrainConfig(steps=3, prior_steps=2), tmp_path, chosen_recipe=SMALL_RECIPE)
 
 
 def test_models_are_written_and_read_again(pong_rollout, statistics, tmp_path):
@@ -530,8 +531,6 @@ def test_budget_in_minutes_uses_the_given_clock(pong_rollout, tmp_path):
     dataset, perceive, maps = pong_rollout
     readings = itertools.count()
     config = TrainConfig(minutes=0.2, prior_share=0.5, workers=1, precision="float32", checkpoint_every=1e9)
-    model = train(
-        perceive, dataset, maps, config, tmp_path, chosen_recipe=FastRecipe(SMALL), clock=lambda: 0.5 * next(readings)
-    )
+    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE, clock=lambda: 0.5 * next(readings))
     assert model.info["steps"] == 12 and model.info["seconds"] == 6.0
     assert model.info["flow"]["steps"] == 12 and model.info["flow"]["seconds"] == 6.0

@@ -9,7 +9,8 @@ AGENT = f"{HERE / 'tiny_agent.py'}:pong"
 TINY = [
     *("--agent", AGENT, "--environment", "pong", "--targets", "T-", "LEFT"),
     *("--collect.frames", "240", "--collect.streams", "2", "--collect.shard-steps", "30", "--collect.epsilon", "1.0"),
-    *("--train.steps", "6", "--train.prior-steps", "2", "--train.checkpoint-every", "0.01", "--train.workers", "1"),
+    *("--train.recipe", "fast-gaussian", "--train.steps", "6", "--train.batch-size", "8"),
+    *("--train.checkpoint-every", "0.01", "--train.workers", "1"),
     *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
     *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
 ]  # fmt: skip

@@ -11,7 +11,8 @@ actions would be seen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -90,9 +91,8 @@ def fit_temperature(dataset: StateDataset, gamma: float, signs: bool) -> Tempera
 def rank_correlation(values: np.ndarray, dataset: StateDataset, gamma: float, signs: bool) -> float | None:
     """Spearman's rank correlation between values (n,) of all recorded states and the returns that followed, as far as these
     are complete; None if either does not vary."""
-    from scipy.stats import spearmanr
-
+    stats: Any = import_module("scipy.stats")  # has no types
     returns, complete = discounted_returns(dataset, gamma, signs=signs)
     if complete.sum() < 3 or not returns[complete].std() > 0 or not values[complete].std() > 0:
         return None
-    return float(cast(Any, spearmanr)(values[complete], returns[complete]).statistic)
+    return float(stats.spearmanr(values[complete], returns[complete]).statistic)

@@ -53,7 +53,7 @@ class FidelityStage(Stage):
         )
         carried = measured.information
         result = Fidelity(
-            len(indices), measured.mse, measured.agreement, measured.answer_error, objects,
+            len(indices), measured.mse, measured.agreement, measured.output_error, objects,
             carried.kl, carried.active, carried.latent,
         )  # fmt: skip
         write_fidelity(folder, result, _reconstructions(session))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, get_type_hints, runtime_checkable
+from typing import Any, Protocol, cast, get_type_hints, runtime_checkable
 
 import msgspec
 import torch
@@ -107,7 +107,7 @@ def chosen_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
         ConfigError: a text is not NAME=VALUE, the recipe has no such setting, or its value has another type.
     """
     config = recipe(name).config
-    types = get_type_hints(type(config))
+    types = get_type_hints(cast("type[Any]", type(config)))
     chosen: dict[str, Any] = {}
     for text in texts:
         setting, equals, value = text.partition("=")

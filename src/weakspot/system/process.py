@@ -25,11 +25,16 @@ def keep_memory() -> None:
         mallopt(option, value)
 
 
+def _format_warning(message: Warning | str, category: type[Warning], *place: object, **line: object) -> str:
+    """A warning without the place in the code that raised it."""
+    return f"warning: {message}\n"
+
+
 def exit_code(work: Callable[[], object]) -> int:
     """Does the work of a command. Returns the exit code: 0, 2 after a :class:`WeakspotError`, 130 after Ctrl-C."""
     keep_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    warnings.formatwarning = _format_warning
     try:
         work()
     except WeakspotError as error:
