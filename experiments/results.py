@@ -13,6 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from lab import intervals
 from lab.command import run_command, say
 from lab.page import table
 from lab.records import read_record, save_text
@@ -25,8 +28,8 @@ DEVIATIONS = {
     "over all cores, are given at the end of each section.",
     "recipe": "Unless a section says otherwise, the state model is the recipe `fast`. Three searches run for each state; "
     "they start at the best of many samples, are not rewarded for going beyond the best real state, and the best third of "
-    "them is kept ([the state model](state_model.md)). The paper's settings are `--recipe paper --start prior --enough "
-    "never --searches 1`.",
+    "them is kept ([the state model](state_model.md)). The paper's settings are `--recipe paper` and, in a run, "
+    "`--synthesize.preset paper`.",
     "candidates": "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all others at the "
     "best of 4,096.",
     "agents": "The agents differ from the paper's, and so do some of the games: see the table below. The agents whose files "
@@ -251,7 +254,17 @@ def table_1(results: Path) -> str:
         differences = [_ends(columns[name]["difference"]) if name in columns else None for name in names[1:]]
         count = len(columns["agent"]["scores"])
         rows += [(f"{agent}, here", count, *ours), (f"{agent}, here, minus the agent's own", count, None, *differences)]
+        if all("signs" in column for column in columns.values()):
+            signs = [
+                intervals.mean(columns[name]["signs"], np.random.default_rng(0)) if name in columns else None
+                for name in names
+            ]
+            rows.append((f"{agent}, here, signs of rewards", count, *signs))
     return _section(records, figures(results, records, "table-1", "scores"), table(("", "n, episodes", *names), rows))
+
+
+def _mean(values: list[float]) -> intervals.IntervalOf:
+    return intervals.mean(values, np.random.default_rng(0))
 
 
 def _ends(line: dict[str, Any]) -> tuple[object, ...]:
@@ -327,7 +340,10 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
     ),
     (
         "Table 1: the agent's score through the state model",
-        "Mean scores over the same episodes. VAE, L_p only and full are the paper's losses; fast is our recipe.",
+        "Mean scores over the same episodes. VAE, L_p only and full are the paper's losses; fast is our recipe. **The three "
+        "columns of the paper's losses were measured with pixels from 0 to 1, with which the posterior collapses ([decision "
+        "25](decisions/025-scale-of-the-papers-loss.md)). They say nothing about the paper's losses and are to be "
+        "repeated.**",
         ("frames", "budget", "agents", "scores", "units"),
         table_1,
     ),

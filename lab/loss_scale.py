@@ -120,17 +120,17 @@ def measured(session: Session, model: StateModel, goggles: GogglesConfig) -> dic
             draw_samples(model, count), as_state(session.dataset.stacks(chosen)), session.perceive,
             session.dataset.environment,
         )  # fmt: skip
-        scores, cut = play_episodes(session.subject.agent, session.subject.factory, goggles, model, workers=1)
+        played = play_episodes(session.subject.agent, session.subject.factory, goggles, model, workers=1)
     record = samples.record()
     if samples.checks is not None:
         record["valid"] = wilson(int(samples.checks.valid.sum()), count)
-    mean, low, high = bootstrap_mean(scores, np.random.default_rng(0))
+    mean, low, high = bootstrap_mean(played.scores, np.random.default_rng(0))
     return {
         "steps": model.info["steps"],
         "cpu_seconds": model.info["seconds"],
         **line,
         "samples": record,
-        "goggles": {"scores": [float(score) for score in scores], "mean": mean, "low": low, "high": high, "cut": cut},
+        "goggles": {"scores": played.scores.tolist(), "mean": mean, "low": low, "high": high, "cut": played.truncated},
     }
 
 

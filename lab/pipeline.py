@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from lab.arguments import ExperimentArguments, short_name
 from weakspot.analysis.config import GogglesConfig
-from weakspot.artifacts.evidence import Interval, read_goggles
+from weakspot.artifacts.evidence import Interval, Scores, read_goggles
 from weakspot.artifacts.training import CURVES
 from weakspot.config import RunConfig
 from weakspot.data.config import CollectConfig
@@ -120,12 +120,16 @@ def goggles_record(session: Session) -> dict[str, Any]:
 
     return {
         "episodes": len(goggles.agent.scores),
-        "agent": {"scores": list(goggles.agent.scores), **interval(goggles.agent.interval)},
-        "goggles": {"scores": list(goggles.goggles.scores), **interval(goggles.goggles.interval)},
+        "agent": _played_record(goggles.agent),
+        "goggles": _played_record(goggles.goggles),
         "difference": interval(goggles.difference),
         "ratio": interval(goggles.ratio) if goggles.ratio else None,
         "note": goggles.note,
     }
+
+
+def _played_record(played: Scores) -> dict[str, Any]:
+    return {"scores": list(played.scores), "signs": list(played.signs), **asdict(played.interval)}
 
 
 def measurements(session: Session) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
-from weakspot.analysis.goggles import Scores, goggles, play_episodes
+from weakspot.analysis.goggles import Played, Scores, goggles, play_episodes
 from weakspot.analysis.novelty import closest
 from weakspot.analysis.objects.pong_ball import ball_recall, positions
 from weakspot.analysis.samples import measure_samples
@@ -49,7 +49,7 @@ class IdentityNetwork(torch.nn.Module):
         self.change = change
 
     def encode(self, state):
-        return state.flatten(1), torch.zeros(len(state), 1)
+        return state.flatten(1), torch.zeros_like(state.flatten(1))
 
     def decode(self, latent):
         return self.change(latent.unflatten(1, (12, 84, 84)))
@@ -212,13 +212,18 @@ def test_wilson_matches_the_textbook():
     assert wilson(81, 263) == pytest.approx((0.308, 0.2553, 0.3662), abs=5e-4)
 
 
+def played(*scores):
+    return Played(np.array(scores), np.sign(scores), 0)
+
+
 def test_perfect_goggles_change_nothing_but_the_pixel_maximum():
     config = GogglesConfig(episodes=2, longest=80, seed=3)
-    scores_alone, truncated = play_episodes(SmallAgent(), pong, config, workers=1)
-    again, _ = play_episodes(SmallAgent(), pong, config, workers=1)
-    assert truncated == 2 and (scores_alone == again).all()
+    alone = play_episodes(SmallAgent(), pong, config, workers=1)
+    again = play_episodes(SmallAgent(), pong, config, workers=1)
+    assert alone.truncated == 2 and (alone.scores == again.scores).all()
+    assert (alone.signs == alone.scores).all(), "a point of Pong is a reward of 1"
     scores = goggles(model(), SmallAgent(), pong, config)
-    assert scores.agent.shape == scores.goggles.shape == (2,)
+    assert scores.agent.scores.shape == scores.goggles.scores.shape == (2,)
     record = scores.record(0)
     assert record["difference"]["mean"] == record["goggles"]["mean"] - record["agent"]["mean"]
     assert record["note"].startswith("4 episodes")
@@ -240,7 +245,7 @@ def test_goggles_show_the_agent_the_reconstruction():
 
 
 def test_scores_are_paired_by_episode():
-    record = Scores(np.array([1.0, 5.0]), np.array([0.0, 4.0]), 0).record(0)
+    record = Scores(played(1.0, 5.0), played(0.0, 4.0)).record(0)
     assert (record["difference"]["low"], record["difference"]["high"]) == (-1.0, -1.0)
     wider = 12.706 / 1.959964 * 2**0.5  # for two episodes
     expected = {"mean": 2 / 3, "low": 2 / 3 - wider * 2 / 3, "high": 2 / 3 + wider * (0.8 - 2 / 3)}
@@ -248,7 +253,7 @@ def test_scores_are_paired_by_episode():
 
 
 def test_one_episode_has_no_interval():
-    record = Scores(np.array([2.0]), np.array([1.0]), 0).record(0)
+    record = Scores(played(2.0), played(1.0)).record(0)
     assert record["difference"] == {"mean": -1.0, "low": None, "high": None}
     assert record["ratio"] == {"mean": 0.5, "low": None, "high": None}
 
@@ -260,7 +265,7 @@ def test_fidelity_of_a_perfect_and_of_an_empty_model(dataset):
     assert perfect.recalls["ball"].share == 1.0
     empty = fidelity(model(lambda state: state * 0), perceive, dataset, index)
     assert empty.mse > 0.01 and empty.recalls["ball"].share == 0.0
-    assert set(empty.line()) == {"mse", "agreement", "answer_error", "ball_recall"}
+    assert set(empty.line()) == {"mse", "agreement", "answer_error", "kl", "active_units", "ball_recall"}
 
 
 def test_invalid_settings_are_refused():

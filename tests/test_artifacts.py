@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from report_example import make_example, update_record
 
 import weakspot
-from weakspot.artifacts import evidence, findings, novelty, subject, training
+from weakspot.artifacts import evidence, findings, novelty, policy_values, subject, training
 from weakspot.artifacts.collection import SUMMARY, Collection, read_collection, write_collection
 from weakspot.artifacts.evidence import (
     Fidelity,
@@ -35,6 +35,7 @@ from weakspot.artifacts.evidence import (
 from weakspot.artifacts.findings import Findings, Search
 from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import AgentRecord, Card, EnvironmentRecord, SubjectRecord
 from weakspot.errors import RunError, SchemaError
@@ -54,7 +55,9 @@ settings = st.dictionaries(texts, plain, max_size=3)
 bounds = st.none() | st.lists(st.tuples(numbers, numbers), min_size=1, max_size=2).map(tuple)
 ends = st.none() | numbers
 intervals = st.builds(Interval, numbers, ends, ends)
-scores = st.builds(Scores, st.lists(numbers, max_size=4).map(tuple), intervals)
+correlations = st.none() | st.floats(-1, 1)
+several = st.lists(numbers, max_size=4).map(tuple)
+scores = st.builds(Scores, several, several, intervals)
 levels = st.integers(0, 255)
 colours = st.none() | st.lists(st.tuples(levels, levels, levels), min_size=1, max_size=2).map(tuple)
 names = st.lists(texts, min_size=1, max_size=3).map(tuple)
@@ -127,9 +130,18 @@ JSON = [
             shares,
             numbers,
             st.lists(st.builds(ObjectRecall, texts, intervals, counts), max_size=2).map(tuple),
+            st.floats(0, 1e6),
+            st.integers(0, 128),
+            st.integers(1, 128),
         ),
         lambda folder, value: write_artifact(folder / evidence.FIDELITY, value),
         evidence.read_fidelity,
+    ),
+    Json(
+        policy_values.FILE,
+        st.builds(PolicyValues, st.floats(1e-6, 1e6), ends, ends, counts, shares, correlations, correlations, correlations),
+        policy_values.write_policy_values,
+        policy_values.read_policy_values,
     ),
     Json(
         evidence.SAMPLES,
@@ -240,13 +252,25 @@ def test_any_field_of_a_wrong_type_is_named(folder: Path, artifact: Json, data: 
 
 
 @by_file
-@given(data=st.data(), schema=st.integers(2, 10**6))
+@given(data=st.data(), schema=st.integers(3, 10**6))
 def test_newer_schemas_are_refused(folder: Path, artifact: Json, data: st.DataObject, schema: int) -> None:
     artifact.write(folder, data.draw(artifact.values))
     path = folder / artifact.file
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema, "new": "field"}))
     with pytest.raises(SchemaError, match=f"{artifact.file} has schema {schema} of a newer weakspot"):
         artifact.read(folder)
+
+
+@by_file
+@given(data=st.data(), schema=st.integers(-2, 0))
+def test_older_schemas_are_refused(folder: Path, artifact: Json, data: st.DataObject, schema: int) -> None:
+    """Their stages run again; only a folder that was not run again has them."""
+    artifact.write(folder, data.draw(artifact.values))
+    path = folder / artifact.file
+    path.write_text(json.dumps({"schema": schema}))
+    with pytest.raises(SchemaError, match=f"{artifact.file} has schema {schema} of an older weakspot") as caught:
+        artifact.read(folder)
+    assert "run the same command again" in caught.value.todo
 
 
 @by_file
@@ -320,7 +344,7 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
 
 def test_difference_of_the_wrong_sign_is_refused(tmp_path: Path) -> None:
     mean = Interval(1.0, None, None)
-    goggles = Goggles(Scores((), Interval(3.0, None, None)), Scores((), mean), Interval(2.0, None, None), None, "")
+    goggles = Goggles(Scores((), (), Interval(3.0, None, None)), Scores((), (), mean), Interval(2.0, None, None), None, "")
     evidence.write_goggles(tmp_path, goggles)
     with pytest.raises(RunError, match=r"goggles\.json is damaged: the mean difference is 2"):
         evidence.read_goggles(tmp_path)
@@ -433,7 +457,7 @@ class Npz:
     read: Callable[[Path], Any]
 
 
-FIDELITY = Fidelity(3, 0.1, 1.0, 0.1, ())
+FIDELITY = Fidelity(3, 0.1, 1.0, 0.1, (), 20.0, 3, 4)
 NPZ = [
     Npz(findings.ARRAYS, small_findings(), findings.write_findings, lambda folder: findings.read_findings(folder, SMALL)),
     Npz(novelty.ARRAYS, small_novelty(), novelty.write_novelty, lambda folder: novelty.read_novelty(folder, SMALL, N)),

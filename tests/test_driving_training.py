@@ -1,5 +1,8 @@
 """Agents of the driving environments: trained, evaluated, and loaded from their files."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,8 @@ from weakspot.agents.formats.card import read_card
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.envs.driving.env import ACTIONS
+from weakspot.envs.driving.env import PEDESTRIANS as BEHAVIOURS
+from weakspot.envs.driving.registration import PEDESTRIANS as NAMES
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import A2CConfig, ACKTRConfig, DoubleDQNConfig
@@ -80,3 +85,28 @@ def test_double_dqn_is_refused():
 def test_error_for_a_misspelt_environment_lists_the_environments():
     with pytest.raises(UnknownGameError, match="weakspot/DriveSemantic64-v0"):
         A2CConfig(game="weakspot/DriveSemantic64")
+
+
+def test_training_environments_are_registered_where_nothing_else_was_imported():
+    script = f"from weakspot.training.arenas import arena_of; arena_of({GAME!r}).make_evaluation_env(1)"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(("pedestrians", "share"), [("distracted", 1.0), ("0.3", 0.3), ("reasonable", 0.0)])
+def test_pedestrians_of_a_training(pedestrians, share):
+    arena = arena_of(GAME, pedestrians)
+    assert arena.name == f"drivesemantic64-{pedestrians}" and arena.environment == GAME
+    (world,) = (env.unwrapped.world for env in arena.make_evaluation_env(1).envs)
+    assert world.config.behaviour.distraction == share
+
+
+@pytest.mark.parametrize(
+    "settings", [{"pedestrians": "rude"}, {"pedestrians": "1.5"}, {"game": "pong", "pedestrians": "none"}]
+)
+def test_invalid_pedestrians_raise(settings):
+    with pytest.raises(ConfigError, match="pedestrians"):
+        A2CConfig(**(TINY | settings))
+
+
+def test_names_of_pedestrians_are_those_of_the_environment():
+    assert tuple(NAMES) == tuple(BEHAVIOURS)

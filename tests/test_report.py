@@ -19,6 +19,7 @@ import pytest
 from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
+from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run, load_run
 from weakspot.artifacts.training import Curve
 from weakspot.errors import RunError, SchemaError
@@ -316,6 +317,27 @@ def test_verdict_is_that_of_the_worst_check(example: Path) -> None:
     assert judge(replace(run, goggles=None, fidelity=None)).level == "unknown"
 
 
+def test_collapsed_state_models_are_not_to_be_trusted(example: Path) -> None:
+    run = load_run(example)
+    assert run.fidelity is not None
+    collapsed = replace(run.fidelity, kl=3.8, active_units=0)
+    for verdict in (judge(replace(run, fidelity=collapsed)), judge(replace(run, fidelity=collapsed, goggles=None))):
+        assert verdict.level == "poor" and "The latents carry 3.8 nats about a state" in verdict.sentence
+
+
+def test_target_of_a_policy_shows_what_its_action_values_are(example: Path) -> None:
+    run = load_run(example)
+    values = PolicyValues(0.25, 0.2, 0.3, 9_000, 0.99, 0.8, 0.81, 0.16)
+    with_values = replace(run, policy_values={"T-": values})
+    text = target_view(with_values, "T-", Detail(1, 8)).values
+    assert "temperature 0.25 (fitted to the returns that followed 9,000 recorded decisions" in text
+    assert "0.8 (0.81 with the critic’s value alone, 0.16 with log-probabilities in place of q)" in text
+    given = replace(values, low=None, high=None, decisions=0, correlation=None)
+    text = target_view(replace(run, policy_values={"T-": given}), "T-", Detail(1, 8)).values
+    assert text.endswith("the temperature 0.25 (as given).")
+    assert target_view(run, "T-", Detail(1, 8)).values == ""
+
+
 # missing and damaged results
 
 
@@ -453,8 +475,8 @@ def test_damage_is_named_and_the_old_report_is_kept(run: Path, kind: str, record
     "name", ["subject.json", "summary.json", "model.json", "fidelity.json", "samples.json", "goggles.json", "findings.json"]
 )
 def test_newer_schemas_are_refused(run: Path, name: str) -> None:
-    edit(next((run / "store").rglob(name)), _with(schema=2))
-    with pytest.raises(SchemaError, match=rf"{name} has schema 2 of a newer weakspot"):
+    edit(next((run / "store").rglob(name)), _with(schema=9))
+    with pytest.raises(SchemaError, match=rf"{name} has schema 9 of a newer weakspot"):
         load_run(run)
 
 

@@ -162,10 +162,11 @@ def test_paper_loss_matches_its_equation_and_ablations_leave_terms_out(pong_roll
         terms["perception"], (batch.output - perceive(reconstructed).vector()).square().sum(dim=1).mean()
     )
     torch.testing.assert_close(terms["prior"], 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1).mean())
-    torch.testing.assert_close(total, terms["reconstruction"] + 1e-3 * terms["perception"] + 1e-4 * terms["prior"])
+    scale = full.config.scale
+    torch.testing.assert_close(total, scale * terms["reconstruction"] + 1e-3 * terms["perception"] + 1e-4 * terms["prior"])
     total, terms = attentive.loss(network, batch, perceive, statistics)
     assert set(terms) == {"reconstruction", "prior"}
-    torch.testing.assert_close(total, weighted + 1e-4 * terms["prior"])
+    torch.testing.assert_close(total, scale * weighted + 1e-4 * terms["prior"])
     total, terms = vae.loss(network, batch, perceive, statistics)
     torch.testing.assert_close(terms["reconstruction"], (reconstructed - batch.state).square().mean())
     assert float(weighted) != pytest.approx(float(terms["reconstruction"]), rel=1e-3), "the weights make a difference"

@@ -22,18 +22,31 @@ from weakspot.state_model.model import StateModel
 
 
 @dataclass(frozen=True)
+class Played:
+    """Scores of episodes.
+
+    Attributes:
+        scores: the sum of the rewards of each episode (n,).
+        signs: the sum of the signs of the rewards (n,): the score in the units in which agents of Atari games are trained.
+        truncated: number of episodes that were scored before their end.
+    """
+
+    scores: np.ndarray
+    signs: np.ndarray
+    truncated: int
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of the agent with and without goggles, in episodes with the same seeds.
 
     Attributes:
-        agent: scores with the real observations (n,).
-        goggles: scores with reconstructions (n,).
-        truncated: number of episodes, of both, that were scored before their end.
+        agent: with the real observations.
+        goggles: with reconstructions.
     """
 
-    agent: np.ndarray
-    goggles: np.ndarray
-    truncated: int
+    agent: Played
+    goggles: Played
 
     def record(self, seed: int) -> dict[str, Any]:
         """Means and 95 % bootstrap intervals as plain data; difference and ratio are of paired episodes.
@@ -45,22 +58,28 @@ class Scores:
             seed: of the bootstrap.
         """
         generator = np.random.default_rng(seed)
+        agent, goggles = self.agent.scores, self.goggles.scores
 
         def interval_record(interval: tuple[float, float, float]) -> dict[str, Any]:
-            ends = interval[1:] if len(self.agent) > 1 else (None, None)
+            ends = interval[1:] if len(agent) > 1 else (None, None)
             return dict(zip(("mean", "low", "high"), (interval[0], *ends), strict=True))
 
-        def summarised(values: np.ndarray) -> dict[str, Any]:
-            return {"scores": [float(v) for v in values], **interval_record(bootstrap_mean(values, generator))}
+        def summarised(played: Played) -> dict[str, Any]:
+            return {
+                "scores": played.scores.tolist(),
+                "signs": played.signs.tolist(),
+                **interval_record(bootstrap_mean(played.scores, generator)),
+            }
 
-        difference = interval_record(bootstrap_mean(self.goggles - self.agent, generator))
-        agent, goggles = summarised(self.agent), summarised(self.goggles)
-        ratio = bootstrap_ratio(self.goggles, self.agent, generator)
-        note = f"{self.truncated} episodes were scored before their end" if self.truncated else ""
+        difference = interval_record(bootstrap_mean(goggles - agent, generator))
+        of_agent, of_goggles = summarised(self.agent), summarised(self.goggles)
+        ratio = bootstrap_ratio(goggles, agent, generator)
+        truncated = self.agent.truncated + self.goggles.truncated
+        note = f"{truncated} episodes were scored before their end" if truncated else ""
         return {
-            "episodes": len(self.agent),
-            "agent": agent,
-            "goggles": goggles,
+            "episodes": len(agent),
+            "agent": of_agent,
+            "goggles": of_goggles,
             "difference": difference,
             "ratio": interval_record(ratio) if ratio else None,
             "note": note,
@@ -74,7 +93,7 @@ def play_episodes(
     model: StateModel | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
-) -> tuple[np.ndarray, int]:
+) -> Played:
     """Plays ``config.episodes`` episodes in parallel.
 
     Args:
@@ -84,16 +103,13 @@ def play_episodes(
         model: the agent sees its reconstructions; without one it sees the real observations.
         progress: called with the number of finished episodes and their total.
         workers: number of processes.
-
-    Returns:
-        The score of each episode (n,), and the number of episodes that were scored before their end.
     """
     probe = factory()
     spec, observe = probe.spec, probe.observe
     perceive = Perceiver(agent, observe)
     generator = torch.Generator().manual_seed(config.seed)
     count = config.episodes
-    scores, running = np.zeros(count), np.ones(count, dtype=bool)
+    scores, signs, running = np.zeros(count), np.zeros(count), np.ones(count, dtype=bool)
     stacks = np.zeros((count, spec.frames, spec.height, spec.width, spec.channels), np.uint8)
     with ParallelEnvironments(factory, spec, count, workers) as environments, torch.no_grad():
         environments.reset([config.seed + i for i in range(count)])
@@ -111,13 +127,14 @@ def play_episodes(
             environments.step(actions.tolist())
             current = environments.current
             scores += np.where(running, current.reward, 0.0)
+            signs += np.where(running, np.sign(current.reward), 0.0)
             running &= ~(current.terminated | current.truncated)
             progress(count - int(running.sum()), count)
             if not running.any():
                 break
             stacks[:, :-1] = stacks[:, 1:]
             stacks[:, -1] = environments.current.frames
-    return scores, int(running.sum())
+    return Played(scores, signs, int(running.sum()))
 
 
 def goggles(
@@ -135,8 +152,6 @@ def goggles(
         progress: called with the number of finished episodes and their total, over both.
     """
     total = 2 * config.episodes
-    agent_scores, agent_truncated = play_episodes(agent, factory, config, None, lambda done, _: progress(done, total))
-    goggles_scores, truncated = play_episodes(
-        agent, factory, config, model, lambda done, _: progress(config.episodes + done, total)
-    )
-    return Scores(agent_scores, goggles_scores, agent_truncated + truncated)
+    alone = play_episodes(agent, factory, config, None, lambda done, _: progress(done, total))
+    through = play_episodes(agent, factory, config, model, lambda done, _: progress(config.episodes + done, total))
+    return Scores(alone, through)

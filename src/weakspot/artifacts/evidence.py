@@ -126,9 +126,16 @@ class Samples:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of the episodes of one kind, and their mean with its interval."""
+    """The scores of the episodes of one kind, and their mean with its interval.
+
+    Attributes:
+        scores: the sum of the rewards of each episode.
+        signs: the sum of the signs of the rewards, the units in which agents of Atari games are trained.
+        interval: the mean score.
+    """
 
     scores: tuple[float, ...]
+    signs: tuple[float, ...]
     interval: Interval
 
 
@@ -144,7 +151,7 @@ class Goggles:
         note: a remark for the reader, such as the number of truncated episodes; may be empty.
     """
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
     agent: Scores
     goggles: Scores
     difference: Interval

@@ -65,12 +65,18 @@ def read_artifact(path: Path, kind: type[A]) -> A:
 
 
 def check_schema(path: Path, version: int, kind: type[Artifact]) -> None:
-    """Raises :class:`SchemaError` if ``version`` is newer than the one of ``kind``."""
+    """Raises :class:`SchemaError` if ``version`` is not the one of ``kind``."""
     if version > kind.SCHEMA:
         raise SchemaError(
             f"{path} has schema {version} of a newer weakspot",
-            expected=f"schema {kind.SCHEMA} or older",
+            expected=f"schema {kind.SCHEMA}",
             todo="upgrade weakspot, or choose another --output and --store",
+        )
+    if version < kind.SCHEMA:
+        raise SchemaError(
+            f"{path} has schema {version} of an older weakspot",
+            expected=f"schema {kind.SCHEMA}",
+            todo=RERUN,
         )
 
 

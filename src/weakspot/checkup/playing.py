@@ -10,7 +10,7 @@ import numpy as np
 
 from weakspot.agents.base import Agent
 from weakspot.analysis.config import GogglesConfig
-from weakspot.analysis.goggles import play_episodes
+from weakspot.analysis.goggles import Played, play_episodes
 from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.checkup.variants import TransformedAgent, Variant, input_variants
@@ -33,8 +33,8 @@ class Player:
     factory: Callable[[], Environment]
     progress: PlayProgress
 
-    def __call__(self, name: str, agent: Agent, config: GogglesConfig) -> tuple[np.ndarray, int]:
-        """The scores of the episodes (n,), and the number of those that were stopped before their end."""
+    def __call__(self, name: str, agent: Agent, config: GogglesConfig) -> Played:
+        """Plays the episodes."""
         return play_episodes(agent, self.factory, config, None, lambda done, total: self.progress(name, done, total))
 
 
@@ -42,8 +42,9 @@ def check_playing(agent: Agent, player: Player, environment: EnvironmentSpec, co
     """Whether the agent scores what the user expects, or more than random play; if not, whether a variant of its
     observations scores more."""
     episodes = GogglesConfig(episodes=config.episodes, epsilon=0.0, longest=config.longest, seed=config.seed)
-    scores, cut = player("the agent", agent, episodes)
-    random, _ = player("random play", agent, replace(episodes, epsilon=1.0))
+    played = player("the agent", agent, episodes)
+    scores, cut = played.scores, played.truncated
+    random = player("random play", agent, replace(episodes, epsilon=1.0)).scores
     generator = np.random.default_rng(config.seed)
     mean, low, high = bootstrap_mean(scores, generator)
     beats_random = bootstrap_mean(scores - random, generator)[1] > 0
@@ -86,11 +87,11 @@ def _check_variants(
     def changed(variant: Variant) -> TransformedAgent:
         return TransformedAgent(agent, variant.transform)
 
-    means = [player(f"the agent, {variant.name}", changed(variant), episodes)[0].mean() for variant in variants]
+    means = [player(f"the agent, {variant.name}", changed(variant), episodes).scores.mean() for variant in variants]
     best = variants[int(np.argmax(means))]
     others = replace(episodes, seed=episodes.seed + episodes.episodes)
-    unchanged, _ = player("the agent, other episodes", agent, others)
-    transformed, _ = player(f"the agent, {best.name}, other episodes", changed(best), others)
+    unchanged = player("the agent, other episodes", agent, others).scores
+    transformed = player(f"the agent, {best.name}, other episodes", changed(best), others).scores
     better = bootstrap_mean(transformed - unchanged, generator)[1] > 0
     for variant, mean in zip(variants, means, strict=True):
         seen = f"{mean:.4g} on average, {scores.mean():.4g} without this change"

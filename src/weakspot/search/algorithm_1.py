@@ -178,7 +178,8 @@ def _search_batch(
                 break
     progress(config.steps)
     with torch.no_grad():
-        x = descending.distribution(descending.parameters(torch.arange(count, device=model.device)))
+        mean, sigma = descending.parameters(torch.arange(count, device=model.device))
+        x = descending.distribution((mean.detach(), sigma.detach()))
         u = x.mean + x.sigma * eps[:, -1]
         state = model.generate(u)
         output = perceive(state)

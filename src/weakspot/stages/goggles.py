@@ -18,6 +18,7 @@ class GogglesStage(Stage):
     """Plays the same episodes twice: on real observations, and on reconstructions."""
 
     name: ClassVar[str] = "goggles"
+    version: ClassVar[int] = 2
     inputs: ClassVar[tuple[str, ...]] = ("subject", "train")
 
     def parts(self, session: Session) -> tuple[str, ...]:
@@ -52,8 +53,8 @@ def _artifact(record: Mapping[str, Any]) -> Goggles:
 
     agent, goggles, ratio = record["agent"], record["goggles"], record["ratio"]
     return Goggles(
-        agent=Scores(tuple(agent["scores"]), interval(agent)),
-        goggles=Scores(tuple(goggles["scores"]), interval(goggles)),
+        agent=Scores(tuple(agent["scores"]), tuple(agent["signs"]), interval(agent)),
+        goggles=Scores(tuple(goggles["scores"]), tuple(goggles["signs"]), interval(goggles)),
         difference=interval(record["difference"]),
         ratio=interval(ratio) if ratio else None,
         note=record["note"],

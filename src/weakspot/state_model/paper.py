@@ -56,8 +56,8 @@ class PaperConfig:
     """eta."""
     prior: float = 1e-4
     """lambda."""
-    scale: float = 1.0
-    """c, the scale of squared errors of pixels from 0 to 1: 65025 is the loss of pixels from 0 to 255."""
+    scale: float = 65_025.0
+    """c, the scale of squared errors of pixels from 0 to 1; 65025 is the loss of pixels from 0 to 255."""
     reduction: Literal["mean", "sum"] = "mean"
     """Whether the plain VAE averages squared errors over all pixels and channels, or sums them."""
     learning_rate: float = 1e-3

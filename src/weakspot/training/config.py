@@ -37,7 +37,7 @@ class TrainingConfig:
     start: str | None = None
     """Agent file of the same kind and network with the initial weights; by default, they are random."""
     network: NetworkSize = "small"
-    """Size of the network [in the paper: nature]."""
+    """Size of the network; nature is that of Mnih et al. 2015."""
     gamma: float = 0.99
     """Discount factor [double DQN in the paper: 0.95]."""
     evaluate_every: int = 25_000

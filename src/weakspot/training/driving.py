@@ -11,7 +11,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from weakspot.envs.driving.environment import DriveEnvironment
-from weakspot.envs.driving.registration import PEDESTRIANS
+from weakspot.envs.driving.registration import PEDESTRIANS, register
 from weakspot.training.arena import Arena
 
 
@@ -23,6 +23,7 @@ def driving_arena(environment: str, pedestrians: str | None = None) -> Arena:
         pedestrians: ``reasonable``, ``distracted``, ``none``, or a share of distracted crossings as text; None for the
             environment's default, which are reasonable ones.
     """
+    register()
     settings = {} if pedestrians is None else {"pedestrians": _behaviour(pedestrians)}
     short = environment.removeprefix("weakspot/").removesuffix("-v0").lower()
     spec = DriveEnvironment(environment).spec
