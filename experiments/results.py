@@ -30,8 +30,7 @@ DEVIATIONS = {
     "they start at the best of many samples, are not rewarded for going beyond the best real state, and the best third of "
     "them is kept ([the state model](state_model.md)). The paper's settings are `--recipe paper` and, in a run, "
     "`--synthesize.preset paper`.",
-    "candidates": "Figures 1 and 4 and section 4.4 start their searches at the best of 1,024 samples, all others at the "
-    "best of 4,096.",
+    "candidates": "Figures 1 and 4 start their searches at the best of 1,024 samples, all others at the best of 4,096.",
     "agents": "The agents differ from the paper's, and so do some of the games: see the table below. The agents whose files "
     "begin with `acktr` come from a public repository, like that of section 4.3; they output log-probabilities and a value, "
     "whereas the paper's double DQNs output Q-values.",
@@ -40,7 +39,8 @@ DEVIATIONS = {
     "scores": "One action in a hundred is random when scores are measured; otherwise a greedy agent plays the same few "
     "games again and again. Games that have not ended are cut after 6,000 decisions, or after the number given in the "
     "command.",
-    "units": "The scores that the paper prints for Q\\*bert and Atlantis are in units other than the games' own.",
+    "units": "The scores that the paper prints for Q\\*bert and Atlantis are in units other than the games' own, "
+    "probably in clipped rewards: 64 x 25 points of Q\\*bert are 1,600.",
     "energies": "Activation maximisation minimises without a bound and random search keeps the lowest energies, whereas "
     "Algorithm 1 is not rewarded for going beyond the best real state. Judged by energy alone, the first two look better.",
     "highlights": "HIGHLIGHTS returns single states here; Amir and Amir (2018) show short trajectories around them.",
@@ -328,7 +328,9 @@ COMMON = ("frames", "budget", "recipe", "agents")
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = (
     (
         "Figure 1: synthesised states",
-        "The first four states of each search, not selected.",
+        "The first four states of each search, not selected. **The agent of Seaquest is a policy: its T+ and T- here are "
+        "over log-probabilities, and both ask for states in which the policy is undecided ([targets]"
+        "(targets.md#action-values-of-a-policy)). They are to be repeated.**",
         (*COMMON, "candidates"),
         figure_1,
     ),
@@ -359,7 +361,12 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
         ("frames", "budget", "recipe", "agents", "energies", "highlights"),
         baselines,
     ),
-    ("Figure 4, section 4.3: critical states of the ACKTR agent", "", (*COMMON, "candidates"), figure_4),
+    (
+        "Figure 4, section 4.3: critical states of the ACKTR agent",
+        "T± of a policy asks where it is decided.",
+        (*COMMON, "candidates"),
+        figure_4,
+    ),
     (
         "Section 4.4: states synthesised for each action",
         "The paper reports states with little oxygen for all actions, although going up is the only sensible action in "

@@ -20,7 +20,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lab import intervals
-from lab.arguments import CANDIDATES_OF_FOUR, at_least, experiment_parser, parse_arguments
+from lab.arguments import at_least, experiment_parser, parse_arguments
 from lab.command import run_command, say
 from lab.enrichment import enrichment
 from lab.experiment import Experiment, start_experiment
@@ -144,7 +144,6 @@ def chance_of_any(base: float, states: int) -> float:
 
 def main() -> None:
     parser = experiment_parser(__doc__)
-    parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
     parser.add_argument("--states", type=at_least(STATES_PER_ACTION), default=64, help="synthesised states of each action")
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, check=lambda subject: check_game(subject, "Seaquest", "section 4.4"))

@@ -67,7 +67,7 @@ def cached_search(
         "sharpness": session.config.sharpness,
         "inputs": {name: _fingerprint(session.results[name]) for name in INPUTS},
         "torch": public_version("torch"),
-        "sources": source_digest("search", "targets"),
+        "sources": source_digest("search", "targets", "analysis"),
     }
     request, store = Request("found", target.slug, made_from, (STATES,)), Store(session.config.store_path)
 

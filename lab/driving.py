@@ -202,8 +202,9 @@ class DrivingRun:
         return recorded_outputs(self.dataset, self.held_out)
 
     def target(self, name: str) -> Target:
-        """The target of that name, scaled to the recorded scores as in the run."""
-        return resolve_target(name, self.dataset.agent, sharpness_for(self.dataset, self.run.settings["sharpness"]))
+        """The target of that name, scaled to the recorded scores and with the action values of the run."""
+        sharpness, values = sharpness_for(self.dataset, self.run.settings["sharpness"]), self.run.policy_values.get(name)
+        return resolve_target(name, self.dataset.agent, sharpness, values.tau if values else None)
 
     def classes(self, stacks: np.ndarray) -> np.ndarray:
         """The classes (n, h, w) in the newest frames of stacks (n, k, h, w, c).

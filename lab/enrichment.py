@@ -24,8 +24,9 @@ def enrichment(found: npt.ArrayLike, samples: npt.ArrayLike, real: npt.ArrayLike
         real: whether each real state shows it (k,).
 
     Returns:
-        The shares with Wilson's intervals, and the ratios with exact intervals of a ratio of rates, which are somewhat too
-        wide for shares; None where the other share is 0.
+        The shares with Wilson's intervals, and the ratios with exact intervals of a ratio of rates; None where the other
+        share is 0.  The intervals take all states as independent.  States of one search pool and consecutive real states
+        are not, so they are rather too narrow.
     """
     return {
         "states": {"synthesised": _count(found), "random samples": _count(samples), "real": _count(real)},

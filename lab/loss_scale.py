@@ -38,7 +38,7 @@ from weakspot.system.compute import threads
 from weakspot.system.files import make_folder
 from weakspot.system.locks import exclusive_lock
 from weakspot.system.progress import progress_bar
-from weakspot.system.provenance import digest
+from weakspot.system.provenance import digest, versions
 
 RECIPES = {"full": "paper", "attentive": "paper-attentive", "vae": "paper-vae", "vae-sum": "paper-vae"}
 """Recipe of each loss; ``vae`` averages the squared error over pixels, ``vae-sum`` sums it."""
@@ -71,13 +71,13 @@ class Cell:
     @property
     def name(self) -> str:
         """LOSS-SCALE, for files."""
-        return f"{self.loss}-{self.scale:g}"
+        return f"{self.loss}-{self.scale:.12g}"
 
     @property
     def settings(self) -> tuple[str, ...]:
         """As ``--train.recipe-settings``."""
         reduction = ("reduction=sum",) if self.loss == "vae-sum" else ()
-        return (f"scale={self.scale:g}", *reduction)
+        return (f"scale={self.scale:.12g}", *reduction)
 
 
 def cell_of(text: str) -> Cell:
@@ -97,16 +97,27 @@ def cell_of(text: str) -> Cell:
 
 
 def trained(session: Session, cell: Cell, steps: int) -> StateModel:
-    """The state model of a cell after ``steps`` steps.  A shorter training of the same cell is continued."""
+    """The state model of a cell after ``steps`` steps.  A shorter training of the same cell is continued.
+
+    Raises:
+        ConfigError: the training is beyond these steps.
+    """
     config = TrainConfig(
         recipe=RECIPES[cell.loss], recipe_settings=cell.settings, steps=steps, workers=1, precision="float32"
     )
-    data = digest(session.dataset.fingerprint, session.subject.agent.spec.fingerprint)
+    data = digest(session.dataset.fingerprint, session.subject.agent.spec.fingerprint, versions())
     folder = make_folder(session.config.output.parent / "loss-scale" / f"{cell.name}-{data}")
     with threads(1), exclusive_lock(folder), progress_bar(f"{cell.name} {steps:,}") as progress:
-        return train(
+        model = train(
             session.perceive, session.dataset, session.maps, config, folder, clock=time.process_time, progress=progress
         )
+    if model.info["steps"] != steps:
+        raise ConfigError(
+            f"the training of {cell.name} has taken {model.info['steps']:,} steps",
+            expected=f"at most {steps:,}",
+            todo="choose later --milestones, or another --folder",
+        )
+    return model
 
 
 def measured(session: Session, model: StateModel, goggles: GogglesConfig) -> dict[str, Any]:

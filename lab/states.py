@@ -61,8 +61,8 @@ def target_named(session: Session, name: str) -> Target:
 @lru_cache(maxsize=4)
 def _temperature(session: Session) -> float:
     """The temperature of a policy's action values, fitted as in a run with the default settings."""
-    signs = family_of(session.subject.agent.spec.environment) == "atari"
-    return fit_temperature(session.dataset, PolicyValuesConfig().gamma, signs).tau
+    atari = family_of(session.subject.agent.spec.environment) == "atari"
+    return fit_temperature(session.dataset, PolicyValuesConfig().gamma, atari).tau
 
 
 def default_target_names(session: Session) -> tuple[str, ...]:

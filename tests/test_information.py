@@ -25,6 +25,8 @@ def test_the_kl_and_the_active_units():
     assert measured.kl == pytest.approx(losses.prior(mean, torch.zeros(50, 4)).mean().item())
     assert (measured.active, measured.latent, measured.collapsed) == (1, 4, False)
     assert information(torch.zeros(50, 4), torch.zeros(50, 4)).collapsed
+    assert information(torch.full((50, 4), 5.0), torch.zeros(50, 4)).collapsed, "no unit tells states apart"
+    assert information(torch.zeros(5, 4), torch.full((5, 4), -2e-5)).kl == 0.0, "rounding makes no negative KL"
 
 
 def test_the_message_says_what_to_change():

@@ -6,14 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_run import replace_option
 from toys import LinearAgent
 
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.config import PolicyValuesConfig
 from weakspot.analysis.policy_values import fit_temperature, rank_correlation
 from weakspot.analysis.returns import discounted_returns
+from weakspot.artifacts.run import load_run
+from weakspot.cli import main
+from weakspot.commands import parse
+from weakspot.config import RunConfig
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError, TargetError
+from weakspot.pipeline import Pipeline
 from weakspot.targets import names
 from weakspot.targets.policy_values import implied_values
 from weakspot.targets.resolve import resolve_target
@@ -87,6 +93,12 @@ def test_which_targets_need_the_values_of_a_policy():
     assert not names.needs_policy_values("T-", actions, "q-values")
 
 
+def test_values_without_a_temperature_cannot_be_evaluated():
+    target = resolve_target("S+", POLICY, 1.0)
+    with pytest.raises(TargetError, match="need a temperature"):
+        target(policy_output(torch.randn(2, 3), 1.0))
+
+
 # Returns
 
 
@@ -107,7 +119,8 @@ def test_returns_by_hand():
     returns, complete = discounted_returns(data, 0.5)
     assert returns.tolist() == [1.5, 1.0, 2.0, 4.0]
     assert complete.tolist() == [True, True, True, False], "the last one goes on after the recording"
-    assert discounted_returns(data, 0.5, signs=True)[0].tolist() == [1.25, 0.5, 1.0, 1.0]
+    data = recording([1, 0, 2, 4], terminated=[False, False, True, False], life_lost=[False, True, True, False])
+    assert discounted_returns(data, 0.5, atari=True)[0].tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
 def test_streams_and_time_limits_cut_returns():
@@ -143,6 +156,20 @@ def test_the_fit_finds_the_temperature(tau):
     assert noisy.low < tau < noisy.high and noisy.decisions == 4_000
 
 
+def test_a_critic_that_is_wrong_by_a_constant_does_not_change_the_fit():
+    tau = 0.5
+    good = played_by_policy(tau)
+    for bias in (-1.0, 1.0):
+        data = played_by_policy(tau, value=good.value + bias)
+        assert fit_temperature(data, 0.9, False).tau == pytest.approx(tau, rel=0.05)
+
+
+def test_actions_without_consequences_raise_though_the_critic_is_wrong():
+    generator = np.random.default_rng(1)
+    with pytest.raises(ConfigError, match="do not show that actions are better"):
+        fit_temperature(played_by_policy(0.5, reward=generator.normal(size=4_000)), 0.9, False)
+
+
 def test_returns_without_spread_raise():
     data = played_by_policy(0.5, reward=np.ones(4_000, np.float32))
     with pytest.raises(ConfigError, match="the returns are the same"):
@@ -158,7 +185,7 @@ def test_a_policy_without_preferences_raises():
 def test_preferences_for_worse_actions_raise():
     good = played_by_policy(0.5)
     data = played_by_policy(0.5, reward=-good.reward, value=-good.value)
-    with pytest.raises(ConfigError, match="no better returns"):
+    with pytest.raises(ConfigError, match="do not show that actions are better"):
         fit_temperature(data, 0.9, False)
 
 
@@ -185,3 +212,62 @@ def test_the_rank_correlation_is_one_for_the_returns_themselves():
 def test_impossible_settings_raise(settings):
     with pytest.raises(ConfigError):
         PolicyValuesConfig(**settings)
+
+
+# The stage
+
+ACTOR_CRITIC = """
+import torch
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(4, 4, 8, 8), nn.ReLU(), nn.Flatten())
+        self.actor, self.critic = nn.Linear(400, 6), nn.Linear(400, 1)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in self.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
+
+    def forward(self, observation):
+        features = self.features(observation / 255)
+        return {output}
+
+def agent():
+    return Network()
+"""
+
+
+def options(tmp_path, output="self.actor(features), self.critic(features)", *more):
+    path = tmp_path / "agent.py"
+    path.write_text(ACTOR_CRITIC.replace("{output}", output))
+    agent = replace_option("--agent", f"{path}:agent")
+    return [*agent, "--output", str(tmp_path / "run"), *more]
+
+
+def test_the_stage_gives_the_targets_of_a_policy_their_temperature(tmp_path):
+    words = options(tmp_path, "self.actor(features), self.critic(features)", "--policy-values.tau", "0.5")
+    words[words.index("--targets") + 1 : words.index("--targets") + 3] = ["T-", "S+", "V-", "T+-"]
+    assert main(["run", *words]) == 0
+    run = load_run(tmp_path / "run")
+    assert run.agent.scores_are == "log-probabilities" and set(run.policy_values) == {"T-", "S+"}
+    values = run.policy_values["T-"]
+    assert (values.tau, values.low, values.decisions) == (0.5, None, 0)
+    assert "q = V + 0.5 (log pi + H(pi))" in run.findings["T-"].search.energy_equation
+    found = run.findings["T-"]
+    output = AgentOutput(torch.from_numpy(found.scores), torch.from_numpy(found.value))
+    q = implied_values(output, 0.5)
+    assert (torch.from_numpy(found.target) <= q.max(dim=1).values + 1e-4).all()
+    assert (torch.from_numpy(found.target) >= q.mean(dim=1) - 1e-4).all()
+    again = parse(RunConfig, "run", [*words, "--policy-values.tau", "0.25"])
+    assert Pipeline(again).plan() == [
+        "policy-values/t-minus", "policy-values/s-plus", "synthesize/t-minus", "synthesize/s-plus", "novelty/t-minus",
+        "novelty/s-plus", "report",
+    ]  # fmt: skip
+
+
+def test_targets_over_action_values_are_refused_before_a_run_without_a_critic(tmp_path, capsys):
+    words = options(tmp_path, "torch.log_softmax(self.actor(features), 1)")
+    assert main(["run", *words]) == 2
+    assert "a policy without a critic" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "collect").exists()

@@ -110,7 +110,7 @@ class Session:
         recipe(train.recipe, chosen_settings(train.recipe, train.recipe_settings))  # raises if a setting does not fit
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():
-            resolve_target(name, subject.agent.spec, 1.0)(output)
+            resolve_target(name, subject.agent.spec, 1.0, 1.0)(output)
 
     def check_target_scales(self) -> None:
         """Measures the scale of every target over the recorded states, before the state model is trained.
@@ -124,7 +124,7 @@ class Session:
         if len(trained):
             outputs = self.recorded_outputs(trained)
             for slug in self.targets:
-                measure_scale(self.target(slug), outputs)
+                measure_scale(self._target(slug, self._tau(slug) or 1.0), outputs)
 
     @cached_property
     def dataset(self) -> StateDataset:
@@ -200,13 +200,20 @@ class Session:
     def target(self, slug: str) -> Target:
         """The target, with the sharpness of its soft maximum scaled to the recorded scores, and with the action values of
         the policy-values stage if it needs them."""
-        from weakspot.artifacts.policy_values import read_policy_values
+        return self._target(slug, self._tau(slug))
+
+    def _target(self, slug: str, tau: float | None) -> Target:
         from weakspot.targets.resolve import resolve_target
 
-        sharpness, spec = sharpness_for(self.dataset, self.config.sharpness), self.subject.agent.spec
+        sharpness = sharpness_for(self.dataset, self.config.sharpness)
+        return resolve_target(self.targets[slug], self.subject.agent.spec, sharpness, tau)
+
+    def _tau(self, slug: str) -> float | None:
+        """The temperature of the policy-values stage; None if the target needs none, or if the stage has not run."""
+        from weakspot.artifacts.policy_values import read_policy_values
+
         folder = self.results.get(f"policy-values/{slug}")
-        tau = read_policy_values(folder).tau if folder else 1.0
-        return resolve_target(self.targets[slug], spec, sharpness, tau)
+        return read_policy_values(folder).tau if folder else None
 
     @cached_property
     def starts(self) -> Callable[[Target], SearchDistribution]:

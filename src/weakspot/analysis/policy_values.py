@@ -2,10 +2,10 @@
 
 A recorded decision took the action a and was followed by the return G.  By :mod:`weakspot.targets.policy_values`
 
-    G - V(s) = tau (log pi_a(s) + H(pi(s))) + noise,
+    G - V(s) = tau (log pi_a(s) + H(pi(s))) + c + noise,
 
-in which tau is a slope, fitted by least squares.  Random actions of the collection take part: without them only likely
-actions would be seen.
+in which tau is a slope, fitted by least squares.  The constant c takes up what the critic is wrong by on average, such as
+the cost of the collection's random actions.  These take part: without them only likely actions would be seen.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class Temperature:
     decisions: int
 
 
-def fit_temperature(dataset: StateDataset, gamma: float, signs: bool) -> Temperature:
+def fit_temperature(dataset: StateDataset, gamma: float, atari: bool) -> Temperature:
     """Fits tau to the recorded returns of an actor-critic.
 
     Args:
         dataset: the recorded states.
-        gamma, signs: of the returns, see :func:`weakspot.analysis.returns.discounted_returns`.
+        gamma, atari: of the returns, see :func:`weakspot.analysis.returns.discounted_returns`.
 
     Raises:
         ConfigError: the agent has no critic, there are too few complete returns, they or the policy's preferences do not
-            vary, or tau is not positive.
+            vary, or the interval of tau is not above 0.
     """
     if dataset.value is None:
         raise ConfigError("a policy without a critic has no action values", todo="use T+-, or the names of actions")
-    returns, complete = discounted_returns(dataset, gamma, signs=signs)
+    returns, complete = discounted_returns(dataset, gamma, atari=atari)
     log_pi = dataset.scores[complete].astype(np.float64)
     entropy = -(np.exp(log_pi) * log_pi).sum(axis=1)
     preference = log_pi[np.arange(len(log_pi)), dataset.action[complete]] + entropy
@@ -75,24 +75,25 @@ def fit_temperature(dataset: StateDataset, gamma: float, signs: bool) -> Tempera
         )
 
     def slope(chosen: np.ndarray) -> float:
-        return float((surplus[chosen] * preference[chosen]).sum() / (preference[chosen] ** 2).sum())
+        centred = preference[chosen] - preference[chosen].mean()
+        return float((surplus[chosen] * centred).sum() / (centred**2).sum())
 
     tau, low, high = block_jackknife(slope, len(surplus))
-    if tau <= 0:
+    if low <= 0:
         raise ConfigError(
-            f"tau cannot be fitted: actions that the policy prefers were followed by no better returns (tau = {tau:.3g}, "
-            f"95 % interval {low:.3g} to {high:.3g}, {len(surplus):,} decisions)",
-            expected="a positive tau",
+            "tau cannot be fitted: the recorded returns do not show that actions are better if the policy prefers them "
+            f"(tau = {tau:.3g}, 95 % interval {low:.3g} to {high:.3g}, {len(surplus):,} decisions)",
+            expected="an interval above 0",
             todo=GIVE_TAU,
         )
     return Temperature(tau, low, high, len(surplus))
 
 
-def rank_correlation(values: np.ndarray, dataset: StateDataset, gamma: float, signs: bool) -> float | None:
+def rank_correlation(values: np.ndarray, dataset: StateDataset, gamma: float, atari: bool) -> float | None:
     """Spearman's rank correlation between values (n,) of all recorded states and the returns that followed, as far as these
     are complete; None if either does not vary."""
     stats: Any = import_module("scipy.stats")  # has no types
-    returns, complete = discounted_returns(dataset, gamma, signs=signs)
+    returns, complete = discounted_returns(dataset, gamma, atari=atari)
     if complete.sum() < 3 or not returns[complete].std() > 0 or not values[complete].std() > 0:
         return None
     return float(stats.spearmanr(values[complete], returns[complete]).statistic)

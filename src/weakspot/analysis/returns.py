@@ -10,23 +10,23 @@ COMPLETE = 0.95
 """Share of its weight that the part of a return before the end of the recording must have."""
 
 
-def discounted_returns(dataset: StateDataset, gamma: float, *, signs: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The return that followed each recorded state, and which returns are complete.
 
-    A return ends with the episode.  One that the end of the recording, or a time limit, cuts off is complete if the part
-    before has :data:`COMPLETE` of the weight of an endless one.
+    A return ends with the episode, or, with ``atari``, with the life.  One that the end of the recording, or a time limit,
+    cuts off is complete if the part before has :data:`COMPLETE` of the weight of an endless one.
 
     Args:
         dataset: the recorded states.
         gamma: discount of a decision, in (0, 1).
-        signs: take the signs of rewards, with which agents of Atari games are trained.
+        atari: take the signs of rewards, and end returns when a life is lost, as agents of Atari games are usually trained.
 
     Returns:
         The returns (n,), and whether they are complete (n,).
     """
-    rewards = (np.sign(dataset.reward) if signs else dataset.reward).astype(np.float64)
+    rewards = (np.sign(dataset.reward) if atari else dataset.reward).astype(np.float64)
     rewards = rewards.reshape(dataset.streams, dataset.steps)
-    ended = dataset.terminated.reshape(rewards.shape)
+    ended = (dataset.terminated | dataset.life_lost if atari else dataset.terminated).reshape(rewards.shape)
     cut = dataset.truncated.reshape(rewards.shape) & ~ended
     returns, missing = np.zeros_like(rewards), np.zeros_like(rewards)
     following, weight = np.zeros(dataset.streams), np.ones(dataset.streams)

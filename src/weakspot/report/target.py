@@ -123,7 +123,7 @@ def _values(values: PolicyValues | None) -> str:
         interval = f"95\u00a0% interval {number(values.low)} to {number(values.high)}"
         origin = f"fitted to the returns that followed {values.decisions:,} recorded decisions, {interval}"
     text = (
-        "The agent has a policy instead of action values; q are those that its probabilities imply under its critic, with "
+        "The agent is a policy without action values; q are those that its probabilities imply under its critic, with "
         f"the temperature {number(values.tau)} ({origin})."
     )
     if values.correlation is None:
@@ -138,8 +138,8 @@ def _values(values: PolicyValues | None) -> str:
     ]
     compared = f" ({', '.join(others)})" if others else ""
     return (
-        f"{text} Over the real states, the rank correlation between the target and the return that followed is "
-        f"{number(values.correlation)}{compared}."
+        f"{text} Over the real states, the rank correlation between the value that the target asks about and the return "
+        f"that followed is {number(values.correlation)}{compared}."
     )
 
 

@@ -35,7 +35,7 @@ RULE = (
     f"for games whose objects can be checked, they pass the checks at least {percent(MIN_VALID_RATIO)} as often. "
     "“Do not trust”: the interval of the goggles test shows a loss of more than half of that, or the interval of an "
     "object’s recall lies below one half, or the latents carry less than "
-    f"{FEW_NATS:g} nats about a state. “With care”: all other cases."
+    f"{FEW_NATS:g} nats about a state, or none of them is in use. “With care”: all other cases."
 )
 
 HEADLINES: dict[Level, str] = {
@@ -68,7 +68,7 @@ def judge(run: Run) -> Verdict:
     checks = [_goggles(run.goggles)] if run.goggles else []
     if run.fidelity and run.fidelity.objects:
         checks.append(_recall(run.fidelity.objects))
-    if run.fidelity and run.fidelity.kl < FEW_NATS:
+    if run.fidelity and (run.fidelity.kl < FEW_NATS or not run.fidelity.active_units):
         checks.append(_Check("poor", _collapsed(run.fidelity)))
     if not checks:
         sentence = (

@@ -32,8 +32,8 @@ class SynthesisConfig:
 
     Attributes:
         preset: default, or paper: Algorithm 1 as printed, with gradient descent on x_mu and x_sigma from x_mu = 0 and
-            x_sigma = 1 on the unscaled target, until it converges. Settings that are given besides replace those of the
-            preset.
+            x_sigma = 1 on the unscaled target, until it converges. Other settings that differ from their defaults replace
+            those of the preset.
         states: n, the number of states synthesised for each target.
         searches: m, the number of searches per state; the best n of the m n searches are kept.
         steps: Maximum number of steps of a search.

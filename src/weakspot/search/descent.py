@@ -68,7 +68,8 @@ class AdamDescent:
 class GradientDescent:
     """Gradient descent on x_mu and x_sigma: lines 9 and 10 of the paper's Algorithm 1.
 
-    Nothing keeps x_sigma positive, and nothing needs to: x_sigma and -x_sigma give the same distribution.
+    x_sigma may change its sign: x_sigma and -x_sigma are the same distribution.  Near 0 the gradient of the KL, alpha /
+    x_sigma, is large, and a step can throw x_sigma far from there; smaller step sizes make that rarer.
 
     Args:
         start: where the searches start.

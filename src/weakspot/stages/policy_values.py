@@ -47,9 +47,9 @@ class PolicyValuesStage(Stage):
 
         config, dataset = session.config, session.dataset
         settings, spec = config.policy_values, session.subject.agent.spec
-        signs = family_of(spec.environment) == "atari"
+        atari = family_of(spec.environment) == "atari"
         fitted = (
-            Temperature(settings.tau, None, None, 0) if settings.tau else fit_temperature(dataset, settings.gamma, signs)
+            Temperature(settings.tau, None, None, 0) if settings.tau else fit_temperature(dataset, settings.gamma, atari)
         )
         outputs, b = session.recorded_outputs(np.arange(len(dataset))), sharpness_for(dataset, config.sharpness)
 
@@ -61,7 +61,7 @@ class PolicyValuesStage(Stage):
         }
         direction = 1.0 if session.target_names[part].endswith("-") else -1.0
         ranks = {
-            which: rank_correlation(direction * target(outputs).numpy(), dataset, settings.gamma, signs)
+            which: rank_correlation(direction * target(outputs).numpy(), dataset, settings.gamma, atari)
             for which, target in targets.items()
         }
         values = PolicyValues(

@@ -33,12 +33,12 @@ class Information:
     @property
     def collapsed(self) -> bool:
         """Whether the latents say next to nothing about a state."""
-        return self.kl < FEW_NATS
+        return self.kl < FEW_NATS or not self.active
 
 
 def information(mean: Latent, log_variance: Latent) -> Information:
     """Measures the posteriors N(mean, exp(log_variance)) of several states (n, z)."""
-    kl = prior(mean, log_variance).mean().item()
+    kl = max(prior(mean.double(), log_variance.double()).mean().item(), 0.0)
     active = int((mean.var(dim=0, correction=0) > ACTIVE).sum())
     return Information(kl, active, mean.shape[1])
 

@@ -64,7 +64,8 @@ class TrainingMonitor:
         self.check_information()
 
     def check_information(self) -> None:
-        """Warns, once, if the KL of the last step is below a few nats.
+        """Warns, once, if the KL of the last batch is below a few nats; :func:`weakspot.state_model.train.train` checks the
+        trained model on more states.
 
         Warns:
             CollapsedPosteriorWarning: the latents carry next to no information.
@@ -72,8 +73,13 @@ class TrainingMonitor:
         kl = self._trainer.terms.last.get("prior")
         if self._warned or kl is None or kl >= FEW_NATS or self._loop.share < WARN_AFTER:
             return
-        self._warned = True
-        warnings.warn(collapse_message(kl, self._setup.config.recipe), CollapsedPosteriorWarning, stacklevel=2)
+        self.warn(kl)
+
+    def warn(self, kl: float) -> None:
+        """Warns, once, about latents that carry ``kl`` nats."""
+        if not self._warned:
+            self._warned = True
+            warnings.warn(collapse_message(kl, self._setup.config.recipe), CollapsedPosteriorWarning, stacklevel=2)
 
     def measure(self, model: StateModel) -> None:
         """Appends the measurements of ``model`` to the metrics, if ``measures`` was given."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from weakspot.agents.base import Perceiver
-from weakspot.data.dataset import StateDataset
+from weakspot.data.dataset import StateDataset, as_state
 from weakspot.state_model.checkpoint import (
     CHECKPOINT,
     METRICS,
@@ -19,6 +20,7 @@ from weakspot.state_model.checkpoint import (
     store_model,
 )
 from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.information import Information, information
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.monitor import Measure, TrainingMonitor
 from weakspot.state_model.prior import fit_prior
@@ -30,6 +32,10 @@ from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop, budget
 
 __all__ = ["Measure", "gradients", "train"]
+
+
+EXAMINED = 200
+"""Training states over which the information of the latents is measured at the end."""
 
 
 def train(
@@ -84,13 +90,24 @@ def train(
     monitor = TrainingMonitor(setup, trainer, loop, folder / METRICS, measures, progress)
     with trainer.workers():
         loop.run([*monitor.periodic(), Every(config.checkpoint_every, loop.store)])
-    monitor.check_information()
     trainer.network.requires_grad_(False)
     model = fit_prior(monitor.model(), setup, indices, folder / PRIOR_CHECKPOINT, clock, progress)
     monitor.measure(model)
+    carried = carried_information(model, setup, indices)
+    if carried.collapsed:
+        monitor.warn(carried.kl)
     progress(1.0, f"step {loop.steps:,}")
     store_model(model, statistics, folder)
     return model
+
+
+def carried_information(model: StateModel, setup: TrainingSetup, indices: np.ndarray) -> Information:
+    """What the latents carry, over at most :data:`EXAMINED` evenly spaced training states."""
+    chosen = indices[np.linspace(0, len(indices) - 1, min(EXAMINED, len(indices))).astype(int)]
+    parts = np.array_split(chosen, -(-len(chosen) // 50))
+    with torch.no_grad():
+        posteriors = [model.posterior(as_state(setup.dataset.stacks(part)).to(setup.device)) for part in parts]
+    return information(torch.cat([mean for mean, _ in posteriors]), torch.cat([spread for _, spread in posteriors]))
 
 
 def network_budget(setup: TrainingSetup) -> Budget:

@@ -103,8 +103,8 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class DoubleDQNConfig(TrainingConfig):
-    """Settings of the training of a dueling double DQN.  The defaults suit two cores without a GPU; the paper's are in
-    brackets."""
+    """Settings of the training of a dueling double DQN.  The defaults suit two cores without a GPU; in brackets
+    those of the original DQN (Mnih et al. 2015), since the paper gives only the number of steps and gamma."""
 
     n_steps: int = 3
     """Rewards summed before bootstrapping [1]."""

@@ -34,8 +34,8 @@ SELECTION_SEEDS, FINAL_SEEDS = 1_600_000_000, 1_500_000_000
 trainings and of their evaluations are smaller.  Each card records the seeds of its scores."""
 
 BUDGET = (
-    "cpu_hours, with the settings of this training.  The paper (section 4.1) trains a double DQN for two million decisions, "
-    "with the network size of Mnih et al. (2015), gamma 0.95 and batches of 32, on a GPU."
+    "cpu_hours, with the settings of this training.  The paper (section 4.1) trains a double DQN for two million steps "
+    "with gamma 0.95."
 )
 _PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
