@@ -1,4 +1,4 @@
-"""Ball recall of two recipes over equal time on the same frames and cores, and the goggles score of ``fast``.
+"""Ball recall of the recipe ``fast`` over time, and its goggles score.
 
 The time is wall time of the training steps on all cores, without measurements in between.
 """
@@ -17,29 +17,21 @@ from lab.pipeline import MODEL, goggles_config, goggles_record, measurements, op
 
 
 def measure(agent: str, environment: str | None, minutes: float, episodes: int, folder: Path) -> dict[str, Any]:
-    """Recall of ``fast`` and ``paper`` over time, and the goggles scores with ``fast``.
+    """Recall of ``fast`` over time, and the goggles scores.
 
     Raises:
         ConfigError: the agent does not play Pong.
     """
-    goggles = goggles_config(episodes)
-    curves = {}
-    scores: dict[str, Any] = {}
-    for recipe in ("fast", "paper"):
-        config = run_config(folder, agent, environment, recipe=recipe, minutes=minutes, clock="wall", goggles=goggles)
-        session = open_session(config, (*MODEL, "goggles") if recipe == "fast" else MODEL, check_pong)
-        curves[recipe] = measurements(session)
-        if recipe == "fast":
-            scores = goggles_record(session)
+    config = run_config(folder, agent, environment, minutes=minutes, clock="wall", goggles=goggles_config(episodes))
+    session = open_session(config, (*MODEL, "goggles"), check_pong)
+    curve, scores = measurements(session), goggles_record(session)
     return {
-        "ball_recall_fast": curves["fast"][-1]["ball_recall"],
-        "ball_recall_paper": curves["paper"][-1]["ball_recall"],
+        "ball_recall_fast": curve[-1]["ball_recall"],
         "agent_score": scores["agent"]["mean"],
         "goggles_score": scores["goggles"]["mean"],
         "goggles": scores,
         "minutes": minutes,
-        "curve_fast": curves["fast"],
-        "curve_paper": curves["paper"],
+        "curve_fast": curve,
     }
 
 
@@ -47,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--agent", default="pong-double-dqn")
     parser.add_argument("--environment")
-    parser.add_argument("--minutes", type=positive, default=7.0, help="training budget of each recipe")
+    parser.add_argument("--minutes", type=positive, default=7.0, help="training budget")
     parser.add_argument("--episodes", type=at_least(1), default=20, help="of the goggles test")
     parser.add_argument("--folder", type=Path, default=Path("runs/bench"), help="folder of the runs")
     arguments = parser.parse_args()
