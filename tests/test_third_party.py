@@ -63,7 +63,7 @@ def site(tmp_path_factory):
 def options(site):
     """The options of a tiny run of that agent."""
     return [
-        *replace_option("--agent", str(site / "five.walker"), "--train.recipe", "tiny"),
+        *replace_option("--train.recipe", "tiny", "--agent", str(site / "five.walker")),
         *("--environment", f"grid/{CELLS}", "--targets", "unsure", "--output", str(site / "run")),
     ]
 

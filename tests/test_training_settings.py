@@ -40,7 +40,7 @@ DQN = DoubleDQNConfig(**SHORT, buffer_size=400, learning_starts=16, batch_size=4
 A2C = A2CConfig(**SHORT, n_steps=3)
 ACKTR = ACKTRConfig(**SHORT, n_steps=3, inverse_every=2)
 NOT_IN_THE_ALGORITHM = {
-    "game", "steps", "start", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions",
+    "game", "pedestrians", "steps", "start", "evaluate_every", "evaluation_episodes", "final_episodes", "episode_decisions",
 }  # fmt: skip
 """Settings of the training around the algorithm."""
 

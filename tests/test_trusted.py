@@ -234,7 +234,18 @@ def test_a_network_exported_with_a_fixed_batch_size_is_refused(network, tmp_path
 # --- run folders from other people -----------------------------------------------------------------------------------
 
 RUN = [
-    *("--targets", "T-", "--collect.frames", "240", "--collect.streams", "2", "--saliency", "gradient"),
+    *(
+        "--targets",
+        "T-",
+        "--policy-values.tau",
+        "0.5",
+        "--collect.frames",
+        "240",
+        "--collect.streams",
+        "2",
+        "--saliency",
+        "gradient",
+    ),
     *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--train.checkpoint-every", "0.01"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
     *("--goggles.episodes", "0", "--fidelity.reconstructions", "2"),

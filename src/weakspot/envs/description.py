@@ -46,7 +46,7 @@ class Description:
     def __post_init__(self) -> None:
         if not isinstance(self.gray, bool):
             object.__setattr__(self, "gray", _weights(self.gray))
-        size = self.size or (1, 1)
+        size = (1, 1) if self.size is None else self.size
         lengths_fit = (len(size), len(self.crop)) == (2, 4)
         if not lengths_fit or min(self.frames, self.frame_skip, *size) < 1 or min(self.crop) < 0:
             raise ConfigError(
