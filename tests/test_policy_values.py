@@ -165,9 +165,9 @@ def test_a_critic_that_is_wrong_by_a_constant_does_not_change_the_fit():
 
 
 def test_actions_without_consequences_raise_though_the_critic_is_wrong():
-    generator = np.random.default_rng(1)
+    noise, good = np.random.default_rng(1).normal(size=4_000), played_by_policy(0.5)
     with pytest.raises(ConfigError, match="do not show that actions are better"):
-        fit_temperature(played_by_policy(0.5, reward=generator.normal(size=4_000)), 0.9, False)
+        fit_temperature(played_by_policy(0.5, reward=good.value - 1.0 + noise), 0.9, False)
 
 
 def test_returns_without_spread_raise():
@@ -264,10 +264,3 @@ def test_the_stage_gives_the_targets_of_a_policy_their_temperature(tmp_path):
         "policy-values/t-minus", "policy-values/s-plus", "synthesize/t-minus", "synthesize/s-plus", "novelty/t-minus",
         "novelty/s-plus", "report",
     ]  # fmt: skip
-
-
-def test_targets_over_action_values_are_refused_before_a_run_without_a_critic(tmp_path, capsys):
-    words = options(tmp_path, "torch.log_softmax(self.actor(features), 1)")
-    assert main(["run", *words]) == 2
-    assert "a policy without a critic" in capsys.readouterr().err
-    assert not (tmp_path / "run" / "collect").exists()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.agents.module import ModuleAgent
 from weakspot.data.dataset import as_state
 from weakspot.envs.observation import colour_observation, gray_observation
-from weakspot.errors import ConfigError, OutputError, StateModelError
+from weakspot.errors import CollapsedPosteriorWarning, ConfigError, OutputError, StateModelError
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import whitening
@@ -383,7 +384,9 @@ def test_training_learns_more_than_the_median_frame(pong_rollout, tmp_path):
     """Measured over all pixels, not only over moving ones, which have most of the weight and are learned in thirty steps."""
     dataset, perceive, maps = pong_rollout
     config = TrainConfig(steps=240, prior_steps=2, workers=2, precision="float32")
-    model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CollapsedPosteriorWarning)
+        model = train(perceive, dataset, maps, config, tmp_path, chosen_recipe=SMALL_RECIPE)
     state = as_state(dataset.stacks(np.arange(40, 60)))
     median = model.network.median
     assert (model.reconstruct(state) - state).square().sum() < (median - state).square().sum()
