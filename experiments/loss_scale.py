@@ -22,7 +22,7 @@ from typing import Any
 from lab.arguments import at_least, short_name
 from lab.command import repeatable_command, run_command, say
 from lab.figures import save_labelled
-from lab.loss_scale import Cell, Row, Session, cell_of, measured, searched, searches, shown, trained
+from lab.loss_scale import Cell, Row, Session, cell_of, example_rows, measured, searched, searches, trained
 from lab.measures import reference_stats
 from lab.pipeline import STATES, goggles_config, open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
@@ -35,7 +35,7 @@ SEARCHED = 16
 TARGET = "T-"
 
 
-def finish(session: Session, cell: Cell, arguments: argparse.Namespace) -> None:
+def measure_cell(session: Session, cell: Cell, arguments: argparse.Namespace) -> None:
     """Trains and measures a cell, as far as its record does not hold the measures yet."""
     path = arguments.output / f"{cell.name}.json"
     settings: dict[str, Any] = {
@@ -69,7 +69,7 @@ def finish(session: Session, cell: Cell, arguments: argparse.Namespace) -> None:
     if not missing:
         return
     model, reference = trained(session, cell, milestones[-1]), reference_stats(session, SEARCHED)
-    rows: list[Row] = shown(session, model)
+    rows: list[Row] = example_rows(session, model)
     for label, config in searches().items():
         measures, row = searched(session, model, TARGET, config(SEARCHED), reference)
         record["searches"][label] = {"target": TARGET, "after": milestones[-1], **measures}
@@ -97,7 +97,7 @@ def main() -> None:
     config = run_config(arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames)
     session = open_session(config, STATES)
     for cell in cells:
-        finish(session, cell, arguments)
+        measure_cell(session, cell, arguments)
 
 
 if __name__ == "__main__":

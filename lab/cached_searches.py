@@ -57,7 +57,7 @@ def cached_search(
     Args:
         session: with a state model.
         target: of the search.
-        settings: all that the result depends on, apart from the target and the results of the session.
+        settings: everything that the result depends on, apart from the target and the results of the session.
         search: the search.
     """
     made_from = {

@@ -21,7 +21,7 @@ from lab.states import newest_images, state_images, target_named
 from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import play_episodes
-from weakspot.analysis.samples import compare_samples, draw_samples
+from weakspot.analysis.samples import draw_samples, measure_samples
 from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_mean, wilson
@@ -122,19 +122,13 @@ def trained(session: Session, cell: Cell, steps: int) -> StateModel:
 
 def measured(session: Session, model: StateModel, goggles: GogglesConfig) -> dict[str, Any]:
     """Reconstructions, random samples, and the agent's scores on reconstructions, of a state model."""
-    held_out = session.held_out
-    count = min(SAMPLES, len(held_out) // 2)
-    chosen = np.random.default_rng([0, 4]).permutation(held_out)[: 2 * count]
     with threads(1):
         line = fidelity(model, session.perceive, session.dataset, session.held_out_sample(MEASURED)).line()
-        samples = compare_samples(
-            draw_samples(model, count), as_state(session.dataset.stacks(chosen)), session.perceive,
-            session.dataset.environment,
-        )  # fmt: skip
+        samples = measure_samples(model, session.perceive, session.dataset, session.held_out, SAMPLES)
         played = play_episodes(session.subject.agent, session.subject.factory, goggles, model, workers=1)
     record = samples.record()
     if samples.checks is not None:
-        record["valid"] = wilson(int(samples.checks.valid.sum()), count)
+        record["valid"] = wilson(int(samples.checks.valid.sum()), len(samples.stacks))
     mean, low, high = bootstrap_mean(played.scores, np.random.default_rng(0))
     return {
         "steps": model.info["steps"],
@@ -171,7 +165,7 @@ def searched(
     }, state_images(session, result.state[:SHOWN])
 
 
-def shown(session: Session, model: StateModel) -> list[Row]:
+def example_rows(session: Session, model: StateModel) -> list[Row]:
     """Held-out states, their reconstructions, and random samples of a state model."""
     stacks = session.dataset.stacks(session.held_out_sample(SHOWN))
     with torch.no_grad():

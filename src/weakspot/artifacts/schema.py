@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from weakspot.errors import RunError, SchemaError
+from weakspot.run.records import newer_schema
 from weakspot.system.files import write_json
 
 RERUN = "run the same command again; only the stage that writes it is repeated"
@@ -67,11 +68,7 @@ def read_artifact(path: Path, kind: type[A]) -> A:
 def check_schema(path: Path, version: int, kind: type[Artifact]) -> None:
     """Raises :class:`SchemaError` if ``version`` is not the one of ``kind``."""
     if version > kind.SCHEMA:
-        raise SchemaError(
-            f"{path} has schema {version} of a newer weakspot",
-            expected=f"schema {kind.SCHEMA}",
-            todo="upgrade weakspot, or choose another --output and --store",
-        )
+        raise newer_schema(path, version, f"schema {kind.SCHEMA}", "--output and --store")
     if version < kind.SCHEMA:
         raise SchemaError(
             f"{path} has schema {version} of an older weakspot",

@@ -10,7 +10,7 @@ import numpy as np
 from weakspot.artifacts.evidence import Fidelity, Goggles, ObjectRecall, SampleMeasures
 from weakspot.artifacts.run import Run
 from weakspot.report.text import number, percent
-from weakspot.state_model.config import FEW_NATS
+from weakspot.state_model.config import FEW_NATS, is_collapsed
 
 Level: TypeAlias = Literal["good", "care", "poor", "unknown"]
 
@@ -68,7 +68,7 @@ def judge(run: Run) -> Verdict:
     checks = [_goggles(run.goggles)] if run.goggles else []
     if run.fidelity and run.fidelity.objects:
         checks.append(_recall(run.fidelity.objects))
-    if run.fidelity and (run.fidelity.kl < FEW_NATS or not run.fidelity.active_units):
+    if run.fidelity and is_collapsed(run.fidelity.kl, run.fidelity.active_units):
         checks.append(_Check("poor", _collapsed(run.fidelity)))
     if not checks:
         sentence = (

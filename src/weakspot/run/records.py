@@ -16,6 +16,15 @@ class _Version(msgspec.Struct):
     schema: int
 
 
+def newer_schema(path: Path, version: int, expected: str, choose: str) -> SchemaError:
+    """The error for a file that a newer version of weakspot wrote."""
+    return SchemaError(
+        f"{path} has schema {version} of a newer weakspot",
+        expected=expected,
+        todo=f"upgrade weakspot, or choose another {choose}",
+    )
+
+
 def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose: str) -> R:
     """The record that ``path`` contains.
 
@@ -25,9 +34,5 @@ def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose
     """
     version = msgspec.json.decode(content, type=_Version).schema
     if version > schema:
-        raise SchemaError(
-            f"{path} has schema {version} of a newer weakspot",
-            expected=f"schema {schema} or older",
-            todo=f"upgrade weakspot, or choose another {choose}",
-        )
+        raise newer_schema(path, version, f"schema {schema} or older", choose)
     return msgspec.json.decode(content, type=kind)

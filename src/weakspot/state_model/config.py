@@ -16,6 +16,11 @@ FEW_NATS = 5.0
 """A state model whose latents carry less than this about a state, in nats, has collapsed: ten tell 20,000 states apart."""
 
 
+def is_collapsed(kl: float, active_units: int) -> bool:
+    """Whether latents say next to nothing about a state: they carry less than :data:`FEW_NATS`, or none of them varies."""
+    return kl < FEW_NATS or not active_units
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of the training of the state model.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.state_model.config import FEW_NATS
+from weakspot.state_model.config import is_collapsed
 from weakspot.state_model.losses import prior
 from weakspot.types import Latent
 
@@ -33,7 +33,7 @@ class Information:
     @property
     def collapsed(self) -> bool:
         """Whether the latents say next to nothing about a state."""
-        return self.kl < FEW_NATS or not self.active
+        return is_collapsed(self.kl, self.active)
 
 
 def information(mean: Latent, log_variance: Latent) -> Information:

@@ -29,7 +29,7 @@ VALUE_SYMBOLS = {"V+": "v-plus", "V-": "v-minus"}
 NEEDS_VALUES = ("T-", "T+", "S+", "S-")
 """Symbols of the targets over action values; a policy has them only through its critic."""
 
-MOST_DEFAULT_ACTIONS = 6
+MAX_DEFAULT_ACTIONS = 6
 """A policy without a critic has its actions as default targets if it has no more than these."""
 
 
@@ -51,7 +51,7 @@ def default_target_names(action_names: Sequence[str], scores_are: str, has_criti
         return ("T-", "T+", "T+-")
     if has_critic:
         return ("V-", "V+", "T+-")
-    return ("T+-", *(action_names if len(action_names) <= MOST_DEFAULT_ACTIONS else ()))
+    return ("T+-", *(action_names if len(action_names) <= MAX_DEFAULT_ACTIONS else ()))
 
 
 def needs_policy_values(name: str, action_names: Sequence[str], scores_are: str) -> bool:
