@@ -28,6 +28,7 @@ from weakspot.state_model import whitening
 from weakspot.state_model.feeder import encoded
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.recipes import RECIPES, recipe
+from weakspot.system.progress import ProgressCallback
 from weakspot.targets.base import Target
 from weakspot.types import State
 
@@ -101,10 +102,14 @@ def compare_with_best(
     return {name: round(value, 4) for name, value in measures.items() if value is not None}
 
 
-def descend(session: Session, model: StateModel, config: SynthesisConfig) -> Callable[[Target, float], Findings]:
+def descend(
+    session: Session, model: StateModel, config: SynthesisConfig, progress: ProgressCallback = lambda share, text: None
+) -> Callable[[Target, float], Findings]:
     """Algorithm 1 as a function of the target and the weight of the regulariser; all searches share their candidates."""
     start = _starts(session, model, config)
-    return lambda target, weight: _descend_from(session, model, start(target), target, replace(config, regulariser=weight))
+    return lambda target, weight: _descend_from(
+        session, model, start(target), target, replace(config, regulariser=weight), progress
+    )
 
 
 def _starts(session: Session, model: StateModel, config: SynthesisConfig) -> Callable[[Target], SearchDistribution]:
@@ -113,10 +118,17 @@ def _starts(session: Session, model: StateModel, config: SynthesisConfig) -> Cal
 
 
 def _descend_from(
-    session: Session, model: StateModel, start: SearchDistribution, target: Target, config: SynthesisConfig
+    session: Session,
+    model: StateModel,
+    start: SearchDistribution,
+    target: Target,
+    config: SynthesisConfig,
+    progress: ProgressCallback,
 ) -> Findings:
     scale = measure_scale(target, session.recorded_outputs(session.trained_on))
-    return synthesize(model, session.perceive, target, start, config, scale)
+    return synthesize(
+        model, session.perceive, target, start, config, scale, progress=lambda done, total: progress(done / total, "")
+    )
 
 
 class StoredDescents:

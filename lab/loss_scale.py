@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
+from lab.descents import descend
 from lab.measures import ReferenceStats, measure_result
 from lab.states import newest_images, state_images, target_named
 from weakspot.analysis.config import GogglesConfig
@@ -25,11 +26,8 @@ from weakspot.analysis.samples import draw_samples, measure_samples
 from weakspot.data.dataset import as_state
 from weakspot.errors import ConfigError
 from weakspot.intervals import bootstrap_mean, wilson
-from weakspot.search.algorithm_1 import synthesize
 from weakspot.search.config import SynthesisConfig
-from weakspot.search.energy import measure_scale
 from weakspot.search.method import Cost, SearchResult
-from weakspot.search.starts import starts
 from weakspot.session import Session
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.model import StateModel
@@ -143,15 +141,9 @@ def searched(
     session: Session, model: StateModel, name: str, config: SynthesisConfig, reference: ReferenceStats
 ) -> tuple[dict[str, Any], np.ndarray]:
     """What Algorithm 1 finds in a state model for the target ``name``: measures, and frames of the first states."""
-    target, dataset, trained_on = target_named(session, name), session.dataset, session.trained_on
-    scale = measure_scale(target, session.recorded_outputs(trained_on))
-    started = time.process_time()
+    target, started = target_named(session, name), time.process_time()
     with threads(1), progress_bar(f"search {name}") as progress:
-        start = starts(model, session.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), trained_on)
-        findings = synthesize(
-            model, session.perceive, target, start(target), config, scale,
-            progress=lambda done, total: progress(done / total, ""),
-        )  # fmt: skip
+        findings = descend(session, model, config, progress)(target, config.regulariser)
         result = SearchResult(findings.state, findings.output, findings.target, Cost())
         measures, _ = measure_result(result, target, reference)
     del measures["passes"]

@@ -11,9 +11,9 @@ import torch
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.config import PolicyValuesConfig
 from weakspot.analysis.policy_values import fit_temperature
+from weakspot.analysis.returns import returns_as_trained
 from weakspot.config import RunConfig
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
-from weakspot.envs.family import family_of
 from weakspot.report.images import in_colour
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
@@ -61,8 +61,7 @@ def target_named(session: Session, name: str) -> Target:
 @lru_cache(maxsize=4)
 def _temperature(session: Session) -> float:
     """The temperature of a policy's action values, fitted as in a run with the default settings."""
-    atari = family_of(session.subject.agent.spec.environment) == "atari"
-    return fit_temperature(session.dataset, PolicyValuesConfig().gamma, atari).tau
+    return fit_temperature(session.dataset, returns_as_trained(session.dataset, PolicyValuesConfig().gamma)).tau
 
 
 def default_target_names(session: Session) -> tuple[str, ...]:

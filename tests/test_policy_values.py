@@ -1,7 +1,7 @@
 """The action values of a policy: their formula, the fit of their temperature, and the targets over them."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -116,22 +116,22 @@ def recording(reward, terminated=None, truncated=None, streams=1, **columns):
 
 def test_returns_by_hand():
     data = recording([1, 0, 2, 4], terminated=[False, False, True, False])
-    returns, complete = discounted_returns(data, 0.5)
+    returns, complete = astuple(discounted_returns(data, 0.5))
     assert returns.tolist() == [1.5, 1.0, 2.0, 4.0]
     assert complete.tolist() == [True, True, True, False], "the last one goes on after the recording"
     data = recording([1, 0, 2, 4], terminated=[False, False, True, False], life_lost=[False, True, True, False])
-    assert discounted_returns(data, 0.5, atari=True)[0].tolist() == [1.0, 0.0, 1.0, 1.0]
+    assert discounted_returns(data, 0.5, atari=True).values.tolist() == [1.0, 0.0, 1.0, 1.0]
 
 
 def test_streams_and_time_limits_cut_returns():
     data = recording([1, 1, 1, 1], truncated=[True, False, False, False], streams=2)
-    returns, complete = discounted_returns(data, 0.9)
+    returns, complete = astuple(discounted_returns(data, 0.9))
     assert returns.tolist() == [1.0, 1.0, 1.9, 1.0]
     assert not complete.any()
 
 
 def test_a_return_is_complete_when_little_of_its_weight_is_missing():
-    _, complete = discounted_returns(recording(np.ones(100)), 0.9)
+    complete = discounted_returns(recording(np.ones(100)), 0.9).complete
     assert complete[: 100 - 29].all() and not complete[100 - 28 :].any()  # .9 ** 29 = .047, .9 ** 28 = .052
 
 
@@ -149,10 +149,14 @@ def played_by_policy(tau, noise=0.0, count=4_000, seed=0, **columns):
     return recording(terminated=np.ones(count, bool), **own)
 
 
+def fit(data):
+    return fit_temperature(data, discounted_returns(data, 0.9))
+
+
 @pytest.mark.parametrize("tau", [0.1, 1.0])
 def test_the_fit_finds_the_temperature(tau):
-    assert fit_temperature(played_by_policy(tau), 0.9, False).tau == pytest.approx(tau, rel=1e-6)
-    noisy = fit_temperature(played_by_policy(tau, noise=1.0), 0.9, False)
+    assert fit(played_by_policy(tau)).tau == pytest.approx(tau, rel=1e-6)
+    noisy = fit(played_by_policy(tau, noise=1.0))
     assert noisy.low < tau < noisy.high and noisy.decisions == 4_000
 
 
@@ -161,51 +165,51 @@ def test_a_critic_that_is_wrong_by_a_constant_does_not_change_the_fit():
     good = played_by_policy(tau)
     for bias in (-1.0, 1.0):
         data = played_by_policy(tau, value=good.value + bias)
-        assert fit_temperature(data, 0.9, False).tau == pytest.approx(tau, rel=0.05)
+        assert fit(data).tau == pytest.approx(tau, rel=0.05)
 
 
 def test_actions_without_consequences_raise_though_the_critic_is_wrong():
     noise, good = np.random.default_rng(1).normal(size=4_000), played_by_policy(0.5)
     with pytest.raises(ConfigError, match="do not show that actions are better"):
-        fit_temperature(played_by_policy(0.5, reward=good.value - 1.0 + noise), 0.9, False)
+        fit(played_by_policy(0.5, reward=good.value - 1.0 + noise))
 
 
 def test_returns_without_spread_raise():
     data = played_by_policy(0.5, reward=np.ones(4_000, np.float32))
     with pytest.raises(ConfigError, match="the returns are the same"):
-        fit_temperature(data, 0.9, False)
+        fit(data)
 
 
 def test_a_policy_without_preferences_raises():
     data = played_by_policy(0.5, scores=np.full((4_000, 3), -np.log(3.0)))
     with pytest.raises(ConfigError, match="preferences of the policy are the same"):
-        fit_temperature(data, 0.9, False)
+        fit(data)
 
 
 def test_preferences_for_worse_actions_raise():
     good = played_by_policy(0.5)
     data = played_by_policy(0.5, reward=-good.reward, value=-good.value)
     with pytest.raises(ConfigError, match="do not show that actions are better"):
-        fit_temperature(data, 0.9, False)
+        fit(data)
 
 
 def test_too_few_complete_returns_raise():
     with pytest.raises(ConfigError, match="at least 100"):
-        fit_temperature(played_by_policy(0.5, count=50), 0.9, False)
+        fit(played_by_policy(0.5, count=50))
 
 
 def test_an_agent_without_a_critic_raises():
     data = played_by_policy(0.5)
     del vars(data)["_columns"]["value"]
     with pytest.raises(ConfigError, match="critic"):
-        fit_temperature(data, 0.9, False)
+        fit(data)
 
 
 def test_the_rank_correlation_is_one_for_the_returns_themselves():
     data = played_by_policy(0.5)
-    assert rank_correlation(data.reward**3, data, 0.9, False) == pytest.approx(1.0)
-    assert rank_correlation(-data.reward, data, 0.9, False) == pytest.approx(-1.0)
-    assert rank_correlation(np.zeros(4_000), data, 0.9, False) is None
+    assert rank_correlation(data.reward**3, discounted_returns(data, 0.9)) == pytest.approx(1.0)
+    assert rank_correlation(-data.reward, discounted_returns(data, 0.9)) == pytest.approx(-1.0)
+    assert rank_correlation(np.zeros(4_000), discounted_returns(data, 0.9)) is None
 
 
 @pytest.mark.parametrize("settings", [{"tau": -1.0}, {"gamma": 1.0}, {"gamma": 0.0}, {"tau": float("nan")}])

@@ -100,14 +100,14 @@ class Session:
             ConfigError: there is no such recipe or target, or the recipe cannot take the frames.
             TargetError: a target fails, or does not return one finite number per state.
         """
-        from weakspot.state_model.recipes import check_size, chosen_settings, recipe
+        from weakspot.state_model.recipes import check_size, configured_recipe
         from weakspot.subject import noise_state
         from weakspot.targets.resolve import resolve_target
 
         subject = self.subject
         train = self.config.train
         check_size(train.recipe, subject.spec.height, subject.spec.width)
-        recipe(train.recipe, chosen_settings(train.recipe, train.recipe_settings))  # raises if a setting does not fit
+        configured_recipe(train.recipe, train.recipe_settings)  # raises if a setting does not fit
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():
             resolve_target(name, subject.agent.spec, 1.0, 1.0)(output)

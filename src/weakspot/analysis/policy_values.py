@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from weakspot.analysis.returns import discounted_returns
+from weakspot.analysis.returns import Returns
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
 from weakspot.intervals import block_jackknife
@@ -42,12 +42,12 @@ class Temperature:
     decisions: int
 
 
-def fit_temperature(dataset: StateDataset, gamma: float, atari: bool) -> Temperature:
+def fit_temperature(dataset: StateDataset, returns: Returns) -> Temperature:
     """Fits tau to the recorded returns of an actor-critic.
 
     Args:
         dataset: the recorded states.
-        gamma, atari: of the returns, see :func:`weakspot.analysis.returns.discounted_returns`.
+        returns: that followed its states.
 
     Raises:
         ConfigError: the agent has no critic, there are too few complete returns, they or the policy's preferences do not
@@ -55,18 +55,18 @@ def fit_temperature(dataset: StateDataset, gamma: float, atari: bool) -> Tempera
     """
     if dataset.value is None:
         raise ConfigError("a policy without a critic has no action values", todo="use T+-, or the names of actions")
-    returns, complete = discounted_returns(dataset, gamma, atari=atari)
+    complete = returns.complete
     log_pi = dataset.scores[complete].astype(np.float64)
     entropy = -(np.exp(log_pi) * log_pi).sum(axis=1)
     preference = log_pi[np.arange(len(log_pi)), dataset.action[complete]] + entropy
-    surplus = returns[complete] - dataset.value[complete]
+    surplus = returns.values[complete] - dataset.value[complete]
     if len(surplus) < FEWEST:
         raise ConfigError(
             f"{len(surplus):,} recorded decisions have a complete return",
             expected=f"at least {FEWEST}",
             todo=f"collect more frames in fewer streams, or {GIVE_TAU}",
         )
-    if not returns[complete].std() > 0 or not preference.std() > 0:
+    if not returns.values[complete].std() > 0 or not preference.std() > 0:
         what = "returns" if preference.std() > 0 else "preferences of the policy"
         raise ConfigError(
             f"tau cannot be fitted: the {what} are the same in all {len(surplus):,} recorded decisions",
@@ -89,11 +89,11 @@ def fit_temperature(dataset: StateDataset, gamma: float, atari: bool) -> Tempera
     return Temperature(tau, low, high, len(surplus))
 
 
-def rank_correlation(values: np.ndarray, dataset: StateDataset, gamma: float, atari: bool) -> float | None:
+def rank_correlation(values: np.ndarray, returns: Returns) -> float | None:
     """Spearman's rank correlation between values (n,) of all recorded states and the returns that followed, as far as these
     are complete; None if either does not vary."""
     stats: Any = import_module("scipy.stats")  # has no types
-    returns, complete = discounted_returns(dataset, gamma, atari=atari)
-    if complete.sum() < 3 or not returns[complete].std() > 0 or not values[complete].std() > 0:
+    complete = returns.complete
+    if complete.sum() < 3 or not returns.values[complete].std() > 0 or not values[complete].std() > 0:
         return None
-    return float(stats.spearmanr(values[complete], returns[complete]).statistic)
+    return float(stats.spearmanr(values[complete], returns.values[complete]).statistic)

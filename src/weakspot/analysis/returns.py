@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from weakspot.data.dataset import StateDataset
+from weakspot.envs.family import family_of
 
 COMPLETE = 0.95
 """Share of its weight that the part of a return before the end of the recording must have."""
 
 
-def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = False) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Returns:
+    """Returns of recorded states.
+
+    Attributes:
+        values: the return that followed each state (n,).
+        complete: whether it is complete (n,).
+    """
+
+    values: np.ndarray
+    complete: np.ndarray
+
+
+def returns_as_trained(dataset: StateDataset, gamma: float) -> Returns:
+    """The returns in the units in which agents of the environment are usually trained; see :func:`discounted_returns`."""
+    return discounted_returns(dataset, gamma, atari=family_of(dataset.environment.id) == "atari")
+
+
+def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = False) -> Returns:
     """The return that followed each recorded state, and which returns are complete.
 
     A return ends with the episode, or, with ``atari``, with the life.  One that the end of the recording, or a time limit,
@@ -20,9 +41,6 @@ def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = Fal
         dataset: the recorded states.
         gamma: discount of a decision, in (0, 1).
         atari: take the signs of rewards, and end returns when a life is lost, as agents of Atari games are usually trained.
-
-    Returns:
-        The returns (n,), and whether they are complete (n,).
     """
     rewards = (np.sign(dataset.reward) if atari else dataset.reward).astype(np.float64)
     rewards = rewards.reshape(dataset.streams, dataset.steps)
@@ -35,4 +53,4 @@ def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = Fal
         weight = np.where(ended[:, time], 0.0, np.where(cut[:, time], 1.0, weight))
         following, weight = rewards[:, time] + gamma * following, gamma * weight
         returns[:, time], missing[:, time] = following, weight
-    return returns.reshape(-1), (missing <= 1.0 - COMPLETE).reshape(-1)
+    return Returns(returns.reshape(-1), (missing <= 1.0 - COMPLETE).reshape(-1))

@@ -178,8 +178,7 @@ def _search_batch(
                 break
     progress(config.steps)
     with torch.no_grad():
-        mean, sigma = descending.parameters(torch.arange(count, device=model.device))
-        x = descending.distribution((mean.detach(), sigma.detach()))
+        x = descending.result()
         u = x.mean + x.sigma * eps[:, -1]
         state = model.generate(u)
         output = perceive(state)

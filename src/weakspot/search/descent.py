@@ -5,7 +5,7 @@ Each search is one row of its parameters, and rows step independently, so that a
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Int
@@ -18,24 +18,36 @@ from weakspot.types import Latent
 Rows = Int[Tensor, " m"]
 
 
-@runtime_checkable
-class Descent(Protocol):
-    """The parameters of all searches, and their steps."""
+class Descent(ABC):
+    """Two parameters of all searches, one row each, and their steps.
+
+    Args:
+        values: x_mu, and x_sigma or its logarithm (n, z).
+        rate: the step size.
+    """
+
+    def __init__(self, values: tuple[Latent, Latent], rate: float) -> None:
+        self._values, self._rate = values, rate
 
     def parameters(self, rows: Rows) -> tuple[Latent, Latent]:
         """The parameters of the searches ``rows``: new tensors that require gradients."""
-        ...
+        mean, spread = (value[rows].requires_grad_() for value in self._values)
+        return mean, spread
 
+    def result(self) -> SearchDistribution:
+        """x of all searches as it is now, without gradients."""
+        return self.distribution(self._values)
+
+    @abstractmethod
     def distribution(self, parameters: tuple[Latent, Latent]) -> SearchDistribution:
         """x as a differentiable function of parameters."""
-        ...
 
+    @abstractmethod
     def step(self, rows: Rows, gradients: tuple[Tensor, ...]) -> None:
         """One step of the searches ``rows``."""
-        ...
 
 
-class AdamDescent:
+class AdamDescent(Descent):
     """Adam on x_mu and log x_sigma, which keeps x_sigma positive (Kingma and Ba 2015; beta = (0.9, 0.999)).
 
     Args:
@@ -44,13 +56,9 @@ class AdamDescent:
     """
 
     def __init__(self, start: SearchDistribution, rate: float) -> None:
-        self._values = (start.mean.detach().clone(), start.sigma.detach().log())
+        super().__init__((start.mean.detach().clone(), start.sigma.detach().log()), rate)
         self._moments = tuple((torch.zeros_like(value), torch.zeros_like(value)) for value in self._values)
-        self._rate, self._steps = rate, 0
-
-    def parameters(self, rows: Rows) -> tuple[Latent, Latent]:
-        mean, log_sigma = (value[rows].requires_grad_() for value in self._values)
-        return mean, log_sigma
+        self._steps = 0
 
     def distribution(self, parameters: tuple[Latent, Latent]) -> SearchDistribution:
         return SearchDistribution(parameters[0], parameters[1].exp())
@@ -65,7 +73,7 @@ class AdamDescent:
             value[rows] -= self._rate * (m / (v.sqrt() + 1e-8))
 
 
-class GradientDescent:
+class GradientDescent(Descent):
     """Gradient descent on x_mu and x_sigma: lines 9 and 10 of the paper's Algorithm 1.
 
     x_sigma may change its sign: x_sigma and -x_sigma are the same distribution.  Near 0 the gradient of the KL, alpha /
@@ -77,12 +85,7 @@ class GradientDescent:
     """
 
     def __init__(self, start: SearchDistribution, rate: float) -> None:
-        self._values = (start.mean.detach().clone(), start.sigma.detach().clone())
-        self._rate = rate
-
-    def parameters(self, rows: Rows) -> tuple[Latent, Latent]:
-        mean, sigma = (value[rows].requires_grad_() for value in self._values)
-        return mean, sigma
+        super().__init__((start.mean.detach().clone(), start.sigma.detach().clone()), rate)
 
     def distribution(self, parameters: tuple[Latent, Latent]) -> SearchDistribution:
         return SearchDistribution(*parameters)

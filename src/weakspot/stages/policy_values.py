@@ -41,16 +41,14 @@ class PolicyValuesStage(Stage):
         import numpy as np
 
         from weakspot.analysis.policy_values import Temperature, fit_temperature, rank_correlation
-        from weakspot.envs.family import family_of
+        from weakspot.analysis.returns import returns_as_trained
         from weakspot.session import sharpness_for
         from weakspot.targets.resolve import resolve_target
 
         config, dataset = session.config, session.dataset
         settings, spec = config.policy_values, session.subject.agent.spec
-        atari = family_of(spec.environment) == "atari"
-        fitted = (
-            Temperature(settings.tau, None, None, 0) if settings.tau else fit_temperature(dataset, settings.gamma, atari)
-        )
+        returns = returns_as_trained(dataset, settings.gamma)
+        fitted = Temperature(settings.tau, None, None, 0) if settings.tau else fit_temperature(dataset, returns)
         outputs, b = session.recorded_outputs(np.arange(len(dataset))), sharpness_for(dataset, config.sharpness)
 
         name = session.targets[part]
@@ -60,10 +58,7 @@ class PolicyValuesStage(Stage):
             "policy": resolve_target(name, replace(spec, scores_are="q-values"), b),  # of log-probabilities instead
         }
         direction = 1.0 if session.target_names[part].endswith("-") else -1.0
-        ranks = {
-            which: rank_correlation(direction * target(outputs).numpy(), dataset, settings.gamma, atari)
-            for which, target in targets.items()
-        }
+        ranks = {which: rank_correlation(direction * target(outputs).numpy(), returns) for which, target in targets.items()}
         values = PolicyValues(
             fitted.tau, fitted.low, fitted.high, fitted.decisions, settings.gamma, ranks["values"], ranks["critic"],
             ranks["policy"],

@@ -128,6 +128,11 @@ def chosen_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return chosen
 
 
+def configured_recipe(name: str, texts: Sequence[str]) -> Recipe:
+    """The recipe ``name`` with the settings that users write as NAME=VALUE; see :func:`chosen_settings`."""
+    return recipe(name, chosen_settings(name, texts))
+
+
 def check_size(name: str, height: int, width: int) -> None:
     """Raises :class:`ConfigError` for frames that are too large for the recipe ``name``."""
     largest = recipe(name).largest

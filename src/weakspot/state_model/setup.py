@@ -14,7 +14,7 @@ from weakspot.errors import ConfigError
 from weakspot.state_model.batch import DataStatistics, measure, with_full_history
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.feeder import Feeder, with_batch_size
-from weakspot.state_model.recipes import Recipe, all_settings, chosen_settings, recipe, settings
+from weakspot.state_model.recipes import Recipe, all_settings, configured_recipe, settings
 from weakspot.system.compute import resolve, seeded
 from weakspot.system.provenance import digest
 
@@ -122,6 +122,6 @@ def make_setup(
         ConfigError: there is no recipe of that name.
     """
     device = perceive.agent.device
-    named = chosen_recipe or recipe(config.recipe, chosen_settings(config.recipe, config.recipe_settings))
+    named = chosen_recipe or configured_recipe(config.recipe, config.recipe_settings)
     chosen = with_batch_size(named, config, device)
     return TrainingSetup(perceive, dataset, maps, config, chosen, resolve(config.precision, device))
