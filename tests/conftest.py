@@ -1,5 +1,7 @@
 """Settings of all tests: checks of annotated shapes and types, one torch thread, and no deadlines of hypothesis."""
 
+import os
+
 import hypothesis
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ install_import_hook(
 hypothesis.settings.register_profile("weakspot", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("weakspot")
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # processes that tests start: two tests run side by side
 
 
 @pytest.fixture(scope="module")

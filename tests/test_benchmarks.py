@@ -132,11 +132,11 @@ def test_interrupted_sweep_resumes(trained, tmp_path, monkeypatch):
     config = SynthesisConfig(states=4, searches=1, steps=2, candidates=8)
     calls: list[str] = []
 
-    def counted(model, perceive, target, *rest):
+    def counted(model, perceive, target, *rest, **options):
         calls.append(target.name)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return synthesize(model, perceive, target, *rest)
+        return synthesize(model, perceive, target, *rest, **options)
 
     monkeypatch.setattr(descents, "synthesize", counted)
     weights = [0.0, config.regulariser]
