@@ -4,11 +4,12 @@
     python -m experiments.driving_states --run runs/driving --output docs/driving
 
 For each target of a finished run in the town: the share of synthesised states that show a person, a car or a red light, on
-the car's path or anywhere, with its 95 % interval; the same for as many real states that the target ranks best, and for all
-held-out real states; and the mean share of each class. For real states: how often the agent brakes, and its critic's value,
-where a person is on its path or near it, where a car is, at red lights and where nothing is in the way; and how often
-reconstructions still show what the states show, since a search cannot find what the state model does not draw. The
-synthesised states are drawn in the order of their searches, above the best real ones.
+the car's path or anywhere, with its 95 % interval; the same for as many real states that the target ranks best, for all
+held-out real states, and for random samples of the state model, which say how often such a state comes up by chance; the
+ratios of the first to the last two; and the mean share of each class. For real states: how often the agent brakes, and its
+critic's value, where a person is on its path or near it, where a car is, at red lights and where nothing is in the way; and
+how often reconstructions still show what the states show, since a search cannot find what the state model does not draw.
+The synthesised states are drawn in the order of their searches, above the best real ones.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from lab.driving import (
     open_driving_run,
     reasons_to_brake,
 )
+from lab.enrichment import enrichment
 from lab.figures import save_labelled
 from lab.page import interval, replace_table
 from lab.records import package_versions, result_folder, save_record
@@ -38,6 +40,19 @@ from weakspot import load_run
 
 SETTINGS = ("collect", "train", "synthesize", "sharpness", "saliency")
 """Settings of the run that its findings depend on."""
+COLUMNS = (
+    "person on the path",
+    "person near the path",
+    "person anywhere",
+    "car on the path",
+    "red light",
+    "green light",
+)
+"""What the tables count."""
+KINDS = ("random samples", "held-out real states")
+"""What synthesised states are compared with; older records do not contain random samples."""
+SAMPLES = 512
+"""Random samples of the state model."""
 STATES_PER_ROW = 8
 """States of each kind in a row of a figure; two rows are drawn."""
 RECONSTRUCTED = 2_000
@@ -76,26 +91,38 @@ def preserved_record(real: np.ndarray, reconstructed: np.ndarray, camera: Camera
     return {name: intervals.share_if_any(after[name][flags]) for name, flags in before.items()}
 
 
+def chance_record(
+    synthesised: np.ndarray, sampled: np.ndarray, real: np.ndarray, camera: Camera
+) -> dict[str, dict[str, Any]]:
+    """How much more often synthesised states show each thing than random samples of the state model and real states do."""
+    kinds = [frame_contents(classes, camera)[0] for classes in (synthesised, sampled, real)]
+    return {name: enrichment(*(contents[name] for contents in kinds)) for name in kinds[0]}
+
+
 def table(result: dict[str, Any]) -> str:
     """Shares of synthesised states that show each thing and, in brackets, of the best real states, in Markdown."""
-    columns = (
-        "person on the path",
-        "person near the path",
-        "person anywhere",
-        "car on the path",
-        "red light",
-        "green light",
-    )
     empty = "nothing on the path, no red light"
     lines = []
     for name, record in result["targets"].items():
         synthesised, best = record["synthesised"], record["best real"]
-        lines.append((name, *(f"{synthesised[column][0]:.2f} ({best[column][0]:.2f})" for column in (*columns, empty))))
-    real, preserved = result["held-out real states"], result["kept by reconstructions"]
-    lines.append(("real states", *(f"{real[column][0]:.2f}" for column in (*columns, empty))))
-    shares = (f"{preserved[column][0]:.2f}" if preserved[column] else "-" for column in columns)
-    lines.append(("kept by their reconstructions", *shares, ""))
-    return page.table(("target", *columns, empty), lines)
+        lines.append((name, *(f"{synthesised[column][0]:.2f} ({best[column][0]:.2f})" for column in (*COLUMNS, empty))))
+    for kind in KINDS:
+        if kind in result:
+            lines.append((kind, *(f"{result[kind][column][0]:.2f}" for column in (*COLUMNS, empty))))
+    preserved = result["kept by reconstructions"]
+    shares = (f"{preserved[column][0]:.2f}" if preserved[column] else "-" for column in COLUMNS)
+    lines.append(("kept by reconstructions of real states", *shares, ""))
+    return page.table(("target", *COLUMNS, empty), lines)
+
+
+def chance_table(result: dict[str, Any]) -> str:
+    """How many times as many synthesised states show each thing as real states and random samples do, in Markdown."""
+    lines = [
+        (f"{name}, {label}", *(interval(record["beside chance"][column][ratio], 2) for column in COLUMNS))
+        for name, record in result["targets"].items()
+        for label, ratio in (("real states", "over real"), ("random samples", "over random samples"))
+    ]
+    return page.table(("times as often as in", *COLUMNS), lines)
 
 
 def braking_table(result: dict[str, Any]) -> str:
@@ -125,6 +152,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
     real = run.real_classes()
     sample = np.random.default_rng(0).permutation(len(run.held_out))[:RECONSTRUCTED]
     outputs = run.outputs
+    sampled = run.sampled_classes(SAMPLES)
     result: dict[str, Any] = {
         "environment": environment.id,
         "town_version": environment.preprocessing.get("town_version"),
@@ -133,6 +161,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
         "settings": {name: loaded.settings[name] for name in SETTINGS},
         "versions": package_versions("embreex", "numpy", "torch"),
         "held-out real states": contents_record(real, camera),
+        "random samples": contents_record(sampled, camera),
         "brakes": braking_record(real, run),
         "kept by reconstructions": preserved_record(real[sample], run.reconstructed_classes(run.held_out[sample]), camera),
         "targets": {},
@@ -144,6 +173,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
         result["targets"][name] = {
             "synthesised": contents_record(synthesised, camera),
             "best real": contents_record(best, camera),
+            "beside chance": chance_record(synthesised, sampled, real, camera),
         }
         kinds = (
             ("synthesised", synthesised),
@@ -166,6 +196,7 @@ def main() -> None:
     save_record(arguments.output / "states.json", result)
     if arguments.page:
         replace_table(arguments.page, f"states of {result['agent']}", table(result))
+        replace_table(arguments.page, f"chance of {result['agent']}", chance_table(result))
         replace_table(arguments.page, f"braking of {result['agent']}", braking_table(result))
     say(f"states.json and the figures are in {arguments.output}")
 

@@ -1,11 +1,9 @@
 """Figure 1 and the appendix of the paper: four synthesised states for each target of a game, not selected.
 
     python -m experiments.figure_1_states --targets T+ T- T+- --output docs/results/pong
-    python -m experiments.figure_1_states --agent FOLDER/acktr_SeaquestNoFrameskip-v4.safetensors --targets T+- \
-        --name figure-4
 
 The searches have the same settings for every game, the defaults but with fewer candidates. The first four states are shown.
-Figure 4 (section 4.3) is T± on the ACKTR agent of Seaquest. Below each image is the energy of the state under the target
+Below each image is the energy of the state under the target
 (lower is better), with those of held-out real states for comparison. The record contains the time that each target took.
 """
 
@@ -52,7 +50,6 @@ def draw_figure(
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.add_argument("--targets", nargs="+", help="as for `weakspot run`; default: the agent's default targets")
-    parser.add_argument("--name", default="figure-1", help="of the files of results")
     parser.set_defaults(candidates=CANDIDATES_OF_FOUR)
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, arguments.extra.targets)
@@ -73,8 +70,8 @@ def main() -> None:
             }
             rows.append((target, result))
             say(f"{name}: {records[name]}")
-    draw_figure(experiment, rows, records, arguments.output / f"{arguments.extra.name}.png")
-    experiment.write(arguments.extra.name, {"targets": records})
+    draw_figure(experiment, rows, records, arguments.output / "figure-1.png")
+    experiment.write("figure-1", {"targets": records})
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def measure_cell(session: Session, cell: Cell, arguments: argparse.Namespace) ->
         "data_fingerprint": session.dataset.fingerprint,
         "frames": arguments.frames,
         "episodes": arguments.episodes,
+        "longest": arguments.longest,
         "loss": cell.loss,
         "scale": cell.scale,
         "seed": 0,
@@ -51,7 +52,7 @@ def measure_cell(session: Session, cell: Cell, arguments: argparse.Namespace) ->
     record = earlier_record(path)
     if record.get("settings") != settings or record.get("versions") != all_versions():
         record = {"settings": settings, "versions": all_versions(), "measures": [], "searches": {}}
-    goggles, milestones = goggles_config(arguments.episodes), sorted(arguments.milestones)
+    goggles, milestones = goggles_config(arguments.episodes, arguments.longest), sorted(arguments.milestones)
 
     def write() -> None:
         save_record(path, {"command": repeatable_command(sys.argv), **record})
@@ -90,6 +91,9 @@ def main() -> None:
         "--milestones", nargs="+", type=at_least(1), default=[1_250, 2_500], help="steps after which to measure"
     )
     parser.add_argument("--episodes", type=at_least(2), default=20, help="of the agent on reconstructions")
+    parser.add_argument(
+        "--longest", type=at_least(1), default=goggles_config(1).longest, help="decisions after which an episode is cut"
+    )
     parser.add_argument("--folder", type=Path, default=Path("runs/loss-scale"), help="folder of the runs")
     parser.add_argument("--output", type=Path, default=Path("runs/results/loss-scale"), help="folder of the results")
     arguments = parser.parse_args()

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.table_1_loss_study import RECIPES
 from lab import intervals
 from lab.command import run_command, say
+from lab.novelty import PERCENTAGES
 from lab.page import table
 from lab.records import read_record, save_text
 from weakspot.errors import ConfigError
@@ -30,7 +32,7 @@ DEVIATIONS = {
     "they start at the best of many samples, are not rewarded for going beyond the best real state, and the best third of "
     "them is kept ([the state model](state_model.md)). The paper's settings are `--recipe paper` and, in a run, "
     "`--synthesize.preset paper`.",
-    "candidates": "Figures 1 and 4 start their searches at the best of 1,024 samples, all others at the best of 4,096.",
+    "candidates": "Figure 1 starts its searches at the best of 1,024 samples, all others at the best of 4,096.",
     "agents": "The agents differ from the paper's, and so do some of the games: see the table below. The agents whose files "
     "begin with `acktr` come from a public repository, like that of section 4.3; they output log-probabilities and a value, "
     "whereas the paper's double DQNs output Q-values.",
@@ -44,8 +46,8 @@ DEVIATIONS = {
     "energies": "Activation maximisation minimises without a bound and random search keeps the lowest energies, whereas "
     "Algorithm 1 is not rewarded for going beyond the best real state. Judged by energy alone, the first two look better.",
     "highlights": "HIGHLIGHTS returns single states here; Amir and Amir (2018) show short trajectories around them.",
-    "table 2": "The paper's row of table 2 is for its driving simulator. The paper counts a relative difference of more "
-    "than 25 %; we count a difference of a quarter of a colour's full range.",
+    "table 2": "The paper's row of table 2 is for its driving simulator, with the seven values of the arXiv text. The paper "
+    "counts pixels with a relative difference of more than 25 % in one colour; relative to what it does not say.",
     "figure 7": "The paper's figure 7 is one state of Seaquest under T±. Ours are the first states of each search, for the "
     "agents and targets that the pictures name.",
     "figure 8": "The paper's figure 8 is of Boxing; ours are of the agents that the table names.",
@@ -100,15 +102,7 @@ def figures(results: Path, records: Records, name: str, caption: str) -> str:
 
 
 def figure_1(results: Path) -> str:
-    return _states(results, "figure-1", "synthesised states")
-
-
-def figure_4(results: Path) -> str:
-    return _states(results, "figure-4", "critical states")
-
-
-def _states(results: Path, name: str, caption: str) -> str:
-    records = read(results, name)
+    records = read(results, "figure-1")
     rows = [
         (agent, target, line["states"], *sorted(line["energies"])[:: len(line["energies"]) - 1], *_real(line))
         for agent, record in records.items()
@@ -116,7 +110,27 @@ def _states(results: Path, name: str, caption: str) -> str:
     ]
     head = ("agent", "target", "n", "lowest energy", "highest energy")
     head += ("held-out real states, n", "their mean energy", "their lowest energy")
-    return _section(records, figures(results, records, name, caption), table(head, rows))
+    return _section(records, figures(results, records, "figure-1", "synthesised states"), table(head, rows))
+
+
+def figure_4(results: Path) -> str:
+    records = read(results, "figure-4")
+    rows = [
+        (agent, sign, line["states"]["synthesised"], line["synthesised"], line["best real states"], line["random samples"],
+         line["real"], line["over real"], line["over random samples"])
+        for agent, record in records.items()
+        for sign, line in record["shown"].items()
+    ]  # fmt: skip
+    head = ("agent", "what a state shows", "n", "synthesised states", "best real states", "random samples", "real states")
+    head += ("synthesised / real", "synthesised / random samples")
+    apart = [
+        (agent, kind, line["frames"], line["distance"])
+        for agent, record in records.items()
+        for kind, line in record["distance to the closest enemy"].items()
+    ]
+    second = ("agent", "states", "n, with player and enemy", "mean distance in pixels")
+    images = figures(results, records, "figure-4", "critical states")
+    return _section(records, images, table(head, rows), table(second, apart))
 
 
 def _real(line: dict[str, Any]) -> tuple[object, ...]:
@@ -244,7 +258,8 @@ def _little_oxygen(agent: str, record: dict[str, Any]) -> str:
 
 def table_1(results: Path) -> str:
     records = read(results, "table-1")
-    names = ("agent", "VAE", "L_p only", "full", "fast")
+    shown = {name for record in records.values() for name in record["columns"]}
+    names = [name for name in ("agent", *RECIPES) if name in {"agent", "VAE", "L_p only", "full", "fast"} | shown]
     rows: list[tuple[object, ...]] = []
     for agent, record in records.items():
         if record["paper"]:
@@ -278,10 +293,12 @@ def table_2(results: Path) -> str:
         if not rows:
             rows.append(("paper", None, record["paper"]["mean"], *record["paper"]["shares"].values()))
         rows += [
-            (f"{agent}, {kind}", line["states"], line["mean"], *line["shares"].values())
-            for kind, line in record["table 2"].items()
+            (f"{agent}, {kind}, {part}, {reading}", line["states"], line["mean"], *line["shares"].values())
+            for kind, parts in record["table 2"].items()
+            for part, readings in parts.items()
+            for reading, line in readings.items()
         ]
-    head = ("", "n", "mean share of pixels that differ", *(f"states that differ in > {p} %" for p in (10, 20, 30, 50, 70)))
+    head = ("", "n", "mean share of pixels that differ", *(f"states that differ in > {p} %" for p in PERCENTAGES))
     return _section(
         records,
         table(head, rows),
@@ -304,6 +321,65 @@ def figure_8(results: Path) -> str:
     head = ("agent", "target", "states", "n", "mean energy", "lowest energy", "share beyond the best held-out state")
     head += ("n, object checks", "share that passes them", "of these, share beyond the best held-out state")
     return _section(records, figures(results, records, "figure-8", "distributions of the target"), table(head, rows))
+
+
+def loss_scale(results: Path) -> str:
+    """One row per state model and number of steps, and one per search."""
+    cells = {
+        folder.parent.name: [read_record(path) for path in sorted(folder.glob("*.json"))]
+        for folder in sorted(results.glob("*/loss-scale"))
+    }
+    rows, searches = [], []
+    for agent, records in cells.items():
+        for record in sorted(records, key=lambda record: (record["settings"]["loss"], record["settings"]["scale"])):
+            loss, scale = record["settings"]["loss"], record["settings"]["scale"]
+            rows += [
+                (agent, loss, f"{scale:,.12g}", line["steps"], round(line["cpu_seconds"] / 60, 1), line["kl"],
+                 int(line["active_units"]), 1e4 * line["mse"], line["agreement"], line.get("ball_recall"),
+                 line["samples"].get("valid"), _ends(line["goggles"]))
+                for line in record["measures"]
+            ]  # fmt: skip
+            searches += [
+                (agent, loss, f"{scale:,.12g}", label, line["states"], line["target_sd"],
+                 line["beyond_the_best_held_out"], line["valid"], line["closest_mse"], line["converged"],
+                 line["steps"]["mean"])
+                for label, line in record["searches"].items()
+            ]  # fmt: skip
+    if not rows:
+        return ""
+    head = ("agent", "loss", "scale", "steps", "processor minutes", "KL, nats", "latent dimensions in use", "MSE x 1e4")
+    head += ("same action", "ball recall", "samples that pass the object checks", "score on reconstructions")
+    second = ("agent", "loss", "scale", "Algorithm 1", "n", "target, standard deviations beyond the mean of real states")
+    second += ("share beyond the best held-out state", "share that passes the object checks")
+    second += ("MSE to the closest training state", "converged", "mean steps")
+    pictures = [
+        f"![{agent}: {path.stem}]({results.name}/{agent}/loss-scale/{path.name})"
+        for agent in cells
+        for path in sorted((results / agent / "loss-scale").glob("*.png"))
+    ]
+    commands = "\n".join(f"- {agent}: `{records[0]['command']}`" for agent, records in cells.items())
+    return "\n\n".join([table(head, rows), table(second, searches), *pictures, commands])
+
+
+def equal_time(results: Path) -> str:
+    records = read(results, "equal-time")
+    rows = [
+        (agent, name, measure, line["fast"], line["seconds of fast"] / 60, line["seconds of paper"] / 60,
+         f"at least {line['factor']:g}" if line["lower bound"] else line["factor"])
+        for agent, record in records.items()
+        for name, found in record["factors"].items()
+        for measure, line in found.items()
+    ]  # fmt: skip
+    scores = [
+        (agent, name, line["steps"], len(line["goggles"]["goggles"]["scores"]), _ends(line["goggles"]["agent"]),
+         _ends(line["goggles"]["goggles"]))
+        for agent, record in records.items()
+        for name, line in record["trainings"].items()
+    ]  # fmt: skip
+    head = ("agent", "training", "measure", "value at its end", "its minutes", "minutes of the paper's recipe", "factor")
+    second = ("agent", "training", "steps", "n, episodes", "the agent's score", "its score on reconstructions")
+    images = figures(results, records, "equal-time", "measures over the time of training")
+    return _section(records, images, table(head, rows), table(second, scores))
 
 
 def performance(results: Path) -> str:
@@ -363,8 +439,10 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
     ),
     (
         "Figure 4, section 4.3: critical states of the ACKTR agent",
-        "T± of a policy asks where it is decided.",
-        (*COMMON, "candidates"),
+        "T± of a policy asks where it is decided. The paper's examples are states with little oxygen and states close to "
+        "enemies. Both are read off the newest frame: less than a quarter of the bar, and less than 15 pixels between the "
+        "centres of the player and an enemy.",
+        COMMON,
         figure_4,
     ),
     (
@@ -372,12 +450,14 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
         "The paper reports states with little oxygen for all actions, although going up is the only sensible action in "
         "them, and suffocation as the major cause of death. We read the oxygen of a state off the bar in the picture; the "
         "gallery marks it red if less than a quarter of the bar is left.",
-        (*COMMON, "candidates"),
+        COMMON,
         section_4_4,
     ),
     (
         "Table 2, figure 7, section 4.8: novelty",
-        "A pixel differs if one of its colours differs by more than 25 % of the range. The pictures repeat figure 7: "
+        "A pixel differs if one of its colours differs by more than 25 % of its range, or of the training state's colour, "
+        'which is what "relative" says but makes every colour differ from black. The closest training state is searched '
+        "for all frames of a state, and for the newest one alone. The pictures repeat figure 7: "
         "synthesised states, and below each the closest training state and the training state whose target value is "
         "closest.",
         (*COMMON, "table 2", "figure 7"),
@@ -389,6 +469,20 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
         "for each of T-, T+ and T±.",
         (*COMMON, "figure 8"),
         figure_8,
+    ),
+    (
+        "The scale of the loss",
+        "The paper does not say in which units pixels are; a scale of 1 means from 0 to 1, and 65,025 from 0 to 255 "
+        "([decision 25](decisions/025-scale-of-the-papers-loss.md)). The paper's three losses at each scale, measured after "
+        "the same numbers of steps; vae-sum is the plain VAE with the error summed over pixels.",
+        ("agents",),
+        loss_scale,
+    ),
+    (
+        "fast and the paper's recipe at equal time",
+        "The time that the paper's recipe takes to be as good as fast at the end of its training, for good.",
+        ("frames", "agents"),
+        equal_time,
     ),
     ("Performance", "", (), performance),
 )

@@ -3,10 +3,11 @@
     python -m experiments.table_2_novelty --states 1000 --output docs/results/pong
 
 For each synthesised state, the closest training state in mean squared error over the whole training set, and the share of
-pixels that differ from it: a pixel differs if a channel is off by more than 25 % of its range. Held-out real states are the
-reference. Figure 7 also shows the training state closest in the target's value. Novelty alone says little, since a blurred
-state is novel too: the record contains the share that passes the object checks, if the game has any, and the distance to
-real states in the agent's features; the same for the best real states and for held-out ones.
+pixels that differ from it; see :mod:`lab.novelty` for the ways in which the paper can be read. Random samples of the state
+model and held-out real states are compared as well: "we sample states" may mean either of the first two, and the real ones
+are the reference. Figure 7 also shows the training state closest in the target's value. Novelty alone says little, since a
+blurred state is novel too: the record contains the share that passes the object checks, if the game has any, and the
+distance to real states in the agent's features; the same for the best real states and for held-out ones.
 """
 
 from __future__ import annotations
@@ -18,38 +19,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab import intervals
 from lab.arguments import at_least, experiment_parser, parse_arguments
 from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_chart, save_labelled
-from lab.measures import (
-    HELD_OUT,
-    ReferenceStats,
-    closest_training_states,
-    measure_real,
-    measure_result,
-    reference_stats,
-)
-from lab.methods import algorithm_1, retrieval
-from lab.states import default_target_names, newest_images, state_images, target_named, worker_threads
+from lab.measures import HELD_OUT, ReferenceStats, measure_real, measure_result, reference_stats
+from lab.methods import algorithm_1, random_samples, retrieval
+from lab.novelty import ALL_FRAMES, BY_RANGE, PAPER, PAPER_MEAN, Differences, differences
+from lab.states import default_target_names, newest_images, stacks_of, state_images, target_named, worker_threads
 
-PAPER = {"10": 0.99, "20": 0.73, "30": 0.16, "50": 0.01, "70": 0.0}
-"""Share of states that differ in more than a percentage of their pixels; table 2 of the paper."""
-PAPER_MEAN = 0.25
-"""Mean share of pixels that differ; section 4.8 of the paper."""
 STATES_DRAWN = 8
 """States per target in figure 7."""
-
-
-def shares(differing: np.ndarray) -> dict[str, tuple[float, float, float]]:
-    """The share of states above each percentage of table 2, with its interval."""
-    return {percent: intervals.share(differing > int(percent) / 100) for percent in PAPER}
-
-
-def table_row(differing: np.ndarray, generator: np.random.Generator) -> dict[str, Any]:
-    """A row of table 2, with the number of states and the mean share of pixels that differ."""
-    return {"states": len(differing), "mean": intervals.mean(differing, generator), "shares": shares(differing)}
 
 
 def draw_histogram(kinds: dict[str, np.ndarray], title: str, path: Path) -> None:
@@ -73,8 +53,7 @@ Rows = list[tuple[str, np.ndarray]]
 def compare_target(
     experiment: Experiment, name: str, count: int, reference: ReferenceStats
 ) -> tuple[dict[str, Any], np.ndarray, Rows]:
-    """The measures of Algorithm 1 and of retrieval for a target, the share of pixels in which each synthesised state
-    differs from its closest training state, and the rows of figure 7."""
+    """The measures of Algorithm 1 and of retrieval for a target, the synthesised stacks, and the rows of figure 7."""
     session, method = experiment.session, algorithm_1(experiment.arguments)
     target, trained_on = target_named(session, name), session.trained_on
     result = experiment.find(method, name, count)
@@ -87,7 +66,7 @@ def compare_target(
         ("closest\ntraining state", newest_images(session, nearest.stacks[:STATES_DRAWN])),
         (f"training state\nclosest in {target.name}", newest_images(session, session.dataset.stacks(similar))),
     ]
-    return {method.name: measures, retrieval().name: retrieved}, nearest.differing_share, rows
+    return {method.name: measures, retrieval().name: retrieved}, stacks_of(session, result.state), rows
 
 
 def main() -> None:
@@ -99,30 +78,36 @@ def main() -> None:
     session = experiment.session
     names = list(arguments.extra.targets or default_target_names(session))
     count = -(-arguments.extra.states // len(names))
-    reference, record, differing = reference_stats(session, count), {}, []
+    reference, record, synthesised = reference_stats(session, count), {}, []
     rows: Rows = []
     with worker_threads():
         for name in names:
-            record[name], shares_of_target, rows_of_target = compare_target(experiment, name, count, reference)
-            differing.append(shares_of_target)
+            record[name], stacks, rows_of_target = compare_target(experiment, name, count, reference)
+            synthesised.append(stacks)
             rows += rows_of_target
             say(f"{name}: {record[name]}")
-        chosen = np.random.default_rng(arguments.seed).permutation(session.held_out)[: len(names) * count]
+        total = len(names) * count
+        samples = experiment.find(random_samples(), names[0], total).state
+        chosen = np.random.default_rng(arguments.seed).permutation(session.held_out)[:total]
+        kinds: dict[str, Differences] = {
+            "synthesised": differences(session, np.concatenate(synthesised)),
+            random_samples().name: differences(session, stacks_of(session, samples)),
+        }
         started = time.monotonic()
-        real = closest_training_states(session, session.dataset.stacks(chosen))
+        kinds[HELD_OUT] = differences(session, session.dataset.stacks(chosen))
         seconds = time.monotonic() - started
         generator = np.random.default_rng(arguments.seed)
-        kinds = {"synthesised": np.concatenate(differing), HELD_OUT: real.differing_share}
         result: dict[str, Any] = {
             "targets": record,
             HELD_OUT: measure_real(reference),
-            "paper": {"mean": PAPER_MEAN, "shares": PAPER},
-            "table 2": {kind: table_row(shares_of_kind, generator) for kind, shares_of_kind in kinds.items()},
+            "paper": {"mean": PAPER_MEAN, "shares": {str(percent): share for percent, share in PAPER.items()}},
+            "table 2": {kind: found.record(generator) for kind, found in kinds.items()},
             "nearest neighbours": {
                 "of": len(chosen), "among": len(session.trained_on), "seconds": round(seconds, 1)
             },
         }  # fmt: skip
-        draw_histogram(kinds, experiment.agent_name, arguments.output / "table-2.png")
+        drawn = {kind: found.shares[ALL_FRAMES, BY_RANGE] for kind, found in kinds.items()}
+        draw_histogram(drawn, experiment.agent_name, arguments.output / "table-2.png")
         title = f"{experiment.agent_name}: the newest frame of the first {STATES_DRAWN} states"
         save_labelled(rows, arguments.output / "figure-7.png", title)
         experiment.write("table-2", result)

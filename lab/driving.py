@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch
 from weakspot.agents.base import Agent, AgentOutput, choose
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects.driving import classes_of, shares, visible_objects
+from weakspot.analysis.samples import draw_samples
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.training import WEIGHTS
 from weakspot.data.dataset import StateDataset, as_stacks, as_state, recorded_outputs
@@ -21,9 +23,10 @@ from weakspot.envs.driving.sensors import Camera
 from weakspot.envs.driving.world import CAUSES, SECONDS, STATE_VERSION
 from weakspot.session import sharpness_for
 from weakspot.state_model.batch import with_full_history
-from weakspot.state_model.model import load
+from weakspot.state_model.model import StateModel, load
 from weakspot.targets.base import Target
 from weakspot.targets.resolve import resolve_target
+from weakspot.types import State
 
 ACTION_NAMES = tuple(ACTIONS)
 BRAKE = ACTION_NAMES.index("BRAKE")
@@ -218,12 +221,22 @@ class DrivingRun:
         """The classes (n, h, w) in the newest frames of the held-out states; raises :class:`ConfigError` as above."""
         return self.classes(self.dataset.newest(self.held_out)[:, None])
 
+    @cached_property
+    def model(self) -> StateModel:
+        """The state model of the run."""
+        return load(self.run.entries["train"].folder / WEIGHTS)
+
     @torch.inference_mode()
     def reconstructed_classes(self, indices: np.ndarray) -> np.ndarray:
         """The classes (n, h, w) in the newest frames of the reconstructions of recorded states."""
-        model = load(self.run.entries["train"].folder / WEIGHTS)
         parts = np.array_split(indices, max(1, len(indices) // BATCH))
-        states = (model.reconstruct(as_state(self.dataset.stacks(part))) for part in parts)
+        return self._classes(self.model.reconstruct(as_state(self.dataset.stacks(part))) for part in parts)
+
+    def sampled_classes(self, count: int) -> np.ndarray:
+        """The classes (n, h, w) in the newest frames of random samples of the state model."""
+        return self._classes(torch.split(draw_samples(self.model, count), BATCH))
+
+    def _classes(self, states: Iterable[State]) -> np.ndarray:
         return np.concatenate([self.classes(as_stacks(state, len(self.channels))) for state in states])
 
 

@@ -161,7 +161,7 @@ def _appearance(stacks: Stacks, state_features: torch.Tensor, reference: Referen
 
 def closest_training_states(session: Session, stacks: Stacks) -> Closest:
     """The closest training state of each stack, in mean squared error."""
-    return closest(stacks, session.dataset, session.trained_on)
+    return closest(stacks, session.dataset.stacks, session.trained_on)
 
 
 def passed_checks(session: Session, stacks: Stacks) -> np.ndarray | None:

@@ -32,7 +32,7 @@ class NoisyStates:
         """Searches for the closest recorded state of each; returns the seconds, and whether it is correct (n,)."""
         started = time.perf_counter()
         with worker_threads():
-            nearest = closest(self.stacks, self.dataset, self.indices)
+            nearest = closest(self.stacks, self.dataset.stacks, self.indices)
         seconds = time.perf_counter() - started
         correct = [(self.dataset.stacks(self.chosen[[i]])[0] == stack).all() for i, stack in enumerate(nearest.stacks)]
         return seconds, np.array(correct, bool)

@@ -67,6 +67,7 @@ def run_config(
     *,
     frames: int = CollectConfig().frames,
     recipe: str = "fast",
+    recipe_settings: tuple[str, ...] = (),
     minutes: float = 1.0,
     clock: Literal["wall", "processor"] = "processor",
     goggles: GogglesConfig | None = None,
@@ -79,11 +80,14 @@ def run_config(
         folder: of the runs.
         agent, environment, targets: see :class:`weakspot.RunConfig`.
         frames: number of states to collect.
-        recipe, minutes, clock: of the state model's training.
+        recipe, recipe_settings, minutes, clock: of the state model's training.
         goggles: of the goggles stage.
         settings: others of :class:`weakspot.RunConfig`.
     """
-    train = TrainConfig(recipe=recipe, minutes=minutes, clock=clock, measure_every=MEASURE_EVERY, measured=MEASURED)
+    train = TrainConfig(
+        recipe=recipe, recipe_settings=recipe_settings, minutes=minutes, clock=clock, measure_every=MEASURE_EVERY,
+        measured=MEASURED,
+    )  # fmt: skip
     config = RunConfig(
         agent=agent, environment=environment, targets=tuple(targets), collect=CollectConfig(frames=frames), train=train,
         goggles=goggles or GogglesConfig(), **settings,
@@ -96,13 +100,15 @@ def experiment_config(
     arguments: ExperimentArguments,
     targets: Sequence[str] = (),
     recipe: str | None = None,
+    recipe_settings: tuple[str, ...] = (),
+    minutes: float | None = None,
     goggles: GogglesConfig | None = None,
 ) -> RunConfig:
-    """The configuration of an experiment's run; ``recipe`` replaces that of the arguments."""
+    """The configuration of an experiment's run; ``recipe`` and ``minutes`` replace those of the arguments."""
     return run_config(
         arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames,
-        recipe=recipe or arguments.recipe, minutes=arguments.budget, goggles=goggles, targets=targets,
-        device=arguments.device, saliency=arguments.saliency, trust=arguments.trust,
+        recipe=recipe or arguments.recipe, recipe_settings=recipe_settings, minutes=minutes or arguments.budget,
+        goggles=goggles, targets=targets, device=arguments.device, saliency=arguments.saliency, trust=arguments.trust,
     )  # fmt: skip
 
 

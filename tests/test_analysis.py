@@ -16,7 +16,7 @@ from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.diversity import mean_distance
 from weakspot.analysis.fidelity import fidelity
 from weakspot.analysis.goggles import Played, Scores, goggles, play_episodes
-from weakspot.analysis.novelty import closest
+from weakspot.analysis.novelty import closest, differing_share, differs_relatively
 from weakspot.analysis.objects.pong_ball import ball_recall, positions
 from weakspot.analysis.samples import measure_samples
 from weakspot.data.collect import collect
@@ -91,7 +91,7 @@ def test_balls_moved_too_far_do_not_count(dataset):
 
 def test_the_closest_state_of_a_stored_state_is_itself(dataset):
     index = np.arange(30, 600, 37)
-    found = closest(dataset.stacks(index), dataset, np.arange(len(dataset)))
+    found = closest(dataset.stacks(index), dataset.stacks, np.arange(len(dataset)))
     assert (found.mse == 0).all() and (found.differing_share == 0).all()
     assert (found.stacks == dataset.stacks(index)).all()
 
@@ -100,36 +100,31 @@ def test_the_closest_state_matches_a_plain_search(dataset):
     states = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84, 3)).astype(np.uint8)
     states[0] = np.roll(dataset.stacks(np.array([100]))[0], 2, axis=1)
     index = np.arange(10, 590, 3)
-    found = closest(states, dataset, index)
+    found = closest(states, dataset.stacks, index)
     real = dataset.stacks(index).astype(np.float64) / 255
     plain = ((real[None] - states[:, None] / 255.0) ** 2).mean(axis=(2, 3, 4, 5))
     np.testing.assert_allclose(found.mse, plain.min(axis=1), rtol=1e-4)
     np.testing.assert_allclose(plain[np.arange(3), np.searchsorted(index, found.index)], plain.min(axis=1), rtol=1e-4)
 
 
-class Bright(StateDataset):
+def bright_states(count):
     """Nearly white states: the last one is 3 squared levels from white, all others are 124."""
-
-    def __init__(self, count):
-        self.__dict__["count"] = count
-
-    def stacks(self, indices):
-        stacks = np.full((self.count, 4, 84, 84, 3), 255, np.uint8)
-        for number, stack in enumerate(stacks):
-            stack[number % 4, number % 84, number // 84] -= np.array([10, 4, 2], np.uint8)
-            stack[0, 0, -1, 0] -= 2
-        stacks[-1] = 255
-        stacks[-1, 0, 5, 5] -= 1
-        return stacks[indices]
+    stacks = np.full((count, 4, 84, 84, 3), 255, np.uint8)
+    for number, stack in enumerate(stacks):
+        stack[number % 4, number % 84, number // 84] -= np.array([10, 4, 2], np.uint8)
+        stack[0, 0, -1, 0] -= 2
+    stacks[-1] = 255
+    stacks[-1, 0, 5, 5] -= 1
+    return stacks
 
 
 def test_bright_states_that_are_nearly_equal_are_distinguished():
     """Without centred colours, sums of 84,672 squares of 255 lose hundreds of squared levels in single precision."""
-    real = Bright(300)
+    real = bright_states(300)
     states = np.full((2, 4, 84, 84, 3), 255, np.uint8)
     states[1] = 0
-    found = closest(states, real, np.arange(300))
-    squares = ((states[:, None].astype(np.int64) - real.stacks(np.arange(300))[None]) ** 2).sum(axis=(2, 3, 4, 5))
+    found = closest(states, real.__getitem__, np.arange(300))
+    squares = ((states[:, None].astype(np.int64) - real[None]) ** 2).sum(axis=(2, 3, 4, 5))
     assert squares[0, -1] == 3 and (squares[0, :-1] == 124).all() and found.index[0] == 299
     assert found.index[1] == squares[1].argmin()
     np.testing.assert_array_equal(found.mse, squares.min(axis=1) / (255.0**2 * 84 * 84 * 12))
@@ -138,10 +133,19 @@ def test_bright_states_that_are_nearly_equal_are_distinguished():
 def test_a_pixel_differs_when_one_colour_is_off_by_more_than_a_quarter(dataset):
     state = dataset.stacks(np.array([200])).copy()
     state[0, 0, :42, :, 1] = np.where(state[0, 0, :42, :, 1] < 128, state[0, 0, :42, :, 1] + 64, state[0, 0, :42, :, 1] - 64)
-    assert closest(state, dataset, np.array([200])).differing_share[0] == pytest.approx(0.125)
+    assert closest(state, dataset.stacks, np.array([200])).differing_share[0] == pytest.approx(0.125)
     state = dataset.stacks(np.array([200])).astype(int)
     state[0, 0] = np.where(state[0, 0] < 128, state[0, 0] + 63, state[0, 0] - 63)
-    assert closest(state.astype(np.uint8), dataset, np.array([200])).differing_share[0] == 0.0
+    assert closest(state.astype(np.uint8), dataset.stacks, np.array([200])).differing_share[0] == 0.0
+
+
+def test_relative_differences_are_those_of_the_training_state():
+    others = np.array([0, 0, 100, 100, 100, 200, 250], np.uint8).reshape(1, 1, 1, 7, 1)
+    states = np.array([0, 1, 125, 126, 74, 160, 180], np.uint8).reshape(1, 1, 1, 7, 1)
+    expected = [False, True, False, True, True, False, True]
+    assert differs_relatively(states, others).ravel().tolist() == expected
+    assert differing_share(states, others, differs_relatively).tolist() == [4 / 7]
+    assert differing_share(states, others).tolist() == [1 / 7], "more than 63 levels"
 
 
 def test_intervals_have_their_nominal_coverage():

@@ -210,9 +210,15 @@ def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypat
             assert part["brakes"][0] == pytest.approx(brakes[mask].mean())
             assert part["value"] == pytest.approx(dataset.value[indices][mask].mean(), abs=1e-5)
     assert any(part["states"] for part in found["brakes"].values())
+    assert found["random samples"]["states"] == driving_states.SAMPLES
+    chance = found["targets"]["BRAKE"]["beside chance"]["car anywhere"]
+    assert chance["synthesised"][0] == synthesised["car anywhere"][0]
+    assert chance["random samples"] == found["random samples"]["car anywhere"]
+    assert chance["real"] == found["held-out real states"]["car anywhere"]
     assert found["kept by reconstructions"].keys() == driving_objects.visible_objects(newest, Camera(64, 64)).counts.keys()
     shares, braking = driving_states.table(found), driving_states.braking_table(found)
-    assert f"| BRAKE | {synthesised['person on the path'][0]:.2f} (" in shares and "| real states |" in shares
+    assert f"| BRAKE | {synthesised['person on the path'][0]:.2f} (" in shares and "| held-out real states |" in shares
+    assert "| BRAKE, random samples |" in driving_states.chance_table(found)
     assert f"| red light | {found['brakes']['red light']['states']} |" in braking
     image = cv2.imread(str(tmp_path / "states-action-brake.png"))
     assert image is not None and image.std() > 10
@@ -221,7 +227,10 @@ def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypat
 @pytest.mark.parametrize("folder", ["docs/driving", "docs/driving/drive96"])
 def test_tables_of_states_on_the_page_match_the_measurements(folder):
     record, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
-    for name, table in (("states", driving_states.table(record)), ("braking", driving_states.braking_table(record))):
+    tables = {"states": driving_states.table(record), "braking": driving_states.braking_table(record)}
+    if "random samples" in record:
+        tables["chance"] = driving_states.chance_table(record)
+    for name, table in tables.items():
         start, _ = markers(f"{name} of {record['agent']}")
         assert f"{start}\n\n{table}\n" in page
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,16 +21,19 @@ pytest.importorskip("matplotlib", reason="the figures need it")
 
 from experiments import (
     baselines,
+    equal_time,
     figure_1_states,
     figure_2_loss_weights,
     figure_3_activation_maximisation,
+    figure_4_critical_states,
     figure_8_distributions,
+    loss_scale,
     results,
     section_4_4_actions,
     table_1_loss_study,
     table_2_novelty,
 )
-from lab import measures
+from lab import measures, novelty, seaquest
 from lab.arguments import ExperimentArguments
 from lab.command import repeatable_command
 from lab.experiment import Experiment, start_experiment
@@ -41,6 +45,7 @@ from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
 from weakspot.search.algorithm_1 import AlgorithmOne
+from weakspot.search.config import SynthesisConfig
 from weakspot.search.method import SearchResult, recorded_states
 
 AGENTS = Path(__file__).with_name("tiny_agent.py")
@@ -113,8 +118,8 @@ def output(tmp_path):
 
 
 def test_figure_1(folders, output, monkeypatch):
-    run(figure_1_states, monkeypatch, folders, output, "--targets", "T-", "RIGHT", "--name", "figure-4")
-    found = read_record(output, "figure-4")["targets"]
+    run(figure_1_states, monkeypatch, folders, output, "--targets", "T-", "RIGHT")
+    found = read_record(output, "figure-1")["targets"]
     assert list(found) == ["T-", "RIGHT"] and all(len(line["energies"]) == line["states"] == 4 for line in found.values())
     assert all(line["held-out real states"]["best"] < line["held-out real states"]["mean"] for line in found.values())
 
@@ -173,16 +178,32 @@ def test_baselines(folders, output, monkeypatch):
 def test_table_2_and_figure_7(folders, output, monkeypatch):
     run(table_2_novelty, monkeypatch, folders, output, "--targets", "T-", "T+", "--states", "16")
     found = read_record(output, "table-2")
-    line = found["table 2"]["synthesised"]["shares"]
-    assert found["table 2"]["synthesised"]["states"] == 16 and list(found["targets"]["T-"]) == ["Algorithm 1", "retrieval"]
-    assert "| paper | – | 0.25 | 0.99 | 0.73 | 0.16 | 0.01 | 0 |" in results.page(output.parent)
-    assert [line[percent][0] for percent in line] == sorted((line[percent][0] for percent in line), reverse=True)
-    assert found["nearest neighbours"]["of"] == 16
+    assert list(found["table 2"]) == ["synthesised", "random samples", "held-out real states"]
+    assert list(found["targets"]["T-"]) == ["Algorithm 1", "retrieval"] and found["nearest neighbours"]["of"] == 16
+    assert "| paper | – | 0.25 | 0.99 | 0.73 | 0.16 | 0.04 | 0.01 | 0.01 | 0 |" in results.page(output.parent)
+    for parts in found["table 2"].values():
+        assert set(parts) == {"all frames", "newest frame"}
+        for readings in parts.values():
+            relative, by_range = readings["relative"], readings["of the range"]
+            assert relative["states"] == by_range["states"] == 16
+            assert relative["mean"][0] >= by_range["mean"][0], "no colour exceeds the range"
+            shares = [share[0] for share in by_range["shares"].values()]
+            assert len(shares) == 7 and shares == sorted(shares, reverse=True)
 
 
 def test_shares_of_table_2_count_states_above_each_percentage():
-    line = table_2_novelty.shares(np.array([0.05, 0.10, 0.11, 0.35, 0.9]))
-    assert [round(line[percent][0], 2) for percent in ("10", "20", "30", "50", "70")] == [0.6, 0.4, 0.4, 0.2, 0.2]
+    line = novelty.table_row(np.array([0.05, 0.10, 0.11, 0.35, 0.9]), np.random.default_rng(0))["shares"]
+    assert [round(share[0], 2) for share in line.values()] == [0.6, 0.4, 0.4, 0.2, 0.2, 0.2, 0.2]
+
+
+def test_newest_frame_is_compared_alone(pong_rollout):
+    """A change of older frames makes all frames differ, and not the newest one."""
+    dataset, _, _ = pong_rollout
+    session = SimpleNamespace(dataset=dataset, trained_on=np.array([70]))
+    stacks = dataset.stacks(np.array([70]))
+    stacks[:, 0, :42] += 128
+    shares = novelty.differences(session, stacks).shares
+    assert shares["all frames", "of the range"].tolist() == [0.125] and shares["newest frame", "relative"].tolist() == [0.0]
 
 
 def test_figure_8(folders, output, monkeypatch):
@@ -193,20 +214,25 @@ def test_figure_8(folders, output, monkeypatch):
     assert found["random samples"]["quartiles"] == sorted(found["random samples"]["quartiles"])
     for line in found.values():
         mean, low, high = line["mean"]
-        assert line["best"] <= low <= mean <= high and 0 <= line["pass the checks"][0] <= 1
+        assert max(line["best"], low) <= mean <= high and 0 <= line["pass the checks"][0] <= 1
     usually = found["held-out real states"]["mean"][0]
     assert found["retrieval"]["mean"][0] < usually and best < usually
 
 
 def test_table_1(folders, output, monkeypatch):
     """The second run reuses everything: it trains and plays nothing, and loses nothing."""
+
+    def trained() -> dict[Path, float]:
+        return {path: path.stat().st_mtime for path in folders["pong"].rglob("model.safetensors")}
+
+    before = trained()
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "VAE", "fast")
     found = read_record(output, "table-1")
     assert found["paper"]["full"] == 14 and set(found["columns"]) == {"agent", "VAE", "fast"}
-    models = {path: path.stat().st_mtime for path in folders["pong"].rglob("model.safetensors")}
-    assert len(models) == 2
+    models = trained()
+    assert len(models) == len(before) + 2
     run(table_1_loss_study, monkeypatch, folders, output, "--episodes", "1", "--longest", "40", "--columns", "fast")
-    assert models == {path: path.stat().st_mtime for path in models}
+    assert models == trained()
     again = read_record(output, "table-1")
     assert again["columns"] == found["columns"]
     assert again["seconds"] >= found["seconds"] > 0, "earlier time counts, to a tenth of a second"
@@ -455,6 +481,42 @@ def test_section_4_4(folders, output, monkeypatch):
         run(section_4_4_actions, monkeypatch, folders, output, game="pong")
 
 
+def test_figure_4(folders, output, monkeypatch):
+    monkeypatch.setattr(figure_4_critical_states, "SAMPLES", 16)
+    run(figure_4_critical_states, monkeypatch, folders, output, "--frames", "1600", "--states", "8", game="seaquest")
+    found = read_record(output, "figure-4")
+    either, little, close = (found["shown"][sign] for sign in ("either", "little oxygen", "an enemy close by"))
+    assert either["states"]["synthesised"] == 8 and either["states"]["random samples"] == 16
+    for kind in ("synthesised", "random samples", "real", "best real states"):
+        assert max(little[kind][0], close[kind][0]) <= either[kind][0] <= little[kind][0] + close[kind][0]
+    assert found["distance to the closest enemy"]["held-out real states"]["frames"] > 0
+    with pytest.raises(ConfigError, match="an agent of Seaquest"):
+        run(figure_4_critical_states, monkeypatch, folders, output, game="pong")
+
+
+def test_distance_to_the_closest_enemy_matches_the_memory(folders):
+    """The objects of the emulator's memory are the reference."""
+    config = run_config(folders["seaquest"], f"{AGENTS}:eighteen_actions", "seaquest", frames=1600)
+    dataset = open_session(config, ("subject", "collect")).dataset
+    chosen = np.flatnonzero(dataset.age > 20)
+    frames = dataset.newest(chosen)
+    objects = finder("Seaquest")(frames, dataset.ram[chosen])
+    measured, expected = seaquest.enemy_distance(frames), np.full(len(frames), np.nan)
+    for number, (players, enemies) in enumerate(zip(objects["player"], objects["enemies"], strict=True)):
+        if len(players) and len(enemies):
+            centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (players, enemies)]
+            expected[number] = np.hypot(*(centres[1] - centres[0][0]).T).min()
+    both = np.isfinite(measured) & np.isfinite(expected)
+    assert both.sum() > 100 and np.median(np.abs(measured - expected)[both]) < 0.5
+    assert np.isnan(seaquest.enemy_distance(np.zeros((1, 84, 84, 3), np.uint8))).all()
+    clear = frames[:1].copy()
+    clear[:, 18:64] = (0, 28, 136)
+    clear[:, 40:43, 40:46] = (187, 187, 53)
+    assert np.isinf(seaquest.enemy_distance(clear)).all()
+    clear[:, 40:43, 60:64] = (92, 186, 92)
+    assert seaquest.enemy_distance(clear)[0] == pytest.approx(19.0)
+
+
 def test_page_shows_the_available_results(folders, tmp_path, monkeypatch):
     folder = tmp_path / "results" / "pong"
     folder.mkdir(parents=True)
@@ -510,11 +572,11 @@ def test_page_compares_actions_with_low_oxygen_with_chance():
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 
 
-def test_figures_1_and_4_have_the_same_settings_for_every_game():
-    paths = sorted([*RESULTS.glob("*/figure-1.json"), *RESULTS.glob("*/figure-4.json")])
+def test_figures_1_have_the_same_settings_for_every_game():
+    paths = sorted(RESULTS.glob("*/figure-1.json"))
     settings = [json.loads(path.read_text())["settings"] for path in paths]
     names = ("search", "seed", "budget_cpu_minutes", "frames", "recipe")
-    assert len(settings) > 2 and all(
+    assert len(settings) > 1 and all(
         [one[name] for name in names] == [settings[0][name] for name in names] for one in settings
     )
 
@@ -645,3 +707,70 @@ def test_disagreement_of_agents_with_equal_q_values_is_finite():
     assert torch.isfinite(value).all() and (value > 0).all()
     value.sum().backward()
     assert torch.isfinite(scores.grad).all()
+
+
+def test_time_to_be_as_good_for_good():
+    paper = [
+        {"seconds": 30.0 * n, "mse": m, "ball_recall": r}
+        for n, (m, r) in enumerate(zip([9, 4, 5, 3, 2], [0, 0.9, 0.2, 0.5, 0.6], strict=True), 1)
+    ]
+    fast = [{"seconds": 10.0, "mse": 4, "ball_recall": 0.7, "kl": 3.0}]
+    assert equal_time.catches_up(paper, "mse", 4) == 120.0, "worse again in between"
+    found = equal_time.factors(fast, paper)
+    assert set(found) == {"mse", "ball_recall"}
+    assert (found["mse"]["factor"], found["mse"]["lower bound"]) == (12.0, False)
+    assert (found["ball_recall"]["factor"], found["ball_recall"]["lower bound"]) == (15.0, True)
+
+
+def test_equal_time(folders, output, monkeypatch):
+    short = ("--minutes", "0.04", "--fast-minutes", "0.03", "--episodes", "1", "--longest", "40")
+    run(equal_time, monkeypatch, folders, output, *short)
+    found = read_record(output, "equal-time")
+    assert set(found["trainings"]) == {"fast, 0.03 minutes", "paper"}
+    assert {"mse", "agreement", "ball_recall"} <= set(found["factors"]["fast, 0.03 minutes"])
+    assert (output / "equal-time.png").exists()
+
+
+def test_loss_scale_resumes_and_continues(folders, tmp_path, monkeypatch):
+    """Measures of finished cells and steps stay; later milestones continue the trainings."""
+    output = tmp_path / "results" / "one" / "loss-scale"
+    options = [
+        "--agent",
+        f"{AGENTS}:pong",
+        "--environment",
+        "pong",
+        "--folder",
+        str(folders["pong"]),
+        "--output",
+        str(output),
+    ]
+    options += ["--frames", "640", "--episodes", "2", "--longest", "40", "--cells", "full:65025", "vae-sum:1"]
+    monkeypatch.setattr(loss_scale, "SEARCHED", 3)
+    monkeypatch.setattr("lab.loss_scale.SAMPLES", 8)
+    monkeypatch.setattr("lab.loss_scale.SHOWN", 2)
+
+    def tiny_searches():
+        return {"ours": lambda states: SynthesisConfig(states=states, searches=1, steps=2, candidates=8)}
+
+    monkeypatch.setattr(loss_scale, "searches", tiny_searches)
+
+    def run_until(*milestones: str) -> dict:
+        monkeypatch.setattr(sys, "argv", ["loss_scale.py", *options, "--milestones", *milestones])
+        loss_scale.main()
+        return {path.stem: json.loads(path.read_text()) for path in output.glob("*.json")}
+
+    first = run_until("2")
+    assert set(first) == {"full-65025", "vae-sum-1"}
+    for record in first.values():
+        (line,) = record["measures"]
+        assert line["steps"] == 2 and {"kl", "active_units", "mse", "ball_recall"} <= set(line)
+        assert record["searches"]["ours"]["states"] == 3 and record["searches"]["ours"]["after"] == 2
+    second = run_until("2", "3")
+    for name, record in second.items():
+        assert [line["steps"] for line in record["measures"]] == [2, 3]
+        assert record["measures"][0] == first[name]["measures"][0] and record["searches"]["ours"]["after"] == 3
+        assert cv2.imread(str(output / f"{name}.png")).std() > 5
+    page = results.page(tmp_path / "results")
+    assert "| one | full | 65,025 | 3 |" in page and "| one | vae-sum | 1 | ours | 3 |" in page
+    with pytest.raises(ConfigError, match="LOSS:SCALE"):
+        loss_scale.cell_of("full:nan")

@@ -73,3 +73,21 @@ def test_recipe_is_unknown_without_its_package():
     assert RECIPES == ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
     with pytest.raises(ConfigError, match="there is no recipe 'tiny'"):
         recipe("tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("fast", {"pixel_variance": 0.0}),
+        ("fast", {"code": 0}),
+        ("fast", {"learning_rate": float("inf")}),
+        ("fast", {"perception": -1.0}),
+        ("fast", {"clip": float("nan")}),
+        ("paper", {"batch_size": 0}),
+        ("paper", {"prior": -1e-4}),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, changed):
+    (setting,) = changed
+    with pytest.raises(ConfigError, match=f"{setting} is "):
+        recipe(name, changed)

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from weakspot.analysis.config import FidelityConfig, GogglesConfig, PolicyValuesConfig, SamplesConfig
 from weakspot.data.config import CollectConfig
-from weakspot.errors import ConfigError
 from weakspot.options import SaliencyRule
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.config import TrainConfig
+from weakspot.system.checks import check_positive
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well
         object.__setattr__(self, "store", None if self.store is None else Path(self.store))
-        if not self.sharpness > 0:
-            raise ConfigError(f"sharpness is {self.sharpness}", expected="a positive number")
+        check_positive(self, "sharpness")
 
     @property
     def store_path(self) -> Path:

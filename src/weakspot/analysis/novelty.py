@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from weakspot.data.dataset import StateDataset
 from weakspot.types import Stacks
 
 DIFFERS = 0.25
@@ -46,7 +45,7 @@ class Closest:
 
 def closest(
     states: Stacks,
-    dataset: StateDataset,
+    recorded: Callable[[np.ndarray], Stacks],
     indices: np.ndarray,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Closest:
@@ -54,7 +53,7 @@ def closest(
 
     Args:
         states: synthesised states (n, k, h, w, c).
-        dataset: recorded states.
+        recorded: returns the recorded states with some indices, such as the method ``stacks`` of a data set.
         indices: the recorded states to search.
         progress: called with the number of recorded states searched and their total.
     """
@@ -62,16 +61,36 @@ def closest(
     best = torch.full((len(states),), torch.inf, dtype=torch.float64)
     where = torch.zeros(len(states), dtype=torch.long)
     for at in range(0, len(indices), BATCH):
-        distance, position = _squared_distances(rows, _centred(dataset.stacks(indices[at : at + BATCH]))).min(dim=1)
+        distance, position = _squared_distances(rows, _centred(recorded(indices[at : at + BATCH]))).min(dim=1)
         better = distance < best
         best = torch.where(better, distance, best)
         where = torch.where(better, position + at, where)
         progress(min(at + BATCH, len(indices)), len(indices))
     chosen = indices[where.numpy()]
-    stacks = dataset.stacks(chosen)
+    stacks = recorded(chosen)
     mse = best.numpy() / (255.0**2 * rows.shape[1])
-    differs = [_differing_share(state, stack) for state, stack in zip(states, stacks, strict=True)]
-    return Closest(chosen, mse, stacks, np.array(differs))
+    return Closest(chosen, mse, stacks, differing_share(states, stacks))
+
+
+def differs_by_range(colours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which colours differ from others of the same shape by more than ``DIFFERS`` of the range."""
+    return np.abs(colours.astype(np.int16) - others.astype(np.int16)) > DIFFERS * 255
+
+
+def differs_relatively(colours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which colours differ from others of the same shape by more than ``DIFFERS`` of those, as section 4.8 says.
+
+    Every colour differs from 0, however little.
+    """
+    return np.abs(colours.astype(np.int16) - others.astype(np.int16)) > DIFFERS * others.astype(np.float32)
+
+
+def differing_share(
+    states: Stacks, others: Stacks, differs: Callable[[np.ndarray, np.ndarray], np.ndarray] = differs_by_range
+) -> np.ndarray:
+    """The share of pixels of each state (n, k, h, w, c) in which any colour differs from that of another state (n,)."""
+    shares = [differs(state, other).any(axis=-1).mean() for state, other in zip(states, others, strict=True)]
+    return np.array(shares, np.float64)
 
 
 def _centred(stacks: Stacks) -> torch.Tensor:
@@ -90,8 +109,3 @@ def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor
 def _squares(rows: torch.Tensor) -> torch.Tensor:
     """The sum of squares of each row, in float64, without rounding."""
     return torch.stack([part.square().sum(dim=1).double() for part in torch.split(rows, EXACT_TERMS, dim=1)]).sum(dim=0)
-
-
-def _differing_share(state: np.ndarray, other: np.ndarray) -> float:
-    difference = np.abs(state.astype(np.int16) - other.astype(np.int16))
-    return float((difference > DIFFERS * 255).any(axis=-1).mean())

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import torch
 
 from weakspot.agents.base import concat_outputs
-from weakspot.errors import ConfigError
 from weakspot.search.energy import check_differentiable, energy_gradients
 from weakspot.search.method import BACKWARD, BATCH, Cost, SearchResult, Sources, perceive_batched
 from weakspot.search.pixel_regularisers import Plain
+from weakspot.system.checks import check_positive
 from weakspot.targets.base import Target
 from weakspot.types import State
 
@@ -44,9 +44,7 @@ class ActivationMaximization:
     start_sigma: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("steps", "step", "start_sigma"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
+        check_positive(self, "steps", "step", "start_sigma")
 
     @property
     def name(self) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
-from weakspot.errors import ConfigError
-from weakspot.system.checks import check_seed
+from weakspot.system.checks import check_not_negative, check_positive, check_seed
 
 Optimizer: TypeAlias = Literal["adam", "gradient-descent"]
 Start: TypeAlias = Literal["samples", "data", "random", "prior"]
@@ -82,14 +81,10 @@ class SynthesisConfig:
             for field in fields(self):
                 if field.name in PAPER and getattr(self, field.name) == field.default:
                     object.__setattr__(self, field.name, PAPER[field.name])
-        positive = (
-            "states", "searches", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma",
-        )  # fmt: skip
-        for name in positive:
-            if not getattr(self, name) > 0:  # also rejects NaN
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
-        if not self.regulariser >= 0:
-            raise ConfigError(f"regulariser is {self.regulariser}", expected="0 or more")
+        check_positive(
+            self, "states", "searches", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma"
+        )
+        check_not_negative(self, "regulariser")
         check_seed(self.seed)
 
     @property

@@ -55,7 +55,7 @@ class NoveltyStage(Stage):
         dataset, trained_on, target = session.dataset, session.trained_on, session.target(part)
         findings = read_findings(session.results[f"synthesize/{part}"], session.record.environment)
         with progress_bar(f"{self.name} {target.name}") as report:
-            near = closest(findings.states, dataset, trained_on, lambda done, total: report(done / total, ""))
+            near = closest(findings.states, dataset.stacks, trained_on, lambda done, total: report(done / total, ""))
         energies = target(session.recorded_outputs(trained_on)).numpy()
         best = select_spaced(trained_on[np.argsort(energies)], dataset.stream, dataset.time, RETRIEVED, GAP)
         novelty = Novelty(

@@ -47,6 +47,7 @@ from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics, channels_last
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.schedule import warmed_cosine
+from weakspot.system.checks import check_not_negative, check_positive
 from weakspot.system.compute import mixed
 from weakspot.types import Latent, State
 
@@ -85,6 +86,8 @@ class FastConfig:
         shares = (self.saliency_share, self.moving_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(f"shares of the weight of {shares}", expected="no share below 0, and a sum of at most 1")
+        check_positive(self, "code", "width", "least_share", "pixel_variance", "learning_rate", "batch_size", "clip")
+        check_not_negative(self, "differs", "perception", "prior")
 
 
 GROUPS = 1

@@ -23,7 +23,6 @@ the saliency, one map per gray frame, weights the three colours of a pixel equal
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -38,6 +37,7 @@ from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.frame_limit import too_large
+from weakspot.system.checks import check_not_negative, check_positive
 from weakspot.types import Latent, State
 
 CANVAS = 128
@@ -64,12 +64,8 @@ class PaperConfig:
     batch_size: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("scale", "learning_rate", "latent", "filters"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a positive number")
-        for name in ("perception", "prior"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a number, at least 0")
+        check_positive(self, "scale", "learning_rate", "latent", "filters", "batch_size")
+        check_not_negative(self, "perception", "prior")
         if self.reduction == "sum" and self.loss != "vae":
             raise ConfigError(
                 f"reduction is sum, and the loss is {self.loss}",

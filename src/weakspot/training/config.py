@@ -13,6 +13,7 @@ from weakspot.envs.driving.registration import ENVIRONMENTS, PEDESTRIANS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.options import Precision
+from weakspot.system.checks import check_positive
 
 MAX_SEED = 999
 """The game seeds of a training start at a million times its seed.  Game seeds after a resume are larger than all of these,
@@ -95,11 +96,6 @@ class TrainingConfig:
         if envs > MAX_ENVS:
             raise ConfigError(f"envs is {envs:,}", expected=f"a whole number from 1 to {MAX_ENVS:,}")
 
-    def _check_positive(self, *names: str) -> None:
-        for name in names:
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ConfigError(f"{name} is {getattr(self, name)}", expected="a number above 0")
-
 
 @dataclass(frozen=True)
 class DoubleDQNConfig(TrainingConfig):
@@ -155,7 +151,7 @@ class DoubleDQNConfig(TrainingConfig):
                 f"exploration_final is {self.exploration_final}, exploration_most {self.exploration_most}",
                 expected="numbers above 0 and at most 1, exploration_final not above exploration_most",
             )
-        self._check_positive("learning_rate")
+        check_positive(self, "learning_rate")
         if not 0 <= self.final_learning_rate <= self.learning_rate:
             raise ConfigError(
                 f"final_learning_rate is {self.final_learning_rate}", expected=f"a number from 0 to {self.learning_rate}"
@@ -196,7 +192,7 @@ class ActorCriticConfig(TrainingConfig):
         super().__post_init__()
         self._check_env_count(self.envs)
         self._check_whole(1, "n_steps")
-        self._check_positive("learning_rate", "value")
+        check_positive(self, "learning_rate", "value")
         if not 0 <= self.entropy < float("inf"):
             raise ConfigError(f"entropy is {self.entropy}", expected="a number of at least 0")
 
@@ -210,7 +206,7 @@ class A2CConfig(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_positive("max_grad_norm")
+        check_positive(self, "max_grad_norm")
 
 
 @dataclass(frozen=True)
@@ -233,7 +229,7 @@ class ACKTRConfig(ActorCriticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_positive("kl", "damping")
+        check_positive(self, "kl", "damping")
         self._check_whole(1, "fisher_states", "inverse_every")
 
 
