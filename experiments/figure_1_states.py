@@ -1,10 +1,10 @@
-"""Figure 1 and the appendix of the paper: four synthesised states for each target of a game, not selected.
+"""Figure 1 and the appendix of the paper: four synthesised states for each target of a game.
 
     python -m experiments.figure_1_states --targets T+ T- T+- --output docs/results/pong
 
-The searches have the same settings for every game, the defaults but with fewer candidates. The first four states are shown.
-Below each image is the energy of the state under the target
-(lower is better), with those of held-out real states for comparison. The record contains the time that each target took.
+The searches have the same settings for every game, the defaults but with fewer candidates. The four states are all that are
+kept of three times as many searches. Below each image is the energy of the state under the target (lower is better), with
+those of held-out real states for comparison. The record contains the time that each target took.
 """
 
 from __future__ import annotations

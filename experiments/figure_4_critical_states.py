@@ -6,7 +6,7 @@
 The paper shows states of T± "for example low oxygen (surviving vs. suffocating) or close proximity to enemies (earning
 points vs. dying)". Here both are read off the newest frame of 64 states, of as many real states that the target ranks best,
 of random samples of the state model and of real states: without the last two, a share says nothing. The first eight states
-are drawn, not selected.
+are drawn.
 """
 
 from __future__ import annotations

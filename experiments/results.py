@@ -404,7 +404,7 @@ COMMON = ("frames", "budget", "recipe", "agents")
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = (
     (
         "Figure 1: synthesised states",
-        "The first four states of each search, not selected. **The agent of Seaquest is a policy: its T+ and T- here are "
+        "The four states kept of the twelve searches for each target; none of these is left out. **The agent of Seaquest is a policy: its T+ and T- here are "
         "over log-probabilities, and both ask for states in which the policy is undecided ([targets]"
         "(targets.md#action-values-of-a-policy)). They are to be repeated.**",
         (*COMMON, "candidates"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from small_pong import make_batch
 
-from benchmarks import ablation, commands, fidelity, neighbours, validity
+from benchmarks import ablation, commands, convergence, fidelity, neighbours, validity
 from benchmarks.prior import SCALES, STEPS
 from lab import descents, figures, variants
 from lab.flow_checks import checks_by_origin
@@ -276,3 +276,14 @@ def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch
     with pytest.raises(RunError, match="nothing to do"):
         commands.measure(tmp_path / "unused", tmp_path / "tiny", repeats=1)
     assert not (tmp_path / "unused").exists()
+
+
+def test_searches_stop_within_their_window(trained, tmp_path, monkeypatch):
+    """A window of 40 of 6 steps never stops a search; one of a single step with a huge tolerance stops all at once."""
+    options = ["--folder", str(trained.config.output.parent), "--frames", "640", "--cpu-minutes", "0.03", "--targets", "T-"]
+    options += ["--states", "2", "--seeds", "0", "--patience", "1", "40", "--tolerance", "1000", "--output", str(tmp_path)]
+    options += ["--candidates", "8", "--steps", "6"]
+    monkeypatch.setattr(sys, "argv", ["convergence.py", *options])
+    convergence.main()
+    record = json.loads((tmp_path / "convergence.json").read_text())
+    assert [(row["patience"], row["steps"]) for row in record["rows"]] == [(1, 2.0), (40, 6.0)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from weakspot.data.config import CollectConfig
+from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.paper import CANVAS, PaperConfig
 
 PAGE = Path("docs/paper.md").read_text()
@@ -68,6 +69,8 @@ def test_the_settings_of_the_paper():
     assert (config.perception, config.prior, config.latent, config.filters) == (1e-3, 1e-4, 100, 32)
     assert (config.learning_rate, config.batch_size, CANVAS) == (1e-3, 16, 128)
     assert CollectConfig().epsilon == 0.1
+    assert SynthesisConfig().regulariser == SynthesisConfig(preset="paper").regulariser == 0.003
+    assert SynthesisConfig(preset="paper").steps == 2_000
 
 
 def test_every_row_says_whether_it_is_faithful():

@@ -1,7 +1,7 @@
 """Where the searches of Algorithm 1 start.
 
-From a single start all searches end in the same optimum; from random starts most searches take long paths, which leave the
-states that the model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those
+From a single start searches differ only in the noise they draw; from random starts most searches take long paths, which leave
+the states that the model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those
 with the smallest reconstruction error, and starts at those of them that the target ranks best.  They are plausible and
 diverse states, and none of them is in the data set.
 """

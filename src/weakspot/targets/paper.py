@@ -18,7 +18,7 @@ With q the agent's action values (of a policy with a critic, those of :mod:`weak
 T+- of a policy takes its log-probabilities: the critic's value does not matter for the difference between two actions.  Its
 states are those in which the policy is decided.
 
-The paper prints T+(q) = -T-(-q) and T+- = T- - T+ without saying which are minimised; the table follows its words.
+The paper maximises T+, T+- and S+ as it prints them (sections 2.3 and 4.2); here their negatives are minimised.
 The scores of continuous actions are the policy's mean, not values, so for them only DIM+, DIM-, V+ and V- make sense.
 ACTION, DIM+ and DIM- are in :mod:`weakspot.targets.actions`.
 """
