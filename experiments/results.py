@@ -404,9 +404,9 @@ COMMON = ("frames", "budget", "recipe", "agents")
 SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = (
     (
         "Figure 1: synthesised states",
-        "The four states kept of the twelve searches for each target; none of these is left out. **The agent of Seaquest is a policy: its T+ and T- here are "
-        "over log-probabilities, and both ask for states in which the policy is undecided ([targets]"
-        "(targets.md#action-values-of-a-policy)). They are to be repeated.**",
+        "The four states kept of the twelve searches for each target; none of these is left out. The agent of Seaquest is a "
+        "policy: V+ and V- are its critic's, S+ and S- of the action values that follow from critic and policy "
+        "([targets](targets.md#action-values-of-a-policy)), and T± asks where it is decided.",
         (*COMMON, "candidates"),
         figure_1,
     ),
@@ -441,7 +441,7 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
         "Figure 4, section 4.3: critical states of the ACKTR agent",
         "T± of a policy asks where it is decided. The paper's examples are states with little oxygen and states close to "
         "enemies. Both are read off the newest frame: less than a quarter of the bar, and less than 15 pixels between the "
-        "centres of the player and an enemy.",
+        "centres of the player and an enemy. Faint enemies of synthesised frames may be missed, also in random samples.",
         COMMON,
         figure_4,
     ),

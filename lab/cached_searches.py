@@ -22,6 +22,7 @@ from weakspot.run.entry import read_entry
 from weakspot.run.store import Request, Store
 from weakspot.search.method import Cost, Method, SearchResult
 from weakspot.session import Session
+from weakspot.state_model.model import separate
 from weakspot.system.files import write_atomic
 from weakspot.system.progress import say
 from weakspot.system.provenance import file_digest, public_version, source_digest
@@ -98,7 +99,7 @@ def _save(result: SearchResult, path: Path) -> None:
         "state": result.state, "target": result.target, "scores": result.output.scores, "value": result.output.value,
         "index": None if result.index is None else torch.from_numpy(result.index),
     }  # fmt: skip
-    present = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+    present = {name: separate(tensor) for name, tensor in tensors.items() if tensor is not None}
     save_file(present, path, metadata={"cost": json.dumps(asdict(result.cost))})
 
 

@@ -16,7 +16,7 @@ from weakspot.session import Session
 from weakspot.types import Stacks
 
 PERCENTAGES = (10, 20, 30, 40, 50, 60, 70)
-"""Percentages of pixels in table 2. The arXiv text has seven values and our copy of it no percentages; they follow from the five
+"""Percentages of pixels in table 2. Our copy of the arXiv text has its seven values without them; they follow from the five
 that the ICLR table also has."""
 PAPER = {10: 0.99, 20: 0.73, 30: 0.16, 40: 0.04, 50: 0.01, 60: 0.01, 70: 0.0}
 """Share of states that differ in more than each percentage of their pixels, in the paper."""

@@ -33,7 +33,7 @@ from experiments import (
     table_1_loss_study,
     table_2_novelty,
 )
-from lab import measures, novelty, seaquest
+from lab import cached_searches, measures, novelty, seaquest
 from lab.arguments import ExperimentArguments
 from lab.command import repeatable_command
 from lab.experiment import Experiment, start_experiment
@@ -46,7 +46,7 @@ from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, UnknownTargetError
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
-from weakspot.search.method import SearchResult, recorded_states
+from weakspot.search.method import Cost, SearchResult, recorded_states
 
 AGENTS = Path(__file__).with_name("tiny_agent.py")
 TINY = ["--frames", "640", "--recipe", "fast-gaussian", "--budget", "0.03", "--candidates", "16", "--steps", "3"]
@@ -307,6 +307,15 @@ def test_states_are_not_searched_for_twice(module, name, states, tmp_path, monke
 
 def without_times(record: dict) -> dict:
     return {key: value for key, value in record.items() if key not in ("written", "seconds", "nearest neighbours")}
+
+
+def test_outputs_that_share_memory_are_stored(tmp_path):
+    """The target V- is the critic's value itself."""
+    value = torch.arange(3.0)
+    found = SearchResult(torch.zeros(3, 2, 4, 4), AgentOutput(torch.zeros(3, 2), value), value, Cost())
+    cached_searches._save(found, tmp_path / "found.safetensors")
+    again = cached_searches._read(tmp_path / "found.safetensors", torch.device("cpu"))
+    assert torch.equal(again.target, value) and again.output.value is not None and torch.equal(again.output.value, value)
 
 
 class Fixed:

@@ -22,12 +22,20 @@ PACKAGE = """
     class Tiny(FastRecipe):
         equation = "the fast recipe's, on a tiny network"
 
+    class Tied(Tiny):
+        def network(self, statistics, precision):
+            network = super().network(statistics, precision)
+            network.again = next(network.parameters())
+            return network
+
     TINY = Tiny(FastConfig(width=8, code=3, batch_size=4), flow=None)
+    TIED = Tied(FastConfig(width=8, code=3, batch_size=4), flow=None)
     BROKEN = 3
 """
 ENTRY_POINTS = """
     [weakspot.recipes]
     tiny = tiny_recipes:TINY
+    tied = tiny_recipes:TIED
     broken = tiny_recipes:BROKEN
     missing = tiny_recipes:NOTHING
     fast = tiny_recipes:TINY
@@ -48,9 +56,11 @@ def installed(tmp_path, monkeypatch) -> Path:
     return site
 
 
-def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(installed, pong_rollout, tmp_path):
+@pytest.mark.parametrize("name", ["tiny", "tied"])
+def test_a_model_is_trained_and_read_by_the_recipe_of_another_package(name, installed, pong_rollout, tmp_path):
+    """Parameters of its network may share memory."""
     dataset, perceive, maps = pong_rollout
-    config = TrainConfig(recipe="tiny", steps=2, workers=1, precision="float32")
+    config = TrainConfig(recipe=name, steps=2, workers=1, precision="float32")
     model = train(perceive, dataset, maps, config, tmp_path / "model")
     assert model.latent == 4 * 3 and model.info["equation"].endswith("tiny network")
     stored = load(tmp_path / "model" / "model.safetensors")
@@ -65,7 +75,7 @@ def test_broken_packages_are_named_and_shipped_recipes_cannot_be_replaced(instal
         recipe("broken")
     with pytest.raises(ExtensionError, match=r"'missing' of weakspot\.recipes cannot be loaded from tiny_recipes:NOTHING"):
         recipe("missing")
-    with pytest.raises(ConfigError, match=r"there is no recipe 'tinny'\n.*paper-vae, broken, missing, tiny"):
+    with pytest.raises(ConfigError, match=r"there is no recipe 'tinny'\n.*paper-vae, broken, missing, tied, tiny"):
         recipe("tinny")
 
 

@@ -1,9 +1,9 @@
 """Where the searches of Algorithm 1 start.
 
-From a single start searches differ only in the noise they draw; from random starts most searches take long paths, which leave
-the states that the model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model, keeps those
-with the smallest reconstruction error, and starts at those of them that the target ranks best.  They are plausible and
-diverse states, and none of them is in the data set.
+From a single start searches differ only in the noise they draw; from random starts most searches take long paths, which
+leave the states that the model can represent.  The default therefore draws many samples u ~ N(0, I) from the state model,
+keeps those with the smallest reconstruction error, and starts at those of them that the target ranks best.  They are
+plausible and diverse states, and none of them is in the data set.
 """
 
 from __future__ import annotations

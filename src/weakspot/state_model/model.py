@@ -97,14 +97,17 @@ class StateModel:
         return self.network.decode(latent).clamp(0.0, 1.0)
 
 
+def separate(tensor: Tensor) -> Tensor:
+    """A contiguous copy on the CPU, which shares memory with no other tensor, as safetensors files require."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
 def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
     """Writes the model to a safetensors file in float32, atomically; :func:`load` reads it."""
-    tensors: dict[str, Tensor] = {
-        f"network.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.network.state_dict().items()
-    }
-    tensors |= {f"prior.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.prior.tensors().items()}
-    tensors["statistics.median"] = statistics.median.cpu().contiguous()
-    tensors["statistics.answer_variance"] = statistics.output_variance.cpu().contiguous()
+    tensors: dict[str, Tensor] = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
+    tensors |= {f"prior.{name}": tensor for name, tensor in model.prior.tensors().items()}
+    tensors["statistics.median"], tensors["statistics.answer_variance"] = statistics.median, statistics.output_variance
+    tensors = {name: separate(tensor) for name, tensor in tensors.items()}
     header = {"format": FORMAT, "frames": statistics.frames, **model.info}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
 
