@@ -116,13 +116,15 @@ def test_page_has_its_sections_in_order(page: Path) -> None:
     for text in (
         "<title>Weaknesses of ACKTR, Pong</title>",
         "The report rates its own state model",
-        "20.2 ± 0.87",
+        "It scores 20.2 (19.5 to 20.7) in Pong, on average over 6 episodes of this run with 1 % random actions.",
+        "score, mean of 6 episodes in this run",
         "LEFTFIRE",
         "closest real state",
         "L<sub>p</sub>",
         "How this was made",
     ):
         assert text in html, text
+    assert "20.2 ± 0.87" not in html, "the score on the agent's card is of other episodes"
 
 
 def test_page_has_the_command_without_breaks_inside_words(example: Path, page: Path) -> None:

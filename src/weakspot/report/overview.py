@@ -12,12 +12,13 @@ from weakspot.report.text import Fact, duration, flat, number, percent
 def key_figures(run: Run) -> tuple[Fact, ...]:
     """The few numbers under the title."""
     figures: list[Fact] = []
-    if (card := run.agent.card) is not None:
-        name = f"score, mean ± s.d. of {card.episodes} episodes"
-        figures.append(Fact(name, f"{number(card.score_mean)} ± {number(card.score_std, 2)}"))
-    if run.goggles is not None:
-        name = f"score on reconstructions, against {number(run.goggles.agent.interval.mean)} on real frames"
-        figures.append(Fact(name, number(run.goggles.goggles.interval.mean)))
+    if (goggles := run.goggles) is not None:
+        played = goggles.agent.interval
+        figures.append(Fact(f"score, mean of {len(goggles.agent.scores)} episodes in this run", number(played.mean)))
+        name = f"score on reconstructions, against {number(played.mean)} on real frames"
+        figures.append(Fact(name, number(goggles.goggles.interval.mean)))
+    elif (card := run.agent.card) is not None:
+        figures.append(Fact(f"score on its card, mean of {card.episodes} episodes", number(card.score_mean)))
     if run.fidelity and run.fidelity.objects:
         worst = min(run.fidelity.objects, key=lambda item: item.recall.mean)
         figures.append(Fact(f"of reconstructions contain the {worst.name}", percent(worst.recall.mean)))
