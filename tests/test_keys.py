@@ -15,6 +15,7 @@ from weakspot.pipeline import Pipeline
 from weakspot.session import Session
 from weakspot.stages.graph import STAGES
 from weakspot.stages.train import TrainStage
+from weakspot.state_model.config import TrainConfig
 
 COLLECTION = ("collect", "saliency", "train", "fidelity", "samples", "goggles", "synthesize", "novelty", "report")
 SALIENCY, MODEL = COLLECTION[1:], COLLECTION[2:]
@@ -45,7 +46,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "train.measure_every": (5.0, ("report",)),
     "train.measured": (50, ("report",)),
     "train.workers": (2, MODEL),
-    "train.precision": ("float32", MODEL),
+    "train.precision": ("bfloat16" if TrainConfig().cpu_format == "float32" else "float32", MODEL),
     "fidelity.held_out": (100, ("fidelity", "report")),
     "fidelity.reconstructions": (4, ("fidelity", "report")),
     "samples.shown": (6, ("samples", "report")),
@@ -175,4 +176,17 @@ def test_changed_defaults_of_recipes_need_another_version_of_the_train_stage():
 
     names = ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
     settings = digest([all_settings(recipe(name)) for name in names])
-    assert (TrainStage.version, settings) == (2, "79be51e01c3fb4c5")
+    assert (TrainStage.version, settings) == (3, "79be51e01c3fb4c5")
+
+
+def test_automatic_settings_are_those_of_the_machine(tmp_path):
+    """A machine that computes in another format, or with another number of workers, makes results of its own."""
+
+    def key(**train):
+        session = Session(RunConfig(output=tmp_path, train=TrainConfig(**train)), {})
+        return TrainStage().key(session, "")
+
+    automatic = TrainConfig()
+    assert key() == key(precision=automatic.cpu_format, workers=automatic.parts)
+    other = "float32" if automatic.cpu_format == "bfloat16" else "bfloat16"
+    assert key() != key(precision=other) and key() != key(workers=automatic.parts + 1)

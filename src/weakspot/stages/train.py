@@ -23,17 +23,19 @@ class TrainStage(Stage):
 
     name: ClassVar[str] = "train"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "saliency")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     threads: ClassVar[int] = 1
     scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """``--train.*``, and the type of the device, which determines the batch size and the number format."""
-        settings = asdict(session.config.train)
+        """``--train.*`` as it is on this machine, and the type of the device."""
+        config, device = session.config.train, session.config.device.partition(":")[0]
+        settings = asdict(config) | {"workers": config.parts}
+        if device == "cpu":
+            settings["precision"] = config.cpu_format
         for name in ("checkpoint_every", "measure_every", "measured"):  # which do not change the model
             del settings[name]
-        provider = REGISTRY.provider(session.config.train.recipe)
-        return settings | {"device": session.config.device.partition(":")[0], "provider": provider}
+        return settings | {"device": device, "provider": REGISTRY.provider(config.recipe)}
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The weights, and their description."""

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import StateModelError
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Times, Velocity
+from weakspot.state_model.muon import Muon
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
@@ -50,17 +51,16 @@ def matching_loss(velocity: Callable[[Latent, Times], Latent], noise: Latent, la
     return (velocity(x, t) - target_velocity).square().mean()
 
 
-def optimizers_for(velocity: Velocity, config: FlowConfig) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for all other parameters.
+def optimizers_for(velocity: Velocity, config: FlowConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, computing in ``dtype``, and AdamW for all other parameters.
 
-    Muon's steps are scaled to the size of AdamW's, so that one learning rate serves both.  It orthogonalises in bfloat16,
-    regardless of the number format of the matrix products.
+    The steps of both have the same size at the same learning rate.
     """
     matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
     muon_ids = {id(matrix) for matrix in matrices}
     others = [parameter for parameter in velocity.parameters() if id(parameter) not in muon_ids]
     return [
-        torch.optim.Muon(matrices, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, dtype, weight_decay=config.weight_decay),
         torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True),
     ]
 
@@ -95,6 +95,7 @@ class FlowTrainer:
         dtype: number format of the matrix products.
 
     Attributes:
+        velocity: the flow with the weights that are trained.
         average: the running average of the weights.
         loss: of the last step; NaN before the first one.
     """
@@ -104,9 +105,9 @@ class FlowTrainer:
         self._generator = torch.Generator().manual_seed(seed)
         dimensions = posteriors.means.shape[1]
         with seeded(seed):
-            self._velocity = Velocity(dimensions, frames, config, dtype).to(posteriors.means.device)
-        self._optimizers = optimizers_for(self._velocity, config)
-        self.average = copy.deepcopy(self._velocity).requires_grad_(False)
+            self.velocity = Velocity(dimensions, frames, config, dtype).to(posteriors.means.device)
+        self._optimizers = optimizers_for(self.velocity, config, dtype)
+        self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.loss = float("nan")
 
     def step(self, share: float, steps: int) -> None:
@@ -116,10 +117,10 @@ class FlowTrainer:
             StateModelError: the loss is not finite.
         """
         rate = warmed_cosine(self._config.learning_rate, share, steps, warm_up=WARM_UP)
-        loss = matching_loss(self._velocity, *self._batch())
-        self._velocity.zero_grad()
+        loss = matching_loss(self.velocity, *self.batch())
+        self.velocity.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._velocity.parameters(), MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(self.velocity.parameters(), MAX_GRADIENT_NORM)
         for optimizer in self._optimizers:
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()
@@ -135,7 +136,7 @@ class FlowTrainer:
     def state_dict(self) -> dict[str, Any]:
         """Weights, their average, optimisers and the random generator."""
         return {
-            "velocity": self._velocity.state_dict(),
+            "velocity": self.velocity.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "generator": self._generator.get_state(),
@@ -144,14 +145,14 @@ class FlowTrainer:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores :meth:`state_dict`."""
-        self._velocity.load_state_dict(state["velocity"])
+        self.velocity.load_state_dict(state["velocity"])
         self.average.load_state_dict(state["average"])
         for optimizer, content in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(content)
         self._generator.set_state(state["generator"])
         self.loss = state["loss"]
 
-    def _batch(self) -> tuple[Latent, Latent, PerState]:
+    def batch(self) -> tuple[Latent, Latent, PerState]:
         """Noise x_0, whitened latents x_1 and times t, which are evenly spaced in [0, 1) with a random offset."""
         generator, means = self._generator, self._posteriors.means
         size = min(self._config.batch_size, len(means))
@@ -163,7 +164,7 @@ class FlowTrainer:
     def _update_average(self, steps: int) -> None:
         """Updates the running average of the weights; its decay is smaller in the first steps."""
         decay = min(self._config.average, (1 + steps) / (10 + steps))
-        get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self._velocity.parameters()), steps)
+        get_ema_multi_avg_fn(decay)(list(self.average.parameters()), list(self.velocity.parameters()), steps)
 
 
 def fit(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
 
 import torch
 
 from weakspot.errors import ConfigError
 from weakspot.options import Precision
+from weakspot.system.processor import has_bfloat16_units
 
 
 def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -20,13 +20,13 @@ def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
     """The number format of matrix products and convolutions on ``device``.
 
-    ``auto`` is bfloat16 on hardware that supports it (GPUs from Ampere on, CPUs with AMX), where it is several times faster
-    than float32, and float32 elsewhere, where bfloat16 is slower.
+    ``auto`` is bfloat16 on hardware that has units for it, where it is faster than float32, and float32 elsewhere, where
+    bfloat16 is slower: GPUs from Ampere on, and the processors of :mod:`weakspot.system.processor`.
     """
     if precision == "auto":
         device = torch.device(device)
         on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        fast = on_gpu or (device.type == "cpu" and cast(Any, torch.cpu)._is_amx_tile_supported())
+        fast = on_gpu or (device.type == "cpu" and has_bfloat16_units())
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 

@@ -1,0 +1,86 @@
+"""The work of a training in float32 and in bfloat16."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from weakspot.analysis.fidelity import fidelity
+from weakspot.session import Session
+from weakspot.state_model.batch import measure as measure_statistics
+from weakspot.state_model.config import TrainConfig
+from weakspot.state_model.feeder import Feeder
+from weakspot.state_model.flow import FlowConfig
+from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
+from weakspot.state_model.recipes import recipe
+from weakspot.state_model.train import gradients, train
+from weakspot.state_model.whitening import identity
+from weakspot.system.compute import resolve
+from weakspot.system.processor import has_bfloat16_units
+
+Format = Literal["float32", "bfloat16"]
+FORMATS: tuple[Format, ...] = ("float32", "bfloat16")
+MATRIX = 1_024
+"""Side of the matrices whose product is timed."""
+MEASURED = 2_000
+"""Held-out states, at most, that reconstructions are measured on."""
+
+
+def bfloat16_units() -> bool:
+    """Whether the processor multiplies bfloat16 numbers in hardware."""
+    return has_bfloat16_units()
+
+
+def products(session: Session) -> dict[str, Callable[[Format], Callable[[], object]]]:
+    """What is timed, as functions of the number format."""
+    dataset, indices = session.dataset, session.trained_on
+    fast = recipe("fast")
+    statistics = measure_statistics(dataset, indices, np.random.default_rng(0))
+
+    def network_step(precision: Format) -> Callable[[], object]:
+        network: Any = fast.network(statistics, resolve(precision, "cpu"))
+        feeder = Feeder(dataset, session.maps, indices, network.latent, 0)
+        batch = feeder.batch(*feeder.draw(fast.config.batch_size), "cpu")
+        return lambda: gradients(fast, network, batch, session.perceive, statistics, 1.0)
+
+    def flow(precision: Format) -> FlowTrainer:
+        latent = statistics.frames * fast.config.code
+        means = torch.randn(4_096, latent, generator=torch.Generator().manual_seed(0))
+        posteriors = Posteriors(means, torch.full_like(means, 0.1), identity(latent))
+        return FlowTrainer(posteriors, statistics.frames, FlowConfig(), 0, resolve(precision, "cpu"))
+
+    def flow_step(precision: Format) -> Callable[[], object]:
+        trainer = flow(precision)
+        return lambda: trainer.step(0.1, 100)
+
+    def flow_gradients(precision: Format) -> Callable[[], object]:
+        trainer = flow(precision)
+        return lambda: torch.autograd.backward(matching_loss(trainer.velocity, *trainer.batch()))
+
+    def product(precision: Format) -> Callable[[], object]:
+        matrix = torch.randn(MATRIX, MATRIX, generator=torch.Generator().manual_seed(0)).to(resolve(precision, "cpu"))
+        return lambda: matrix @ matrix
+
+    return {
+        "step of the network": network_step,
+        "step of the flow": flow_step,
+        "forward and backward pass of the flow": flow_gradients,
+        f"product of {MATRIX}x{MATRIX} matrices": product,
+    }
+
+
+def measures_after(session: Session, precision: Format, seed: int, steps: int) -> dict[str, float]:
+    """Measures of the reconstructions after a training of ``fast`` without its flow, and the processor seconds it took."""
+    started = time.process_time()
+    config = TrainConfig(recipe="fast-gaussian", steps=steps, workers=1, seed=seed, precision=precision)
+    with tempfile.TemporaryDirectory() as folder:
+        model = train(session.perceive, session.dataset, session.maps, config, Path(folder))
+        seconds = time.process_time() - started
+        line = fidelity(model, session.perceive, session.dataset, session.held_out_sample(MEASURED)).line()
+    return {**line, "cpu_seconds": round(seconds, 1)}

@@ -1,0 +1,19 @@
+"""What the processor can do."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+UNITS = frozenset({"amx_bf16", "avx512_bf16"})
+"""Flags of processors that multiply bfloat16 numbers in hardware: Cooper Lake, Sapphire Rapids, Zen 4 and later."""
+
+
+@lru_cache(maxsize=1)
+def has_bfloat16_units(path: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 numbers in hardware, by the flags that Linux reports."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return False
+    return any(UNITS & set(line.split()) for line in lines if line.startswith("flags"))

@@ -1,0 +1,75 @@
+"""Muon: against torch's own, against the singular value decomposition, and from a checkpoint."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from weakspot.state_model.muon import Muon, orthogonalised
+
+SHAPES = ((6, 4), (6, 4), (4, 4), (3, 7))
+
+
+def networks():
+    """Two equal lists of matrices, and gradients for some steps."""
+    generator = torch.Generator().manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+    gradients = [[torch.randn(shape, generator=generator) for shape in SHAPES] for _ in range(4)]
+    return ours, copy.deepcopy(ours), gradients
+
+
+def test_steps_equal_those_of_torch():
+    """Which rounds to bfloat16: steps of one size differ by a few percent of it."""
+    ours, theirs, gradients = networks()
+    first = [matrix.detach().clone() for matrix in ours]
+    muon = Muon(ours, torch.float32, lr=0.01, weight_decay=0.2)
+    reference = torch.optim.Muon(theirs, lr=0.01, weight_decay=0.2, adjust_lr_fn="match_rms_adamw")
+    for step in gradients:
+        for mine, other, gradient in zip(ours, theirs, step, strict=True):
+            mine.grad, other.grad = gradient.clone(), gradient.clone()
+        muon.step()
+        reference.step()
+    for mine, other, before in zip(ours, theirs, first, strict=True):
+        moved = (other - before).norm()
+        assert moved > 0.01 and (mine - other).norm() < 0.03 * moved
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_singular_values_are_near_one_and_vectors_stay(shape, dtype):
+    matrix = torch.randn(5, *shape, generator=torch.Generator().manual_seed(1))
+    left, singular, right = torch.linalg.svd(matrix, full_matrices=False)
+    kept = singular / singular.norm(dim=1, keepdim=True) > 0.05
+    result = orthogonalised(matrix, dtype)
+    in_basis = left.mT @ result @ right.mT
+    values = in_basis.diagonal(dim1=1, dim2=2)
+    assert result.dtype == torch.float32 and values[kept].min() > 0.6 and values[kept].max() < 1.3
+    assert (in_basis - torch.diag_embed(values)).abs().max() < (1e-4 if dtype == torch.float32 else 0.1)
+
+
+def test_each_matrix_has_its_own_result():
+    matrices = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(2))
+    matrices[1] = 0.0
+    together = orthogonalised(matrices, torch.float32)
+    assert together[1].abs().max() == 0.0, "a gradient of zero moves nothing"
+    torch.testing.assert_close(together[2], orthogonalised(matrices[2:], torch.float32)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_restored_optimiser_continues_exactly():
+    ours, others, gradients = networks()
+    first, second = (Muon(matrices, torch.float32, lr=0.1) for matrices in (ours, others))
+    for number, step in enumerate(gradients):
+        if number == 2:
+            again = Muon(others, torch.float32, lr=0.1)
+            again.load_state_dict(copy.deepcopy(second.state_dict()))
+            second = again
+        for mine, other, gradient in zip(ours, others, step, strict=True):
+            mine.grad, other.grad = gradient, gradient
+        first.step()
+        second.step()
+    assert all(torch.equal(mine, other) for mine, other in zip(ours, others, strict=True))
+    ours[0].grad = None
+    before = ours[0].detach().clone()
+    first.step()
+    assert torch.equal(ours[0], before), "matrices without a gradient stay"
