@@ -328,7 +328,9 @@ def test_the_page_on_environments(tmp_path):
 def test_the_page_on_car_racing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parent.parent / "docs" / "environments.md").read_text()
-    code = page.split("```python")[1].split("```")[0]
+    edited = page.split("```python")[1].split("```")[0]
+    exec(edited, {})
+    code = page.split("## CarRacing")[1].split("```python")[1].split("```")[0]
     exec(code.replace("1_000_000", "16").replace("512", "16"), {})
     Path("racing.toml").write_text(page.split("```toml")[2].split("```")[0])
     run = page.split("```sh")[1].split("```")[0].strip().splitlines()[-1].split()

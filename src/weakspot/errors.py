@@ -11,7 +11,8 @@
     │   ├── OutputError        it returned an invalid output (NaN, wrong shape)
     │   └── SaliencyError      its saliency cannot be computed
     ├── DatasetError           stored states are missing, damaged, or of another agent
-    │   └── SnapshotError      an environment snapshot is damaged, or of another environment
+    │   ├── SnapshotError      an environment snapshot is damaged, or of another environment
+    │   └── EditError          a change of an environment's variables is impossible
     ├── StateModelError        a state model cannot be trained, loaded or used
     ├── SynthesisError         a search cannot be run
     │   └── TargetError        the target returned NaN or a wrong shape, or does not depend on the state
@@ -88,6 +89,10 @@ class DatasetError(WeakspotError):
 
 class SnapshotError(DatasetError):
     """An environment snapshot is damaged, or of another environment."""
+
+
+class EditError(DatasetError):
+    """A change of an environment's variables is impossible."""
 
 
 class StateModelError(WeakspotError):

@@ -9,8 +9,8 @@ reset all frames of the stack but the newest are black.  Only the random numbers
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import ale_py
@@ -20,6 +20,7 @@ from ale_py import ALEInterface, ALEState, roms
 
 from weakspot.actions import Action
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_step
+from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.observation import gray_observation
 from weakspot.envs.screen import Capture, Screen
 from weakspot.envs.snapshot import pack, unpack_for
@@ -87,6 +88,8 @@ class AtariConfig:
 
 RAM = 128
 """Size of the Atari's memory in bytes."""
+BYTES = tuple(Variable(f"byte {number}", 0, 255, whole=True) for number in range(RAM))
+"""The variables of an Atari game: its memory."""
 
 
 class StickyActions:
@@ -268,6 +271,32 @@ class AtariEnvironment:
             ram=np.frombuffer(parts["ram"], np.uint8).copy(),
         )
         return self._step
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The bytes of the memory."""
+        return BYTES
+
+    def read_variables(self) -> np.ndarray:
+        """The memory (128,) as float64; raises :class:`ConfigError` before the first reset."""
+        self._require_screen()
+        return self._ale.getRAM().astype(np.float64)
+
+    def write_variables(self, changes: Mapping[int, float]) -> None:
+        """Changes bytes of the memory.
+
+        If the game counts its score or lives in one of them, the change counts as a reward of the next step, but not as a
+        lost life.
+
+        Raises:
+            EditError: there is no such byte, or a value is not a whole number from 0 to 255.
+            ConfigError: no episode is running.
+        """
+        check_running(self._step)
+        for position, value in check_changes(BYTES, changes).items():
+            self._ale.setRAM(position, int(value))
+        self._lives = self._ale.lives()
+        self._step = replace(last_step(self._step), ram=self._ale.getRAM())
 
     def close(self) -> None:
         """Does nothing: an emulator holds no resources but memory."""

@@ -12,9 +12,11 @@ An id alone means four gray frames of 84x84.  A TOML file can say more:
     [make]                       # further arguments of gymnasium.make
     continuous = false
 
-Such environments cannot store their state.  A snapshot holds the episode's seed and actions, and restoring it replays them.
-The frames after the replay are compared with a digest in the snapshot, so an environment that is not deterministic raises
-an error.
+Such environments cannot store their state.  A snapshot holds the episode's seed, its actions and the changes of variables
+in between, and restoring it replays them.  The frames after the replay are compared with a digest in the snapshot, so an
+environment that is not deterministic raises an error.
+
+Their variables can be edited if one of :mod:`weakspot.envs.editors` knows the environment.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import cv2
 import gymnasium
@@ -35,9 +37,11 @@ import numpy as np
 from weakspot.actions import Action, Bounds
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous, discrete, last_step
 from weakspot.envs.description import Description
+from weakspot.envs.editable import Variable, check_changes
+from weakspot.envs.editors import Editor, editor_of
 from weakspot.envs.observation import colour_observation, gray_observation
 from weakspot.envs.snapshot import pack, unpack_for
-from weakspot.errors import ConfigError, SnapshotError
+from weakspot.errors import ConfigError, EditError, SnapshotError
 from weakspot.types import Observation, State
 
 OPENCV_GRAY = (0.299, 0.587, 0.114)
@@ -61,6 +65,7 @@ class DescribedEnvironment:
     def __init__(self, description: Description) -> None:
         self.description = description
         self._env = _make(description)
+        self._editor = editor_of(self._env.unwrapped)
         self._names, self._bounds = _actions(self._env, description)
         shape = self._env.observation_space.shape
         assert shape is not None
@@ -75,7 +80,8 @@ class DescribedEnvironment:
         self._size = description.size or cropped
         self._seeds = np.random.default_rng(0)
         self._seed = 0
-        self._actions: list[Action] = []
+        self._actions: list[Action | dict[str, float]] = []
+        """Actions since the start of the episode, and changes of variables, with positions as text for JSON."""
         self._frames: deque[np.ndarray] = deque(maxlen=description.frames)
         self._step: Step | None = None
 
@@ -162,7 +168,10 @@ class DescribedEnvironment:
         for action in header["actions"]:
             if last.terminated or last.truncated:
                 break
-            last = self.step(action)
+            if isinstance(action, dict):
+                self.write_variables({int(position): value for position, value in cast("Any", action).items()})
+            else:
+                last = self.step(action)
         self._seeds.bit_generator.state = header["seeds"]
         if self._actions != header["actions"] or self._digest(last) != header["shows"]:
             raise SnapshotError(
@@ -172,9 +181,41 @@ class DescribedEnvironment:
             )
         return last
 
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Those of the environment's editor; empty without one."""
+        return self._editor.variables(self._env.unwrapped) if self._editor else ()
+
+    def read_variables(self) -> np.ndarray:
+        """Their values (v,); raises :class:`ConfigError` before the first reset."""
+        last_step(self._step)
+        return self._require_editor().read(self._env.unwrapped)
+
+    def write_variables(self, changes: Mapping[int, float]) -> None:
+        """Changes variables of the current state.
+
+        Raises:
+            EditError: no editor knows the environment, there is no such variable, or a value is out of bounds.
+            ConfigError: no episode is running.
+        """
+        check_running(self._step)
+        editor = self._require_editor()
+        checked = check_changes(self.variables, changes)
+        editor.write(self._env.unwrapped, checked)
+        self._actions.append({str(position): value for position, value in checked.items()})
+
     def close(self) -> None:
         """Closes the gymnasium environment."""
         self._env.close()
+
+    def _require_editor(self) -> Editor:
+        if self._editor is None:
+            raise EditError(
+                f"the state of {self.description.id} cannot be taken apart",
+                expected="an environment that an editor of the entry point group weakspot.editors knows",
+                todo="write an editor for it, or do without edited states",
+            )
+        return self._editor
 
     def _start(self, seed: int) -> Step:
         self._seed, self._actions = seed, []

@@ -7,17 +7,19 @@ the state itself, as uint8.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from weakspot.actions import Action
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, last_step
+from weakspot.envs.driving import variables
 from weakspot.envs.driving.classes import CLASS_NAMES, PALETTE
 from weakspot.envs.driving.env import ACTIONS, DIMENSIONS, DriveEnv
 from weakspot.envs.driving.registration import ENVIRONMENTS
 from weakspot.envs.driving.world import STATE_VERSION
+from weakspot.envs.editable import Variable
 from weakspot.envs.observation import colour_observation
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
@@ -105,6 +107,22 @@ class DriveEnvironment:
         """
         header, parts = unpack_for(self.name, snapshot)
         return self._record(self.env.set_state(parts["env"]), header["reward"], header["terminated"], header["truncated"])
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Those of :mod:`weakspot.envs.driving.variables`."""
+        return variables.world_variables(self.env.world)
+
+    def read_variables(self) -> np.ndarray:
+        """Their values (v,); raises :class:`ConfigError` before the first reset."""
+        last_step(self._step)
+        return variables.read(self.env.world)
+
+    def write_variables(self, changes: Mapping[int, float]) -> None:
+        """Changes them; raises :class:`EditError` if the town's rules do not allow it, and :class:`ConfigError` unless an
+        episode is running."""
+        check_running(self._step)
+        variables.write(self.env.world, changes)
 
     def close(self) -> None:
         """Closes the gymnasium environment."""
