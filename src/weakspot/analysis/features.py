@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from weakspot.agents.base import Perceiver
+from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.types import State
 
 Features: TypeAlias = Float[Tensor, "n f"]
@@ -27,7 +27,12 @@ linalg: Any = torch.linalg  # has no type hints
 
 
 def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Features:
-    """The inputs of the linear layers that compute the agent's outputs (n, f), on the CPU, without units.
+    """The features alone; see :func:`outputs_and_features`."""
+    return outputs_and_features(perceive, states, batch_size)[1]
+
+
+def outputs_and_features(perceive: Perceiver, states: State, batch_size: int = 64) -> tuple[AgentOutput, Features]:
+    """The agent's outputs, and the inputs of the linear layers that compute them (n, f), on the CPU, without units.
 
     These are the layers with as many outputs as there are actions, or with one; an input that several of them share is
     taken once.  An agent without such layers is represented by its outputs.
@@ -49,17 +54,19 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
             head_inputs.append(inputs[0])
 
     hooks = [layer.register_forward_pre_hook(record) for layer in heads]
+    outputs: list[AgentOutput] = []
     rows: list[Tensor] = []
     try:
         with torch.no_grad():
             for part in torch.split(states, batch_size):
                 head_inputs.clear()
-                output = perceive(part.to(perceive.agent.device)).vector()
-                rows.append(torch.cat(head_inputs, dim=1).cpu() if head_inputs else output.cpu())
+                output = perceive(part.to(perceive.agent.device))
+                outputs.append(AgentOutput(output.scores.cpu(), None if output.value is None else output.value.cpu()))
+                rows.append(torch.cat(head_inputs, dim=1).cpu() if head_inputs else outputs[-1].vector())
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.cat(rows)
+    return concat_outputs(outputs), torch.cat(rows)
 
 
 def frechet(first: Features, second: Features) -> float:

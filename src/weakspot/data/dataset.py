@@ -257,6 +257,11 @@ class StateDataset:
                 return stream * self.steps + latest.time, read_snapshot(self.folder, number, latest)
         raise DatasetError(f"{self.folder} has no snapshot before state {index}", todo="collect with snapshots")
 
+    def with_snapshots(self) -> np.ndarray:
+        """Indices of all states with a snapshot of their own, sorted (n,)."""
+        entries = [entry for shard in self.shards for entry in shard.snapshots]
+        return np.array(sorted(entry.stream * self.steps + entry.time for entry in entries), np.int64)
+
     def episode_scores(self) -> np.ndarray:
         """Sum of unclipped rewards of each complete episode, (episodes,), in the order of the indices."""
         scores: list[np.ndarray] = []

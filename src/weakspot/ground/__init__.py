@@ -1,0 +1,1 @@
+"""Twins: states of the environment itself that stand for synthesised states."""

@@ -1,0 +1,107 @@
+"""How alike two states are: in the pixels that move, in the agent's features, and in its outputs.
+
+Each of the three distances is in units of its median over pairs of real states, so that 1 means: as different as two real
+states of different moments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from weakspot.agents.base import AgentOutput, Perceiver
+from weakspot.analysis.features import outputs_and_features
+from weakspot.data.dataset import StateDataset, as_state
+from weakspot.types import Stacks
+
+PARTS = ("pixels", "features", "outputs")
+"""Names of the three distances."""
+MOVING = 15
+"""Levels of a colour by which a pixel has to differ from the median frame to belong to something that moves."""
+MEDIAN_OF, PAIRS = 500, 256
+"""Real states that the median frame is computed from, and pairs of real states that the units are measured on."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What is compared of n states.
+
+    Attributes:
+        stacks: (n, k, h, w, c) uint8.
+        moving: which pixels differ from the median frame (n, k, h, w).
+        features: in the agent's last hidden layer (n, f).
+        output: the agent's.
+    """
+
+    stacks: Stacks
+    moving: Bool[np.ndarray, "n k h w"]
+    features: Float[np.ndarray, "n f"]
+    output: AgentOutput
+
+    def __len__(self) -> int:
+        return len(self.stacks)
+
+    def row(self, number: int) -> Views:
+        """One of the states."""
+        chosen = slice(number, number + 1)
+        rows = torch.arange(number, number + 1)
+        return Views(self.stacks[chosen], self.moving[chosen], self.features[chosen], self.output.rows(rows))
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Compares states of one agent in one environment.
+
+    Attributes:
+        perceive: A(s).
+        median: median frame of the recorded states (h, w, c).
+        units: median distances between real states (3,), in the order of :data:`PARTS`.
+    """
+
+    perceive: Perceiver
+    median: Float[np.ndarray, "h w c"]
+    units: Float[np.ndarray, "3"]
+
+    def views(self, stacks: Stacks) -> Views:
+        """What is compared of states (n, k, h, w, c)."""
+        moving: np.ndarray = (np.abs(stacks.astype(np.float32) - self.median) > MOVING).max(axis=-1)
+        with torch.no_grad():
+            output, features = outputs_and_features(self.perceive, as_state(stacks))
+        return Views(stacks, moving, features.numpy(), output)
+
+    def distances(self, wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
+        """The three distances of n states from the single state ``wanted``, in units of real states."""
+        return _raw_distances(wanted, others) / self.units
+
+
+def measure_likeness(
+    perceive: Perceiver, dataset: StateDataset, indices: np.ndarray, generator: np.random.Generator
+) -> Likeness:
+    """Measures the median frame and the units on recorded states."""
+    chosen = generator.permutation(indices)
+    median = np.median(dataset.newest(chosen[:MEDIAN_OF]), axis=0).astype(np.float32)
+    raw = Likeness(perceive, median, np.ones(3))
+    count = min(PAIRS, len(chosen) // 2)
+    first, second = (raw.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count : 2 * count]))
+    pairs = np.concatenate([_raw_distances(first.row(i), second.row(i)) for i in range(count)])
+    return Likeness(perceive, median, np.maximum(np.median(pairs, axis=0), 1e-9))
+
+
+def _raw_distances(wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
+    """The sum of absolute differences over all pixels that move in either state, and Euclidean distances of features and
+    outputs."""
+    masks = others.moving | wanted.moving
+    pixels = np.empty(len(others))
+    for number, (stack, mask) in enumerate(zip(others.stacks, masks, strict=True)):
+        difference = np.abs(stack[mask].astype(np.int16) - wanted.stacks[0][mask].astype(np.int16))
+        pixels[number] = difference.sum() / (255.0 * stack.shape[-1])
+    features = np.linalg.norm(others.features - wanted.features, axis=1)
+    outputs = np.linalg.norm(_vector(others.output) - _vector(wanted.output), axis=1)
+    return np.stack([pixels, features, outputs], axis=1)
+
+
+def _vector(output: AgentOutput) -> Float[np.ndarray, "n a"]:
+    return output.vector().detach().cpu().numpy()

@@ -1,0 +1,156 @@
+"""Whether a state of the environment is possible, and how usual it is.
+
+Possible: nothing is broken.  The frames of the state change no more from one to the next than those of real states do, the
+state model's round trip is as exact as for real states, the object checks pass if the game has any, and the game can be
+played on.  Usual: how far the values of the variables are from the closest recorded ones, as a rank among held-out real
+states.  A person who steps in front of a car may be possible without being usual.
+
+All limits are quantiles over held-out real states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from weakspot.analysis.objects.pong import pong_checks
+from weakspot.analysis.objects.pong_ball import is_pong
+from weakspot.data.dataset import StateDataset, as_state
+from weakspot.ground.edits import VariableBank
+from weakspot.ground.likeness import MOVING
+from weakspot.ground.play import Play
+from weakspot.state_model.model import StateModel
+from weakspot.types import Stacks
+
+LIMIT = 0.99
+"""Quantile of real states that a possible state may reach."""
+MEASURED = 500
+"""Held-out real states, at most, that the limits are measured on."""
+COMPARED = 4_000
+"""Recorded states, at most, that variables are compared with."""
+PLAYED_ON = 100
+"""Decisions that are played on."""
+
+
+@dataclass(frozen=True)
+class Density:
+    """How far variables are from the closest recorded ones.
+
+    Attributes:
+        bank: the recorded values.
+        rows: values of the varying variables, in standard deviations (m, v).
+        held_out: sorted distances of held-out real states from the closest of these (n,).
+    """
+
+    bank: VariableBank
+    rows: np.ndarray
+    held_out: np.ndarray
+
+    def unusual(self, values: np.ndarray) -> float:
+        """The share of held-out real states that are closer to recorded ones than these values (v,)."""
+        distance = _nearest(_scaled(values[None], self.bank), self.rows)[0]
+        return float(np.count_nonzero(self.held_out < distance)) / len(self.held_out)
+
+
+def measure_density(bank: VariableBank, held_out: np.ndarray, generator: np.random.Generator) -> Density | None:
+    """The density of recorded values; None if no variable varies or nothing is held out.
+
+    Args:
+        bank: values in the training states.
+        held_out: values in held-out states (n, v).
+        generator: chooses the rows that are compared.
+    """
+    if not len(bank.varying) or not len(held_out):
+        return None
+    rows = _scaled(generator.permutation(bank.rows)[:COMPARED], bank)
+    distances = _nearest(_scaled(held_out[:MEASURED], bank), rows)
+    return Density(bank, rows, np.sort(distances))
+
+
+def _scaled(values: np.ndarray, bank: VariableBank) -> np.ndarray:
+    return (values[:, bank.varying] / bank.spread[bank.varying]).astype(np.float32)
+
+
+def _nearest(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The distance of each of the values (n, v) from the closest row (m, v)."""
+    return torch.cdist(torch.as_tensor(values), torch.as_tensor(rows)).min(dim=1).values.numpy()
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Whether a state is possible.
+
+    Attributes:
+        settles: its frames change no more from one to the next than those of real states.
+        round_trip: the state model reconstructs it as well as real states.
+        objects: it passes the object checks; None for games without.
+        plays_on: the game goes on, and its picture changes.
+    """
+
+    settles: bool
+    round_trip: bool
+    objects: bool | None
+    plays_on: bool
+
+    @property
+    def possible(self) -> bool:
+        """Whether nothing is broken."""
+        return self.settles and self.round_trip and self.objects is not False and self.plays_on
+
+
+@dataclass(frozen=True)
+class Plausibility:
+    """The limits of one agent's recorded states.
+
+    Attributes:
+        model: the state model.
+        environment: id of the environment.
+        jump: largest share of pixels that change from one frame of a state to the next.
+        error: largest mean squared error of a reconstruction.
+    """
+
+    model: StateModel
+    environment: str
+    jump: float
+    error: float
+
+    def check(self, stack: np.ndarray, onwards: Play | None) -> Checks:
+        """Checks a state (k, h, w, c), given what happened when it was played on; None if it could not be."""
+        moves = onwards is not None and not all(np.array_equal(frame, onwards.frames[0]) for frame in onwards.frames)
+        alive = onwards is not None and (not onwards.ended or len(onwards.frames) > len(stack))
+        return Checks(
+            settles=float(jumps(stack[None])[0]) <= self.jump,
+            round_trip=float(errors(self.model, stack[None])[0]) <= self.error,
+            objects=bool(pong_checks(stack[None]).valid[0]) if is_pong(self.environment) else None,
+            plays_on=moves and alive,
+        )
+
+
+def measure_plausibility(
+    model: StateModel, dataset: StateDataset, held_out: np.ndarray, generator: np.random.Generator
+) -> Plausibility:
+    """Measures the limits on held-out real states."""
+    stacks = dataset.stacks(generator.permutation(held_out)[:MEASURED])
+    limits = (float(np.quantile(values, LIMIT)) for values in (jumps(stacks), errors(model, stacks)))
+    return Plausibility(model, dataset.environment.id, *limits)
+
+
+def jumps(stacks: Stacks) -> np.ndarray:
+    """The largest share of pixels that change from one frame of a state to the next (n,); 0 for single frames."""
+    if stacks.shape[1] < 2:
+        return np.zeros(len(stacks))
+    changes = np.abs(stacks[:, 1:].astype(np.int16) - stacks[:, :-1].astype(np.int16)).max(axis=-1) > MOVING
+    return changes.mean(axis=(2, 3)).max(axis=1)
+
+
+def errors(model: StateModel, stacks: Stacks) -> np.ndarray:
+    """The mean squared errors of reconstructions (n,), colours in [0, 1]."""
+    found: list[np.ndarray] = []
+    with torch.no_grad():
+        for part in torch.split(as_state(stacks), 64):
+            state = part.to(model.device)
+            error = (model.reconstruct(state) - state).square().mean(dim=(1, 2, 3))
+            found.append(error.cpu().numpy())
+    return np.concatenate(found)

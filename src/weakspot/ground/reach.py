@@ -1,0 +1,127 @@
+"""Searches for a way to play from recorded states to a wanted state.
+
+A seeded beam search: from each recorded state, the agent's own play, held actions and random actions are tried for some
+decisions, and the moments closest to the wanted state are continued.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from weakspot.actions import Action
+from weakspot.agents.base import Agent, choose
+from weakspot.ground.edits import Found, Score
+from weakspot.ground.play import Play, Player, Recipe
+
+CHUNK = 4
+"""Decisions between two selections."""
+BEAM = 6
+"""Moments that are continued."""
+WAYS = ("agent", "held", "held", "random")
+"""What is tried from each of them."""
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A moment of play: its recipe, a snapshot, the last k frames (k, h, w, c), and the distance."""
+
+    recipe: Recipe
+    snapshot: bytes
+    window: np.ndarray
+    score: float
+
+
+def search_play(
+    player: Player,
+    agent: Agent,
+    starts: Sequence[int],
+    score: Score,
+    steps: int,
+    generator: np.random.Generator,
+) -> Found | None:
+    """The moment of play that is closest to the wanted state.
+
+    Args:
+        player: of the environment.
+        agent: that plays a part of the actions.
+        starts: indices of the recorded states to play from.
+        score: of the states that are passed.
+        steps: decisions that may be played, for all starts together.
+        generator: of all choices.
+
+    Returns:
+        The closest state of which every frame was drawn after the start; None if there is none.
+    """
+    end = player.steps + steps
+    act = agent_actions(agent, generator)
+    actions = len(agent.spec.action_names)
+    nodes = [_Node(Recipe(start), player.place(start), _window(player, start), np.inf) for start in starts]
+    best: Found | None = None
+    while nodes and player.steps < end:
+        children: list[_Node] = []
+        for node in nodes:
+            for way in WAYS:
+                if player.steps >= end:
+                    break
+                step = player.environment.restore(node.snapshot)
+                taken: list[Action] = []
+                held = _random_action(agent, actions, generator)
+
+                def chosen(observation: np.ndarray, way: str = way, held: Action = held) -> Action:
+                    if way == "agent":
+                        return act(observation)
+                    return held if way == "held" else _random_action(agent, actions, generator)
+
+                frames: list[np.ndarray] = []
+                for _ in range(CHUNK):
+                    taken.append(chosen(step.observation))
+                    play: Play = player.take(taken[-1:])
+                    step = play.last
+                    frames.append(play.frames[0])
+                    if play.ended:
+                        break
+                else:
+                    window = np.concatenate([node.window, np.stack(frames)])
+                    recipe = Recipe(node.recipe.start, {}, (*node.recipe.actions, *taken))
+                    children.append(_Node(recipe, player.environment.snapshot(), window[-len(node.window) :], np.inf))
+        if not children:
+            break
+        scores = score(np.stack([child.window for child in children]))
+        nodes = [
+            _Node(child.recipe, child.snapshot, child.window, float(distance))
+            for child, distance in zip(children, scores, strict=True)
+        ]
+        nodes.sort(key=lambda node: node.score)
+        nodes = nodes[:BEAM]
+        complete = [node for node in nodes if len(node.recipe.actions) >= len(node.window)]
+        if complete and (best is None or complete[0].score < best.score):
+            best = Found(complete[0].recipe, complete[0].window, complete[0].score)
+    return best
+
+
+def _window(player: Player, start: int) -> np.ndarray:
+    return player.dataset.stacks(np.array([start]))[0]
+
+
+def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[np.ndarray], Action]:
+    """The agent's actions as a function of single observations."""
+    noise = torch.Generator().manual_seed(int(generator.integers(2**31)))
+
+    def act(observation: np.ndarray) -> Action:
+        with torch.no_grad():
+            output = agent(torch.as_tensor(observation[None]).to(agent.device, torch.float32))
+        action = choose(output, agent.spec, noise)[0]
+        return int(action) if action.ndim == 0 else tuple(float(value) for value in action)
+
+    return act
+
+
+def _random_action(agent: Agent, actions: int, generator: np.random.Generator) -> Action:
+    bounds = agent.spec.action_bounds
+    if bounds is None:
+        return int(generator.integers(actions))
+    return tuple(float(generator.uniform(low, high)) for low, high in bounds)

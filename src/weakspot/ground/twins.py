@@ -1,0 +1,341 @@
+"""Twins of synthesised states: states of the environment that look alike and that the agent sees alike.
+
+Three kinds are tried in this order, and the first that is accepted is the twin:
+
+    recorded  the closest stored state
+    reached   found by playing on from stored states
+    edited    variables of the environment are changed in a stored state, and as many decisions are played as a state has
+              frames, so that the environment draws every frame
+
+A state is accepted if it is as close to the synthesised one as reconstructions are to real states, if the target's value is
+at most half a standard deviation worse, and if it is possible (:mod:`weakspot.ground.plausibility`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from weakspot.agents.base import Agent, AgentOutput, Perceiver
+from weakspot.data.dataset import StateDataset, as_stacks, as_state
+from weakspot.envs.base import Environment, Step
+from weakspot.envs.editable import Editable
+from weakspot.errors import ConfigError
+from weakspot.ground.config import GroundConfig
+from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
+from weakspot.ground.likeness import Likeness, Views, measure_likeness
+from weakspot.ground.plausibility import (
+    PLAYED_ON,
+    Checks,
+    Density,
+    Plausibility,
+    measure_density,
+    measure_plausibility,
+)
+from weakspot.ground.play import Play, Player, Recipe
+from weakspot.ground.reach import agent_actions, search_play
+from weakspot.state_model.model import StateModel
+from weakspot.targets.base import Target
+from weakspot.types import Frames
+
+RECORDED, REACHED, EDITED = KINDS = ("recorded", "reached", "edited")
+SHORTFALL = 0.5
+"""Standard deviations of the target over real states by which a twin may be worse than the synthesised state."""
+ALIKE = 0.95
+"""Quantile of the distances of reconstructions from their real states that a twin may reach."""
+RECONSTRUCTED = 200
+"""Held-out states that this quantile is measured on."""
+SHORTLIST, STARTS, APART = 200, 4, 20
+"""Recorded states that are compared closely, those that searches start from, and the least number of decisions between two
+of them in one stream."""
+BLOCK = 4
+"""Side of the blocks of pixels in the first, coarse comparison."""
+BACK = (8, 24, 40, 60)
+"""Decisions before a recorded state at which playing starts."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The closest state of the environment that was found.
+
+    Attributes:
+        kind: one of :data:`KINDS`.
+        accepted: whether it stands for the synthesised state.
+        recipe: that makes it.
+        stack: (k, h, w, c) uint8.
+        output: of the agent.
+        target: the target's value.
+        distances: from the synthesised state (3,), in units of real states; see :mod:`weakspot.ground.likeness`.
+        checks: whether it is possible.
+        unusual: share of held-out real states whose variables are closer to recorded ones; None without variables.
+        values: of the variables before the recipe's changes, at the positions of the changes.
+        steps: decisions that were played to find it.
+    """
+
+    kind: str
+    accepted: bool
+    recipe: Recipe
+    stack: np.ndarray
+    output: AgentOutput
+    target: float
+    distances: np.ndarray
+    checks: Checks
+    unusual: float | None
+    values: dict[int, float]
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class Grounds:
+    """What the searches for the twins of one agent share.
+
+    Attributes:
+        player: of one environment.
+        likeness: compares states.
+        plausibility: checks them.
+        usable: indices of recorded states that may be twins or starts (m,).
+        coarse: the newest frames of these, in blocks (m, b).
+        bank: values of the variables in recorded states; None if the environment cannot be edited.
+        density: of these values; None if there is none.
+        alike: the largest mean distance of a twin.
+    """
+
+    player: Player
+    likeness: Likeness
+    plausibility: Plausibility
+    usable: np.ndarray
+    coarse: np.ndarray
+    bank: VariableBank | None
+    density: Density | None
+    alike: float
+
+
+def prepare(
+    perceive: Perceiver, environment: Environment, dataset: StateDataset, model: StateModel,
+    trained_on: np.ndarray, held_out: np.ndarray, seed: int,
+) -> Grounds:  # fmt: skip
+    """Measures units and limits on recorded states.
+
+    Args:
+        perceive: A(s).
+        environment: like the one that was collected.
+        dataset: with snapshots.
+        model: the state model.
+        trained_on, held_out: indices of recorded states with complete histories.
+        seed: of random choices.
+
+    Raises:
+        ConfigError: no recorded state has a long enough history.
+    """
+    generator = np.random.default_rng(seed)
+    environment.reset(seed)
+    player = Player(environment, dataset)
+    likeness = measure_likeness(perceive, dataset, trained_on, generator)
+    usable = trained_on[dataset.age[trained_on] >= 2 * dataset.environment.frames]
+    if not len(usable):
+        raise ConfigError(
+            f"all episodes end within {2 * dataset.environment.frames} decisions",
+            expected="longer episodes, from whose states the environment can be played on",
+            todo="search for no twins: --ground.states 0",
+        )
+    bank, density = _variables(player, usable, held_out, generator)
+    return Grounds(
+        player=player,
+        likeness=likeness,
+        plausibility=measure_plausibility(model, dataset, held_out, generator),
+        usable=usable,
+        coarse=_coarse(dataset, usable, likeness),
+        bank=bank,
+        density=density,
+        alike=_reconstruction_distance(model, dataset, held_out, likeness, generator),
+    )
+
+
+def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float, config: GroundConfig, number: int) -> Twin:
+    """The twin of a synthesised state.
+
+    Args:
+        grounds: of the agent.
+        stack: the synthesised state (k, h, w, c).
+        target: that it was synthesised for.
+        spread: standard deviation of the target over real states.
+        config: settings.
+        number: of the state, which selects its random numbers.
+    """
+    player, likeness = grounds.player, grounds.likeness
+    generator = np.random.default_rng([config.seed, number])
+    before = player.steps
+    wanted = likeness.views(stack[None])
+    aim = float(target(wanted.output)[0])
+
+    def scores(views: Views) -> np.ndarray:
+        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
+        return likeness.distances(wanted, views).mean(axis=1) + config.value * shortfall
+
+    def score(stacks: np.ndarray) -> np.ndarray:
+        return scores(likeness.views(stacks))
+
+    best: tuple[float, Twin] | None = None
+    for kind, found in _searches(grounds, _shortlist(grounds, wanted, scores), score, config, generator):
+        if found is None:
+            continue
+        twin = _assess(grounds, kind, found, wanted, (target, aim, spread), config, player.steps - before)
+        if twin.accepted:
+            return twin
+        if best is None or found.score < best[0]:
+            best = found.score, twin
+    assert best is not None, "there is always a recorded state"
+    return best[1]
+
+
+def _searches(
+    grounds: Grounds, closest: list[Found], score: Score, config: GroundConfig, generator: np.random.Generator
+) -> Iterator[tuple[str, Found | None]]:
+    """The best state of each kind; each is searched for when the one before was not accepted.
+
+    Args:
+        grounds: of the agent.
+        closest: recorded states that are most alike, the best first.
+        score: distance of stacks from the synthesised state.
+        config, generator: of the searches.
+    """
+    player, frames = grounds.player, closest[0].stack.shape[0]
+    age = player.dataset.age
+    yield RECORDED, closest[0]
+    indices = [found.recipe.start for found in closest]
+    starts = [
+        index - back for number, index in enumerate(indices) if age[index] >= (back := BACK[number % len(BACK)]) + frames
+    ]
+    yield REACHED, search_play(player, grounds.likeness.perceive.agent, starts, score, config.steps, generator)
+    if grounds.bank is None:
+        return
+    bank = _nearby(grounds.bank, grounds, indices)
+    edited = search_edits(player, [index - frames for index in indices], bank, score, config.trials, generator)
+    yield EDITED, edited if edited is not None and edited.recipe.changes else None
+
+
+def _assess(
+    grounds: Grounds, kind: str, found: Found, wanted: Views, aim: tuple[Target, float, float], config: GroundConfig,
+    steps: int,
+) -> Twin:  # fmt: skip
+    """A state with everything that decides whether it is a twin; ``aim`` is the target, its value, and its spread."""
+    player, (target, value, spread) = grounds.player, aim
+    if found.recipe.actions:
+        made = player.make(found.recipe)
+        assert made is not None and np.array_equal(made.frames[-1], found.stack[-1]), "recipes are reproducible"
+        step = made.last
+    else:
+        step = player.environment.restore(player.place(found.recipe.start))
+    values = player.editable.read_variables() if player.editable else None
+    onwards = _played_on(player, grounds.likeness.perceive.agent, step, config.seed)
+    checks = grounds.plausibility.check(found.stack, onwards)
+    views = grounds.likeness.views(found.stack[None])
+    distances, reached = grounds.likeness.distances(wanted, views)[0], float(target(views.output)[0])
+    unusual = None if values is None or grounds.density is None else grounds.density.unusual(values)
+    accepted = (
+        float(distances.mean()) <= grounds.alike
+        and reached <= value + SHORTFALL * spread
+        and checks.possible
+        and (unusual is None or unusual <= config.usual)
+    )
+    changed: dict[int, float] = {}
+    if found.recipe.changes and player.editable:
+        player.environment.restore(player.place(found.recipe.start))
+        before = player.editable.read_variables()
+        changed = {position: float(before[position]) for position in found.recipe.changes}
+    return Twin(kind, accepted, found.recipe, found.stack, views.output, reached, distances, checks, unusual, changed, steps)
+
+
+def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
+    """What happens if the agent plays on from the current step for a while; None if the environment fails."""
+    act = agent_actions(agent, np.random.default_rng(seed))
+    plays: list[Play] = []
+    try:
+        while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
+            plays.append(player.take([act(step.observation)]))
+            step = plays[-1].last
+    except Exception:  # an environment can raise anything in a state that its authors did not foresee
+        return None
+    frames, rewards = (np.concatenate(part) for part in zip(*((play.frames, play.rewards) for play in plays), strict=True))
+    return Play(frames, plays[-1].last, rewards, plays[-1].ended)
+
+
+def _shortlist(grounds: Grounds, wanted: Views, scores: Callable[[Views], np.ndarray]) -> list[Found]:
+    """Recorded states that are most like the synthesised one, the best first, at some distance from each other."""
+    dataset, usable = grounds.player.dataset, grounds.usable
+    block = _blocks(wanted.stacks[:, -1], grounds.likeness)
+    coarse = np.abs(grounds.coarse - block).sum(axis=1)
+    candidates = usable[np.argsort(coarse, kind="stable")[:SHORTLIST]]
+    stacks = dataset.stacks(candidates)
+    values = scores(grounds.likeness.views(stacks))
+    chosen: list[Found] = []
+    for number in np.argsort(values, kind="stable"):
+        index = int(candidates[number])
+        if all(abs(index - other.recipe.start) >= APART for other in chosen):
+            chosen.append(Found(Recipe(index), stacks[number], float(values[number])))
+        if len(chosen) == STARTS:
+            break
+    return chosen
+
+
+def _nearby(bank: VariableBank, grounds: Grounds, indices: list[int]) -> VariableBank:
+    """The bank with the rows of those recorded states that look like the ones at ``indices``, where they are known."""
+    if len(bank.rows) != len(grounds.usable):
+        return bank
+    positions = np.searchsorted(grounds.usable, indices)
+    distance = np.abs(grounds.coarse[:, None] - grounds.coarse[positions][None]).sum(axis=2).min(axis=1)
+    return replace(bank, rows=bank.rows[np.argsort(distance, kind="stable")[:SHORTLIST]])
+
+
+def _variables(
+    player: Player, usable: np.ndarray, held_out: np.ndarray, generator: np.random.Generator
+) -> tuple[VariableBank | None, Density | None]:
+    """Recorded values of the variables: of all ``usable`` states if they are stored, else where there are snapshots."""
+    editable, dataset = player.editable, player.dataset
+    if editable is None:
+        return None, None
+    variables = editable.variables
+    if dataset.environment.ram == len(variables):
+        bank = bank_of(variables, dataset.ram[usable].astype(np.float64))
+        return bank, measure_density(bank, dataset.ram[held_out].astype(np.float64), generator)
+    known, held = dataset.with_snapshots(), set(held_out.tolist())
+    rows = np.stack([_values_at(player, editable, index) for index in known.tolist()])
+    is_held = np.array([index in held for index in known.tolist()])
+    bank = bank_of(variables, rows[~is_held])
+    return bank, measure_density(bank, rows[is_held], generator)
+
+
+def _values_at(player: Player, editable: Editable, index: int) -> np.ndarray:
+    player.environment.restore(player.dataset.snapshot_before(index)[1])
+    return editable.read_variables()
+
+
+def _coarse(dataset: StateDataset, indices: np.ndarray, likeness: Likeness) -> np.ndarray:
+    """The newest frames of states, in blocks (m, b)."""
+    parts = np.array_split(indices, max(1, len(indices) // 1_000))
+    return np.concatenate([_blocks(dataset.newest(part), likeness) for part in parts])
+
+
+def _blocks(frames: Frames, likeness: Likeness) -> np.ndarray:
+    """The mean difference from the median frame in blocks of pixels (n, b), all colours together."""
+    difference = np.abs(frames.astype(np.float32) - likeness.median).mean(axis=-1)
+    height, width = (side - side % BLOCK for side in difference.shape[1:])
+    cut = difference[:, :height, :width].reshape(len(frames), height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return cut.mean(axis=(2, 4)).reshape(len(frames), -1)
+
+
+def _reconstruction_distance(
+    model: StateModel, dataset: StateDataset, held_out: np.ndarray, likeness: Likeness, generator: np.random.Generator
+) -> float:
+    """The mean distance of held-out states from their reconstructions, at the quantile :data:`ALIKE`."""
+    stacks = dataset.stacks(generator.permutation(held_out)[:RECONSTRUCTED])
+    parts: list[np.ndarray] = []
+    with torch.no_grad():
+        for state in torch.split(as_state(stacks), 64):
+            parts.append(as_stacks(model.reconstruct(state.to(model.device)).cpu(), dataset.environment.channels))
+    real, rebuilt = likeness.views(stacks), likeness.views(np.concatenate(parts))
+    distances = [likeness.distances(real.row(i), rebuilt.row(i)).mean() for i in range(len(stacks))]
+    return float(np.quantile(distances, ALIKE))

@@ -1,0 +1,241 @@
+"""Twins: on a lamp whose place is known, and on Pong's real emulator."""
+
+import numpy as np
+import pytest
+from lamps import COLUMN, DUST, FUSE, ROW, Faithful, Lamp, picture, play_lamps, without_clock
+
+from weakspot.data.dataset import StateDataset
+from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.errors import ConfigError, SnapshotError
+from weakspot.ground import reach
+from weakspot.ground.config import GroundConfig
+from weakspot.ground.edits import bank_of, mutate, search_edits
+from weakspot.ground.likeness import measure_likeness
+from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
+from weakspot.ground.play import Player, Recipe
+from weakspot.ground.twins import find_twin, prepare
+from weakspot.targets.base import Target
+
+FAR = Target("FAR", "far", "The lamp is on the right", "", "-q", lambda output: output.scores[:, 1])
+"""Low where the agent wants to go left: the further to the right the lamp is."""
+QUICK = GroundConfig(trials=400, steps=400)
+
+
+@pytest.fixture(scope="module")
+def lamps(tmp_path_factory) -> tuple:
+    return play_lamps(tmp_path_factory.mktemp("lamps"))
+
+
+@pytest.fixture(scope="module")
+def split(lamps):
+    """Training and held-out states with whole histories."""
+    dataset, _ = lamps
+    whole = [part[dataset.age[part] >= 1] for part in dataset.split(0.2)]
+    return tuple(whole)
+
+
+@pytest.fixture(scope="module")
+def grounds(lamps, split):
+    dataset, perceive = lamps
+    return prepare(perceive, Lamp(), dataset, Faithful(), *split, seed=0)
+
+
+@pytest.fixture
+def likeness(lamps, split):
+    dataset, perceive = lamps
+    return measure_likeness(perceive, dataset, split[0], np.random.default_rng(0))
+
+
+def test_distances_are_in_units_of_real_states(lamps, split, likeness):
+    dataset, _ = lamps
+    chosen = np.random.default_rng(1).permutation(split[0])[:200]
+    views = likeness.views(dataset.stacks(chosen))
+    same = likeness.distances(views.row(3), views.row(3))
+    assert same.shape == (1, 3) and not same.any()
+    pairs = np.concatenate([likeness.distances(views.row(i), views.row(i + 100)) for i in range(100)])
+    assert (np.median(pairs, axis=0) > 0.5).all() and (np.median(pairs, axis=0) < 2.0).all()
+    one, other = views.row(0), views.row(1)
+    np.testing.assert_allclose(likeness.distances(one, other), likeness.distances(other, one))
+
+
+def test_pixels_that_do_not_move_do_not_count(lamps, likeness):
+    wanted = picture(5, 0)
+    noisy = wanted.copy()
+    noisy[:, 12:] += 10  # fainter than what counts as moving
+    views = likeness.views(np.stack([wanted, noisy, picture(6, 0), picture(12, 3)]))
+    pixels = likeness.distances(views.row(0), views)[:, 0]
+    assert pixels[0] == pixels[1] == 0.0 and 0 < pixels[2] == pixels[3], "two lamps of the same size"
+
+
+def test_places_are_the_recorded_states(lamps):
+    dataset, _ = lamps
+    player = Player(Lamp(), dataset)
+    for index in (0, 7, 123, 399):
+        step = player.environment.restore(player.place(index))
+        np.testing.assert_array_equal(step.frame, dataset.newest(np.array([index]))[0])
+    recipe = Recipe(120, {COLUMN: 13.0}, (2, 2, 0))
+    first, second = player.make(recipe), player.make(recipe)
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(first.frames, second.frames)
+    np.testing.assert_array_equal(without_clock(first.frames[-1]), without_clock(picture(13, 2)[1]))
+    assert player.play(player.place(5), {COLUMN: 99.0}, (0,)) is None, "no such column"
+    burnt = player.play(player.place(5), {FUSE: 1.0}, (0, 0, 0))
+    assert burnt is not None and burnt.ended and len(burnt.frames) == 1
+
+
+def test_another_environment_is_noticed(lamps):
+    dataset, _ = lamps
+
+    class Darker(Lamp):
+        def frame(self):
+            return super().frame() // 2
+
+    with pytest.raises(SnapshotError, match="another frame"):
+        Player(Darker(), dataset).place(17)
+
+
+def test_edits_find_the_known_place_and_nothing_else(lamps, split, likeness):
+    dataset, _ = lamps
+    player = Player(Lamp(), dataset)
+    rows = np.array([player.environment.restore(player.place(int(i))) and player.environment.read_variables()
+                     for i in dataset.with_snapshots()])  # fmt: skip
+    bank = bank_of(player.environment.variables, rows)
+    assert bank.varying.tolist() == [COLUMN, DUST], "the agent never moves the lamp up"
+    bank = type(bank)(bank.variables, bank.rows, np.array([COLUMN, ROW, DUST, FUSE]), bank.spread)
+    wanted = likeness.views(picture(13, 2)[None])
+
+    def score(stacks):
+        return likeness.distances(wanted, likeness.views(stacks)).mean(axis=1)
+
+    start = int(dataset.with_snapshots()[5])
+    found = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
+    assert found is not None and found.score < 0.01, "but for the clock"
+    assert found.recipe.changes == {COLUMN: 13.0, ROW: 2.0}, "dust does not show, and a burnt fuse ends the episode"
+    made = player.make(found.recipe)
+    assert made is not None
+    np.testing.assert_array_equal(made.frames[-2:], found.stack)
+    again = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
+    assert again is not None and again.recipe == found.recipe
+
+
+def test_children_stay_within_the_bounds():
+    variables = Lamp().variables
+    bank = bank_of(variables, np.array([[3.0, 0, 5, 0], [9.0, 1, 99, 1]]))
+    generator = np.random.default_rng(0)
+    values, parent = np.array([3.0, 0, 5, 0]), {}
+    for _ in range(300):
+        parent = mutate(parent, values, bank, generator)
+        for position, value in parent.items():
+            assert variables[position].low <= value <= variables[position].high and value == round(value) != values[position]
+
+
+def test_play_reaches_what_was_not_recorded(lamps, likeness):
+    """Held actions lift the lamp, which the agent never does."""
+    dataset, perceive = lamps
+    player = Player(Lamp(), dataset)
+    wanted = likeness.views(picture(5, 3)[None])
+
+    def score(stacks):
+        return likeness.distances(wanted, likeness.views(stacks)).mean(axis=1)
+
+    starts = [int(i) for i in np.flatnonzero(dataset.age == 4)[:3]]
+    found = reach.search_play(player, perceive.agent, starts, score, 2_000, np.random.default_rng(0))
+    assert found is not None and found.score < 0.7 < score(dataset.stacks(np.array(starts))).min()
+    made = player.make(found.recipe)
+    assert made is not None and not found.recipe.changes and found.recipe.start in starts
+    np.testing.assert_array_equal(made.frames[-2:], found.stack)
+    assert reach.search_play(player, perceive.agent, [], score, 100, np.random.default_rng(0)) is None
+
+
+def test_jumps_round_trips_and_burnt_fuses_are_not_possible(lamps, split):
+    dataset, _ = lamps
+    plausibility = measure_plausibility(Faithful(), dataset, split[1], np.random.default_rng(0))
+    player = Player(Lamp(), dataset)
+    player.environment.restore(player.place(100))
+    onwards = player.take([0, 0, 1, 1])
+    good = plausibility.check(dataset.stacks(split[1][:1])[0], onwards)
+    assert good.possible and good.objects is None
+    jump = np.stack([np.zeros_like(picture(2, 0)[0]), np.full_like(picture(2, 0)[0], 255)])
+    assert jumps(jump[None]) == [1.0]
+    broken = plausibility.check(jump, onwards)
+    assert not broken.settles and not broken.round_trip and not broken.possible
+    assert not plausibility.check(picture(4, 0), None).plays_on
+    burnt = player.play(player.place(100), {FUSE: 1.0}, (0, 0, 0))
+    assert not plausibility.check(picture(4, 0), burnt).plays_on, "over at once"
+
+
+def test_unusual_is_a_rank_among_held_out_states():
+    generator = np.random.default_rng(0)
+    rows = generator.integers(0, 10, (300, 4)).astype(float)
+    rows[:, FUSE] = 0
+    bank = bank_of(Lamp().variables, rows)
+    held_out = rows + np.array([[0.3, 0, 0, 0]])
+    density = measure_density(bank, held_out[:40], generator)
+    assert density is not None
+    assert density.unusual(rows[7]) == 0.0 and density.unusual(np.array([50.0, 0, 0, 0])) == 1.0
+    assert measure_density(bank_of(Lamp().variables, np.zeros((5, 4))), held_out, generator) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind"),
+    [((5, 0, (4, 0)), "recorded"), ((13, 0), "edited")],
+)
+def test_kinds_are_tried_in_their_order(grounds, wanted, kind):
+    stack = picture(*wanted)
+    twin = find_twin(grounds, stack, FAR, 3.0, QUICK, 0)
+    assert twin.accepted and twin.kind == kind
+    np.testing.assert_array_equal(without_clock(twin.stack), without_clock(stack))
+    if kind == "edited":
+        assert twin.recipe.changes[COLUMN] == 13.0 and twin.values[COLUMN] < 10 and twin.unusual == 1.0
+        refused = find_twin(grounds, stack, FAR, 3.0, GroundConfig(trials=400, steps=100, usual=0.9), 0)
+        assert not refused.accepted, "nobody has seen the lamp there"
+    again = find_twin(grounds, stack, FAR, 3.0, QUICK, 0)
+    assert again.recipe == twin.recipe
+
+
+def test_without_variables_twins_are_recorded_or_reached(lamps, split):
+    dataset, perceive = lamps
+    grounds = prepare(perceive, Lamp(editable=False), dataset, Faithful(), *split, seed=0)
+    assert grounds.bank is None
+    twin = find_twin(grounds, picture(13, 2), FAR, 3.0, QUICK, 0)
+    assert twin.kind in ("recorded", "reached") and not twin.accepted and twin.unusual is None
+
+
+def test_states_of_pong_are_recreated_by_edits(pong_rollout):
+    """A state of one stream, from states of the other: nothing is known about the bytes."""
+    dataset, perceive, _ = pong_rollout
+    whole = np.flatnonzero(dataset.age >= 8)
+    usable, wanted_index = whole[dataset.stream[whole] == 0], whole[dataset.stream[whole] == 1][60]
+    grounds = prepare(
+        perceive, AtariEnvironment(AtariConfig("pong")), dataset, Faithful(0.999), usable, usable[-30:], seed=0
+    )
+    wanted = dataset.stacks(np.array([wanted_index]))[0]
+    views = grounds.likeness.views(wanted[None])
+    target = Target("RIGHT", "right", "", "", "-q", lambda output: -output.scores[:, 2])
+    closest = grounds.likeness.distances(views, grounds.likeness.views(dataset.stacks(usable))).mean(axis=1).min()
+    twin = find_twin(grounds, wanted, target, 1.0, GroundConfig(trials=300, steps=40, value=0.0), 0)
+    assert twin.kind == "edited" and twin.distances.mean() < 0.8 * closest
+    made = grounds.player.make(twin.recipe)
+    assert made is not None
+    np.testing.assert_array_equal(made.frames[-4:], twin.stack)
+
+
+def test_episodes_that_are_too_short_are_refused(lamps, split):
+    dataset, perceive = lamps
+    short = split[0][dataset.age[split[0]] < 4]
+    with pytest.raises(ConfigError, match=r"--ground\.states 0"):
+        prepare(perceive, Lamp(), dataset, Faithful(), short, split[1], seed=0)
+
+
+@pytest.mark.parametrize("changed", [{"trials": 0}, {"usual": 1.5}, {"value": -1.0}, {"seed": -1}, {"states": -1}])
+def test_settings_out_of_range_are_refused(changed):
+    with pytest.raises(ConfigError, match=next(iter(changed))):
+        GroundConfig(**changed)
+
+
+def test_states_with_snapshots(lamps):
+    dataset, _ = lamps
+    assert isinstance(dataset, StateDataset)
+    for index in dataset.with_snapshots()[::7]:
+        assert dataset.snapshot_before(int(index))[0] == index
+    assert len(dataset.with_snapshots()) == 40
