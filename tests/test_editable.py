@@ -15,6 +15,7 @@ from weakspot.envs.description import Description
 from weakspot.envs.driving import pedestrians
 from weakspot.envs.driving.environment import DriveEnvironment
 from weakspot.envs.editable import Editable, Variable, can_edit, check_changes, name_changes
+from weakspot.envs.editors import classic_control
 from weakspot.errors import ConfigError, EditError, ExtensionError
 from weakspot.system.registry import Registry
 
@@ -80,7 +81,7 @@ MAKERS = {
 def test_values_are_within_their_bounds_and_rewriting_them_changes_nothing(kind):
     first, second = started(MAKERS[kind]), started(MAKERS[kind])
     assert isinstance(first, Editable) and can_edit(first)
-    for step in range(6):
+    for step in range(150 if kind == "town" else 6):
         values, variables = first.read_variables(), first.variables
         assert values.dtype == np.float64 and len(values) == len(variables) == len({v.name for v in variables})
         for value, variable in zip(values, variables, strict=True):
@@ -88,7 +89,11 @@ def test_values_are_within_their_bounds_and_rewriting_them_changes_nothing(kind)
         if kind != "car racing":  # Box2D computes a moved body anew, with another last bit
             second.write_variables(dict(enumerate(values)))
         action = step % len(first.spec.action_names)
-        np.testing.assert_array_equal(first.step(action).frame, second.step(action).frame)
+        here, there = first.step(action), second.step(action)
+        np.testing.assert_array_equal(here.frame, there.frame)
+        if here.terminated:
+            first.reset()
+            second.reset()
     np.testing.assert_array_equal(first.read_variables(), second.read_variables())
 
 
@@ -175,9 +180,12 @@ def test_a_person_can_be_put_on_the_street():
         if not (0 <= column + pedestrians.ACROSS[side][0] < 2 and 0 <= row + pedestrians.ACROSS[side][1] < 2)
     )  # fmt: skip
     low, high = pedestrians.ends(town, np.array([outer[:2]]), np.array([outer[2]]))
-    edge = dict(zip(range(at, at + 6), (*outer, float(low[0] + high[0]) / 2, pedestrians.CROSS, 5.0), strict=True))
-    with pytest.raises(EditError, match="edge of the town"):
-        environment.write_variables(edge)
+    for progress in (0.0, 5.0):
+        edge = dict(zip(range(at, at + 6), (*outer, float(low[0] + high[0]) / 2, pedestrians.CROSS, progress), strict=True))
+        with pytest.raises(EditError, match="edge of the town"):
+            environment.write_variables(edge)
+    with pytest.raises(EditError, match="on the pavement"):
+        environment.write_variables({at + 4: pedestrians.WALK, at + 5: town.walk})
     lane = names.index("car 0 lane")
     with pytest.raises(EditError, match=r"car 0 .* along lane"):
         shortest = int(world.lanes.length.argmin())
@@ -202,11 +210,47 @@ def test_the_car_and_its_wheels_turn_as_one():
     environment.write_variables({0: 20.0, 1: -30.0, 2: 1.0})
     after = [np.array(car.hull.GetLocalPoint(wheel.position)) for wheel in car.wheels]
     np.testing.assert_allclose(after, before, atol=1e-4)
+    environment.write_variables({3: 5.0, 4: 0.0, 5: 2.0})
+    centre = car.hull.worldCenter
+    for wheel in car.wheels:
+        x, y = wheel.worldCenter[0] - centre[0], wheel.worldCenter[1] - centre[1]
+        np.testing.assert_allclose(tuple(wheel.linearVelocity), (5.0 - 2.0 * y, 2.0 * x), atol=1e-4)
     environment.write_variables({3: 5.0, 4: 0.0, 5: 0.0})
     assert all(tuple(body.linearVelocity) == (5.0, 0.0) for body in (car.hull, *car.wheels))
     x = environment.read_variables()[0]
     environment.step(0)
     assert environment.read_variables()[0] > x
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"])
+def test_classic_control_environments_are_within_their_bounds(name):
+    env = gymnasium.make(name).unwrapped
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    assert classic_control.recognises(env) and not classic_control.recognises(Still())
+    variables = classic_control.variables(env)
+    for _ in range(200):
+        values = classic_control.read(env)
+        assert check_changes(variables, dict(enumerate(values))) == dict(enumerate(values))
+        state = np.array(env.state)
+        classic_control.write(env, dict(enumerate(values)))
+        np.testing.assert_array_equal(env.state, state)
+        if any(env.step(env.action_space.sample())[2:4]):
+            env.reset()
+
+
+@pytest.mark.parametrize(("game", "byte"), [("seaquest", 59), ("breakout", 57)])
+def test_changed_lives_are_not_lost_ones(game, byte):
+    environment = AtariEnvironment(AtariConfig(game))
+    environment.reset(0)
+    environment.step(0)
+    lives = environment.read_variables()[byte]
+    environment.write_variables({byte: lives - 1})
+    other = AtariEnvironment(AtariConfig(game))
+    other.reset(5)
+    other.restore(environment.snapshot())
+    assert not environment.step(0).life_lost and not other.step(0).life_lost
+    assert environment._ale.lives() == environment._lives
 
 
 def test_environments_without_an_editor_say_so():
@@ -220,6 +264,7 @@ def test_environments_without_an_editor_say_so():
 
 EDITOR = """
 import numpy as np
+from weakspot.envs.editors import classic_control
 from weakspot.envs.editable import Variable
 
 def recognises(env):

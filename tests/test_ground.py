@@ -1,5 +1,7 @@
 """Twins: on a lamp whose place is known, and on Pong's real emulator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from lamps import COLUMN, DUST, FUSE, ROW, Faithful, Lamp, picture, play_lamps, without_clock
@@ -12,7 +14,7 @@ from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
-from weakspot.ground.play import Player, Recipe
+from weakspot.ground.play import Player, Route
 from weakspot.ground.twins import find_twin, prepare
 from weakspot.targets.base import Target
 
@@ -73,8 +75,8 @@ def test_places_are_the_recorded_states(lamps):
     for index in (0, 7, 123, 399):
         step = player.environment.restore(player.place(index))
         np.testing.assert_array_equal(step.frame, dataset.newest(np.array([index]))[0])
-    recipe = Recipe(120, {COLUMN: 13.0}, (2, 2, 0))
-    first, second = player.make(recipe), player.make(recipe)
+    route = Route(120, {COLUMN: 13.0}, (2, 2, 0))
+    first, second = player.make(route), player.make(route)
     assert first is not None and second is not None
     np.testing.assert_array_equal(first.frames, second.frames)
     np.testing.assert_array_equal(without_clock(first.frames[-1]), without_clock(picture(13, 2)[1]))
@@ -99,9 +101,9 @@ def test_edits_find_the_known_place_and_nothing_else(lamps, split, likeness):
     player = Player(Lamp(), dataset)
     rows = np.array([player.environment.restore(player.place(int(i))) and player.environment.read_variables()
                      for i in dataset.with_snapshots()])  # fmt: skip
-    bank = bank_of(player.environment.variables, rows)
+    bank = bank_of(player.environment.variables, rows, dataset.with_snapshots())
     assert bank.varying.tolist() == [COLUMN, DUST], "the agent never moves the lamp up"
-    bank = type(bank)(bank.variables, bank.rows, np.array([COLUMN, ROW, DUST, FUSE]), bank.spread)
+    bank = replace(bank, varying=np.array([COLUMN, ROW, DUST, FUSE]))
     wanted = likeness.views(picture(13, 2)[None])
 
     def score(stacks):
@@ -110,17 +112,17 @@ def test_edits_find_the_known_place_and_nothing_else(lamps, split, likeness):
     start = int(dataset.with_snapshots()[5])
     found = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
     assert found is not None and found.score < 0.01, "but for the clock"
-    assert found.recipe.changes == {COLUMN: 13.0, ROW: 2.0}, "dust does not show, and a burnt fuse ends the episode"
-    made = player.make(found.recipe)
+    assert found.route.changes == {COLUMN: 13.0, ROW: 2.0}, "dust does not show, and a burnt fuse ends the episode"
+    made = player.make(found.route)
     assert made is not None
     np.testing.assert_array_equal(made.frames[-2:], found.stack)
     again = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
-    assert again is not None and again.recipe == found.recipe
+    assert again is not None and again.route == found.route
 
 
 def test_children_stay_within_the_bounds():
     variables = Lamp().variables
-    bank = bank_of(variables, np.array([[3.0, 0, 5, 0], [9.0, 1, 99, 1]]))
+    bank = bank_of(variables, np.array([[3.0, 0, 5, 0], [9.0, 1, 99, 1]]), np.arange(2))
     generator = np.random.default_rng(0)
     values, parent = np.array([3.0, 0, 5, 0]), {}
     for _ in range(300):
@@ -141,9 +143,11 @@ def test_play_reaches_what_was_not_recorded(lamps, likeness):
     starts = [int(i) for i in np.flatnonzero(dataset.age == 4)[:3]]
     found = reach.search_play(player, perceive.agent, starts, score, 2_000, np.random.default_rng(0))
     assert found is not None and found.score < 0.7 < score(dataset.stacks(np.array(starts))).min()
-    made = player.make(found.recipe)
-    assert made is not None and not found.recipe.changes and found.recipe.start in starts
+    made = player.make(found.route)
+    assert made is not None and not found.route.changes and found.route.start in starts
     np.testing.assert_array_equal(made.frames[-2:], found.stack)
+    again = reach.search_play(Player(Lamp(), dataset), perceive.agent, starts, score, 2_000, np.random.default_rng(0))
+    assert again is not None and again.route == found.route, "whatever the player has played before"
     assert reach.search_play(player, perceive.agent, [], score, 100, np.random.default_rng(0)) is None
 
 
@@ -168,12 +172,12 @@ def test_unusual_is_a_rank_among_held_out_states():
     generator = np.random.default_rng(0)
     rows = generator.integers(0, 10, (300, 4)).astype(float)
     rows[:, FUSE] = 0
-    bank = bank_of(Lamp().variables, rows)
+    bank = bank_of(Lamp().variables, rows, np.arange(300))
     held_out = rows + np.array([[0.3, 0, 0, 0]])
     density = measure_density(bank, held_out[:40], generator)
     assert density is not None
     assert density.unusual(rows[7]) == 0.0 and density.unusual(np.array([50.0, 0, 0, 0])) == 1.0
-    assert measure_density(bank_of(Lamp().variables, np.zeros((5, 4))), held_out, generator) is None
+    assert measure_density(bank_of(Lamp().variables, np.zeros((5, 4)), np.arange(5)), held_out, generator) is None
 
 
 @pytest.mark.parametrize(
@@ -186,11 +190,11 @@ def test_kinds_are_tried_in_their_order(grounds, wanted, kind):
     assert twin.accepted and twin.kind == kind
     np.testing.assert_array_equal(without_clock(twin.stack), without_clock(stack))
     if kind == "edited":
-        assert twin.recipe.changes[COLUMN] == 13.0 and twin.values[COLUMN] < 10 and twin.unusual == 1.0
+        assert twin.route.changes[COLUMN] == 13.0 and twin.values[COLUMN] < 10 and twin.unusual == 1.0
         refused = find_twin(grounds, stack, FAR, 3.0, GroundConfig(trials=400, steps=100, usual=0.9), 0)
         assert not refused.accepted, "nobody has seen the lamp there"
     again = find_twin(grounds, stack, FAR, 3.0, QUICK, 0)
-    assert again.recipe == twin.recipe
+    assert again.route == twin.route
 
 
 def test_without_variables_twins_are_recorded_or_reached(lamps, split):
@@ -215,19 +219,41 @@ def test_states_of_pong_are_recreated_by_edits(pong_rollout):
     closest = grounds.likeness.distances(views, grounds.likeness.views(dataset.stacks(usable))).mean(axis=1).min()
     twin = find_twin(grounds, wanted, target, 1.0, GroundConfig(trials=300, steps=40, value=0.0), 0)
     assert twin.kind == "edited" and twin.distances.mean() < 0.8 * closest
-    made = grounds.player.make(twin.recipe)
+    made = grounds.player.make(twin.route)
     assert made is not None
     np.testing.assert_array_equal(made.frames[-4:], twin.stack)
+
+
+def test_collections_that_twins_cannot_be_found_in_are_refused(lamps, split):
+    dataset, perceive = lamps
+    with pytest.raises(ConfigError, match="held out"):
+        prepare(perceive, Lamp(), dataset, Faithful(), split[0], split[1][:0], seed=0)
+    with pytest.raises(ConfigError, match="1 recorded states"):
+        measure_likeness(perceive, dataset, split[0][:1], np.random.default_rng(0))
+
+
+def test_environments_that_fail_after_an_edit_are_survived(lamps):
+    dataset, _ = lamps
+
+    class Fragile(Lamp):
+        def step(self, action):
+            if self.state[COLUMN] > 12:
+                raise IndexError("no such column")
+            return super().step(action)
+
+    player = Player(Fragile(), dataset)
+    assert player.play(player.place(30), {COLUMN: 13.0}, (0, 0)) is None
+    assert player.play(player.place(30), {COLUMN: 12.0}, (0, 0)) is not None
 
 
 def test_episodes_that_are_too_short_are_refused(lamps, split):
     dataset, perceive = lamps
     short = split[0][dataset.age[split[0]] < 4]
-    with pytest.raises(ConfigError, match=r"--ground\.states 0"):
+    with pytest.raises(ConfigError, match="do without twins"):
         prepare(perceive, Lamp(), dataset, Faithful(), short, split[1], seed=0)
 
 
-@pytest.mark.parametrize("changed", [{"trials": 0}, {"usual": 1.5}, {"value": -1.0}, {"seed": -1}, {"states": -1}])
+@pytest.mark.parametrize("changed", [{"trials": 0}, {"usual": 1.5}, {"value": -1.0}, {"seed": -1}])
 def test_settings_out_of_range_are_refused(changed):
     with pytest.raises(ConfigError, match=next(iter(changed))):
         GroundConfig(**changed)

@@ -48,6 +48,23 @@ def test_singular_values_are_near_one_and_vectors_stay(shape, dtype):
     assert (in_basis - torch.diag_embed(values)).abs().max() < (1e-4 if dtype == torch.float32 else 0.1)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["two decades", "four decades", "low rank"])
+def test_no_singular_value_grows_beyond_its_limit(kind, dtype):
+    """Rounding must not amplify the small singular values of the flow's matrices."""
+    generator = torch.Generator().manual_seed(4)
+    left, right = (torch.linalg.qr(torch.randn(size, 192, generator=generator)).Q for size in (192, 576))
+    decades = {"two decades": 2, "four decades": 4, "low rank": 3}[kind]
+    singular = torch.logspace(0, -decades, 192)
+    if kind == "low rank":
+        singular[4:] = 1e-3
+    matrix = (left * singular) @ right.T
+    found = torch.linalg.svdvals(orthogonalised(matrix[None], dtype)[0])
+    assert found.max() < 1.3
+    exact = torch.linalg.svdvals(orthogonalised(matrix[None].double(), torch.float64)[0])
+    assert (found - exact).abs().max() < (1e-2 if dtype == torch.float32 else 0.3)
+
+
 def test_each_matrix_has_its_own_result():
     matrices = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(2))
     matrices[1] = 0.0

@@ -141,6 +141,8 @@ class AtariEnvironment:
         self._step: Step | None = None
         self._elapsed = 0
         self._lives = 0
+        self._edited = False
+        """Whether variables were changed since the last step: the emulator counts lives only when it steps."""
         self._grays: deque[np.ndarray] = deque(maxlen=config.frames)
         self._frames: deque[np.ndarray] = deque(maxlen=config.frames)
         self._clear_frames()
@@ -185,7 +187,7 @@ class AtariEnvironment:
             if ale.game_over():
                 ale.reset_game()
         self._clear_frames()
-        self._elapsed, self._lives = 0, ale.lives()
+        self._elapsed, self._lives, self._edited = 0, ale.lives(), False
         return self._record(screen.start(), reward=0.0, terminated=False, truncated=False, life_lost=False)
 
     def step(self, action: Action) -> Step:
@@ -226,6 +228,7 @@ class AtariEnvironment:
             "settings": self._settings(),
             "elapsed": self._elapsed,
             "lives": self._lives,
+            "edited": self._edited,
             "random": self._random.bit_generator.state,
             "held": int(self._sticky_actions.previous.value),
             "reward": last.reward,
@@ -261,6 +264,7 @@ class AtariEnvironment:
         self._random.bit_generator.state = header["random"]
         self._sticky_actions.previous = ale_py.Action(header["held"])
         self._elapsed, self._lives = header["elapsed"], header["lives"]
+        self._edited = header.get("edited", False)  # snapshots of earlier versions do not have it
         self._step = Step(
             observation=np.stack(self._grays),
             frame=self._frames[-1],
@@ -285,17 +289,17 @@ class AtariEnvironment:
     def write_variables(self, changes: Mapping[int, float]) -> None:
         """Changes bytes of the memory.
 
-        If the game counts its score or lives in one of them, the change counts as a reward of the next step, but not as a
-        lost life.
+        If the game counts its score in one of them, the change counts as a reward of the next step.  No life is counted as
+        lost in that step, since a changed number of lives could not be told from a lost one.
 
         Raises:
             EditError: there is no such byte, or a value is not a whole number from 0 to 255.
             ConfigError: no episode is running.
         """
-        check_running(self._step)
+        check_running(self._step, "write_variables")
         for position, value in check_changes(BYTES, changes).items():
             self._ale.setRAM(position, int(value))
-        self._lives = self._ale.lives()
+        self._edited = True
         self._step = replace(last_step(self._step), ram=self._ale.getRAM())
 
     def close(self) -> None:
@@ -323,7 +327,8 @@ class AtariEnvironment:
 
     def _record_step(self, small: np.ndarray, reward: int, over: bool) -> Step:
         lives = self._ale.lives()
-        life_lost, self._lives = lives < self._lives, lives
+        life_lost, self._lives = lives < self._lives and not self._edited, lives
+        self._edited = False
         truncated = not over and self._elapsed >= self.config.max_frames
         return self._record(small, float(reward), over, truncated, life_lost)
 

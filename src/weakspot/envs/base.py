@@ -83,10 +83,10 @@ class Step:
     ram: np.ndarray = field(default_factory=_no_ram)
 
 
-def check_running(last: Step | None) -> None:
-    """Raises :class:`ConfigError` unless an episode is running after the ``last`` step."""
+def check_running(last: Step | None, call: str = "step") -> None:
+    """Raises :class:`ConfigError` unless an episode is running after the ``last`` step; ``call`` names the method."""
     if last is None or last.terminated or last.truncated:
-        raise ConfigError("step() without a running episode", expected="reset() before step()")
+        raise ConfigError(f"{call}() without a running episode", expected=f"reset() before {call}()")
 
 
 def discrete(action: object, actions: int) -> int:
@@ -122,10 +122,10 @@ def continuous(action: object, names: Sequence[str], bounds: Bounds) -> list[flo
     return values
 
 
-def last_step(last: Step | None) -> Step:
-    """The ``last`` step, for a snapshot; raises :class:`ConfigError` if there has been no reset yet."""
+def last_step(last: Step | None, call: str = "snapshot") -> Step:
+    """The ``last`` step; raises :class:`ConfigError` if there has been no reset yet; ``call`` names the method."""
     if last is None:
-        raise ConfigError("snapshot() before the first episode", expected="reset() before snapshot()")
+        raise ConfigError(f"{call}() before the first episode", expected=f"reset() before {call}()")
     return last
 
 

@@ -162,6 +162,7 @@ class DescribedEnvironment:
 
         Raises:
             SnapshotError: the snapshot is damaged or from another environment, or the environment is not deterministic.
+            EditError: the snapshot contains changes that are not possible here.
         """
         header, _ = unpack_for(self._settings(), snapshot)
         last = self._start(header["seed"])
@@ -188,7 +189,7 @@ class DescribedEnvironment:
 
     def read_variables(self) -> np.ndarray:
         """Their values (v,); raises :class:`ConfigError` before the first reset."""
-        last_step(self._step)
+        last_step(self._step, "read_variables")
         return self._require_editor().read(self._env.unwrapped)
 
     def write_variables(self, changes: Mapping[int, float]) -> None:
@@ -198,7 +199,7 @@ class DescribedEnvironment:
             EditError: no editor knows the environment, there is no such variable, or a value is out of bounds.
             ConfigError: no episode is running.
         """
-        check_running(self._step)
+        check_running(self._step, "write_variables")
         editor = self._require_editor()
         checked = check_changes(self.variables, changes)
         editor.write(self._env.unwrapped, checked)

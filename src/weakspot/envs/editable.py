@@ -73,12 +73,20 @@ def check_changes(variables: tuple[Variable, ...], changes: Mapping[int, float])
     checked: dict[int, float] = {}
     for position, value in changes.items():
         if not 0 <= position < len(variables):
-            raise EditError(f"a change of variable {position}", expected=f"a position from 0 to {len(variables) - 1}")
+            raise EditError(
+                f"a change of variable {position}",
+                expected=f"a position from 0 to {len(variables) - 1}",
+                todo="look the variable up in the environment's variables",
+            )
         variable, number = variables[position], float(value)
         whole = math.isfinite(number) and (not variable.whole or number == round(number))
         if not (whole and variable.low <= number <= variable.high):
             kind = "a whole number" if variable.whole else "a number"
-            raise EditError(f"{variable.name} = {value}", expected=f"{kind} from {variable.low:g} to {variable.high:g}")
+            raise EditError(
+                f"{variable.name} = {value}",
+                expected=f"{kind} from {variable.low:g} to {variable.high:g}",
+                todo="change it to such a value",
+            )
         checked[int(position)] = number
     return checked
 

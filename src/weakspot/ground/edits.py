@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakspot.envs.editable import Variable
-from weakspot.ground.play import Player, Recipe
+from weakspot.ground.play import Player, Route
 from weakspot.types import Stacks
 
 CHILDREN = 16
@@ -39,21 +39,23 @@ class VariableBank:
 
     Attributes:
         variables: of the environment.
-        rows: their values in recorded states (m, v), those most like the wanted state first or in any order.
+        rows: their values in recorded states (m, v).
+        indices: of these states (m,).
         varying: positions of the variables that vary.
         spread: standard deviation of each variable (v,).
     """
 
     variables: tuple[Variable, ...]
     rows: np.ndarray
+    indices: np.ndarray
     varying: np.ndarray
     spread: np.ndarray
 
 
-def bank_of(variables: tuple[Variable, ...], rows: np.ndarray) -> VariableBank:
-    """The values of recorded states as a bank."""
+def bank_of(variables: tuple[Variable, ...], rows: np.ndarray, indices: np.ndarray) -> VariableBank:
+    """The values (m, v) of the variables in the recorded states ``indices`` (m,) as a bank."""
     spread = rows.std(axis=0)
-    return VariableBank(variables, rows, np.flatnonzero(spread > 0), spread)
+    return VariableBank(variables, rows, indices, np.flatnonzero(spread > 0), spread)
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class Found:
     """The best state of a search.
 
     Attributes:
-        recipe: that makes it.
+        route: that makes it.
         stack: the state (k, h, w, c).
         score: its distance from the wanted state.
     """
 
-    recipe: Recipe
+    route: Route
     stack: np.ndarray
     score: float
 
@@ -89,7 +91,7 @@ def search_edits(
         starts: indices of the recorded states to change.
         bank: values to change variables to.
         score: of the states that the environment then draws.
-        trials: number of sets of changes that are tried.
+        trials: number of sets of changes that are tried, apart from those without one of the best changes at the end.
         generator: of all choices.
 
     Returns:
@@ -127,7 +129,7 @@ class _Search:
         """Tries more sets of changes."""
         end = self.tried + trials
         while self.tried < end and len(self._bank.varying):
-            parent = dict(self.best.recipe.changes) if self.best else {}
+            parent = dict(self.best.route.changes) if self.best else {}
             count = min(CHILDREN, end - self.tried)
             children = [mutate(parent, self._values, self._bank, generator) for _ in range(count)]
             self.tried += count
@@ -140,8 +142,8 @@ class _Search:
         if self.best is None:
             return None
         limit = self.best.score * (1.0 + NEEDLESS)
-        for position in sorted(self.best.recipe.changes):
-            without = {other: value for other, value in self.best.recipe.changes.items() if other != position}
+        for position in sorted(self.best.route.changes):
+            without = {other: value for other, value in self.best.route.changes.items() if other != position}
             simpler = self._evaluate([without])[0]
             if simpler is not None and simpler.score <= limit:
                 self.best = simpler
@@ -155,7 +157,7 @@ class _Search:
         if alive:
             stacks = np.stack([play.frames[-self._frames :] for play in plays if play is not None and not play.ended])
             for number, stack, distance in zip(alive, stacks, self._score(stacks), strict=True):
-                found[number] = Found(Recipe(self._start, children[number], self._actions), stack, float(distance))
+                found[number] = Found(Route(self._start, children[number], self._actions), stack, float(distance))
         return found
 
 

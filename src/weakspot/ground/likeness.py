@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from weakspot.agents.base import AgentOutput, Perceiver
 from weakspot.analysis.features import outputs_and_features
 from weakspot.data.dataset import StateDataset, as_state
+from weakspot.errors import ConfigError
 from weakspot.types import Stacks
 
 PARTS = ("pixels", "features", "outputs")
@@ -67,10 +68,14 @@ class Likeness:
 
     def views(self, stacks: Stacks) -> Views:
         """What is compared of states (n, k, h, w, c)."""
-        moving: np.ndarray = (np.abs(stacks.astype(np.float32) - self.median) > MOVING).max(axis=-1)
+        moving = np.stack([self._moving(stack) for stack in stacks])
         with torch.no_grad():
             output, features = outputs_and_features(self.perceive, as_state(stacks))
         return Views(stacks, moving, features.numpy(), output)
+
+    def _moving(self, stack: np.ndarray) -> np.ndarray:
+        """Which pixels of a state (k, h, w, c) differ from the median frame (k, h, w)."""
+        return (np.abs(stack.astype(np.float32) - self.median) > MOVING).max(axis=-1)
 
     def distances(self, wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
         """The three distances of n states from the single state ``wanted``, in units of real states."""
@@ -80,14 +85,25 @@ class Likeness:
 def measure_likeness(
     perceive: Perceiver, dataset: StateDataset, indices: np.ndarray, generator: np.random.Generator
 ) -> Likeness:
-    """Measures the median frame and the units on recorded states."""
+    """Measures the median frame and the units on recorded states.
+
+    A part that is the same in most pairs is measured by its mean; one that never differs does not count.
+
+    Raises:
+        ConfigError: there are fewer than two states.
+    """
+    if len(indices) < 2:
+        raise ConfigError(
+            f"{len(indices)} recorded states with complete histories", expected="at least two", todo="collect more frames"
+        )
     chosen = generator.permutation(indices)
     median = np.median(dataset.newest(chosen[:MEDIAN_OF]), axis=0).astype(np.float32)
     raw = Likeness(perceive, median, np.ones(3))
     count = min(PAIRS, len(chosen) // 2)
     first, second = (raw.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count : 2 * count]))
     pairs = np.concatenate([_raw_distances(first.row(i), second.row(i)) for i in range(count)])
-    return Likeness(perceive, median, np.maximum(np.median(pairs, axis=0), 1e-9))
+    units = np.where(np.median(pairs, axis=0) > 0, np.median(pairs, axis=0), pairs.mean(axis=0))
+    return Likeness(perceive, median, np.where(units > 0, units, np.inf))
 
 
 def _raw_distances(wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:

@@ -1,11 +1,11 @@
 """Whether a state of the environment is possible, and how usual it is.
 
-Possible: nothing is broken.  The frames of the state change no more from one to the next than those of real states do, the
-state model's round trip is as exact as for real states, the object checks pass if the game has any, and the game can be
-played on.  Usual: how far the values of the variables are from the closest recorded ones, as a rank among held-out real
+Possible: an edit has broken nothing.  The frames of the state change no more from one to the next than those of real states
+do, the state model's round trip is as exact as for real states, the object checks pass if the game has any, and the game can
+be played on.  Usual: how far the values of the variables are from the closest recorded ones, as a rank among held-out real
 states.  A person who steps in front of a car may be possible without being usual.
 
-All limits are quantiles over held-out real states.
+The limits of the first two checks are quantiles over held-out real states.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Density:
     Attributes:
         bank: the recorded values.
         rows: values of the varying variables, in standard deviations (m, v).
-        held_out: sorted distances of held-out real states from the closest of these (n,).
+        held_out: distances of held-out real states from the closest of these (n,).
     """
 
     bank: VariableBank
@@ -65,8 +65,8 @@ def measure_density(bank: VariableBank, held_out: np.ndarray, generator: np.rand
     if not len(bank.varying) or not len(held_out):
         return None
     rows = _scaled(generator.permutation(bank.rows)[:COMPARED], bank)
-    distances = _nearest(_scaled(held_out[:MEASURED], bank), rows)
-    return Density(bank, rows, np.sort(distances))
+    chosen = generator.permutation(held_out)[:MEASURED]
+    return Density(bank, rows, _nearest(_scaled(chosen, bank), rows))
 
 
 def _scaled(values: np.ndarray, bank: VariableBank) -> np.ndarray:
@@ -141,8 +141,12 @@ def jumps(stacks: Stacks) -> np.ndarray:
     """The largest share of pixels that change from one frame of a state to the next (n,); 0 for single frames."""
     if stacks.shape[1] < 2:
         return np.zeros(len(stacks))
-    changes = np.abs(stacks[:, 1:].astype(np.int16) - stacks[:, :-1].astype(np.int16)).max(axis=-1) > MOVING
-    return changes.mean(axis=(2, 3)).max(axis=1)
+    return np.array([_jump(stack.astype(np.int16)) for stack in stacks])
+
+
+def _jump(stack: np.ndarray) -> float:
+    changes = np.abs(stack[1:] - stack[:-1]).max(axis=-1) > MOVING
+    return float(changes.mean(axis=(1, 2)).max())
 
 
 def errors(model: StateModel, stacks: Stacks) -> np.ndarray:

@@ -13,15 +13,15 @@ from weakspot.actions import Action
 from weakspot.data.dataset import StateDataset
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable, can_edit
-from weakspot.errors import EditError, SnapshotError
+from weakspot.errors import SnapshotError
 
 CACHED = 64
 """Snapshots of recorded states that are kept in memory."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a state of the environment is made; the same recipe always makes the same state.
+class Route:
+    """How a state of the environment is made; the same route always makes the same state.
 
     Attributes:
         start: index of the recorded state where it begins.
@@ -41,13 +41,11 @@ class Play:
     Attributes:
         frames: after each action (m, h, w, c).
         last: the step after the last action.
-        rewards: of the actions (m,).
         ended: whether the episode ended, possibly before the last action.
     """
 
     frames: np.ndarray
     last: Step
-    rewards: np.ndarray
     ended: bool
 
 
@@ -61,14 +59,11 @@ class Player:
 
     def __init__(self, environment: Environment, dataset: StateDataset) -> None:
         self.environment, self.dataset = environment, dataset
+        self.editable = cast("Editable", environment) if can_edit(environment) else None
+        """The environment, if its state can be edited."""
         self.steps = 0
         """Steps played so far."""
         self._placed: OrderedDict[int, bytes] = OrderedDict()
-
-    @property
-    def editable(self) -> Editable | None:
-        """The environment, if its state can be edited."""
-        return cast("Editable", self.environment) if can_edit(self.environment) else None
 
     def place(self, index: int) -> bytes:
         """A snapshot of the environment in a recorded state.
@@ -102,16 +97,19 @@ class Player:
         return tuple(self._recorded_action(number) for number in range(start, start + count))
 
     def play(self, snapshot: bytes, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
-        """Restores a snapshot, changes variables, and takes at least one action; None if the changes are impossible."""
+        """Restores a snapshot, changes variables, and takes at least one action.
+
+        None if the changes are impossible: if they are refused, or if the environment fails afterwards.
+        """
         self.environment.restore(snapshot)
-        if changes:
-            editable = self.editable
-            assert editable is not None, "only editable environments get changes"
-            try:
-                editable.write_variables(changes)
-            except EditError:
-                return None
-        return self.take(actions)
+        if not changes:
+            return self.take(actions)
+        assert self.editable is not None, "only editable environments get changes"
+        try:
+            self.editable.write_variables(changes)
+            return self.take(actions)
+        except Exception:  # an environment can raise anything in a state that its authors did not foresee
+            return None
 
     def take(self, actions: Sequence[Action]) -> Play:
         """Takes at least one action in the current state."""
@@ -121,12 +119,11 @@ class Player:
             if steps[-1].terminated or steps[-1].truncated:
                 break
         last = steps[-1]
-        rewards = np.array([step.reward for step in steps])
-        return Play(np.stack([step.frame for step in steps]), last, rewards, last.terminated or last.truncated)
+        return Play(np.stack([step.frame for step in steps]), last, last.terminated or last.truncated)
 
-    def make(self, recipe: Recipe) -> Play | None:
-        """Follows a recipe with at least one action."""
-        return self.play(self.place(recipe.start), recipe.changes, recipe.actions)
+    def make(self, route: Route) -> Play | None:
+        """Follows a route with at least one action."""
+        return self.play(self.place(route.start), route.changes, route.actions)
 
     def _step(self, action: Action) -> Step:
         self.steps += 1

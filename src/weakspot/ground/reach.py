@@ -15,11 +15,11 @@ import torch
 from weakspot.actions import Action
 from weakspot.agents.base import Agent, choose
 from weakspot.ground.edits import Found, Score
-from weakspot.ground.play import Play, Player, Recipe
+from weakspot.ground.play import Play, Player, Route
 
 CHUNK = 4
 """Decisions between two selections."""
-BEAM = 6
+BEAM = 3
 """Moments that are continued."""
 WAYS = ("agent", "held", "held", "random")
 """What is tried from each of them."""
@@ -27,9 +27,9 @@ WAYS = ("agent", "held", "held", "random")
 
 @dataclass(frozen=True)
 class _Node:
-    """A moment of play: its recipe, a snapshot, the last k frames (k, h, w, c), and the distance."""
+    """A moment of play: its route, a snapshot, the last k frames (k, h, w, c), and the distance."""
 
-    recipe: Recipe
+    route: Route
     snapshot: bytes
     window: np.ndarray
     score: float
@@ -56,10 +56,9 @@ def search_play(
     Returns:
         The closest state of which every frame was drawn after the start; None if there is none.
     """
-    end = player.steps + steps
     act = agent_actions(agent, generator)
-    actions = len(agent.spec.action_names)
-    nodes = [_Node(Recipe(start), player.place(start), _window(player, start), np.inf) for start in starts]
+    nodes = [_Node(Route(start), player.place(start), _window(player, start), np.inf) for start in starts]
+    end = player.steps + steps
     best: Found | None = None
     while nodes and player.steps < end:
         children: list[_Node] = []
@@ -69,12 +68,12 @@ def search_play(
                     break
                 step = player.environment.restore(node.snapshot)
                 taken: list[Action] = []
-                held = _random_action(agent, actions, generator)
+                held = _random_action(agent, generator)
 
                 def chosen(observation: np.ndarray, way: str = way, held: Action = held) -> Action:
                     if way == "agent":
                         return act(observation)
-                    return held if way == "held" else _random_action(agent, actions, generator)
+                    return held if way == "held" else _random_action(agent, generator)
 
                 frames: list[np.ndarray] = []
                 for _ in range(CHUNK):
@@ -86,20 +85,20 @@ def search_play(
                         break
                 else:
                     window = np.concatenate([node.window, np.stack(frames)])
-                    recipe = Recipe(node.recipe.start, {}, (*node.recipe.actions, *taken))
-                    children.append(_Node(recipe, player.environment.snapshot(), window[-len(node.window) :], np.inf))
+                    route = Route(node.route.start, {}, (*node.route.actions, *taken))
+                    children.append(_Node(route, player.environment.snapshot(), window[-len(node.window) :], np.inf))
         if not children:
             break
         scores = score(np.stack([child.window for child in children]))
         nodes = [
-            _Node(child.recipe, child.snapshot, child.window, float(distance))
+            _Node(child.route, child.snapshot, child.window, float(distance))
             for child, distance in zip(children, scores, strict=True)
         ]
         nodes.sort(key=lambda node: node.score)
         nodes = nodes[:BEAM]
-        complete = [node for node in nodes if len(node.recipe.actions) >= len(node.window)]
+        complete = [node for node in nodes if len(node.route.actions) >= len(node.window)]
         if complete and (best is None or complete[0].score < best.score):
-            best = Found(complete[0].recipe, complete[0].window, complete[0].score)
+            best = Found(complete[0].route, complete[0].window, complete[0].score)
     return best
 
 
@@ -120,8 +119,8 @@ def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[np.
     return act
 
 
-def _random_action(agent: Agent, actions: int, generator: np.random.Generator) -> Action:
+def _random_action(agent: Agent, generator: np.random.Generator) -> Action:
     bounds = agent.spec.action_bounds
     if bounds is None:
-        return int(generator.integers(actions))
+        return int(generator.integers(len(agent.spec.action_names)))
     return tuple(float(generator.uniform(low, high)) for low, high in bounds)

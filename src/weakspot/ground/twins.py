@@ -8,7 +8,7 @@ Three kinds are tried in this order, and the first that is accepted is the twin:
               frames, so that the environment draws every frame
 
 A state is accepted if it is as close to the synthesised one as reconstructions are to real states, if the target's value is
-at most half a standard deviation worse, and if it is possible (:mod:`weakspot.ground.plausibility`).
+at most half a standard deviation worse, and, for edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weakspot.agents.base import Agent, AgentOutput, Perceiver
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, DatasetError, SnapshotError
 from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
 from weakspot.ground.likeness import Likeness, Views, measure_likeness
@@ -35,7 +35,7 @@ from weakspot.ground.plausibility import (
     measure_density,
     measure_plausibility,
 )
-from weakspot.ground.play import Play, Player, Recipe
+from weakspot.ground.play import Play, Player, Route
 from weakspot.ground.reach import agent_actions, search_play
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
@@ -53,7 +53,7 @@ SHORTLIST, STARTS, APART = 200, 4, 20
 of them in one stream."""
 BLOCK = 4
 """Side of the blocks of pixels in the first, coarse comparison."""
-BACK = (8, 24, 40, 60)
+BACK = (8, 12, 20, 32)
 """Decisions before a recorded state at which playing starts."""
 
 
@@ -64,25 +64,25 @@ class Twin:
     Attributes:
         kind: one of :data:`KINDS`.
         accepted: whether it stands for the synthesised state.
-        recipe: that makes it.
+        route: that makes it.
         stack: (k, h, w, c) uint8.
         output: of the agent.
         target: the target's value.
         distances: from the synthesised state (3,), in units of real states; see :mod:`weakspot.ground.likeness`.
-        checks: whether it is possible.
+        checks: whether it is possible; None for states that were recorded or reached by play.
         unusual: share of held-out real states whose variables are closer to recorded ones; None without variables.
-        values: of the variables before the recipe's changes, at the positions of the changes.
+        values: of the variables before the route's changes, at the positions of the changes.
         steps: decisions that were played to find it.
     """
 
     kind: str
     accepted: bool
-    recipe: Recipe
+    route: Route
     stack: np.ndarray
     output: AgentOutput
     target: float
     distances: np.ndarray
-    checks: Checks
+    checks: Checks | None
     unusual: float | None
     values: dict[int, float]
     steps: int
@@ -128,8 +128,15 @@ def prepare(
         seed: of random choices.
 
     Raises:
-        ConfigError: no recorded state has a long enough history.
+        ConfigError: there are too few recorded states with long enough histories, or no held-out ones.
+        DatasetError: the states were collected without snapshots.
     """
+    if not len(held_out):
+        raise ConfigError("no state is held out", expected="at least one", todo="collect more frames")
+    if not len(dataset.with_snapshots()):
+        raise DatasetError(
+            f"{dataset.folder} has no snapshots", expected="states from which can be played on", todo="collect them again"
+        )
     generator = np.random.default_rng(seed)
     environment.reset(seed)
     player = Player(environment, dataset)
@@ -139,7 +146,7 @@ def prepare(
         raise ConfigError(
             f"all episodes end within {2 * dataset.environment.frames} decisions",
             expected="longer episodes, from whose states the environment can be played on",
-            todo="search for no twins: --ground.states 0",
+            todo="do without twins",
         )
     bank, density = _variables(player, usable, held_out, generator)
     return Grounds(
@@ -205,7 +212,7 @@ def _searches(
     player, frames = grounds.player, closest[0].stack.shape[0]
     age = player.dataset.age
     yield RECORDED, closest[0]
-    indices = [found.recipe.start for found in closest]
+    indices = [found.route.start for found in closest]
     starts = [
         index - back for number, index in enumerate(indices) if age[index] >= (back := BACK[number % len(BACK)]) + frames
     ]
@@ -214,7 +221,7 @@ def _searches(
         return
     bank = _nearby(grounds.bank, grounds, indices)
     edited = search_edits(player, [index - frames for index in indices], bank, score, config.trials, generator)
-    yield EDITED, edited if edited is not None and edited.recipe.changes else None
+    yield EDITED, edited if edited is not None and edited.route.changes else None
 
 
 def _assess(
@@ -223,30 +230,42 @@ def _assess(
 ) -> Twin:  # fmt: skip
     """A state with everything that decides whether it is a twin; ``aim`` is the target, its value, and its spread."""
     player, (target, value, spread) = grounds.player, aim
-    if found.recipe.actions:
-        made = player.make(found.recipe)
-        assert made is not None and np.array_equal(made.frames[-1], found.stack[-1]), "recipes are reproducible"
-        step = made.last
-    else:
-        step = player.environment.restore(player.place(found.recipe.start))
+    step = _follow(player, found)
     values = player.editable.read_variables() if player.editable else None
-    onwards = _played_on(player, grounds.likeness.perceive.agent, step, config.seed)
-    checks = grounds.plausibility.check(found.stack, onwards)
+    checks = None
+    if kind == EDITED:
+        onwards = _played_on(player, grounds.likeness.perceive.agent, step, config.seed)
+        checks = grounds.plausibility.check(found.stack, onwards)
     views = grounds.likeness.views(found.stack[None])
     distances, reached = grounds.likeness.distances(wanted, views)[0], float(target(views.output)[0])
     unusual = None if values is None or grounds.density is None else grounds.density.unusual(values)
     accepted = (
         float(distances.mean()) <= grounds.alike
         and reached <= value + SHORTFALL * spread
-        and checks.possible
+        and (checks is None or checks.possible)
         and (unusual is None or unusual <= config.usual)
     )
     changed: dict[int, float] = {}
-    if found.recipe.changes and player.editable:
-        player.environment.restore(player.place(found.recipe.start))
+    if found.route.changes and player.editable:
+        player.environment.restore(player.place(found.route.start))
         before = player.editable.read_variables()
-        changed = {position: float(before[position]) for position in found.recipe.changes}
-    return Twin(kind, accepted, found.recipe, found.stack, views.output, reached, distances, checks, unusual, changed, steps)
+        changed = {position: float(before[position]) for position in found.route.changes}
+    return Twin(kind, accepted, found.route, found.stack, views.output, reached, distances, checks, unusual, changed, steps)
+
+
+def _follow(player: Player, found: Found) -> Step:
+    """Brings the environment into a state that was found; raises :class:`SnapshotError` if it is not deterministic."""
+    if not found.route.actions:
+        return player.environment.restore(player.place(found.route.start))
+    made, frames = player.make(found.route), len(found.stack)
+    drawn = made.frames[-frames:] if made else None
+    if made is None or drawn is None or not np.array_equal(drawn, found.stack[-len(drawn) :]):
+        raise SnapshotError(
+            f"the same actions from state {found.route.start} lead to other frames than before",
+            expected="a deterministic environment",
+            todo="look for random numbers in it that its snapshots do not contain",
+        )
+    return made.last
 
 
 def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
@@ -259,8 +278,7 @@ def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | No
             step = plays[-1].last
     except Exception:  # an environment can raise anything in a state that its authors did not foresee
         return None
-    frames, rewards = (np.concatenate(part) for part in zip(*((play.frames, play.rewards) for play in plays), strict=True))
-    return Play(frames, plays[-1].last, rewards, plays[-1].ended)
+    return Play(np.concatenate([play.frames for play in plays]), plays[-1].last, plays[-1].ended)
 
 
 def _shortlist(grounds: Grounds, wanted: Views, scores: Callable[[Views], np.ndarray]) -> list[Found]:
@@ -274,37 +292,43 @@ def _shortlist(grounds: Grounds, wanted: Views, scores: Callable[[Views], np.nda
     chosen: list[Found] = []
     for number in np.argsort(values, kind="stable"):
         index = int(candidates[number])
-        if all(abs(index - other.recipe.start) >= APART for other in chosen):
-            chosen.append(Found(Recipe(index), stacks[number], float(values[number])))
+        if all(abs(index - other.route.start) >= APART for other in chosen):
+            chosen.append(Found(Route(index), stacks[number], float(values[number])))
         if len(chosen) == STARTS:
             break
     return chosen
 
 
 def _nearby(bank: VariableBank, grounds: Grounds, indices: list[int]) -> VariableBank:
-    """The bank with the rows of those recorded states that look like the ones at ``indices``, where they are known."""
-    if len(bank.rows) != len(grounds.usable):
+    """The bank with the rows of those recorded states alone that look most like the ones at ``indices``."""
+    known = np.flatnonzero(np.isin(bank.indices, grounds.usable))
+    if len(known) <= SHORTLIST:
         return bank
-    positions = np.searchsorted(grounds.usable, indices)
-    distance = np.abs(grounds.coarse[:, None] - grounds.coarse[positions][None]).sum(axis=2).min(axis=1)
-    return replace(bank, rows=bank.rows[np.argsort(distance, kind="stable")[:SHORTLIST]])
+    coarse = grounds.coarse[np.searchsorted(grounds.usable, bank.indices[known])]
+    wanted = grounds.coarse[np.searchsorted(grounds.usable, indices)]
+    distance = np.min([np.abs(coarse - row).sum(axis=1) for row in wanted], axis=0)
+    chosen = known[np.argsort(distance, kind="stable")[:SHORTLIST]]
+    return replace(bank, rows=bank.rows[chosen], indices=bank.indices[chosen])
 
 
 def _variables(
     player: Player, usable: np.ndarray, held_out: np.ndarray, generator: np.random.Generator
 ) -> tuple[VariableBank | None, Density | None]:
-    """Recorded values of the variables: of all ``usable`` states if they are stored, else where there are snapshots."""
+    """Recorded values of the variables: of all states if they are the memory that is stored, else where there are
+    snapshots."""
     editable, dataset = player.editable, player.dataset
     if editable is None:
         return None, None
     variables = editable.variables
     if dataset.environment.ram == len(variables):
-        bank = bank_of(variables, dataset.ram[usable].astype(np.float64))
+        bank = bank_of(variables, dataset.ram[usable].astype(np.float64), usable)
         return bank, measure_density(bank, dataset.ram[held_out].astype(np.float64), generator)
-    known, held = dataset.with_snapshots(), set(held_out.tolist())
+    known = dataset.with_snapshots()
     rows = np.stack([_values_at(player, editable, index) for index in known.tolist()])
-    is_held = np.array([index in held for index in known.tolist()])
-    bank = bank_of(variables, rows[~is_held])
+    is_held, is_usable = np.isin(known, held_out), np.isin(known, usable)
+    if not is_usable.any():
+        return None, None
+    bank = bank_of(variables, rows[is_usable], known[is_usable])
     return bank, measure_density(bank, rows[is_held], generator)
 
 

@@ -28,9 +28,9 @@ class TrainStage(Stage):
     scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """``--train.*`` as it is on this machine, and the type of the device."""
+        """``--train.*``, with the number format of this machine's processor, and the type of the device."""
         config, device = session.config.train, session.config.device.partition(":")[0]
-        settings = asdict(config) | {"workers": config.parts}
+        settings = asdict(config)
         if device == "cpu":
             settings["precision"] = config.cpu_format
         for name in ("checkpoint_every", "measure_every", "measured"):  # which do not change the model

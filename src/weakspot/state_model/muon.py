@@ -4,11 +4,6 @@ A step is an approximation of the closest matrix with orthogonal rows or columns
 
     X <- a X + b (X X^T) X + c (X X^T)^2 X.
 
-All factors of X are polynomials of G = X X^T, so that the iterations run on the small square matrices alone, and X is
-multiplied once, by their product:
-
-    P = a I + b G + c G^2,     Q <- P Q,     G <- P G P,     and finally X <- Q X.
-
 ``torch.optim.Muon`` computes the same in bfloat16, one matrix after another; on processors without units for bfloat16 that
 takes ten times as long as all the rest of a step.
 """
@@ -41,22 +36,12 @@ def orthogonalised(matrices: Matrices, dtype: torch.dtype) -> Matrices:
     norms = matrices.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_NORM)
     x = (matrices / norms).to(dtype)
     x = x.transpose(1, 2) if tall else x
-    gram = x @ x.transpose(1, 2)
-    factor = _factor(gram)
-    product = factor
-    for _ in range(ITERATIONS - 1):
-        gram = factor @ gram @ factor
-        factor = _factor(gram)
-        product = factor @ product
-    x = (product @ x).to(matrices.dtype)
+    for _ in range(ITERATIONS):
+        gram = x @ x.transpose(1, 2)
+        factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
+        x = torch.baddbmm(x, factor, x, beta=A)
+    x = x.to(matrices.dtype)
     return x.transpose(1, 2) if tall else x
-
-
-def _factor(gram: Matrices) -> Matrices:
-    """P = a I + b G + c G^2."""
-    factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
-    factor.diagonal(dim1=1, dim2=2).add_(A)
-    return factor
 
 
 class Muon(torch.optim.Optimizer):

@@ -115,13 +115,13 @@ class DriveEnvironment:
 
     def read_variables(self) -> np.ndarray:
         """Their values (v,); raises :class:`ConfigError` before the first reset."""
-        last_step(self._step)
+        last_step(self._step, "read_variables")
         return variables.read(self.env.world)
 
     def write_variables(self, changes: Mapping[int, float]) -> None:
         """Changes them; raises :class:`EditError` if the town's rules do not allow it, and :class:`ConfigError` unless an
         episode is running."""
-        check_running(self._step)
+        check_running(self._step, "write_variables")
         variables.write(self.env.world, changes)
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ from weakspot.envs.driving.world import SECONDS, World, WorldState
 from weakspot.envs.editable import Variable, check_changes
 from weakspot.errors import EditError
 
+ROUNDING = 1e-5
+"""Metres by which rounding may put a person beyond the end of its side."""
 DOINGS = pedestrians.BACK
 """The largest number of what a pedestrian does."""
 
@@ -95,8 +97,9 @@ def write(world: World, changes: Mapping[int, float]) -> None:
         EditError: a value is out of bounds, a car would be beyond the end of its lane, or a person beyond that of its side,
             or where there is no street to cross.
     """
-    checked = check_changes(world_variables(world), changes)
     values = read(world)
+    different = {position: value for position, value in changes.items() if not _is(values, position, value)}
+    checked = check_changes(world_variables(world), different)
     for position, value in checked.items():
         values[position] = value
     cars, people = len(world.state.traffic), len(world.state.people)
@@ -108,6 +111,11 @@ def write(world: World, changes: Mapping[int, float]) -> None:
         traffic=_with_cars(world, state.traffic, of_cars),
         people=_with_people(world.town, state.people, of_people, OWN + PER_CAR * cars, checked),
     )
+
+
+def _is(values: np.ndarray, position: int, value: float) -> bool:
+    """Whether a variable has that value already."""
+    return 0 <= position < len(values) and bool(values[position] == value)
 
 
 def _with_own(state: WorldState, values: np.ndarray, changes: Mapping[int, float]) -> WorldState:
@@ -127,6 +135,7 @@ def _with_cars(world: World, moving: Traffic, values: np.ndarray) -> Traffic:
         raise EditError(
             f"car {number} {values[number, 1]:.1f} m along lane {lane[number]}",
             expected=f"at most {lanes.length[lane[number]]:.1f} m, its length",
+            todo="change along as well",
         )
     moved = lane != moving.lane
     after = np.where(moved, lanes.successors[lane, 0], moving.after)
@@ -152,14 +161,38 @@ def _with_people(
     outside = np.logical_or(opposite < 0, opposite >= np.array(town.parks.shape))
     exists: np.ndarray = ~np.logical_or(outside[:, 0], outside[:, 1])
     for number in touched.tolist():
-        if not low[number] <= changed.along[number] <= high[number]:
-            raise EditError(
-                f"person {number} at {changed.along[number]:.1f} m along its side",
-                expected=f"{low[number]:.1f} to {high[number]:.1f} m",
-            )
-        if changed.progress[number] > 0 and not exists[number]:
-            raise EditError(
-                f"person {number} on its way across side {changed.side[number]} of the block at the edge of the town",
-                expected="a side with a block across the street",
-            )
+        _check_person(number, changed, float(low[number]), float(high[number]), town, bool(exists[number]))
     return changed
+
+
+def _check_person(number: int, people: Pedestrians, low: float, high: float, town: Town, street: bool) -> None:
+    """Raises :class:`EditError` if the town's rules do not allow a person to be where it is.
+
+    Args:
+        number: of the person.
+        people: all of them.
+        low, high: ends of the person's side.
+        town: the town.
+        street: whether there is a street to cross, with a block on its other side.
+    """
+    along, doing, progress = people.along[number], people.doing[number], people.progress[number]
+    if not low - ROUNDING <= along <= high + ROUNDING:
+        raise EditError(
+            f"person {number} at {along:.1f} m along its side",
+            expected=f"{low:.1f} to {high:.1f} m",
+            todo="change along as well, or another person",
+        )
+    if (progress > 0 or doing != pedestrians.WALK) and not street:
+        raise EditError(
+            f"person {number} on its way across side {people.side[number]} of the block at the edge of the town",
+            expected="a side with a block across the street",
+            todo="change its block or side as well",
+        )
+    kerb = town.walk - town.kerb
+    most = {pedestrians.WALK: 0.0, pedestrians.TO_KERB: kerb, pedestrians.WAIT: kerb}.get(int(doing), 2 * town.walk)
+    if progress > most:
+        raise EditError(
+            f"person {number} with doing {doing} and progress {progress:.1f} m",
+            expected=f"at most {most:.1f} m: those who walk along or wait are on the pavement",
+            todo=f"change doing to {pedestrians.CROSS}, which is crossing, or progress",
+        )

@@ -48,13 +48,17 @@ def write(env: Any, changes: Mapping[int, float]) -> None:
         values[position] = value
     turn = values[2] - before[2]
     cos, sin = math.cos(turn), math.sin(turn)
-    moves = any(position in changes for position in (3, 4, 5))
-    for body in (env.car.hull, *env.car.wheels):
-        x, y = body.position[0] - before[0], body.position[1] - before[1]
-        offset = (cos * x - sin * y, sin * x + cos * y)
+    bodies = (env.car.hull, *env.car.wheels)
+    for body in bodies:
         if any(position in changes for position in (0, 1, 2)):
-            body.transform = ((values[0] + offset[0], values[1] + offset[1]), body.angle + turn)
-        if moves:
-            velocity = values[3] - values[5] * offset[1], values[4] + values[5] * offset[0]
-            body.linearVelocity, body.angularVelocity = velocity, float(values[5])
+            x, y = body.position[0] - before[0], body.position[1] - before[1]
+            place = values[0] + cos * x - sin * y, values[1] + sin * x + cos * y
+            body.transform = (place, body.angle + turn)
+    if any(position in changes for position in (3, 4, 5)):
+        centre = env.car.hull.worldCenter.copy()  # a body's velocity is that of its centre of mass
+        for body in bodies:
+            x, y = body.worldCenter[0] - centre[0], body.worldCenter[1] - centre[1]
+            body.linearVelocity = (values[3] - values[5] * y, values[4] + values[5] * x)
+            body.angularVelocity = float(values[5])
+    for body in bodies:
         body.awake = True

@@ -11,6 +11,13 @@ import numpy as np
 from weakspot.envs.editable import Variable
 
 INFINITE = math.inf
+
+
+def single(bound: float) -> float:
+    """A bound as a number in single precision, in which one of the environments keeps its state."""
+    return float(np.float32(bound))
+
+
 VARIABLES: dict[str, tuple[Variable, ...]] = {
     "CartPoleEnv": (
         Variable("position", -4.8, 4.8),
@@ -19,7 +26,10 @@ VARIABLES: dict[str, tuple[Variable, ...]] = {
         Variable("angular velocity", -INFINITE, INFINITE),
     ),
     "MountainCarEnv": (Variable("position", -1.2, 0.6), Variable("velocity", -0.07, 0.07)),
-    "Continuous_MountainCarEnv": (Variable("position", -1.2, 0.6), Variable("velocity", -0.07, 0.07)),
+    "Continuous_MountainCarEnv": (
+        Variable("position", single(-1.2), single(0.6)),
+        Variable("velocity", single(-0.07), single(0.07)),
+    ),
     "PendulumEnv": (Variable("angle", -INFINITE, INFINITE), Variable("angular velocity", -8.0, 8.0)),
     "AcrobotEnv": (
         Variable("first angle", -math.pi, math.pi),

@@ -1,4 +1,4 @@
-"""MuJoCo environments: positions qpos and velocities qvel of the joints."""
+"""MuJoCo environments: positions qpos and velocities qvel of the joints.  Not tested with MuJoCo itself yet."""
 
 from __future__ import annotations
 
@@ -20,19 +20,14 @@ def recognises(env: Any) -> bool:
 
 
 def variables(env: Any) -> tuple[Variable, ...]:
-    """One for each entry of qpos and of qvel; joints with limits have bounds."""
+    """One for each entry of qpos and of qvel, without bounds: those of joints are soft, and play exceeds them."""
     model = env.model
-    low, high = np.full(model.nq, -math.inf), np.full(model.nq, math.inf)
     names = [f"position {number}" for number in range(model.nq)]
     for joint in range(model.njnt):
-        at = int(model.jnt_qposadr[joint])
         if int(model.jnt_type[joint]) in (HINGE, SLIDE):
-            names[at] = f"{model.joint(joint).name or joint} position"
-            if model.jnt_limited[joint]:
-                low[at], high[at] = model.jnt_range[joint]
-    positions = [Variable(name, float(a), float(b)) for name, a, b in zip(names, low, high, strict=True)]
-    velocities = [Variable(f"velocity {number}", -math.inf, math.inf) for number in range(model.nv)]
-    return (*positions, *velocities)
+            names[int(model.jnt_qposadr[joint])] = f"{model.joint(joint).name or joint} position"
+    names += [f"velocity {number}" for number in range(model.nv)]
+    return tuple(Variable(name, -math.inf, math.inf) for name in names)
 
 
 def read(env: Any) -> np.ndarray:
