@@ -3,11 +3,11 @@
     python -m experiments.equal_time --minutes 90 --fast-minutes 10 30 --output docs/results/pong
 
 The paper's learning rate is constant, so one long training has its state models of all shorter ones. That of ``fast`` falls
-to a hundredth over its budget, so ``fast`` is trained once for each budget. During training, reconstructions of held-out
-states are measured: the squared error, the agent's answers, and the recall of small objects. For each measure and budget,
-the record contains the minutes after which the paper's recipe is as good for good as ``fast`` at its end, and the factor
-between the two times; if that never happens, the factor is a lower bound. At the end of each training the agent plays on
-reconstructions.
+to a hundredth over its budget, so ``fast`` is trained once for each budget, a part of which goes to its flow. During
+training, reconstructions of held-out states are measured: the squared error, the agent's answers, and the recall of small
+objects. For each measure and budget, the record contains the minutes after which the paper's recipe is as good for good as
+``fast`` at its end, and the factor between the two times; if that never happens, the factor is a lower bound. At the end of
+each training the agent plays on reconstructions.
 
 A killed experiment resumes.
 """
@@ -49,22 +49,27 @@ def catches_up(curve: Curve, measure: str, value: float) -> float | None:
     return seconds
 
 
-def factors(fast: Curve, paper: Curve) -> dict[str, dict[str, Any]]:
+def factors(fast: dict[str, Any], seconds_of_fast: float, paper: Curve) -> dict[str, dict[str, Any]]:
     """How long the paper's recipe takes to be as good as ``fast`` at its end, for each measure.
+
+    Args:
+        fast: the last measurement of ``fast``.
+        seconds_of_fast: its whole budget, with that of its flow.
+        paper: measurements of the paper's recipe.
 
     Returns:
         For each measure, the value of ``fast``, the ``seconds`` of both recipes, their ``factor``, and whether it is only a
         lower bound, because the paper's recipe was not as good when its training ended.
     """
     found: dict[str, dict[str, Any]] = {}
-    for measure in measures_of(fast[-1]):
-        seconds = catches_up(paper, measure, fast[-1][measure])
+    for measure in measures_of(fast):
+        seconds = catches_up(paper, measure, fast[measure])
         spent = seconds if seconds is not None else float(paper[-1]["seconds"])
         found[measure] = {
-            "fast": fast[-1][measure],
-            "seconds of fast": fast[-1]["seconds"],
+            "fast": fast[measure],
+            "seconds of fast": round(seconds_of_fast, 1),
             "seconds of paper": round(spent, 1),
-            "factor": round(spent / fast[-1]["seconds"], 2),
+            "factor": round(spent / seconds_of_fast, 2),
             "lower bound": seconds is None,
         }
     return found
@@ -107,7 +112,11 @@ def main() -> None:
         curves[name], scores = measurements(session), goggles_record(session)
         record[name] = {"steps": session.model.info["steps"], "goggles": scores, "curve": curves[name]}
         say(f"{name}: {curves[name][-1]}, goggles {scores['goggles']['mean']}")
-    compared = {name: factors(curve, curves["paper"]) for name, curve in curves.items() if name != "paper"}
+    compared = {
+        name: factors(curves[name][-1], 60.0 * minutes, curves["paper"])
+        for name, (recipe, minutes) in trainings.items()
+        if recipe != "paper"
+    }
     for name, found in compared.items():
         say(f"{name}: {found}")
     draw_figure(curves, experiment.agent_name, arguments.output / "equal-time.png")

@@ -27,7 +27,7 @@ from lab.measures import HELD_OUT
 from lab.methods import algorithm_1, retrieval
 from lab.objects import check_game
 from lab.samples import random_states
-from lab.seaquest import enemy_distance, oxygen_level
+from lab.seaquest import LOW_OXYGEN, enemy_distance, oxygen_level
 from lab.states import held_out_outputs, stacks_of, state_images, target_named, worker_threads
 
 TARGET = "T+-"
@@ -35,8 +35,6 @@ DRAWN, PER_ROW = 8, 4
 """States that are drawn, and states per row."""
 SAMPLES, MEASURED = 512, 2_000
 """Random samples, and held-out states at most, that are judged."""
-LOW_OXYGEN = 0.25
-"""Share of the bar."""
 CLOSE = 15.0
 """Pixels between the centres of the player and of an enemy; the player's submarine is 8 wide."""
 
@@ -61,7 +59,8 @@ def draw_figure(images: np.ndarray, frames: np.ndarray, title: str, path: Path) 
     for axes, pixels, level, distance in zip(grid, images, oxygen_level(frames), enemy_distance(frames), strict=False):
         axes.imshow(pixels, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
-        away = f"enemy {distance:.0f} pixels away" if np.isfinite(distance) else "no enemy"
+        unknown = "no player found" if np.isnan(distance) else "no enemy found"
+        away = f"enemy {distance:.0f} pixels away" if np.isfinite(distance) else unknown
         axes.set_xlabel(f"oxygen {level:.0%}, {away}", fontsize=7, labelpad=2)
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)

@@ -87,8 +87,9 @@ def made_by(records: Records) -> str:
     for agent, record in records.items():
         versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
         settings = record["settings"]
+        budget = settings.get("minutes", settings["budget_cpu_minutes"])
         lines.append(
-            f"- {agent}: `{record['command']}` ({settings['frames']:,} states, {settings['budget_cpu_minutes']:g} CPU "
+            f"- {agent}: `{record['command']}` ({settings['frames']:,} states, {budget:g} CPU "
             f"minutes per state model, seed {settings['seed']}; the last run took {record['seconds']:,.0f} s, not counting "
             f"results that an earlier command had already made; {versions})"
         )
@@ -364,7 +365,8 @@ def loss_scale(results: Path) -> str:
 def equal_time(results: Path) -> str:
     records = read(results, "equal-time")
     rows = [
-        (agent, name, measure, line["fast"], line["seconds of fast"] / 60, line["seconds of paper"] / 60,
+        (agent, name, measure, line["fast"], line["seconds of fast"] / 60,
+         f"not within {line['seconds of paper'] / 60:.3g}" if line["lower bound"] else line["seconds of paper"] / 60,
          f"at least {line['factor']:g}" if line["lower bound"] else line["factor"])
         for agent, record in records.items()
         for name, found in record["factors"].items()

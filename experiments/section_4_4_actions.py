@@ -29,7 +29,7 @@ from lab.methods import algorithm_1
 from lab.objects import check_game
 from lab.pipeline import experiment_config, open_session
 from lab.samples import random_states
-from lab.seaquest import Life, oxygen_level, recorded_lives
+from lab.seaquest import LOW_OXYGEN, Life, oxygen_level, recorded_lives
 from lab.states import stacks_of, worker_threads
 from weakspot import StateDataset
 
@@ -37,8 +37,6 @@ STATES_PER_ACTION, ACTIONS_PER_ROW = 4, 3
 """States of an action that are drawn, and actions per row of the figure."""
 SAMPLES = 512
 """Random samples of the state model."""
-LOW_OXYGEN = 0.25
-"""Share of the bar below which a submarine has to surface."""
 MEASURED = 2000
 """Real states, at most, whose oxygen is measured, of each kind."""
 

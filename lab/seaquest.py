@@ -9,6 +9,8 @@ from weakspot.analysis.objects.seaquest_oxygen import Life, lives, oxygen
 from weakspot.data.dataset import StateDataset
 from weakspot.types import Frames
 
+LOW_OXYGEN = 0.25
+"""Share of the bar below which a submarine has to surface."""
 SURFACE, GROUND = 48 / 210, 152 / 210
 """Rows of the water, as shares of the height of a frame."""
 PLAYER_PIXELS, ENEMY_PIXELS = 5, 3

@@ -716,9 +716,9 @@ def test_time_to_be_as_good_for_good():
         {"seconds": 30.0 * n, "mse": m, "ball_recall": r}
         for n, (m, r) in enumerate(zip([9, 4, 5, 3, 2], [0, 0.9, 0.2, 0.5, 0.6], strict=True), 1)
     ]
-    fast = [{"seconds": 10.0, "mse": 4, "ball_recall": 0.7, "kl": 3.0}]
+    fast = {"seconds": 7.0, "mse": 4, "ball_recall": 0.7, "kl": 3.0}
     assert equal_time.catches_up(paper, "mse", 4) == 120.0, "worse again in between"
-    found = equal_time.factors(fast, paper)
+    found = equal_time.factors(fast, 10.0, paper)
     assert set(found) == {"mse", "ball_recall"}
     assert (found["mse"]["factor"], found["mse"]["lower bound"]) == (12.0, False)
     assert (found["ball_recall"]["factor"], found["ball_recall"]["lower bound"]) == (15.0, True)
