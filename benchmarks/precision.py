@@ -22,7 +22,7 @@ import torch
 from lab.arguments import at_least
 from lab.command import run_command, say
 from lab.pipeline import STATES, open_session, run_config
-from lab.precision import FORMATS, bfloat16_units, measures_after, products
+from lab.precision import FORMATS, HAS_UNITS, measures_after, products
 from lab.records import all_versions, save_record
 
 
@@ -70,7 +70,7 @@ def main() -> None:
             name: float(np.mean([row[name] for row in chosen])) for name in rows[0] if name not in ("seed", "precision")
         }
         say(f"{precision}: {means}")
-    record = {"units": bfloat16_units(), "versions": all_versions(), "milliseconds": times, "trainings": rows}
+    record = {"units": HAS_UNITS, "versions": all_versions(), "milliseconds": times, "trainings": rows}
     save_record((arguments.output or arguments.folder) / "precision.json", record)
 
 

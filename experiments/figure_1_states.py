@@ -2,9 +2,9 @@
 
     python -m experiments.figure_1_states --targets T+ T- T+- --output docs/results/pong
 
-The searches have the same settings for every game, the defaults but with fewer candidates. The four states are all that are
-kept of three times as many searches. Below each image is the energy of the state under the target (lower is better), with
-those of held-out real states for comparison. The record contains the time that each target took.
+The searches have the same settings for every game, the defaults but with fewer candidates. Four of twelve searches are kept,
+and these four are shown. Below each image is the energy of the state under the target (lower is better), with those of
+held-out real states for comparison. The record contains the time that each target took.
 """
 
 from __future__ import annotations

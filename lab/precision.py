@@ -26,15 +26,12 @@ from weakspot.system.processor import has_bfloat16_units
 
 Format = Literal["float32", "bfloat16"]
 FORMATS: tuple[Format, ...] = ("float32", "bfloat16")
+HAS_UNITS = has_bfloat16_units()
+"""Whether the processor multiplies bfloat16 numbers in hardware."""
 MATRIX = 1_024
 """Side of the matrices whose product is timed."""
 MEASURED = 2_000
 """Held-out states, at most, that reconstructions are measured on."""
-
-
-def bfloat16_units() -> bool:
-    """Whether the processor multiplies bfloat16 numbers in hardware."""
-    return has_bfloat16_units()
 
 
 def products(session: Session) -> dict[str, Callable[[Format], Callable[[], object]]]:

@@ -164,7 +164,7 @@ def test_a_person_can_be_put_on_the_street():
         for column in range(2) for row in range(2) for side in range(4)
         if 0 <= column + pedestrians.ACROSS[side][0] < 2 and 0 <= row + pedestrians.ACROSS[side][1] < 2
     )  # fmt: skip
-    low, high = pedestrians.ends(town, np.array([inner[:2]]), np.array([inner[2]]))
+    low, high = pedestrians.side_limits(town, np.array([inner[:2]]), np.array([inner[2]]))
     middle = float(low[0] + high[0]) / 2
     person = dict(zip(range(at, at + 8), (*inner, middle, pedestrians.CROSS, town.walk, 1, 1.4), strict=True))
     environment.write_variables(person)
@@ -179,7 +179,7 @@ def test_a_person_can_be_put_on_the_street():
         for column in range(2) for row in range(2) for side in range(4)
         if not (0 <= column + pedestrians.ACROSS[side][0] < 2 and 0 <= row + pedestrians.ACROSS[side][1] < 2)
     )  # fmt: skip
-    low, high = pedestrians.ends(town, np.array([outer[:2]]), np.array([outer[2]]))
+    low, high = pedestrians.side_limits(town, np.array([outer[:2]]), np.array([outer[2]]))
     for progress in (0.0, 5.0):
         edge = dict(zip(range(at, at + 6), (*outer, float(low[0] + high[0]) / 2, pedestrians.CROSS, progress), strict=True))
         with pytest.raises(EditError, match="edge of the town"):

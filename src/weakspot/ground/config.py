@@ -16,7 +16,7 @@ class GroundConfig:
         trials: Sets of changed variables that are tried for each state.
         steps: Decisions that are played to reach each state.
         value: Weight of the target's shortfall, in standard deviations over real states, beside the distances.
-        usual: Largest share of held-out real states that may be more usual than a twin; 1 accepts all that are possible.
+        usual: Largest share of held-out real states that may be more usual than a twin; 1 accepts every possible state.
         seed: Seed of all searches.
 
     Raises:

@@ -10,6 +10,7 @@ The limits of the first two checks are quantiles over held-out real states.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from weakspot.ground.edits import VariableBank
 from weakspot.ground.likeness import MOVING
 from weakspot.ground.play import Play
 from weakspot.state_model.model import StateModel
-from weakspot.types import Stacks
+from weakspot.types import Stacks, State
 
 LIMIT = 0.99
 """Quantile of real states that a possible state may reach."""
@@ -30,6 +31,8 @@ MEASURED = 500
 """Held-out real states, at most, that the limits are measured on."""
 COMPARED = 4_000
 """Recorded states, at most, that variables are compared with."""
+BATCH = 64
+"""States that are reconstructed at once."""
 PLAYED_ON = 100
 """Decisions that are played on."""
 
@@ -151,10 +154,12 @@ def _jump(stack: np.ndarray) -> float:
 
 def errors(model: StateModel, stacks: Stacks) -> np.ndarray:
     """The mean squared errors of reconstructions (n,), colours in [0, 1]."""
-    found: list[np.ndarray] = []
+    found = [(rebuilt - real).square().mean(dim=(1, 2, 3)) for real, rebuilt in reconstructions(model, stacks)]
+    return torch.cat(found).numpy()
+
+
+def reconstructions(model: StateModel, stacks: Stacks) -> Iterator[tuple[State, State]]:
+    """States (b, kc, h, w) and their reconstructions on the CPU, batch by batch."""
     with torch.no_grad():
-        for part in torch.split(as_state(stacks), 64):
-            state = part.to(model.device)
-            error = (model.reconstruct(state) - state).square().mean(dim=(1, 2, 3))
-            found.append(error.cpu().numpy())
-    return np.concatenate(found)
+        for real in torch.split(as_state(stacks), BATCH):
+            yield real, model.reconstruct(real.to(model.device)).cpu()

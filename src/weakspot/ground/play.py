@@ -105,10 +105,18 @@ class Player:
         if not changes:
             return self.take(actions)
         assert self.editable is not None, "only editable environments get changes"
+        return self.attempt(changes, actions)
+
+    def attempt(self, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
+        """Changes variables of the current state and takes at least one action; None if that is impossible.
+
+        Environments of other packages may raise any exception in states that play does not lead to.
+        """
         try:
-            self.editable.write_variables(changes)
+            if self.editable is not None and changes:
+                self.editable.write_variables(changes)
             return self.take(actions)
-        except Exception:  # an environment can raise anything in a state that its authors did not foresee
+        except Exception:
             return None
 
     def take(self, actions: Sequence[Action]) -> Play:

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from weakspot.agents.base import Agent, AgentOutput, Perceiver
-from weakspot.data.dataset import StateDataset, as_stacks, as_state
+from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable
 from weakspot.errors import ConfigError, DatasetError, SnapshotError
@@ -34,6 +33,7 @@ from weakspot.ground.plausibility import (
     Plausibility,
     measure_density,
     measure_plausibility,
+    reconstructions,
 )
 from weakspot.ground.play import Play, Player, Route
 from weakspot.ground.reach import agent_actions, search_play
@@ -272,12 +272,12 @@ def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | No
     """What happens if the agent plays on from the current step for a while; None if the environment fails."""
     act = agent_actions(agent, np.random.default_rng(seed))
     plays: list[Play] = []
-    try:
-        while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
-            plays.append(player.take([act(step.observation)]))
-            step = plays[-1].last
-    except Exception:  # an environment can raise anything in a state that its authors did not foresee
-        return None
+    while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
+        play = player.attempt({}, [act(step.observation)])
+        if play is None:
+            return None
+        plays.append(play)
+        step = play.last
     return Play(np.concatenate([play.frames for play in plays]), plays[-1].last, plays[-1].ended)
 
 
@@ -356,10 +356,8 @@ def _reconstruction_distance(
 ) -> float:
     """The mean distance of held-out states from their reconstructions, at the quantile :data:`ALIKE`."""
     stacks = dataset.stacks(generator.permutation(held_out)[:RECONSTRUCTED])
-    parts: list[np.ndarray] = []
-    with torch.no_grad():
-        for state in torch.split(as_state(stacks), 64):
-            parts.append(as_stacks(model.reconstruct(state.to(model.device)).cpu(), dataset.environment.channels))
-    real, rebuilt = likeness.views(stacks), likeness.views(np.concatenate(parts))
+    channels = dataset.environment.channels
+    drawn = np.concatenate([as_stacks(rebuilt, channels) for _, rebuilt in reconstructions(model, stacks)])
+    real, rebuilt = likeness.views(stacks), likeness.views(drawn)
     distances = [likeness.distances(real.row(i), rebuilt.row(i)).mean() for i in range(len(stacks))]
     return float(np.quantile(distances, ALIKE))

@@ -11,7 +11,7 @@ from weakspot.data.config import HELD_OUT
 from weakspot.errors import ConfigError
 from weakspot.options import Precision
 from weakspot.system.checks import check_seed
-from weakspot.system.processor import has_bfloat16_units
+from weakspot.system.processor import cpu_format
 
 FEW_NATS = 5.0
 """A state model whose latents carry less than this about a state, in nats, has collapsed: ten tell 20,000 states apart."""
@@ -97,6 +97,4 @@ class TrainConfig:
     @property
     def cpu_format(self) -> Literal["float32", "bfloat16"]:
         """The number format of matrix products on this machine's processor."""
-        if self.precision == "auto":
-            return "bfloat16" if has_bfloat16_units() else "float32"
-        return self.precision
+        return cpu_format(self.precision)

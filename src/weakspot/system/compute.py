@@ -9,7 +9,7 @@ import torch
 
 from weakspot.errors import ConfigError
 from weakspot.options import Precision
-from weakspot.system.processor import has_bfloat16_units
+from weakspot.system.processor import cpu_format
 
 
 def mixed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -23,12 +23,11 @@ def resolve(precision: Precision, device: torch.device | str) -> torch.dtype:
     ``auto`` is bfloat16 on hardware that has units for it, where it is faster than float32, and float32 elsewhere, where
     bfloat16 is slower: GPUs from Ampere on, and the processors of :mod:`weakspot.system.processor`.
     """
-    if precision == "auto":
-        device = torch.device(device)
-        on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        fast = on_gpu or (device.type == "cpu" and has_bfloat16_units())
+    kind = torch.device(device).type
+    if precision == "auto" and kind != "cpu":
+        fast = kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if fast else torch.float32
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[cpu_format(precision)]
 
 
 @contextmanager

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
+
+from weakspot.options import Precision
 
 UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 """Flags of processors that multiply bfloat16 numbers in hardware: Cooper Lake, Sapphire Rapids, Zen 4 and later."""
@@ -17,3 +20,10 @@ def has_bfloat16_units(path: Path = Path("/proc/cpuinfo")) -> bool:
     except OSError:
         return False
     return any(UNITS & set(line.split()) for line in lines if line.startswith("flags"))
+
+
+def cpu_format(precision: Precision) -> Literal["float32", "bfloat16"]:
+    """The number format of matrix products on this machine's processor: bfloat16 for ``auto`` if it has units for it."""
+    if precision == "auto":
+        return "bfloat16" if has_bfloat16_units() else "float32"
+    return precision

@@ -137,7 +137,7 @@ def spawn(town: Town, count: int, behaviour: Behaviour, generator: np.random.Gen
     wide, high = town.parks.shape
     block = np.stack([generator.integers(wide, size=count), generator.integers(high, size=count)], axis=1)
     side = generator.integers(4, size=count)
-    low, high_end = ends(town, block, side)
+    low, high_end = side_limits(town, block, side)
     return Pedestrians(
         block=block,
         side=side,
@@ -378,7 +378,7 @@ def _wants_to_cross(
 
 def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     """Moves pedestrians who are past the end of their side of the block to the next side."""
-    low, high = ends(town, people.block, people.side)
+    low, high = side_limits(town, people.block, people.side)
     turned = np.flatnonzero(((people.along > high) | (people.along < low)) & (people.doing == WALK))
     if not len(turned):
         return people
@@ -386,7 +386,7 @@ def _round_corners(people: Pedestrians, town: Town) -> Pedestrians:
     before, past_high = people.side[turned], people.along[turned] > high[turned]
     along_x = before % 2 == 0
     side[turned] = np.where(along_x, np.where(past_high, 1, 3), np.where(past_high, 2, 0))
-    low, high = ends(town, people.block[turned], side[turned])
+    low, high = side_limits(town, people.block[turned], side[turned])
     from_low = (along_x & (before == 0)) | (~along_x & (before == 3))
     along[turned], forward[turned] = np.where(from_low, low, high), np.where(from_low, 1.0, -1.0)
     return replace(people, side=side, along=along, forward=forward)
@@ -412,7 +412,7 @@ def _intersection(block: np.ndarray, side: np.ndarray, at_low: np.ndarray) -> tu
     return column, row
 
 
-def ends(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def side_limits(town: Town, block: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates (n,) at which the walk along a side starts and ends."""
     low, high = _segment(town, block, side)
     return low + town.walk, high - town.walk

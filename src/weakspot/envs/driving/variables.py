@@ -156,7 +156,7 @@ def _with_people(
     }
     changed = replace(people, **columns)
     touched = np.unique([(position - first) // PER_PERSON for position in changes if position >= first]).astype(int)
-    low, high = pedestrians.ends(town, changed.block, changed.side)
+    low, high = pedestrians.side_limits(town, changed.block, changed.side)
     opposite = changed.block + pedestrians.ACROSS[changed.side]
     outside = np.logical_or(opposite < 0, opposite >= np.array(town.parks.shape))
     exists: np.ndarray = ~np.logical_or(outside[:, 0], outside[:, 1])
