@@ -14,13 +14,19 @@ from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
-from weakspot.ground.play import Player, Route
+from weakspot.ground.play import Player, Route, started_player
 from weakspot.ground.twins import find_twin, prepare
 from weakspot.targets.base import Target
 
 FAR = Target("FAR", "far", "The lamp is on the right", "", "-q", lambda output: output.scores[:, 1])
 """Low where the agent wants to go left: the further to the right the lamp is."""
 QUICK = GroundConfig(trials=400, steps=400)
+
+
+def prepared(environment, dataset, perceive, model, trained_on, held_out):
+    """What searches for twins share."""
+    likeness = measure_likeness(perceive, dataset, trained_on, np.random.default_rng(0))
+    return prepare(started_player(environment, dataset), likeness, model, trained_on, held_out, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +45,7 @@ def split(lamps):
 @pytest.fixture(scope="module")
 def grounds(lamps, split):
     dataset, perceive = lamps
-    return prepare(perceive, Lamp(), dataset, Faithful(), *split, seed=0)
+    return prepared(Lamp(), dataset, perceive, Faithful(), *split)
 
 
 @pytest.fixture
@@ -199,7 +205,7 @@ def test_kinds_are_tried_in_their_order(grounds, wanted, kind):
 
 def test_without_variables_twins_are_recorded_or_reached(lamps, split):
     dataset, perceive = lamps
-    grounds = prepare(perceive, Lamp(editable=False), dataset, Faithful(), *split, seed=0)
+    grounds = prepared(Lamp(editable=False), dataset, perceive, Faithful(), *split)
     assert grounds.bank is None
     twin = find_twin(grounds, picture(13, 2), FAR, 3.0, QUICK, 0)
     assert twin.kind in ("recorded", "reached") and not twin.accepted and twin.unusual is None
@@ -210,9 +216,8 @@ def test_states_of_pong_are_recreated_by_edits(pong_rollout):
     dataset, perceive, _ = pong_rollout
     whole = np.flatnonzero(dataset.age >= 8)
     usable, wanted_index = whole[dataset.stream[whole] == 0], whole[dataset.stream[whole] == 1][60]
-    grounds = prepare(
-        perceive, AtariEnvironment(AtariConfig("pong")), dataset, Faithful(0.999), usable, usable[-30:], seed=0
-    )
+    environment = AtariEnvironment(AtariConfig("pong"))
+    grounds = prepared(environment, dataset, perceive, Faithful(0.999), usable, usable[-30:])
     wanted = dataset.stacks(np.array([wanted_index]))[0]
     views = grounds.likeness.views(wanted[None])
     target = Target("RIGHT", "right", "", "", "-q", lambda output: -output.scores[:, 2])
@@ -227,7 +232,7 @@ def test_states_of_pong_are_recreated_by_edits(pong_rollout):
 def test_collections_that_twins_cannot_be_found_in_are_refused(lamps, split):
     dataset, perceive = lamps
     with pytest.raises(ConfigError, match="held out"):
-        prepare(perceive, Lamp(), dataset, Faithful(), split[0], split[1][:0], seed=0)
+        prepared(Lamp(), dataset, perceive, Faithful(), split[0], split[1][:0])
     with pytest.raises(ConfigError, match="1 recorded states"):
         measure_likeness(perceive, dataset, split[0][:1], np.random.default_rng(0))
 
@@ -250,7 +255,7 @@ def test_episodes_that_are_too_short_are_refused(lamps, split):
     dataset, perceive = lamps
     short = split[0][dataset.age[split[0]] < 4]
     with pytest.raises(ConfigError, match="do without twins"):
-        prepare(perceive, Lamp(), dataset, Faithful(), short, split[1], seed=0)
+        prepared(Lamp(), dataset, perceive, Faithful(), short, split[1])
 
 
 @pytest.mark.parametrize("changed", [{"trials": 0}, {"usual": 1.5}, {"value": -1.0}, {"seed": -1}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import SupportsIndex, TypeAlias
 
 Action: TypeAlias = SupportsIndex | Sequence[float]
@@ -10,3 +11,8 @@ Action: TypeAlias = SupportsIndex | Sequence[float]
 
 Bounds: TypeAlias = tuple[tuple[float, float], ...]
 """(lowest, highest) value of each dimension of continuous actions."""
+
+
+def plain_action(action: Action) -> int | tuple[float, ...]:
+    """The action as plain data, for records."""
+    return index(action) if isinstance(action, SupportsIndex) else tuple(float(value) for value in action)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from weakspot.analysis.config import FidelityConfig, GogglesConfig, PolicyValuesConfig, SamplesConfig
+from weakspot.confirm.config import ConfirmConfig
 from weakspot.data.config import CollectConfig
+from weakspot.ground.config import GroundConfig
 from weakspot.options import SaliencyRule
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.config import TrainConfig
@@ -38,7 +40,8 @@ class RunConfig:
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.
         device: Device of the agent and the state model: cpu or cuda.
-        collect, train, fidelity, samples, goggles, policy_values, synthesize: settings of the stages.
+        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm: settings of the
+            stages.
 
     Raises:
         ConfigError: a value is out of range.
@@ -60,6 +63,8 @@ class RunConfig:
     goggles: GogglesConfig = field(default_factory=GogglesConfig)
     policy_values: PolicyValuesConfig = field(default_factory=PolicyValuesConfig)
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
+    ground: GroundConfig = field(default_factory=GroundConfig)
+    confirm: ConfirmConfig = field(default_factory=ConfirmConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well

@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 
     from weakspot.agents.base import AgentOutput, Perceiver
     from weakspot.data.dataset import StateDataset
+    from weakspot.envs.pool import EnvironmentPool
+    from weakspot.ground.likeness import Likeness
+    from weakspot.ground.play import Player
+    from weakspot.ground.twins import Grounds
     from weakspot.search.distribution import SearchDistribution
     from weakspot.state_model.model import StateModel
     from weakspot.subject import Subject
     from weakspot.targets.base import Target
 
     Indices = npt.NDArray[np.int64]
+
+
+POOL = 32
+"""Copies of the environment that are played at the same time from recorded states."""
 
 
 class Session:
@@ -196,6 +204,41 @@ class Session:
     def perceive(self) -> Perceiver:
         """A(s), the agent's outputs as a function of states."""
         return self.subject.perceive
+
+    @cached_property
+    def pool(self) -> EnvironmentPool:
+        """Copies of the environment in one process per core, for the stages that play on from recorded states."""
+        from weakspot.envs.pool import EnvironmentPool
+
+        return EnvironmentPool(self.subject.factory, self.subject.spec, POOL)
+
+    @cached_property
+    def player(self) -> Player:
+        """An environment that plays on from recorded states.
+
+        Raises:
+            DatasetError: the states were collected without snapshots.
+        """
+        from weakspot.ground.play import started_player
+
+        return started_player(self.subject.factory(), self.dataset, self.pool)
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """How alike two states are, in units of recorded ones."""
+        import numpy as np
+
+        from weakspot.ground.likeness import measure_likeness
+
+        generator = np.random.default_rng(self.config.ground.seed)
+        return measure_likeness(self.perceive, self.dataset, self.trained_on, generator)
+
+    @cached_property
+    def grounds(self) -> Grounds:
+        """What the searches for twins share: units and limits, measured on recorded states."""
+        from weakspot.ground.twins import prepare
+
+        return prepare(self.player, self.likeness, self.model, self.trained_on, self.held_out, self.config.ground.seed)
 
     def target(self, slug: str) -> Target:
         """The target, with the sharpness of its soft maximum scaled to the recorded scores, and with the action values of

@@ -78,6 +78,11 @@ class Arrays:
         """One map for each state (n, h, w); uint8."""
         return self._shaped(name, self._get(name, 3, np.uint8), (self.n, self.environment.height, self.environment.width))
 
+    def frames(self, name: str, count: int) -> Array:
+        """``count`` frames (count, h, w, c); uint8."""
+        spec = self.environment
+        return self._shaped(name, self._get(name, 4, np.uint8), (count, spec.height, spec.width, spec.channels))
+
     def scores(self, name: str) -> Array:
         """The agent's scores (n, a); float64, finite, but log-probabilities may be minus infinity."""
         array = self._shaped(name, self._get(name, 2, np.floating), (self.n, len(self.environment.action_names)))

@@ -31,6 +31,8 @@ from weakspot.artifacts.novelty import Novelty, read_novelty
 from weakspot.artifacts.policy_values import PolicyValues, read_policy_values
 from weakspot.artifacts.subject import AgentRecord, EnvironmentRecord, read_subject
 from weakspot.artifacts.training import Curve, ModelRecord, read_curves, read_model
+from weakspot.artifacts.twins import Twins, read_twins
+from weakspot.artifacts.weaknesses import Confirmation, Weakness, Weaknesses, read_confirmation, read_weaknesses
 from weakspot.errors import RunError
 from weakspot.run.entry import Entry, read_entry
 from weakspot.run.folder import RECORD, RunFolder
@@ -45,8 +47,8 @@ T = TypeVar("T")
 class Run:
     """The results of a run; missing results are None or empty.
 
-    ``findings``, ``novelty``, ``curves``, ``reconstructions`` and ``sample_states`` are read on first access, which raises
-    :class:`RunError` if their file is damaged.
+    ``findings``, ``novelty``, ``twins``, ``curves``, ``reconstructions`` and ``sample_states`` are read on first access,
+    which raises :class:`RunError` if their file is damaged.
 
     Attributes:
         folder: the run folder.
@@ -57,8 +59,10 @@ class Run:
         collection: summary of the recorded states.
         model: the state model.
         fidelity, samples, goggles: how far the state model can be trusted.
+        confirmation: what rollouts from twins and recorded states showed.
         findings: the synthesised states of each target, by the target's symbol or name, such as ``T-``.
         novelty: their comparison with real states, by the same keys.
+        twins: states of the environment that stand for the first of them, by the same keys.
         policy_values: the action values of a policy that a target asks about, by the same keys; only such targets have them.
     """
 
@@ -73,8 +77,10 @@ class Run:
     fidelity: Fidelity | None
     samples: SampleMeasures | None
     goggles: Goggles | None
+    confirmation: Confirmation | None
     findings: Mapping[str, Findings]
     novelty: Mapping[str, Novelty]
+    twins: Mapping[str, Twins]
     policy_values: Mapping[str, PolicyValues]
 
     @cached_property
@@ -91,6 +97,17 @@ class Run:
     def sample_states(self) -> Array | None:
         """Random samples of the state model, in the order drawn (n, k, h, w, c); uint8."""
         return self._read("samples", lambda folder: read_sample_states(folder, self.environment))
+
+    @property
+    def weaknesses(self) -> tuple[Weakness, ...]:
+        """The confirmed weaknesses, those that cost most first; empty without a confirmation."""
+        found = self.confirmation.weaknesses if self.confirmation else ()
+        return tuple(weakness for weakness in found if weakness.confirmed)
+
+    @cached_property
+    def rollouts(self) -> Weaknesses | None:
+        """All groups of states that rollouts judged, with pictures and clips; None without a confirmation."""
+        return self._read("confirm", lambda folder: read_weaknesses(folder, self.environment))
 
     @property
     def report(self) -> Path | None:
@@ -193,8 +210,16 @@ def read_run(
         fidelity=read("fidelity", read_fidelity),
         samples=read("samples", read_samples),
         goggles=read("goggles", read_goggles),
+        confirmation=read("confirm", read_confirmation),
         findings=findings,
         novelty=LazyMapping(novelty),
+        twins=LazyMapping(
+            {
+                symbol: partial(read_twins, results[f"ground/{slug}"], environment)
+                for slug, symbol in symbols.items()
+                if f"ground/{slug}" in results
+            }
+        ),
         policy_values={
             symbol: read_policy_values(results[f"policy-values/{slug}"])
             for slug, symbol in symbols.items()

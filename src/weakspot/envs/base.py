@@ -72,6 +72,7 @@ class Step:
         terminated, truncated: whether the episode is over.
         life_lost: whether a life ended with this action.
         ram: the emulator's memory, uint8; an empty array if there is none.
+        cause: why the episode ended, if the environment says so, such as ``pedestrian``.
     """
 
     observation: np.ndarray
@@ -81,6 +82,7 @@ class Step:
     truncated: bool
     life_lost: bool = False
     ram: np.ndarray = field(default_factory=_no_ram)
+    cause: str = ""
 
 
 def check_running(last: Step | None, call: str = "step") -> None:
@@ -159,4 +161,26 @@ class Environment(Protocol):
 
     def close(self) -> None:
         """Frees what the environment holds, such as a process or a window."""
+        ...
+
+
+@runtime_checkable
+class Markable(Protocol):
+    """What an environment may have in addition: marks, which are quicker than snapshots, but only valid in this object."""
+
+    def mark(self) -> Any:
+        """Everything needed to continue bit for bit in this object."""
+        ...
+
+    def go_back(self, mark: Any) -> Step:
+        """Returns to a mark, and returns the step that was current when it was set."""
+        ...
+
+
+@runtime_checkable
+class Reseedable(Protocol):
+    """What an environment may have in addition: what happens next depends on random numbers that can be seeded anew."""
+
+    def reseed(self, seed: int) -> None:
+        """Sets the random state of everything that happens from now on; snapshots contain it."""
         ...

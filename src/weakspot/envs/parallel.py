@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
 
@@ -22,10 +17,7 @@ import numpy as np
 
 from weakspot.actions import Action
 from weakspot.envs.base import Environment, EnvironmentSpec, Step
-from weakspot.errors import WeakspotError
-
-_END_SECONDS = 10.0
-"""Time after which a process that has not ended by itself is terminated."""
+from weakspot.envs.forked import ForkedWorkers, shares
 
 
 @dataclass(frozen=True)
@@ -135,15 +127,9 @@ class ParallelEnvironments:
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
         self.current = SharedSteps.shared(spec, count)
-        can_fork = "fork" in multiprocessing.get_all_start_methods()
-        workers = min(workers or os.cpu_count() or 1, count) if can_fork else 1
-        self._parts = [range(first, count, workers) for first in range(workers)]
+        self._parts = shares(count, workers)
         self._count = count
-        self._connections: list[Connection] = []
-        self._processes: list[Any] = []
-        self._own, *others = [_Worker(part, factory, self.current) for part in self._parts]
-        if others:
-            self._fork(others)
+        self._workers = ForkedWorkers([_Worker(part, factory, self.current) for part in self._parts])
         try:
             self._call("make", [None] * count)
         except BaseException:
@@ -174,15 +160,7 @@ class ParallelEnvironments:
 
     def close(self) -> None:
         """Ends the processes."""
-        self._own.close()
-        for connection in self._connections:
-            connection.close()
-        for process in self._processes:
-            process.join(_END_SECONDS)
-            if process.is_alive():  # an environment that hangs
-                process.terminate()
-                process.join()
-        self._connections, self._processes = [], []
+        self._workers.close()
 
     def __enter__(self) -> ParallelEnvironments:
         return self
@@ -190,68 +168,9 @@ class ParallelEnvironments:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _fork(self, shares: Iterable[_Worker]) -> None:
-        context = multiprocessing.get_context("fork")
-        for worker in shares:
-            ours, theirs = context.Pipe()
-            self._connections.append(ours)
-            process = context.Process(target=_serve, args=(worker, theirs, list(self._connections)), daemon=True)
-            process.start()
-            theirs.close()
-            self._processes.append(process)
-
     def _call(self, method: str, arguments: Sequence[Any]) -> list[Any]:
         """Calls a method of :class:`_Worker` in every process; ``arguments`` has one for each environment."""
-        parts = [[arguments[number] for number in part] for part in self._parts]
-        self._send(method, parts[1:])
-        return [getattr(self._own, method)(parts[0]), *self._receive()]
-
-    def _send(self, method: str, parts: Sequence[Sequence[Any]]) -> None:
-        with _ended_processes():
-            for connection, part in zip(self._connections, parts, strict=True):
-                connection.send((method, part))
-
-    def _receive(self) -> list[list[Any]]:
-        with _ended_processes():
-            results = [connection.recv() for connection in self._connections]
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        return results
-
-
-@contextmanager
-def _ended_processes() -> Generator[None, None, None]:
-    """Turns a broken connection into a :class:`WeakspotError` that says a process has ended."""
-    try:
-        yield
-    except (EOFError, ConnectionError) as error:
-        raise WeakspotError(
-            "a process with environments ended unexpectedly",
-            expected="processes that run until the collection is finished",
-            todo="check whether memory ran out; the same command continues the collection where it stopped",
-        ) from error
-
-
-def _serve(worker: _Worker, connection: Connection, others: Sequence[Connection]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in others:
-        other.close()  # these copies would keep the connections open after the parent process has ended
-    while True:
-        try:
-            method, part = connection.recv()
-        except (EOFError, ConnectionError):
-            worker.close()
-            return
-        try:
-            result = getattr(worker, method)(part)
-        except Exception as error:
-            result = error
-        try:
-            connection.send(result)
-        except ConnectionError:
-            return
+        return self._workers.call(method, [([arguments[number] for number in part],) for part in self._parts])
 
 
 def _shared(shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> np.ndarray:

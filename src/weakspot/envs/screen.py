@@ -74,6 +74,21 @@ class Capture:
     colours: np.ndarray
 
 
+@dataclass(frozen=True)
+class ScreenMark:
+    """What a :class:`Screen` holds; its arrays must not be changed.
+
+    Attributes:
+        indices: of the last two emulator frames, (blocks, rows per block, w) each.
+        colours: of these, [r g b gray] as one number.
+        frame: the small frame.
+    """
+
+    indices: tuple[np.ndarray, np.ndarray]
+    colours: tuple[np.ndarray, np.ndarray]
+    frame: np.ndarray
+
+
 class Screen:
     """The last two emulator frames of one emulator, and the small frame computed from them.
 
@@ -142,6 +157,18 @@ class Screen:
         height = len(pooled) // self._rows[1] * self._small[1]
         small = cv2.resize(pooled, (self._size, height), interpolation=cv2.INTER_AREA)
         return small.reshape(-1, *self._small[1:], 4)
+
+    def mark(self) -> ScreenMark:
+        """The last two emulator frames, for :meth:`go_back`; quicker than :meth:`store`."""
+        first, second = self._colours
+        return ScreenMark((self._indices[0], self._indices[1]), (first.copy(), second.copy()), self._frame.copy())
+
+    def go_back(self, mark: ScreenMark) -> None:
+        """Restores the frames that :meth:`mark` returned."""
+        self._indices = list(mark.indices)
+        for colours, marked in zip(self._colours, mark.colours, strict=True):
+            colours[:] = marked
+        self._frame[:] = mark.frame
 
     def store(self) -> dict[str, bytes]:
         """The last two emulator frames and the palette, for :meth:`load`."""

@@ -13,6 +13,7 @@ class GroundConfig:
     """Settings of the search for twins.
 
     Attributes:
+        states: Synthesised states of each target that get a twin, the first ones; 0 leaves the stage out.
         trials: Sets of changed variables that are tried for each state.
         steps: Decisions that are played to reach each state.
         value: Weight of the target's shortfall, in standard deviations over real states, beside the distances.
@@ -23,15 +24,16 @@ class GroundConfig:
         ConfigError: a value is out of range.
     """
 
+    states: int = 8
     trials: int = 800
     steps: int = 400
-    value: float = 0.3
+    value: float = 0.15
     usual: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_positive(self, "trials", "steps")
-        check_not_negative(self, "value")
+        check_not_negative(self, "states", "value")
         if not 0 <= self.usual <= 1:
             raise ConfigError(f"usual is {self.usual}", expected="a share from 0 to 1")
         check_seed(self.seed)

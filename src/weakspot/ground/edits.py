@@ -151,7 +151,7 @@ class _Search:
 
     def _evaluate(self, children: list[dict[int, float]]) -> list[Found | None]:
         """The state after each set of changes; None if the changes are impossible or the episode ends."""
-        plays = [self._player.play(self._snapshot, changes, self._actions) for changes in children]
+        plays = self._player.trials(self._snapshot, children, self._actions)
         alive = [i for i, play in enumerate(plays) if play is not None and not play.ended]
         found: list[Found | None] = [None] * len(children)
         if alive:

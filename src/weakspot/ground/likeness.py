@@ -1,13 +1,16 @@
 """How alike two states are: in the pixels that move, in the agent's features, and in its outputs.
 
-Each of the three distances is in units of its median over pairs of real states, so that 1 means: as different as two real
-states of different moments.
+The difference of a pixel counts in units of its own standard deviation over real states: a ball, which is rarely in any one
+place, counts for more than the digits of a score.  The differences are blurred before they are added up.  Each of the three
+distances is in units of its median over pairs of real states, so that 1 means: as different as two real states of different
+moments.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +25,11 @@ PARTS = ("pixels", "features", "outputs")
 """Names of the three distances."""
 MOVING = 15
 """Levels of a colour by which a pixel has to differ from the median frame to belong to something that moves."""
+BLUR = 0.03
+"""Standard deviation of the blur of differences, in sides of a frame: an object that is drawn faintly, or a little beside
+its place, is closer than one that is missing."""
+LEAST_SPREAD = 8.0
+"""Levels; so that pixels in which hardly anything ever moves do not count for all others."""
 MEDIAN_OF, PAIRS = 500, 256
 """Real states that the median frame is computed from, and pairs of real states that the units are measured on."""
 
@@ -59,11 +67,14 @@ class Likeness:
     Attributes:
         perceive: A(s).
         median: median frame of the recorded states (h, w, c).
+        spread: standard deviation of each value of a frame over the recorded states, at least :data:`LEAST_SPREAD`
+            (h, w, c).
         units: median distances between real states (3,), in the order of :data:`PARTS`.
     """
 
     perceive: Perceiver
     median: Float[np.ndarray, "h w c"]
+    spread: Float[np.ndarray, "h w c"]
     units: Float[np.ndarray, "3"]
 
     def views(self, stacks: Stacks) -> Views:
@@ -79,7 +90,7 @@ class Likeness:
 
     def distances(self, wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
         """The three distances of n states from the single state ``wanted``, in units of real states."""
-        return _raw_distances(wanted, others) / self.units
+        return _raw_distances(wanted, others, self.spread) / self.units
 
 
 def measure_likeness(
@@ -97,26 +108,37 @@ def measure_likeness(
             f"{len(indices)} recorded states with complete histories", expected="at least two", todo="collect more frames"
         )
     chosen = generator.permutation(indices)
-    median = np.median(dataset.newest(chosen[:MEDIAN_OF]), axis=0).astype(np.float32)
-    raw = Likeness(perceive, median, np.ones(3))
+    frames = dataset.newest(chosen[:MEDIAN_OF])
+    median = np.median(frames, axis=0).astype(np.float32)
+    spread = np.maximum(frames.std(axis=0, dtype=np.float32), LEAST_SPREAD)
+    raw = Likeness(perceive, median, spread, np.ones(3))
     count = min(PAIRS, len(chosen) // 2)
     first, second = (raw.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count : 2 * count]))
-    pairs = np.concatenate([_raw_distances(first.row(i), second.row(i)) for i in range(count)])
+    pairs = np.concatenate([_raw_distances(first.row(i), second.row(i), spread) for i in range(count)])
     units = np.where(np.median(pairs, axis=0) > 0, np.median(pairs, axis=0), pairs.mean(axis=0))
-    return Likeness(perceive, median, np.where(units > 0, units, np.inf))
+    return Likeness(perceive, median, spread, np.where(units > 0, units, np.inf))
 
 
-def _raw_distances(wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
-    """The sum of absolute differences over all pixels that move in either state, and Euclidean distances of features and
-    outputs."""
+def _raw_distances(wanted: Views, others: Views, spread: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 3"]:
+    """The sum of absolute differences over all pixels that move in either state, each over its spread, after a blur; and
+    Euclidean distances of features and outputs."""
     masks = others.moving | wanted.moving
     pixels = np.empty(len(others))
     for number, (stack, mask) in enumerate(zip(others.stacks, masks, strict=True)):
-        difference = np.abs(stack[mask].astype(np.int16) - wanted.stacks[0][mask].astype(np.int16))
-        pixels[number] = difference.sum() / (255.0 * stack.shape[-1])
+        difference = (stack.astype(np.float32) - wanted.stacks[0]) / spread * mask[..., None]
+        pixels[number] = sum(np.abs(_blurred(frame)).sum() for frame in difference)
     features = np.linalg.norm(others.features - wanted.features, axis=1)
     outputs = np.linalg.norm(_vector(others.output) - _vector(wanted.output), axis=1)
     return np.stack([pixels, features, outputs], axis=1)
+
+
+def _blurred(frame: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
+    """A frame after a Gaussian blur; differences of opposite signs that are close to each other cancel."""
+    height, width, channels = frame.shape
+    sigma = BLUR * max(height, width)
+    parts = [frame[..., first : first + 4] for first in range(0, channels, 4)]  # as many channels as OpenCV takes
+    blurred = [cv2.GaussianBlur(np.ascontiguousarray(part), (0, 0), sigma).reshape(height, width, -1) for part in parts]
+    return np.concatenate(blurred, axis=2)
 
 
 def _vector(output: AgentOutput) -> Float[np.ndarray, "n a"]:

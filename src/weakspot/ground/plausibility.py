@@ -19,9 +19,9 @@ import torch
 from weakspot.analysis.objects.pong import pong_checks
 from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.data.dataset import StateDataset, as_state
+from weakspot.envs.plays import Play
 from weakspot.ground.edits import VariableBank
 from weakspot.ground.likeness import MOVING
-from weakspot.ground.play import Play
 from weakspot.state_model.model import StateModel
 from weakspot.types import Stacks, State
 
@@ -118,6 +118,11 @@ class Plausibility:
     environment: str
     jump: float
     error: float
+
+    def drawn_whole(self, stacks: Stacks) -> np.ndarray:
+        """Which states (n, k, h, w, c) settle and pass the object checks (n,); the quick ones of the checks."""
+        settles = jumps(stacks) <= self.jump
+        return settles & pong_checks(stacks).valid if is_pong(self.environment) else settles
 
     def check(self, stack: np.ndarray, onwards: Play | None) -> Checks:
         """Checks a state (k, h, w, c), given what happened when it was played on; None if it could not be."""

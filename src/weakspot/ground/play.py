@@ -11,9 +11,11 @@ import numpy as np
 
 from weakspot.actions import Action
 from weakspot.data.dataset import StateDataset
-from weakspot.envs.base import Environment, Step
+from weakspot.envs.base import Environment
 from weakspot.envs.editable import Editable, can_edit
-from weakspot.errors import SnapshotError
+from weakspot.envs.plays import Play, attempt, take
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.errors import DatasetError, SnapshotError
 
 CACHED = 64
 """Snapshots of recorded states that are kept in memory."""
@@ -34,19 +36,18 @@ class Route:
     actions: tuple[Action, ...] = ()
 
 
-@dataclass(frozen=True)
-class Play:
-    """What happened after some actions.
+def started_player(environment: Environment, dataset: StateDataset, pool: EnvironmentPool | None = None) -> Player:
+    """A player with an environment that has been reset once, so that its variables can be read.
 
-    Attributes:
-        frames: after each action (m, h, w, c).
-        last: the step after the last action.
-        ended: whether the episode ended, possibly before the last action.
+    Raises:
+        DatasetError: the data set has no snapshots.
     """
-
-    frames: np.ndarray
-    last: Step
-    ended: bool
+    if not len(dataset.with_snapshots()):
+        raise DatasetError(
+            f"{dataset.folder} has no snapshots", expected="states from which can be played on", todo="collect them again"
+        )
+    environment.reset(0)
+    return Player(environment, dataset, pool)
 
 
 class Player:
@@ -55,10 +56,11 @@ class Player:
     Args:
         environment: like the one that was collected.
         dataset: with snapshots.
+        pool: copies of the environment, for trials in several processes.
     """
 
-    def __init__(self, environment: Environment, dataset: StateDataset) -> None:
-        self.environment, self.dataset = environment, dataset
+    def __init__(self, environment: Environment, dataset: StateDataset, pool: EnvironmentPool | None = None) -> None:
+        self.environment, self.dataset, self.pool = environment, dataset, pool
         self.editable = cast("Editable", environment) if can_edit(environment) else None
         """The environment, if its state can be edited."""
         self.steps = 0
@@ -78,9 +80,10 @@ class Player:
         at, snapshot = self.dataset.snapshot_before(index)
         step = self.environment.restore(snapshot)
         for number in range(at, index):
-            step = self._step(self._recorded_action(number))
+            step = self.environment.step(self._recorded_action(number))
             if step.terminated or step.truncated:
                 step = self.environment.reset()
+        self.steps += index - at
         if not np.array_equal(step.frame, self.dataset.newest(np.array([index]))[0]):
             raise SnapshotError(
                 f"playing from a snapshot to state {index} shows another frame than the recorded one",
@@ -102,40 +105,33 @@ class Player:
         None if the changes are impossible: if they are refused, or if the environment fails afterwards.
         """
         self.environment.restore(snapshot)
-        if not changes:
-            return self.take(actions)
-        assert self.editable is not None, "only editable environments get changes"
-        return self.attempt(changes, actions)
+        return self.attempt(changes, actions) if changes else self.take(actions)
+
+    def trials(
+        self, snapshot: bytes, changes: Sequence[Mapping[int, float]], actions: Sequence[Action]
+    ) -> list[Play | None]:
+        """Like :meth:`play` for several sets of changes, divided among processes if there is a pool."""
+        if self.pool is None:
+            return [self.play(snapshot, change, actions) for change in changes]
+        plays = self.pool.trials(snapshot, changes, actions)
+        self.steps += sum(len(play.frames) for play in plays if play)
+        return plays
 
     def attempt(self, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
-        """Changes variables of the current state and takes at least one action; None if that is impossible.
-
-        Environments of other packages may raise any exception in states that play does not lead to.
-        """
-        try:
-            if self.editable is not None and changes:
-                self.editable.write_variables(changes)
-            return self.take(actions)
-        except Exception:
-            return None
+        """Changes variables of the current state and takes at least one action; None if that is impossible."""
+        play = attempt(self.environment, changes, actions)
+        self.steps += len(play.frames) if play else 0
+        return play
 
     def take(self, actions: Sequence[Action]) -> Play:
         """Takes at least one action in the current state."""
-        steps: list[Step] = []
-        for action in actions:
-            steps.append(self._step(action))
-            if steps[-1].terminated or steps[-1].truncated:
-                break
-        last = steps[-1]
-        return Play(np.stack([step.frame for step in steps]), last, last.terminated or last.truncated)
+        play = take(self.environment, actions)
+        self.steps += len(play.frames)
+        return play
 
     def make(self, route: Route) -> Play | None:
         """Follows a route with at least one action."""
         return self.play(self.place(route.start), route.changes, route.actions)
-
-    def _step(self, action: Action) -> Step:
-        self.steps += 1
-        return self.environment.step(action)
 
     def _recorded_action(self, number: int) -> Action:
         action: Any = self.dataset.action[number]

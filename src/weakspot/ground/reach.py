@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from weakspot.actions import Action
 from weakspot.agents.base import Agent, choose
+from weakspot.envs.plays import Play, go_back, set_mark
 from weakspot.ground.edits import Found, Score
-from weakspot.ground.play import Play, Player, Route
+from weakspot.ground.play import Player, Route
 
 CHUNK = 4
 """Decisions between two selections."""
@@ -27,10 +29,10 @@ WAYS = ("agent", "held", "held", "random")
 
 @dataclass(frozen=True)
 class _Node:
-    """A moment of play: its route, a snapshot, the last k frames (k, h, w, c), and the distance."""
+    """A moment of play: its route, a mark of the environment, the last k frames (k, h, w, c), and the distance."""
 
     route: Route
-    snapshot: bytes
+    mark: Any
     window: np.ndarray
     score: float
 
@@ -57,7 +59,7 @@ def search_play(
         The closest state of which every frame was drawn after the start; None if there is none.
     """
     act = agent_actions(agent, generator)
-    nodes = [_Node(Route(start), player.place(start), _window(player, start), np.inf) for start in starts]
+    nodes = [_node_at(player, start) for start in starts]
     end = player.steps + steps
     best: Found | None = None
     while nodes and player.steps < end:
@@ -66,7 +68,7 @@ def search_play(
             for way in WAYS:
                 if player.steps >= end:
                     break
-                step = player.environment.restore(node.snapshot)
+                step = go_back(player.environment, node.mark)
                 taken: list[Action] = []
                 held = _random_action(agent, generator)
 
@@ -86,12 +88,12 @@ def search_play(
                 else:
                     window = np.concatenate([node.window, np.stack(frames)])
                     route = Route(node.route.start, {}, (*node.route.actions, *taken))
-                    children.append(_Node(route, player.environment.snapshot(), window[-len(node.window) :], np.inf))
+                    children.append(_Node(route, set_mark(player.environment), window[-len(node.window) :], np.inf))
         if not children:
             break
         scores = score(np.stack([child.window for child in children]))
         nodes = [
-            _Node(child.route, child.snapshot, child.window, float(distance))
+            _Node(child.route, child.mark, child.window, float(distance))
             for child, distance in zip(children, scores, strict=True)
         ]
         nodes.sort(key=lambda node: node.score)
@@ -102,8 +104,10 @@ def search_play(
     return best
 
 
-def _window(player: Player, start: int) -> np.ndarray:
-    return player.dataset.stacks(np.array([start]))[0]
+def _node_at(player: Player, start: int) -> _Node:
+    player.environment.restore(player.place(start))
+    window = player.dataset.stacks(np.array([start]))[0]
+    return _Node(Route(start), set_mark(player.environment), window, np.inf)
 
 
 def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[np.ndarray], Action]:

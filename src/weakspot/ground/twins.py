@@ -7,25 +7,29 @@ Three kinds are tried in this order, and the first that is accepted is the twin:
     edited    variables of the environment are changed in a stored state, and as many decisions are played as a state has
               frames, so that the environment draws every frame
 
-A state is accepted if it is as close to the synthesised one as reconstructions are to real states, if the target's value is
-at most half a standard deviation worse, and, for edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
+A state is accepted if it is closer to the synthesised one than nine of ten real states are to each other, if the target's
+value is at most half a standard deviation worse, and, for edited states, if it is possible
+(:mod:`weakspot.ground.plausibility`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from weakspot.agents.base import Agent, AgentOutput, Perceiver
-from weakspot.data.dataset import StateDataset, as_stacks
-from weakspot.envs.base import Environment, Step
+from weakspot.agents.base import Agent, AgentOutput
+from weakspot.artifacts.twins import Kind
+from weakspot.data.dataset import StateDataset
+from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
-from weakspot.errors import ConfigError, DatasetError, SnapshotError
+from weakspot.envs.plays import Play
+from weakspot.errors import ConfigError, SnapshotError
 from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
-from weakspot.ground.likeness import Likeness, Views, measure_likeness
+from weakspot.ground.likeness import Likeness, Views
 from weakspot.ground.plausibility import (
     PLAYED_ON,
     Checks,
@@ -33,21 +37,22 @@ from weakspot.ground.plausibility import (
     Plausibility,
     measure_density,
     measure_plausibility,
-    reconstructions,
 )
-from weakspot.ground.play import Play, Player, Route
+from weakspot.ground.play import Player, Route
 from weakspot.ground.reach import agent_actions, search_play
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
 from weakspot.types import Frames
 
-RECORDED, REACHED, EDITED = KINDS = ("recorded", "reached", "edited")
+RECORDED: Kind = "recorded"
+REACHED: Kind = "reached"
+EDITED: Kind = "edited"
 SHORTFALL = 0.5
 """Standard deviations of the target over real states by which a twin may be worse than the synthesised state."""
-ALIKE = 0.95
-"""Quantile of the distances of reconstructions from their real states that a twin may reach."""
-RECONSTRUCTED = 200
-"""Held-out states that this quantile is measured on."""
+BROKEN = 0.5
+"""What a picture that does not settle, or fails the object checks, adds to the distance."""
+PAIRS, ALIKE = 500, 0.1
+"""Pairs of real states whose distances are measured, and their quantile that the distance of a twin may reach."""
 SHORTLIST, STARTS, APART = 200, 4, 20
 """Recorded states that are compared closely, those that searches start from, and the least number of decisions between two
 of them in one stream."""
@@ -62,7 +67,7 @@ class Twin:
     """The closest state of the environment that was found.
 
     Attributes:
-        kind: one of :data:`KINDS`.
+        kind: how it was found.
         accepted: whether it stands for the synthesised state.
         route: that makes it.
         stack: (k, h, w, c) uint8.
@@ -73,9 +78,10 @@ class Twin:
         unusual: share of held-out real states whose variables are closer to recorded ones; None without variables.
         values: of the variables before the route's changes, at the positions of the changes.
         steps: decisions that were played to find it.
+        seconds: that it took to find it.
     """
 
-    kind: str
+    kind: Kind
     accepted: bool
     route: Route
     stack: np.ndarray
@@ -86,6 +92,7 @@ class Twin:
     unusual: float | None
     values: dict[int, float]
     steps: int
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,33 +121,24 @@ class Grounds:
 
 
 def prepare(
-    perceive: Perceiver, environment: Environment, dataset: StateDataset, model: StateModel,
-    trained_on: np.ndarray, held_out: np.ndarray, seed: int,
-) -> Grounds:  # fmt: skip
+    player: Player, likeness: Likeness, model: StateModel, trained_on: np.ndarray, held_out: np.ndarray, seed: int
+) -> Grounds:
     """Measures units and limits on recorded states.
 
     Args:
-        perceive: A(s).
-        environment: like the one that was collected.
-        dataset: with snapshots.
+        player: plays on from recorded states.
+        likeness: compares states.
         model: the state model.
         trained_on, held_out: indices of recorded states with complete histories.
         seed: of random choices.
 
     Raises:
         ConfigError: there are too few recorded states with long enough histories, or no held-out ones.
-        DatasetError: the states were collected without snapshots.
     """
+    dataset = player.dataset
     if not len(held_out):
         raise ConfigError("no state is held out", expected="at least one", todo="collect more frames")
-    if not len(dataset.with_snapshots()):
-        raise DatasetError(
-            f"{dataset.folder} has no snapshots", expected="states from which can be played on", todo="collect them again"
-        )
     generator = np.random.default_rng(seed)
-    environment.reset(seed)
-    player = Player(environment, dataset)
-    likeness = measure_likeness(perceive, dataset, trained_on, generator)
     usable = trained_on[dataset.age[trained_on] >= 2 * dataset.environment.frames]
     if not len(usable):
         raise ConfigError(
@@ -157,7 +155,7 @@ def prepare(
         coarse=_coarse(dataset, usable, likeness),
         bank=bank,
         density=density,
-        alike=_reconstruction_distance(model, dataset, held_out, likeness, generator),
+        alike=_pair_distance(likeness, dataset, trained_on, generator),
     )
 
 
@@ -174,33 +172,33 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
     """
     player, likeness = grounds.player, grounds.likeness
     generator = np.random.default_rng([config.seed, number])
-    before = player.steps
+    before, started = player.steps, time.monotonic()
     wanted = likeness.views(stack[None])
     aim = float(target(wanted.output)[0])
 
-    def scores(views: Views) -> np.ndarray:
-        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
-        return likeness.distances(wanted, views).mean(axis=1) + config.value * shortfall
-
     def score(stacks: np.ndarray) -> np.ndarray:
-        return scores(likeness.views(stacks))
+        views = likeness.views(stacks)
+        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
+        broken = ~grounds.plausibility.drawn_whole(stacks)
+        return likeness.distances(wanted, views).mean(axis=1) + config.value * shortfall + BROKEN * broken
 
     best: tuple[float, Twin] | None = None
-    for kind, found in _searches(grounds, _shortlist(grounds, wanted, scores), score, config, generator):
+    for kind, found in _searches(grounds, closest_recorded(grounds, wanted, score), score, config, generator):
         if found is None:
             continue
-        twin = _assess(grounds, kind, found, wanted, (target, aim, spread), config, player.steps - before)
+        twin = _assess(grounds, kind, found, wanted, (target, aim, spread), config)
+        twin = replace(twin, steps=player.steps - before, seconds=time.monotonic() - started)
         if twin.accepted:
             return twin
         if best is None or found.score < best[0]:
             best = found.score, twin
     assert best is not None, "there is always a recorded state"
-    return best[1]
+    return replace(best[1], steps=player.steps - before, seconds=time.monotonic() - started)
 
 
 def _searches(
     grounds: Grounds, closest: list[Found], score: Score, config: GroundConfig, generator: np.random.Generator
-) -> Iterator[tuple[str, Found | None]]:
+) -> Iterator[tuple[Kind, Found | None]]:
     """The best state of each kind; each is searched for when the one before was not accepted.
 
     Args:
@@ -225,16 +223,15 @@ def _searches(
 
 
 def _assess(
-    grounds: Grounds, kind: str, found: Found, wanted: Views, aim: tuple[Target, float, float], config: GroundConfig,
-    steps: int,
-) -> Twin:  # fmt: skip
+    grounds: Grounds, kind: Kind, found: Found, wanted: Views, aim: tuple[Target, float, float], config: GroundConfig
+) -> Twin:
     """A state with everything that decides whether it is a twin; ``aim`` is the target, its value, and its spread."""
     player, (target, value, spread) = grounds.player, aim
     step = _follow(player, found)
     values = player.editable.read_variables() if player.editable else None
     checks = None
     if kind == EDITED:
-        onwards = _played_on(player, grounds.likeness.perceive.agent, step, config.seed)
+        onwards = play_onwards(player, grounds.likeness.perceive.agent, step, config.seed)
         checks = grounds.plausibility.check(found.stack, onwards)
     views = grounds.likeness.views(found.stack[None])
     distances, reached = grounds.likeness.distances(wanted, views)[0], float(target(views.output)[0])
@@ -250,7 +247,7 @@ def _assess(
         player.environment.restore(player.place(found.route.start))
         before = player.editable.read_variables()
         changed = {position: float(before[position]) for position in found.route.changes}
-    return Twin(kind, accepted, found.route, found.stack, views.output, reached, distances, checks, unusual, changed, steps)
+    return Twin(kind, accepted, found.route, found.stack, views.output, reached, distances, checks, unusual, changed, 0, 0.0)
 
 
 def _follow(player: Player, found: Found) -> Step:
@@ -268,8 +265,9 @@ def _follow(player: Player, found: Found) -> Step:
     return made.last
 
 
-def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
-    """What happens if the agent plays on from the current step for a while; None if the environment fails."""
+def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
+    """What happens if the agent plays on from the current step for :data:`PLAYED_ON` decisions; None if the environment
+    fails."""
     act = agent_actions(agent, np.random.default_rng(seed))
     plays: list[Play] = []
     while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
@@ -281,14 +279,22 @@ def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | No
     return Play(np.concatenate([play.frames for play in plays]), plays[-1].last, plays[-1].ended)
 
 
-def _shortlist(grounds: Grounds, wanted: Views, scores: Callable[[Views], np.ndarray]) -> list[Found]:
-    """Recorded states that are most like the synthesised one, the best first, at some distance from each other."""
+def closest_recorded(grounds: Grounds, wanted: Views, score: Score, among: np.ndarray | None = None) -> list[Found]:
+    """Recorded states that are most like a wanted one, the best first, at some distance from each other.
+
+    Args:
+        grounds: of the agent.
+        wanted: a single state.
+        score: distance of stacks from it.
+        among: indices of the usable states to choose from, sorted; all by default.
+    """
     dataset, usable = grounds.player.dataset, grounds.usable
     block = _blocks(wanted.stacks[:, -1], grounds.likeness)
-    coarse = np.abs(grounds.coarse - block).sum(axis=1)
-    candidates = usable[np.argsort(coarse, kind="stable")[:SHORTLIST]]
+    rows = np.arange(len(usable)) if among is None else np.searchsorted(usable, among)
+    coarse = np.abs(grounds.coarse[rows] - block).sum(axis=1)
+    candidates = usable[rows[np.argsort(coarse, kind="stable")[:SHORTLIST]]]
     stacks = dataset.stacks(candidates)
-    values = scores(grounds.likeness.views(stacks))
+    values = score(stacks)
     chosen: list[Found] = []
     for number in np.argsort(values, kind="stable"):
         index = int(candidates[number])
@@ -351,13 +357,10 @@ def _blocks(frames: Frames, likeness: Likeness) -> np.ndarray:
     return cut.mean(axis=(2, 4)).reshape(len(frames), -1)
 
 
-def _reconstruction_distance(
-    model: StateModel, dataset: StateDataset, held_out: np.ndarray, likeness: Likeness, generator: np.random.Generator
-) -> float:
-    """The mean distance of held-out states from their reconstructions, at the quantile :data:`ALIKE`."""
-    stacks = dataset.stacks(generator.permutation(held_out)[:RECONSTRUCTED])
-    channels = dataset.environment.channels
-    drawn = np.concatenate([as_stacks(rebuilt, channels) for _, rebuilt in reconstructions(model, stacks)])
-    real, rebuilt = likeness.views(stacks), likeness.views(drawn)
-    distances = [likeness.distances(real.row(i), rebuilt.row(i)).mean() for i in range(len(stacks))]
+def _pair_distance(likeness: Likeness, dataset: StateDataset, indices: np.ndarray, generator: np.random.Generator) -> float:
+    """The mean distance between pairs of real states, at the quantile :data:`ALIKE`."""
+    count = min(PAIRS, len(indices) // 2)
+    chosen = generator.permutation(indices)[: 2 * count]
+    first, second = (likeness.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count:]))
+    distances = [likeness.distances(first.row(i), second.row(i)).mean() for i in range(count)]
     return float(np.quantile(distances, ALIKE))

@@ -29,7 +29,7 @@ class Film:
         uri: the strip of its frames as a data URI.
         alt: the content in words, for screen readers.
         label: one or two words, for captions and buttons.
-        kind: ``real``, ``synthesised`` or ``reconstructed``; decides the colour that marks it.
+        kind: ``real``, ``synthesised``, ``twin`` or ``reconstructed``; decides the colour that marks it.
         saliency: overlay for the newest frame as a data URI, or an empty string.
     """
 
@@ -54,6 +54,11 @@ def strip_uri(stack: Images, step: int) -> str:
     strip = np.concatenate(list(stack), axis=1).astype(np.int16)
     rounded = np.clip((strip + step // 2) // step * step, 0, 255).astype(np.uint8)
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
+
+
+def image_uri(frame: Images) -> str:
+    """One RGB frame (h, w, 3)."""
+    return _uri(np.ascontiguousarray(frame[..., ::-1]))
 
 
 def saliency_uri(saliency: Images) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from weakspot.artifacts.findings import Findings
 from weakspot.artifacts.novelty import Novelty
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run
+from weakspot.artifacts.twins import Twins
 from weakspot.report.bars import Bars, action_text, bar_axes, bars_caption, displayed_scores, score_bars
 from weakspot.report.charts import Chart, distribution_chart, energy_chart
 from weakspot.report.films import Detail, FilmEncoder, SmallCard
 from weakspot.report.images import Film
 from weakspot.report.text import Fact, duration, flat, number
+from weakspot.report.twins import TwinCard, TwinCards, twins_sentence
 
 LARGE_CARDS = 8
 """Number of synthesised states of a target that are shown large."""
@@ -25,9 +29,10 @@ TARGET_ORDER = ("T-", "T+", "V-", "V+", "T±", "S-", "S+")
 
 @dataclass(frozen=True)
 class StateCard:
-    """A synthesised state shown large, with the closest real state, the agent's scores, and numbers."""
+    """A synthesised state shown large, or its twin, with the closest real state, the agent's scores, and numbers."""
 
     film: Film
+    twin: TwinCard | None
     closest: Film | None
     distance: tuple[Fact, ...]
     bars: Bars
@@ -44,6 +49,7 @@ class TargetView:
         count: number of synthesised states.
         selection: how many searches the states were selected from, or an empty sentence.
         beyond: how many states have a lower energy than all real ones, or an empty sentence.
+        twins: how many states have a twin, or an empty sentence.
         charts: energies of the searches and of real states.
         bars_caption: what the bars show.
         cards: states shown large.
@@ -62,6 +68,7 @@ class TargetView:
     count: int
     selection: str
     beyond: str
+    twins: str
     charts: tuple[Chart, ...]
     bars_caption: str
     cards: tuple[StateCard, ...]
@@ -88,11 +95,11 @@ def symbol_text(symbol: str) -> str:
 
 def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
     """The section of one target; its images are encoded here."""
-    findings, novelty = run.findings[symbol], run.novelty.get(symbol)
+    findings, novelty, twins = run.findings[symbol], run.novelty.get(symbol), run.twins.get(symbol)
     search, count = findings.search, len(findings.states)
     large = min(LARGE_CARDS, count)
     small = min(detail.rest, count - large)
-    cards = _Cards(run, symbol, findings, novelty, FilmEncoder(run.environment, detail))
+    cards = _Cards(run, symbol, findings, novelty, twins, FilmEncoder(run.environment, detail))
     return TargetView(
         slug=search.slug,
         symbol=symbol_text(symbol),
@@ -103,6 +110,7 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         count=count,
         selection=_selection(findings),
         beyond=_beyond(findings, novelty),
+        twins=twins_sentence(twins),
         charts=_charts(findings, novelty),
         bars_caption=bars_caption(cards.scores, run.agent, "in a state"),
         cards=tuple(cards.large(index) for index in range(large)),
@@ -146,17 +154,23 @@ def _values(values: PolicyValues | None) -> str:
 class _Cards:
     """Makes the cards of one target."""
 
-    def __init__(self, run: Run, symbol: str, findings: Findings, novelty: Novelty | None, films: FilmEncoder) -> None:
+    def __init__(
+        self, run: Run, symbol: str, findings: Findings, novelty: Novelty | None, twins: Twins | None, films: FilmEncoder
+    ) -> None:
         self.agent, self.actions, self.frames = run.agent, run.environment.action_names, run.environment.frames
         self.symbol, self.findings, self.novelty, self.films = symbol_text(symbol), findings, novelty, films
         self.scores = displayed_scores(findings.scores, run.agent)
-        self.axes = bar_axes(self.scores, run.agent)
+        scores_of_twins = np.zeros((0, self.scores.shape[1])) if twins is None else displayed_scores(twins.scores, run.agent)
+        self.axes = bar_axes(np.concatenate([self.scores, scores_of_twins]), run.agent)
+        self.twins = None if twins is None else TwinCards(twins, scores_of_twins, run.environment, films)
 
     def large(self, index: int) -> StateCard:
         """The card of a state that is shown large."""
         closest, distance = self._closest(index)
-        bars = score_bars(self.actions, [self.scores[index]], self.axes, self.agent)
-        return StateCard(self._film(index, with_saliency=True), closest, distance, bars, self._facts(index))
+        twin = None if self.twins is None else self.twins.card(index)
+        states = [self.scores[index]] if twin is None else [twin.scores, self.scores[index]]
+        bars = score_bars(self.actions, states, self.axes, self.agent)
+        return StateCard(self._film(index, with_saliency=True), twin, closest, distance, bars, self._facts(index))
 
     def small(self, index: int) -> SmallCard:
         """The card of a state that is shown small."""

@@ -31,6 +31,8 @@ LISTING: Mapping[str, Listed] = {
     "samples": Listed("weakspot.stages.samples:SamplesStage", "compare random samples of the state model with real states"),
     "goggles": Listed("weakspot.stages.goggles:GogglesStage", "let the agent play while it sees only reconstructions"),
     "synthesize": Listed("weakspot.stages.synthesize:SynthesizeStage", "synthesise states for each target"),
+    "ground": Listed("weakspot.stages.ground:GroundStage", "find states of the environment that stand for synthesised ones"),
+    "confirm": Listed("weakspot.stages.confirm:ConfirmStage", "play on from these states, and find what goes wrong and why"),
     "novelty": Listed("weakspot.stages.novelty:NoveltyStage", "compare synthesised states with real ones"),
     "report": Listed("weakspot.stages.report:ReportStage", "build the HTML report"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
 ProgressCallback: TypeAlias = Callable[[float, str], None]
@@ -28,6 +28,25 @@ def progress_bar(name: str) -> Generator[ProgressCallback]:
             yield progress
     else:
         yield _Lines(name)
+
+
+@contextmanager
+def phased_progress(name: str) -> Generator[Callable[[str, int, int], None]]:
+    """Shows a progress bar for each phase of a work, one after the other.
+
+    Yields:
+        A callback that is called with the name of the phase, what is done of it, and its total.
+    """
+    with ExitStack() as stack:
+        current: list[tuple[str, ProgressCallback]] = []
+
+        def update(phase: str, done: int, total: int) -> None:
+            if not current or current[0][0] != phase:
+                stack.close()
+                current[:] = [(phase, stack.enter_context(progress_bar(f"{name}: {phase}")))]
+            current[0][1](done / total, "")
+
+        yield update
 
 
 @contextmanager

@@ -86,8 +86,8 @@ class DriveEnvironment:
             ConfigError: there is no such action, or no episode is running.
         """
         check_running(self._step)
-        observation, reward, terminated, truncated, _ = self.env.step(action)
-        return self._record(observation, reward, terminated, truncated)
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._record(observation, reward, terminated, truncated, info["cause"] or "")
 
     def snapshot(self) -> bytes:
         """The whole world and the current frame stack, under a checksum.
@@ -107,6 +107,10 @@ class DriveEnvironment:
         """
         header, parts = unpack_for(self.name, snapshot)
         return self._record(self.env.set_state(parts["env"]), header["reward"], header["terminated"], header["truncated"])
+
+    def reseed(self, seed: int) -> None:
+        """Sets the random state of cars and pedestrians."""
+        self.env.world.reseed(seed)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -128,7 +132,7 @@ class DriveEnvironment:
         """Closes the gymnasium environment."""
         self.env.close()
 
-    def _record(self, observation: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
+    def _record(self, observation: np.ndarray, reward: float, terminated: bool, truncated: bool, cause: str = "") -> Step:
         """Stores and returns the step."""
         newest = observation[-len(self.env.channels) :]
         self._step = Step(
@@ -137,5 +141,6 @@ class DriveEnvironment:
             reward=reward,
             terminated=terminated,
             truncated=truncated,
+            cause=cause,
         )
         return self._step

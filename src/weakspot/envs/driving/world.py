@@ -176,6 +176,10 @@ class World:
             people=pedestrians.spawn(self.town, self.config.people, self.config.behaviour, generator),
         )
 
+    def reseed(self, seed: int) -> None:
+        """Sets the random state of everything that happens from now on, without a new episode."""
+        self._generator = np.random.default_rng(seed)
+
     @property
     def lights(self) -> np.ndarray:
         """Colours of the traffic lights; see :func:`weakspot.envs.driving.signals.lights`."""

@@ -1,0 +1,100 @@
+"""Twins in experiments: how well they are found, and whether the checks tell real states from broken ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lab import intervals
+from weakspot.envs.plays import Play
+from weakspot.ground.edits import Found, search_edits
+from weakspot.ground.plausibility import Checks
+from weakspot.ground.play import Route
+from weakspot.ground.twins import Grounds, closest_recorded, play_onwards
+from weakspot.session import Session
+
+STARTS = 3
+"""Recorded states of other streams that a real state is recreated from."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A state that was made by edits, its distance from the wanted one if there is one, and whether it is possible."""
+
+    distance: float | None
+    checks: Checks
+    unusual: float | None
+
+
+def recreated(session: Session, grounds: Grounds, index: int, trials: int, generator: np.random.Generator) -> Checked | None:
+    """A held-out state, recreated by edits from states of other streams, without knowledge of its variables.
+
+    None if no edit leads anywhere.
+    """
+    dataset = session.dataset
+    wanted = grounds.likeness.views(dataset.stacks(np.array([index])))
+
+    def score(stacks: np.ndarray) -> np.ndarray:
+        return grounds.likeness.distances(wanted, grounds.likeness.views(stacks)).mean(axis=1)
+
+    others = grounds.usable[dataset.stream[grounds.usable] != dataset.stream[index]]
+    starts = [found.route.start - dataset.environment.frames for found in closest_recorded(grounds, wanted, score, others)]
+    assert grounds.bank is not None
+    found = search_edits(grounds.player, starts[:STARTS], grounds.bank, score, trials, generator)
+    return None if found is None else _checked(session, grounds, found)
+
+
+def broken(session: Session, grounds: Grounds, count: int, generator: np.random.Generator) -> Checked | None:
+    """A recorded state in which ``count`` of the variables that vary were set to random values; None if that ends it."""
+    bank, player = grounds.bank, grounds.player
+    assert bank is not None
+    chosen = generator.choice(bank.varying, min(count, len(bank.varying)), replace=False).tolist()
+    changes: dict[int, float] = {}
+    for position in chosen:
+        variable = bank.variables[position]
+        column = bank.rows[:, position]
+        low, high = max(variable.low, column.min() - column.std()), min(variable.high, column.max() + column.std())
+        if variable.whole:
+            changes[position] = float(generator.integers(int(variable.low), int(variable.high) + 1))
+        else:
+            changes[position] = float(generator.uniform(low, high))
+    start = int(generator.choice(grounds.usable)) - session.dataset.environment.frames
+    frames = session.dataset.environment.frames
+    actions = player.recorded_actions(start, frames)
+    play: Play | None = player.play(player.place(start), changes, actions)
+    if play is None or play.ended:
+        return None
+    return _checked(session, grounds, Found(Route(start, changes, actions), play.frames[-frames:], 0.0), distance=False)
+
+
+def _checked(session: Session, grounds: Grounds, found: Found, *, distance: bool = True) -> Checked:
+    player = grounds.player
+    made = player.make(found.route)
+    assert made is not None
+    unusual = None
+    if grounds.density is not None and player.editable is not None:
+        unusual = grounds.density.unusual(player.editable.read_variables())
+    onwards = play_onwards(player, session.subject.agent, made.last, 0)
+    return Checked(found.score if distance else None, grounds.plausibility.check(found.stack, onwards), unusual)
+
+
+def shares(states: list[Checked | None], generator: np.random.Generator) -> dict[str, Any]:
+    """The share of states that pass each check, with 95 % intervals; those that could not be made pass none."""
+    made = [state for state in states if state is not None]
+    names = ("settles", "round_trip", "objects", "plays_on", "possible")
+    passed: dict[str, Any] = {}
+    for name in names:
+        values = [getattr(state.checks, name) for state in made]
+        if all(value is None for value in values):
+            continue
+        whole = np.array([value is not False for value in values] + [False] * (len(states) - len(made)), float)
+        passed[name] = intervals.mean(whole, generator)
+    distances = [state.distance for state in made if state.distance is not None]
+    return {
+        "states": len(states),
+        "made": len(made),
+        "passed": passed,
+        "median_distance": float(np.median(distances)) if distances else None,
+    }

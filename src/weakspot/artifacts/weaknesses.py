@@ -1,0 +1,269 @@
+"""Artifact of the confirm stage: weaknesses, each with what goes wrong, what causes it, and what would have helped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from weakspot.artifacts.schema import RERUN, damaged, read_artifact, write_artifact
+from weakspot.artifacts.subject import EnvironmentRecord
+
+if TYPE_CHECKING:
+    from weakspot.artifacts.arrays import Array
+
+WEAKNESSES, ARRAYS = "weaknesses.json", "weaknesses.npz"
+
+Verdict: TypeAlias = Literal[
+    "avoidable loss", "hopeless", "unfounded fear", "overconfidence", "needless action", "undecided"
+]
+CONFIRMED: tuple[Verdict, ...] = ("avoidable loss", "overconfidence", "unfounded fear", "needless action")
+"""The verdicts that are weaknesses of the agent."""
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``events`` of ``trials`` from a number of states, and the 95 % interval of their share; see
+    :func:`weakspot.confirm.statistics.rate_of`."""
+
+    events: Count
+    trials: Count
+    states: Count
+    low: Share
+    high: Share
+
+    @property
+    def share(self) -> float:
+        """Events over trials; 0 without trials."""
+        return self.events / self.trials if self.trials else 0.0
+
+
+@dataclass(frozen=True)
+class StartRecord:
+    """A state that rollouts started from.
+
+    To make it: restore the recorded state ``start``, make the changes, and take the actions.
+
+    Attributes:
+        source: symbol of a target and number of a synthesised state, such as ``T- 3``, whose twin it is; empty for a
+            recorded state that was drawn at random.
+        start: index of a recorded state.
+        changes: value of each changed variable, by its position.
+        actions: taken afterwards.
+    """
+
+    source: str
+    start: Count
+    changes: dict[int, float]
+    actions: tuple[int | tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A rollout that can be repeated bit for bit.
+
+    Attributes:
+        state: index of its start among the states of the weakness.
+        seed: of the environment.
+        actions: all that were taken.
+        override: number of the first of these that were given in place of the agent's own.
+        loss: number of the decision, from 1, with which the loss came; None if there was none.
+        first: index of its first frame in the arrays.
+        frames: number of frames in the arrays, every ``every``-th of the rollout.
+        every: see ``frames``.
+        digest: of all frames of the rollout.
+    """
+
+    state: Count
+    seed: Count
+    actions: tuple[int | tuple[float, ...], ...]
+    override: Count
+    loss: int | None
+    first: Count
+    frames: Count
+    every: Annotated[int, msgspec.Meta(ge=1)]
+    digest: str
+
+
+@dataclass(frozen=True)
+class CauseVariable:
+    """A variable that decides about the loss: its lowest and highest value in the states of the weakness, and usually."""
+
+    position: Count
+    name: str
+    low: float
+    high: float
+    usual_low: float
+    usual_high: float
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What causes a loss.
+
+    Attributes:
+        variables: each of them alone, set to usual values, avoids the loss; or, if ``together``, all of them at once.
+        together: whether they have to be changed together.
+        saved: share of rollouts without a loss after the change, with fresh seeds.
+        tried: number of variables that were tried alone.
+        p: of Fisher's exact test against the rollouts without the change.
+    """
+
+    variables: tuple[CauseVariable, ...]
+    together: bool
+    saved: Rate
+    tried: Count
+    p: Share
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What would have avoided a loss.
+
+    Attributes:
+        label: what is done in place of the agent's actions, such as ``holding UP for 25 decisions``.
+        decisions: number of these actions.
+        saved: share of rollouts without a loss, with fresh seeds, from the states in which it is not too late.
+        own: losses in the agent's own rollouts from the same states, with fresh seeds.
+        tried: number of rescues that were tried.
+        p: of Fisher's exact test against the agent's own rollouts.
+        own_share: share of its first decisions in which the agent takes the action; None if it is not one action.
+        gain: mean return over the horizon minus that of the agent's own rollouts.
+    """
+
+    label: str
+    decisions: Count
+    saved: Rate
+    own: Rate
+    tried: Count
+    p: Share
+    own_share: Share | None
+    gain: float
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """A group of states in which the same goes wrong.
+
+    Attributes:
+        verdict: see :mod:`weakspot.confirm.verdicts`.
+        sentence: the weakness in words, with its numbers.
+        targets: symbols of the targets whose twins are among the states.
+        states: that rollouts started from; the first is the most typical one.
+        rate: of losses in the agent's own rollouts, with fresh seeds.
+        met: share of the recorded states drawn at random that are among the states.
+        expected: mean return over the horizon that the agent expects, calibrated; None if it expects nothing.
+        earned: mean return over the horizon, discounted.
+        cause: None if none was found or looked for.
+        rescue: None if none was found.
+        loss: the rollout of a loss, or a typical one where nothing is lost.
+        rescued: the rollout of the rescue from the same state.
+    """
+
+    verdict: Verdict
+    sentence: str
+    targets: tuple[str, ...]
+    states: tuple[StartRecord, ...]
+    rate: Rate
+    met: Rate
+    expected: float | None
+    earned: float
+    cause: Cause | None
+    rescue: Rescue | None
+    loss: Clip | None
+    rescued: Clip | None
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is a weakness of the agent: something that could be done better, or that it misjudges."""
+        return self.verdict in CONFIRMED
+
+    @property
+    def cost(self) -> float:
+        """How often the agent comes into such states, times the share of rollouts that it loses there."""
+        often = (self.met.events + 0.5) / (self.met.trials + 1)
+        return often * self.rate.share
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What rollouts showed.
+
+    Attributes:
+        loss: what the agent does when it loses, such as ``loses a life``.
+        horizon: decisions of a rollout.
+        epsilon: share of random actions in the rollouts of an agent that acts greedily; 0 for others.
+        controls: losses in rollouts from recorded states drawn at random.
+        twins: losses in rollouts from twins.
+        notes: what a reader has to know, such as why there are no verdicts.
+        weaknesses: all groups of states, those that cost most first.
+        environment_steps: decisions that were played.
+    """
+
+    SCHEMA: ClassVar[int] = 1
+    loss: str
+    horizon: Count
+    epsilon: Share
+    controls: Rate
+    twins: Rate
+    notes: tuple[str, ...]
+    weaknesses: tuple[Weakness, ...]
+    environment_steps: Count
+
+
+@dataclass(frozen=True)
+class Weaknesses:
+    """The weaknesses of an agent, with their pictures.
+
+    Attributes:
+        confirmation: all that is known but the frames.
+        typical: the most typical state of each weakness (n, k, h, w, c), uint8.
+        changed: its newest frame after the causing variables were set to usual values (n, h, w, c); the same as in
+            ``typical`` without a cause.
+        frames: of the clips, one after the other (m, h, w, c).
+    """
+
+    confirmation: Confirmation
+    typical: Array
+    changed: Array
+    frames: Array
+
+    def clip(self, clip: Clip) -> Array:
+        """The frames of a clip (t, h, w, c)."""
+        return self.frames[clip.first : clip.first + clip.frames]
+
+
+def write_weaknesses(folder: Path, weaknesses: Weaknesses) -> None:
+    """Writes the artifact; raises :class:`RunError` if it contains NaN."""
+    from weakspot.artifacts.arrays import write_arrays
+
+    arrays: dict[str, Any] = {name: getattr(weaknesses, name) for name in ("typical", "changed", "frames")}
+    write_arrays(folder / ARRAYS, arrays)
+    write_artifact(folder / WEAKNESSES, weaknesses.confirmation)
+
+
+def read_confirmation(folder: Path) -> Confirmation:
+    """Reads the artifact without its arrays; raises :class:`RunError` if it is damaged."""
+    return read_artifact(folder / WEAKNESSES, Confirmation)
+
+
+def read_weaknesses(folder: Path, environment: EnvironmentRecord) -> Weaknesses:
+    """Reads the artifact; raises :class:`RunError` if it is damaged."""
+    from weakspot.artifacts.arrays import Arrays
+
+    confirmation = read_confirmation(folder)
+    arrays = Arrays(folder / ARRAYS, environment, "typical")
+    count = len(confirmation.weaknesses)
+    if arrays.n != count:
+        raise damaged(arrays.path, f"it has {arrays.n} states", f"{count}", f"delete {arrays.path} and {RERUN}")
+    clips = [clip for weakness in confirmation.weaknesses for clip in (weakness.loss, weakness.rescued) if clip]
+    return Weaknesses(
+        confirmation=confirmation,
+        typical=arrays.stacks("typical"),
+        changed=arrays.frames("changed", count),
+        frames=arrays.frames("frames", sum(clip.frames for clip in clips)),
+    )

@@ -1,0 +1,143 @@
+"""Weaknesses in sentences."""
+
+from __future__ import annotations
+
+from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue, Weakness
+
+
+def sentence(weakness: Weakness, loss: str, controls: Rate) -> str:
+    """A weakness in words, with its numbers.
+
+    Args:
+        weakness: without its sentence.
+        loss: what the agent does when it loses, such as ``loses a life``.
+        controls: losses from recorded states drawn at random.
+    """
+    write = {
+        "avoidable loss": _loss,
+        "hopeless": _loss,
+        "undecided": _loss,
+        "unfounded fear": _fear,
+        "overconfidence": _overconfidence,
+        "needless action": _needless,
+    }[weakness.verdict]
+    return write(weakness, loss, controls)
+
+
+def _loss(weakness: Weakness, loss: str, controls: Rate) -> str:
+    parts = [f"{_where(weakness)} the agent {loss}: {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."]
+    if weakness.cause is not None:
+        parts.append(_cause(weakness.cause))
+    if weakness.verdict == "avoidable loss":
+        assert weakness.rescue is not None
+        parts += _rescue(weakness.rescue, weakness.rate.states)
+    elif weakness.verdict == "hopeless":
+        tried = weakness.rescue.tried if weakness.rescue else 0
+        parts.append(f"None of the {tried} rescues that were tried avoids it." if tried else "No rescue was tried.")
+    elif weakness.rescue is not None:
+        parts.append(
+            f"Whether it could be avoided is undecided: {_lower(weakness.rescue.label)} leaves "
+            f"{weakness.rescue.saved.events} of {weakness.rescue.saved.trials} rollouts without a loss."
+        )
+    parts.append(_met(weakness.met))
+    return " ".join(parts)
+
+
+def _where(weakness: Weakness) -> str:
+    """In which states: by the cause, if it is known."""
+    if weakness.cause is not None:
+        joined = (" and " if weakness.cause.together else ", ").join(_values(v) for v in weakness.cause.variables[:2])
+        return f"With {joined}"
+    return "In this state" if len(weakness.states) == 1 else "In states like this"
+
+
+def _values(variable: CauseVariable) -> str:
+    low, high = f"{variable.low:g}", f"{variable.high:g}"
+    here = low if low == high else f"{low} to {high}"
+    return f"{variable.name} at {here} (usually {variable.usual_low:g} to {variable.usual_high:g})"
+
+
+def _cause(cause: Cause) -> str:
+    names = [variable.name for variable in cause.variables]
+    if cause.together:
+        joined, how = " and ".join(names), "set to usual values together they leave"
+    elif len(names) > 1:
+        joined, how = " or ".join([", ".join(names[:-1]), names[-1]]), "each set to usual values alone leaves"
+    else:
+        joined, how = names[0], "set to usual values alone it leaves"
+    return f"Cause: {joined}; {how} {cause.saved.events} of {cause.saved.trials} rollouts without a loss."
+
+
+def _rescue(rescue: Rescue, judged: int) -> list[str]:
+    label, saved = rescue.label, rescue.saved
+    if saved.states < judged:
+        start = f"In {saved.states} of {judged} states it is not too late: {label}"
+    else:
+        start = f"{label[0].upper()}{label[1:]}"
+    parts = [
+        f"{start} would have avoided it: {saved.events} of {saved.trials} rollouts are without a loss, as against "
+        f"{rescue.own.trials - rescue.own.events} of {rescue.own.trials}."
+    ]
+    if rescue.own_share is not None:
+        action = rescue.label.removeprefix("holding ").partition(" for ")[0]
+        parts.append(f"The agent takes {action} in {_percent(rescue.own_share)} of its decisions there.")
+    return parts
+
+
+def _met(met: Rate) -> str:
+    if not met.trials:
+        return ""
+    if not met.events:
+        return f"None of {met.trials} random recorded states is such a state."
+    verb = "is such a state" if met.events == 1 else "are such states"
+    return f"{met.events} of {met.trials} random recorded states {verb}."
+
+
+def _fear(weakness: Weakness, loss: str, controls: Rate) -> str:
+    return (
+        f"The agent expects little in {_states(weakness)} (a return of {_number(weakness.expected)}) but earns "
+        f"{_number(weakness.earned)}; it {loss} in {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."
+    )
+
+
+def _overconfidence(weakness: Weakness, loss: str, controls: Rate) -> str:
+    return (
+        f"The agent expects much in {_states(weakness)} (a return of {_number(weakness.expected)}) but earns "
+        f"{_number(weakness.earned)}; it {loss} in {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."
+    )
+
+
+def _needless(weakness: Weakness, loss: str, controls: Rate) -> str:
+    rescue = weakness.rescue
+    assert rescue is not None
+    return (
+        f"In {_states(weakness)} the agent takes {weakness.targets[0]}, which makes nothing better: {rescue.label} it "
+        f"earns {_signed(rescue.gain)} in return, and {rescue.saved.events} of {rescue.saved.trials} rollouts are without a "
+        f"loss, as against {weakness.rate.trials - weakness.rate.events} of {weakness.rate.trials}."
+    )
+
+
+def _states(weakness: Weakness) -> str:
+    count = len(weakness.states)
+    found = f" found for {', '.join(weakness.targets)}" if weakness.targets else ""
+    return f"{count} state{'s' if count != 1 else ''}{found}"
+
+
+def _rollouts(rate: Rate) -> str:
+    return f"{rate.events} of {rate.trials} rollouts from {rate.states} state{'s' if rate.states != 1 else ''}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _number(value: float | None) -> str:
+    return "nothing known" if value is None else f"{value:.2g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _signed(value: float) -> str:
+    return f"{abs(value):.2g} {'more' if value >= 0 else 'less'}"
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]

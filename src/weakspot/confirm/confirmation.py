@@ -1,0 +1,197 @@
+"""Confirmation: from twins and recorded states to weaknesses.
+
+1. rollouts of the agent from all states; those from which it mostly loses are looked at closely
+2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
+3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
+4. states that share a cause are a group; the others are grouped by how alike they are
+5. every group is judged by rollouts with fresh seeds (:mod:`weakspot.confirm.verdicts`)
+6. twins from which it does not lose are judged by what it expects there, and by whether their action is needed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from weakspot.agents.base import Agent
+from weakspot.artifacts.twins import Twins
+from weakspot.artifacts.weaknesses import Confirmation, Rate, Weaknesses
+from weakspot.confirm import verdicts
+from weakspot.confirm.captions import sentence
+from weakspot.confirm.clips import ClipRecorder
+from weakspot.confirm.config import ConfirmConfig
+from weakspot.confirm.context import ByState, Context, Report
+from weakspot.confirm.expectation import calibrate
+from weakspot.confirm.losing import losing_groups, usual_values
+from weakspot.confirm.losses import rule_for
+from weakspot.confirm.misjudged import misjudged
+from weakspot.confirm.records import Judged, weakness_of
+from weakspot.confirm.rollouts import Roller, Rollout
+from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.starts import Start, check_replay, control_starts, twin_starts
+from weakspot.confirm.statistics import rate_of
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.errors import ConfigError
+from weakspot.ground.likeness import Likeness
+from weakspot.ground.play import Player
+
+WEAK = 0.5
+"""Share of rollouts lost from random states from which on an agent is too weak to single out weaknesses."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Overview:
+    """The first rollouts.
+
+    Attributes:
+        starts: all states.
+        rollouts: from each of them.
+        controls, twins: losses from recorded states, and from twins.
+    """
+
+    starts: list[Start]
+    rollouts: ByState
+    controls: Rate
+    twins: Rate
+
+    def loses(self, index: int) -> bool:
+        """Whether the agent mostly loses from a state."""
+        lost = np.mean([rollout.lost for rollout in self.rollouts[index]])
+        return bool(lost >= verdicts.LOSES)
+
+
+def confirm(
+    player: Player, pool: EnvironmentPool, agent: Agent, likeness: Likeness, config: ConfirmConfig,
+    twins: Mapping[str, Twins], reference: Agent | None = None, outcome: Callable[[Rollout], float] | None = None,
+    report: Report = lambda what, done, total: None,
+) -> Weaknesses:  # fmt: skip
+    """The weaknesses that rollouts show.
+
+    Args:
+        player: of the environment.
+        pool: copies of it.
+        agent: under test.
+        likeness: compares states.
+        config: settings.
+        twins: of all targets, by their symbols.
+        reference: another agent of the same environment.
+        outcome: the user's function, see ``--confirm.outcome``.
+        report: called during the work.
+
+    Raises:
+        ConfigError: no recorded state has a complete history, or the user's outcome cannot be used.
+        SnapshotError: the environment cannot be repeated bit for bit.
+    """
+    context = _context(player, pool, agent, likeness, config, reference, outcome, report)
+    check_replay(player, context.generator)
+    starts = [*twin_starts(player, twins), *control_starts(player, config.controls, context.generator)]
+    controls = [start for start in starts if start.is_control]
+    if not controls:
+        raise ConfigError(
+            "no recorded state has a complete history", expected="at least one", todo="collect more frames in fewer streams"
+        )
+    context, overview = _overview(context, starts)
+    found = [] if overview.controls.share >= WEAK else _judged(context, overview)
+    clips = ClipRecorder(player.environment)
+    weaknesses = [weakness_of(context, judged, controls, clips) for judged in found]
+    weaknesses = [replace(w, sentence=sentence(w, context.rule.phrase, overview.controls)) for w in weaknesses]
+    order = sorted(range(len(found)), key=lambda i: (not weaknesses[i].confirmed, -weaknesses[i].cost, i))
+    return Weaknesses(
+        Confirmation(
+            loss=context.rule.phrase, horizon=config.horizon, epsilon=_epsilon(agent, config), controls=overview.controls,
+            twins=overview.twins, notes=_notes(context, overview), weaknesses=tuple(weaknesses[i] for i in order),
+            environment_steps=context.roller.steps + player.steps,
+        ),
+        typical=_stacked(context, [found[i].starts[0].stack for i in order], stacks=True),
+        changed=_stacked(context, [found[i].changed for i in order]),
+        frames=_stacked(context, clips.frames),
+    )  # fmt: skip
+
+
+def _context(
+    player: Player, pool: EnvironmentPool, agent: Agent, likeness: Likeness, config: ConfirmConfig, reference: Agent | None,
+    outcome: Callable[[Rollout], float] | None, report: Report,
+) -> Context:  # fmt: skip
+    rule = rule_for(player.dataset, outcome)
+    agents = [agent] if reference is None else [agent, reference]
+    return Context(
+        player=player,
+        pool=pool,
+        agent=agent,
+        reference=None if reference is None else reference.spec.name,
+        likeness=likeness,
+        config=config,
+        rule=rule,
+        roller=Roller(pool, agents, _epsilon(agent, config), rule.is_loss),
+        expectation=calibrate(player.dataset, config.horizon, config.gamma, lives=rule.lives),
+        seeds=Seeds(config.seed),
+        generator=np.random.default_rng([config.seed, 1]),
+        report=report,
+    )
+
+
+def _epsilon(agent: Agent, config: ConfirmConfig) -> float:
+    return config.epsilon if agent.spec.acts == "greedy" else 0.0
+
+
+def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview]:
+    """The first rollouts, and the context with the rule that is calibrated on them."""
+    rollouts = context.own(starts, context.config.first, "first rollouts")
+    pairs = list(zip(starts, rollouts, strict=True))
+    rule = context.rule.calibrated([rollout for start, made in pairs if start.is_control for rollout in made])
+    judged = [rule.judged(made) for made in rollouts]
+    rates = [
+        rate_of([made for start, made in zip(starts, judged, strict=True) if start.is_control == control])
+        for control in (True, False)
+    ]
+    return replace(context, rule=rule), _Overview(starts, judged, *rates)
+
+
+def _judged(context: Context, overview: _Overview) -> list[Judged]:
+    """Verdicts on all groups of states."""
+    starts, everything = overview.starts, range(len(overview.starts))
+    losing = _chosen([starts[i] for i in everything if overview.loses(i)], context.config.losing)
+    lost = {i: any(rollout.lost for rollout in overview.rollouts[i]) for i in everything}
+    usual = usual_values(starts, lost) if context.player.editable else None
+    by_target: dict[str, list[Start]] = {}
+    for i in everything:
+        if not starts[i].is_control and not overview.loses(i):
+            by_target.setdefault(starts[i].target, []).append(starts[i])
+    returns = context.returns([overview.rollouts[i] for i in everything if starts[i].is_control])
+    return [
+        *losing_groups(context, losing, usual),
+        *misjudged(context, by_target, overview.controls, float(returns.std())),
+    ]
+
+
+def _chosen(losing: Sequence[Start], limit: int) -> list[Start]:
+    """The losing states that are looked at: half of them twins, or more if there are fewer recorded ones."""
+    recorded = [start for start in losing if start.is_control]
+    twins = [start for start in losing if not start.is_control][: max(limit // 2, limit - len(recorded))]
+    return [*twins, *recorded[: limit - len(twins)]]
+
+
+def _notes(context: Context, overview: _Overview) -> tuple[str, ...]:
+    notes: list[str] = []
+    controls = overview.controls
+    if not overview.twins.trials:
+        notes.append("No synthesised state has a twin: only recorded states were looked at.")
+    if controls.share >= WEAK:
+        notes.append(
+            f"The agent {context.rule.phrase} in {controls.events} of {controls.trials} rollouts from states drawn at "
+            f"random, within {context.config.horizon} decisions: it is weak everywhere, and no weakness is singled out."
+        )
+    if epsilon := _epsilon(context.agent, context.config):
+        notes.append(f"In rollouts, {100 * epsilon:g} % of the agent's actions are random.")
+    if context.player.editable is None:
+        notes.append("The environment's state cannot be edited, so causes were not looked for.")
+    return tuple(notes)
+
+
+def _stacked(context: Context, arrays: Sequence[np.ndarray], *, stacks: bool = False) -> np.ndarray:
+    """The arrays as one; an empty one of frames, or of stacks of frames, if there are none."""
+    spec = context.player.dataset.environment
+    shape = (*([spec.frames] if stacks else []), spec.height, spec.width, spec.channels)
+    return np.stack(arrays) if len(arrays) else np.zeros((0, *shape), np.uint8)

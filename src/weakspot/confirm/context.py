@@ -1,0 +1,110 @@
+"""What all parts of a confirmation share: the environment, the agent, the rule, and the rollouts they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.agents.base import Agent
+from weakspot.confirm.config import ConfirmConfig
+from weakspot.confirm.expectation import Expectation
+from weakspot.confirm.losses import LossRule
+from weakspot.confirm.rescues import Override, job_of
+from weakspot.confirm.rollouts import Job, Roller, Rollout
+from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.starts import Start, views_of
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.ground.likeness import Likeness
+from weakspot.ground.play import Player
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, and how much of it."""
+ByState = list[list[Rollout]]
+"""Rollouts from each of some states."""
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What all parts of a confirmation share.
+
+    Attributes:
+        player, pool: of the environment.
+        agent: under test.
+        reference: name of another agent whose play is tried, or None.
+        likeness: compares states.
+        config: settings.
+        rule: what a loss is.
+        roller: makes rollouts.
+        expectation: what the agent expects, or None.
+        seeds: of rollouts.
+        generator: of all other choices.
+        report: called during the work.
+    """
+
+    player: Player
+    pool: EnvironmentPool
+    agent: Agent
+    reference: str | None
+    likeness: Likeness
+    config: ConfirmConfig
+    rule: LossRule
+    roller: Roller
+    expectation: Expectation | None
+    seeds: Seeds
+    generator: np.random.Generator
+    report: Report
+
+    def progress(self, what: str) -> Callable[[int, int], None]:
+        """Reports the progress of one part."""
+        return lambda done, total: self.report(what, done, total)
+
+    def own(self, starts: Sequence[Start], count: int, what: str) -> ByState:
+        """The agent's own rollouts, ``count`` from each state."""
+        return self._rollouts([Job(start.snapshot, 0, self.config.horizon) for start in starts], count, what)
+
+    def overridden(self, starts: Sequence[Start], override: Override, count: int, what: str) -> ByState:
+        """Rollouts with an override, ``count`` from each state."""
+        return self._rollouts([job_of(start, override, 0, self.config.horizon) for start in starts], count, what)
+
+    def without_action(self, starts: Sequence[Start], action: int, decisions: int, count: int, what: str) -> ByState:
+        """Rollouts in which the agent may not take an action for some decisions, ``count`` from each state."""
+        horizon = self.config.horizon
+        jobs = [Job(start.snapshot, 0, horizon, banned=action, banned_for=decisions) for start in starts]
+        return self._rollouts(jobs, count, what)
+
+    def returns(self, rollouts: ByState) -> np.ndarray:
+        """The mean return over the horizon from each state (n,).
+
+        Where a lost life is a loss, it ends the return, as in the training of most agents of such games.
+        """
+        horizon = self.config.horizon
+        ends = [[min(self.end(r), horizon) for r in of_state] for of_state in rollouts]
+        return np.array(
+            [
+                np.mean([r.rewards[:end].sum() for r, end in zip(of_state, of_ends, strict=True)])
+                for of_state, of_ends in zip(rollouts, ends, strict=True)
+            ]
+        )
+
+    def earned(self, rollouts: ByState) -> np.ndarray:
+        """The mean discounted return over the horizon from each state (n,), as the agent's expectation is calibrated."""
+        gamma = self.config.gamma
+        return np.array([np.mean([r.discounted(gamma, self.end(r)) for r in of_state]) for of_state in rollouts])
+
+    def end(self, rollout: Rollout) -> int:
+        """The number of decisions whose rewards count for the return."""
+        return rollout.loss if self.rule.lives and rollout.loss else len(rollout.actions)
+
+    def expected(self, starts: Sequence[Start]) -> np.ndarray | None:
+        """The return that the agent expects in states (n,); None if it expects nothing."""
+        if self.expectation is None:
+            return None
+        return self.expectation(views_of(self.likeness, starts).output, self.agent.spec)
+
+    def _rollouts(self, jobs: Sequence[Job], count: int, what: str) -> ByState:
+        """``count`` rollouts of each job, each with a seed of its own."""
+        seeded = [job.with_seed(self.seeds.next()) for job in jobs for _ in range(count)]
+        made = self.rule.judged(self.roller.run(seeded, progress=self.progress(what)))
+        return [made[i : i + count] for i in range(0, len(made), count)]

@@ -1,0 +1,226 @@
+"""Groups of states from which the agent mostly loses: their causes, their rescues, and the verdicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue
+from weakspot.confirm import verdicts
+from weakspot.confirm.causes import CauseFinder, Usual
+from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.groups import alike, distances, typical_first
+from weakspot.confirm.records import Judged
+from weakspot.confirm.rescues import AGAIN, Override, Tried, best_for_group, overrides, try_overrides
+from weakspot.confirm.rollouts import Rollout
+from weakspot.confirm.starts import Start, views_of
+from weakspot.confirm.statistics import fisher, rate_of
+
+JUDGED = 12
+"""States of a group, at most, whose rollouts judge it."""
+SHARED = 0.5
+"""Share of rollouts without a loss, at least, in a state that shares the cause of another one."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Losing states that belong together.
+
+    Attributes:
+        states: their indices, the most typical one first.
+        causes: positions of the variables that decide about the loss.
+        together: whether these have to be changed together.
+    """
+
+    states: list[int]
+    causes: list[int]
+    together: bool
+
+
+def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None) -> list[Judged]:
+    """Verdicts on all groups of losing states.
+
+    Args:
+        context: of the confirmation.
+        starts: the losing states.
+        usual: usual values of the variables; None if causes cannot be looked for.
+    """
+    if not starts:
+        return []
+    options = overrides(context.agent.spec, context.config, context.reference)
+    tried = try_overrides(
+        context.roller, context.rule, starts, options, context.config, context.seeds, context.progress("rescues")
+    )
+    finder = None if usual is None else CauseFinder(
+        context.roller, context.pool, context.rule, usual, context.config.horizon, context.seeds, context.generator
+    )  # fmt: skip
+    groups = _groups(context, starts, tried, finder)
+    return [_judged(context, starts, group, tried, options, finder, len(groups)) for group in groups]
+
+
+def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], finder: CauseFinder | None) -> list[Group]:
+    """States that share a cause; then those that are alike, apart by whether a rescue was found."""
+    matrix = distances(context.likeness, views_of(context.likeness, starts))
+    remaining: list[int] = list(range(len(starts)))
+    unexplained: list[int] = []
+    groups: list[Group] = []
+    for _ in range(context.config.probes if finder else 0):
+        hopeful = [i for i in remaining if tried[i].can_be_saved]
+        if finder is None or not remaining:
+            break
+        probe = typical_first(hopeful or remaining, matrix)[0]
+        remaining.remove(probe)
+        causes, together = finder.sweep(starts[probe], context.progress("causes"))
+        if not causes:
+            unexplained.append(probe)
+            continue
+        members = [probe, *_sharing(context, finder, causes, together, starts, remaining)]
+        remaining = [i for i in remaining if i not in members]
+        groups.append(Group(typical_first(members, matrix), causes, together))
+    rest = sorted([*unexplained, *remaining])
+    for part in ([i for i in rest if tried[i].can_be_saved], [i for i in rest if not tried[i].can_be_saved]):
+        for places in alike(matrix[np.ix_(part, part)]) if part else []:
+            groups.append(Group(typical_first([part[place] for place in places], matrix), [], False))
+    return groups
+
+
+def _sharing(
+    context: Context, finder: CauseFinder, causes: Sequence[int], together: bool, starts: Sequence[Start],
+    others: Sequence[int],
+) -> list[int]:  # fmt: skip
+    """The other losing states in which the same change avoids the loss."""
+    members: list[int] = []
+    for done, index in enumerate(others):
+        rollouts = finder.changed(starts[index], causes if together else causes[:1], AGAIN)
+        if rollouts and _kept(rollouts) >= SHARED:
+            members.append(index)
+        context.report("causes in other states", done + 1, len(others))
+    return members
+
+
+def _judged(
+    context: Context, starts: Sequence[Start], group: Group, tried: Sequence[Tried], options: Sequence[Override],
+    finder: CauseFinder | None, groups: int,
+) -> Judged:  # fmt: skip
+    """The verdict on a group, by rollouts with fresh seeds."""
+    states = sorted(group.states, key=lambda i: not tried[i].can_be_saved)  # stable: the most typical ones first
+    judges = states[:JUDGED]
+    savable = [i for i in judges if tried[i].can_be_saved] or judges
+    option = _best_option(context, [starts[i] for i in savable], [tried[i] for i in savable], options)
+    own = context.own([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
+    better = context.overridden([starts[i] for i in savable], option, context.config.rollouts, "rescues again")
+    rescue = _rescue(context, own[: len(savable)], better, option, len(options))
+    rate = rate_of(own)
+    cause = _cause(context, [starts[i] for i in states], group, rate, finder) if finder else None
+    return Judged(
+        verdict=verdicts.of_loss(rate, rescue, groups),
+        starts=tuple(starts[i] for i in states),
+        own=own,
+        better=better,
+        override=len(option.actions),
+        cause=cause,
+        rescue=rescue,
+        changed=_changed_frame(context, starts[states[0]], cause, finder),
+    )
+
+
+def _best_option(context: Context, starts: Sequence[Start], tried: Sequence[Tried], options: Sequence[Override]) -> Override:
+    """The override that leaves most rollouts of a group without a loss, by a few rollouts from each state."""
+    candidates = [options[o] for o in best_for_group(tried)]
+    results = [context.overridden(starts, option, AGAIN, "rescues of groups") for option in candidates]
+
+    def worth(place: int) -> tuple[float, float]:
+        kept = _kept([rollout for rollouts in results[place] for rollout in rollouts])
+        return kept, float(context.returns(results[place]).mean())
+
+    return candidates[max(range(len(candidates)), key=worth)]
+
+
+def _kept(rollouts: Sequence[Rollout]) -> float:
+    """The share of rollouts without a loss."""
+    return float(np.mean([not rollout.lost for rollout in rollouts]))
+
+
+def _rescue(context: Context, own: ByState, better: ByState, option: Override, tried: int) -> Rescue:
+    saved = rate_of(better, kept=True)
+    return Rescue(
+        label=option.label,
+        decisions=len(option.actions),
+        saved=saved,
+        own=rate_of(own),
+        tried=tried,
+        p=fisher(saved, rate_of(own, kept=True)),
+        own_share=None if option.held is None else _own_share(own, option.held, len(option.actions)),
+        gain=float(context.returns(better).mean() - context.returns(own).mean()),
+    )
+
+
+def _own_share(own: ByState, action: int, decisions: int) -> float:
+    """The share of the agent's first decisions in which it takes an action."""
+    taken = [a == action for rollouts in own for rollout in rollouts for a in rollout.actions[:decisions]]
+    return float(np.mean(taken))
+
+
+def _cause(context: Context, starts: Sequence[Start], group: Group, rate: Rate, finder: CauseFinder) -> Cause | None:
+    """The cause of a group, confirmed with fresh seeds; None if it is not confirmed, or if there is none.
+
+    Args:
+        context: of the confirmation.
+        starts: the states of the group.
+        group: with the variables that may be the cause.
+        rate: of losses in the agent's own rollouts.
+        finder: of causes.
+    """
+    judges = starts[:JUDGED]
+    unchanged = Rate(rate.trials - rate.events, rate.trials, rate.states, 0.0, 1.0)
+    confirmed: list[tuple[list[int], Rate, float]] = []
+    for positions in [group.causes] if group.together else [[position] for position in group.causes]:
+        by_state = [finder.changed(start, positions, context.config.rollouts) for start in judges] if positions else []
+        saved = rate_of([rollouts for rollouts in by_state if rollouts], kept=True)
+        p = fisher(saved, unchanged)
+        if saved.share - unchanged.share >= verdicts.BETTER and p < verdicts.LEVEL / len(finder.varying):
+            confirmed.append((positions, saved, p))
+    if not confirmed:
+        return None
+    _, saved, p = max(confirmed, key=lambda entry: entry[1].share)
+    variables = [_variable(context, position, starts, finder) for entry in confirmed for position in entry[0]]
+    return Cause(tuple(variables), group.together, saved, len(finder.varying), p)
+
+
+def _variable(context: Context, position: int, starts: Sequence[Start], finder: CauseFinder) -> CauseVariable:
+    assert context.player.editable is not None
+    here = [start.variables[position] for start in starts if start.variables is not None]
+    low, high = finder.usual_range(position)
+    name = context.player.editable.variables[position].name
+    return CauseVariable(position, name, float(min(here)), float(max(here)), low, high)
+
+
+def _changed_frame(context: Context, start: Start, cause: Cause | None, finder: CauseFinder | None) -> np.ndarray:
+    """The newest frame of a state after the causing variables were set to usual values and drawn once."""
+    if cause is None or finder is None:
+        return start.stack[-1]
+    positions = [variable.position for variable in cause.variables]
+    change = finder.changes(start, positions if cause.together else positions[:1])
+    play = None if change is None else context.player.play(start.snapshot, change, (still_action(context),))
+    return start.stack[-1] if play is None else play.frames[-1]
+
+
+def still_action(context: Context) -> int | tuple[float, ...]:
+    """An action with which a changed state is drawn: the first one, or the middle of all dimensions."""
+    bounds = context.agent.spec.action_bounds
+    return 0 if bounds is None else tuple((low + high) / 2 for low, high in bounds)
+
+
+def usual_values(starts: Sequence[Start], lost: Mapping[int, bool]) -> Usual | None:
+    """Usual values of the variables: those in control states from which nothing was lost; None if there are too few."""
+    rows = [
+        start.variables
+        for index, start in enumerate(starts)
+        if start.is_control and start.variables is not None and not lost[index]
+    ]
+    if len(rows) < 2:
+        return None
+    usual = Usual(np.stack(rows))
+    return usual if len(usual.varying) else None

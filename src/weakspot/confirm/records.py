@@ -1,0 +1,95 @@
+"""Weaknesses as records: what was found of a group of states, in the form in which it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.actions import plain_action
+from weakspot.artifacts.weaknesses import Cause, Clip, Rescue, StartRecord, Verdict, Weakness
+from weakspot.confirm.clips import AFTER, ClipRecorder
+from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.starts import Start
+from weakspot.confirm.statistics import rate_of, share
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A weakness before it has words and clips.
+
+    Attributes:
+        verdict: on the group.
+        starts: its states, the most typical one first.
+        own: the agent's rollouts from the first of these, with fresh seeds.
+        better: rollouts of the rescue, or without the needless action, from the first of these; empty if there are none.
+        override: number of actions that were given in these.
+        cause, rescue: see :class:`weakspot.artifacts.weaknesses.Weakness`.
+        changed: the newest frame of the most typical state after the change that avoids the loss (h, w, c).
+    """
+
+    verdict: Verdict
+    starts: tuple[Start, ...]
+    own: ByState
+    better: ByState
+    override: int
+    cause: Cause | None
+    rescue: Rescue | None
+    changed: np.ndarray
+
+
+def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], clips: ClipRecorder) -> Weakness:
+    """The record of a weakness, without its sentence; its clips are recorded.
+
+    Args:
+        context: of the confirmation.
+        judged: what was found.
+        controls: all recorded states that were drawn at random.
+        clips: gets the frames of a loss and of its rescue.
+    """
+    members = {start.route.start for start in judged.starts if start.is_control}
+    met = [int(start.route.start in members) for start in controls]
+    expected = context.expected(judged.starts)
+    loss, rescued = _clips(judged, clips)
+    return Weakness(
+        verdict=judged.verdict,
+        sentence="",
+        targets=tuple(dict.fromkeys(start.target for start in judged.starts if not start.is_control)),
+        states=tuple(start_record(start) for start in judged.starts),
+        rate=rate_of(judged.own),
+        met=share(met, [1] * len(met)),
+        expected=None if expected is None else float(expected.mean()),
+        earned=float(context.earned(judged.own).mean()),
+        cause=judged.cause,
+        rescue=judged.rescue,
+        loss=loss,
+        rescued=rescued,
+    )
+
+
+def start_record(start: Start) -> StartRecord:
+    """How the state is made."""
+    route = start.route
+    actions = tuple(plain_action(action) for action in route.actions)
+    return StartRecord(start.source, route.start, {int(k): float(v) for k, v in route.changes.items()}, actions)
+
+
+def _clips(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | None]:
+    """A loss and its rescue from the first state that has both, or else a rollout of each kind from the first state."""
+
+    def choice(state: int) -> tuple[int, int]:
+        lost = sum(rollout.lost for rollout in judged.own[state])
+        kept = sum(not rollout.lost for rollout in judged.better[state]) if judged.better else 0
+        return -int(lost > 0 and kept > 0), state
+
+    state = min(range(len(judged.better or judged.own)), key=choice)
+    start = judged.starts[state]
+    own = next((rollout for rollout in judged.own[state] if rollout.lost), judged.own[state][0])
+    length = (own.loss or len(own.actions)) + AFTER
+    loss = clips.record(state, start.snapshot, own, 0, length)
+    if not judged.better:
+        return loss, None
+    better = next((rollout for rollout in judged.better[state] if not rollout.lost), judged.better[state][0])
+    length = max(length, judged.override + AFTER)
+    return loss, clips.record(state, start.snapshot, better, judged.override, length)

@@ -1,0 +1,203 @@
+"""Rollouts: playing on from given states, by the agent, by another agent, or with actions that are given for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from weakspot.actions import Action
+from weakspot.agents.base import Agent
+from weakspot.envs.pool import EnvironmentPool, Place
+
+
+@dataclass(frozen=True)
+class Job:
+    """A rollout to be made.
+
+    Attributes:
+        snapshot: of the environment where it starts.
+        seed: of the environment from there on, and of the agent's random choices.
+        horizon: decisions, at most.
+        override: actions taken first, in place of the agent's.
+        actor: index of the agent that acts afterwards; 0 is the agent under test.
+        banned: index of an action that the agent may not choose, or None.
+        banned_for: decisions for which this holds.
+    """
+
+    snapshot: bytes
+    seed: int
+    horizon: int
+    override: tuple[Action, ...] = ()
+    actor: int = 0
+    banned: int | None = None
+    banned_for: int = 0
+
+    def with_seed(self, seed: int) -> Job:
+        """The same rollout with another seed."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What happened in a rollout.
+
+    Attributes:
+        seed: of the environment.
+        actions: that were taken.
+        rewards: unclipped, of each action (t,).
+        lives_lost: whether a life was lost with each action (t,).
+        terminated, truncated: whether the episode ended with the last action.
+        cause: why it ended, if the environment says so.
+        loss: number of the decision, from 1, with which the loss came; None if there was none.
+    """
+
+    seed: int
+    actions: tuple[Action, ...]
+    rewards: np.ndarray
+    lives_lost: np.ndarray
+    terminated: bool
+    truncated: bool
+    cause: str
+    loss: int | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was a loss."""
+        return self.loss is not None
+
+    @property
+    def total(self) -> float:
+        """The sum of rewards."""
+        return float(self.rewards.sum())
+
+    def discounted(self, gamma: float, end: int) -> float:
+        """The discounted sum of the first ``end`` rewards."""
+        return float(self.rewards[:end] @ gamma ** np.arange(len(self.rewards[:end])))
+
+
+Judge = Callable[[float, bool, bool], bool]
+"""Whether a decision is a loss: from its reward, whether a life was lost, and whether the episode terminated."""
+
+
+@dataclass
+class _Running:
+    """A rollout that is being made."""
+
+    number: int
+    job: Job
+    random: np.random.Generator
+    actions: list[Action] = field(default_factory=list[Action])
+    rewards: list[float] = field(default_factory=list[float])
+    lives: list[bool] = field(default_factory=list[bool])
+    loss: int | None = None
+
+
+class Roller:
+    """Makes rollouts in the copies of a pool, several at a time.
+
+    The result of a job does not depend on the other jobs, except for the rounding of the agent's outputs.
+
+    Args:
+        pool: of the environment.
+        agents: the agent under test, and others of the same environment.
+        epsilon: probability of a random action, for agents that act greedily.
+        judge: what a loss is.
+
+    Attributes:
+        steps: decisions played so far.
+    """
+
+    def __init__(self, pool: EnvironmentPool, agents: Sequence[Agent], epsilon: float, judge: Judge) -> None:
+        self._pool, self._agents, self._epsilon, self._judge = pool, agents, epsilon, judge
+        self.steps = 0
+
+    def run(
+        self, jobs: Sequence[Job], *, until_loss: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> list[Rollout]:
+        """The rollouts of jobs, in their order.
+
+        Args:
+            jobs: to be done.
+            until_loss: whether a rollout ends with the first loss.
+            progress: called with the number of finished jobs and their total.
+        """
+        done: dict[int, Rollout] = {}
+        waiting = list(enumerate(jobs))[::-1]
+        running: dict[int, _Running] = {}
+        while waiting or running:
+            self._fill(running, waiting)
+            actions = self._actions(running)
+            ended = self._pool.step(actions)
+            self.steps += len(actions)
+            current = self._pool.current
+            for slot, action in actions.items():
+                rollout = running[slot]
+                reward, life = float(current.reward[slot]), bool(current.life_lost[slot])
+                rollout.actions.append(action)
+                rollout.rewards.append(reward)
+                rollout.lives.append(life)
+                if rollout.loss is None and self._judge(reward, life, bool(current.terminated[slot])):
+                    rollout.loss = len(rollout.actions)
+                over = slot in ended or len(rollout.actions) >= rollout.job.horizon or (until_loss and rollout.loss)
+                if over:
+                    done[rollout.number] = Rollout(
+                        rollout.job.seed, tuple(rollout.actions), np.array(rollout.rewards), np.array(rollout.lives),
+                        bool(current.terminated[slot]), bool(current.truncated[slot]), ended.get(slot, ""), rollout.loss,
+                    )  # fmt: skip
+                    del running[slot]
+                    if progress:
+                        progress(len(done), len(jobs))
+        return [done[number] for number in range(len(jobs))]
+
+    def _fill(self, running: dict[int, _Running], waiting: list[tuple[int, Job]]) -> None:
+        """Places waiting jobs in the copies that are free."""
+        places: dict[int, Place] = {}
+        for slot in range(self._pool.count):
+            if slot not in running and waiting:
+                number, job = waiting.pop()
+                running[slot] = _Running(number, job, np.random.default_rng(job.seed))
+                places[slot] = Place(job.snapshot, job.seed)
+        if places:
+            self._pool.place(places)
+
+    def _actions(self, running: dict[int, _Running]) -> dict[int, Action]:
+        """The next action of every rollout."""
+        chosen: dict[int, Action] = {}
+        for index, agent in enumerate(self._agents):
+            slots = [s for s, r in running.items() if r.job.actor == index and len(r.actions) >= len(r.job.override)]
+            if slots:
+                observations = torch.as_tensor(self._pool.current.observations[slots])
+                with torch.no_grad():
+                    scores = agent(observations.to(agent.device, torch.float32)).scores.float().cpu().numpy()
+                for slot, row in zip(slots, scores, strict=True):
+                    rollout = running[slot]
+                    banned = rollout.job.banned if len(rollout.actions) < rollout.job.banned_for else None
+                    chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned)
+        for slot, rollout in running.items():
+            if slot not in chosen:
+                chosen[slot] = rollout.job.override[len(rollout.actions)]
+        return {slot: chosen[slot] for slot in running}
+
+
+def act(agent: Agent, scores: np.ndarray, random: np.random.Generator, epsilon: float, banned: int | None = None) -> Action:
+    """An agent's action, given its scores (a,): greedy with a share of random actions, or sampled.
+
+    The number of random numbers drawn depends on the number of actions alone.
+    """
+    spec, noise, pick = agent.spec, random.random(len(scores)), random.random(2)
+    if spec.action_bounds is not None:
+        low, high = np.array(spec.action_bounds, np.float64).T
+        values = low + (high - low) * noise if pick[0] < epsilon else np.clip(scores, low, high)
+        return tuple(float(value) for value in values)
+    scores = scores.astype(np.float64)
+    if banned is not None:
+        scores[banned] = -np.inf
+    if spec.acts == "sampled":
+        return int(np.argmax(scores - np.log(-np.log(np.clip(noise, 1e-12, 1 - 1e-12)))))
+    allowed = np.flatnonzero(np.isfinite(scores))
+    if pick[0] < epsilon:
+        return int(allowed[int(pick[1] * len(allowed))])
+    return int(np.argmax(scores))

@@ -1,0 +1,117 @@
+"""The states that rollouts start from: twins, and recorded states drawn at random as controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.agents.base import Perceiver
+from weakspot.artifacts.twins import Twins
+from weakspot.data.dataset import StateDataset
+from weakspot.errors import SnapshotError
+from weakspot.ground.likeness import Likeness, Views
+from weakspot.ground.play import Player, Route
+
+REPLAYED, PLAYED = 6, 8
+"""Recorded states whose recorded actions are played again before any rollout, and the number of actions."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A state that rollouts start from.
+
+    Attributes:
+        source: symbol of the target and number of the synthesised state, such as ``T- 3``; empty for recorded states.
+        target: symbol of the target; empty for recorded states.
+        route: that makes it.
+        snapshot: of the environment there.
+        stack: (k, h, w, c) uint8.
+        variables: of the environment there (v,); None if it cannot be edited.
+    """
+
+    source: str
+    target: str
+    route: Route
+    snapshot: bytes
+    stack: np.ndarray
+    variables: np.ndarray | None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a recorded state that was drawn at random."""
+        return not self.source
+
+
+def twin_starts(player: Player, twins: Mapping[str, Twins]) -> list[Start]:
+    """The accepted twins of all targets."""
+    starts: list[Start] = []
+    for symbol, found in twins.items():
+        for twin, stack in zip(found.search.twins, found.states, strict=True):
+            if twin.accepted:
+                changes = {change.position: change.after for change in twin.changes}
+                route = Route(twin.start, changes, twin.actions)
+                starts.append(_start(player, route, stack, f"{symbol} {twin.number + 1}", symbol))
+    return starts
+
+
+def control_starts(player: Player, count: int, generator: np.random.Generator) -> list[Start]:
+    """Recorded states with complete histories, drawn at random, in the order of their indices."""
+    dataset = player.dataset
+    usable = np.flatnonzero(dataset.age >= dataset.environment.frames)
+    chosen = np.sort(generator.choice(usable, min(count, len(usable)), replace=False))
+    stacks = dataset.stacks(chosen)
+    return [_start(player, Route(int(index)), stack, "", "") for index, stack in zip(chosen, stacks, strict=True)]
+
+
+def _start(player: Player, route: Route, stack: np.ndarray, source: str, target: str) -> Start:
+    """Follows a route; raises :class:`SnapshotError` if it leads to other frames than before."""
+    if route.actions:
+        made = player.make(route)
+        drawn = None if made is None else made.frames[-len(stack) :]
+        if drawn is None or not np.array_equal(drawn, stack[-len(drawn) :]):
+            raise SnapshotError(
+                f"the route of the twin {source} leads to other frames than before",
+                expected="a deterministic environment, and the version of it that the twins were found in",
+                todo="run the ground stage again",
+            )
+    else:
+        player.environment.restore(player.place(route.start))
+    values = player.editable.read_variables() if player.editable else None
+    return Start(source, target, route, player.environment.snapshot(), stack, values)
+
+
+def check_replay(player: Player, generator: np.random.Generator) -> None:
+    """Plays recorded actions again from some recorded states, and compares the frames bit for bit.
+
+    Raises:
+        SnapshotError: a frame differs: results of rollouts could not be repeated.
+    """
+    dataset: StateDataset = player.dataset
+    last = len(dataset) - PLAYED - 1
+    chosen: list[int] = np.sort(generator.choice(max(last, 1), min(REPLAYED, max(last, 1)), replace=False)).tolist()
+    for index in chosen:
+        same_stream = index // dataset.steps == (index + PLAYED) // dataset.steps
+        over = dataset.terminated[index : index + PLAYED] | dataset.truncated[index : index + PLAYED]
+        if not same_stream or over.any():
+            continue
+        player.environment.restore(player.place(index))
+        play = player.take(player.recorded_actions(index, PLAYED))
+        recorded = dataset.newest(np.arange(index + 1, index + 1 + PLAYED))
+        if not np.array_equal(play.frames, recorded):
+            raise SnapshotError(
+                f"the recorded actions from state {index} lead to other frames than the recorded ones",
+                expected="the same frames bit for bit",
+                todo="check that snapshots contain all random numbers of the environment, and collect the states again",
+            )
+
+
+def views_of(likeness: Likeness, starts: Sequence[Start]) -> Views:
+    """What is compared of the states."""
+    return likeness.views(np.stack([start.stack for start in starts]))
+
+
+def outputs_of(perceive: Perceiver, views: Views) -> np.ndarray:
+    """The agent's scores in the states (n, a)."""
+    return views.output.scores.detach().cpu().numpy()

@@ -1,0 +1,68 @@
+"""What happens when actions are taken from a state that was restored, possibly with changed variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from weakspot.actions import Action
+from weakspot.envs.base import Environment, Markable, Step
+from weakspot.envs.editable import Editable
+
+
+@dataclass(frozen=True)
+class Play:
+    """What happened after some actions.
+
+    Attributes:
+        frames: after each action (m, h, w, c).
+        last: the step after the last action.
+        ended: whether the episode ended, possibly before the last action.
+    """
+
+    frames: np.ndarray
+    last: Step
+    ended: bool
+
+
+def set_mark(environment: Environment) -> Any:
+    """The current state, for :func:`go_back`: the environment's own kind of mark, or else a snapshot."""
+    return environment.mark() if isinstance(environment, Markable) else environment.snapshot()
+
+
+def go_back(environment: Environment, mark: Any) -> Step:
+    """Returns to a state that was marked in the same environment object, and returns the step that was current then."""
+    return environment.go_back(mark) if isinstance(environment, Markable) else environment.restore(mark)
+
+
+def take(environment: Environment, actions: Sequence[Action]) -> Play:
+    """Takes at least one action in the current state, until the episode ends."""
+    steps: list[Step] = []
+    for action in actions:
+        steps.append(environment.step(action))
+        if steps[-1].terminated or steps[-1].truncated:
+            break
+    last = steps[-1]
+    return Play(np.stack([step.frame for step in steps]), last, last.terminated or last.truncated)
+
+
+def attempt(environment: Environment, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
+    """Changes variables of the current state and takes at least one action; None if that is impossible.
+
+    Environments of other packages may raise any exception in states that play does not lead to.
+    """
+    try:
+        write(environment, changes)
+        return take(environment, actions)
+    except Exception:
+        return None
+
+
+def write(environment: Environment, changes: Mapping[int, float]) -> None:
+    """Changes variables of the current state, if there are changes; raises what the environment raises."""
+    if changes:
+        assert isinstance(environment, Editable), "only editable environments get changes"
+        environment.write_variables(changes)

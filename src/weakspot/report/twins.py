@@ -1,0 +1,121 @@
+"""Twins in the report: states that the environment drew, and what each change of a variable does to the picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.artifacts.arrays import Array
+from weakspot.artifacts.subject import EnvironmentRecord
+from weakspot.artifacts.twins import Twin, Twins
+from weakspot.report.films import FilmEncoder
+from weakspot.report.images import Film, image_uri, in_colour
+from weakspot.report.text import Fact, number, percent
+
+SHOWN = 4
+"""Changes of one twin, at most, that are shown as pictures."""
+VISIBLE = 15
+"""Levels of a colour by which a pixel has to differ to count as changed."""
+DIMMED = 0.3
+"""Brightness of the pixels that a change leaves alone."""
+
+KINDS = {
+    "recorded": "recorded: the agent was here",
+    "reached": "reached: found by playing on from a recorded state",
+    "edited": "edited: variables of the environment were changed in a recorded state",
+}
+"""What the kinds of twins are."""
+
+
+@dataclass(frozen=True)
+class EditPicture:
+    """A change in words, and the newest frame with what it changes, as a data URI; empty if nothing is seen of it."""
+
+    text: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class TwinCard:
+    """A twin: its frames, what kind it is, its changes, changes beyond those shown, numbers, and the agent's scores (a,)."""
+
+    film: Film
+    kind: str
+    edits: tuple[EditPicture, ...]
+    more: str
+    facts: tuple[Fact, ...]
+    scores: Array
+
+
+class TwinCards:
+    """Makes the cards of the twins of one target.
+
+    Args:
+        twins: of the target.
+        scores: the agent's scores in the twins, as displayed (n, a).
+        environment: that drew them.
+        films: encodes them.
+    """
+
+    def __init__(self, twins: Twins, scores: Array, environment: EnvironmentRecord, films: FilmEncoder) -> None:
+        self._twins, self._scores, self._environment, self._films = twins, scores, environment, films
+        counts = [len(twin.changes) for twin in twins.search.twins]
+        self._first_change = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+
+    def card(self, index: int) -> TwinCard | None:
+        """The card of the twin of a synthesised state; None if it has none."""
+        if index >= len(self._twins.search.twins) or not self._twins.search.twins[index].accepted:
+            return None
+        twin = self._twins.search.twins[index]
+        alt = f"Twin of synthesised state {index + 1}, drawn by the environment. {KINDS[twin.kind]}."
+        film = self._films.encode(self._twins.states[index], alt, f"twin, {twin.kind}", "twin")
+        edits = tuple(
+            EditPicture(change.text, self._picture(index, self._first_change[index] + place))
+            for place, change in enumerate(twin.changes[:SHOWN])
+        )
+        more = ", ".join(change.text for change in twin.changes[SHOWN:])
+        return TwinCard(film, KINDS[twin.kind], edits, more, self._facts(twin), self._scores[index])
+
+    def _picture(self, index: int, change: int) -> str:
+        """The newest frame with one change alone, bright where the change is seen; empty if it is not."""
+        frames = np.stack([self._twins.unedited[index, -1], self._twins.alone[change]])
+        colours = self._environment.channel_colours
+        before, after = (frames if colours is None else in_colour(frames, colours)).astype(np.uint8)
+        differs = (np.abs(after.astype(np.int16) - before) > VISIBLE).any(axis=-1, keepdims=True)
+        if not differs.any():
+            return ""
+        shown = np.where(differs, 1.0, DIMMED)
+        return image_uri((shown * after).astype(np.uint8))
+
+    def _facts(self, twin: Twin) -> tuple[Fact, ...]:
+        facts = [
+            Fact("distance (1: any two real states)", number(twin.distances.mean)),
+            Fact("target energy of the twin", number(twin.target)),
+        ]
+        if twin.unusual is not None:
+            facts.append(Fact("more usual than it: real states", percent(twin.unusual)))
+        return tuple(facts)
+
+
+def twins_sentence(twins: Twins | None) -> str:
+    """How many synthesised states have twins, and of what kinds."""
+    if twins is None:
+        return ""
+    found = [twin for twin in twins.search.twins if twin.accepted]
+    total = len(twins.search.twins)
+    start = f"{len(found)} of the first {total} synthesised states" if total > 1 else f"{len(found)} synthesised state"
+    if not found:
+        return (
+            f"None of the first {total} synthesised states has a twin: no state of the environment was found that looks "
+            "like it and that the agent sees alike."
+        )
+    counts = Counter(twin.kind for twin in found)
+    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    beyond = sum(twin.target < twins.search.best_real for twin in found)
+    return (
+        f"{start} {'has' if len(found) == 1 else 'have'} a twin, a state that the environment itself draws and from which "
+        f"can be played on ({kinds}); {beyond} of {len(found)} {'has' if beyond == 1 else 'have'} a lower target energy "
+        "than all real training states."
+    )

@@ -1,0 +1,63 @@
+"""Stage: find states of the environment itself that stand for the synthesised ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+from weakspot.artifacts import twins as artifact
+from weakspot.artifacts.findings import read_findings
+from weakspot.references import code_digests
+from weakspot.session import Session
+from weakspot.stages.stage import Stage
+from weakspot.system.progress import progress_bar
+from weakspot.system.provenance import digest, file_digest
+from weakspot.targets.names import TARGETS
+
+
+class GroundStage(Stage):
+    """Finds a twin for each of the first synthesised states of each target."""
+
+    name: ClassVar[str] = "ground"
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values")
+
+    def parts(self, session: Session) -> tuple[str, ...]:
+        """One for each target; none if no twins are wanted."""
+        return tuple(session.targets) if session.config.ground.states else ()
+
+    def key(self, session: Session, part: str) -> Mapping[str, Any]:
+        """``--ground.*``, the target with its code, ``--sharpness``, and the split into training and held-out states."""
+        config, target = session.config, session.targets[part]
+        return asdict(config.ground) | {
+            "target": session.target_names[part],
+            "code": code_digests([target]),
+            "provider": TARGETS.provider(target),
+            "sharpness": config.sharpness,
+            "split": config.train.held_out,
+        }
+
+    def outputs(self, session: Session, part: str) -> tuple[str, ...]:
+        """The twins."""
+        return artifact.TWINS, artifact.ARRAYS
+
+    def work(self, session: Session, part: str, folder: Path) -> str:
+        """See :func:`weakspot.ground.twins.find_twin`."""
+        from weakspot.ground.records import twins_artifact
+        from weakspot.ground.twins import Twin, find_twin
+
+        config, target = session.config.ground, session.target(part)
+        findings = read_findings(session.results[f"synthesize/{part}"], session.record.environment)
+        real = target(session.recorded_outputs(session.trained_on)).numpy()
+        count, spread = min(config.states, len(findings.states)), float(real.std())
+        grounds = session.grounds
+        with progress_bar(f"{self.name} {target.name}") as report:
+            found: list[Twin] = []
+            for number in range(count):
+                found.append(find_twin(grounds, findings.states[number], target, spread, config, number))
+                report((number + 1) / count, f"{sum(twin.accepted for twin in found)} of {len(found)} have a twin")
+        twins = twins_artifact(grounds, target.name, found, findings.target[:count], real)
+        artifact.write_twins(folder, twins)
+        untimed = [asdict(twin) | {"seconds": 0.0} for twin in twins.search.twins]
+        return digest(file_digest(folder / artifact.ARRAYS), untimed, part)
