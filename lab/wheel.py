@@ -19,6 +19,9 @@ RUN = [
     *("--collect.frames", "240", "--collect.streams", "2", "--train.steps", "2", "--train.prior-steps", "2"),
     *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "16"),
     *("--goggles.episodes", "1", "--goggles.longest", "20", "--fidelity.held-out", "20"),
+    *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "4"),
+    *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "10", "--confirm.holds", "3"),
+    *("--confirm.losing", "2", "--confirm.probes", "1"),
 ]
 """A run on the smallest budget."""
 READ = """

@@ -557,6 +557,7 @@ TINY_RUN = [
     *("--train.steps", "4", "--train.recipe", "fast-gaussian", "--train.batch-size", "8", "--train.workers", "1"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
     *("--goggles.episodes", "1", "--goggles.longest", "20", "--fidelity.reconstructions", "2"),
+    *("--ground.states", "0", "--confirm.controls", "0"),
 ]
 
 

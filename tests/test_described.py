@@ -308,6 +308,9 @@ def test_a_run_from_one_command(tmp_path):
         *("--train.steps", "6", "--train.recipe", "fast-gaussian", "--train.batch-size", "8", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
+        *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "4"),
+        *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "10", "--confirm.holds", "3"),
+        *("--confirm.losing", "2", "--confirm.probes", "1"),
     ]
     assert main(command) == 0
     page = (tmp_path / "run" / "report.html").read_text()
@@ -339,6 +342,7 @@ def test_the_page_on_car_racing(tmp_path, monkeypatch):
         *("--train.steps", "4", "--train.recipe", "fast-gaussian", "--train.batch-size", "8"),
         *("--train.workers", "1", "--synthesize.candidates", "8"),
         *("--goggles.episodes", "1", "--goggles.longest", "10", "--fidelity.reconstructions", "2"),
+        *("--ground.states", "0", "--confirm.controls", "0"),
     ]
     assert main([*run[1:], *small]) == 0
     assert "States that call for little steer" in Path("runs/car/report.html").read_text()

@@ -134,6 +134,9 @@ def finished(tmp_path_factory):
         *("--train.steps", "6", "--train.prior-steps", "1", "--train.batch-size", "8", "--train.workers", "1"),
         *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
         *("--goggles.episodes", "2", "--goggles.longest", "20", "--fidelity.reconstructions", "3"),
+        *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "4"),
+        *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "10", "--confirm.holds", "3"),
+        *("--confirm.losing", "2", "--confirm.probes", "1"),
     ]
     assert main(command) == 0
     return folder

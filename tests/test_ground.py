@@ -72,7 +72,7 @@ def test_pixels_that_do_not_move_do_not_count(lamps, likeness):
     noisy[:, 12:] += 10  # fainter than what counts as moving
     views = likeness.views(np.stack([wanted, noisy, picture(6, 0), picture(12, 3)]))
     pixels = likeness.distances(views.row(0), views)[:, 0]
-    assert pixels[0] == pixels[1] == 0.0 and 0 < pixels[2] == pixels[3], "two lamps of the same size"
+    assert pixels[0] == pixels[1] == 0.0 and 0 < pixels[2] < pixels[3], "a lamp beside its place is closer than one far away"
 
 
 def test_places_are_the_recorded_states(lamps):
@@ -148,7 +148,7 @@ def test_play_reaches_what_was_not_recorded(lamps, likeness):
 
     starts = [int(i) for i in np.flatnonzero(dataset.age == 4)[:3]]
     found = reach.search_play(player, perceive.agent, starts, score, 2_000, np.random.default_rng(0))
-    assert found is not None and found.score < 0.7 < score(dataset.stacks(np.array(starts))).min()
+    assert found is not None and found.score < 0.6 * score(dataset.stacks(np.array(starts))).min()
     made = player.make(found.route)
     assert made is not None and not found.route.changes and found.route.start in starts
     np.testing.assert_array_equal(made.frames[-2:], found.stack)
@@ -222,7 +222,9 @@ def test_states_of_pong_are_recreated_by_edits(pong_rollout):
     views = grounds.likeness.views(wanted[None])
     target = Target("RIGHT", "right", "", "", "-q", lambda output: -output.scores[:, 2])
     closest = grounds.likeness.distances(views, grounds.likeness.views(dataset.stacks(usable))).mean(axis=1).min()
-    twin = find_twin(grounds, wanted, target, 1.0, GroundConfig(trials=300, steps=40, value=0.0), 0)
+    strict = replace(grounds, alike=0.0)
+    twin = find_twin(strict, wanted, target, 1.0, GroundConfig(trials=300, steps=40, value=0.0), 0)
+    assert not twin.accepted
     assert twin.kind == "edited" and twin.distances.mean() < 0.8 * closest
     made = grounds.player.make(twin.route)
     assert made is not None

@@ -17,9 +17,10 @@ from weakspot.stages.graph import STAGES
 from weakspot.stages.train import TrainStage
 from weakspot.state_model.config import TrainConfig
 
-COLLECTION = ("collect", "saliency", "train", "fidelity", "samples", "goggles", "synthesize", "novelty", "report")
+SEARCH = ("synthesize", "ground", "confirm", "novelty", "report")
+COLLECTION = ("collect", "saliency", "train", "fidelity", "samples", "goggles", *SEARCH)
 SALIENCY, MODEL = COLLECTION[1:], COLLECTION[2:]
-SEARCH = ("synthesize", "novelty", "report")
+TWINS, ROLLOUTS = ("ground", "confirm", "report"), ("confirm", "report")
 CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "agent": (f"{HERE / 'tiny_agent.py'}:another_pong", ("subject", *COLLECTION)),
     "trust": (True, ("report",)),  # the record of the same agent is the same
@@ -72,6 +73,24 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "synthesize.patience": (2, SEARCH),
     "synthesize.tolerance": (0.1, SEARCH),
     "synthesize.seed": (1, SEARCH),
+    "ground.states": (2, TWINS),
+    "ground.trials": (30, TWINS),
+    "ground.steps": (9, TWINS),
+    "ground.value": (0.5, TWINS),
+    "ground.usual": (0.9, TWINS),
+    "ground.seed": (1, TWINS),
+    "confirm.controls": (5, ROLLOUTS),
+    "confirm.rollouts": (3, ROLLOUTS),
+    "confirm.first": (3, ROLLOUTS),
+    "confirm.horizon": (11, ROLLOUTS),
+    "confirm.holds": ((2, 4), ROLLOUTS),
+    "confirm.losing": (3, ROLLOUTS),
+    "confirm.probes": (0, ROLLOUTS),
+    "confirm.epsilon": (0.5, ROLLOUTS),
+    "confirm.gamma": (0.9, ROLLOUTS),
+    "confirm.outcome": (f"{HERE / 'outcomes.py'}:total", ROLLOUTS),
+    "confirm.reference": (f"{HERE / 'tiny_agent.py'}:another_pong", ROLLOUTS),
+    "confirm.seed": (1, ROLLOUTS),
 }
 NOT_IN_THE_TABLE = {"output", "store", "environment", "device"}
 """Settings of the place of results, and settings with separate tests."""
@@ -129,7 +148,7 @@ def test_another_environment_needs_another_subject(finished_run, tmp_path):
 
 def test_another_target_keeps_the_results_of_the_others(finished_run, tmp_path):
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=("LEFT", "T-", "T+"))
-    assert Pipeline(config).plan() == ["synthesize/t-plus", "novelty/t-plus", "report"]
+    assert Pipeline(config).plan() == ["synthesize/t-plus", "ground/t-plus", "confirm", "novelty/t-plus", "report"]
 
 
 def test_keys_depend_on_the_code_that_a_target_imports(finished_run, tmp_path):
@@ -139,7 +158,8 @@ def test_keys_depend_on_the_code_that_a_target_imports(finished_run, tmp_path):
     (tmp_path / "helper.py").write_text("factor = 1.0")
     config = replace(tiny(tmp_path / "run"), store=finished_run / "store", targets=(f"{tmp_path / 'mine.py'}:dark",))
     first = Pipeline(config)
-    assert first.plan() == ["synthesize/own-mine-dark", "novelty/own-mine-dark", "report"]
+    own = ["synthesize/own-mine-dark", "ground/own-mine-dark", "confirm", "novelty/own-mine-dark", "report"]
+    assert first.plan() == own
     keys = [first.request(name).key for name in ("synthesize/own-mine-dark", "collect")]
     (tmp_path / "helper.py").write_text("factor = 2.0")
     second = Pipeline(config)

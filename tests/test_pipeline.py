@@ -27,7 +27,8 @@ def test_run_writes_every_artifact_under_a_readable_name_and_one_html_file(finis
         *("run.json", "report.html", "subject/subject.json", "collect/meta.json", "saliency/saliency.npy"),
         *("train/model.safetensors", "train/metrics.jsonl", "fidelity/fidelity.json", "fidelity/reconstructions.npz"),
         *("samples/samples.json", "samples/samples.npz", "goggles/goggles.json", "synthesize/t-minus/findings.npz"),
-        *("synthesize/action-left/findings.json", "novelty/t-minus/novelty.npz"),
+        *("synthesize/action-left/findings.json", "novelty/t-minus/novelty.npz", "ground/t-minus/twins.json"),
+        "confirm/weaknesses.json",
     ):
         assert (finished_run / name).exists(), name
     assert not list(finished_run.glob("store/train/*/checkpoint.pt"))
@@ -59,7 +60,8 @@ def test_stages_one_by_one_give_the_same_results_as_run(finished_run, tmp_path):
     folder = tmp_path / "run"
     for stage in STAGES:
         assert main([stage.name, *TINY, "--output", str(folder)]) == 0
-    for name in ("synthesize/t-minus/findings.npz", "novelty/t-minus/novelty.npz", "samples/samples.npz"):
+    names = ("synthesize/t-minus/findings.npz", "novelty/t-minus/novelty.npz", "samples/samples.npz")
+    for name in (*names, "ground/t-minus/twins.npz", "confirm/weaknesses.npz"):
         one, other = np.load(finished_run / name), np.load(folder / name)
         for key in one.files:
             np.testing.assert_array_equal(one[key], other[key])
@@ -123,7 +125,7 @@ def test_a_run_names_the_versions_that_made_each_stage(finished_run, tmp_path, m
     (folder / "report.html").resolve().unlink()
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     after = weakspot.load_run(folder).versions
-    others = "subject, collect, saliency, train, fidelity, samples, goggles, synthesize, novelty"
+    others = "subject, collect, saliency, train, fidelity, samples, goggles, synthesize, ground, confirm, novelty"
     assert after["torch"] == f"{before['torch']} ({others}), 99.0 (report)" and after["numpy"] == before["numpy"]
 
 
@@ -131,14 +133,15 @@ def test_another_target_needs_only_its_searches_its_novelty_and_the_report(finis
     folder = tmp_path / "run"
     shutil.copytree(finished_run, folder, symlinks=True)
     assert main(["run", *replace_option("--targets", "T-", "NOOP"), "--output", str(folder)]) == 0
-    assert computed_results(capsys.readouterr().out) == ["synthesize/action-noop", "novelty/action-noop", "report"]
+    expected = ["synthesize/action-noop", "ground/action-noop", "confirm", "novelty/action-noop", "report"]
+    assert computed_results(capsys.readouterr().out) == expected
     assert list(weakspot.load_run(folder).findings) == ["T-", "NOOP"]
     assert not (folder / "synthesize/action-left").exists()
     assert main(["run", *TINY, "--output", str(folder)]) == 0  # and back
     assert "nothing to do" in capsys.readouterr().out
     assert list(weakspot.load_run(folder).findings) == ["T-", "LEFT"]
     assert main(["clean", "--output", str(folder)]) == 0
-    assert "deleted 3 results" in capsys.readouterr().out
+    assert "deleted 5 results" in capsys.readouterr().out
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     assert "nothing to do" in capsys.readouterr().out
 
@@ -152,7 +155,10 @@ def test_runs_share_a_store(finished_run, tmp_path, capsys):
     assert weakspot.load_run(tmp_path / "one").report == tmp_path / "one" / "report.html"
     other = [*replace_option("--synthesize.steps", "4"), "--store", str(store)]
     assert main(["run", *other, "--output", str(tmp_path / "two")]) == 0
-    expected = ["synthesize/t-minus", "synthesize/action-left", "novelty/t-minus", "novelty/action-left", "report"]
+    expected = [
+        *("synthesize/t-minus", "synthesize/action-left", "ground/t-minus", "ground/action-left", "confirm"),
+        *("novelty/t-minus", "novelty/action-left", "report"),
+    ]
     assert computed_results(capsys.readouterr().out) == expected
     assert main(["clean", "--store", str(store), "--dry-run"]) == 0
     assert "would delete 0 results" in capsys.readouterr().out

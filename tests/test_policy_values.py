@@ -265,6 +265,6 @@ def test_the_stage_gives_the_targets_of_a_policy_their_temperature(tmp_path):
     assert (torch.from_numpy(found.target) >= q.mean(dim=1) - 1e-4).all()
     again = parse(RunConfig, "run", [*words, "--policy-values.tau", "0.25"])
     assert Pipeline(again).plan() == [
-        "policy-values/t-minus", "policy-values/s-plus", "synthesize/t-minus", "synthesize/s-plus", "novelty/t-minus",
-        "novelty/s-plus", "report",
+        "policy-values/t-minus", "policy-values/s-plus", "synthesize/t-minus", "synthesize/s-plus", "ground/t-minus",
+        "ground/s-plus", "confirm", "novelty/t-minus", "novelty/s-plus", "report",
     ]  # fmt: skip

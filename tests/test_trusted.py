@@ -249,6 +249,7 @@ RUN = [
     *("--train.steps", "4", "--train.prior-steps", "2", "--train.workers", "1", "--train.checkpoint-every", "0.01"),
     *("--synthesize.states", "2", "--synthesize.steps", "3", "--synthesize.candidates", "8"),
     *("--goggles.episodes", "0", "--fidelity.reconstructions", "2"),
+    *("--ground.states", "0", "--confirm.controls", "0"),
 ]
 
 

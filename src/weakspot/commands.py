@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -26,6 +26,9 @@ def run(arguments: Sequence[str]) -> None:
     from weakspot.pipeline import Pipeline
 
     result = Pipeline(parse(RunConfig, "run", arguments)).run()
+    from weakspot.report.terminal import print_weaknesses
+
+    print_weaknesses(result)
     if result.report:
         say(f"report: {result.report.absolute()}")
 
@@ -89,6 +92,30 @@ def clean(arguments: Sequence[str]) -> None:
     deleted = clean(store, kinds).stored
     say(f"deleted {len(deleted)} results, {sum(result.size for result in deleted) / 1e6:.1f} MB; kept "
         f"{before.size('shown') / 1e6:.1f} MB that runs show")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Plays the loss and the rescue of a weakness again, bit for bit, and writes a video of both side by side."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    number: Annotated[int, tyro.conf.Positional]
+    """The number of the weakness in the report."""
+    output: Path | None = None
+    """The video, an .mp4 file; by default replay-NUMBER.mp4 in the run folder."""
+    trust: bool = False
+    """Allow code in the agent's file to run."""
+
+
+def replay(arguments: Sequence[str]) -> None:
+    """``weakspot replay``."""
+    from weakspot.artifacts.run import load_run
+    from weakspot.replay import replay
+
+    config = parse(ReplayConfig, "replay", arguments)
+    output = config.output or config.run / f"replay-{config.number}.mp4"
+    say(f"video: {replay(load_run(config.run), config.number, output, trust=config.trust).absolute()}")
 
 
 def check_agent(arguments: Sequence[str]) -> None:

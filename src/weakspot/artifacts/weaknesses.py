@@ -222,14 +222,15 @@ class Weaknesses:
     Attributes:
         confirmation: all that is known but the frames.
         typical: the most typical state of each weakness (n, k, h, w, c), uint8.
-        changed: its newest frame after the causing variables were set to usual values (n, h, w, c); the same as in
-            ``typical`` without a cause.
+        before, after: the next frame of that state without the change that avoids the loss, and with it (n, h, w, c); both
+            are its newest frame if no cause is known.
         frames: of the clips, one after the other (m, h, w, c).
     """
 
     confirmation: Confirmation
     typical: Array
-    changed: Array
+    before: Array
+    after: Array
     frames: Array
 
     def clip(self, clip: Clip) -> Array:
@@ -241,7 +242,7 @@ def write_weaknesses(folder: Path, weaknesses: Weaknesses) -> None:
     """Writes the artifact; raises :class:`RunError` if it contains NaN."""
     from weakspot.artifacts.arrays import write_arrays
 
-    arrays: dict[str, Any] = {name: getattr(weaknesses, name) for name in ("typical", "changed", "frames")}
+    arrays: dict[str, Any] = {name: getattr(weaknesses, name) for name in ("typical", "before", "after", "frames")}
     write_arrays(folder / ARRAYS, arrays)
     write_artifact(folder / WEAKNESSES, weaknesses.confirmation)
 
@@ -264,6 +265,7 @@ def read_weaknesses(folder: Path, environment: EnvironmentRecord) -> Weaknesses:
     return Weaknesses(
         confirmation=confirmation,
         typical=arrays.stacks("typical"),
-        changed=arrays.frames("changed", count),
+        before=arrays.frames("before", count),
+        after=arrays.frames("after", count),
         frames=arrays.frames("frames", sum(clip.frames for clip in clips)),
     )

@@ -52,9 +52,13 @@ def _where(weakness: Weakness) -> str:
 
 
 def _values(variable: CauseVariable) -> str:
-    low, high = f"{variable.low:g}", f"{variable.high:g}"
-    here = low if low == high else f"{low} to {high}"
-    return f"{variable.name} at {here} (usually {variable.usual_low:g} to {variable.usual_high:g})"
+    usual = _range(variable.usual_low, variable.usual_high)
+    return f"{variable.name} at {_range(variable.low, variable.high)} (usually {usual})"
+
+
+def _range(low: float, high: float) -> str:
+    ends = f"{low:.4g}", f"{high:.4g}"
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def _cause(cause: Cause) -> str:

@@ -24,14 +24,15 @@ SAVED = 0.75
 
 @dataclass(frozen=True)
 class Usual:
-    """Usual values of the variables: those in recorded states from which nothing was lost (m, v)."""
+    """Usual values of the variables.
+
+    Attributes:
+        rows: their values in recorded states from which nothing was lost (m, v).
+        varying: positions of the variables that vary over all states, with or without a loss.
+    """
 
     rows: np.ndarray
-
-    @property
-    def varying(self) -> np.ndarray:
-        """Positions of the variables that vary."""
-        return np.flatnonzero(self.rows.std(axis=0) > 0)
+    varying: np.ndarray
 
     def values(
         self, start: Start, positions: Sequence[int], count: int, generator: np.random.Generator

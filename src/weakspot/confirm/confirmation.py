@@ -105,7 +105,8 @@ def confirm(
             environment_steps=context.roller.steps + player.steps,
         ),
         typical=_stacked(context, [found[i].starts[0].stack for i in order], stacks=True),
-        changed=_stacked(context, [found[i].changed for i in order]),
+        before=_stacked(context, [found[i].before for i in order]),
+        after=_stacked(context, [found[i].after for i in order]),
         frames=_stacked(context, clips.frames),
     )  # fmt: skip
 

@@ -105,6 +105,8 @@ class Context:
 
     def _rollouts(self, jobs: Sequence[Job], count: int, what: str) -> ByState:
         """``count`` rollouts of each job, each with a seed of its own."""
+        if not count:
+            return [[] for _ in jobs]
         seeded = [job.with_seed(self.seeds.next()) for job in jobs for _ in range(count)]
         made = self.rule.judged(self.roller.run(seeded, progress=self.progress(what)))
         return [made[i : i + count] for i in range(0, len(made), count)]

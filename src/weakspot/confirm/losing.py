@@ -20,6 +20,10 @@ from weakspot.confirm.statistics import fisher, rate_of
 
 JUDGED = 12
 """States of a group, at most, whose rollouts judge it."""
+AS_GOOD = 0.05
+"""Share of rollouts without a loss by which a rescue may be worse than the best."""
+LEAST_ROLLOUTS = 24
+"""Rollouts with a rescue, at least, that judge it, and as many without it."""
 SHARED = 0.5
 """Share of rollouts without a loss, at least, in a state that shares the cause of another one."""
 
@@ -90,11 +94,12 @@ def _sharing(
     context: Context, finder: CauseFinder, causes: Sequence[int], together: bool, starts: Sequence[Start],
     others: Sequence[int],
 ) -> list[int]:  # fmt: skip
-    """The other losing states in which the same change avoids the loss."""
+    """The other losing states in which the same change avoids the loss; of several variables, the first two are tried."""
+    sets = [list(causes)] if together else [[position] for position in causes[:2]]
     members: list[int] = []
     for done, index in enumerate(others):
-        rollouts = finder.changed(starts[index], causes if together else causes[:1], AGAIN)
-        if rollouts and _kept(rollouts) >= SHARED:
+        tried = [finder.changed(starts[index], positions, AGAIN) for positions in sets]
+        if any(rollouts and _kept(rollouts) >= SHARED for rollouts in tried):
             members.append(index)
         context.report("causes in other states", done + 1, len(others))
     return members
@@ -110,10 +115,15 @@ def _judged(
     savable = [i for i in judges if tried[i].can_be_saved] or judges
     option = _best_option(context, [starts[i] for i in savable], [tried[i] for i in savable], options)
     own = context.own([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
-    better = context.overridden([starts[i] for i in savable], option, context.config.rollouts, "rescues again")
-    rescue = _rescue(context, own[: len(savable)], better, option, len(options))
+    again = [starts[i] for i in savable]
+    count = max(context.config.rollouts, -(-LEAST_ROLLOUTS // len(again)))
+    more = context.own(again, count - context.config.rollouts, "own rollouts again")
+    of_same = [[*some, *others] for some, others in zip(own, more, strict=False)]
+    better = context.overridden(again, option, count, "rescues again")
+    rescue = _rescue(context, of_same, better, option, len(options))
     rate = rate_of(own)
     cause = _cause(context, [starts[i] for i in states], group, rate, finder) if finder else None
+    before, after = _next_frames(context, starts[states[0]], cause, finder)
     return Judged(
         verdict=verdicts.of_loss(rate, rescue, groups),
         starts=tuple(starts[i] for i in states),
@@ -122,20 +132,24 @@ def _judged(
         override=len(option.actions),
         cause=cause,
         rescue=rescue,
-        changed=_changed_frame(context, starts[states[0]], cause, finder),
+        before=before,
+        after=after,
     )
 
 
 def _best_option(context: Context, starts: Sequence[Start], tried: Sequence[Tried], options: Sequence[Override]) -> Override:
-    """The override that leaves most rollouts of a group without a loss, by a few rollouts from each state."""
+    """The override that leaves most rollouts of a group without a loss, by a few rollouts from each state; among those that
+    are about as good, a single action, which is easier to understand, and then the one with the highest return."""
     candidates = [options[o] for o in best_for_group(tried)]
     results = [context.overridden(starts, option, AGAIN, "rescues of groups") for option in candidates]
 
-    def worth(place: int) -> tuple[float, float]:
-        kept = _kept([rollout for rollouts in results[place] for rollout in rollouts])
-        return kept, float(context.returns(results[place]).mean())
+    kept = [_kept([rollout for rollouts in result for rollout in rollouts]) for result in results]
+    good = [place for place in range(len(candidates)) if kept[place] >= max(kept) - AS_GOOD]
 
-    return candidates[max(range(len(candidates)), key=worth)]
+    def worth(place: int) -> tuple[bool, float]:
+        return candidates[place].held is not None, float(context.returns(results[place]).mean())
+
+    return candidates[max(good, key=worth)]
 
 
 def _kept(rollouts: Sequence[Rollout]) -> float:
@@ -197,14 +211,20 @@ def _variable(context: Context, position: int, starts: Sequence[Start], finder: 
     return CauseVariable(position, name, float(min(here)), float(max(here)), low, high)
 
 
-def _changed_frame(context: Context, start: Start, cause: Cause | None, finder: CauseFinder | None) -> np.ndarray:
-    """The newest frame of a state after the causing variables were set to usual values and drawn once."""
+def _next_frames(
+    context: Context, start: Start, cause: Cause | None, finder: CauseFinder | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The next frame of a state without the change that avoids the loss, and with it."""
+    newest = start.stack[-1]
     if cause is None or finder is None:
-        return start.stack[-1]
+        return newest, newest
     positions = [variable.position for variable in cause.variables]
     change = finder.changes(start, positions if cause.together else positions[:1])
-    play = None if change is None else context.player.play(start.snapshot, change, (still_action(context),))
-    return start.stack[-1] if play is None else play.frames[-1]
+    if change is None:
+        return newest, newest
+    plays = [context.player.play(start.snapshot, edit, (still_action(context),)) for edit in ({}, change)]
+    before, after = (newest if play is None else play.frames[-1] for play in plays)
+    return before, after
 
 
 def still_action(context: Context) -> int | tuple[float, ...]:
@@ -215,12 +235,10 @@ def still_action(context: Context) -> int | tuple[float, ...]:
 
 def usual_values(starts: Sequence[Start], lost: Mapping[int, bool]) -> Usual | None:
     """Usual values of the variables: those in control states from which nothing was lost; None if there are too few."""
-    rows = [
-        start.variables
-        for index, start in enumerate(starts)
-        if start.is_control and start.variables is not None and not lost[index]
-    ]
+    known = [(index, start) for index, start in enumerate(starts) if start.variables is not None]
+    rows = [start.variables for index, start in known if start.is_control and not lost[index]]
     if len(rows) < 2:
         return None
-    usual = Usual(np.stack(rows))
-    return usual if len(usual.varying) else None
+    everything = np.stack([start.variables for _, start in known if start.variables is not None])
+    varying = np.flatnonzero(everything.std(axis=0) > 0)
+    return Usual(np.stack([row for row in rows if row is not None]), varying) if len(varying) else None

@@ -54,7 +54,8 @@ def _expectation(context: Context, starts: Sequence[Start], own: ByState, contro
     verdict = verdicts.of_expectation(context.earned(own) - expected, rank, rate_of(own), controls, groups)
     if verdict == "undecided":
         return None
-    return Judged(verdict, tuple(starts), own, [], 0, None, None, starts[0].stack[-1])
+    newest = starts[0].stack[-1]
+    return Judged(verdict, tuple(starts), own, [], 0, None, None, newest, newest)
 
 
 def _needless(context: Context, symbol: str, starts: Sequence[Start], own: ByState, spread: float) -> Judged | None:
@@ -84,4 +85,5 @@ def _needless(context: Context, symbol: str, starts: Sequence[Start], own: BySta
         own_share=None,
         gain=float(gains.mean()),
     )
-    return Judged("needless action", tuple(chosen), own, without, 0, None, rescue, chosen[0].stack[-1])
+    newest = chosen[0].stack[-1]
+    return Judged("needless action", tuple(chosen), own, without, 0, None, rescue, newest, newest)

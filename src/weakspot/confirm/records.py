@@ -26,7 +26,7 @@ class Judged:
         better: rollouts of the rescue, or without the needless action, from the first of these; empty if there are none.
         override: number of actions that were given in these.
         cause, rescue: see :class:`weakspot.artifacts.weaknesses.Weakness`.
-        changed: the newest frame of the most typical state after the change that avoids the loss (h, w, c).
+        before, after: the next frame of the first state without the change that avoids the loss, and with it (h, w, c).
     """
 
     verdict: Verdict
@@ -36,7 +36,8 @@ class Judged:
     override: int
     cause: Cause | None
     rescue: Rescue | None
-    changed: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
 
 def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], clips: ClipRecorder) -> Weakness:

@@ -27,7 +27,7 @@ class GroundConfig:
     states: int = 8
     trials: int = 800
     steps: int = 400
-    value: float = 0.15
+    value: float = 0.3
     usual: float = 1.0
     seed: int = 0
 

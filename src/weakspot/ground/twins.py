@@ -7,9 +7,9 @@ Three kinds are tried in this order, and the first that is accepted is the twin:
     edited    variables of the environment are changed in a stored state, and as many decisions are played as a state has
               frames, so that the environment draws every frame
 
-A state is accepted if it is closer to the synthesised one than nine of ten real states are to each other, if the target's
-value is at most half a standard deviation worse, and, for edited states, if it is possible
-(:mod:`weakspot.ground.plausibility`).
+A state is accepted if it is closer to the synthesised one than nine of ten real states are to each other, or as close as
+reconstructions are to real states; if the target's value is at most half a standard deviation worse; and, for edited states,
+if it is possible (:mod:`weakspot.ground.plausibility`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from weakspot.agents.base import Agent, AgentOutput
 from weakspot.artifacts.twins import Kind
-from weakspot.data.dataset import StateDataset
+from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
 from weakspot.envs.plays import Play
@@ -37,6 +37,7 @@ from weakspot.ground.plausibility import (
     Plausibility,
     measure_density,
     measure_plausibility,
+    reconstructions,
 )
 from weakspot.ground.play import Player, Route
 from weakspot.ground.reach import agent_actions, search_play
@@ -53,6 +54,9 @@ BROKEN = 0.5
 """What a picture that does not settle, or fails the object checks, adds to the distance."""
 PAIRS, ALIKE = 500, 0.1
 """Pairs of real states whose distances are measured, and their quantile that the distance of a twin may reach."""
+RECONSTRUCTED, FAITHFUL = 200, 0.95
+"""Held-out states whose reconstructions are measured, and the quantile of their distances that a twin may reach as well;
+it is the larger one where many real states are the same."""
 SHORTLIST, STARTS, APART = 200, 4, 20
 """Recorded states that are compared closely, those that searches start from, and the least number of decisions between two
 of them in one stream."""
@@ -155,7 +159,10 @@ def prepare(
         coarse=_coarse(dataset, usable, likeness),
         bank=bank,
         density=density,
-        alike=_pair_distance(likeness, dataset, trained_on, generator),
+        alike=max(
+            _pair_distance(likeness, dataset, trained_on, generator),
+            _reconstruction_distance(model, dataset, held_out, likeness, generator),
+        ),
     )
 
 
@@ -364,3 +371,15 @@ def _pair_distance(likeness: Likeness, dataset: StateDataset, indices: np.ndarra
     first, second = (likeness.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count:]))
     distances = [likeness.distances(first.row(i), second.row(i)).mean() for i in range(count)]
     return float(np.quantile(distances, ALIKE))
+
+
+def _reconstruction_distance(
+    model: StateModel, dataset: StateDataset, held_out: np.ndarray, likeness: Likeness, generator: np.random.Generator
+) -> float:
+    """The mean distance of held-out states from their reconstructions, at the quantile :data:`FAITHFUL`."""
+    stacks = dataset.stacks(generator.permutation(held_out)[:RECONSTRUCTED])
+    channels = dataset.environment.channels
+    drawn = np.concatenate([as_stacks(rebuilt, channels) for _, rebuilt in reconstructions(model, stacks)])
+    real, rebuilt = likeness.views(stacks), likeness.views(drawn)
+    distances = [likeness.distances(real.row(i), rebuilt.row(i)).mean() for i in range(len(stacks))]
+    return float(np.quantile(distances, FAITHFUL))

@@ -30,11 +30,12 @@ from weakspot.report.trust import (
     training_charts,
 )
 from weakspot.report.verdict import RULE, judge
+from weakspot.report.weaknesses import weaknesses_view
 from weakspot.system.files import make_folder, write_text
 
 MAX_BYTES = 6_000_000
 """Size of the file above which it is made with less detail."""
-DETAILS = (Detail(4, 32), Detail(8, 24), Detail(8, 8), Detail(16, 0))
+DETAILS = (Detail(4, 32, 60), Detail(8, 24, 45), Detail(8, 8, 30), Detail(16, 0, 20))
 """From the finest to the coarsest; the coarsest is used even if the report is then too large."""
 LARGE_PIXELS, SMALL_PIXELS = 252, 168
 """Approximate widths of frames on the page. Each frame is enlarged by a whole number, so that its pixels stay square."""
@@ -76,6 +77,7 @@ def _page(run: Run, detail: Detail) -> str:
         large=max(1, round(LARGE_PIXELS / width)),
         small=max(1, round(SMALL_PIXELS / width)),
         figures=key_figures(run),
+        weaknesses=weaknesses_view(run, detail),
         targets=[target_view(run, symbol, detail) for symbol in target_order(run)],
         stages=stage_bars(run.seconds),
         card_facts=card_facts(run),

@@ -11,10 +11,12 @@ from weakspot.report.images import Film, in_colour, saliency_uri, strip_uri
 
 @dataclass(frozen=True)
 class Detail:
-    """Rounding of colours, in levels, and the number of small states that follow the large ones of a target."""
+    """Rounding of colours, in levels; the number of small states that follow the large ones of a target; and the number of
+    frames of a clip."""
 
     step: int
     rest: int
+    clip: int
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,11 @@ class TwinCards:
 
     def _facts(self, twin: Twin) -> tuple[Fact, ...]:
         facts = [
-            Fact("distance (1: any two real states)", number(twin.distances.mean)),
-            Fact("target energy of the twin", number(twin.target)),
+            Fact("distance of the twin", number(twin.distances.mean)),
+            Fact("T of the twin", number(twin.target)),
         ]
         if twin.unusual is not None:
-            facts.append(Fact("more usual than it: real states", percent(twin.unusual)))
+            facts.append(Fact("less usual than", percent(twin.unusual)))
         return tuple(facts)
 
 

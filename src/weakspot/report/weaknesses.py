@@ -1,0 +1,167 @@
+"""Weaknesses in the report: each as a sentence, with a loss and its rescue side by side, and what its cause changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.artifacts.arrays import Array
+from weakspot.artifacts.run import Run
+from weakspot.artifacts.weaknesses import Clip, Rate, Weakness, Weaknesses
+from weakspot.report.films import Detail, FilmEncoder
+from weakspot.report.images import image_uri, in_colour, strip_uri
+from weakspot.report.text import Fact, number
+
+SHOWN = 5
+"""Weaknesses that are shown with their clips."""
+VISIBLE, DIMMED = 15, 0.3
+"""Levels by which a pixel has to differ to count as changed, and the brightness of the others."""
+
+MEANINGS = {
+    "avoidable loss": "the agent loses, and something that was tried avoids it",
+    "hopeless": "the agent loses, and nothing that was tried avoids it: not a weakness of this agent",
+    "unfounded fear": "the agent expects little and does well",
+    "overconfidence": "the agent expects much and gets little",
+    "needless action": "the action makes nothing better",
+    "undecided": "the rollouts do not tell",
+}
+"""What the verdicts mean."""
+
+
+@dataclass(frozen=True)
+class ClipView:
+    """A rollout as a strip of frames: their number, what happens, and the kind that decides the colour."""
+
+    uri: str
+    frames: int
+    alt: str
+    caption: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class WeaknessView:
+    """One group of states.
+
+    Attributes:
+        number: from 1, for ``weakspot replay``.
+        verdict, meaning, sentence: in words.
+        clips: a loss, and its rescue.
+        cause: the next frame of a typical state, bright where the change that avoids the loss is seen; or empty.
+        cause_text: what the change is.
+        facts: numbers with their intervals.
+    """
+
+    number: int
+    verdict: str
+    meaning: str
+    sentence: str
+    clips: tuple[ClipView, ...]
+    cause: str
+    cause_text: str
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class WeaknessesView:
+    """What rollouts showed: confirmed weaknesses, other groups, a summary, and notes."""
+
+    confirmed: tuple[WeaknessView, ...]
+    others: tuple[WeaknessView, ...]
+    summary: str
+    notes: tuple[str, ...]
+
+
+def weaknesses_view(run: Run, detail: Detail) -> WeaknessesView | None:
+    """What rollouts showed; None if there were none."""
+    confirmation, rollouts = run.confirmation, run.rollouts
+    if confirmation is None or rollouts is None:
+        return None
+    films = FilmEncoder(run.environment, detail)
+    views = [_view(run, rollouts, index, films, shown=index < SHOWN) for index in range(len(confirmation.weaknesses))]
+    pairs = list(zip(views, confirmation.weaknesses, strict=True))
+    controls, twins = confirmation.controls, confirmation.twins
+    twin_part = f" and {twins.trials} from {twins.states} twins ({_rate(twins)} lost)" if twins.trials else ""
+    summary = (
+        f"Rollouts of {confirmation.horizon} decisions: {controls.trials} from {controls.states} recorded states drawn at "
+        f"random ({_rate(controls)} lost: the agent {confirmation.loss}){twin_part}."
+    )
+    return WeaknessesView(
+        confirmed=tuple(view for view, weakness in pairs if weakness.confirmed),
+        others=tuple(view for view, weakness in pairs if not weakness.confirmed),
+        summary=summary,
+        notes=confirmation.notes,
+    )
+
+
+def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, shown: bool) -> WeaknessView:
+    weakness = rollouts.confirmation.weaknesses[index]
+    cause = ""
+    if shown and weakness.cause is not None:
+        cause = _difference(run, rollouts.before[index], rollouts.after[index])
+    return WeaknessView(
+        number=index + 1,
+        verdict=weakness.verdict,
+        meaning=MEANINGS[weakness.verdict],
+        sentence=weakness.sentence,
+        clips=tuple(_clips(run, rollouts, weakness, films)) if shown else (),
+        cause=cause,
+        cause_text=""
+        if weakness.cause is None
+        else " or ".join(variable.name for variable in weakness.cause.variables) + " set to a usual value",
+        facts=_facts(weakness),
+    )
+
+
+def _clips(run: Run, rollouts: Weaknesses, weakness: Weakness, films: FilmEncoder) -> list[ClipView]:
+    views: list[ClipView] = []
+    for clip, rescued in ((weakness.loss, False), (weakness.rescued, True)):
+        if clip is None:
+            continue
+        frames = rollouts.clip(clip)
+        every = -(-len(frames) // films.detail.clip)
+        strip = frames[::every]
+        caption = _caption(clip, weakness, rescued=rescued)
+        colours = run.environment.channel_colours
+        uri = strip_uri(strip if colours is None else in_colour(strip, colours), films.detail.step)
+        kind = "good" if clip.loss is None else "poor"
+        views.append(ClipView(uri, len(strip), f"Clip of {len(clip.actions)} decisions. {caption}", caption, kind))
+    return views
+
+
+def _caption(clip: Clip, weakness: Weakness, *, rescued: bool) -> str:
+    who = weakness.rescue.label if rescued and weakness.rescue else "the agent as it acts"
+    end = f"loss after {clip.loss} decisions" if clip.loss else f"no loss in {len(clip.actions)} decisions"
+    return f"{who[0].upper()}{who[1:]}: {end}"
+
+
+def _difference(run: Run, before: Array, after: Array) -> str:
+    """The frame ``after``, bright where it differs from ``before``; empty if it does not."""
+    frames = np.stack([before, after])
+    colours = run.environment.channel_colours
+    first, second = (frames if colours is None else in_colour(frames, colours)).astype(np.int16)
+    differs = (np.abs(second - first) > VISIBLE).any(axis=-1, keepdims=True)
+    if not differs.any():
+        return ""
+    brightness = np.where(differs, 1.0, DIMMED)
+    return image_uri((brightness * second).astype(np.uint8))
+
+
+def _facts(weakness: Weakness) -> tuple[Fact, ...]:
+    facts = [
+        Fact("rollouts lost", _rate(weakness.rate)),
+        Fact("random states like it", _rate(weakness.met)),
+    ]
+    if weakness.cause is not None:
+        facts.append(Fact("not lost after the change", _rate(weakness.cause.saved)))
+    if weakness.rescue is not None:
+        facts.append(Fact("not lost with the rescue", _rate(weakness.rescue.saved)))
+    if weakness.expected is not None:
+        facts.append(Fact("expected and earned return", f"{number(weakness.expected)}, {number(weakness.earned)}"))
+    return tuple(facts)
+
+
+def _rate(rate: Rate) -> str:
+    """Percent with its interval."""
+    return f"{100 * rate.share:.0f}\u00a0% ({100 * rate.low:.0f} to {100 * rate.high:.0f})"

@@ -1,0 +1,364 @@
+"""Confirmation: on a ring whose losses, causes and rescues are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pits import ACTIONS, AIR, FULL, PLACE, Diver, Ring, play_rings
+
+from weakspot.agents.base import AgentOutput
+from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
+from weakspot.artifacts.weaknesses import Rate, read_weaknesses, write_weaknesses
+from weakspot.confirm import verdicts
+from weakspot.confirm.clips import digest_of, play_clip
+from weakspot.confirm.config import ConfirmConfig
+from weakspot.confirm.confirmation import confirm
+from weakspot.confirm.expectation import Expectation, calibrate, horizon_returns
+from weakspot.confirm.inputs import outcome_function
+from weakspot.confirm.losses import rule_for
+from weakspot.confirm.rescues import overrides
+from weakspot.confirm.rollouts import Job, Roller, act
+from weakspot.confirm.starts import check_replay
+from weakspot.confirm.statistics import fisher, rate_of, share
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.errors import ConfigError, SnapshotError
+from weakspot.ground.likeness import measure_likeness
+from weakspot.ground.play import Player, started_player
+
+CONFIG = ConfirmConfig(controls=100, rollouts=8, first=4, horizon=14, holds=(3, 6), losing=30, probes=4, epsilon=0.0)
+
+
+@pytest.fixture(scope="module")
+def rings(tmp_path_factory):
+    return play_rings(tmp_path_factory.mktemp("rings"))
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with EnvironmentPool(Ring, Ring().spec, 16, 2) as pool:
+        yield pool
+
+
+def likeness_of(rings):
+    dataset, perceive = rings
+    return measure_likeness(perceive, dataset, np.flatnonzero(dataset.age >= 1), np.random.default_rng(0))
+
+
+def confirmed(rings, pool, config=CONFIG, twins=None, environment=Ring, **others):
+    dataset, perceive = rings
+    player = started_player(environment(), dataset)
+    return confirm(player, pool, perceive.agent, likeness_of(rings), config, twins or {}, **others)
+
+
+@pytest.fixture(scope="module")
+def found(rings, pool):
+    return confirmed(rings, pool)
+
+
+def with_cause(found, name):
+    """The groups of which a variable is a cause."""
+    return [w for w in found.confirmation.weaknesses if w.cause and name in [v.name for v in w.cause.variables]]
+
+
+def test_the_known_weakness_its_cause_and_its_rescue_are_found(found):
+    air = max(with_cause(found, "air"), key=lambda weakness: weakness.rate.trials)
+    assert air.verdict == "avoidable loss" and air.confirmed
+    assert air.rate.share == 1.0 and air.cause.saved.share > 0.9 and not air.cause.together
+    assert air.rescue.label.startswith("holding PUMP for") and air.rescue.saved.share == 1.0
+    assert air.rescue.own_share == 0.0, "the agent never pumps"
+    assert "dust" not in [variable.name for variable in air.cause.variables]
+    assert "Holding PUMP" in air.sentence or "holding PUMP" in air.sentence
+    assert "air" in air.sentence and "loses a life" in air.sentence
+
+
+def test_what_nothing_avoids_is_hopeless(found):
+    bombs = with_cause(found, "bomb")
+    assert bombs and {weakness.verdict for weakness in bombs} == {"hopeless"}
+    for weakness in bombs:
+        assert weakness.cause.saved.share > 0.9 and not weakness.confirmed and "None of the" in weakness.sentence
+    places = [found.confirmation.weaknesses.index(w) for w in bombs]
+    assert min(places) > 0, "weaknesses come first"
+
+
+def test_the_same_seed_gives_the_same_result(rings, pool, found):
+    again = confirmed(rings, pool)
+    assert again.confirmation == found.confirmation
+    np.testing.assert_array_equal(again.frames, found.frames)
+
+
+def test_causes_and_rescues_do_not_depend_on_the_seed(rings, pool):
+    for seed in (1, 2):
+        air = with_cause(confirmed(rings, pool, replace(CONFIG, seed=seed)), "air")
+        assert any(weakness.verdict == "avoidable loss" and "PUMP" in weakness.rescue.label for weakness in air)
+
+
+def test_clips_can_be_repeated_bit_for_bit(rings, found):
+    dataset, _ = rings
+    player = started_player(Ring(), dataset)
+    weakness = found.confirmation.weaknesses[0]
+    for clip in (weakness.loss, weakness.rescued):
+        snapshot = player.place(weakness.states[clip.state].start)
+        frames, _ = play_clip(player.environment, snapshot, clip.seed, clip.actions)
+        assert digest_of(frames) == clip.digest
+        np.testing.assert_array_equal(found.clip(clip), np.stack(frames[:: clip.every]))
+    assert weakness.loss.loss and not weakness.rescued.loss and weakness.rescued.override >= 3
+    assert weakness.rescued.actions[: weakness.rescued.override] == (1,) * weakness.rescued.override
+
+
+def test_the_artifact_is_read_as_it_was_written(found, tmp_path):
+    from weakspot.artifacts.subject import EnvironmentRecord
+
+    spec = Ring().spec
+    environment = EnvironmentRecord(spec.id, spec.action_names, spec.frames, spec.height, spec.width, spec.channels, {})
+    write_weaknesses(tmp_path, found)
+    read = read_weaknesses(tmp_path, environment)
+    assert read.confirmation == found.confirmation
+    for name in ("typical", "before", "after", "frames"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(found, name))
+
+
+def twin_of(rings, changes, number=0):
+    """A twin made by edits of a recorded state, accepted whatever it is."""
+    dataset, _ = rings
+    start = int(np.flatnonzero(dataset.age == 12)[number])
+    player = started_player(Ring(), dataset)
+    variables = Ring().variables
+    player.environment.restore(player.place(start))
+    before = player.environment.read_variables()
+    made = player.play(player.place(start), changes, (0, 0))
+    edits = tuple(Change(i, variables[i].name, float(before[i]), value) for i, value in changes.items())
+    distances = Distances(0.1, 0.1, 0.1)
+    return Twin(number, "edited", True, start, edits, (0, 0), distances, 0.0, 0.0, None, None, 1, 0.1), made.frames
+
+
+def twins_of(rings, name, edits):
+    pairs = [twin_of(rings, changes, number) for number, changes in enumerate(edits)]
+    records = tuple(replace(twin, number=number) for number, (twin, _) in enumerate(pairs))
+    frames = np.stack([stack for _, stack in pairs])
+    scores = np.zeros((len(pairs), 3))
+    empty = np.zeros((0, *frames.shape[2:]), np.uint8)
+    return {name: Twins(TwinSearch(name, 1.0, 0.5, 1.0, 0.0, records), frames, scores, None, frames, empty)}
+
+
+def test_twins_show_what_recorded_play_does_not(rings, pool):
+    """Twelve decisions after the start nobody is short of air; an edited twin is."""
+    twins = twins_of(rings, "T-", [{AIR: 4.0, PLACE: 0.0}, {AIR: 5.0, PLACE: 1.0}, {AIR: 6.0, PLACE: 0.0}])
+    found = confirmed(rings, pool, twins=twins)
+    assert found.confirmation.twins.share == 1.0 and found.confirmation.twins.states == 3
+    air = with_cause(found, "air")
+    sources = {state.source for weakness in air for state in weakness.states}
+    assert {"T- 1", "T- 2", "T- 3"} <= sources
+    assert any("T-" in weakness.targets for weakness in air)
+
+
+def test_a_twin_that_leads_elsewhere_is_noticed(rings, pool):
+    twins = twins_of(rings, "T-", [{AIR: 4.0}])
+    broken = {"T-": replace(twins["T-"], states=twins["T-"].states // 2)}
+    with pytest.raises(SnapshotError, match="T- 1"):
+        confirmed(rings, pool, twins=broken)
+
+
+def test_without_variables_there_are_rescues_but_no_causes(rings):
+    with EnvironmentPool(lambda: Ring(editable=False), Ring().spec, 16, 1) as pool:
+        found = confirmed(rings, pool, environment=lambda: Ring(editable=False))
+    assert found.confirmation.weaknesses and not any(w.cause for w in found.confirmation.weaknesses)
+    assert any(w.verdict == "avoidable loss" for w in found.confirmation.weaknesses)
+    assert any("cannot be edited" in note for note in found.confirmation.notes)
+
+
+def test_a_reference_agent_is_tried(rings, pool, monkeypatch):
+    """It only pumps."""
+    monkeypatch.setattr("weakspot.confirm.rescues.SEQUENCES", 0)
+    monkeypatch.setattr("weakspot.confirm.rescues._single_actions", lambda spec: [("holding WAIT", 2, 2)])
+    found = confirmed(rings, pool, reference=Diver(chosen=1))
+    air = with_cause(found, "air")[0]
+    assert air.rescue.label == "the play of diver" and air.rescue.tried == 3 and air.rescue.saved.share == 1.0
+
+
+def test_an_agent_that_loses_everywhere_has_no_single_weakness(rings, pool, monkeypatch):
+    monkeypatch.setattr("weakspot.confirm.confirmation.WEAK", 0.05)
+    found = confirmed(rings, pool)
+    assert found.confirmation.controls.share > 0.05 and not found.confirmation.weaknesses
+    assert any("weak everywhere" in note for note in found.confirmation.notes)
+
+
+def test_outcomes_of_users(rings, pool, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def earned(rollout):\n    return rollout.total\ndef same(rollout):\n    return 1.0\n"
+        "def wrong(rollout):\n    return float('nan')\ndef fails(rollout):\n    return rollout.nothing\n"
+    )
+    found = confirmed(rings, pool, outcome=outcome_function(f"{tmp_path / 'mine.py'}:earned"))
+    assert found.confirmation.loss == "does badly by the given outcome"
+    for name, words in (("same", "have the outcome 1.0"), ("wrong", "nan"), ("fails", "AttributeError")):
+        with pytest.raises(ConfigError, match=words):
+            confirmed(rings, pool, outcome=outcome_function(f"{tmp_path / 'mine.py'}:{name}"))
+    with pytest.raises(ConfigError, match=r"path\.py:function"):
+        outcome_function("mine")
+    with pytest.raises(ConfigError, match="no function"):
+        outcome_function(f"{tmp_path / 'mine.py'}:other")
+    assert outcome_function(None) is None
+
+
+def test_environments_that_cannot_be_repeated_are_noticed(rings):
+    dataset, _ = rings
+
+    class Forgetful(Ring):
+        def restore(self, snapshot):
+            step = super().restore(snapshot)
+            self.random = np.random.default_rng()
+            return step
+
+    with pytest.raises(SnapshotError):
+        check_replay(Player(Forgetful(), dataset), np.random.default_rng(0))
+    check_replay(Player(Ring(), dataset), np.random.default_rng(0))
+
+
+def test_what_a_loss_is_follows_from_recorded_play(rings):
+    dataset, _ = rings
+    rule = rule_for(dataset, None)
+    assert rule.lives and rule.phrase == "loses a life"
+
+    class Recorded:
+        def __init__(self, reward, terminated=(), lives=()):
+            self.reward = np.array(reward, np.float32)
+            self.terminated, self.life_lost = (np.isin(np.arange(len(reward)), at) for at in (terminated, lives))
+
+    points = rule_for(Recorded([0.0] * 98 + [1.0, -1.0], terminated=[98]), None)
+    assert points.penalty == -0.5 and points.phrase == "loses points" and not points.ends
+    assert points.is_loss(-1.0, False, False) and not points.is_loss(1.0, False, True)
+    falls = rule_for(Recorded([1.0] * 100, terminated=[50, 99]), None)
+    assert falls.ends and falls.is_loss(1.0, False, True) and not falls.is_loss(1.0, False, False)
+    costs = rule_for(Recorded([-0.1] * 100), None)
+    assert costs.measure is not None and costs.phrase == "earns little"
+    goal = rule_for(Recorded([0.0] * 99 + [1.0], terminated=[99]), None)
+    assert not goal.ends, "an end that brings more than usual is none"
+
+
+def test_rollouts_follow_their_jobs(rings, pool):
+    dataset, perceive = rings
+    player = started_player(Ring(), dataset)
+    index = int(np.flatnonzero(dataset.age == 12)[0])
+    snapshot = player.place(index)
+    roller = Roller(pool, [perceive.agent, Diver(chosen=2)], 0.0, lambda reward, life, over: life)
+    jobs = [Job(snapshot, seed, 6, override=(1, 1)) for seed in range(40)]
+    for rollout in roller.run(jobs):
+        assert rollout.actions == (1, 1, 0, 0, 0, 0) and rollout.loss is None
+        np.testing.assert_allclose(rollout.rewards, [0, 0, 0.1, 0.1, 0.1, 0.1], atol=1e-6)
+    assert roller.steps == 240
+    (waits,) = roller.run([Job(snapshot, 0, 40, actor=1)])
+    assert set(waits.actions) == {2} and waits.loss == len(waits.actions) == waits.rewards.size and waits.cause == "air"
+    (banned,) = roller.run([Job(snapshot, 0, 6, banned=0, banned_for=2)])
+    assert 0 not in banned.actions[:2] and set(banned.actions[2:]) == {0}
+    (cut,) = roller.run([Job(snapshot, 0, 60, actor=1)], until_loss=True)
+    assert cut.loss == len(cut.actions)
+
+
+def test_actions_are_chosen_as_the_agent_acts():
+    agent, random = Diver(), np.random.default_rng(0)
+    scores = np.array([0.0, 1.0, 0.5])
+    assert {act(agent, scores, random, 0.0) for _ in range(20)} == {1}
+    assert {act(agent, scores, random, 1.0) for _ in range(60)} == {0, 1, 2}
+    assert {act(agent, scores, random, 1.0, banned=1) for _ in range(60)} == {0, 2}
+    agent.spec = replace(agent.spec, scores_are="log-probabilities", acts="sampled")
+    chosen = [act(agent, np.log([0.2, 0.7, 0.1]), random, 0.0) for _ in range(2_000)]
+    np.testing.assert_allclose(np.bincount(chosen) / 2_000, [0.2, 0.7, 0.1], atol=0.04)
+    agent.spec = replace(agent.spec, scores_are="means", acts="greedy", action_bounds=((-1.0, 1.0),) * 3)
+    assert act(agent, np.array([0.5, 3.0, -9.0]), random, 0.0) == (0.5, 1.0, -1.0)
+
+
+def test_overrides_hold_every_action():
+    options = overrides(Diver().spec, CONFIG, "another")
+    labels = [option.label for option in options]
+    assert {f"holding {name} for {hold} decisions" for name in ACTIONS for hold in (3, 6)} <= set(labels)
+    assert labels[-1] == "the play of another" and options[-1].actor == 1
+    continuous = replace(Diver().spec, scores_are="means", action_bounds=((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0)))
+    values = {option.actions[0] for option in overrides(continuous, CONFIG, None) if "holding" in option.label}
+    middle = (0.0, 0.5, 0.5)
+    ends = [(-1.0, 0.5, 0.5), (1.0, 0.5, 0.5), (0.0, 0.0, 0.5), (0.0, 1.0, 0.5), (0.0, 0.5, 0.0), (0.0, 0.5, 1.0)]
+    assert values == {middle, *ends}
+
+
+def test_expectations_are_calibrated_on_recorded_play(rings):
+    dataset, perceive = rings
+    returns, complete = horizon_returns(dataset, 5, 0.5, lives=True)
+    index = int(np.flatnonzero((dataset.age == 18) & complete)[0])
+    assert returns[index] == pytest.approx(0.1 * (1 + 0.5 + 0.25 + 0.125 + 0.0625))
+    ends = np.flatnonzero(dataset.life_lost)[0]
+    assert returns[ends] == pytest.approx(0.1) and complete[ends]
+    assert not complete[dataset.steps - 1] or dataset.life_lost[dataset.steps - 1] or dataset.truncated[dataset.steps - 1]
+    expectation = calibrate(dataset, 14, 0.99, lives=True)
+    assert expectation is not None and (np.diff(expectation.returns) >= 0).all()
+    little, much = (AgentOutput(torch.tensor([[value, 0.0, 0.0]])) for value in (1.05, 1.95))
+    assert expectation(little, perceive.agent.spec) < expectation(much, perceive.agent.spec)
+    assert expectation.rank(little, perceive.agent.spec) < 0.1 < 0.5 < expectation.rank(much, perceive.agent.spec)
+    plain = Expectation(np.array([0.0, 1.0]), np.array([2.0, 4.0]))
+    assert plain(AgentOutput(torch.tensor([[0.5, 0.2, 0.1]])), perceive.agent.spec) == pytest.approx(3.0)
+
+
+def test_intervals_count_states_and_not_rollouts():
+    from scipy.stats import binomtest
+
+    all_lost = share([8] * 11, [8] * 11)
+    assert (all_lost.events, all_lost.trials, all_lost.high) == (88, 88, 1.0)
+    assert all_lost.low == pytest.approx(binomtest(11, 11).proportion_ci().low)
+    half = share([4, 4], [8, 8])
+    exact = binomtest(1, 2).proportion_ci()
+    assert (half.low, half.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+    assert share([], []) == Rate(0, 0, 0, 0.0, 1.0) and rate_of([]) == share([], [])
+    assert fisher(Rate(8, 8, 1, 0, 1), Rate(0, 8, 1, 0, 1)) == pytest.approx(1 / 6435)
+    assert fisher(Rate(0, 0, 0, 0, 1), Rate(3, 8, 1, 0, 1)) == 1.0
+
+
+def rescue(saved, own, gain=0.0, p=1e-6):
+    from weakspot.artifacts.weaknesses import Rescue
+
+    return Rescue("holding UP for 8 decisions", 8, Rate(saved, 24, 3, 0, 1), Rate(own, 24, 3, 0, 1), 40, p, 0.0, gain)
+
+
+@pytest.mark.parametrize(
+    ("lost", "found", "verdict"),
+    [
+        (24, rescue(24, 24), "avoidable loss"),
+        (24, rescue(24, 24, gain=-1.0), "undecided"),  # survival for less return
+        (24, rescue(24, 24, p=0.03), "undecided"),  # not beyond chance, with two groups
+        (24, rescue(1, 24), "hopeless"),
+        (24, rescue(4, 24), "undecided"),
+        (10, rescue(24, 10), "undecided"),  # it mostly does not lose after all
+    ],
+)
+def test_verdicts_on_losses(lost, found, verdict):
+    assert verdicts.of_loss(Rate(lost, 24, 3, 0, 1), found, 2) == verdict
+
+
+def test_verdicts_on_expectations():
+    controls, calm, bad = Rate(64, 320, 80, 0, 1), Rate(2, 64, 8, 0, 1), Rate(60, 64, 8, 0, 1)
+    more, less = np.array([1.0, 1.2, 0.9, 1.1]), -np.array([1.0, 1.2, 0.9, 1.1])
+    low, high = np.full(4, 0.05), np.full(4, 0.8)
+    assert verdicts.of_expectation(more, low, calm, controls, 3) == "unfounded fear"
+    assert verdicts.of_expectation(less, high, bad, controls, 3) == "overconfidence"
+    assert verdicts.of_expectation(more, high, calm, controls, 3) == "undecided"
+    assert verdicts.of_expectation(less, low, bad, controls, 3) == "undecided"
+    assert verdicts.of_expectation(np.array([1.0, -1.0, 0.5, -0.2]), low, calm, controls, 3) == "undecided"
+    assert verdicts.is_needless(np.array([0.0, 0.1, 0.05]), calm, calm, 1.0)
+    assert not verdicts.is_needless(np.array([-1.0, -0.9, -1.1]), calm, calm, 1.0), "it would cost return"
+    assert not verdicts.is_needless(np.array([0.0, 0.1, 0.05]), calm, bad, 1.0), "it would cost lives"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"rollouts": 0}, {"holds": ()}, {"holds": (200,)}, {"epsilon": 1.5}, {"gamma": 1.0}, {"seed": -1}, {"controls": -1}],
+)
+def test_settings_out_of_range_are_refused(changed):
+    with pytest.raises(ConfigError, match=next(iter(changed))):
+        ConfirmConfig(**changed)
+
+
+def test_the_ring_is_what_it_says():
+    """A diver at place 0 needs 9 decisions to the station."""
+    ring = Ring()
+    ring.reset(0)
+    for air, lost in ((8, True), (9, False)):
+        ring.state = [0, air, 0, 0]
+        steps = [ring.step(0) for _ in range(8 if lost else 9)]
+        assert steps[-1].terminated == lost and (lost or ring.state[AIR] == FULL)
