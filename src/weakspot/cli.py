@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("Run all stages: from an agent to a report.", "weakspot.commands:run"),
     **{name: Command(f"Stage: {stage.help}.", "weakspot.commands:run_stage", name) for name, stage in LISTING.items()},
     "plan": Command("List the results that run would make.", "weakspot.commands:plan"),
+    "compare": Command("Compare the weaknesses of two runs.", "weakspot.commands:compare"),
     "replay": Command("Play a weakness again, and write a video.", "weakspot.commands:replay"),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 
@@ -116,6 +116,49 @@ def replay(arguments: Sequence[str]) -> None:
     config = parse(ReplayConfig, "replay", arguments)
     output = config.output or config.run / f"replay-{config.number}.mp4"
     say(f"video: {replay(load_run(config.run), config.number, output, trust=config.trust).absolute()}")
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Compares the weaknesses of two runs, such as those of two checkpoints: which are gone, kept and new."""
+
+    first: Annotated[Path, tyro.conf.Positional]
+    """The run folder of the first agent."""
+    second: Annotated[Path, tyro.conf.Positional]
+    """The run folder of the second agent."""
+    output: Path | None = None
+    """A JSON file for the comparison."""
+    fail_on: tuple[Literal["gone", "kept", "new"], ...] = ()
+    """The exit status is 1 if there is a weakness of this kind."""
+    seed: int = 0
+    """Seed of the rollouts."""
+    trust: bool = False
+    """Allow code in the agents' files to run."""
+
+
+def compare(arguments: Sequence[str]) -> int:
+    """``weakspot compare``. Returns the exit status."""
+    from dataclasses import asdict
+
+    from weakspot.artifacts.run import load_run
+    from weakspot.compare import compare
+    from weakspot.report.terminal import print_comparison
+    from weakspot.system.files import make_folder, write_json
+
+    config = parse(CompareConfig, "compare", arguments)
+    with progress_bar("compare") as report:
+        comparison = compare(
+            load_run(config.first), load_run(config.second), seed=config.seed, trust=config.trust,
+            report=lambda done, total: report(done / total, f"{done} of {total} weaknesses"),
+        )  # fmt: skip
+    rows = [(one.status, one.sentence, one.first, one.second) for one in comparison.weaknesses]
+    print_comparison(comparison.agents, rows)
+    if config.output:
+        make_folder(config.output.parent)
+        write_json(config.output, asdict(comparison))
+    counts = comparison.counts
+    say(", ".join(f"{count} {status}" for status, count in counts.items()))
+    return int(any(counts[status] for status in config.fail_on))
 
 
 def check_agent(arguments: Sequence[str]) -> None:

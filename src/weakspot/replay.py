@@ -10,12 +10,11 @@ import numpy as np
 
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Clip, StartRecord
-from weakspot.config import RunConfig
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.errors import ConfigError, SnapshotError, StorageError
 from weakspot.ground.play import Player
+from weakspot.opened import open_run
 from weakspot.report.images import in_colour
-from weakspot.session import Session
 from weakspot.system.files import make_folder, write_atomic
 
 SCALE, RATE = 5, 12
@@ -45,9 +44,7 @@ def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
             expected=f"a number from 1 to {len(weaknesses)}" if weaknesses else "a run with weaknesses",
             todo="look at the report, or run `weakspot run` first",
         )
-    weakness, settings = weaknesses[number - 1], run.settings
-    config = RunConfig(settings["agent"], settings["environment"], trust, run.folder, device=settings["device"])
-    session = Session(config, {name: entry.folder for name, entry in run.entries.items()})
+    weakness, session = weaknesses[number - 1], open_run(run, trust=trust)
     clips = [clip for clip in (weakness.loss, weakness.rescued) if clip is not None]
     colours = run.environment.channel_colours
     films = [_played(session.player, weakness.states[clip.state], clip) for clip in clips]
@@ -57,10 +54,7 @@ def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
 
 def _played(player: Player, start: StartRecord, clip: Clip) -> np.ndarray:
     """The frames of a clip (t, h, w, c), after a comparison with the digest of the rollout."""
-    snapshot = player.place(start.start)
-    if start.changes or start.actions:
-        player.play(snapshot, start.changes, start.actions)
-        snapshot = player.environment.snapshot()
+    snapshot = player.snapshot_of(start.start, start.changes, start.actions)
     frames, _ = play_clip(player.environment, snapshot, clip.seed, clip.actions)
     if digest_of(frames) != clip.digest:
         raise SnapshotError(

@@ -129,6 +129,24 @@ class Player:
         self.steps += len(play.frames)
         return play
 
+    def snapshot_of(self, start: int, changes: Mapping[int, float], actions: Sequence[Action]) -> bytes:
+        """A snapshot of the state that changes and actions lead to from a recorded state.
+
+        Raises:
+            SnapshotError: they lead nowhere any more.
+        """
+        snapshot = self.place(start)
+        if not changes and not actions:
+            return snapshot
+        play = self.play(snapshot, changes, actions)
+        if play is None or play.ended:
+            raise SnapshotError(
+                f"the changes and actions from state {start} end the episode or are refused",
+                expected="the environment and the version of it that they were found in",
+                todo="run the stages again",
+            )
+        return self.environment.snapshot()
+
     def make(self, route: Route) -> Play | None:
         """Follows a route with at least one action."""
         return self.play(self.place(route.start), route.changes, route.actions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Rate, Weakness
 
@@ -27,6 +29,20 @@ def print_weaknesses(run: Run) -> None:
         table.add_row(
             str(number), weakness.sentence, _rate(weakness.rate), _cause(weakness), _rescue(weakness), _rate(weakness.met)
         )
+    console.print(table)
+
+
+def print_comparison(agents: tuple[str, str], rows: Sequence[tuple[str, str, Rate, Rate]]) -> None:
+    """Prints weaknesses with their status and the losses of both agents."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    table = Table("status", "weakness", f"1: {agents[0]}, lost", f"2: {agents[1]}, lost")
+    for status, sentence, first, second in rows:
+        table.add_row(status, sentence, _rate(first), _rate(second))
     console.print(table)
 
 

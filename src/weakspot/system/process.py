@@ -31,12 +31,13 @@ def _format_warning(message: Warning | str, category: type[Warning], *place: obj
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Does the work of a command. Returns the exit code: 0, 2 after a :class:`WeakspotError`, 130 after Ctrl-C."""
+    """Does the work of a command. Returns the exit code: the one that the work returns, or 0; 2 after a
+    :class:`WeakspotError`, 130 after Ctrl-C."""
     keep_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.formatwarning = _format_warning
     try:
-        work()
+        result = work()
     except WeakspotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,4 +47,4 @@ def exit_code(work: Callable[[], object]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return result if isinstance(result, int) else 0

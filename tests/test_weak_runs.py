@@ -1,0 +1,112 @@
+"""Weaknesses of whole runs: replay, comparison, the table in the terminal, and the report."""
+
+import json
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import weakspot
+from weakspot.cli import main
+from weakspot.envs.family import FAMILIES
+
+HERE = Path(__file__).parent
+AGENT = """
+import sys
+sys.path.insert(0, {here!r})
+from pits import Diver
+
+
+def never():
+    return Diver(0)
+
+
+def pumps():
+    agent = Diver(0)
+    head = agent.module[1]
+    head.weight.data[1] = -4 * head.weight.data[0]
+    head.bias.data[1] = 3.0
+    agent.spec = agent.spec.__class__(**{{**agent.spec.__dict__, "name": "pumping diver", "fingerprint": "p"}})
+    return agent
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Runs of a diver that never pumps, and of one that pumps while it has little air."""
+    folder = tmp_path_factory.mktemp("divers")
+    (folder / "agents.py").write_text(AGENT.format(here=str(HERE)))
+    extensions = FAMILIES._extensions
+    extensions["ring"] = EntryPoint("ring", "ring_family", FAMILIES.group)
+    try:
+        for name in ("never", "pumps"):
+            words = [
+                *(
+                    "run",
+                    "--agent",
+                    f"{folder / 'agents.py'}:{name}",
+                    "--environment",
+                    "ring",
+                    "--output",
+                    str(folder / name),
+                ),
+                *("--collect.frames", "1000", "--collect.streams", "10", "--collect.epsilon", "0", "--targets", "T-"),
+                *("--collect.snapshot-every", "10", "--train.steps", "2", "--train.recipe", "fast-gaussian"),
+                *("--train.batch-size", "8", "--train.workers", "1", "--saliency", "gradient"),
+                *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "8"),
+                *("--goggles.episodes", "0", "--fidelity.reconstructions", "2", "--ground.states", "1"),
+                *("--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "100", "--confirm.horizon", "14"),
+                *("--confirm.holds", "3", "6", "--confirm.epsilon", "0"),
+            ]
+            assert main(words) == 0
+        yield folder
+    finally:
+        del extensions["ring"]
+
+
+def test_a_run_ends_with_its_weaknesses(runs):
+    run = weakspot.load_run(runs / "never")
+    (weakness,) = run.weaknesses
+    assert weakness.verdict == "avoidable loss" and "PUMP" in weakness.rescue.label
+    assert [variable.name for variable in weakness.cause.variables] == ["air"]
+    page = run.report.read_text()
+    assert "1 confirmed weakness" in page and weakness.sentence.split(":")[0] in page
+    assert page.index("1 confirmed weakness") < page.index("report rates its own state model")
+
+
+def test_replays_are_bit_for_bit(runs, tmp_path, capsys):
+    assert main(["replay", str(runs / "never"), "1", "--output", str(tmp_path / "one.mp4")]) == 0
+    video = cv2.VideoCapture(str(tmp_path / "one.mp4"))
+    frames = [frame for ok, frame in iter(video.read, (False, None)) if ok]
+    clip = weakspot.load_run(runs / "never").weaknesses[0].rescued
+    assert len(frames) == len(clip.actions) + 1 and np.stack(frames).std() > 5
+    assert main(["replay", str(runs / "never"), "9"]) == 2
+    assert "no weakness 9" in capsys.readouterr().err
+
+
+def test_another_environment_is_noticed_in_a_replay(runs, monkeypatch, capsys):
+    import pits
+
+    monkeypatch.setattr(pits.Ring, "frame", lambda self, frame=pits.Ring.frame: 255 - frame(self))
+    assert main(["replay", str(runs / "never"), "1"]) == 2
+    assert "another frame than the recorded one" in capsys.readouterr().err
+
+
+def test_comparison_tells_what_is_gone_and_what_is_new(runs, tmp_path, capsys):
+    words = [str(runs / "never"), str(runs / "pumps"), "--output", str(tmp_path / "c.json")]
+    assert main(["compare", *words, "--fail-on", "new"]) == 0
+    record = json.loads((tmp_path / "c.json").read_text())
+    assert [one["status"] for one in record["weaknesses"]] == ["gone"]
+    assert record["weaknesses"][0]["second"]["events"] == 0 < record["weaknesses"][0]["first"]["events"]
+    assert "1 gone, 0 kept, 0 new" in capsys.readouterr().out
+    assert main(["compare", str(runs / "pumps"), str(runs / "never"), "--fail-on", "new"]) == 1
+    assert "0 gone, 0 kept, 1 new" in capsys.readouterr().out
+    assert main(["compare", str(runs / "never"), str(runs / "never"), "--fail-on", "new", "gone"]) == 0
+    assert "0 gone, 2 kept, 0 new" in capsys.readouterr().out
+
+
+def test_other_environments_are_not_compared(runs, finished_run, capsys):
+    assert main(["compare", str(runs / "never"), str(finished_run)]) == 2
+    assert "the same environment" in capsys.readouterr().err
