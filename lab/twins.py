@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from lab import intervals
+from lab.pipeline import MODEL
+from weakspot.artifacts.findings import read_findings
+from weakspot.artifacts.twins import read_twin_search
 from weakspot.envs.plays import Play
 from weakspot.ground.edits import Found, search_edits
+from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import Checks
 from weakspot.ground.play import Route
 from weakspot.ground.twins import Grounds, closest_recorded, play_onwards
@@ -98,3 +102,72 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
         "passed": passed,
         "median_distance": float(np.median(distances)) if distances else None,
     }
+
+
+TWINS = (*MODEL, "policy-values", "synthesize", "ground")
+"""Stages that find twins."""
+
+
+def target_row(session: Session, slug: str, generator: np.random.Generator) -> dict[str, Any]:
+    """How well twins stand for the synthesised states of one target, beside the closest recorded states.
+
+    Shares have 95 % intervals over states.
+    """
+    grounds, target = session.grounds, session.target(slug)
+    search = read_twin_search(session.results[f"ground/{slug}"])
+    findings = read_findings(session.results[f"synthesize/{slug}"], session.record.environment)
+    twins = search.twins
+    found = [twin for twin in twins if twin.accepted]
+    edited = [twin for twin in twins if twin.possible is not None]
+    recorded = [_closest(grounds, findings.states[twin.number]) for twin in twins]
+    aims = np.array([twin.aim for twin in twins])
+    recorded_target = np.array([float(target(views.output)[0]) for views, _ in recorded])
+
+    def within(values: np.ndarray) -> tuple[float, float, float]:
+        return intervals.share(values <= aims + search.shortfall)
+
+    values = np.array([twin.target for twin in twins])
+    possible = [all(check is not False for check in asdict(twin.possible).values()) for twin in edited if twin.possible]
+    return {
+        "agent": session.subject.agent.spec.name,
+        "target": search.target,
+        "states": len(twins),
+        "twin_share": intervals.share([twin.accepted for twin in twins]),
+        "kinds": {kind: sum(twin.kind == kind for twin in found) for kind in ("recorded", "reached", "edited")},
+        "within_half_sd": within(values),
+        "within_half_sd_of_recorded": within(recorded_target),
+        "beyond_best_real": intervals.share([twin.target < search.best_real for twin in found]) if found else None,
+        "plausible": intervals.share(possible) if possible else None,
+        "distance": intervals.mean(np.array([twin.distances.mean for twin in twins]), generator),
+        "distance_of_recorded": intervals.mean(np.array([distance for _, distance in recorded]), generator),
+        "alike": search.alike,
+        "seconds": float(np.median([twin.seconds for twin in twins])),
+        "environment_steps": float(np.median([twin.environment_steps for twin in twins])),
+    }
+
+
+def _closest(grounds: Grounds, stack: np.ndarray) -> tuple[Views, float]:
+    """The recorded state that is closest to a synthesised one, and its distance."""
+    wanted = grounds.likeness.views(stack[None])
+
+    def score(stacks: np.ndarray) -> np.ndarray:
+        return grounds.likeness.distances(wanted, grounds.likeness.views(stacks)).mean(axis=1)
+
+    best = closest_recorded(grounds, wanted, score)[0]
+    return grounds.likeness.views(best.stack[None]), best.score
+
+
+def calibration(session: Session, states: int, trials: int, seed: int) -> dict[str, Any]:
+    """How many recreated real states and how many broken ones pass the checks.
+
+    Broken states have random values in four of the variables that vary, or in all of them.
+    """
+    grounds, generator = session.grounds, np.random.default_rng(seed)
+    assert grounds.bank is not None
+    old = session.held_out[session.dataset.age[session.held_out] >= 2 * session.dataset.environment.frames]
+    chosen = generator.permutation(old)[:states]
+    real = [recreated(session, grounds, int(index), trials, generator) for index in chosen]
+    result = {"recreated": shares(real, generator)}
+    for name, count in (("four_random", 4), ("all_random", len(grounds.bank.varying))):
+        result[name] = shares([broken(session, grounds, count, generator) for _ in range(2 * states)], generator)
+    return result
