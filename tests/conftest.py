@@ -1,6 +1,7 @@
 """Settings of all tests: checks of annotated shapes and types, one torch thread, and no deadlines of hypothesis."""
 
 import os
+import shutil
 
 import hypothesis
 import numpy as np
@@ -51,3 +52,27 @@ def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "pong"
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """Headless Chromium, offline, which keeps its log."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver_path = shutil.which("chromedriver")
+    if browser is None or driver_path is None:
+        pytest.skip("no chromium with a chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+    flags += "disable-component-update disable-sync hide-scrollbars"
+    for flag in flags.split():
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    yield driver
+    driver.quit()

@@ -11,20 +11,22 @@ from weakspot.agents.base import AgentOutput
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
 from weakspot.artifacts.weaknesses import Rate, read_weaknesses, write_weaknesses
 from weakspot.confirm import verdicts
+from weakspot.confirm.causes import Usual, units_of
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
 from weakspot.confirm.expectation import Expectation, calibrate, horizon_returns
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
-from weakspot.confirm.rescues import overrides
+from weakspot.confirm.rescues import label_of, overrides
 from weakspot.confirm.rollouts import Job, Roller, act
-from weakspot.confirm.starts import check_replay
+from weakspot.confirm.starts import Start, check_replay
 from weakspot.confirm.statistics import fisher, rate_of, share
+from weakspot.envs.editable import Variable
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.ground.likeness import measure_likeness
-from weakspot.ground.play import Player, started_player
+from weakspot.ground.play import Player, Route, started_player
 
 CONFIG = ConfirmConfig(controls=100, rollouts=8, first=4, horizon=14, holds=(3, 6), losing=30, probes=4, epsilon=0.0)
 
@@ -279,6 +281,17 @@ def test_overrides_hold_every_action():
     assert values == {middle, *ends}
 
 
+def test_different_rescues_are_named_together():
+    options = {option.label: option for option in overrides(Diver().spec, CONFIG, None)}
+    names = ("RIGHT for 3", "PUMP for 3", "PUMP for 6")
+    right, pump, other = (options[f"holding {name} decisions"] for name in names)
+    assert label_of([pump, pump]) == "holding PUMP for 3 decisions"
+    assert label_of([right, pump, pump]) == "holding PUMP or RIGHT for 3 decisions"
+    assert label_of([pump, other, pump]) == "holding PUMP for 3 or 6 decisions"
+    sequence = next(option for label, option in options.items() if label.startswith("random"))
+    assert label_of([pump, sequence]) == "holding PUMP for 3 decisions or random sequence 1 of 6 decisions"
+
+
 def test_expectations_are_calibrated_on_recorded_play(rings):
     dataset, perceive = rings
     returns, complete = horizon_returns(dataset, 5, 0.5, lives=True)
@@ -343,6 +356,21 @@ def test_verdicts_on_expectations():
     assert verdicts.is_needless(np.array([0.0, 0.1, 0.05]), calm, calm, 1.0)
     assert not verdicts.is_needless(np.array([-1.0, -0.9, -1.1]), calm, calm, 1.0), "it would cost return"
     assert not verdicts.is_needless(np.array([0.0, 0.1, 0.05]), calm, bad, 1.0), "it would cost lives"
+
+
+def test_variables_of_one_group_are_changed_as_one():
+    names = ("lamp", "person 1 x", "person 1 y", "still", "person 2 x")
+    groups = ("", "person 1", "person 1", "", "person 2")
+    variables = [Variable(name, 0, 9, group=group) for name, group in zip(names, groups, strict=True)]
+    units = units_of(variables, [0, 1, 2, 4])
+    assert units == ((0,), (1, 2), (4,))
+    rows = np.array([[0, 1, 1, 5, 3], [1, 1, 2, 5, 3], [2, 1, 1, 5, 4]], float)
+    usual = Usual(rows, units)
+    start = Start("", "", Route(0), b"", np.zeros((1, 2, 2, 3), np.uint8), np.array([0, 1, 1, 5, 3], float))
+    generator = np.random.default_rng(0)
+    assert usual.values(start, [(1, 2)], 5, generator) == [{1: 1.0, 2: 2.0}], "one of the two has to differ"
+    assert sorted(change[0] for change in usual.values(start, [(0,)], 5, generator)) == [1.0, 2.0]
+    assert usual.values(start, [(0,), (4,)], 5, generator) == [{0: 2.0, 4: 4.0}], "both units have to differ"
 
 
 @pytest.mark.parametrize(

@@ -456,7 +456,7 @@ def test_check_up_passes(finished):
 def test_report_and_agreement_compare_actions_in_the_same_way(finished):
     run = load_run(finished / "run")
     assert run.agent.continuous and run.reconstructions is not None
-    cards = reconstruction_cards(run.reconstructions, run, Detail(1, 0))
+    cards = reconstruction_cards(run.reconstructions, run, Detail(1, 0, 20))
     same = same_action(
         torch.from_numpy(run.reconstructions.scores_real), torch.from_numpy(run.reconstructions.scores_reconstructed), BOUNDS
     )

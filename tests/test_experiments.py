@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import image
 
-from experiments import agents, dqn_settings, learning, safety, town
-from lab import driving
+from experiments import agents, dqn_settings, known_weaknesses, learning, safety, town
+from lab import driving, twins
 from lab import town as town_pictures
 from lab.agents import evaluate, no_operation
+from lab.confirming import Known, has_right_rescue, rank_of
 from lab.page import markers, replace_table
 from weakspot.agents import zoo
 from weakspot.agents.formats.card import read_card
@@ -28,6 +29,7 @@ from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.weights import read_weights
 from weakspot.envs.driving.classes import PALETTE, SemanticClass
 from weakspot.errors import ConfigError
+from weakspot.ground.plausibility import Checks
 from weakspot.intervals import bootstrap_difference, poisson_rate, poisson_ratio
 from weakspot.training.arenas import arena_of
 from weakspot.training.config import ACKTRConfig
@@ -322,3 +324,28 @@ sys.exit(main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]))
 """
     process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert process.returncode == 2 and "pip install 'weakspot[agents]'" in process.stderr
+
+
+def test_known_weaknesses_are_ranked_among_the_confirmed_ones():
+    def weakness(cause, rescue, confirmed=True):
+        return {"cause": cause, "rescue": rescue, "confirmed": confirmed, "verdict": "", "sentence": "", "states": 1}
+
+    case = Known("suffocation", "agent", ("byte 102",), ("UP",))
+    other, hopeless = weakness(["byte 5"], "holding UP for 8 decisions"), weakness(["byte 102"], "", confirmed=False)
+    right = weakness(["byte 104", "byte 102"], "holding LEFT or UP for 25 decisions")
+    assert rank_of({"weaknesses": [hopeless, other, right]}, case) == 2, "only confirmed ones have a rank"
+    assert has_right_rescue({"weaknesses": [other, right]}, case)
+    assert not has_right_rescue({"weaknesses": [weakness(["byte 102"], "holding UPFIRE for 8 decisions")]}, case)
+    assert rank_of({"weaknesses": [other, hopeless]}, case) is None
+    runs = [{"weaknesses": found, "minutes": 1.0, "environment_steps": 5} for found in ([right], [other, right], [other])]
+    row = known_weaknesses.summary(runs, case)
+    assert [row[f"recall_at_{k}"][0] for k in (1, 3, 5)] == pytest.approx([1 / 3, 2 / 3, 2 / 3]) and row["seeds"] == 3
+
+
+def test_states_that_could_not_be_made_pass_no_check():
+    good = twins.Checked(0.2, Checks(True, True, None, True), 0.5)
+    torn = twins.Checked(None, Checks(False, True, None, True), None)
+    measured = twins.shares([good, torn, None, None], np.random.default_rng(0))
+    assert measured["made"] == 2 and measured["median_distance"] == 0.2
+    assert measured["passed"]["settles"][0] == 0.25 and measured["passed"]["round_trip"][0] == 0.5
+    assert measured["passed"]["possible"][0] == 0.25 and "objects" not in measured["passed"]

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from browsing import distinct_positions, open_page
 from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
@@ -151,7 +152,7 @@ def test_images_keep_single_pixels_and_their_colours() -> None:
 
 def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
     run = load_run(example)
-    section = target_view(run, "T-", Detail(8, 0))
+    section = target_view(run, "T-", Detail(8, 0, 20))
     scores = run.findings["T-"].scores
     for card, row in zip(section.cards, scores, strict=False):
         bars = [bar.bars[0] for bar in card.bars.rows]
@@ -162,7 +163,7 @@ def test_probabilities_sum_to_one_and_the_best_is_marked(example: Path) -> None:
 
 def test_bars_of_q_values_start_at_zero_on_a_common_axis(tmp_path: Path) -> None:
     run = load_run(make_example(tmp_path, SEAQUEST, "q-values", states=3))
-    section = target_view(run, "T-", Detail(8, 0))
+    section = target_view(run, "T-", Detail(8, 0, 20))
     low, high = run.findings["T-"].scores.min(), run.findings["T-"].scores.max()
     assert low < 0 < high
     for card, scores in zip(section.cards, run.findings["T-"].scores, strict=True):
@@ -331,13 +332,13 @@ def test_target_of_a_policy_shows_what_its_action_values_are(example: Path) -> N
     run = load_run(example)
     values = PolicyValues(0.25, 0.2, 0.3, 9_000, 0.99, 0.8, 0.81, 0.16)
     with_values = replace(run, policy_values={"T-": values})
-    text = target_view(with_values, "T-", Detail(1, 8)).values
+    text = target_view(with_values, "T-", Detail(1, 8, 20)).values
     assert "temperature 0.25 (fitted to the returns that followed 9,000 recorded decisions" in text
     assert "0.8 (0.81 with the critic’s value alone, 0.16 with log-probabilities in place of q)" in text
     given = replace(values, low=None, high=None, decisions=0, correlation=None)
-    text = target_view(replace(run, policy_values={"T-": given}), "T-", Detail(1, 8)).values
+    text = target_view(replace(run, policy_values={"T-": given}), "T-", Detail(1, 8, 20)).values
     assert text.endswith("the temperature 0.25 (as given).")
-    assert target_view(run, "T-", Detail(1, 8)).values == ""
+    assert target_view(run, "T-", Detail(1, 8, 20)).values == ""
 
 
 # missing and damaged results
@@ -535,52 +536,11 @@ def _contrast(one: str, two: str) -> float:
 # in a browser
 
 
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    driver_path = shutil.which("chromedriver")
-    if browser is None or driver_path is None:
-        pytest.skip("no chromium with a chromedriver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-    flags += "disable-component-update disable-sync hide-scrollbars"
-    for flag in flags.split():
-        options.add_argument(f"--{flag}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    driver.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    yield driver
-    driver.quit()
-
-
-def open_page(driver: Any, page: Path, width: int = 1280) -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    driver.get("about:blank")
-    driver.get_log("browser")
-    driver.get(page.as_uri())
-
-
 def keys(driver: Any, *pressed: str) -> None:
     from selenium.webdriver import ActionChains
 
     for key in pressed:
         ActionChains(driver).send_keys(key).perform()
-
-
-def distinct_positions(driver: Any, film: str) -> int:
-    """How many positions the strip of a film takes within a second."""
-    seen = set()
-    script = f"return getComputedStyle(document.querySelector('{film} .strip')).transform"
-    for _ in range(20):
-        seen.add(driver.execute_script(script))
-        time.sleep(0.05)
-    return len(seen)
 
 
 def test_browser_shows_everything_without_errors_or_requests(chromium: Any, page: Path) -> None:

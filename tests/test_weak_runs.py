@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browsing import distinct_positions, open_page
 
 import weakspot
 from weakspot.cli import main
@@ -110,3 +111,17 @@ def test_comparison_tells_what_is_gone_and_what_is_new(runs, tmp_path, capsys):
 def test_other_environments_are_not_compared(runs, finished_run, capsys):
     assert main(["compare", str(runs / "never"), str(finished_run)]) == 2
     assert "the same environment" in capsys.readouterr().err
+
+
+def test_browser_plays_the_loss_and_the_rescue(runs, chromium):
+    """Every clip shows its frames one after the other, and nothing is reported as an error."""
+    open_page(chromium, weakspot.load_run(runs / "never").report)
+    assert chromium.get_log("browser") == []
+    clips = chromium.execute_script(
+        "return [...document.querySelectorAll('.weakness .film.clip:not(.still)')].map(e => "
+        "[e.querySelector('img').naturalWidth, e.getBoundingClientRect().width, e.style.getPropertyValue('--k')])"
+    )
+    assert len(clips) >= 2 and all(int(width) == 40 * int(frames) for width, _, frames in clips)
+    assert all(0 < shown < 400 for _, shown, _ in clips), "one frame is seen at a time"
+    assert distinct_positions(chromium, ".weakness .film.clip") > 3
+    assert "air set to a usual value" in chromium.execute_script("return document.body.innerText")

@@ -91,9 +91,16 @@ class Clip:
 
 @dataclass(frozen=True)
 class CauseVariable:
-    """A variable that decides about the loss: its lowest and highest value in the states of the weakness, and usually."""
+    """A variable that decides about the loss, or a group of variables that are changed as one.
 
-    position: Count
+    Attributes:
+        positions: of the variables.
+        name: of the variable, or of the group, such as ``person 3``.
+        low, high: lowest and highest value in the states of the weakness, of the first variable.
+        usual_low, usual_high: the range of four fifths of its usual values.
+    """
+
+    positions: tuple[Count, ...]
     name: str
     low: float
     high: float

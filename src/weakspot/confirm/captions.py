@@ -52,6 +52,8 @@ def _where(weakness: Weakness) -> str:
 
 
 def _values(variable: CauseVariable) -> str:
+    if len(variable.positions) > 1:
+        return f"{variable.name} as it is"
     usual = _range(variable.usual_low, variable.usual_high)
     return f"{variable.name} at {_range(variable.low, variable.high)} (usually {usual})"
 

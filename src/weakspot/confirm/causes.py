@@ -1,10 +1,14 @@
-"""Causes: variables of the environment that, set to usual values alone, avoid a loss."""
+"""Causes: variables of the environment that, set to usual values alone, avoid a loss.
+
+Variables that belong together, such as where a person is and what it does, are changed as one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,6 +16,7 @@ from weakspot.confirm.losses import LossRule
 from weakspot.confirm.rollouts import Job, Roller, Rollout
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import Start
+from weakspot.envs.editable import Variable
 from weakspot.envs.pool import EnvironmentPool
 
 VALUES = 3
@@ -22,28 +27,43 @@ SAVED = 0.75
 """Share of rollouts without a loss, at least, if a variable decides about it."""
 
 
+Unit: TypeAlias = tuple[int, ...]
+"""Positions of variables that are changed as one: a single variable, or all of one group."""
+
+
 @dataclass(frozen=True)
 class Usual:
     """Usual values of the variables.
 
     Attributes:
         rows: their values in recorded states from which nothing was lost (m, v).
-        varying: positions of the variables that vary over all states, with or without a loss.
+        units: what is changed as one, of the variables that vary over all states, with or without a loss.
     """
 
     rows: np.ndarray
-    varying: np.ndarray
+    units: tuple[Unit, ...]
 
     def values(
-        self, start: Start, positions: Sequence[int], count: int, generator: np.random.Generator
+        self, start: Start, units: Sequence[Unit], count: int, generator: np.random.Generator
     ) -> list[dict[int, float]]:
-        """At most ``count`` sets of values for the variables, as they were together, all other than in the state."""
+        """At most ``count`` sets of values for some units, as they were together, each unit other than in the state."""
         assert start.variables is not None
-        own = start.variables[list(positions)]
-        rows = np.unique(self.rows[:, list(positions)], axis=0)
-        rows = rows[(rows != own).all(axis=1)]
+        positions = [position for unit in units for position in unit]
+        rows = np.unique(self.rows[:, positions], axis=0)
+        other = rows != start.variables[positions]
+        ends = np.cumsum([len(unit) for unit in units])[:-1]
+        rows = rows[np.all([part.any(axis=1) for part in np.split(other, ends, axis=1)], axis=0)]
         chosen = generator.permutation(len(rows))[:count]
         return [dict(zip(positions, map(float, rows[row]), strict=True)) for row in chosen]
+
+
+def units_of(variables: Sequence[Variable], varying: Sequence[int]) -> tuple[Unit, ...]:
+    """The varying variables, those of one group together."""
+    groups: dict[str, list[int]] = {}
+    for position in varying:
+        variable = variables[position]
+        groups.setdefault(variable.group or f"alone {position}", []).append(position)
+    return tuple(tuple(group) for group in groups.values())
 
 
 class CauseFinder:
@@ -67,23 +87,23 @@ class CauseFinder:
         self._horizon, self._seeds, self._generator = horizon, seeds, generator
 
     @property
-    def varying(self) -> np.ndarray:
-        """Positions of the variables that are tried."""
-        return self._usual.varying
+    def tried(self) -> int:
+        """Number of units that are tried."""
+        return len(self._usual.units)
 
     def usual_range(self, position: int) -> tuple[float, float]:
         """The range of a variable that four fifths of its usual values are in."""
         low, high = np.quantile(self._usual.rows[:, position], [0.1, 0.9])
         return float(low), float(high)
 
-    def sweep(self, start: Start, progress: Callable[[int, int], None] | None = None) -> tuple[list[int], bool]:
-        """The variables that decide about the loss in one state.
+    def sweep(self, start: Start, progress: Callable[[int, int], None] | None = None) -> tuple[list[Unit], bool]:
+        """The units that decide about the loss in one state.
 
         Returns:
-            positions: of variables each of which avoids the loss alone; if there are none, of a pair that does together.
+            units: each of which avoids the loss alone; if there are none, a pair that does together.
             together: whether it is a pair.
         """
-        shares = self._shares(start, [(int(position),) for position in self.varying], VALUES, progress)
+        shares = self._shares(start, [(unit,) for unit in self._usual.units], VALUES, progress)
         ranked = sorted((key for key in shares if shares[key] > 0.5), key=lambda key: -shares[key])[:CANDIDATES]
         single = self._shares(start, ranked, 2 * VALUES, progress)
         found = [key[0] for key in ranked if single.get(key, 0.0) >= SAVED]
@@ -99,30 +119,34 @@ class CauseFinder:
                 return list(pair), True
         return [], False
 
-    def changed(self, start: Start, positions: Sequence[int], count: int) -> list[Rollout]:
-        """Rollouts from a state after these variables were set to usual values together."""
-        found = self._rollouts([(start, change) for change in self._repeated(start, positions, count)])
+    def changed(self, start: Start, units: Sequence[Unit], count: int) -> list[Rollout]:
+        """Rollouts from a state after these units were set to usual values together."""
+        found = self._rollouts([(start, change) for change in self._repeated(start, units, count)])
         return [rollout for rollout in found if rollout is not None]
 
-    def changes(self, start: Start, positions: Sequence[int]) -> dict[int, float] | None:
+    def changes(self, start: Start, units: Sequence[Unit]) -> dict[int, float] | None:
         """One set of usual values that the environment accepts, or None."""
-        for change in self._usual.values(start, positions, 2 * VALUES, self._generator):
+        for change in self._usual.values(start, units, 2 * VALUES, self._generator):
             if self._pool.edited(start.snapshot, change) is not None:
                 return change
         return None
 
-    def _repeated(self, start: Start, positions: Sequence[int], count: int) -> list[dict[int, float]]:
-        """``count`` sets of usual values; some are the same if the variables have too few."""
-        values = self._usual.values(start, positions, count, self._generator)
+    def _repeated(self, start: Start, units: Sequence[Unit], count: int) -> list[dict[int, float]]:
+        """``count`` sets of usual values; some are the same if the units have too few."""
+        values = self._usual.values(start, units, count, self._generator)
         return [values[i % len(values)] for i in range(count)] if values else []
 
     def _shares(
-        self, start: Start, keys: Sequence[tuple[int, ...]], count: int, progress: Callable[[int, int], None] | None
-    ) -> dict[tuple[int, ...], float]:
-        """The share of rollouts without a loss after variables were set to usual values, by the variables."""
+        self,
+        start: Start,
+        keys: Sequence[tuple[Unit, ...]],
+        count: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> dict[tuple[Unit, ...], float]:
+        """The share of rollouts without a loss after units were set to usual values together, by these units."""
         work = [(key, change) for key in keys for change in self._repeated(start, key, count)]
         rollouts = self._rollouts([(start, change) for _, change in work], progress)
-        saved: dict[tuple[int, ...], list[bool]] = {}
+        saved: dict[tuple[Unit, ...], list[bool]] = {}
         for (key, _), rollout in zip(work, rollouts, strict=True):
             saved.setdefault(key, []).append(rollout is not None and not rollout.lost)
         return {key: float(np.mean(values)) for key, values in saved.items()}

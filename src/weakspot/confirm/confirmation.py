@@ -155,7 +155,8 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     starts, everything = overview.starts, range(len(overview.starts))
     losing = _chosen([starts[i] for i in everything if overview.loses(i)], context.config.losing)
     lost = {i: any(rollout.lost for rollout in overview.rollouts[i]) for i in everything}
-    usual = usual_values(starts, lost) if context.player.editable else None
+    editable = context.player.editable
+    usual = usual_values(editable.variables, starts, lost) if editable else None
     by_target: dict[str, list[Start]] = {}
     for i in everything:
         if not starts[i].is_control and not overview.loses(i):

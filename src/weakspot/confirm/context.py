@@ -64,9 +64,10 @@ class Context:
         """The agent's own rollouts, ``count`` from each state."""
         return self._rollouts([Job(start.snapshot, 0, self.config.horizon) for start in starts], count, what)
 
-    def overridden(self, starts: Sequence[Start], override: Override, count: int, what: str) -> ByState:
-        """Rollouts with an override, ``count`` from each state."""
-        return self._rollouts([job_of(start, override, 0, self.config.horizon) for start in starts], count, what)
+    def overridden(self, starts: Sequence[Start], overrides: Sequence[Override], count: int, what: str) -> ByState:
+        """Rollouts with an override for each state, ``count`` from each."""
+        pairs = zip(starts, overrides, strict=True)
+        return self._rollouts([job_of(start, override, 0, self.config.horizon) for start, override in pairs], count, what)
 
     def without_action(self, starts: Sequence[Start], action: int, decisions: int, count: int, what: str) -> ByState:
         """Rollouts in which the agent may not take an action for some decisions, ``count`` from each state."""

@@ -9,19 +9,22 @@ import numpy as np
 
 from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue
 from weakspot.confirm import verdicts
-from weakspot.confirm.causes import CauseFinder, Usual
+from weakspot.confirm.causes import CauseFinder, Unit, Usual, units_of
 from weakspot.confirm.context import ByState, Context
 from weakspot.confirm.groups import alike, distances, typical_first
 from weakspot.confirm.records import Judged
-from weakspot.confirm.rescues import AGAIN, Override, Tried, best_for_group, overrides, try_overrides
+from weakspot.confirm.rescues import AGAIN, Override, Tried, best_for_group, label_of, overrides, try_overrides
 from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.starts import Start, views_of
 from weakspot.confirm.statistics import fisher, rate_of
+from weakspot.envs.editable import Variable
 
 JUDGED = 12
 """States of a group, at most, whose rollouts judge it."""
 AS_GOOD = 0.05
 """Share of rollouts without a loss by which a rescue may be worse than the best."""
+DIFFERENT = 0.15
+"""Share of rollouts without a loss by which rescues that differ from state to state have to be better than a single one."""
 LEAST_ROLLOUTS = 24
 """Rollouts with a rescue, at least, that judge it, and as many without it."""
 SHARED = 0.5
@@ -34,12 +37,12 @@ class Group:
 
     Attributes:
         states: their indices, the most typical one first.
-        causes: positions of the variables that decide about the loss.
+        causes: units that decide about the loss.
         together: whether these have to be changed together.
     """
 
     states: list[int]
-    causes: list[int]
+    causes: list[Unit]
     together: bool
 
 
@@ -91,14 +94,14 @@ def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], f
 
 
 def _sharing(
-    context: Context, finder: CauseFinder, causes: Sequence[int], together: bool, starts: Sequence[Start],
+    context: Context, finder: CauseFinder, causes: Sequence[Unit], together: bool, starts: Sequence[Start],
     others: Sequence[int],
 ) -> list[int]:  # fmt: skip
-    """The other losing states in which the same change avoids the loss; of several variables, the first two are tried."""
-    sets = [list(causes)] if together else [[position] for position in causes[:2]]
+    """The other losing states in which the same change avoids the loss; of several units, the first two are tried."""
+    sets = [list(causes)] if together else [[unit] for unit in causes[:2]]
     members: list[int] = []
     for done, index in enumerate(others):
-        tried = [finder.changed(starts[index], positions, AGAIN) for positions in sets]
+        tried = [finder.changed(starts[index], units, AGAIN) for units in sets]
         if any(rollouts and _kept(rollouts) >= SHARED for rollouts in tried):
             members.append(index)
         context.report("causes in other states", done + 1, len(others))
@@ -113,14 +116,14 @@ def _judged(
     states = sorted(group.states, key=lambda i: not tried[i].can_be_saved)  # stable: the most typical ones first
     judges = states[:JUDGED]
     savable = [i for i in judges if tried[i].can_be_saved] or judges
-    option = _best_option(context, [starts[i] for i in savable], [tried[i] for i in savable], options)
-    own = context.own([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
     again = [starts[i] for i in savable]
+    chosen = _rescues(context, again, [tried[i] for i in savable], options)
+    own = context.own([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
     count = max(context.config.rollouts, -(-LEAST_ROLLOUTS // len(again)))
     more = context.own(again, count - context.config.rollouts, "own rollouts again")
     of_same = [[*some, *others] for some, others in zip(own, more, strict=False)]
-    better = context.overridden(again, option, count, "rescues again")
-    rescue = _rescue(context, of_same, better, option, len(options))
+    better = context.overridden(again, chosen, count, "rescues again")
+    rescue = _rescue(context, of_same, better, chosen, len(options))
     rate = rate_of(own)
     cause = _cause(context, [starts[i] for i in states], group, rate, finder) if finder else None
     before, after = _next_frames(context, starts[states[0]], cause, finder)
@@ -129,7 +132,7 @@ def _judged(
         starts=tuple(starts[i] for i in states),
         own=own,
         better=better,
-        override=len(option.actions),
+        override=tuple(len(option.actions) for option in chosen),
         cause=cause,
         rescue=rescue,
         before=before,
@@ -137,19 +140,28 @@ def _judged(
     )
 
 
-def _best_option(context: Context, starts: Sequence[Start], tried: Sequence[Tried], options: Sequence[Override]) -> Override:
-    """The override that leaves most rollouts of a group without a loss, by a few rollouts from each state; among those that
-    are about as good, a single action, which is easier to understand, and then the one with the highest return."""
-    candidates = [options[o] for o in best_for_group(tried)]
-    results = [context.overridden(starts, option, AGAIN, "rescues of groups") for option in candidates]
+def _rescues(
+    context: Context, starts: Sequence[Start], tried: Sequence[Tried], options: Sequence[Override]
+) -> list[Override]:
+    """The override for each state of a group: the same one for all, unless those that are best for each are better.
 
+    All are chosen by rollouts that do not judge them.  Among overrides that are about as good, one that holds a single
+    action is taken, which is easier to understand, and then the one with the highest return.
+    """
+    candidates = [options[o] for o in best_for_group(tried)]
+    results = [context.overridden(starts, [one] * len(starts), AGAIN, "rescues of groups") for one in candidates]
     kept = [_kept([rollout for rollouts in result for rollout in rollouts]) for result in results]
     good = [place for place in range(len(candidates)) if kept[place] >= max(kept) - AS_GOOD]
 
     def worth(place: int) -> tuple[bool, float]:
         return candidates[place].held is not None, float(context.returns(results[place]).mean())
 
-    return candidates[max(good, key=worth)]
+    chosen = max(good, key=worth)
+    if float(np.mean([one.saved.max() for one in tried])) <= kept[chosen] + DIFFERENT:
+        return [candidates[chosen]] * len(starts)
+    counts = np.sum([one.saved for one in tried], axis=0)
+    best = [max(range(len(options)), key=lambda o, one=one: (one.saved[o], counts[o])) for one in tried]
+    return [options[o] for o in best]
 
 
 def _kept(rollouts: Sequence[Rollout]) -> float:
@@ -157,23 +169,29 @@ def _kept(rollouts: Sequence[Rollout]) -> float:
     return float(np.mean([not rollout.lost for rollout in rollouts]))
 
 
-def _rescue(context: Context, own: ByState, better: ByState, option: Override, tried: int) -> Rescue:
+def _rescue(context: Context, own: ByState, better: ByState, chosen: Sequence[Override], tried: int) -> Rescue:
     saved = rate_of(better, kept=True)
+    held = {option.held for option in chosen if option.held is not None}
     return Rescue(
-        label=option.label,
-        decisions=len(option.actions),
+        label=label_of(chosen),
+        decisions=max(len(option.actions) for option in chosen),
         saved=saved,
         own=rate_of(own),
         tried=tried,
         p=fisher(saved, rate_of(own, kept=True)),
-        own_share=None if option.held is None else _own_share(own, option.held, len(option.actions)),
+        own_share=_own_share(own, held, chosen) if all(option.held is not None for option in chosen) else None,
         gain=float(context.returns(better).mean() - context.returns(own).mean()),
     )
 
 
-def _own_share(own: ByState, action: int, decisions: int) -> float:
-    """The share of the agent's first decisions in which it takes an action."""
-    taken = [a == action for rollouts in own for rollout in rollouts for a in rollout.actions[:decisions]]
+def _own_share(own: ByState, held: set[int], chosen: Sequence[Override]) -> float:
+    """The share of the agent's first decisions in which it takes one of the actions that are held."""
+    taken = [
+        action in held
+        for rollouts, option in zip(own, chosen, strict=True)
+        for rollout in rollouts
+        for action in rollout.actions[: len(option.actions)]
+    ]
     return float(np.mean(taken))
 
 
@@ -183,32 +201,35 @@ def _cause(context: Context, starts: Sequence[Start], group: Group, rate: Rate, 
     Args:
         context: of the confirmation.
         starts: the states of the group.
-        group: with the variables that may be the cause.
+        group: with the units that may be the cause.
         rate: of losses in the agent's own rollouts.
         finder: of causes.
     """
     judges = starts[:JUDGED]
     unchanged = Rate(rate.trials - rate.events, rate.trials, rate.states, 0.0, 1.0)
-    confirmed: list[tuple[list[int], Rate, float]] = []
-    for positions in [group.causes] if group.together else [[position] for position in group.causes]:
-        by_state = [finder.changed(start, positions, context.config.rollouts) for start in judges] if positions else []
+    confirmed: list[tuple[list[Unit], Rate, float]] = []
+    for units in [group.causes] if group.together else [[unit] for unit in group.causes]:
+        by_state = [finder.changed(start, units, context.config.rollouts) for start in judges] if units else []
         saved = rate_of([rollouts for rollouts in by_state if rollouts], kept=True)
         p = fisher(saved, unchanged)
-        if saved.share - unchanged.share >= verdicts.BETTER and p < verdicts.LEVEL / len(finder.varying):
-            confirmed.append((positions, saved, p))
+        if saved.share - unchanged.share >= verdicts.BETTER and p < verdicts.LEVEL / finder.tried:
+            confirmed.append((units, saved, p))
     if not confirmed:
         return None
     _, saved, p = max(confirmed, key=lambda entry: entry[1].share)
-    variables = [_variable(context, position, starts, finder) for entry in confirmed for position in entry[0]]
-    return Cause(tuple(variables), group.together, saved, len(finder.varying), p)
+    variables = [_variable(context, unit, starts, finder) for entry in confirmed for unit in entry[0]]
+    return Cause(tuple(variables), group.together, saved, finder.tried, p)
 
 
-def _variable(context: Context, position: int, starts: Sequence[Start], finder: CauseFinder) -> CauseVariable:
+def _variable(context: Context, unit: Unit, starts: Sequence[Start], finder: CauseFinder) -> CauseVariable:
+    """A unit as a record; of several variables, the values are those of the first."""
     assert context.player.editable is not None
+    position, alone = unit[0], len(unit) == 1
     here = [start.variables[position] for start in starts if start.variables is not None]
     low, high = finder.usual_range(position)
-    name = context.player.editable.variables[position].name
-    return CauseVariable(position, name, float(min(here)), float(max(here)), low, high)
+    variable = context.player.editable.variables[position]
+    name = variable.name if alone else variable.group
+    return CauseVariable(unit, name, float(min(here)), float(max(here)), low, high)
 
 
 def _next_frames(
@@ -218,8 +239,8 @@ def _next_frames(
     newest = start.stack[-1]
     if cause is None or finder is None:
         return newest, newest
-    positions = [variable.position for variable in cause.variables]
-    change = finder.changes(start, positions if cause.together else positions[:1])
+    units = [variable.positions for variable in cause.variables]
+    change = finder.changes(start, units if cause.together else units[:1])
     if change is None:
         return newest, newest
     plays = [context.player.play(start.snapshot, edit, (still_action(context),)) for edit in ({}, change)]
@@ -233,12 +254,12 @@ def still_action(context: Context) -> int | tuple[float, ...]:
     return 0 if bounds is None else tuple((low + high) / 2 for low, high in bounds)
 
 
-def usual_values(starts: Sequence[Start], lost: Mapping[int, bool]) -> Usual | None:
+def usual_values(variables: Sequence[Variable], starts: Sequence[Start], lost: Mapping[int, bool]) -> Usual | None:
     """Usual values of the variables: those in control states from which nothing was lost; None if there are too few."""
     known = [(index, start) for index, start in enumerate(starts) if start.variables is not None]
     rows = [start.variables for index, start in known if start.is_control and not lost[index]]
     if len(rows) < 2:
         return None
     everything = np.stack([start.variables for _, start in known if start.variables is not None])
-    varying = np.flatnonzero(everything.std(axis=0) > 0)
-    return Usual(np.stack([row for row in rows if row is not None]), varying) if len(varying) else None
+    varying: list[int] = np.flatnonzero(everything.std(axis=0) > 0).tolist()
+    return Usual(np.stack([row for row in rows if row is not None]), units_of(variables, varying)) if varying else None

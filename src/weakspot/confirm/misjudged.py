@@ -55,7 +55,7 @@ def _expectation(context: Context, starts: Sequence[Start], own: ByState, contro
     if verdict == "undecided":
         return None
     newest = starts[0].stack[-1]
-    return Judged(verdict, tuple(starts), own, [], 0, None, None, newest, newest)
+    return Judged(verdict, tuple(starts), own, [], (), None, None, newest, newest)
 
 
 def _needless(context: Context, symbol: str, starts: Sequence[Start], own: ByState, spread: float) -> Judged | None:
@@ -86,4 +86,4 @@ def _needless(context: Context, symbol: str, starts: Sequence[Start], own: BySta
         gain=float(gains.mean()),
     )
     newest = chosen[0].stack[-1]
-    return Judged("needless action", tuple(chosen), own, without, 0, None, rescue, newest, newest)
+    return Judged("needless action", tuple(chosen), own, without, (0,) * len(chosen), None, rescue, newest, newest)

@@ -24,7 +24,7 @@ class Judged:
         starts: its states, the most typical one first.
         own: the agent's rollouts from the first of these, with fresh seeds.
         better: rollouts of the rescue, or without the needless action, from the first of these; empty if there are none.
-        override: number of actions that were given in these.
+        override: number of actions that were given in these, for each state; empty if there are none.
         cause, rescue: see :class:`weakspot.artifacts.weaknesses.Weakness`.
         before, after: the next frame of the first state without the change that avoids the loss, and with it (h, w, c).
     """
@@ -33,7 +33,7 @@ class Judged:
     starts: tuple[Start, ...]
     own: ByState
     better: ByState
-    override: int
+    override: tuple[int, ...]
     cause: Cause | None
     rescue: Rescue | None
     before: np.ndarray
@@ -92,5 +92,6 @@ def _clips(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | Non
     if not judged.better:
         return loss, None
     better = next((rollout for rollout in judged.better[state] if not rollout.lost), judged.better[state][0])
-    length = max(length, judged.override + AFTER)
-    return loss, clips.record(state, start.snapshot, better, judged.override, length)
+    override = judged.override[state]
+    length = max(length, override + AFTER)
+    return loss, clips.record(state, start.snapshot, better, override, length)

@@ -6,6 +6,7 @@ plays on, for as long as in its own rollouts, so that a loss that only comes lat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -134,6 +135,20 @@ def _best(tried: Sequence[Rollout], options: Sequence[Override]) -> list[int]:
         return rollout.lost, -time, -rollout.total
 
     return sorted(range(len(options)), key=rank)[:BEST]
+
+
+def label_of(chosen: Sequence[Override]) -> str:
+    """The overrides of several states in words, the most frequent ones first, such as ``holding UP or UPLEFT for 25
+    decisions``."""
+    labels = [option.label for option, _ in Counter(chosen).most_common()]
+    if len(labels) == 1:
+        return labels[0]
+    if all(option.held is not None for option in chosen):
+        names = list(dict.fromkeys(label.removeprefix("holding ").partition(" for ")[0] for label in labels))
+        lengths = sorted({len(option.actions) for option in chosen})
+        joined = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        return f"holding {joined} for {' or '.join(map(str, lengths))} decisions"
+    return " or ".join(labels)
 
 
 def best_for_group(tried: Sequence[Tried]) -> list[int]:

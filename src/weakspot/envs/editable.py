@@ -24,12 +24,14 @@ class Variable:
         name: such as ``byte 102``.
         low, high: the smallest and the largest value; infinite if there is no bound.
         whole: whether it takes whole numbers only.
+        group: name of what it belongs to together with others, such as ``person 3``; empty if it stands alone.
     """
 
     name: str
     low: float
     high: float
     whole: bool = False
+    group: str = ""
 
 
 @runtime_checkable

@@ -37,33 +37,38 @@ def world_variables(world: World) -> tuple[Variable, ...]:
     cycle = round(signals.CYCLE / SECONDS)
     own = (
         Variable("light phase", 0, cycle - 1, whole=True),
-        Variable("own car x", float(town.columns[0]) - margin, east + margin),
-        Variable("own car y", float(town.rows[0]) - margin, north + margin),
-        Variable("own car heading", -math.pi, math.pi),
-        Variable("own car speed", 0.0, MAX_SPEED),
-        Variable("own car steer", -MAX_STEER, MAX_STEER),
+        Variable("own car x", float(town.columns[0]) - margin, east + margin, group="own car"),
+        Variable("own car y", float(town.rows[0]) - margin, north + margin, group="own car"),
+        Variable("own car heading", -math.pi, math.pi, group="own car"),
+        Variable("own car speed", 0.0, MAX_SPEED, group="own car"),
+        Variable("own car steer", -MAX_STEER, MAX_STEER, group="own car"),
     )
     cars = [
         variable
         for number in range(len(world.state.traffic))
         for variable in (
-            Variable(f"car {number} lane", 0, len(lanes.length) - 1, whole=True),
-            Variable(f"car {number} along", 0.0, float(lanes.length.max())),
-            Variable(f"car {number} speed", 0.0, traffic.CRUISE),
+            Variable(f"car {number} lane", 0, len(lanes.length) - 1, whole=True, group=f"car {number}"),
+            Variable(f"car {number} along", 0.0, float(lanes.length.max()), group=f"car {number}"),
+            Variable(f"car {number} speed", 0.0, traffic.CRUISE, group=f"car {number}"),
         )
     ]
     people = [
         variable
         for number in range(len(world.state.people))
         for variable in (
-            Variable(f"person {number} column", 0, wide - 1, whole=True),
-            Variable(f"person {number} row", 0, high - 1, whole=True),
-            Variable(f"person {number} side", 0, 3, whole=True),
-            Variable(f"person {number} along", min(float(town.columns[0]), float(town.rows[0])), max(east, north)),
-            Variable(f"person {number} doing", 0, DOINGS, whole=True),
-            Variable(f"person {number} progress", 0.0, 2 * town.walk),
-            Variable(f"person {number} distracted", 0, 1, whole=True),
-            Variable(f"person {number} speed", 0.5, 5.0),
+            Variable(f"person {number} column", 0, wide - 1, whole=True, group=f"person {number}"),
+            Variable(f"person {number} row", 0, high - 1, whole=True, group=f"person {number}"),
+            Variable(f"person {number} side", 0, 3, whole=True, group=f"person {number}"),
+            Variable(
+                f"person {number} along",
+                min(float(town.columns[0]), float(town.rows[0])),
+                max(east, north),
+                group=f"person {number}",
+            ),
+            Variable(f"person {number} doing", 0, DOINGS, whole=True, group=f"person {number}"),
+            Variable(f"person {number} progress", 0.0, 2 * town.walk, group=f"person {number}"),
+            Variable(f"person {number} distracted", 0, 1, whole=True, group=f"person {number}"),
+            Variable(f"person {number} speed", 0.5, 5.0, group=f"person {number}"),
         )
     ]
     return (*own, *cars, *people)
