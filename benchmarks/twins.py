@@ -14,15 +14,66 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lab.arguments import add_training_arguments, at_least
 from lab.command import repeatable_command, run_command, say
+from lab.page import replace_table, table
 from lab.pipeline import open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
 from lab.twins import TWINS, calibration, target_row
+
+ROWS, CALIBRATION = "twins", "calibration of twins"
+"""Names of the tables on the page."""
+
+
+def rows_table(record: dict[str, Any]) -> str:
+    """The rows of all targets in Markdown."""
+    head = (
+        *("agent", "target", "states", "with a twin", "recorded, reached, edited", "value reached"),
+        *("by the closest recorded state", "twins beyond all real states", "distance", "of the closest recorded state"),
+        *("seconds", "decisions"),
+    )
+    lines = [
+        (
+            *(row["agent"], row["target"], row["states"], row["twin_share"], ", ".join(map(str, row["kinds"].values()))),
+            *(row["within_half_sd"], row["within_half_sd_of_recorded"], row["beyond_best_real"], row["distance"]),
+            *(row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
+        )
+        for row in record["rows"]
+    ]
+    return rounded_table(head, lines)
+
+
+def calibration_table(record: dict[str, Any]) -> str:
+    """The shares of states that pass the checks, in Markdown."""
+    head = ("agent", "states", "number", "settle", "round trip", "objects", "play on", "possible")
+    kinds = {
+        "recreated": "real ones, recreated",
+        "four_random": "four variables random",
+        "all_random": "all variables random",
+    }
+    checks = ("settles", "round_trip", "objects", "plays_on", "possible")
+    lines = [
+        (agent, words, measured["states"], *(measured["passed"].get(check) for check in checks))
+        for agent, entry in record["agents"].items()
+        for kind, words in kinds.items()
+        if (measured := entry["calibration"][kind])
+    ]
+    return rounded_table(head, lines)
+
+
+def rounded_table(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    """A table whose shares and distances have two digits."""
+
+    def rounded(value: Any) -> Any:
+        return tuple(round(part, 2) for part in value) if isinstance(value, list | tuple) else value
+
+    return table(head, [[rounded(value) for value in line] for line in lines])
 
 
 def main() -> None:
@@ -32,6 +83,7 @@ def main() -> None:
     parser.add_argument("--recreated", type=at_least(2), default=30, help="real states that are recreated by edits")
     parser.add_argument("--trials", type=at_least(1), default=800, help="sets of changes for each of these")
     parser.add_argument("--output", type=Path, default=Path("runs/results/twins.json"))
+    parser.add_argument("--page", type=Path, help="a page with markers for the tables")
     arguments = parser.parse_args()
     config = run_config(
         arguments.folder, arguments.agent, arguments.environment, frames=arguments.frames, minutes=arguments.cpu_minutes,
@@ -56,7 +108,11 @@ def main() -> None:
             "calibration": checks,
         }
     }
-    save_record(arguments.output, {"rows": sorted([*others, *rows], key=lambda row: row["agent"]), "agents": agents})
+    record = {"rows": sorted([*others, *rows], key=lambda row: row["agent"]), "agents": agents}
+    save_record(arguments.output, record)
+    if arguments.page:
+        for name, table in ((ROWS, rows_table(record)), (CALIBRATION, calibration_table(record))):
+            replace_table(arguments.page, name, table)
 
 
 if __name__ == "__main__":

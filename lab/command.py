@@ -33,7 +33,7 @@ def with_progress(name: str, items: Iterable[T], total: int, unit: str) -> Itera
 
 
 def repeatable_command(argv: Sequence[str]) -> str:
-    """The command line of an experiment without paths of this machine: files by their names, no ``--folder`` and
+    """The command line of an experiment or a benchmark without paths of this machine: files by their names, no ``--folder`` and
     ``--output``.
 
     Args:
@@ -47,7 +47,8 @@ def repeatable_command(argv: Sequence[str]) -> str:
             arguments.append(_without_folder(argument))
         elif not equals:
             next(rest, None)
-    return shlex.join(["python", "-m", f"experiments.{Path(argv[0]).stem}", *arguments])
+    package = "benchmarks" if Path(argv[0]).parent.name == "benchmarks" else "experiments"
+    return shlex.join(["python", "-m", f"{package}.{Path(argv[0]).stem}", *arguments])
 
 
 def _without_folder(argument: str) -> str:

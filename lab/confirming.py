@@ -58,6 +58,7 @@ def found_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]
                 "confirmed": weakness.confirmed,
                 "cause": [variable.name for variable in weakness.cause.variables] if weakness.cause else [],
                 "rescue": weakness.rescue.label if weakness.rescue else "",
+                "gain": weakness.rescue.gain if weakness.rescue else None,
                 "states": len(weakness.states),
             }
             for weakness in found.weaknesses

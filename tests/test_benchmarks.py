@@ -14,7 +14,7 @@ import pytest
 import torch
 from small_pong import make_batch
 
-from benchmarks import ablation, commands, convergence, fidelity, neighbours, validity
+from benchmarks import ablation, commands, convergence, fidelity, neighbours, twins, validity
 from benchmarks.prior import SCALES, STEPS
 from lab import descents, figures, variants
 from lab.flow_checks import checks_by_origin
@@ -287,3 +287,9 @@ def test_searches_stop_within_their_window(trained, tmp_path, monkeypatch):
     convergence.main()
     record = json.loads((tmp_path / "convergence.json").read_text())
     assert [(row["patience"], row["steps"]) for row in record["rows"]] == [(1, 2.0), (40, 6.0)]
+
+
+def test_page_on_twins_has_the_measured_numbers():
+    record, page = json.loads(Path("docs/twins/twins.json").read_text()), Path("docs/twins.md").read_text()
+    assert twins.rows_table(record) in page and twins.calibration_table(record) in page
+    assert all(row["agent"] in record["agents"] for row in record["rows"])

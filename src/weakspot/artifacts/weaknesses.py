@@ -139,7 +139,7 @@ class Rescue:
         tried: number of rescues that were tried.
         p: of Fisher's exact test against the agent's own rollouts.
         own_share: share of its first decisions in which the agent takes the action; None if it is not one action.
-        gain: mean return over the horizon minus that of the agent's own rollouts.
+        gain: mean return minus that of the agent's own rollouts; the agent acts for the same number of decisions in both.
     """
 
     label: str

@@ -76,18 +76,12 @@ class Context:
         return self._rollouts(jobs, count, what)
 
     def returns(self, rollouts: ByState) -> np.ndarray:
-        """The mean return over the horizon from each state (n,).
+        """The mean return from each state (n,).
 
-        Where a lost life is a loss, it ends the return, as in the training of most agents of such games.
+        Where a lost life is a loss, it ends the return, as in the training of most agents of such games.  The agent acts for
+        the same number of decisions in its own rollouts and after an override.
         """
-        horizon = self.config.horizon
-        ends = [[min(self.end(r), horizon) for r in of_state] for of_state in rollouts]
-        return np.array(
-            [
-                np.mean([r.rewards[:end].sum() for r, end in zip(of_state, of_ends, strict=True)])
-                for of_state, of_ends in zip(rollouts, ends, strict=True)
-            ]
-        )
+        return np.array([np.mean([r.rewards[: self.end(r)].sum() for r in of_state]) for of_state in rollouts])
 
     def earned(self, rollouts: ByState) -> np.ndarray:
         """The mean discounted return over the horizon from each state (n,), as the agent's expectation is calibrated."""
