@@ -33,8 +33,8 @@ def with_progress(name: str, items: Iterable[T], total: int, unit: str) -> Itera
 
 
 def repeatable_command(argv: Sequence[str]) -> str:
-    """The command line of an experiment or a benchmark without paths of this machine: files by their names, no ``--folder`` and
-    ``--output``.
+    """The command line of an experiment or a benchmark without paths of this machine: files by their names, no ``--folder``
+    and ``--output``.
 
     Args:
         argv: as in ``sys.argv``.

@@ -147,7 +147,9 @@ def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview
         rate_of([made for start, made in zip(starts, judged, strict=True) if start.is_control == control])
         for control in (True, False)
     ]
-    return replace(context, rule=rule), _Overview(starts, judged, *rates)
+    judging = replace(context, rule=rule)
+    returns = judging.returns([made for start, made in zip(starts, judged, strict=True) if start.is_control])
+    return replace(judging, alive=float(returns.mean())), _Overview(starts, judged, *rates)
 
 
 def _judged(context: Context, overview: _Overview) -> list[Judged]:

@@ -41,6 +41,7 @@ class Context:
         seeds: of rollouts.
         generator: of all other choices.
         report: called during the work.
+        alive: what it is worth to be alive at the end of a rollout: the mean return of rollouts from control states.
     """
 
     player: Player
@@ -55,6 +56,7 @@ class Context:
     seeds: Seeds
     generator: np.random.Generator
     report: Report
+    alive: float = 0.0
 
     def progress(self, what: str) -> Callable[[int, int], None]:
         """Reports the progress of one part."""
@@ -76,12 +78,16 @@ class Context:
         return self._rollouts(jobs, count, what)
 
     def returns(self, rollouts: ByState) -> np.ndarray:
-        """The mean return from each state (n,).
+        """The mean return from each state (n,), with what being alive at the end of a rollout is worth.
 
         Where a lost life is a loss, it ends the return, as in the training of most agents of such games.  The agent acts for
         the same number of decisions in its own rollouts and after an override.
         """
-        return np.array([np.mean([r.rewards[: self.end(r)].sum() for r in of_state]) for of_state in rollouts])
+        return np.array([np.mean([self._worth(rollout) for rollout in of_state]) for of_state in rollouts])
+
+    def _worth(self, rollout: Rollout) -> float:
+        ended = rollout.terminated or (self.rule.lives and rollout.lost)
+        return float(rollout.rewards[: self.end(rollout)].sum()) + (0.0 if ended else self.alive)
 
     def earned(self, rollouts: ByState) -> np.ndarray:
         """The mean discounted return over the horizon from each state (n,), as the agent's expectation is calibrated."""
