@@ -22,10 +22,13 @@ from lab import intervals
 from lab.arguments import at_least, positive
 from lab.command import repeatable_command, run_command, say
 from lab.confirming import METHODS, Known, found_weaknesses, has_right_rescue, rank_of
+from lab.page import replace_table, table
 from lab.pipeline import open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
 
 RANKS = (1, 3, 5)
+TABLE = "known weaknesses"
+"""Name of the table on the page."""
 OXYGEN, UPWARDS = ("byte 102", "byte 104"), ("UP", "UPRIGHT", "UPLEFT", "UPFIRE", "UPRIGHTFIRE", "UPLEFTFIRE")
 
 
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--budget", type=positive, default=12.0, help="processor minutes of the state model, for twins")
     parser.add_argument("--folder", type=Path, default=Path("runs/known-weaknesses"), help="folder of the runs")
     parser.add_argument("--output", type=Path, default=Path("runs/results/known_weaknesses"))
+    parser.add_argument("--page", type=Path, help="a page with markers for the table")
     arguments = parser.parse_args()
     path = arguments.output / "known_weaknesses.json"
     cases = known(arguments.agents_folder)
@@ -78,6 +82,26 @@ def main() -> None:
                 runs = [*runs, found_weaknesses(session, method, seed)]
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(runs[-1], cases[name])}, {runs[-1]['minutes']} minutes")
                 save_record(path, _extended(record, name, method, runs, cases[name]))
+    if arguments.page:
+        replace_table(arguments.page, TABLE, recall_table(earlier_record(path)))
+
+
+def recall_table(record: dict[str, Any]) -> str:
+    """Recall, right rescues and cost of every case and method, in Markdown."""
+    head = ("agent", "method", "seeds", *(f"recall at {k}" for k in RANKS), "right rescue", "minutes", "decisions")
+    lines = [
+        (
+            *(row["case"], row["method"], row["seeds"]),
+            *(_rounded(row[name]) for name in (*(f"recall_at_{k}" for k in RANKS), "right_rescue", "minutes")),
+            row["environment_steps"],
+        )
+        for row in record["methods"]
+    ]
+    return table(head, lines)
+
+
+def _rounded(values: Any) -> Any:
+    return None if values is None else tuple(round(value, 2) for value in values)
 
 
 def _extended(record: dict[str, Any], name: str, method: str, runs: list[dict[str, Any]], case: Known) -> dict[str, Any]:

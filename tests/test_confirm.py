@@ -202,6 +202,14 @@ def test_outcomes_of_users(rings, pool, tmp_path):
     assert outcome_function(None) is None
 
 
+def test_without_any_difference_in_return_nothing_is_a_loss(rings, pool, monkeypatch):
+    rule = replace(rule_for(rings[0], lambda rollout: 1.0), given=False)
+    monkeypatch.setattr("weakspot.confirm.confirmation.rule_for", lambda dataset, outcome: rule)
+    found = confirmed(rings, pool).confirmation
+    assert found.controls.events == 0 and not found.weaknesses
+    assert any("nothing can be called a loss" in note for note in found.notes)
+
+
 def test_environments_that_cannot_be_repeated_are_noticed(rings):
     dataset, _ = rings
 

@@ -349,3 +349,12 @@ def test_states_that_could_not_be_made_pass_no_check():
     assert measured["made"] == 2 and measured["median_distance"] == 0.2
     assert measured["passed"]["settles"][0] == 0.25 and measured["passed"]["round_trip"][0] == 0.5
     assert measured["passed"]["possible"][0] == 0.25 and "objects" not in measured["passed"]
+
+
+def test_page_on_weaknesses_has_the_measured_numbers():
+    record = json.loads(Path("docs/known_weaknesses/known_weaknesses.json").read_text())
+    page = Path("docs/weaknesses.md").read_text()
+    assert known_weaknesses.recall_table(record) in page
+    for cases in record["runs"].values():
+        for runs in cases.values():
+            assert len({run["seed"] for run in runs}) == len(runs)

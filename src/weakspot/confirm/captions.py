@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue, Weakness
 
+MOSTLY = 0.9
+"""Share of rollouts without a loss from which on a rescue is said to avoid the loss."""
+
 
 def sentence(weakness: Weakness, loss: str, controls: Rate) -> str:
     """A weakness in words, with its numbers.
@@ -80,10 +83,12 @@ def _rescue(rescue: Rescue, judged: int) -> list[str]:
         start = f"In {saved.states} of {judged} states it is not too late: {label}"
     else:
         start = f"{label[0].upper()}{label[1:]}"
-    parts = [
-        f"{start} would have avoided it: {saved.events} of {saved.trials} rollouts are without a loss, as against "
-        f"{rescue.own.trials - rescue.own.events} of {rescue.own.trials}."
-    ]
+    kept = f"{saved.events} of {saved.trials} rollouts"
+    own = f"{rescue.own.trials - rescue.own.events} of {rescue.own.trials}"
+    if saved.share >= MOSTLY:
+        parts = [f"{start} would have avoided it: {kept} are without a loss, as against {own}."]
+    else:
+        parts = [f"{start} leaves {kept} without a loss, as against {own}."]
     if rescue.own_share is not None:
         action = rescue.label.removeprefix("holding ").partition(" for ")[0]
         parts.append(f"The agent takes {action} in {_percent(rescue.own_share)} of its decisions there.")

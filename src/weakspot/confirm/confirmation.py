@@ -189,6 +189,8 @@ def _notes(context: Context, overview: _Overview) -> tuple[str, ...]:
         )
     if epsilon := _epsilon(context.agent, context.config):
         notes.append(f"In rollouts, {100 * epsilon:g} % of the agent's actions are random.")
+    if context.rule.measure is not None and context.rule.threshold == -np.inf:
+        notes.append("All rollouts from random states have the same return, so nothing can be called a loss.")
     if context.player.editable is None:
         notes.append("The environment's state cannot be edited, so causes were not looked for.")
     return tuple(notes)

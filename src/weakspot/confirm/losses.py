@@ -30,6 +30,7 @@ class LossRule:
         penalty: a reward at or below it is one; None if there are no penalties.
         measure: the outcome of a rollout, the higher the better, if a low one is a loss; None if losses are events.
         threshold: an outcome below it is a loss.
+        given: whether the measure is the user's.
         phrase: what the agent does when it loses, such as ``loses a life``.
     """
 
@@ -39,6 +40,7 @@ class LossRule:
     penalty: float | None = None
     measure: Callable[[Rollout], float] | None = None
     threshold: float = -np.inf
+    given: bool = False
     phrase: str = ""
 
     def is_loss(self, reward: float, life_lost: bool, terminated: bool) -> bool:
@@ -65,13 +67,17 @@ class LossRule:
     def calibrated(self, controls: Sequence[Rollout]) -> LossRule:
         """The rule with its threshold measured on rollouts from control states.
 
+        If all have the same return, nothing is a loss; the user's outcome has to vary.
+
         Raises:
-            ConfigError: all have the same outcome.
+            ConfigError: all have the same outcome of the user's.
         """
         if self.measure is None:
             return self
         values = outcomes(self.measure, controls)
         if len(values) < 2 or values.min() == values.max():
+            if not self.given:
+                return self
             raise ConfigError(
                 f"all {len(values)} rollouts from recorded states have the outcome {values[0] if len(values) else '-'}",
                 expected="outcomes that differ",
@@ -108,7 +114,7 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
         outcome: the user's function, which replaces the rule.
     """
     if outcome is not None:
-        return LossRule(measure=outcome, phrase="does badly by the given outcome")
+        return LossRule(measure=outcome, given=True, phrase="does badly by the given outcome")
     reward = dataset.reward.astype(np.float64)
     usual, largest = float(reward.mean()), float(np.abs(reward).max())
     bad_ends = bool((dataset.terminated & (reward <= usual)).any())
