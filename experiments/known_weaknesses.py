@@ -3,8 +3,8 @@
     python -m experiments.known_weaknesses --agents-folder FOLDER --seeds 0 1 2 3 4 --output docs/known_weaknesses
 
 So far one weakness is known: agents of Seaquest suffocate because they do not surface.  Their oxygen is byte 102 of the
-memory, and byte 104 counts it down; holding an action that goes up avoids the loss where it is not too late.  Nothing of
-this is told to the tool.  For each seed the weaknesses are found anew; recall at rank k is the share of seeds in which a
+memory, and byte 104 counts it down; holding an action that goes up avoids the loss where it is not too late.  The tool
+gets no hint of it.  For each seed the weaknesses are found anew; recall at rank k is the share of seeds in which a
 known cause is among the first k confirmed weaknesses.  ``recorded`` starts from recorded states alone; ``twins`` from twins
 as well, which needs a state model.  Seeds that the file already has are not repeated.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from lab import intervals
 from lab.arguments import at_least, positive
 from lab.command import repeatable_command, run_command, say
-from lab.confirming import METHODS, Known, found_weaknesses, has_right_rescue, rank_of
+from lab.confirming import METHODS, Known, find_weaknesses, has_right_rescue, rank_of
 from lab.page import replace_table, table
 from lab.pipeline import open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
@@ -79,7 +79,7 @@ def main() -> None:
                 runs = record.get("runs", {}).get(name, {}).get(method, [])
                 if any(run["seed"] == seed for run in runs):
                     continue
-                runs = [*runs, found_weaknesses(session, method, seed)]
+                runs = [*runs, find_weaknesses(session, method, seed)]
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(runs[-1], cases[name])}, {runs[-1]['minutes']} minutes")
                 save_record(path, _extended(record, name, method, runs, cases[name]))
     if arguments.page:

@@ -35,7 +35,7 @@ class Known:
     actions: tuple[str, ...]
 
 
-def found_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
+def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
     """The weaknesses that rollouts with a seed show, as plain data, and what they cost."""
     started = time.monotonic()
     config = ConfirmConfig(seed=seed)

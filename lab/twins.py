@@ -57,13 +57,12 @@ def broken(session: Session, grounds: Grounds, count: int, generator: np.random.
     chosen = generator.choice(bank.varying, min(count, len(bank.varying)), replace=False).tolist()
     changes: dict[int, float] = {}
     for position in chosen:
-        variable = bank.variables[position]
-        column = bank.rows[:, position]
-        low, high = max(variable.low, column.min() - column.std()), min(variable.high, column.max() + column.std())
+        variable, column = bank.variables[position], bank.rows[:, position]
         if variable.whole:
             changes[position] = float(generator.integers(int(variable.low), int(variable.high) + 1))
-        else:
-            changes[position] = float(generator.uniform(low, high))
+            continue
+        low, high = column.min() - column.std(), column.max() + column.std()
+        changes[position] = float(generator.uniform(max(variable.low, low), min(variable.high, high)))
     start = int(generator.choice(grounds.usable)) - session.dataset.environment.frames
     frames = session.dataset.environment.frames
     actions = player.recorded_actions(start, frames)

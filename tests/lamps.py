@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import torch
+from small_worlds import SmallWorld
 from torch import nn
 
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
 from weakspot.data.collect import collect
 from weakspot.data.config import CollectConfig
-from weakspot.envs.base import EnvironmentSpec, Step
-from weakspot.envs.editable import Variable, check_changes
+from weakspot.envs.base import Step
 
 ROWS, COLUMNS, REACHABLE, SIDE, EPISODE = 6, 16, 10, 4, 40
 ACTIONS = ("LEFT", "RIGHT", "UP", "DOWN")
 COLUMN, ROW, DUST, FUSE = range(4)
 
 
-class Lamp:
+class Lamp(SmallWorld):
     """A bright square in a dark room; the agent never moves it up or down, and a burnt fuse ends the episode."""
 
     def __init__(self, editable: bool = True) -> None:
-        self.spec = EnvironmentSpec(
-            id="lamp", action_names=ACTIONS, frames=2, height=ROWS * SIDE, width=COLUMNS * SIDE, channels=3,
-            preprocessing={}, gray=False,
-        )  # fmt: skip
         bounds = ((COLUMNS - 1, "column"), (ROWS - 1, "row"), (99, "dust"), (1, "fuse"))
-        self.variables = tuple(Variable(name, 0, high, whole=True) for high, name in bounds) if editable else ()
-        self.random = np.random.default_rng(0)
-        self.state, self.time, self.older = [0, 0, 0, 0], 0, None
-
-    @staticmethod
-    def observe(state):
-        return 255.0 * state
+        super().__init__("lamp", ACTIONS, ROWS * SIDE, COLUMNS * SIDE, bounds, editable)
 
     def reset(self, seed=None):
         if seed is not None:
             self.random = np.random.default_rng(seed)
-        self.state = [int(self.random.integers(REACHABLE)), 0, int(self.random.integers(100)), 0]
-        self.time, self.older = 0, np.zeros_like(self.frame())
-        return self.result()
+        return self.start([int(self.random.integers(REACHABLE)), 0, int(self.random.integers(100)), 0])
 
     def step(self, action):
         self.older = self.frame()
@@ -54,9 +40,8 @@ class Lamp:
         return self.result()
 
     def result(self):
-        newest = self.frame()
-        observation = np.concatenate([self.older, newest], axis=2).transpose(2, 0, 1).copy()
-        return Step(observation, newest, 0.0, terminated=bool(self.state[FUSE]), truncated=self.time >= EPISODE)
+        newest, over = self.frame(), self.time >= EPISODE
+        return Step(self.observation(newest), newest, 0.0, terminated=bool(self.state[FUSE]), truncated=over)
 
     def frame(self):
         frame = np.zeros((ROWS * SIDE, COLUMNS * SIDE, 3), np.uint8)
@@ -64,24 +49,6 @@ class Lamp:
         frame[row : row + SIDE, column : column + SIDE] = 200
         frame[-1, 0] = 100 + 10 * (self.state[DUST] % 2)  # a faint clock, which the agent does not see
         return frame
-
-    def read_variables(self):
-        return np.array(self.state, np.float64)
-
-    def write_variables(self, changes):
-        for position, value in check_changes(self.variables, changes).items():
-            self.state[position] = int(value)
-
-    def snapshot(self):
-        return json.dumps([self.state, self.time, self.older.tolist(), self.random.bit_generator.state]).encode()
-
-    def restore(self, snapshot):
-        self.state, self.time, older, self.random.bit_generator.state = json.loads(snapshot)
-        self.older = np.array(older, np.uint8)
-        return self.result()
-
-    def close(self):
-        pass
 
 
 class Gardener:

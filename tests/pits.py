@@ -7,45 +7,27 @@ a bomb, which goes off whatever the diver does.  Dust means nothing.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import torch
+from small_worlds import SmallWorld
 from torch import nn
 
 from weakspot.agents.base import AgentOutput, AgentSpec, Perceiver
 from weakspot.data.collect import collect
 from weakspot.data.config import CollectConfig
-from weakspot.envs.base import EnvironmentSpec, Step
-from weakspot.envs.editable import Variable, check_changes
+from weakspot.envs.base import Step
 
 PLACES, FULL, FUSE, SIDE, EPISODE = 10, 20, 12, 4, 30
 ACTIONS = ("RIGHT", "PUMP", "WAIT")
 PLACE, AIR, BOMB, DUST = range(4)
 
 
-class Ring:
+class Ring(SmallWorld):
     """Frames show the diver's place in the upper rows, its air in the middle, and the bomb and the dust below."""
 
     def __init__(self, editable: bool = True) -> None:
-        self.spec = EnvironmentSpec(
-            id="ring",
-            action_names=ACTIONS,
-            frames=2,
-            height=4 * SIDE,
-            width=2 * FULL,
-            channels=3,
-            preprocessing={},
-            gray=False,
-        )
         bounds = ((PLACES - 1, "place"), (FULL, "air"), (FUSE, "bomb"), (9, "dust"))
-        self.variables = tuple(Variable(name, 0, high, whole=True) for high, name in bounds) if editable else ()
-        self.random = np.random.default_rng(0)
-        self.state, self.time, self.older = [0, 0, 0, 0], 0, None
-
-    @staticmethod
-    def observe(state):
-        return 255.0 * state
+        super().__init__("ring", ACTIONS, 4 * SIDE, 2 * FULL, bounds, editable)
 
     def reset(self, seed=None):
         if seed is not None:
@@ -55,9 +37,7 @@ class Ring:
         short = random.random() < 0.5
         air = int(random.integers(5, 8) if short else random.integers(12, FULL))
         place = int(random.integers(2) if short else random.integers(PLACES))
-        self.state = [place, air, bomb, int(random.integers(10))]
-        self.time, self.older = 0, np.zeros_like(self.frame())
-        return self.result(0.0, False)
+        return self.start([place, air, bomb, int(random.integers(10))])
 
     def step(self, action):
         self.older = self.frame()
@@ -73,11 +53,11 @@ class Ring:
         self.state, self.time = [place, max(air, 0), bomb, int(self.random.integers(10))], self.time + 1
         return self.result(0.1 if action == 0 else 0.0, air <= 0 or exploded)
 
-    def result(self, reward, lost):
+    def result(self, reward=0.0, lost=False):
         newest = self.frame()
-        observation = np.concatenate([self.older, newest], axis=2).transpose(2, 0, 1).copy()
         cause = "" if not lost else "bomb" if self.state[AIR] > 0 else "air"
-        return Step(observation, newest, reward, lost, not lost and self.time >= EPISODE, life_lost=lost, cause=cause)
+        over = not lost and self.time >= EPISODE
+        return Step(self.observation(newest), newest, reward, lost, over, life_lost=lost, cause=cause)
 
     def frame(self):
         frame = np.zeros((4 * SIDE, 2 * FULL, 3), np.uint8)
@@ -87,26 +67,8 @@ class Ring:
         frame[-1, : self.state[DUST]] = 60
         return frame
 
-    def read_variables(self):
-        return np.array(self.state, np.float64)
-
-    def write_variables(self, changes):
-        for position, value in check_changes(self.variables, changes).items():
-            self.state[position] = int(value)
-
     def reseed(self, seed):
         self.random = np.random.default_rng(seed)
-
-    def snapshot(self):
-        return json.dumps([self.state, self.time, self.older.tolist(), self.random.bit_generator.state]).encode()
-
-    def restore(self, snapshot):
-        self.state, self.time, older, self.random.bit_generator.state = json.loads(snapshot)
-        self.older = np.array(older, np.uint8)
-        return self.result(0.0, False)
-
-    def close(self):
-        pass
 
 
 class Diver:

@@ -18,7 +18,7 @@ from weakspot.confirm.confirmation import confirm
 from weakspot.confirm.expectation import Expectation, calibrate, horizon_returns
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
-from weakspot.confirm.rescues import label_of, overrides
+from weakspot.confirm.overrides import label_of, overrides
 from weakspot.confirm.rollouts import Job, Roller, act
 from weakspot.confirm.starts import Start, check_replay
 from weakspot.confirm.statistics import fisher, rate_of, share
@@ -171,8 +171,8 @@ def test_without_variables_there_are_rescues_but_no_causes(rings):
 
 def test_a_reference_agent_is_tried(rings, pool, monkeypatch):
     """It only pumps."""
-    monkeypatch.setattr("weakspot.confirm.rescues.SEQUENCES", 0)
-    monkeypatch.setattr("weakspot.confirm.rescues._single_actions", lambda spec: [("holding WAIT", 2, 2)])
+    monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
+    monkeypatch.setattr("weakspot.confirm.overrides._single_actions", lambda spec: [("holding WAIT", 2, 2)])
     found = confirmed(rings, pool, reference=Diver(chosen=1))
     air = with_cause(found, "air")[0]
     assert air.rescue.label == "the play of diver" and air.rescue.tried == 3 and air.rescue.saved.share == 1.0

@@ -7,10 +7,9 @@ from lamps import COLUMN, Lamp
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import Markable, Reseedable
 from weakspot.envs.driving.environment import DriveEnvironment
-from weakspot.envs.plays import go_back, set_mark
+from weakspot.envs.plays import attempt, go_back, set_mark
 from weakspot.envs.pool import FAILED, EnvironmentPool, Place
 from weakspot.errors import SnapshotError
-from weakspot.ground.play import Player
 
 STICKY = AtariConfig("pong", repeat_action_probability=0.25)
 MAKERS = {
@@ -97,8 +96,10 @@ def test_trials_are_those_of_one_environment(workers, tmp_path):
     played(environment, [1, 2] * 30)
     snapshot = environment.snapshot()
     changes = [{}, {49: 100.0}, {54: 120.0, 60: 80.0}, {200: 1.0}, {50: 90.0}]
-    single = Player(environment, None)  # type: ignore[arg-type]
-    expected = [single.play(snapshot, change, (2, 2, 3, 0)) for change in changes]
+    expected = []
+    for change in changes:
+        environment.restore(snapshot)
+        expected.append(attempt(environment, change, (2, 2, 3, 0)))
     assert expected[3] is None, "there is no byte 200"
     with EnvironmentPool(lambda: AtariEnvironment(AtariConfig("pong")), environment.spec, 2, workers) as pool:
         for _ in range(2):  # with a new snapshot, and with one that is known

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -22,6 +23,7 @@ from weakspot.confirm.rollouts import Job, Roller
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.errors import ConfigError
+from weakspot.ground.play import Route
 from weakspot.opened import open_run
 from weakspot.session import Session
 
@@ -90,19 +92,27 @@ def compare(
             expected="the same environment with the same preprocessing",
             todo="compare runs of agents of one environment",
         )
-    sessions = [open_run(run, trust=trust) for run in (first, second)]
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(closing(open_run(run, trust=trust))) for run in (first, second)]
+        weaknesses = _all_compared((first, second), sessions, Seeds(seed), report)
+    return Comparison((first.agent.name, second.agent.name), weaknesses)
+
+
+def _all_compared(
+    runs: tuple[Run, Run], sessions: list[Session], seeds: Seeds, report: Callable[[int, int], None]
+) -> tuple[Compared, ...]:
     agents = [session.subject.agent for session in sessions]
     work = [
         (number, session, weakness)
-        for number, (run, session) in enumerate(zip((first, second), sessions, strict=True))
+        for number, (run, session) in enumerate(zip(runs, sessions, strict=True))
         for weakness in run.weaknesses
         if weakness.verdict == "avoidable loss"
     ]
-    seeds, compared = Seeds(seed), list[Compared]()
+    compared: list[Compared] = []
     for number, session, weakness in work:
         compared.append(_compared(number, session, weakness, agents, seeds, len(work)))
         report(len(compared), len(work))
-    return Comparison((first.agent.name, second.agent.name), tuple(compared))
+    return tuple(compared)
 
 
 def _compared(number: int, session: Session, weakness: Weakness, agents: list[Agent], seeds: Seeds, total: int) -> Compared:
@@ -119,7 +129,8 @@ def _rate(session: Session, weakness: Weakness, agent: Agent, seeds: Seeds) -> R
     rule, confirmation = rule_for(session.dataset, None), session.config.confirm
     epsilon = confirmation.epsilon if agent.spec.acts == "greedy" else 0.0
     roller = Roller(session.pool, [agent], epsilon, rule.is_loss)
-    snapshots = [session.player.snapshot_of(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
+    routes = [Route(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
+    snapshots = [session.player.snapshot_of(route) for route in routes]
     jobs = [Job(snapshot, seeds.next(), confirmation.horizon) for snapshot in snapshots for _ in range(ROLLOUTS)]
     made = roller.run(jobs, until_loss=True)
     return rate_of([made[i : i + ROLLOUTS] for i in range(0, len(made), ROLLOUTS)])

@@ -114,7 +114,7 @@ def _jackknife(statistic: Callable[[NDArray[np.int64]], float], order: NDArray[n
 
 def wilson(successes: int, trials: int) -> Interval:
     """The share of successes with Wilson's score interval."""
-    interval = _stats().binomtest(successes, trials).proportion_ci(1 - 2 * TAIL, method="wilson")
+    interval = scipy_stats().binomtest(successes, trials).proportion_ci(1 - 2 * TAIL, method="wilson")
     return successes / trials, float(interval.low), float(interval.high)
 
 
@@ -123,7 +123,7 @@ def poisson_rate(events: int, exposure: float) -> Interval:
 
     Without events, the low end is 0 and the high end is 3.69 / ``exposure``.
     """
-    chi2 = _stats().chi2
+    chi2 = scipy_stats().chi2
     low = 0.0 if events == 0 else float(chi2.ppf(TAIL, 2 * events)) / 2
     high = float(chi2.ppf(1 - TAIL, 2 * events + 2)) / 2
     return events / exposure, low / exposure, high / exposure
@@ -143,7 +143,7 @@ def poisson_ratio(events: int, exposure: float, others: int, other_exposure: flo
     """
     if others == 0:
         return None
-    beta, scale = _stats().beta, other_exposure / exposure
+    beta, scale = scipy_stats().beta, other_exposure / exposure
     low = 0.0 if events == 0 else float(beta.ppf(TAIL, events, others + 1))
     high = float(beta.ppf(1 - TAIL, events + 1, others))
     return events / others * scale, low / (1 - low) * scale, high / (1 - high) * scale
@@ -155,16 +155,16 @@ def student_quantile(degrees: int) -> float:
 
     Published intervals were computed with a table; rounding reproduces them bit for bit.
     """
-    return round(float(_stats().t.ppf(1 - TAIL, degrees)), 3)
+    return round(float(scipy_stats().t.ppf(1 - TAIL, degrees)), 3)
 
 
 @cache
 def normal_quantile() -> float:
     """The 97.5 % quantile of the normal distribution, rounded to six decimals, see :func:`student_quantile`."""
-    return round(float(_stats().norm.ppf(1 - TAIL)), 6)
+    return round(float(scipy_stats().norm.ppf(1 - TAIL)), 6)
 
 
-def _stats() -> Any:
+def scipy_stats() -> Any:
     """``scipy.stats``, which has no type annotations."""
     from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 

@@ -91,8 +91,11 @@ class Pipeline:
                 self._run_stages()
                 break
             except _DamagedInputError as damaged:
+                self.session.close()
                 self.store.discard(damaged.entry, damaged.problem)
                 self._start()
+            finally:
+                self.session.close()
         record = self._record()
         if not self.folder.shows(record):
             self.folder.write(record)

@@ -12,7 +12,7 @@ from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Clip, StartRecord
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.errors import ConfigError, SnapshotError, StorageError
-from weakspot.ground.play import Player
+from weakspot.ground.play import Player, Route, started_player
 from weakspot.opened import open_run
 from weakspot.report.images import in_colour
 from weakspot.system.files import make_folder, write_atomic
@@ -47,14 +47,15 @@ def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
     weakness, session = weaknesses[number - 1], open_run(run, trust=trust)
     clips = [clip for clip in (weakness.loss, weakness.rescued) if clip is not None]
     colours = run.environment.channel_colours
-    films = [_played(session.player, weakness.states[clip.state], clip) for clip in clips]
+    player = started_player(session.subject.factory(), session.dataset)
+    films = [_played(player, weakness.states[clip.state], clip) for clip in clips]
     _write(output, [film if colours is None else in_colour(film, colours) for film in films])
     return output
 
 
 def _played(player: Player, start: StartRecord, clip: Clip) -> np.ndarray:
     """The frames of a clip (t, h, w, c), after a comparison with the digest of the rollout."""
-    snapshot = player.snapshot_of(start.start, start.changes, start.actions)
+    snapshot = player.snapshot_of(Route(start.start, start.changes, start.actions))
     frames, _ = play_clip(player.environment, snapshot, clip.seed, clip.actions)
     if digest_of(frames) != clip.digest:
         raise SnapshotError(

@@ -212,6 +212,13 @@ class Session:
 
         return EnvironmentPool(self.subject.factory, self.subject.spec, POOL)
 
+    def close(self) -> None:
+        """Ends the processes of the pool, if it was used; it is made again on the next access."""
+        if (pool := self.__dict__.pop("pool", None)) is not None:
+            pool.close()
+            self.__dict__.pop("player", None)  # which plays in the pool
+            self.__dict__.pop("grounds", None)
+
     @cached_property
     def player(self) -> Player:
         """An environment that plays on from recorded states.

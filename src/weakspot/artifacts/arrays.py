@@ -70,6 +70,11 @@ class Arrays:
         """Whether the file has an array of that name."""
         return name in self._arrays
 
+    def require(self, count: int, file: str) -> None:
+        """Raises :class:`RunError` unless n is ``count``, as another ``file`` of the artifact says."""
+        if self.n != count:
+            raise damaged(self.path, f"it has {self.n} states", f"{count}, as {file} says")
+
     def stacks(self, name: str) -> Array:
         """One stack of frames for each state (n, k, h, w, c); uint8."""
         return self._stacks(name, self.n)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from weakspot.artifacts.schema import RERUN, damaged, read_artifact, write_artifact
+from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Twins:
     """The twins of the synthesised states of one target.
 
     Attributes:
-        search: all that is known about them but their frames.
+        search: everything except the frames.
         states: (n, k, h, w, c), uint8, drawn by the environment.
         scores: the agent's scores (n, a).
         value: of the agent's critic (n,), or None.
@@ -167,9 +167,7 @@ def read_twins(folder: Path, environment: EnvironmentRecord) -> Twins:
     search = read_twin_search(folder)
     arrays = Arrays(folder / ARRAYS, environment, "states")
     changes = sum(len(twin.changes) for twin in search.twins)
-    if arrays.n != len(search.twins):
-        seen, expected = f"it has {arrays.n} states", f"{len(search.twins)}, as {TWINS} says"
-        raise damaged(arrays.path, seen, expected, f"delete {arrays.path} and {RERUN}")
+    arrays.require(len(search.twins), TWINS)
     return Twins(
         search=search,
         states=arrays.stacks("states"),

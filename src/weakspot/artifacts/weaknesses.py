@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
-from weakspot.artifacts.schema import RERUN, damaged, read_artifact, write_artifact
+from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
 
 if TYPE_CHECKING:
@@ -126,6 +126,11 @@ class Cause:
     tried: Count
     p: Share
 
+    @property
+    def names(self) -> str:
+        """The names of the variables in words."""
+        return (" and " if self.together else " or ").join(variable.name for variable in self.variables)
+
 
 @dataclass(frozen=True)
 class Rescue:
@@ -227,7 +232,7 @@ class Weaknesses:
     """The weaknesses of an agent, with their pictures.
 
     Attributes:
-        confirmation: all that is known but the frames.
+        confirmation: everything except the frames.
         typical: the most typical state of each weakness (n, k, h, w, c), uint8.
         before, after: the next frame of that state without the change that avoids the loss, and with it (n, h, w, c); both
             are its newest frame if no cause is known.
@@ -266,8 +271,7 @@ def read_weaknesses(folder: Path, environment: EnvironmentRecord) -> Weaknesses:
     confirmation = read_confirmation(folder)
     arrays = Arrays(folder / ARRAYS, environment, "typical")
     count = len(confirmation.weaknesses)
-    if arrays.n != count:
-        raise damaged(arrays.path, f"it has {arrays.n} states", f"{count}", f"delete {arrays.path} and {RERUN}")
+    arrays.require(count, WEAKNESSES)
     clips = [clip for weakness in confirmation.weaknesses for clip in (weakness.loss, weakness.rescued) if clip]
     return Weaknesses(
         confirmation=confirmation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue, Weakness
 
 MOSTLY = 0.9
-"""Share of rollouts without a loss from which on a rescue is said to avoid the loss."""
+"""Share of rollouts without a loss from which on the sentence says that a rescue avoids the loss."""
 
 
 def sentence(weakness: Weakness, loss: str, controls: Rate) -> str:

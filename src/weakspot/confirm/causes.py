@@ -5,19 +5,17 @@ Variables that belong together, such as where a person is and what it does, are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
 
-from weakspot.confirm.losses import LossRule
-from weakspot.confirm.rollouts import Job, Roller, Rollout
-from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.context import Context
+from weakspot.confirm.rollouts import Job, Rollout
 from weakspot.confirm.starts import Start
 from weakspot.envs.editable import Variable
-from weakspot.envs.pool import EnvironmentPool
 
 VALUES = 3
 """Usual values that each variable is set to."""
@@ -70,21 +68,12 @@ class CauseFinder:
     """Looks for causes.
 
     Args:
-        roller: makes the rollouts.
-        pool: makes edited states.
-        rule: what a loss is.
+        context: of the confirmation.
         usual: values that variables are set to.
-        horizon: of rollouts.
-        seeds: of rollouts.
-        generator: of all other choices.
     """
 
-    def __init__(
-        self, roller: Roller, pool: EnvironmentPool, rule: LossRule, usual: Usual, horizon: int, seeds: Seeds,
-        generator: np.random.Generator,
-    ) -> None:  # fmt: skip
-        self._roller, self._pool, self._rule, self._usual = roller, pool, rule, usual
-        self._horizon, self._seeds, self._generator = horizon, seeds, generator
+    def __init__(self, context: Context, usual: Usual) -> None:
+        self._context, self._usual = context, usual
 
     @property
     def tried(self) -> int:
@@ -96,24 +85,24 @@ class CauseFinder:
         low, high = np.quantile(self._usual.rows[:, position], [0.1, 0.9])
         return float(low), float(high)
 
-    def sweep(self, start: Start, progress: Callable[[int, int], None] | None = None) -> tuple[list[Unit], bool]:
+    def sweep(self, start: Start) -> tuple[list[Unit], bool]:
         """The units that decide about the loss in one state.
 
         Returns:
             units: each of which avoids the loss alone; if there are none, a pair that does together.
             together: whether it is a pair.
         """
-        shares = self._shares(start, [(unit,) for unit in self._usual.units], VALUES, progress)
+        shares = self._shares(start, [(unit,) for unit in self._usual.units], VALUES)
         ranked = sorted((key for key in shares if shares[key] > 0.5), key=lambda key: -shares[key])[:CANDIDATES]
-        single = self._shares(start, ranked, 2 * VALUES, progress)
+        single = self._shares(start, ranked, 2 * VALUES)
         found = [key[0] for key in ranked if single.get(key, 0.0) >= SAVED]
         if found:
             return found, False
         likely = sorted(shares, key=lambda key: -shares[key])[:CANDIDATES]
         pairs = [(a[0], b[0]) for a, b in combinations(likely, 2)]
-        again = self._shares(start, pairs, VALUES, progress)
+        again = self._shares(start, pairs, VALUES)
         best = sorted((pair for pair in again if again[pair] > 0.5), key=lambda pair: -again[pair])[:2]
-        confirmed = self._shares(start, best, 2 * VALUES, progress)
+        confirmed = self._shares(start, best, 2 * VALUES)
         for pair in best:
             if confirmed.get(pair, 0.0) >= SAVED:
                 return list(pair), True
@@ -126,37 +115,30 @@ class CauseFinder:
 
     def changes(self, start: Start, units: Sequence[Unit]) -> dict[int, float] | None:
         """One set of usual values that the environment accepts, or None."""
-        for change in self._usual.values(start, units, 2 * VALUES, self._generator):
-            if self._pool.edited(start.snapshot, change) is not None:
+        for change in self._usual.values(start, units, 2 * VALUES, self._context.generator):
+            if self._context.pool.edited(start.snapshot, change) is not None:
                 return change
         return None
 
     def _repeated(self, start: Start, units: Sequence[Unit], count: int) -> list[dict[int, float]]:
         """``count`` sets of usual values; some are the same if the units have too few."""
-        values = self._usual.values(start, units, count, self._generator)
+        values = self._usual.values(start, units, count, self._context.generator)
         return [values[i % len(values)] for i in range(count)] if values else []
 
-    def _shares(
-        self,
-        start: Start,
-        keys: Sequence[tuple[Unit, ...]],
-        count: int,
-        progress: Callable[[int, int], None] | None,
-    ) -> dict[tuple[Unit, ...], float]:
+    def _shares(self, start: Start, keys: Sequence[tuple[Unit, ...]], count: int) -> dict[tuple[Unit, ...], float]:
         """The share of rollouts without a loss after units were set to usual values together, by these units."""
         work = [(key, change) for key in keys for change in self._repeated(start, key, count)]
-        rollouts = self._rollouts([(start, change) for _, change in work], progress)
+        rollouts = self._rollouts([(start, change) for _, change in work])
         saved: dict[tuple[Unit, ...], list[bool]] = {}
         for (key, _), rollout in zip(work, rollouts, strict=True):
             saved.setdefault(key, []).append(rollout is not None and not rollout.lost)
         return {key: float(np.mean(values)) for key, values in saved.items()}
 
-    def _rollouts(
-        self, work: Sequence[tuple[Start, dict[int, float]]], progress: Callable[[int, int], None] | None = None
-    ) -> list[Rollout | None]:
+    def _rollouts(self, work: Sequence[tuple[Start, dict[int, float]]], what: str = "causes") -> list[Rollout | None]:
         """A rollout after each change; None if the change is impossible."""
-        snapshots = [self._pool.edited(start.snapshot, change) for start, change in work]
-        jobs = [Job(snapshot, self._seeds.next(), self._horizon) for snapshot in snapshots if snapshot is not None]
-        until_loss = self._rule.measure is None
-        made = iter(self._rule.judged(self._roller.run(jobs, until_loss=until_loss, progress=progress)))
+        context = self._context
+        snapshots = [context.pool.edited(start.snapshot, change) for start, change in work]
+        horizon, seeds = context.config.horizon, context.seeds
+        jobs = [Job(snapshot, seeds.next(), horizon) for snapshot in snapshots if snapshot is not None]
+        made = iter(context.until_loss(jobs, what))
         return [None if snapshot is None else next(made) for snapshot in snapshots]

@@ -139,7 +139,7 @@ def _epsilon(agent: Agent, config: ConfirmConfig) -> float:
 
 def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview]:
     """The first rollouts, and the context with the rule that is calibrated on them."""
-    rollouts = context.own(starts, context.config.first, "first rollouts")
+    rollouts = context.agent_rollouts(starts, context.config.first, "first rollouts")
     pairs = list(zip(starts, rollouts, strict=True))
     rule = context.rule.calibrated([rollout for start, made in pairs if start.is_control for rollout in made])
     judged = [rule.judged(made) for made in rollouts]

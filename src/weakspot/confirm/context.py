@@ -11,7 +11,7 @@ from weakspot.agents.base import Agent
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.expectation import Expectation
 from weakspot.confirm.losses import LossRule
-from weakspot.confirm.rescues import Override, job_of
+from weakspot.confirm.overrides import Override, job_of
 from weakspot.confirm.rollouts import Job, Roller, Rollout
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import Start, views_of
@@ -62,11 +62,11 @@ class Context:
         """Reports the progress of one part."""
         return lambda done, total: self.report(what, done, total)
 
-    def own(self, starts: Sequence[Start], count: int, what: str) -> ByState:
+    def agent_rollouts(self, starts: Sequence[Start], count: int, what: str) -> ByState:
         """The agent's own rollouts, ``count`` from each state."""
         return self._rollouts([Job(start.snapshot, 0, self.config.horizon) for start in starts], count, what)
 
-    def overridden(self, starts: Sequence[Start], overrides: Sequence[Override], count: int, what: str) -> ByState:
+    def override_rollouts(self, starts: Sequence[Start], overrides: Sequence[Override], count: int, what: str) -> ByState:
         """Rollouts with an override for each state, ``count`` from each."""
         pairs = zip(starts, overrides, strict=True)
         return self._rollouts([job_of(start, override, 0, self.config.horizon) for start, override in pairs], count, what)
@@ -103,6 +103,11 @@ class Context:
         if self.expectation is None:
             return None
         return self.expectation(views_of(self.likeness, starts).output, self.agent.spec)
+
+    def until_loss(self, jobs: Sequence[Job], what: str) -> list[Rollout]:
+        """Rollouts that end with a loss, where losses are events; otherwise whole ones."""
+        made = self.roller.run(jobs, until_loss=self.rule.measure is None, progress=self.progress(what))
+        return self.rule.judged(made)
 
     def _rollouts(self, jobs: Sequence[Job], count: int, what: str) -> ByState:
         """``count`` rollouts of each job, each with a seed of its own."""

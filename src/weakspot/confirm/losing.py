@@ -12,8 +12,9 @@ from weakspot.confirm import verdicts
 from weakspot.confirm.causes import CauseFinder, Unit, Usual, units_of
 from weakspot.confirm.context import ByState, Context
 from weakspot.confirm.groups import alike, distances, typical_first
+from weakspot.confirm.overrides import Override, label_of, overrides
 from weakspot.confirm.records import Judged
-from weakspot.confirm.rescues import AGAIN, Override, Tried, best_for_group, label_of, overrides, try_overrides
+from weakspot.confirm.rescues import AGAIN, Tried, best_for_group, try_overrides
 from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.starts import Start, views_of
 from weakspot.confirm.statistics import fisher, rate_of
@@ -57,12 +58,8 @@ def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None
     if not starts:
         return []
     options = overrides(context.agent.spec, context.config, context.reference)
-    tried = try_overrides(
-        context.roller, context.rule, starts, options, context.config, context.seeds, context.progress("rescues")
-    )
-    finder = None if usual is None else CauseFinder(
-        context.roller, context.pool, context.rule, usual, context.config.horizon, context.seeds, context.generator
-    )  # fmt: skip
+    tried = try_overrides(context, starts, options)
+    finder = None if usual is None else CauseFinder(context, usual)
     groups = _groups(context, starts, tried, finder)
     return [_judged(context, starts, group, tried, options, finder, len(groups)) for group in groups]
 
@@ -79,7 +76,7 @@ def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], f
             break
         probe = typical_first(hopeful or remaining, matrix)[0]
         remaining.remove(probe)
-        causes, together = finder.sweep(starts[probe], context.progress("causes"))
+        causes, together = finder.sweep(starts[probe])
         if not causes:
             unexplained.append(probe)
             continue
@@ -118,11 +115,11 @@ def _judged(
     savable = [i for i in judges if tried[i].can_be_saved] or judges
     again = [starts[i] for i in savable]
     chosen = _rescues(context, again, [tried[i] for i in savable], options)
-    own = context.own([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
+    own = context.agent_rollouts([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
     count = max(context.config.rollouts, -(-LEAST_ROLLOUTS // len(again)))
-    more = context.own(again, count - context.config.rollouts, "own rollouts again")
+    more = context.agent_rollouts(again, count - context.config.rollouts, "own rollouts again")
     of_same = [[*some, *others] for some, others in zip(own, more, strict=False)]
-    better = context.overridden(again, chosen, count, "rescues again")
+    better = context.override_rollouts(again, chosen, count, "rescues again")
     rescue = _rescue(context, of_same, better, chosen, len(options))
     rate = rate_of(own)
     cause = _cause(context, [starts[i] for i in states], group, rate, finder) if finder else None
@@ -149,7 +146,7 @@ def _rescues(
     action is taken, which is easier to understand, and then the one with the highest return.
     """
     candidates = [options[o] for o in best_for_group(tried)]
-    results = [context.overridden(starts, [one] * len(starts), AGAIN, "rescues of groups") for one in candidates]
+    results = [context.override_rollouts(starts, [one] * len(starts), AGAIN, "rescues of groups") for one in candidates]
     kept = [_kept([rollout for rollouts in result for rollout in rollouts]) for result in results]
     good = [place for place in range(len(candidates)) if kept[place] >= max(kept) - AS_GOOD]
 
@@ -243,12 +240,12 @@ def _next_frames(
     change = finder.changes(start, units if cause.together else units[:1])
     if change is None:
         return newest, newest
-    plays = [context.player.play(start.snapshot, edit, (still_action(context),)) for edit in ({}, change)]
+    plays = [context.player.play(start.snapshot, edit, (_still_action(context),)) for edit in ({}, change)]
     before, after = (newest if play is None else play.frames[-1] for play in plays)
     return before, after
 
 
-def still_action(context: Context) -> int | tuple[float, ...]:
+def _still_action(context: Context) -> int | tuple[float, ...]:
     """An action with which a changed state is drawn: the first one, or the middle of all dimensions."""
     bounds = context.agent.spec.action_bounds
     return 0 if bounds is None else tuple((low + high) / 2 for low, high in bounds)

@@ -31,7 +31,7 @@ def misjudged(context: Context, by_target: Mapping[str, Sequence[Start]], contro
     groups = {symbol: list(starts) for symbol, starts in by_target.items() if len(starts) >= LEAST}
     for symbol, starts in groups.items():
         ordered = _typical_first(context, starts)
-        own = context.own(ordered, context.config.rollouts, f"rollouts of {symbol}")
+        own = context.agent_rollouts(ordered, context.config.rollouts, f"rollouts of {symbol}")
         judged = _needless(context, symbol, ordered, own, spread) or _expectation(
             context, ordered, own, controls, len(groups)
         )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.agents.base import Perceiver
 from weakspot.artifacts.twins import Twins
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import SnapshotError
@@ -67,17 +66,7 @@ def control_starts(player: Player, count: int, generator: np.random.Generator) -
 
 def _start(player: Player, route: Route, stack: np.ndarray, source: str, target: str) -> Start:
     """Follows a route; raises :class:`SnapshotError` if it leads to other frames than before."""
-    if route.actions:
-        made = player.make(route)
-        drawn = None if made is None else made.frames[-len(stack) :]
-        if drawn is None or not np.array_equal(drawn, stack[-len(drawn) :]):
-            raise SnapshotError(
-                f"the route of the twin {source} leads to other frames than before",
-                expected="a deterministic environment, and the version of it that the twins were found in",
-                todo="run the ground stage again",
-            )
-    else:
-        player.environment.restore(player.place(route.start))
+    player.follow(route, stack, f"twin {source}")
     values = player.editable.read_variables() if player.editable else None
     return Start(source, target, route, player.environment.snapshot(), stack, values)
 
@@ -110,8 +99,3 @@ def check_replay(player: Player, generator: np.random.Generator) -> None:
 def views_of(likeness: Likeness, starts: Sequence[Start]) -> Views:
     """What is compared of the states."""
     return likeness.views(np.stack([start.stack for start in starts]))
-
-
-def outputs_of(perceive: Perceiver, views: Views) -> np.ndarray:
-    """The agent's scores in the states (n, a)."""
-    return views.output.scores.detach().cpu().numpy()

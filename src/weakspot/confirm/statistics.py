@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import numpy as np
 
 from weakspot.artifacts.weaknesses import Rate
 from weakspot.confirm.rollouts import Rollout
-from weakspot.intervals import TAIL
+from weakspot.intervals import TAIL, scipy_stats
 
 
 def rate_of(by_state: Sequence[Sequence[Rollout]], *, kept: bool = False) -> Rate:
@@ -28,7 +27,7 @@ def share(counts: Sequence[int], totals: Sequence[int]) -> Rate:
     if not trials:
         return Rate(0, 0, 0, 0.0, 1.0)
     successes = states * events / trials
-    beta = _stats().beta
+    beta = scipy_stats().beta
     low = 0.0 if events == 0 else float(beta.ppf(TAIL, successes, states - successes + 1))
     high = 1.0 if events == trials else float(beta.ppf(1 - TAIL, successes + 1, states - successes))
     return Rate(events, trials, states, low, high)
@@ -39,7 +38,7 @@ def fisher(first: Rate, second: Rate) -> float:
     if not first.trials or not second.trials:
         return 1.0
     table = [[first.events, first.trials - first.events], [second.events, second.trials - second.events]]
-    return float(_stats().fisher_exact(table)[1])
+    return float(scipy_stats().fisher_exact(table)[1])
 
 
 def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
@@ -47,12 +46,5 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, -np.inf, np.inf
-    half = float(_stats().t.ppf(1 - TAIL, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    half = float(scipy_stats().t.ppf(1 - TAIL, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
-
-
-def _stats() -> Any:
-    """``scipy.stats``, which has no type annotations; importing it takes a second."""
-    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
-
-    return cast(Any, stats)

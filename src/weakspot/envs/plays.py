@@ -55,13 +55,23 @@ def attempt(environment: Environment, changes: Mapping[int, float], actions: Seq
     Environments of other packages may raise any exception in states that play does not lead to.
     """
     try:
-        write(environment, changes)
+        _write(environment, changes)
         return take(environment, actions)
     except Exception:
         return None
 
 
-def write(environment: Environment, changes: Mapping[int, float]) -> None:
+def edited(environment: Environment, snapshot: bytes, changes: Mapping[int, float]) -> bytes | None:
+    """The snapshot with changed variables; None if that is impossible, see :func:`attempt`."""
+    environment.restore(snapshot)
+    try:
+        _write(environment, changes)
+        return environment.snapshot()
+    except Exception:
+        return None
+
+
+def _write(environment: Environment, changes: Mapping[int, float]) -> None:
     """Changes variables of the current state, if there are changes; raises what the environment raises."""
     if changes:
         assert isinstance(environment, Editable), "only editable environments get changes"

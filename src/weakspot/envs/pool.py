@@ -12,7 +12,7 @@ from weakspot.actions import Action
 from weakspot.envs.base import Environment, EnvironmentSpec, Reseedable, Step
 from weakspot.envs.forked import ForkedWorkers, shares
 from weakspot.envs.parallel import SharedSteps
-from weakspot.envs.plays import Play, attempt, go_back, set_mark, write
+from weakspot.envs.plays import Play, attempt, edited, go_back, set_mark
 
 FAILED = "the environment failed"
 """Cause of the end of an episode in which the environment raised an exception."""
@@ -94,13 +94,7 @@ class _Slots:
         return plays
 
     def edited(self, snapshot: bytes, changes: Mapping[int, float]) -> bytes | None:
-        environment = self._for_trials()
-        environment.restore(snapshot)
-        try:
-            write(environment, changes)
-            return environment.snapshot()
-        except Exception:
-            return None
+        return edited(self._for_trials(), snapshot, changes)
 
     def close(self) -> None:
         for environment in (*self.environments.values(), *([self.tried] if self.tried else [])):

@@ -11,7 +11,7 @@ import numpy as np
 
 from weakspot.actions import Action
 from weakspot.data.dataset import StateDataset
-from weakspot.envs.base import Environment
+from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable, can_edit
 from weakspot.envs.plays import Play, attempt, take
 from weakspot.envs.pool import EnvironmentPool
@@ -129,23 +129,45 @@ class Player:
         self.steps += len(play.frames)
         return play
 
-    def snapshot_of(self, start: int, changes: Mapping[int, float], actions: Sequence[Action]) -> bytes:
-        """A snapshot of the state that changes and actions lead to from a recorded state.
+    def snapshot_of(self, route: Route) -> bytes:
+        """A snapshot of the state that a route leads to.
 
         Raises:
-            SnapshotError: they lead nowhere any more.
+            SnapshotError: it leads nowhere any more.
         """
-        snapshot = self.place(start)
-        if not changes and not actions:
-            return snapshot
-        play = self.play(snapshot, changes, actions)
+        if not route.actions:
+            return self.place(route.start)
+        play = self.make(route)
         if play is None or play.ended:
             raise SnapshotError(
-                f"the changes and actions from state {start} end the episode or are refused",
+                f"the changes and actions from state {route.start} end the episode or are refused",
                 expected="the environment and the version of it that they were found in",
                 todo="run the stages again",
             )
         return self.environment.snapshot()
+
+    def follow(self, route: Route, stack: np.ndarray, name: str) -> Step:
+        """Brings the environment into a state that was made before.
+
+        Args:
+            route: that makes it.
+            stack: the state (k, h, w, c), which has to be drawn again.
+            name: of the state, for the error.
+
+        Raises:
+            SnapshotError: other frames are drawn.
+        """
+        if not route.actions:
+            return self.environment.restore(self.place(route.start))
+        made = self.make(route)
+        drawn = None if made is None else made.frames[-len(stack) :]
+        if made is None or drawn is None or not np.array_equal(drawn, stack[-len(drawn) :]):
+            raise SnapshotError(
+                f"the same changes and actions lead to other frames than before: {name}",
+                expected="a deterministic environment, and the version of it that the state was found in",
+                todo="look for random numbers in it that its snapshots do not contain, or run the ground stage again",
+            )
+        return made.last
 
     def make(self, route: Route) -> Play | None:
         """Follows a route with at least one action."""

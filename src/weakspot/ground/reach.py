@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from weakspot.actions import Action
-from weakspot.agents.base import Agent, choose
+from weakspot.agents.base import Agent, AgentSpec, choose
 from weakspot.envs.plays import Play, go_back, set_mark
 from weakspot.ground.edits import Found, Score
 from weakspot.ground.play import Player, Route
@@ -70,12 +70,12 @@ def search_play(
                     break
                 step = go_back(player.environment, node.mark)
                 taken: list[Action] = []
-                held = _random_action(agent, generator)
+                held = random_action(agent.spec, generator)
 
                 def chosen(observation: np.ndarray, way: str = way, held: Action = held) -> Action:
                     if way == "agent":
                         return act(observation)
-                    return held if way == "held" else _random_action(agent, generator)
+                    return held if way == "held" else random_action(agent.spec, generator)
 
                 frames: list[np.ndarray] = []
                 for _ in range(CHUNK):
@@ -123,8 +123,8 @@ def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[np.
     return act
 
 
-def _random_action(agent: Agent, generator: np.random.Generator) -> Action:
-    bounds = agent.spec.action_bounds
-    if bounds is None:
-        return int(generator.integers(len(agent.spec.action_names)))
-    return tuple(float(generator.uniform(low, high)) for low, high in bounds)
+def random_action(spec: AgentSpec, generator: np.random.Generator) -> Action:
+    """A uniformly random action."""
+    if spec.action_bounds is None:
+        return int(generator.integers(len(spec.action_names)))
+    return tuple(float(generator.uniform(low, high)) for low, high in spec.action_bounds)

@@ -26,7 +26,7 @@ from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
 from weakspot.envs.plays import Play
-from weakspot.errors import ConfigError, SnapshotError
+from weakspot.errors import ConfigError
 from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
 from weakspot.ground.likeness import Likeness, Views
@@ -234,7 +234,7 @@ def _assess(
 ) -> Twin:
     """A state with everything that decides whether it is a twin; ``aim`` is the target, its value, and its spread."""
     player, (target, value, spread) = grounds.player, aim
-    step = _follow(player, found)
+    step = player.follow(found.route, found.stack, f"from state {found.route.start}")
     values = player.editable.read_variables() if player.editable else None
     checks = None
     if kind == EDITED:
@@ -255,21 +255,6 @@ def _assess(
         before = player.editable.read_variables()
         changed = {position: float(before[position]) for position in found.route.changes}
     return Twin(kind, accepted, found.route, found.stack, views.output, reached, distances, checks, unusual, changed, 0, 0.0)
-
-
-def _follow(player: Player, found: Found) -> Step:
-    """Brings the environment into a state that was found; raises :class:`SnapshotError` if it is not deterministic."""
-    if not found.route.actions:
-        return player.environment.restore(player.place(found.route.start))
-    made, frames = player.make(found.route), len(found.stack)
-    drawn = made.frames[-frames:] if made else None
-    if made is None or drawn is None or not np.array_equal(drawn, found.stack[-len(drawn) :]):
-        raise SnapshotError(
-            f"the same actions from state {found.route.start} lead to other frames than before",
-            expected="a deterministic environment",
-            todo="look for random numbers in it that its snapshots do not contain",
-        )
-    return made.last
 
 
 def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:

@@ -21,6 +21,10 @@ SALIENCY_COLOUR = (255, 45, 149)
 """Red, green, blue of the saliency overlay: a hue that hardly any Atari palette uses."""
 
 
+VISIBLE, DIMMED = 15, 0.3
+"""Levels of a colour by which a pixel has to differ to count as changed, and the brightness of the others."""
+
+
 @dataclass(frozen=True)
 class Film:
     """A state to be shown and played.
@@ -56,9 +60,19 @@ def strip_uri(stack: Images, step: int) -> str:
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
 
 
-def image_uri(frame: Images) -> str:
-    """One RGB frame (h, w, 3)."""
-    return _uri(np.ascontiguousarray(frame[..., ::-1]))
+def difference_uri(before: Images, after: Images, colours: Sequence[tuple[int, int, int]] | None) -> str:
+    """The frame ``after`` (h, w, c), bright where it differs from ``before``; empty if it does not.
+
+    ``colours`` are those of the channels, or None if the channels are colours themselves.
+    """
+    frames = np.stack([before, after])
+    first, second = (frames if colours is None else in_colour(frames, colours)).astype(np.int16)
+    differs = (np.abs(second - first) > VISIBLE).any(axis=-1, keepdims=True)
+    if not differs.any():
+        return ""
+    brightness = np.where(differs, 1.0, DIMMED)
+    picture = (brightness * second).astype(np.uint8)
+    return _uri(np.ascontiguousarray(picture[..., ::-1]))
 
 
 def saliency_uri(saliency: Images) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Rate, Weakness
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH = 120
 """Columns of the table where the width of the terminal is not known."""
@@ -15,12 +20,9 @@ def print_weaknesses(run: Run) -> None:
     """Prints the confirmed weaknesses, or that there are none; nothing without a confirmation."""
     if run.confirmation is None:
         return
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
+    console = _console()
     if not run.weaknesses:
         console.print(_without(run), highlight=False)
         return
@@ -34,25 +36,27 @@ def print_weaknesses(run: Run) -> None:
 
 def print_comparison(agents: tuple[str, str], rows: Sequence[tuple[str, str, Rate, Rate]]) -> None:
     """Prints weaknesses with their status and the losses of both agents."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
+    console = _console()
     table = Table("status", "weakness", f"1: {agents[0]}, lost", f"2: {agents[1]}, lost")
     for status, sentence, first, second in rows:
         table.add_row(status, sentence, _rate(first), _rate(second))
     console.print(table)
 
 
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
 def _without(run: Run) -> str:
     assert run.confirmation is not None
-    others = run.confirmation.weaknesses
-    kinds = ", ".join(
-        f"{sum(w.verdict == kind for w in others)} {kind}" for kind in dict.fromkeys(w.verdict for w in others)
-    )
-    found = f" ({kinds})" if others else ""
+    counts = Counter(weakness.verdict for weakness in run.confirmation.weaknesses)
+    kinds = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    found = f" ({kinds})" if kinds else ""
     return " ".join([f"no weakness was confirmed{found}", *run.confirmation.notes])
 
 
@@ -61,7 +65,7 @@ def _rate(rate: Rate) -> str:
 
 
 def _cause(weakness: Weakness) -> str:
-    return "" if weakness.cause is None else " or ".join(variable.name for variable in weakness.cause.variables)
+    return "" if weakness.cause is None else weakness.cause.names
 
 
 def _rescue(weakness: Weakness) -> str:

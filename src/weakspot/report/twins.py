@@ -11,16 +11,11 @@ from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.artifacts.twins import Twin, Twins
 from weakspot.report.films import FilmEncoder
-from weakspot.report.images import Film, image_uri, in_colour
+from weakspot.report.images import Film, difference_uri
 from weakspot.report.text import Fact, number, percent
 
 SHOWN = 4
 """Changes of one twin, at most, that are shown as pictures."""
-VISIBLE = 15
-"""Levels of a colour by which a pixel has to differ to count as changed."""
-DIMMED = 0.3
-"""Brightness of the pixels that a change leaves alone."""
-
 KINDS = {
     "recorded": "recorded: the agent was here",
     "reached": "reached: found by playing on from a recorded state",
@@ -80,14 +75,7 @@ class TwinCards:
 
     def _picture(self, index: int, change: int) -> str:
         """The newest frame with one change alone, bright where the change is seen; empty if it is not."""
-        frames = np.stack([self._twins.unedited[index, -1], self._twins.alone[change]])
-        colours = self._environment.channel_colours
-        before, after = (frames if colours is None else in_colour(frames, colours)).astype(np.uint8)
-        differs = (np.abs(after.astype(np.int16) - before) > VISIBLE).any(axis=-1, keepdims=True)
-        if not differs.any():
-            return ""
-        shown = np.where(differs, 1.0, DIMMED)
-        return image_uri((shown * after).astype(np.uint8))
+        return difference_uri(self._twins.unedited[index, -1], self._twins.alone[change], self._environment.channel_colours)
 
     def _facts(self, twin: Twin) -> tuple[Fact, ...]:
         facts = [

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Clip, Rate, Weakness, Weaknesses
 from weakspot.report.films import Detail, FilmEncoder
-from weakspot.report.images import image_uri, in_colour, strip_uri
+from weakspot.report.images import difference_uri, in_colour, strip_uri
 from weakspot.report.text import Fact, number
 
 SHOWN = 5
 """Weaknesses that are shown with their clips."""
-VISIBLE, DIMMED = 15, 0.3
-"""Levels by which a pixel has to differ to count as changed, and the brightness of the others."""
 
 MEANINGS = {
     "avoidable loss": "the agent loses, and something that was tried avoids it",
@@ -99,7 +94,7 @@ def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, sho
     weakness = rollouts.confirmation.weaknesses[index]
     cause = ""
     if shown and weakness.cause is not None:
-        cause = _difference(run, rollouts.before[index], rollouts.after[index])
+        cause = difference_uri(rollouts.before[index], rollouts.after[index], run.environment.channel_colours)
     return WeaknessView(
         number=index + 1,
         verdict=weakness.verdict,
@@ -107,9 +102,7 @@ def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, sho
         sentence=weakness.sentence,
         clips=tuple(_clips(run, rollouts, weakness, films)) if shown else (),
         cause=cause,
-        cause_text=""
-        if weakness.cause is None
-        else " or ".join(variable.name for variable in weakness.cause.variables) + " set to a usual value",
+        cause_text="" if weakness.cause is None else f"{weakness.cause.names} set to a usual value",
         facts=_facts(weakness),
     )
 
@@ -134,18 +127,6 @@ def _caption(clip: Clip, weakness: Weakness, *, rescued: bool) -> str:
     who = weakness.rescue.label if rescued and weakness.rescue else "the agent as it acts"
     end = f"loss after {clip.loss} decisions" if clip.loss else f"no loss in {len(clip.actions)} decisions"
     return f"{who[0].upper()}{who[1:]}: {end}"
-
-
-def _difference(run: Run, before: Array, after: Array) -> str:
-    """The frame ``after``, bright where it differs from ``before``; empty if it does not."""
-    frames = np.stack([before, after])
-    colours = run.environment.channel_colours
-    first, second = (frames if colours is None else in_colour(frames, colours)).astype(np.int16)
-    differs = (np.abs(second - first) > VISIBLE).any(axis=-1, keepdims=True)
-    if not differs.any():
-        return ""
-    brightness = np.where(differs, 1.0, DIMMED)
-    return image_uri((brightness * second).astype(np.uint8))
 
 
 def _facts(weakness: Weakness) -> tuple[Fact, ...]:

@@ -9,12 +9,11 @@ from typing import Any, ClassVar
 
 from weakspot.artifacts import twins as artifact
 from weakspot.artifacts.findings import read_findings
-from weakspot.references import code_digests
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
+from weakspot.stages.target_key import target_key
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import digest, file_digest
-from weakspot.targets.names import TARGETS
 
 
 class GroundStage(Stage):
@@ -29,14 +28,7 @@ class GroundStage(Stage):
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--ground.*``, the target with its code, ``--sharpness``, and the split into training and held-out states."""
-        config, target = session.config, session.targets[part]
-        return asdict(config.ground) | {
-            "target": session.target_names[part],
-            "code": code_digests([target]),
-            "provider": TARGETS.provider(target),
-            "sharpness": config.sharpness,
-            "split": config.train.held_out,
-        }
+        return asdict(session.config.ground) | target_key(session, part)
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The twins."""

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from weakspot.artifacts.findings import read_findings
 from weakspot.artifacts.novelty import ARRAYS, Novelty, write_novelty
-from weakspot.references import code_digests
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
+from weakspot.stages.target_key import target_key
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
-from weakspot.targets.names import TARGETS
 
 RETRIEVED = 8
 """Number of real states of lowest energy that are kept for comparison."""
@@ -31,14 +30,7 @@ class NoveltyStage(Stage):
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """The target with its code, ``--sharpness``, and the split into training and held-out states."""
-        config, target = session.config, session.targets[part]
-        return {
-            "target": session.target_names[part],
-            "code": code_digests([target]),
-            "provider": TARGETS.provider(target),
-            "sharpness": config.sharpness,
-            "split": config.train.held_out,
-        }
+        return target_key(session, part)
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The comparison."""

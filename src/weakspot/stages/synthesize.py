@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from weakspot.artifacts import findings as artifact
-from weakspot.references import code_digests
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
+from weakspot.stages.target_key import target_key
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import digest, file_digest
-from weakspot.targets.names import TARGETS
 
 
 class SynthesizeStage(Stage):
@@ -29,15 +28,8 @@ class SynthesizeStage(Stage):
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--synthesize.*``, the target with its code, ``--sharpness``, and the split into training and held-out states."""
-        config, target = session.config, session.targets[part]
-        return asdict(config.synthesize) | {
-            "target": session.target_names[part],
-            "code": code_digests([target]),
-            "provider": TARGETS.provider(target),
-            "sharpness": config.sharpness,
-            "split": config.train.held_out,
-            "saliency": config.saliency,
-        }
+        config = session.config
+        return asdict(config.synthesize) | target_key(session, part) | {"saliency": config.saliency}
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The findings."""

@@ -1,0 +1,84 @@
+"""Overrides: what is done in place of the agent's own actions for some decisions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.actions import Action
+from weakspot.agents.base import AgentSpec
+from weakspot.confirm.config import ConfirmConfig
+from weakspot.confirm.rollouts import Job
+from weakspot.confirm.starts import Start
+from weakspot.ground.reach import random_action
+
+SEQUENCES, PIECE = 4, 4
+"""Random sequences that are tried, and the decisions for which each of their actions is held."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """What is done in place of the agent's actions.
+
+    Attributes:
+        label: in words, such as ``holding UP for 25 decisions``.
+        actions: taken first.
+        actor: index of the agent that plays; 0 is the agent under test, after the actions.
+        held: index of the single action that is held, or None.
+    """
+
+    label: str
+    actions: tuple[Action, ...]
+    actor: int = 0
+    held: int | None = None
+
+
+def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None) -> list[Override]:
+    """All overrides for an agent; ``reference`` is the name of another agent, or None."""
+    generator = np.random.default_rng(config.seed)
+    found: list[Override] = []
+    for name, index, action in _single_actions(spec):
+        found += [Override(f"{name} for {hold} decisions", (action,) * hold, held=index) for hold in config.holds]
+    longest = max(config.holds)
+    for number in range(SEQUENCES):
+        pieces = [random_action(spec, generator) for _ in range(-(-longest // PIECE))]
+        actions = tuple(action for action in pieces for _ in range(PIECE))[:longest]
+        found.append(Override(f"random sequence {number + 1} of {longest} decisions", actions))
+    if reference:
+        found.append(Override(f"the play of {reference}", (), actor=1))
+    return found
+
+
+def _single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
+    """The actions that are held: all discrete ones; of continuous ones, both ends and the middle of each dimension."""
+    bounds = spec.action_bounds
+    if bounds is None:
+        return [(f"holding {name}", index, index) for index, name in enumerate(spec.action_names)]
+    middle = [(low + high) / 2 for low, high in bounds]
+    found: list[tuple[str, int | None, Action]] = [("holding the middle of every dimension", None, tuple(middle))]
+    for dimension, (name, (low, high)) in enumerate(zip(spec.action_names, bounds, strict=True)):
+        for value in (low, high):
+            found.append((f"holding {name} at {value:g}", None, (*middle[:dimension], value, *middle[dimension + 1 :])))
+    return found
+
+
+def job_of(start: Start, override: Override, seed: int, horizon: int) -> Job:
+    """A rollout with an override, after which the agent plays on for ``horizon`` decisions."""
+    return Job(start.snapshot, seed, horizon + len(override.actions), override.actions, override.actor)
+
+
+def label_of(chosen: Sequence[Override]) -> str:
+    """The overrides of several states in words, the most frequent ones first, such as ``holding UP or UPLEFT for 25
+    decisions``."""
+    labels = [option.label for option, _ in Counter(chosen).most_common()]
+    if len(labels) == 1:
+        return labels[0]
+    if all(option.held is not None for option in chosen):
+        names = list(dict.fromkeys(label.removeprefix("holding ").partition(" for ")[0] for label in labels))
+        lengths = sorted({len(option.actions) for option in chosen})
+        joined = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+        return f"holding {joined} for {' or '.join(map(str, lengths))} decisions"
+    return " or ".join(labels)
