@@ -29,7 +29,8 @@ MATRIX = 1_024
 def shares_of_peak(session: Session, rounds: int) -> dict[str, Any]:
     """Operations, milliseconds and share of the peak of a step of ``fast``, of each of its layers, and of its flow.
 
-    The operations of the step are those of its layers; it also contains the agent's passes and the loss.  Times are those of forward and backward passes on one thread, as medians; the layers are timed one by one.
+    The operations of the step are those of its layers; it also contains the agent's passes and the loss.  Times are those
+    of forward and backward passes on one thread, as medians; the layers are timed one by one.
     """
     torch.set_num_threads(1)
     precision = resolve("auto", "cpu")
