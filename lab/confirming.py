@@ -53,7 +53,7 @@ def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
         for slug in (session.targets if method == "twins" else ())
     }
     subject = session.subject
-    with EnvironmentPool(subject.factory, session.record.environment, POOL) as pool:
+    with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
         found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
     return {
         "seed": seed,
