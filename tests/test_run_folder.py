@@ -10,7 +10,7 @@ import pytest
 
 from weakspot.errors import RunError, SchemaError, StorageError
 from weakspot.run.clean import clean, survey
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult, register
 from weakspot.run.store import Request, Store
 from weakspot.system.locks import lock_if_free
 
@@ -176,14 +176,15 @@ def test_a_folder_without_a_store_is_not_cleaned(tmp_path):
 
 
 def test_clean_deletes_only_results(tmp_path):
-    """Clean leaves other folders alone: a project with a subfolder runs, run folders inside a store, and links."""
+    """Clean leaves other folders alone: those of a user in a store, run folders inside a store, and links."""
     (tmp_path / "runs").mkdir()
-    (tmp_path / "src" / "pkg").mkdir(parents=True)
-    (tmp_path / "src" / "pkg" / "entry.json").write_text("mine")
     with pytest.raises(RunError, match="is not a store"):
         clean(tmp_path, ("unused", "unfinished", "damaged"))
+    register(tmp_path, tmp_path / "one", set())  # makes it a store
+    (tmp_path / "src" / "pkg").mkdir(parents=True)
+    (tmp_path / "src" / "pkg" / "entry.json").write_text("mine")
     shown = result(tmp_path, "train", 1)
-    RunFolder(tmp_path / "one").write(record(str(tmp_path), train=shown))  # makes it a store
+    RunFolder(tmp_path / "one").write(record(str(tmp_path), train=shown))
     (tmp_path / "notes" / "0123456789abcdef").mkdir(parents=True)
     (tmp_path / "notes" / "fedcba9876543210").symlink_to(tmp_path / "src")
     deleted = clean(tmp_path, ("unused", "unfinished", "damaged")).stored

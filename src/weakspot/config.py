@@ -16,7 +16,7 @@ from weakspot.ground.config import GroundConfig
 from weakspot.options import SaliencyRule
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.config import TrainConfig
-from weakspot.system.checks import check_positive
+from weakspot.system.checks import check_positive, check_text
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class RunConfig:
         object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well
         object.__setattr__(self, "store", None if self.store is None else Path(self.store))
         check_positive(self, "sharpness")
+        check_text(self)
 
     @property
     def store_path(self) -> Path:

@@ -10,6 +10,7 @@
     │   ├── MismatchError      its actions or observation shape do not match the environment
     │   ├── OutputError        it returned an invalid output (NaN, wrong shape)
     │   └── SaliencyError      its saliency cannot be computed
+    ├── RewardError            the environment returned a reward that is not a finite number
     ├── DatasetError           stored states are missing, damaged, or of another agent
     │   ├── SnapshotError      an environment snapshot is damaged, or of another environment
     │   └── EditError          a change of an environment's variables is impossible
@@ -20,12 +21,16 @@
     └── RunError               a run folder cannot be used
         ├── RunMismatchError   it belongs to other settings
         ├── SchemaError        a newer version of weakspot wrote a file
-        └── StorageError       the disk is full or read-only
+        ├── DamagedResultError a finished result was changed after it was written
+        ├── LeftoverError      what an interrupted stage left is damaged; the stage starts again
+        └── StorageError       a file cannot be written or read: the disk is full, read-only or out of order
 
 Each message says what was seen, what was expected, and what to do next.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class WeakspotError(Exception):
@@ -83,6 +88,10 @@ class SaliencyError(AgentError):
     """Saliency cannot be computed for this agent."""
 
 
+class RewardError(WeakspotError):
+    """The environment returned a reward that is not a finite number."""
+
+
 class DatasetError(WeakspotError):
     """Stored states are missing, damaged, or of another agent."""
 
@@ -123,8 +132,26 @@ class SchemaError(RunError):
     """A newer version of weakspot wrote a file."""
 
 
+class DamagedResultError(RunError):
+    """A finished result was changed after it was written.
+
+    Args:
+        seen, expected, todo: see :class:`WeakspotError`.
+        folder: of the result.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, seen: str, *, expected: str = "", todo: str = "", folder: Path, problem: str) -> None:
+        super().__init__(seen, expected=expected, todo=todo)
+        self.folder, self.problem = folder, problem
+
+
+class LeftoverError(RunError):
+    """What an interrupted stage left in its folder is damaged, so that it cannot be resumed."""
+
+
 class StorageError(RunError):
-    """The disk is full or read-only."""
+    """A file cannot be written or read: the disk is full, read-only or out of order, or a resource has run out."""
 
 
 class CollapsedPosteriorWarning(UserWarning):

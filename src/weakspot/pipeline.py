@@ -10,13 +10,15 @@ from typing import Any
 
 from weakspot.artifacts.run import Run, read_run
 from weakspot.config import RunConfig, command_line
-from weakspot.errors import ConfigError, RunError
+from weakspot.errors import ConfigError, DamagedResultError, RunError
 from weakspot.run.entry import Entry
-from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult
+from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult, check_store
 from weakspot.run.store import Request, Store
+from weakspot.run.verified import damaged_result, entry_of
 from weakspot.session import Session
 from weakspot.stages.graph import STAGES, needed_by, ordered
 from weakspot.stages.stage import Stage
+from weakspot.system.checks import check_path
 from weakspot.system.progress import say
 from weakspot.system.provenance import public_version
 
@@ -42,14 +44,6 @@ class Task:
         return stage in self.stage.inputs and (not part or not self.part or part == self.part)
 
 
-class _DamagedInputError(Exception):
-    """The content of a result has changed since it was written."""
-
-    def __init__(self, entry: Entry, problem: str) -> None:
-        super().__init__(problem)
-        self.entry, self.problem = entry, problem
-
-
 class Pipeline:
     """The stages of one run.
 
@@ -67,6 +61,8 @@ class Pipeline:
         self.config, self.stages = config, ordered(stages)
         self.only = frozenset(stage.name for stage in self.stages) if only is None else frozenset(only)
         output, store = config.output.absolute(), config.store_path.absolute()
+        check_path("the run folder", output)
+        check_path("the store", store)
         if output.is_relative_to(store):
             raise ConfigError(
                 f"the run folder {output} is inside the store {store}",
@@ -75,6 +71,7 @@ class Pipeline:
             )
         self.folder, self.store = RunFolder(output), Store(store)
         self.folder.read()  # raises if it is not a run folder
+        check_store(store)
         self._start()
 
     def run(self) -> Run:
@@ -89,19 +86,20 @@ class Pipeline:
         while True:
             try:
                 self._run_stages()
+                record = self._record()
+                run = read_run(self.folder.path, record.command, record.settings, record.targets, self._folders)
                 break
-            except _DamagedInputError as damaged:
+            except DamagedResultError as damaged:
                 self.session.close()
-                self.store.discard(damaged.entry, damaged.problem)
+                self._discard(damaged)
                 self._start()
             finally:
                 self.session.close()
-        record = self._record()
         if not self.folder.shows(record):
             self.folder.write(record)
         if not self._computed:
             say(f"nothing to do: all results of {self.config.output} are up to date")
-        return read_run(self.folder.path, record.command, record.settings, record.targets, self._folders)
+        return run
 
     def plan(self) -> list[str]:
         """Names of the results that :meth:`run` would make, and of all results that depend on them.
@@ -200,8 +198,19 @@ class Pipeline:
         for name, entry in self._entries.items():
             if task.reads(name) and name not in self._verified:
                 if problem := entry.changed():
-                    raise _DamagedInputError(entry, problem)
+                    raise damaged_result(entry, problem)
                 self._verified.add(name)
+
+    def _discard(self, damaged: DamagedResultError) -> None:
+        """Moves a damaged result of this store aside; raises the error itself if the result is not damaged any more, which
+        a disk out of order can cause."""
+        entry = entry_of(damaged.folder)
+        if (
+            entry is None
+            or not damaged.folder.is_relative_to(self.store.path)
+            or not self.store.discard(entry, damaged.problem)
+        ):
+            raise damaged
 
     def _tasks(self, stages: Sequence[Stage]) -> list[Task]:
         return [Task(stage, part) for stage in stages for part in stage.parts(self.session)]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 
 from weakspot.agents import zoo
@@ -124,6 +125,11 @@ def record_of(subject: Subject) -> SubjectRecord:
     )
 
 
+SCORES = {"score_mean": "mean", "score_std": "std", "episodes": "episodes"}
+TRAINING = {"steps": "policy_steps", "algorithm": "algorithm", "command": "command"}
+"""The fields of an artifact's card, and the entries for them in the score and the training on the card of a file."""
+
+
 def card_of(reference: str) -> Card | None:
     """The training and the score on the card in the agent's file; None if there is no card, or if it is incomplete."""
     path = zoo.path(reference) if reference in zoo.names() else Path(reference).expanduser()
@@ -133,10 +139,11 @@ def card_of(reference: str) -> Card | None:
     if METADATA_KEY not in metadata:
         return None
     card = read_card(metadata, str(path))
+    entries = {
+        **{name: card.score.get(entry) for name, entry in SCORES.items()},
+        **{name: card.training.get(entry) for name, entry in TRAINING.items()},
+    }
     try:
-        return Card(
-            card.score["mean"], card.score["std"], card.score["episodes"],
-            card.training["policy_steps"], card.training["algorithm"], card.training["command"],
-        )  # fmt: skip
-    except KeyError:  # a card need not have all of them
+        return msgspec.convert(entries, Card)
+    except msgspec.ValidationError:  # a card need not have all of them
         return None

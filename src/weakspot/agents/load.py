@@ -6,7 +6,7 @@ import torch
 
 from weakspot.agents.base import Agent
 from weakspot.agents.build import same_environment
-from weakspot.agents.formats.registry import format_for, load_with
+from weakspot.agents.formats.registry import format_for, load_with, unexpected_errors
 from weakspot.agents.formats.unrecognised import raise_unrecognised
 from weakspot.agents.module import check_agent
 from weakspot.errors import MismatchError
@@ -53,7 +53,8 @@ def load_agent(
     """
     agent_format = format_for(reference, trust)
     if agent_format is None:
-        raise_unrecognised(reference)
+        with unexpected_errors(reference):
+            raise_unrecognised(reference)
     agent = load_with(agent_format, reference, environment, device, trust)
     _check_environment(reference, agent, environment)
     check_agent(agent)

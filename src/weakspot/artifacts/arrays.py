@@ -13,7 +13,8 @@ import numpy.typing as npt
 from weakspot.artifacts.schema import damaged
 from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.errors import RunError
-from weakspot.system.files import UNREADABLE_ARRAYS, write_atomic
+from weakspot.run.verified import verify_file
+from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage, write_atomic
 
 Array = npt.NDArray[Any]
 
@@ -162,6 +163,7 @@ class Arrays:
 def _load(path: Path) -> dict[str, Array]:
     """All arrays of an npz file; raises :class:`RunError` if it is damaged."""
     expected = "an npz archive of plain arrays"
+    verify_file(path)
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -169,4 +171,6 @@ def _load(path: Path) -> dict[str, Array]:
         with content as archive:
             return {name: archive[name] for name in archive.files}
     except UNREADABLE as error:
+        if isinstance(error, OSError):
+            raise_unless_damage(path, error)
         raise damaged(path, str(error), expected) from error

@@ -14,7 +14,8 @@ import msgspec
 
 from weakspot.errors import RunError, SchemaError
 from weakspot.run.records import newer_schema
-from weakspot.system.files import write_json
+from weakspot.run.verified import verify_file
+from weakspot.system.files import raise_unless_damage, write_json
 
 RERUN = "run the same command again; only the stage that writes it is repeated"
 
@@ -81,7 +82,8 @@ def check_fields(path: Path, fields: Mapping[str, Any], kind: type[Artifact]) ->
     """Raises :class:`RunError` if these fields cannot be read as ``kind``."""
     try:
         msgspec.convert(fields, type=kind)
-    except msgspec.ValidationError as error:
+        msgspec.json.encode(fields)  # fails for text that no file in UTF-8 can hold
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise _not_written(path, str(error), f"the fields of {kind.__name__}") from error
 
 
@@ -94,10 +96,18 @@ def write_fields(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of an artifact's file; raises :class:`RunError` if it cannot be read."""
+    """The content of an artifact's file, compared with its recorded digest.
+
+    Raises:
+        DamagedResultError: it has changed.
+        RunError: it is missing.
+        StorageError: it cannot be read.
+    """
+    verify_file(path)
     try:
         return path.read_bytes()
     except OSError as error:
+        raise_unless_damage(path, error)
         raise damaged(path, error.strerror or str(error), "a file that weakspot wrote") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import msgspec
 
 from weakspot.artifacts.schema import check_fields, check_schema, damaged, decode, read_bytes, write_fields
 from weakspot.errors import RunError
+from weakspot.system.metrics import read_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,8 +116,8 @@ def _record(path: Path, line: bytes) -> dict[str, Any]:
     """One line of the file; raises :class:`RunError` unless its ``step`` is a finite number."""
     again = "run the same command again; the report then shows no curves of the training"
     try:
-        record = msgspec.convert(json.loads(line), dict[str, Any])
-    except (ValueError, msgspec.ValidationError) as error:
+        record = read_line(line)
+    except ValueError as error:
         raise damaged(path, str(error), "one JSON object a line", again) from error
     if not _finite(record.get("step")):
         raise damaged(path, f"a line has the step {record.get('step')!r}", "a finite number 'step' in every line", again)

@@ -16,11 +16,25 @@ from weakspot.actions import Action
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, choose_with_greedy
 from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset
-from weakspot.data.shards import FORMAT, VERSION, ShardContent, ShardIndex, read_index, read_meta, read_snapshot, write_shard
+from weakspot.data.shards import (
+    FORMAT,
+    VERSION,
+    ShardContent,
+    ShardIndex,
+    check_content,
+    frames_file,
+    index_file,
+    read_index,
+    read_meta,
+    read_snapshot,
+    snapshots_file,
+    steps_file,
+    write_shard,
+)
 from weakspot.envs.base import Environment, EnvironmentSpec
 from weakspot.envs.parallel import ParallelEnvironments
-from weakspot.errors import DatasetError, MismatchError, OutputError, RunMismatchError
-from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.errors import DatasetError, MismatchError, OutputError, RewardError, RunMismatchError
+from weakspot.system.files import make_folder, remove_temporary, storage_errors, temporary_files, write_json
 
 
 def collect(
@@ -51,6 +65,7 @@ def collect(
         MismatchError: the agent's actions or observation shape do not match the environment.
         OutputError: the agent returned NaN or a wrong shape.
         DatasetError: the folder holds states of another agent, or something else.
+        RewardError: the environment returned a reward that is not finite.
         RunMismatchError: the folder was collected with other settings or in another environment.
         StorageError: the disk is full or read-only.
     """
@@ -61,7 +76,7 @@ def collect(
     complete = _complete_shards(folder, config)
     if not complete or complete[-1].stop < config.steps:
         with ParallelEnvironments(environment_factory, environment, config.streams, workers) as environments:
-            player = _Player(agent, environments, config)
+            player = _Player(agent, environments, environment.id, config)
             if complete:
                 player.resume(folder, len(complete) - 1, complete[-1])
             else:
@@ -99,8 +114,9 @@ class _Player:
         time: steps so far, of each stream.
     """
 
-    def __init__(self, agent: Agent, environments: ParallelEnvironments, config: CollectConfig) -> None:
-        self._agent, self._environments, self._config = agent, environments, config
+    def __init__(self, agent: Agent, environments: ParallelEnvironments, environment: str, config: CollectConfig) -> None:
+        self._agent, self._environments, self._environment = agent, environments, environment
+        self._config = config
         self._generator = torch.Generator().manual_seed(config.seed)
         self._ages = np.zeros(config.streams, np.int32)
         self._snapshots: list[bytes] = []
@@ -151,10 +167,21 @@ class _Player:
         row, actions = self._act(current.observations)
         row |= {"age": self._ages.copy(), "ram": current.ram.copy()}
         self._environments.step(actions)
+        self._check_rewards(current.reward)
         row |= {name: getattr(current, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
         self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
         self.time += 1
         return row
+
+    def _check_rewards(self, rewards: np.ndarray) -> None:
+        if np.isfinite(rewards).all():
+            return
+        stream = int(np.flatnonzero(~np.isfinite(rewards))[0])
+        raise RewardError(
+            f"{self._environment} returned the reward {rewards[stream]} in stream {stream}, step {self.time}",
+            expected="a finite number of single precision",
+            todo="correct the environment's rewards",
+        )
 
     def _act(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], Sequence[Action]]:
         """Columns and actions for one step of all streams."""
@@ -225,12 +252,12 @@ def _meta(agent: AgentSpec, environment: EnvironmentSpec, config: CollectConfig)
 def _prepare_folder(folder: Path, meta: dict[str, Any]) -> None:
     """Writes ``meta`` into an empty folder, or checks that the folder holds states of the same collection."""
     with storage_errors(folder):
-        for temporary in folder.glob(".*.tmp"):
-            temporary.unlink()
-    if not any(folder.iterdir()):
+        is_new = all(path in temporary_files(folder) for path in folder.iterdir())
+    stored = meta if is_new else read_meta(folder)
+    remove_temporary(folder)  # only once it is known whose folder it is
+    if is_new:
         write_json(folder / "meta.json", meta)
         return
-    stored = read_meta(folder)
     todo = "choose another folder, or remove this one"
     if stored["agent"]["fingerprint"] != meta["agent"]["fingerprint"]:
         raise DatasetError(
@@ -250,7 +277,23 @@ def _prepare_folder(folder: Path, meta: dict[str, Any]) -> None:
 
 
 def _complete_shards(folder: Path, config: CollectConfig) -> list[ShardIndex]:
+    """The shards that an earlier call completed; the first one that is damaged, and all after it, are played again."""
     indices: list[ShardIndex] = []
-    while (not indices or indices[-1].stop < config.steps) and (index := read_index(folder, len(indices))):
+    while not indices or indices[-1].stop < config.steps:
+        try:
+            index = read_index(folder, len(indices))
+            if index is None or index.start != (indices[-1].stop if indices else 0):
+                break
+            for name in index.crc32:
+                check_content(folder, name, index)
+        except DatasetError:
+            break
         indices.append(index)
+    for number in range(len(indices), config.steps):
+        later = [folder / name(number) for name in (index_file, frames_file, steps_file, snapshots_file)]
+        if not any(path.exists() for path in later):
+            break
+        with storage_errors(folder):
+            for path in later:  # the index first, so that no part of a shard passes for a whole one
+                path.unlink(missing_ok=True)
     return indices

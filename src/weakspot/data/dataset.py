@@ -19,11 +19,11 @@ from torch import Tensor
 
 from weakspot.agents.base import AgentOutput, AgentSpec
 from weakspot.data.config import HELD_OUT
+from weakspot.data.frames import MappedFrames
 from weakspot.data.shards import (
     COLLECT_AGAIN,
     ShardIndex,
-    file_crc32,
-    frames_file,
+    check_content,
     read_index,
     read_meta,
     read_snapshot,
@@ -31,7 +31,7 @@ from weakspot.data.shards import (
 )
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import ConfigError, DatasetError
-from weakspot.system.files import UNREADABLE_ARRAYS
+from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage
 from weakspot.types import Frames, Stacks, State
 
 HELD_OUT_PARTS = 5
@@ -124,13 +124,8 @@ class StateDataset:
             DatasetError: a file is damaged.
         """
         for shard in self.shards:
-            for name, expected in shard.crc32.items():
-                if file_crc32(self.folder / name) != expected:
-                    raise DatasetError(
-                        f"{self.folder / name} is damaged: it does not match its checksum",
-                        expected=f"CRC-32 {expected:08x}",
-                        todo=COLLECT_AGAIN,
-                    )
+            for name in shard.crc32:
+                check_content(self.folder, name, shard)
 
     def stacks(self, indices: np.ndarray) -> Stacks:
         """The states (n, k, h, w, c), oldest frame first; frames from before the episode are black.
@@ -283,11 +278,11 @@ class StateDataset:
             shard, step = divmod(time, length)
             stack[: k - depth] = 0
             if step + 1 >= depth:
-                stack[k - depth :] = self._frames[shard][stream, step + 1 - depth : step + 1]
+                stack[k - depth :] = self._frames.shard(shard)[stream, step + 1 - depth : step + 1]
             else:  # the older frames are at the end of the previous shards
                 for lag in range(depth):
                     shard, step = divmod(time - lag, length)
-                    stack[k - 1 - lag] = self._frames[shard][stream, step]
+                    stack[k - 1 - lag] = self._frames.shard(shard)[stream, step]
         return stacks
 
     def _checked(self, indices: np.ndarray) -> np.ndarray:
@@ -309,35 +304,22 @@ class StateDataset:
         return time // self._length
 
     @cached_property
-    def _frames(self) -> list[np.ndarray]:
+    def _frames(self) -> MappedFrames:
         spec = self.environment
-        frames: list[np.ndarray] = []
-        for number, shard in enumerate(self.shards):
-            path = self.folder / frames_file(number)
-            shape = (self.streams, shard.stop - shard.start, spec.height, spec.width, spec.channels)
-            try:
-                mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
-            if mapped.shape != shape or mapped.dtype != np.uint8:
-                raise DatasetError(
-                    f"{path} holds {mapped.dtype} {mapped.shape}", expected=f"uint8 {shape}", todo=COLLECT_AGAIN
-                )
-            frames.append(np.asarray(mapped))
-        return frames
+        return MappedFrames(self.folder, self.shards, (self.streams, spec.height, spec.width, spec.channels))
 
     @cached_property
     def _columns(self) -> dict[str, np.ndarray]:
         parts: dict[str, list[np.ndarray]] = {}
         for number in range(len(self.shards)):
             path = self.folder / steps_file(number)
-            if file_crc32(path) != self.shards[number].crc32[steps_file(number)]:
-                raise DatasetError(f"{path} does not match its checksum", todo=COLLECT_AGAIN)
+            check_content(self.folder, path.name, self.shards[number])
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     for name in stored.files:
                         parts.setdefault(name, []).append(stored[name])
             except UNREADABLE_ARRAYS as error:
+                raise_unless_damage(path, error)
                 raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
         return {name: np.concatenate(part, axis=1) for name, part in parts.items()}
 

@@ -15,14 +15,17 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import msgspec
 import numpy as np
 
 from weakspot.errors import DatasetError, SnapshotError
-from weakspot.system.files import write_atomic, write_json
+from weakspot.run.records import decode_checked, write_record
+from weakspot.run.verified import verify_file
+from weakspot.system.files import raise_unless_damage, unreadable, write_atomic
 
 FORMAT = "weakspot states"
 VERSION = 3
@@ -149,30 +152,31 @@ def write_shard(folder: Path, shard: int, content: ShardContent) -> None:
         ages=content.ages,
         generator=content.generator,
     )
-    write_json(folder / index_file(shard), asdict(index))
+    write_record(folder / index_file(shard), index)
 
 
 def read_index(folder: Path, shard: int) -> ShardIndex | None:
     """The index of a shard, or None if the shard is not complete.  Checks the sizes of the shard's files.
 
     Raises:
-        DatasetError: one of its files is missing, truncated or not readable.
+        DatasetError: it is damaged, or one of its files is missing or truncated.
+        StorageError: a file cannot be read.
     """
     path = folder / index_file(shard)
-    if not path.exists():
-        return None
     try:
-        stored = json.loads(path.read_text())
-        stored["snapshots"] = [SnapshotEntry(**entry) for entry in stored["snapshots"]]
-        stored["resume"] = [SnapshotEntry(**entry) for entry in stored["resume"]]
-        index = ShardIndex(**stored)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        index = decode_checked(path.read_bytes(), ShardIndex)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
+        raise_unless_damage(path, error)
         raise DatasetError(f"{path} cannot be read: {error}", expected="an index", todo=COLLECT_AGAIN) from error
     for name, size in index.sizes.items():
         try:
             seen = (folder / name).stat().st_size
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise DatasetError(f"{folder / name} is missing", expected=f"{size} bytes", todo=COLLECT_AGAIN) from error
+        except OSError as error:
+            raise unreadable(folder / name, error) from error
         if seen != size:
             raise DatasetError(f"{folder / name} has {seen} bytes", expected=f"{size} bytes", todo=COLLECT_AGAIN)
     return index
@@ -190,6 +194,7 @@ def read_snapshot(folder: Path, shard: int, entry: SnapshotEntry) -> bytes:
             file.seek(entry.offset)
             part = file.read(entry.length)
     except OSError as error:
+        raise_unless_damage(path, error)
         raise SnapshotError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
     if hashlib.sha256(part).hexdigest() != entry.sha256:
         raise SnapshotError(
@@ -209,16 +214,39 @@ def read_meta(folder: Path) -> dict[str, Any]:
     path = folder / "meta.json"
     expected = f"a folder with states that weakspot collected ({FORMAT!r}, version {VERSION})"
     try:
+        verify_file(path)
         stored = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise DatasetError(f"{folder} holds no states: there is no meta.json", expected=expected) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        raise_unless_damage(path, error)
         raise DatasetError(f"{path} cannot be read: {error}", expected=expected, todo=COLLECT_AGAIN) from error
     meta = cast("dict[str, Any]", stored) if isinstance(stored, dict) else {}
     seen = (meta.get("format"), meta.get("version"))
     if seen != (FORMAT, VERSION):
         raise DatasetError(f"{path} says (format, version) = {seen}", expected=expected)
     return meta
+
+
+def check_content(folder: Path, name: str, index: ShardIndex) -> None:
+    """Compares a file of a shard with the digest in the record of its result, or, if there is none, with its checksum.
+
+    Raises:
+        DamagedResultError, DatasetError: it is damaged.
+        StorageError: it cannot be read.
+    """
+    path, expected = folder / name, index.crc32[name]
+    if verify_file(path):
+        return
+    try:
+        seen = file_crc32(path)
+    except OSError as error:
+        raise_unless_damage(path, error)
+        raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
+    if seen != expected:
+        raise DatasetError(
+            f"{path} is damaged: it does not match its checksum", expected=f"CRC-32 {expected:08x}", todo=COLLECT_AGAIN
+        )
 
 
 def file_crc32(path: Path) -> int:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -41,7 +42,7 @@ from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.editors import Editor, editor_of
 from weakspot.envs.observation import colour_observation, gray_observation
 from weakspot.envs.snapshot import pack, unpack_for
-from weakspot.errors import ConfigError, EditError, SnapshotError
+from weakspot.errors import ConfigError, EditError, RewardError, SnapshotError
 from weakspot.types import Observation, State
 
 OPENCV_GRAY = (0.299, 0.587, 0.114)
@@ -137,6 +138,12 @@ class DescribedEnvironment:
         for _ in range(self.description.frame_skip):
             image, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
             total += float(reward)
+            if not math.isfinite(total):
+                raise RewardError(
+                    f"{self.description.id} returned the reward {reward} in step {len(self._actions)} of an episode",
+                    expected="a finite number",
+                    todo="correct the environment's rewards",
+                )
             if terminated or truncated:
                 break
         return self._record(image, total, bool(terminated), bool(truncated))

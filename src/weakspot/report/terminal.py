@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Rate, Weakness
+from weakspot.system.terminal import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 WIDTH = 120
 """Columns of the table where the width of the terminal is not known."""
@@ -24,25 +26,34 @@ def print_weaknesses(run: Run) -> None:
 
     console = _console()
     if not run.weaknesses:
-        console.print(_without(run), highlight=False)
+        console.print(_text(_without(run)), highlight=False)
         return
     table = Table("", "weakness", "lost", "cause", "rescue", "met", title="confirmed weaknesses", title_justify="left")
     for number, weakness in enumerate(run.weaknesses, start=1):
-        table.add_row(
-            str(number), weakness.sentence, _rate(weakness.rate), _cause(weakness), _rescue(weakness), _rate(weakness.met)
-        )
+        rates = (_rate(weakness.rate), _rate(weakness.met))
+        cells = (str(number), weakness.sentence, rates[0], _cause(weakness), _rescue(weakness), rates[1])
+        table.add_row(*map(_text, cells))
     console.print(table)
 
 
 def print_comparison(agents: tuple[str, str], rows: Sequence[tuple[str, str, Rate, Rate]]) -> None:
     """Prints weaknesses with their status and the losses of both agents."""
+    from rich.markup import escape
     from rich.table import Table
 
     console = _console()
-    table = Table("status", "weakness", f"1: {agents[0]}, lost", f"2: {agents[1]}, lost")
+    headers = [escape(printable(f"{number}: {agent}, lost")) for number, agent in enumerate(agents, start=1)]
+    table = Table("status", "weakness", *headers)
     for status, sentence, first, second in rows:
-        table.add_row(status, sentence, _rate(first), _rate(second))
+        table.add_row(*map(_text, (status, sentence, _rate(first), _rate(second))))
     console.print(table)
+
+
+def _text(text: str) -> Text:
+    """A text that is shown as it is: rich reads neither markup nor control characters in it."""
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def _console() -> Console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,14 +10,12 @@ from typing import Literal
 
 from weakspot.errors import RunError
 from weakspot.run.entry import RECORD
-from weakspot.run.folder import MARKER, registrations, used_by
+from weakspot.run.folder import MARKER, RESULT, registrations, used_by
 from weakspot.run.store import free_name
 from weakspot.system.files import make_folder, storage_errors
 from weakspot.system.locks import lock_if_free
 
 Kind = Literal["shown", "unused", "unfinished", "damaged"]
-RESULT = re.compile(r"[0-9a-f]{16}(\.damaged-\d+)?")
-"""Names of the folders of results."""
 
 
 @dataclass(frozen=True)

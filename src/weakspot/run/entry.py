@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from weakspot.errors import RunError, StorageError
-from weakspot.run.records import decode_record
-from weakspot.system.files import storage_errors, write_json
+from weakspot.errors import RunError
+from weakspot.run.records import decode_record, write_record
+from weakspot.system.files import storage_errors, sync_folder, unreadable
 from weakspot.system.provenance import digest, full_file_digest
 
 SCHEMA = 1
 """Version of the record."""
 RECORD = "entry.json"
 """File name of the record. It is written last, so an entry without it is unfinished."""
+
+
+Identity: TypeAlias = tuple[str, int, int, int, int, int]
+"""What the file system says of a file; it differs after every change."""
+
+_INTACT: set[tuple[str | int, ...]] = set()
+"""The files whose content this process has compared with the digest that follows their identity."""
+
+
+def _identity(path: Path) -> Identity:
+    seen = path.stat()
+    return os.path.abspath(path), seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
 @dataclass(frozen=True)
@@ -69,21 +82,31 @@ class Entry:
         return sum(file.size for file in self.record.files.values())
 
     def missing(self) -> str | None:
-        """Describes a file that is missing or has another size than recorded; None if there is none.
+        """Describes a file that is missing, a link, or of another size than recorded; None if there is none.
 
         Raises:
             StorageError: a file cannot be accessed.
         """
-        for name, file in self.record.files.items():
-            try:
-                size = (self.folder / name).stat().st_size
-            except (FileNotFoundError, NotADirectoryError):
-                return f"{name} is missing"
-            except OSError as error:
-                raise unreadable(self.folder / name, error) from error
-            if size != file.size:
-                return f"{name} has {size:,} bytes instead of {file.size:,}"
-        return None
+        return next((problem for name in self.record.files if (problem := self.missing_file(name))), None)
+
+    def missing_file(self, name: str) -> str | None:
+        """The same for one recorded file."""
+        try:
+            if problem := self._link(name):
+                return problem
+            size = (self.folder / name).lstat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return f"{name} is missing"
+        except OSError as error:
+            raise unreadable(self.folder / name, error) from error
+        expected = self.record.files[name].size
+        return None if size == expected else f"{name} has {size:,} bytes instead of {expected:,}"
+
+    def _link(self, name: str) -> str | None:
+        """Says that a file, or a folder between it and the entry's, is a link, which could lead to anything."""
+        path = self.folder / name
+        parts = [path, *path.parents][: len(Path(name).parts)]
+        return next((f"{part.name} is a link" for part in parts if part.is_symlink()), None)
 
     def changed(self) -> str | None:
         """Describes a file whose content differs from its digest; None if there is none. Reads all files.
@@ -93,21 +116,27 @@ class Entry:
         """
         if problem := self.missing():
             return problem
-        for name, file in self.record.files.items():
-            try:
-                actual = full_file_digest(self.folder / name)
-            except OSError as error:
-                raise unreadable(self.folder / name, error) from error
-            if actual != file.sha256:
+        return next((problem for name in self.record.files if (problem := self.differs(name))), None)
+
+    def differs(self, name: str) -> str | None:
+        """Says that the content of a recorded file differs from its digest; None if it does not.
+
+        The file is read once per process, and again if the file system says that it has changed since.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        path, expected = self.folder / name, self.record.files[name].sha256
+        try:
+            seen = (*_identity(path), expected)
+            if seen in _INTACT:
+                return None
+            if full_file_digest(path) != expected:
                 return f"the content of {name} has changed"
+        except OSError as error:
+            raise unreadable(path, error) from error
+        _INTACT.add(seen)
         return None
-
-
-def unreadable(path: Path, error: OSError) -> StorageError:
-    """The error for a file that is there but cannot be read, which does not mean that it is damaged."""
-    return StorageError(
-        f"{path} cannot be read: {error.strerror}", expected="a readable file", todo="check its permissions and disk"
-    )
 
 
 def read_entry(folder: Path) -> Entry | None:
@@ -120,12 +149,15 @@ def read_entry(folder: Path) -> Entry | None:
     path = folder / RECORD
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        return Entry(folder, decode_record(path, content, EntryRecord, SCHEMA, "--output and --store"))
+        record = decode_record(path, content, EntryRecord, SCHEMA, "--output and --store")
+        if outside := [name for name in record.files if Path(name).is_absolute() or ".." in Path(name).parts]:
+            raise msgspec.ValidationError(f"it names the file {outside[0]!r}")
+        return Entry(folder, record)
     except (msgspec.DecodeError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged: {error}", expected="a record that weakspot wrote", todo="run the same command again"
@@ -157,5 +189,8 @@ def write_entry(
     record = EntryRecord(
         SCHEMA, stage, part, digest(made_from), dict(made_from), fingerprint, seconds, created, dict(versions), files
     )
-    write_json(folder / RECORD, msgspec.to_builtins(record))
+    with storage_errors(folder):
+        for parent in {path.parent for path in paths}:
+            sync_folder(parent)
+    write_record(folder / RECORD, record)
     return Entry(folder, record)

@@ -10,7 +10,10 @@ run/
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +22,18 @@ from typing import Any
 import msgspec
 
 from weakspot.errors import RunError, StorageError
-from weakspot.run.records import decode_record
-from weakspot.system.files import make_folder, storage_errors, write_json
+from weakspot.run.records import decode_checked, decode_record, write_record
+from weakspot.system.files import (
+    LONGEST_STEM,
+    TEMPORARY,
+    cannot_write,
+    make_folder,
+    raise_unless_damage,
+    refuse_links,
+    remove_temporary,
+    storage_errors,
+    unreadable,
+)
 from weakspot.system.locks import waiting_lock
 from weakspot.system.provenance import digest
 
@@ -85,12 +98,18 @@ class RunFolder:
             RunError: it is damaged, of the earlier layout, or the folder is not a run folder.
         """
         path = self.path / RECORD
-        if not path.is_file():
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise self._not_a_run(RECORD)
+        except (FileNotFoundError, NotADirectoryError):
             self._check_unused()
             return None
+        except OSError as error:
+            raise unreadable(path, error) from error
         try:
-            return decode_record(path, path.read_bytes(), RunRecord, SCHEMA, "--output")
+            return _checked(decode_record(path, path.read_bytes(), RunRecord, SCHEMA, "--output"))
         except (OSError, msgspec.DecodeError, RecursionError) as error:
+            raise_unless_damage(path, error)
             raise RunError(
                 f"{path} is damaged: {error}",
                 expected="a record that weakspot wrote",
@@ -116,10 +135,12 @@ class RunFolder:
         before = self.read()
         shown = before.store_paths if before else set[str]()
         register(self.store(record), self.path, shown | registered(self.store(record), self.path) | record.store_paths)
-        write_json(self.path / RECORD, msgspec.to_builtins(record))
+        for path in (self.path / name for name in (RECORD, *self._links(record), *self._links(before))):
+            remove_temporary(path.parent, path.name)
+        write_record(self.path / RECORD, record)
         register(self.store(record), self.path, record.store_paths)
         now = self._links(record)
-        stale = set(self._links(before)) - set(now) if before else set[str]()
+        stale = set(self._links(before)) - set(now)
         with storage_errors(self.path):
             for name in stale:
                 self._unlink(self.path / name)
@@ -150,8 +171,10 @@ class RunFolder:
             )
         )
 
-    def _links(self, record: RunRecord) -> dict[str, Path]:
-        """The destination of each link, by its name."""
+    def _links(self, record: RunRecord | None) -> dict[str, Path]:
+        """The destination of each link, by its name; none without a record."""
+        if record is None:
+            return {}
         store = self.store(record)
         destinations: dict[str, Path] = {}
         for name, shown in record.results.items():
@@ -163,14 +186,15 @@ class RunFolder:
         target = self._target(link, destination)
         if link.is_symlink() and os.readlink(link) == target:
             return
-        if link.exists() and not link.is_symlink():
+        if (link.exists() or link.is_symlink()) and not _is_own_link(link):
             raise RunError(
                 f"{link} exists already, and is not a link that weakspot made",
                 expected="an unused name",
                 todo="move it elsewhere, or choose another --output",
             )
+        refuse_links(self.path, link.parent)
         link.parent.mkdir(parents=True, exist_ok=True)
-        temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+        temporary = link.with_name(f".{link.name[:LONGEST_STEM]}.{os.getpid()}{TEMPORARY}")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(target)
         temporary.replace(link)
@@ -202,13 +226,16 @@ class RunFolder:
                 expected=f"a folder with {RECORD}, or a new one",
                 todo="choose another --output; the old results cannot be converted, but report.html stays readable",
             )
-        others = sorted(name for name in names - {STORE, LOCK} if not name.startswith(f".{RECORD}"))
+        others = sorted(name for name in names - {STORE, LOCK} if not _is_temporary(name, RECORD))
         if others := [name for name in others if not _only_links(self.path / name)]:
-            raise RunError(
-                f"{self.path} is not a run folder: it contains {', '.join(others[:4])}",
-                expected="a new or empty folder, or one that weakspot made",
-                todo="choose another --output",
-            )
+            raise self._not_a_run(", ".join(others[:4]))
+
+    def _not_a_run(self, names: str) -> RunError:
+        return RunError(
+            f"{self.path} is not a run folder: it contains {names}",
+            expected="a new or empty folder, or one that weakspot made",
+            todo="choose another --output",
+        )
 
 
 @dataclass(frozen=True)
@@ -219,19 +246,99 @@ class Registration:
     results: list[str]
 
 
-def register(store: Path, run: Path, results: set[str]) -> None:
-    """Registers the results that a run uses with the store, which protects them from deletion."""
-    make_folder(store / "runs")
+def check_store(store: Path) -> None:
+    """Raises :class:`RunError` if ``store`` holds anything but a store: it must be new, empty, marked as a store, or, if
+    the mark is lost, hold nothing but results, locks and registrations.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    marker = store / MARKER
+    try:
+        if stat.S_ISREG(marker.lstat().st_mode):
+            return
+        names = {MARKER}
+    except FileNotFoundError:
+        names = _names(store)
+    except OSError as error:
+        raise cannot_write(store, error.errno or errno.EIO) from error
+    known = (name for name in names if _is_temporary(name, MARKER) or _is_part_of_a_store(store / name))
+    if others := sorted(names - {LOCK} - set(known)):
+        raise RunError(
+            f"{store} is not a store: it contains {', '.join(others[:4])}",
+            expected="a new or empty folder, or a store that weakspot made",
+            todo="choose another --store, or another --output if the store is inside it",
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise cannot_write(folder, error.errno or errno.EIO) from error
+
+
+def _is_temporary(name: str, target: str) -> bool:
+    """Whether a name is that of a temporary file of an interrupted write of ``target``."""
+    return name.startswith(f".{target}.") and name.endswith(TEMPORARY)
+
+
+PARTS_OF_A_STORE = {
+    "runs": re.compile(r"\.?[0-9a-f]{16}\.json(\.\w+\.tmp)?"),
+    "locks": re.compile(r"\.?[a-z-]+-[0-9a-f]{16}\.(lock|seconds)(\.\w+\.tmp)?"),
+}
+"""Names of the files in these folders of a store."""
+RESULT = re.compile(r"[0-9a-f]{16}(\.damaged-\d+)?")
+"""Names of the folders of results, which all other folders of a store contain."""
+
+
+def _is_part_of_a_store(path: Path) -> bool:
+    """Whether a folder contains nothing but what a store has in a folder of that name."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return all(PARTS_OF_A_STORE.get(path.name, RESULT).fullmatch(entry.name) for entry in path.iterdir())
+
+
+def _mark(store: Path) -> None:
+    """Marks a folder as a store, before anything else is written there."""
+    check_store(store)
+    make_folder(store)
     if not (store / MARKER).exists():
-        write_json(store / MARKER, {"schema": SCHEMA})
-    write_json(registration_file(store, run), {"run": _recorded_path(store, run), "results": sorted(results)})
+        with waiting_lock(store / LOCK, lambda: None):
+            check_store(store)
+            remove_temporary(store)
+            write_record(store / MARKER, StoreMarker(SCHEMA))
+
+
+@dataclass(frozen=True)
+class StoreMarker:
+    """What ``store.json`` holds: the version of the store's layout."""
+
+    schema: int
+
+
+def register(store: Path, run: Path, results: set[str]) -> None:
+    """Registers the results that a run uses with the store, which protects them from deletion.
+
+    Raises:
+        RunError: the folder is not a store.
+        StorageError: the store cannot be written.
+    """
+    _mark(store)
+    path = registration_file(store, run)
+    refuse_links(store, path)
+    make_folder(path.parent)
+    remove_temporary(path.parent, path.name)
+    write_record(path, Registration(_recorded_path(store, run), sorted(results)))
 
 
 def registered(store: Path, run: Path) -> set[str]:
     """The results that are registered for a run; none if its registration is missing or damaged."""
     try:
-        return set(msgspec.json.decode(registration_file(store, run).read_bytes(), type=Registration).results)
-    except (OSError, msgspec.DecodeError):
+        return set(decode_checked(registration_file(store, run).read_bytes(), Registration).results)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return set()
 
 
@@ -255,8 +362,9 @@ def registrations(store: Path) -> dict[Path, Registration]:
     by_file: dict[Path, Registration] = {}
     for path in sorted((store / "runs").glob("*.json")):
         try:
-            by_file[path] = msgspec.json.decode(path.read_bytes(), type=Registration)
-        except (OSError, msgspec.DecodeError) as error:
+            by_file[path] = decode_checked(path.read_bytes(), Registration)
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
+            raise_unless_damage(path, error)
             raise RunError(
                 f"{path} is damaged: {error}",
                 expected="a run and the results it shows",
@@ -265,9 +373,34 @@ def registrations(store: Path) -> dict[Path, Registration]:
     return by_file
 
 
+KEY = re.compile(r"[0-9a-f]{16}")
+"""Keys of results."""
+
+
+def _checked(record: RunRecord) -> RunRecord:
+    """The record; raises :class:`msgspec.ValidationError` if it names anything outside the run folder and its store."""
+    for name, shown in record.results.items():
+        for path in (name, *shown.links, *shown.links.values()):
+            if Path(path).is_absolute() or ".." in Path(path).parts:
+                raise msgspec.ValidationError(f"it names the path {path!r}")
+        if not KEY.fullmatch(shown.key):
+            raise msgspec.ValidationError(f"it names the key {shown.key!r}")
+    return record
+
+
+def _is_own_link(path: Path) -> bool:
+    """Whether a path is a link to a result, as a run folder shows them."""
+    if not path.is_symlink():
+        return False
+    destination = Path(os.readlink(path))
+    return any(KEY.fullmatch(name) for name in (destination.name, destination.parent.name))
+
+
 def _only_links(path: Path) -> bool:
-    """Whether a name is a link, or a folder of links, as a run folder shows results."""
-    return path.is_symlink() or (path.is_dir() and all(entry.is_symlink() for entry in path.iterdir()))
+    """Whether a name is a link to a result, or a folder of such links."""
+    if path.is_symlink():
+        return _is_own_link(path)
+    return path.is_dir() and all(_is_own_link(entry) for entry in path.iterdir())
 
 
 def used_by(registration: Registration, store: Path) -> tuple[set[str], bool]:

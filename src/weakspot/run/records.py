@@ -1,15 +1,20 @@
-"""Records of the run folder and the store: JSON with a schema version, validated by msgspec."""
+"""Records of the run folder and the store: JSON with a schema version and a checksum, validated by msgspec."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from weakspot.errors import SchemaError
+from weakspot.system.files import write_json
+from weakspot.system.provenance import digest
 
 R = TypeVar("R")
+
+CHECKSUM = "checksum"
+"""The field with the digest of all others."""
 
 
 class _Version(msgspec.Struct):
@@ -25,14 +30,36 @@ def newer_schema(path: Path, version: int, expected: str, choose: str) -> Schema
     )
 
 
+def write_record(path: Path, record: Any) -> None:
+    """Writes a record with its checksum, atomically; :func:`decode_record` reads it.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    fields: dict[str, Any] = msgspec.to_builtins(record, str_keys=True)
+    write_json(path, {**fields, CHECKSUM: digest(fields)})
+
+
 def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose: str) -> R:
     """The record that ``path`` contains.
 
     Raises:
         SchemaError: its schema is newer than ``schema``; the message says to upgrade, or to choose other ``choose``.
-        msgspec.DecodeError: it is damaged.
+        msgspec.DecodeError: it is damaged, or was changed after it was written.
     """
     version = msgspec.json.decode(content, type=_Version).schema
     if version > schema:
         raise newer_schema(path, version, f"schema {schema} or older", choose)
-    return msgspec.json.decode(content, type=kind)
+    return decode_checked(content, kind)
+
+
+def decode_checked(content: bytes, kind: type[R]) -> R:
+    """The record in ``content``; raises :class:`msgspec.DecodeError` if it is damaged or does not match its checksum."""
+    try:
+        fields = msgspec.json.decode(content, type=dict[str, Any])
+        checksum = fields.pop(CHECKSUM, None)
+        if checksum != digest(fields):
+            raise msgspec.ValidationError("its content does not match its checksum")
+        return msgspec.convert(fields, type=kind)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error

@@ -12,6 +12,7 @@ A result is written to its final folder from the start, so a stage that was kill
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
@@ -20,9 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from weakspot.errors import RunError, SchemaError, StorageError
+import msgspec
+
+from weakspot.errors import LeftoverError, RunError, SchemaError, StorageError
 from weakspot.run.entry import Entry, read_entry, write_entry
-from weakspot.system.files import make_folder, storage_errors, write_text
+from weakspot.run.records import decode_checked, write_record
+from weakspot.system.files import make_folder, refuse_links, remove_temporary, storage_errors
 from weakspot.system.locks import waiting_lock
 from weakspot.system.progress import say
 from weakspot.system.provenance import digest, versions
@@ -93,12 +97,13 @@ class Store:
             entry, problem = self._inspect(request)
             if entry:
                 return entry, False
-            if problem:
+            if problem or (problem := _unusable(folder)):
                 self._move_aside(folder, f"{request.name}: {problem}")
+            self._clear_temporary(request)
             make_folder(folder)
             started, before = time.monotonic(), self._seconds(request)
             try:
-                fingerprint = work(folder)
+                fingerprint = self._resume(request, folder, work)
             finally:
                 seconds = before + time.monotonic() - started
                 self._store_seconds(request, seconds)
@@ -116,14 +121,38 @@ class Store:
             self._store_seconds(request, 0.0)
             return entry, True
 
-    def discard(self, entry: Entry, problem: str) -> None:
-        """Moves a damaged result aside, so that it is recomputed."""
+    def _resume(self, request: Request, folder: Path, work: Work) -> str:
+        """Does the work; if what an earlier attempt left is damaged, moves it aside and starts from nothing."""
+        try:
+            return work(folder)
+        except LeftoverError as error:
+            self._move_aside(folder, f"{request.name}: {error.seen}")
+            make_folder(folder)
+        return work(folder)
+
+    def _clear_temporary(self, request: Request) -> None:
+        """Deletes what interrupted writes of a result left; no other process writes there, since this one holds its lock."""
+        folder, seconds = self.folder(request), self._seconds_file(request)
+        remove_temporary(seconds.parent, seconds.name)
+        if folder.is_dir():
+            for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+                remove_temporary(place)
+
+    def discard(self, entry: Entry, problem: str) -> bool:
+        """Moves a damaged result aside, so that it is recomputed.
+
+        Returns:
+            Whether it is gone; False if its files are as recorded after all.
+        """
         record = entry.record
         name = f"{record.stage}/{record.part}" if record.part else record.stage
         with self._lock(record.stage, record.key, name):
             current = read_entry(entry.folder)
-            if current is not None and current == entry and current.changed():  # another process may have recomputed it
+            if current is not None and current == entry:  # another process may have recomputed it
+                if not current.changed():
+                    return False
                 self._move_aside(entry.folder, f"{name}: {problem}")
+        return True
 
     def _inspect(self, request: Request) -> tuple[Entry | None, str | None]:
         """The result, or a description of what is wrong with it; neither if it is unfinished."""
@@ -135,8 +164,9 @@ class Store:
             return None, error.seen
         if entry is None:
             return None, None
-        if entry.record.key != request.key:
-            return None, f"its record has the key {entry.record.key}"
+        record = entry.record
+        if record.key != request.key or digest(record.made_from) != request.key or record.stage != request.stage:
+            return None, f"its record is that of {record.stage} {record.key}"
         problem = entry.missing()
         return (None, problem) if problem else (entry, None)
 
@@ -149,7 +179,10 @@ class Store:
 
     @contextmanager
     def _lock(self, stage: str, key: str, name: str) -> Generator[None]:
-        path = make_folder(self.path / "locks") / f"{stage}-{key}.lock"
+        path = self.path / "locks" / f"{stage}-{key}.lock"
+        refuse_links(self.path, path)
+        refuse_links(self.path, self.path / stage / key)
+        make_folder(path.parent)
         with waiting_lock(path, lambda: say(f"{name}: another process is making this; waiting for it")):
             yield
 
@@ -158,21 +191,37 @@ class Store:
 
     def _seconds(self, request: Request) -> float:
         try:
-            return float(self._seconds_file(request).read_text())
-        except (OSError, ValueError):
+            content = decode_checked(self._seconds_file(request).read_bytes(), _Seconds)
+        except (OSError, msgspec.DecodeError, RecursionError):
             return 0.0
+        return content.seconds
 
     def _store_seconds(self, request: Request, seconds: float) -> None:
         path = self._seconds_file(request)
         try:
-            write_text(path, f"{seconds:.1f}") if seconds else path.unlink(missing_ok=True)
+            write_record(path, _Seconds(seconds)) if seconds else path.unlink(missing_ok=True)
         except (OSError, RunError):
             return  # only the recorded duration is lost; the next write that matters reports a full disk
+
+
+@dataclass(frozen=True)
+class _Seconds:
+    """How long the interrupted attempts to make a result took."""
+
+    seconds: float
+
+
+def _unusable(folder: Path) -> str | None:
+    """Describes what cannot be left in the folder of an unfinished result: anything but files and folders."""
+    if folder.exists() and not folder.is_dir():
+        return "its folder is a file"
+    links = [path for path in folder.rglob("*") if path.is_symlink()] if folder.is_dir() else []
+    return f"{links[0].name} is a link" if links else None
 
 
 def free_name(folder: Path) -> Path:
     """The first unused name, such as ``<key>.damaged-1``, to which a result can be moved aside."""
     number = 1
-    while (aside := folder.with_name(f"{folder.name}.damaged-{number}")).exists():
+    while os.path.lexists(aside := folder.with_name(f"{folder.name}.damaged-{number}")):
         number += 1
     return aside

@@ -11,9 +11,10 @@ import numpy as np
 from weakspot.agents.base import Perceiver
 from weakspot.data.dataset import as_state
 from weakspot.errors import DatasetError
+from weakspot.run.verified import verify_file
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import encode_maps
-from weakspot.system.files import write_atomic, write_text
+from weakspot.system.files import raise_unless_damage, write_atomic
 
 
 @runtime_checkable
@@ -75,37 +76,17 @@ def saliency_maps(
     return load_maps(path, total)
 
 
-def maps_for(
-    made_for: str,
-    perceive: Perceiver,
-    dataset: States,
-    folder: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> np.ndarray:
-    """The maps stored in a folder; computes them if there are none, or if they were made for something else.
-
-    Args:
-        made_for: identifies everything that the maps depend on.
-        perceive, dataset, progress: see :func:`saliency_maps`.
-        folder: contains ``saliency.npy``, and ``saliency.txt`` with the ``made_for`` of its maps.
-    """
-    path, record = folder / "saliency.npy", folder / "saliency.txt"
-    if not (record.exists() and path.exists() and record.read_text() == made_for):
-        saliency_maps(perceive, dataset, path, progress=progress)
-        write_text(record, made_for)
-    progress(len(dataset), len(dataset))
-    return load_maps(path, len(dataset))
-
-
 def load_maps(path: Path, states: int) -> np.ndarray:
     """Reads the maps that :func:`saliency_maps` stored, memory-mapped.
 
     Raises:
         DatasetError: the file is missing, damaged, or does not have ``states`` maps.
     """
+    verify_file(path)
     try:
         maps = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
+        raise_unless_damage(path, error)
         raise DatasetError(
             f"cannot read the saliency maps {path}: {error}",
             expected="an .npy file of uint8 maps",

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from weakspot.errors import StateModelError
+from weakspot.errors import LeftoverError, StateModelError
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Times, Velocity
 from weakspot.state_model.muon import Muon
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
+from weakspot.system.files import raise_unless_damage
 from weakspot.system.progress import ProgressCallback
 from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop
 from weakspot.types import Latent, PerState
@@ -208,7 +209,10 @@ def fit(
     trainer = FlowTrainer(Posteriors(means, torch.exp(0.5 * log_variances), whitening), frames, config, seed, dtype)
     loop = TrainingLoop(trainer, CheckpointFile(checkpoint, made_of), budget, clock)
     if (content := _read(loop.checkpoint)) is not None:
-        loop.load_state_dict(content)
+        try:
+            loop.load_state_dict(content)
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise LeftoverError(f"{checkpoint} is not a checkpoint of this flow: {error}") from error
 
     def report() -> None:
         progress(loop.share, f"prior, step {loop.steps:,}, loss {trainer.loss:.4f}")
@@ -222,5 +226,6 @@ def _read(checkpoint: CheckpointFile) -> dict[str, Any] | None:
     """The content of the checkpoint; also None if it is damaged, because training the flow again takes only minutes."""
     try:
         return checkpoint.read()
-    except Exception:  # torch raises many types for damaged files
+    except Exception as error:  # torch raises many types for damaged files
+        raise_unless_damage(checkpoint.path, error)
         return None

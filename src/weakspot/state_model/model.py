@@ -13,14 +13,17 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor
 
 from weakspot.errors import StateModelError
+from weakspot.run.verified import verify_file
 from weakspot.state_model.batch import DataStatistics
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.recipes import Recipe, recipe
 from weakspot.state_model.whitening import Whitening
-from weakspot.system.files import write_atomic
+from weakspot.system.files import raise_unless_damage, write_atomic
 from weakspot.types import Latent, State
 
 FORMAT = 3
+SECONDS = "seconds"
+"""The entries of a model's description, of the whole and of its flow, that depend on the clock."""
 
 
 @runtime_checkable
@@ -103,13 +106,25 @@ def separate(tensor: Tensor) -> Tensor:
 
 
 def save(model: StateModel, statistics: DataStatistics, path: Path) -> None:
-    """Writes the model to a safetensors file in float32, atomically; :func:`load` reads it."""
+    """Writes the model to a safetensors file in float32, atomically; :func:`load` reads it.
+
+    The file does not say how long the training took, so that equal trainings give equal files.
+    """
     tensors: dict[str, Tensor] = {f"network.{name}": tensor for name, tensor in model.network.state_dict().items()}
     tensors |= {f"prior.{name}": tensor for name, tensor in model.prior.tensors().items()}
     tensors["statistics.median"], tensors["statistics.answer_variance"] = statistics.median, statistics.output_variance
     tensors = {name: separate(tensor) for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "frames": statistics.frames, **model.info}
+    header = {"format": FORMAT, "frames": statistics.frames, **_without_seconds(model.info)}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata={"weakspot": json.dumps(header)}))
+
+
+def _without_seconds(info: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a description that are the same whenever the training is repeated."""
+    return {
+        name: _without_seconds(cast("dict[str, Any]", value)) if isinstance(value, dict) else value
+        for name, value in info.items()
+        if name != SECONDS
+    }
 
 
 def load(
@@ -128,6 +143,7 @@ def load(
     """
     if not path.is_file():
         raise StateModelError(f"there is no state model at {path}", todo="run the train stage first")
+    verify_file(path)
     try:
         metadata, tensors = _read_safetensors(path)
         header = json.loads(metadata["weakspot"])
@@ -151,7 +167,8 @@ def load(
             name.removeprefix("prior."): t.to(device) for name, t in tensors.items() if name.startswith("prior.")
         }
         prior = _prior(prior_tensors, header, network, precision)
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, RuntimeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise_unless_damage(path, error)
         raise StateModelError(
             f"{path} is not a state model, or is damaged: {error}",
             expected="a file written by the train stage",

@@ -1,7 +1,12 @@
-"""Locks between processes. The operating system releases the locks of a process when it ends, also after a kill."""
+"""Locks between processes. The operating system releases the locks of a process when it ends, also after a kill.
+
+A lock file is never truncated, and never opened through a link: it may be a file of somebody else.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +25,7 @@ def exclusive_lock(folder: Path) -> Generator[None]:
 
     Raises:
         RunError: another process holds the lock.
-        StorageError: the lock file cannot be written.
+        StorageError: the lock file cannot be written, or is a link.
     """
     path = folder / ".lock"
     lock = _file_lock(path)
@@ -41,12 +46,13 @@ def waiting_lock(path: Path, waiting: Callable[[], None]) -> Generator[None]:
         waiting: called once before waiting, if another process holds the lock.
 
     Raises:
-        StorageError: the lock file cannot be written.
+        StorageError: the lock file cannot be written, or is a link.
     """
     lock = _file_lock(path)
     if not _acquired(lock, path):
         waiting()
-        lock.acquire()
+        with storage_errors(path):
+            lock.acquire()
     try:
         yield
     finally:
@@ -58,7 +64,7 @@ def lock_if_free(path: Path) -> Generator[bool]:
     """Holds an exclusive lock on the file ``path`` inside the block if it is free; yields whether it was.
 
     Raises:
-        StorageError: the lock file cannot be written.
+        StorageError: the lock file cannot be written, or is a link.
     """
     lock = _file_lock(path)
     acquired = _acquired(lock, path)
@@ -81,9 +87,17 @@ def _acquired(lock: FileLock, path: Path) -> bool:
     with storage_errors(path):
         from filelock import Timeout
 
-        path.touch()  # filelock waits forever if the file cannot be created
+        _create(path)  # filelock waits forever if the file cannot be created
         try:
             lock.acquire(blocking=False)
         except Timeout:
             return False
     return True
+
+
+def _create(path: Path) -> None:
+    """Makes sure that the lock file exists and can be opened, without following a link."""
+    if not path.is_symlink() and path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    os.close(os.open(path, flags, 0o666))

@@ -1,15 +1,24 @@
-"""Process settings of a command: exit codes and memory."""
+"""Process settings of a command: exit codes, signals and memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
-import sys
+import threading
 import warnings
 from collections.abc import Callable
+from types import FrameType
 
-from weakspot.errors import WeakspotError
+from weakspot.errors import StorageError, WeakspotError
+from weakspot.system.files import REASONS
+from weakspot.system.terminal import abandon_output, finish_output, prepare_streams, printable, write_error
+
+STOPPED = "stopped; finished work is kept, and the same command resumes"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, SIGTERM and SIGHUP."""
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "can't start new thread")
+"""Parts of the messages with which libraries say in a RuntimeError that a resource has run out."""
 
 
 def keep_memory() -> None:
@@ -27,24 +36,79 @@ def keep_memory() -> None:
 
 def _format_warning(message: Warning | str, category: type[Warning], *place: object, **line: object) -> str:
     """A warning without the place in the code that raised it."""
-    return f"warning: {message}\n"
+    return f"warning: {printable(str(message))}\n"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stops the command; a second signal ends the process at once, as a kill does."""
+    for other in _signals():
+        signal.signal(other, _end)
+    raise KeyboardInterrupt
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
+
+
+def _signals() -> list[signal.Signals]:
+    """The signals that stop a command, except those that the caller ignores, as nohup does."""
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return [number for number in stopping if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Does the work of a command. Returns the exit code: the one that the work returns, or 0; 2 after a
-    :class:`WeakspotError`, 130 after Ctrl-C."""
+    """Does the work of a command. Returns the exit code: the one that the work returns, or 0; 1 if the reader of the output
+    has ended; 2 after a :class:`WeakspotError` and after any error of the operating system; 130 after Ctrl-C, SIGTERM and
+    SIGHUP."""
     keep_memory()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    prepare_streams()
+    if threading.current_thread() is threading.main_thread():
+        for number in _signals():
+            signal.signal(number, _interrupt)
     warnings.formatwarning = _format_warning
     try:
         result = work()
+        finish_output()
     except WeakspotError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _fail(error)
     except KeyboardInterrupt:
-        print("\nstopped; finished work is kept, and the same command resumes", file=sys.stderr)
-        return 130
+        write_error(f"\n{STOPPED}")
+        return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_output()
         return 1
+    except OSError as error:
+        return _fail(_system_error(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or any(part in str(error) for part in OUT_OF_MEMORY):
+            return _fail(_out_of_memory(error))
+        raise
     return result if isinstance(result, int) else 0
+
+
+def _fail(error: WeakspotError) -> int:
+    write_error(f"error: {error}")
+    try:
+        finish_output()
+    except (WeakspotError, OSError):
+        abandon_output()
+    return 2
+
+
+def _system_error(error: OSError) -> StorageError:
+    """The error for a call of the operating system that failed where no one expected it."""
+    seen, todo = REASONS.get(
+        error.errno or 0, (error.strerror or str(error), "check the file, its permissions and its disk")
+    )
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return StorageError(f"{place}{seen} ({type(error).__name__})", expected="files that can be read and written", todo=todo)
+
+
+def _out_of_memory(error: Exception) -> WeakspotError:
+    detail = " ".join(str(error).split())[:200]
+    return WeakspotError(
+        f"memory or another resource of the process has run out{f': {detail}' if detail else ''}",
+        expected="enough memory and threads for the settings",
+        todo="close other programs, raise the limits (ulimit), or lower --collect.frames, --train.batch-size and "
+        "--synthesize.candidates; finished work is kept",
+    )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
+from weakspot.system.terminal import write_line
+
 ProgressCallback: TypeAlias = Callable[[float, str], None]
 """Called with the share of the work that is done, in [0, 1], and a short text."""
 
@@ -16,14 +18,18 @@ LINE_EVERY = 15.0
 
 
 def say(text: str) -> None:
-    """Prints one line for the user."""
-    print(text, flush=True)
+    """Prints one line for the user.
+
+    Raises:
+        StorageError: the standard output cannot be written.
+    """
+    write_line(text)
 
 
 @contextmanager
 def progress_bar(name: str) -> Generator[ProgressCallback]:
     """Shows a progress bar with the label ``name`` inside the block; yields the callback that updates it."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():  # pyright: ignore[reportUnnecessaryComparison]  (closed: None)
         with _bar(name) as progress:
             yield progress
     else:

@@ -15,6 +15,7 @@ functions that read and write checkpoints.
 from __future__ import annotations
 
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,14 @@ def store_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Any:
     """Reads a file of :func:`store_checkpoint`, without running any code in it.
 
+    Its content is compared with the checksums in it, which torch itself does not do.
+
     Raises:
         Exception: the file is missing, damaged, or contains more than tensors and plain data; torch raises many types.
     """
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"{damaged} does not match its checksum")
     return torch.load(path, map_location=device, weights_only=True)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weakspot.errors import UnknownTargetError
+from weakspot.system.provenance import digest
 from weakspot.system.registry import Registry
 from weakspot.system.user_code import parse_reference
 
@@ -28,6 +29,9 @@ VALUE_SYMBOLS = {"V+": "v-plus", "V-": "v-minus"}
 
 NEEDS_VALUES = ("T-", "T+", "S+", "S-")
 """Symbols of the targets over action values; a policy has them only through its critic."""
+
+LONGEST_SLUG = 100
+"""In bytes, of a slug; folders are named by slugs, and file systems allow names of 255 bytes."""
 
 MAX_DEFAULT_ACTIONS = 6
 """A policy without a critic has its actions as default targets if it has no more than these."""
@@ -156,4 +160,6 @@ def _extension_slugs() -> dict[str, str]:
 
 
 def _slugify(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name.lower())
+    """A name for files: letters and digits; long names are cut and told apart by a digest."""
+    slug = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return slug if len(slug.encode()) <= LONGEST_SLUG else f"{slug[: LONGEST_SLUG // 4]}-{digest(name)[:8]}"

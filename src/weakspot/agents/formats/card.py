@@ -25,7 +25,7 @@ from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.agents.networks.sizes import NetworkSize
 from weakspot.agents.tensors.header import read_header
-from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_weights
+from weakspot.agents.tensors.weights import build_for, load_into, preserve_random_state, read_weights
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
 from weakspot.system.files import write_bytes
@@ -106,8 +106,7 @@ def from_weights(
     Raises:
         WeightsError: the weights belong to another network.
     """
-    network = _network(card)
-    load_into(network, weights, str(path))
+    network = build_for(lambda: _network(card), weights, str(path))
     interface = Interface(card.environment, card.actions, card.observation_shape)
     return make_agent(network, interface, card.name, KINDS[card.kind].scores_are, device)
 

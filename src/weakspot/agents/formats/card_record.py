@@ -74,7 +74,8 @@ def read_card(metadata: Mapping[str, str], source: str) -> Card:
     try:
         content = json.loads(metadata[METADATA_KEY])
         kind, version = content["kind"], content["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        check_plain(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(source, error) from error
     kinds = get_args(AgentKind)
     if kind not in kinds or version != VERSION:
@@ -85,8 +86,13 @@ def read_card(metadata: Mapping[str, str], source: str) -> Card:
         )
     try:
         return _card(content)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _damaged(source, error) from error
+
+
+def check_plain(content: object) -> None:
+    """Raises ValueError if JSON holds NaN, infinity, or text that is not UTF-8, which could not be recorded."""
+    json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _card(content: Mapping[str, Any]) -> Card:
@@ -97,6 +103,10 @@ def _card(content: Mapping[str, Any]) -> Card:
         raise ValueError(f"network {card.network!r}")
     actions = tuple(str(action) for action in card.actions)
     channels, height, width = (int(size) for size in card.observation_shape)
+    texts: tuple[object, ...] = (card.name, card.environment)
+    objects: tuple[object, ...] = (card.preprocessing, card.training, card.score, card.versions)
+    if not all(isinstance(part, str) for part in texts) or not all(isinstance(part, dict) for part in objects):
+        raise TypeError("an entry of it has another type")
     return replace(card, actions=actions, observation_shape=(channels, height, width))
 
 

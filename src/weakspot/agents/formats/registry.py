@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from weakspot.agents.base import Agent
-from weakspot.errors import ExtensionError, WeakspotError
+from weakspot.errors import ExtensionError, WeakspotError, WeightsError
 from weakspot.interface import Interface
+from weakspot.system.files import is_damage, unreadable
 from weakspot.system.registry import Registry
 
 
@@ -83,7 +85,7 @@ def format_for(reference: str, trust: bool) -> AgentFormat | None:
     """
     for name, extension in FORMATS.items():
         agent_format = _check_format(name, extension)
-        with extension_errors(name):
+        with extension_errors(name, reference):
             if agent_format.recognises(reference, trust):
                 return agent_format
     return None
@@ -103,26 +105,52 @@ def load_with(
         ExtensionError: the format is one of another package, and does not work.
     """
     name = agent_format.name
-    with extension_errors(name):
+    with extension_errors(name, reference):
         agent = agent_format.load(reference, environment=environment, device=device, trust=trust)
     return _check_agent_type(name, agent)
 
 
 @contextmanager
-def extension_errors(name: str) -> Generator[None]:
-    """Turns unexpected errors in a format of another package into :class:`ExtensionError`."""
+def extension_errors(name: str, reference: str) -> Generator[None]:
+    """Turns unexpected errors in a format of another package into :class:`ExtensionError`, and those in a format of this one
+    into the error for a file that holds something unexpected, or that cannot be read."""
     try:
         yield
     except WeakspotError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:
         if name in FORMATS.builtin:
-            raise
+            raise unexpected_content(reference, error) from error
         raise ExtensionError(
             f"the agent format {name!r} raised {type(error).__name__}: {error}",
             expected="an AgentError if a file cannot be loaded, or False for a file of another format",
             todo="report this to the package that provides the format, or remove the package",
         ) from error
+
+
+@contextmanager
+def unexpected_errors(reference: str) -> Generator[None]:
+    """Turns unexpected errors of reading an agent's files into the error of :func:`unexpected_content`."""
+    try:
+        yield
+    except (WeakspotError, MemoryError):
+        raise
+    except Exception as error:
+        raise unexpected_content(reference, error) from error
+
+
+def unexpected_content(reference: str, error: Exception) -> WeakspotError:
+    """The error for a file whose content has another form than its format expects, or which the system cannot read."""
+    if isinstance(error, OSError) and not is_damage(error):
+        return unreadable(Path(error.filename or reference), error)
+    detail = " ".join(str(error).split())[:300]
+    return WeightsError(
+        f"{reference} holds something unexpected: {type(error).__name__}{f': {detail}' if detail else ''}",
+        expected="an agent as its framework saves it",
+        todo="save or fetch it again, or load it in your own function: path.py:factory",
+    )
 
 
 def _check_format(name: str, extension: object) -> AgentFormat:

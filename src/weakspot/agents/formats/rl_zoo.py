@@ -7,7 +7,7 @@ Python objects in them raise an error.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +22,14 @@ from weakspot.agents.formats.sb3_files import is_training, training_files
 from weakspot.errors import AgentError, UnknownGameError
 from weakspot.games import resolve_game
 from weakspot.interface import Interface
+from weakspot.system.files import raise_unless_damage
 
 FRAMES = 4
 ATARI_WRAPPER = "AtariWrapper"
 USE_FACTORY = "write a function that builds the network with its preprocessing in front, and pass path.py:factory"
+
+LARGEST_SETTINGS = 100_000
+"""In bytes, of a file of settings, and in entries."""
 
 SKIPS = ("rl_zoo3.wrappers.FrameSkip",)
 RESIZES = (
@@ -226,13 +230,32 @@ _Loader.add_constructor("tag:yaml.org,2002:python/object/apply:collections.Order
 _Loader.add_constructor("tag:yaml.org,2002:python/tuple", _sequence)
 
 
+def _check_size(content: bytes) -> None:
+    """Raises ValueError if settings are large, or become large when every alias is replaced by what it stands for."""
+    if len(content) > LARGEST_SETTINGS:
+        raise ValueError(f"it has {len(content):,} bytes")
+    compose = cast("Callable[..., yaml.Node | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]
+    pending: list[object] = [compose(content, _Loader)]
+    for _ in range(LARGEST_SETTINGS):
+        if not pending:
+            return
+        node = pending.pop()
+        if isinstance(node, yaml.MappingNode):
+            pending += [part for pair in cast("list[tuple[object, object]]", node.value) for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            pending += cast("list[object]", node.value)
+    raise ValueError(f"it stands for more than {LARGEST_SETTINGS:,} entries, or contains itself")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(), _Loader)  # a SafeLoader
-        return dict(content)
-    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        content = path.read_bytes()
+        _check_size(content)
+        return dict(yaml.load(content, _Loader))  # a SafeLoader
+    except (OSError, yaml.YAMLError, TypeError, ValueError, RecursionError, OverflowError, AttributeError) as error:
+        raise_unless_damage(path, error)
         raise AgentError(
-            f"{path} cannot be read: {' '.join(str(error).split())}",
+            f"{path} cannot be read: {' '.join(str(error).split())[:300]}",
             expected="settings as the training script of RL Zoo writes them, without Python objects in them",
             todo="name the zip itself, and give the environment",
         ) from error

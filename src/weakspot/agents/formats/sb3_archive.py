@@ -21,9 +21,11 @@ from weakspot.agents.build import USE_FACTORY
 from weakspot.agents.listing import join_names
 from weakspot.agents.tensors.weights import read_tensors
 from weakspot.errors import WeightsError
-from weakspot.system.files import UNREADABLE_ARRAYS
+from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage
 
 WEIGHTS = "policy.pth"
+LARGEST_RATIO, SPARE = 20, 1 << 20
+"""A member may be this many times as large as what is stored of it, and these bytes in addition."""
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf)")
 
 
@@ -100,16 +102,31 @@ def read_archive(path: Path) -> Archive:
     """
     try:
         with zipfile.ZipFile(path) as file:
-            settings, weights = json.loads(file.read("data")), file.read(WEIGHTS)
+            settings, weights = json.loads(_member(file, "data")), _member(file, WEIGHTS)
         if not isinstance(settings, dict):
             raise ValueError(f"its data is a {type(settings).__name__}")
-    except (*UNREADABLE_ARRAYS, RuntimeError) as error:  # RuntimeError: encrypted, or compressed in an unknown way
+    except (
+        *UNREADABLE_ARRAYS,
+        RuntimeError,
+        RecursionError,
+        NotImplementedError,
+    ) as error:  # RuntimeError: encrypted, or compressed in an unknown way
+        raise_unless_damage(path, error)
         raise WeightsError(
             f"{path} cannot be read: {error}",
             expected=f"a zip saved by a stable-baselines3 model, with data and {WEIGHTS}",
             todo="save or fetch it again; it may be truncated",
         ) from error
     return Archive(str(path), cast(dict[str, Any], settings), read_tensors(weights, f"{path} ({WEIGHTS})"))
+
+
+def _member(file: zipfile.ZipFile, name: str) -> bytes:
+    """A member of a zip; raises :class:`zipfile.BadZipFile` if it is compressed more than any that stable-baselines3 writes,
+    so that a small file cannot take all memory."""
+    info = file.getinfo(name)
+    if info.file_size > LARGEST_RATIO * info.compress_size + SPARE:
+        raise zipfile.BadZipFile(f"its member {name} grows from {info.compress_size:,} to {info.file_size:,} bytes")
+    return file.read(info)
 
 
 def first_number(text: object) -> float:

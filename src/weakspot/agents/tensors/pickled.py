@@ -10,15 +10,22 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import IO, Any, cast
 
 import torch
 import torch._utils
-from torch import Tensor, serialization
+from torch import Tensor, nn, serialization
 
 from weakspot.errors import WeightsError
+
+DEPTH, MAX_TENSORS = 20, 10_000
+"""Modules inside each other, and tensors of a network: pickles can contain themselves, and name one object many times."""
+LARGEST_RATIO, SPARE = 8, 1 << 20
+"""The tensors of a file may take this many times its size, and these bytes in addition."""
 
 TORCH_SERIALIZATION: Any = serialization
 """Some of its functions are private and have no types."""
@@ -90,7 +97,10 @@ class Placeholder:
         pass
 
 
-class TensorUnpickler(pickle.Unpickler):
+PythonUnpickler: Any = pickle._Unpickler  # pyright: ignore  (the unpickler in C takes gigabytes for a table of nine bytes)
+
+
+class TensorUnpickler(PythonUnpickler):
     """Makes placeholders of all objects but tensors and plain containers."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -127,6 +137,7 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
             todo="pass --trust if you trust its author",
         )
     try:
+        check_not_compressed(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns that it cannot find the source code of placeholders
             loaded: object = torch.load(
@@ -141,13 +152,59 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
         ) from error
     candidates = cast(Sequence[object], loaded) if isinstance(loaded, Sequence) else [loaded]
     for candidate in candidates:
-        if tensors := dict(_tensors(candidate, "")):
-            return tensors
+        tensors = dict(islice(_tensors(candidate, "", DEPTH), MAX_TENSORS + 1))
+        if len(tensors) > MAX_TENSORS:
+            raise refused(source, f"it names more than {MAX_TENSORS:,} tensors")
+        if tensors:
+            return tensors_as_float32(tensors, len(content), source)
     raise WeightsError(
         f"{source} holds no network",
         expected="an nn.Module, or a list that begins with one, saved with torch.save",
         todo="load it in your own function: path.py:factory",
     )
+
+
+def tensors_as_float32(tensors: Mapping[str, Tensor], size: int, source: str) -> dict[str, Tensor]:
+    """The tensors, floating point ones as float32.
+
+    Args:
+        tensors: by name.
+        size: of the file they come from, in bytes.
+        source: path of the file, for error messages.
+
+    Raises:
+        WeightsError: a tensor is not made of numbers in memory, has more numbers than are stored for it, or all together
+            are much larger than the file.
+    """
+    for name, tensor in tensors.items():
+        if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout != torch.strided or tensor.device.type != "cpu":
+            raise refused(source, f"{name!r} is a {type(tensor).__name__} of layout {tensor.layout} on {tensor.device}")
+        if tensor.is_quantized or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise refused(source, f"{name!r} of shape {tuple(tensor.shape)} has more numbers than are stored for it")
+    if sum(tensor.numel() * max(tensor.element_size(), 4) for tensor in tensors.values()) > LARGEST_RATIO * size + SPARE:
+        raise refused(source, f"its tensors are many times as large as the file of {size:,} bytes")
+    converted = {name: tensor.detach() for name, tensor in tensors.items()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in converted.items()}
+
+
+def refused(source: str, problem: str) -> WeightsError:
+    """The error for a file that asks for more memory than it should."""
+    return WeightsError(
+        f"{source} cannot be read: {problem}",
+        expected="dense tensors on the CPU, stored in full",
+        todo="save network.state_dict() of the trained network, on the CPU",
+    )
+
+
+def check_not_compressed(content: bytes) -> None:
+    """Raises :class:`zipfile.BadZipFile` if a file is a zip with compressed parts, which could take all memory;
+    ``torch.save`` never compresses."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for part in archive.infolist():
+            if part.compress_type != zipfile.ZIP_STORED or part.file_size > len(content):
+                raise zipfile.BadZipFile(f"its part {part.filename!r} is compressed")
 
 
 def is_script(content: bytes) -> bool:
@@ -165,18 +222,18 @@ def is_script(content: bytes) -> bool:
         return False
 
 
-def _tensors(module: object, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers of the placeholder of a module, and of its submodules, with their names."""
+def _tensors(module: object, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of the placeholder of a module, and of its submodules down to ``depth``, with names."""
     state: object = module.state if isinstance(module, Placeholder) else None
-    if not isinstance(state, Mapping):
+    if not isinstance(state, Mapping) or not depth:
         return
     attributes = cast(Mapping[str, object], state)
     for kind in ("_parameters", "_buffers"):
         for name, tensor in _entries(attributes, kind):
             if isinstance(tensor, Tensor):
-                yield f"{prefix}{name}", tensor.detach().float() if tensor.is_floating_point() else tensor
-    for name, submodule in _entries(attributes, "_modules"):
-        yield from _tensors(submodule, f"{prefix}{name}.")
+                yield f"{prefix}{name}", tensor
+    for name, submodule in islice(_entries(attributes, "_modules"), MAX_TENSORS):
+        yield from _tensors(submodule, f"{prefix}{name}.", depth - 1)
 
 
 def _entries(attributes: Mapping[str, object], kind: str) -> Iterable[tuple[str, object]]:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from weakspot.agents.listing import join_names
-from weakspot.agents.tensors.pickled import read_pickled
+from weakspot.agents.tensors.pickled import (
+    DEPTH,
+    MAX_TENSORS,
+    check_not_compressed,
+    read_pickled,
+    refused,
+    tensors_as_float32,
+)
 from weakspot.errors import WeightsError
+
+Keys: TypeAlias = tuple[str, ...]
+"""Names of nested dicts, from the outermost."""
 
 
 class SafetensorsFile(Protocol):
@@ -67,6 +78,7 @@ def read_tensors(content: bytes, source: str) -> dict[str, Any]:
         WeightsError: the file is damaged, does not hold a dict, or holds other objects, whose loading could run any code.
     """
     try:
+        check_not_compressed(content)
         loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
@@ -88,7 +100,10 @@ def read_tensors(content: bytes, source: str) -> dict[str, Any]:
             expected="a state dict",
             todo="save network.state_dict(), or load the file in your own function: path.py:factory",
         )
-    return {str(name): _convert(value) for name, value in cast(Mapping[object, object], loaded).items()}
+    content_of = _flat(cast(Mapping[object, object], loaded), source)
+    tensors = {".".join(keys): value for keys, value in content_of.items() if isinstance(value, Tensor)}
+    converted = tensors_as_float32(tensors, len(content), source)
+    return _nested({keys: converted.get(".".join(keys), value) for keys, value in content_of.items()})
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
@@ -121,14 +136,7 @@ def load_into(module: nn.Module, weights: Mapping[str, Any], source: str) -> Non
             expected="a state dict",
             todo="save network.state_dict() alone",
         )
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != shapes:
-        raise WeightsError(
-            f"the weights in {source} belong to another network: {_difference(expected, shapes)}",
-            expected=f"the tensors {join_names(f'{name} {shape}' for name, shape in expected.items())}",
-            todo="check that this is the right file",
-        )
+    check_shapes(module, weights, source)
     for name, tensor in weights.items():
         if not torch.isfinite(tensor).all():
             raise WeightsError(
@@ -137,6 +145,37 @@ def load_into(module: nn.Module, weights: Mapping[str, Any], source: str) -> Non
                 todo="export the agent again from a training that did not diverge",
             )
     module.load_state_dict(dict(weights))
+
+
+def build_for(build: Callable[[], nn.Module], weights: Mapping[str, Tensor], source: str) -> nn.Module:
+    """Builds a network and loads weights into it; its memory is taken only once the shapes are known to fit the weights.
+
+    Args:
+        build: makes the network, of a size that a file may have given.
+        weights: tensors by name.
+        source: path of the file they were read from, for error messages.
+
+    Raises:
+        WeightsError: see :func:`load_into`.
+    """
+    with preserve_random_state():
+        with torch.device("meta"):  # shapes alone
+            check_shapes(build(), weights, source)
+        network = build()
+    load_into(network, weights, source)
+    return network
+
+
+def check_shapes(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Raises :class:`WeightsError` unless the names and shapes of the weights are those of the module."""
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != shapes:
+        raise WeightsError(
+            f"the weights in {source} belong to another network: {_difference(expected, shapes)}",
+            expected=f"the tensors {join_names(f'{name} {shape}' for name, shape in expected.items())}",
+            todo="check that this is the right file",
+        )
 
 
 @contextmanager
@@ -161,11 +200,38 @@ def _difference(expected: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tu
     return "; ".join(parts)
 
 
-def _convert(value: object) -> object:
-    """Converts the floating point tensors in nested dicts to float32."""
-    if isinstance(value, Mapping):
-        return {name: _convert(part) for name, part in cast(Mapping[str, object], value).items()}
-    return _as_float32(value) if isinstance(value, Tensor) else value
+def _flat(content: Mapping[object, object], source: str) -> dict[Keys, object]:
+    """The values in nested dicts by their paths; raises :class:`WeightsError` if there are too many.
+
+    A file can name one dict in many places, even inside itself.
+    """
+    flat: dict[Keys, object] = {}
+    pending: list[tuple[Keys, object]] = [((), content)]
+    for _ in range(MAX_TENSORS):
+        if not pending:
+            return flat
+        path, value = pending.pop()
+        if isinstance(value, Mapping) and len(path) < DEPTH:
+            entries = cast(Mapping[object, object], value)
+            pending += [((*path, str(name)), part) for name, part in islice(entries.items(), MAX_TENSORS)][::-1]
+            if not entries:
+                flat[path] = {}
+        else:
+            flat[path] = value
+    raise refused(source, f"it has more than {MAX_TENSORS:,} entries, or contains itself")
+
+
+def _nested(flat: Mapping[Keys, object]) -> dict[str, Any]:
+    """The inverse of :func:`_flat`."""
+    content: dict[str, Any] = {}
+    for path, value in flat.items():
+        if not path:
+            continue
+        place = content
+        for name in path[:-1]:
+            place = place.setdefault(name, {})
+        place[path[-1]] = value
+    return content
 
 
 def _as_float32(tensor: Tensor) -> Tensor:
