@@ -30,7 +30,7 @@ from weakspot.system import progress
 from weakspot.training.arenas import arena_of
 from weakspot.training.atari import AtariTrainingEnv
 from weakspot.training.command import train_agent
-from weakspot.training.config import MAX_ENVS, MAX_SEED, DoubleDQNConfig, command_of
+from weakspot.training.config import MAX_ENVS, MAX_SEED, CommandConfig, DoubleDQNConfig, command_of
 from weakspot.training.double_dqn import (
     MAX_REPEATS,
     REPEAT_EXPONENT,
@@ -286,7 +286,7 @@ def test_training_that_cannot_start_leaves_only_its_lock(tmp_path):
             learn(replace(TINY, device="cuda"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     with pytest.raises(ConfigError, match="threads is 0"):
-        train_agent(TINY, tmp_path, threads=0)
+        train_agent(TINY, CommandConfig(tmp_path, threads=0))
 
 
 @pytest.mark.parametrize("change", [{"gamma": 0.9}, {"steps": 960}, {"seed": 1, "network": "nature"}])

@@ -6,8 +6,8 @@ Subcommands are imported when they are called, so that ``--help`` and ``--versio
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -20,23 +20,68 @@ HELP = ("-h", "--help")
 
 @dataclass(frozen=True)
 class Command:
-    """A subcommand: its help, its function as ``module:function``, and the stage that it runs, if it runs a single one."""
+    """A subcommand.
+
+    Attributes:
+        help: one line.
+        function: called with the arguments, as ``module:function``.
+        stage: that it runs, if it runs a single one.
+        settings: the dataclass of its options as ``module:name``, for completion and the reference; empty without options.
+        variants: of a command with subcommands: the dataclass of each of them.
+    """
 
     help: str
     function: str
     stage: str = ""
+    settings: str = ""
+    variants: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+RUN = "weakspot.config:RunConfig"
 
 
 COMMANDS: dict[str, Command] = {
-    "run": Command("Run all stages: from an agent to a report.", "weakspot.commands:run"),
-    **{name: Command(f"Stage: {stage.help}.", "weakspot.commands:run_stage", name) for name, stage in LISTING.items()},
-    "plan": Command("List the results that run would make.", "weakspot.commands:plan"),
-    "compare": Command("Compare the weaknesses of two runs.", "weakspot.commands:compare"),
-    "replay": Command("Play a weakness again, and write a video.", "weakspot.commands:replay"),
-    "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
+    "run": Command("Run all stages: from an agent to a report.", "weakspot.commands:run", settings=RUN),
+    **{
+        name: Command(f"Stage: {stage.help}.", "weakspot.commands:run_stage", name, settings=RUN)
+        for name, stage in LISTING.items()
+    },
+    "plan": Command("List the results that run would make.", "weakspot.commands:plan", settings=RUN),
+    "compare": Command(
+        "Compare the weaknesses of two runs.", "weakspot.commands:compare", settings="weakspot.commands:CompareConfig"
+    ),
+    "replay": Command(
+        "Play a weakness again, and write a video.", "weakspot.commands:replay", settings="weakspot.commands:ReplayConfig"
+    ),
+    "clean": Command(
+        "Delete results that no run shows.", "weakspot.commands:clean", settings="weakspot.commands:CleanConfig"
+    ),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
-    "check-agent": Command("Check an agent for common mistakes before a run.", "weakspot.commands:check_agent"),
-    "train-agent": Command("Train an agent of your own.", "weakspot.commands:train_agent"),
+    "check-agent": Command(
+        "Check an agent for common mistakes before a run.",
+        "weakspot.commands:check_agent",
+        settings="weakspot.checkup.config:CheckConfig",
+    ),
+    "train-agent": Command(
+        "Train an agent of your own.",
+        "weakspot.commands:train_agent",
+        settings="weakspot.training.config:CommandConfig",
+        variants={
+            "double-dqn": "weakspot.training.config:DoubleDQNConfig",
+            "a2c": "weakspot.training.config:A2CConfig",
+            "acktr": "weakspot.training.config:ACKTRConfig",
+        },
+    ),
+    "doctor": Command(
+        "Say what is installed, what this machine can do, and what is missing for what.",
+        "weakspot.doctor:doctor",
+        settings="weakspot.doctor:DoctorConfig",
+    ),
+    "completion": Command(
+        "Print a completion script for bash, zsh or fish.",
+        "weakspot.completion:completion",
+        settings="weakspot.completion:CompletionConfig",
+    ),
 }
 
 
@@ -52,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, rest = words[0], words[1:]
     command = COMMANDS.get(name.replace("_", "-"))
     if command is None:
-        print(f"error: there is no command {name!r}\n\n{usage()}", file=sys.stderr)
+        print(f"error: there is no command {name!r}{_meant(name)}\n\n{usage()}", file=sys.stderr)
         return 2
     module, _, function = command.function.partition(":")
     prefix: tuple[Any, ...] = (command.stage,) if command.stage else ()
@@ -62,6 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return called(*prefix, rest)
 
     return exit_code(work)
+
+
+def _meant(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, COMMANDS, n=2)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def usage() -> str:

@@ -12,14 +12,20 @@ UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 """Flags of processors that multiply bfloat16 numbers in hardware: Cooper Lake, Sapphire Rapids, Zen 4 and later."""
 
 
-@lru_cache(maxsize=1)
-def has_bfloat16_units(path: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 numbers in hardware, by the flags that Linux reports."""
+def bfloat16_units(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The flags of the processor's units for bfloat16, as Linux reports them; empty if it has none."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
-        return False
-    return any(UNITS & set(line.split()) for line in lines if line.startswith("flags"))
+        return frozenset()
+    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
+    return UNITS & flags
+
+
+@lru_cache(maxsize=1)
+def has_bfloat16_units(path: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor multiplies bfloat16 numbers in hardware."""
+    return bool(bfloat16_units(path))
 
 
 def cpu_format(precision: Precision) -> Literal["float32", "bfloat16"]:

@@ -6,9 +6,10 @@ import dataclasses
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
-from weakspot.agents.networks.convolutions import NetworkSize
+from weakspot.agents.networks.sizes import NetworkSize
 from weakspot.envs.driving.registration import ENVIRONMENTS, PEDESTRIANS
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import resolve_game
@@ -20,6 +21,19 @@ MAX_SEED = 999
 and those of the final measurements are larger than both."""
 MAX_ENVS = 1_000
 """Each environment is a separate emulator or town."""
+
+
+@dataclass(frozen=True)
+class CommandConfig:
+    """Settings of the command that do not change the agent."""
+
+    output: Path | None = None
+    """Folder of the training; runs/ALGORITHM-GAME-SEED by default."""
+    threads: int = 1
+    """Number of threads for tensor operations; a second one helps if nothing else runs on its core."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, "threads")
 
 
 @dataclass(frozen=True)
