@@ -52,7 +52,7 @@ def storage_errors(path: Path) -> Generator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if number not in REASONS:
-            if not _almost_full(path):
+            if not almost_full(path):
                 raise
             number = errno.ENOSPC
         seen, todo = REASONS[number]
@@ -61,7 +61,8 @@ def storage_errors(path: Path) -> Generator[None]:
         ) from error
 
 
-def _almost_full(path: Path) -> bool:
+def almost_full(path: Path) -> bool:
+    """Whether the disk of the file ``path`` has less than :data:`ALMOST_FULL` bytes of free space."""
     try:
         return shutil.disk_usage(path.parent).free < ALMOST_FULL
     except OSError:
