@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
     "replay": Command(
         "Play a weakness again, and write a video.", "weakspot.commands:replay", settings="weakspot.commands:ReplayConfig"
     ),
+    "sweep": Command(
+        "Execute the runs of a sweep, on this machine or a cluster.",
+        "weakspot.sweep.command:sweep",
+        settings="weakspot.sweep.command:SweepConfig",
+    ),
     "clean": Command(
         "Delete results that no run shows.", "weakspot.commands:clean", settings="weakspot.commands:CleanConfig"
     ),

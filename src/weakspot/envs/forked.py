@@ -7,7 +7,6 @@ several torch threads.  They end when :meth:`ForkedWorkers.close` is called, and
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from weakspot.errors import WeakspotError
+from weakspot.system.cores import usable_cores
 
 _END_SECONDS = 10.0
 """Time after which a process that has not ended by itself is terminated."""
@@ -25,10 +25,10 @@ def shares(count: int, workers: int | None) -> list[range]:
 
     Args:
         count: of what is divided.
-        workers: their number, by default one per core; a single one on systems that cannot fork.
+        workers: their number, by default one per core that this process may use; a single one on systems that cannot fork.
     """
     can_fork = "fork" in multiprocessing.get_all_start_methods()
-    used = min(workers or os.cpu_count() or 1, count) if can_fork else 1
+    used = min(workers or usable_cores(), count) if can_fork else 1
     return [range(first, count, used) for first in range(used)]
 
 

@@ -72,7 +72,7 @@ def storage_errors(path: Path) -> Generator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if number is None:
-            if not _almost_full(path):
+            if not almost_full(path):
                 raise
             number = errno.ENOSPC
         raise cannot_write(path, number) from error
@@ -127,7 +127,8 @@ def refuse_links(root: Path, path: Path) -> None:
             raise cannot_write(part, errno.ELOOP)
 
 
-def _almost_full(path: Path) -> bool:
+def almost_full(path: Path) -> bool:
+    """Whether the disk of the file ``path`` has less than :data:`ALMOST_FULL` bytes of free space."""
     try:
         return shutil.disk_usage(path.parent).free < ALMOST_FULL
     except OSError:

@@ -1,0 +1,121 @@
+"""Jobs as tasks of a Ray cluster: one that runs already, or one on this machine that ends with the sweep.
+
+A task gets the path of its job and starts a process for it; no arrays pass through Ray's object store. Ray repeats nothing:
+the driver counts the attempts.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from weakspot.errors import ConfigError
+from weakspot.sweep.config import Resources
+from weakspot.sweep.executor import make_attempt
+
+OLDEST = (2, 52)
+"""The first version of Ray whose clusters require a token."""
+OBJECT_STORE = 80 * 2**20
+"""Bytes of the object store of a local cluster, nearly the smallest that Ray accepts."""
+MANY = 10_000
+"""Tasks in a cluster at a time, most of which wait for resources."""
+
+
+class RayExecutor:
+    """Executes jobs as Ray tasks.
+
+    Args:
+        address: of a cluster that runs, as in ``ray.init``; a cluster on this machine is started if there is none.
+        slots: jobs at a time.
+        cores: cores of the cluster that is started.
+
+    Raises:
+        ConfigError: Ray is missing or too old, or the cluster cannot be reached.
+    """
+
+    def __init__(self, address: str | None, slots: int, cores: int) -> None:
+        _require_ray()
+        _require_token(address)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        self._ray: Any = ray
+        options: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores, "object_store_memory": OBJECT_STORE}
+        try:
+            self._ray.init(
+                address=address or "local", log_to_driver=False, logging_level="error", **({} if address else options)
+            )
+        except Exception as error:  # Ray raises many types
+            raise ConfigError(
+                f"cannot use Ray at {address or 'this machine'}: {type(error).__name__}: {str(error).splitlines()[0]}",
+                expected="a running cluster whose token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+                todo="check --address and the token; `ray start --head` starts a cluster",
+            ) from error
+        self.slots = slots
+        self._attempt = self._ray.remote(max_retries=0)(make_attempt)
+        self._running: dict[Any, str] = {}
+
+    def submit(self, name: str, folder: Path, resources: Resources) -> None:
+        """Submits a task."""
+        options: dict[str, Any] = {"num_cpus": resources.threads, "num_gpus": resources.gpus, "name": name}
+        if resources.memory_gb:
+            options["memory"] = int(resources.memory_gb * 1e9)
+        self._running[self._attempt.options(**options).remote(str(folder))] = name
+
+    def ended(self, seconds: float) -> dict[str, str]:
+        """The jobs whose tasks ended."""
+        if not self._running:
+            return {}
+        references, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        return {self._running.pop(reference): self._problem(reference) for reference in references}
+
+    def cancel(self, name: str) -> None:
+        """Kills the worker of a task, and with it the process of the attempt."""
+        reference = next(reference for reference, job in self._running.items() if job == name)
+        del self._running[reference]
+        self._ray.cancel(reference, force=True)
+
+    def close(self) -> None:
+        """Leaves the cluster, which ends its tasks; ends a cluster that was started here."""
+        self._ray.shutdown()
+
+    def _problem(self, reference: Any) -> str:
+        try:
+            return self._ray.get(reference)
+        except Exception as error:  # a worker or a node that died, each with a type of its own
+            return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _require_ray() -> None:
+    try:
+        installed = version("ray")
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            "Ray is not installed", expected="the extra weakspot[ray]", todo="pip install 'weakspot[ray]'"
+        ) from error
+    if tuple(int(part) for part in installed.split(".")[:2]) < OLDEST:
+        raise ConfigError(
+            f"Ray {installed} lets everybody who reaches a cluster run code there",
+            expected=f"Ray {OLDEST[0]}.{OLDEST[1]} or newer, with tokens",
+            todo="pip install --upgrade 'weakspot[ray]'",
+        )
+
+
+def _require_token(address: str | None) -> None:
+    """Turns on authentication by token; a cluster that is started here gets a token of its own if the user has none."""
+    if (mode := os.environ.setdefault("RAY_AUTH_MODE", "token")).lower() != "token":
+        raise ConfigError(
+            f"RAY_AUTH_MODE is {mode}: everybody who reaches such a cluster can run code there",
+            expected="RAY_AUTH_MODE=token",
+            todo="unset RAY_AUTH_MODE; `ray get-auth-token --generate` makes a token for a cluster",
+        )
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    if address is None and not any(name in os.environ for name in names):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
