@@ -60,6 +60,13 @@ def strip_uri(stack: Images, step: int) -> str:
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
 
 
+def quick_uri(stack: Images) -> str:
+    """The RGB state (k, h, w, 3) as one strip in PNG, without any loss: larger than WebP, and encoded in a tenth of the time."""
+    strip = np.ascontiguousarray(np.concatenate(list(stack), axis=1)[..., ::-1])
+    encoded = cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 2])[1]
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
 def difference_uri(before: Images, after: Images, colours: Sequence[tuple[int, int, int]] | None) -> str:
     """The frame ``after`` (h, w, c), bright where it differs from ``before``; empty if it does not.
 
