@@ -14,6 +14,7 @@ from weakspot.confirm.config import ConfirmConfig
 from weakspot.data.config import CollectConfig
 from weakspot.ground.config import GroundConfig
 from weakspot.options import SaliencyRule
+from weakspot.report.config import ReportConfig
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.config import TrainConfig
 from weakspot.system.checks import check_positive
@@ -40,7 +41,7 @@ class RunConfig:
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.
         device: Device of the agent and the state model: cpu or cuda.
-        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm: settings of the
+        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm, report: settings of the
             stages.
 
     Raises:
@@ -65,6 +66,7 @@ class RunConfig:
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     confirm: ConfirmConfig = field(default_factory=ConfirmConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well

@@ -107,6 +107,10 @@ class Arrays:
         """One integer for each state (n,)."""
         return self._shaped(name, self._get(name, 1, np.integer), (self.n,))
 
+    def any_integers(self, name: str) -> Array:
+        """Any number of integers (m,)."""
+        return self._get(name, 1, np.integer)
+
     def numbers(self, name: str) -> Array:
         """One finite number for each state (n,); float64."""
         return self._shaped(name, self._finite(name), (self.n,))

@@ -58,7 +58,7 @@ def principal_directions(model: StateModel, dataset: StateDataset, indices: np.n
     for number in range(min(PRINCIPAL, len(chosen) - 1)):
         slope = components[:, -1 - number] @ latents  # components are of unit length
         if (length := float(np.linalg.norm(slope))) > 1e-9:
-            label = f"principal {number + 1} ({100 * shares[number]:.0f} % of the pictures’ variance)"
+            label = f"principal {number + 1} ({100 * shares[number]:.0f} %)"
             vector = torch.as_tensor((slope / length).astype(np.float32)).to(model.device)
             directions.append(Direction(f"principal-{number}", label, vector))
     return tuple(directions)

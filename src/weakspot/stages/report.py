@@ -26,11 +26,12 @@ class ReportStage(Stage):
     needs_agent: ClassVar[bool] = False
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """The command that the report shows, the order of the targets, what was kept in the explorer, and the code that
-        writes the report."""
+        """The command that the report shows, the order of the targets, ``--report.size``, what was kept in the explorer, and
+        the code that writes the report."""
         return {
             "command": _command(session.config),
             "targets": list(session.targets),
+            "size": session.config.report.size,
             "kept": kept_digest(session.config.output),
             "weakspot": versions()["weakspot"],
             "sources": source_digest("report", "artifacts"),
@@ -51,7 +52,7 @@ class ReportStage(Stage):
 
         config = session.config
         run = read_run(config.output, _command(config), config.record(), session.targets, session.results)
-        write_report(run, folder / REPORT)
+        write_report(run, folder / REPORT, config.report.size)
         return file_digest(folder / REPORT)
 
 

@@ -15,7 +15,7 @@ export class KeptPanel {
     this.root = element("div", {},
       field("Note", this.note),
       element("div", { className: "row" },
-        button("Keep the state", () => this.keep("state"), { className: "main" }),
+        button("Keep the synthesised state", () => this.keep("state"), { className: "main" }),
         button("Keep the game as a clip", () => this.keep("game"))),
       element("p", { className: "small" }, "Everything kept is stored in the run folder at once. Run the same weakspot run command again, and the report contains it."),
       this.told, this.list);

@@ -91,7 +91,6 @@ export class Explorer {
       this.opened = state;
       history.replaceState(null, "", `#${encodeURIComponent(state)}`);
       this.place = answer.place;
-      const real = answer.place.kind === "synthesised" ? "" : " (shown as the state model reconstructs it)";
       byId("view-title").textContent = `${answer.place.label[0].toUpperCase()}${answer.place.label.slice(1)}`;
       this.show(answer);
       this.view.extra.replaceChildren();
@@ -99,7 +98,7 @@ export class Explorer {
         const picture = element("div", { className: "screen small" }, element("img", { className: "strip", src: answer.real, alt: "The same state, drawn by the environment" }));
         for (const name of ["--w", "--h", "--k"]) picture.style.setProperty(name, this.view.screen.style.getPropertyValue(name));
         picture.style.setProperty("--s", "2");
-        this.view.extra.append(element("figure", {}, picture, element("figcaption", {}, `as the environment draws it; above${real || " as synthesised"}`)));
+        this.view.extra.append(element("figure", {}, picture, element("figcaption", {}, "The state as the environment draws it. Above: as the state model reconstructs it.")));
       }
       this.move.setDirections(answer.directions);
       this.play.start.disabled = !answer.place.playable;

@@ -14,7 +14,7 @@ export class MovePanel {
     this.sliders = element("div", { className: "sliders" });
     this.rate = element("p", { className: "small" });
     this.root = element("div", {},
-      element("p", { className: "small" }, "Each slider moves the state along a direction of the state model’s latent space. Principal directions follow what varies most in the pictures of recorded states. The others change one action’s score most, near the current state; make the state that is shown the current one to compute them anew."),
+      element("p", { className: "small" }, "Each slider moves the state along a direction of the state model’s latent space. Principal directions follow what varies most in the pictures of recorded states; the share of their variance is in brackets. The others change one action’s score most, near the current state; make the state that is shown the current one to compute them anew."),
       element("div", { className: "row" },
         button("Back to the current state", () => this.reset()),
         button("Make this the current state", () => this.settle()),

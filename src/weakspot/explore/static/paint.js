@@ -70,8 +70,8 @@ export class Painter {
   /** Paints (1) or erases (0) under the brush. @param {0 | 1} value */
   stroke(value) {
     const radius = Math.max(1, Number(this.brush.value) || 1) / 2;
-    for (let y = Math.max(0, Math.ceil(this.at.y - radius)); y <= Math.min(this.size.height - 1, this.at.y + radius); y += 1) {
-      for (let x = Math.max(0, Math.ceil(this.at.x - radius)); x <= Math.min(this.size.width - 1, this.at.x + radius); x += 1) {
+    for (let y = Math.max(0, Math.ceil(this.at.y - radius)); y < Math.min(this.size.height, this.at.y + radius); y += 1) {
+      for (let x = Math.max(0, Math.ceil(this.at.x - radius)); x < Math.min(this.size.width, this.at.x + radius); x += 1) {
         this.pixels[y * this.size.width + x] = value;
       }
     }

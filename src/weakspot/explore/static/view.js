@@ -37,18 +37,19 @@ export class StateView {
     this.extra = element("div");
     const playback = info.frames > 1 ? element("div", { className: "row" }, this.playing, this.frame) : element("div");
     root.replaceChildren(this.screen, playback, this.bars, this.facts, this.extra);
-    this.makeBars();
+    this.rows = this.makeBars();
   }
 
   makeBars() {
-    this.rows = this.info.actions.map((action) => {
+    const rows = this.info.actions.map((action) => {
       const fill = element("span", { className: "bar" });
       const value = element("td", { className: "value" });
       const row = element("tr", {}, element("th", { scope: "row", title: action }, action), element("td", { className: "track" }, fill), value);
       return { row, fill, value };
     });
     const what = { "q-values": "Q-value of each action", "log-probabilities": "Probability of each action", means: "Mean of each action" }[this.info.scores_are];
-    this.bars.replaceChildren(element("caption", {}, what ?? ""), element("tbody", {}, ...this.rows.map(({ row }) => row)));
+    this.bars.replaceChildren(element("caption", {}, what ?? ""), element("tbody", {}, ...rows.map(({ row }) => row)));
+    return rows;
   }
 
   /** @param {Shown} shown */
@@ -62,6 +63,7 @@ export class StateView {
       const [low, high] = this.axis(index);
       const place = (/** @type {number} */ at) => (100 * (Math.min(high, Math.max(low, at)) - low)) / (high - low || 1);
       const ends = [place(0), place(score)].sort((a, b) => a - b);
+      row.style.setProperty("--zero", `${place(0)}%`);
       fill.style.left = `${ends[0]}%`;
       fill.style.width = `${ends[1] - ends[0]}%`;
       value.textContent = this.info.scores_are === "log-probabilities" ? `${(100 * score).toFixed(0)} %` : number(score);
