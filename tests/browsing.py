@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 

