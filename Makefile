@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench lint types imports wheel clean
+# Checks the types of the explorer's modules; the package itself needs neither node nor a build.
+TSC := npx --yes --package typescript@7.0.2 tsc
+
+.PHONY: demo test check bench lint types scripts imports wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
@@ -11,7 +14,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: lint types imports test wheel
+check: lint types scripts imports test wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -19,6 +22,9 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/pyright
+
+scripts:
+	@if command -v npx > /dev/null; then $(TSC) --noEmit --project jsconfig.json; else echo "no node: the types of the explorer's modules are not checked"; fi
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports

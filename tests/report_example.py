@@ -291,6 +291,11 @@ def write_training(folder: Path) -> None:
     write_model(folder, info | {"settings": settings})
 
 
+def path_to(end: np.ndarray) -> np.ndarray:
+    """Six frames that fade in to the last one."""
+    return np.stack([(end * share).astype(np.uint8) for share in np.linspace(0.5, 1, 6)])
+
+
 def results_of(example: Example, target: Target, seed: int) -> tuple[Findings, Novelty]:
     """The states of one target, and their comparison with real ones."""
     rng = np.random.default_rng([1, seed])
@@ -330,6 +335,8 @@ def results_of(example: Example, target: Target, seed: int) -> tuple[Findings, N
         latent=mean + 0.1 * sigma,
         latent_mean=mean,
         latent_sigma=0.1 * np.abs(sigma),
+        path_steps=np.arange(0, steps, 30),
+        path=np.concatenate([path_to(state[-1]) for state in synthesised]),
     )
     difference = (synthesised.astype(np.float32) - closest) / 255
     best = rng.choice(np.arange(FRAMES, len(frames)), RETRIEVED, replace=False)

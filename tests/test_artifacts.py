@@ -414,6 +414,8 @@ def small_findings() -> Findings:
         latent=rng.normal(size=(N, Z)).astype(np.float32),
         latent_mean=rng.normal(size=(N, Z)).astype(np.float32),
         latent_sigma=rng.normal(size=(N, Z)).astype(np.float32),
+        path_steps=np.array([0, 3]),
+        path=frames(3 * N)[:, -1],
     )
 
 

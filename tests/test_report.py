@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from browsing import distinct_positions, open_page
+from browsing import distinct_positions, open_page, save_screenshot, violations
 from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
@@ -101,7 +101,7 @@ def test_page_is_self_contained(page: Path) -> None:
     html = page.read_text()
     assert not re.findall(r"https?:|//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+|//.*?\n", "", html))
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]*)"', html))
-    assert len(html) < 6_000_000
+    assert len(html) < 3_000_000
 
 
 def test_page_has_its_sections_in_order(page: Path) -> None:
@@ -504,11 +504,14 @@ def test_a_run_without_its_store_is_refused(run: Path, tmp_path: Path) -> None:
 def test_detail_is_reduced_to_limit_the_size(
     example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "MAX_BYTES", int(page.stat().st_size * 0.75))
-    smaller = report_of(example, tmp_path / "small.html")
-    assert smaller.stat().st_size <= page.stat().st_size * 0.75
-    monkeypatch.setattr(build, "MAX_BYTES", 1)
-    assert "3 more states are left out to keep the file small" in report_of(example, tmp_path / "least.html").read_text()
+    limits = {"full": int(page.stat().st_size * 0.75), "small": int(page.stat().st_size * 0.3)}
+    monkeypatch.setattr(build, "MAX_BYTES", limits)
+    for size, limit in limits.items():
+        write_report(load_run(example), tmp_path / "smaller.html", size)  # type: ignore[arg-type]
+        assert (tmp_path / "smaller.html").stat().st_size <= limit
+    monkeypatch.setattr(build, "MAX_BYTES", {"small": 1})
+    write_report(load_run(example), tmp_path / "least.html", "small")
+    assert "10 more states are left out to keep the file small" in (tmp_path / "least.html").read_text()
 
 
 def test_text_has_enough_contrast_in_both_themes() -> None:
@@ -551,7 +554,9 @@ def test_browser_shows_everything_without_errors_or_requests(chromium: Any, page
         "return [...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.className, i.hasAttribute('alt')])"
     )
     assert len(images) > 40
-    assert {(w, h) for w, h, kind, _ in images if kind == "strip"} == {(336, 84)}
+    assert {(w, h) for w, h, kind, _ in images if kind == "strip"} == {
+        (k * 84, 84) for k in (4, 1, 6)
+    }  # stacks, differences, paths
     assert {(w, h) for w, h, kind, _ in images if kind == "saliency"} == {(84, 84)}
     assert all(alt for *_, alt in images)
     loaded = chromium.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
@@ -579,7 +584,7 @@ def test_frames_are_enlarged_by_whole_numbers(chromium: Any, page: Path) -> None
     script = """return [...document.querySelectorAll('main .film')].filter(f => f.offsetParent).map(f =>
         [f.getBoundingClientRect().width / 84, getComputedStyle(f.querySelector('.strip')).imageRendering])"""
     displayed = chromium.execute_script(script)
-    assert {scale for scale, _ in displayed} == {2, 3}
+    assert {scale for scale, _ in displayed} == {1, 2, 3}
     assert {rendering for _, rendering in displayed} == {"pixelated"}
 
 
@@ -651,6 +656,99 @@ def test_enlarged_states_are_controlled_by_the_keyboard(chromium: Any, page: Pat
     assert chromium.get_log("browser") == []
 
 
+def test_a_link_to_a_state_opens_it_and_survives_a_reload(chromium: Any, page: Path) -> None:
+    from selenium.webdriver import Keys
+
+    caption = "return document.querySelector('.what').textContent"
+    opened = "return document.getElementById('lightbox').open"
+    open_page(chromium, page, address="#t-minus-3")
+    assert chromium.execute_script(opened) and chromium.execute_script(caption) == "T−, state 3 of 11"
+    keys(chromium, Keys.ARROW_RIGHT)
+    assert chromium.current_url.endswith("#t-minus-4")
+    chromium.refresh()
+    assert chromium.execute_script(opened) and chromium.execute_script(caption) == "T−, state 4 of 11"
+    keys(chromium, Keys.ESCAPE)
+    assert chromium.current_url == page.as_uri()
+    chromium.refresh()
+    assert not chromium.execute_script(opened)
+    for address in ("#made", "#nothing", "#%3Cscript%3E"):
+        open_page(chromium, page, address=address)
+        assert not chromium.execute_script(opened)
+    assert chromium.get_log("browser") == []
+
+
+def test_the_path_of_a_search_is_scrubbed_by_the_keyboard(chromium: Any, page: Path) -> None:
+    from selenium.webdriver import Keys
+
+    open_page(chromium, page, address="#t-minus-1")
+    assert [view.text.split("\n")[0] for view in chromium.find_elements("css selector", ".views button")] == [
+        "synthesised", "synthesised + saliency", "closest real state", "what differs", "path of the search",
+    ]  # fmt: skip
+    keys(chromium, "5")
+    scrub = chromium.find_element("css selector", ".scrub input")
+    assert scrub.get_attribute("max") == "6"
+    scrub.send_keys(Keys.HOME)
+    told = "return document.querySelector('.scrub output').textContent"
+    place = "return getComputedStyle(document.querySelector('.screen .strip')).transform"
+    assert chromium.execute_script(told) == "step 1"
+    seen = {chromium.execute_script(place)}
+    scrub.send_keys(Keys.ARROW_RIGHT)
+    assert chromium.execute_script(told) == "step 31"
+    seen.add(chromium.execute_script(place))
+    scrub.send_keys(Keys.END)
+    assert chromium.execute_script(told) == "the draw at the end"
+    seen.add(chromium.execute_script(place))
+    assert len(seen) == 3
+    keys(chromium, "4")
+    assert chromium.execute_script("return document.querySelector('.scrub').hidden"), "a single frame has nothing to scrub"
+
+
+def test_how_a_number_was_got_is_said_on_focus(chromium: Any, page: Path) -> None:
+    open_page(chromium, page)
+    script = """const how = document.querySelector('.figures .how'); how.focus();
+        return [document.activeElement === how, getComputedStyle(how, '::after').content, how.textContent]"""
+    focused, bubble, text = chromium.execute_script(script)
+    assert focused and "mean over 6 whole episodes" in bubble and "mean over 6 whole episodes" in text
+
+
+def test_states_are_filtered(chromium: Any, page: Path, tmp_path: Path) -> None:
+    path = tmp_path / "filters.html"  # the example has no twins: give it the filters of a run that has
+    filters = """<div class="filters" hidden><select data-filter="kind"><option value="">all</option><option>edited</option>
+        </select><input type="number" data-filter="distance"><output></output></div><div class="gallery">"""
+    html = page.read_text().replace('<div class="gallery">', filters, 1)
+    for place, (kind, distance) in enumerate((("edited", "0.2"), ("edited", "0.9"), ("recorded", "0.1")), start=1):
+        before = f'id="t-minus-{place}" data-kind="none" data-verdict="" data-distance=""'
+        assert before in html
+        html = html.replace(before, f'id="t-minus-{place}" data-kind="{kind}" data-verdict="" data-distance="{distance}"')
+    path.write_text(html)
+    open_page(chromium, path)
+    shown = "return [...document.querySelectorAll('#target-t-minus .card')].filter(c => c.offsetParent).map(c => c.id)"
+    assert len(chromium.execute_script(shown)) == 8
+    chromium.find_element("css selector", "[data-filter=kind]").send_keys("edited")
+    assert chromium.execute_script(shown) == ["t-minus-1", "t-minus-2"]
+    assert chromium.find_element("css selector", ".filters output").text == "2 of 8 shown"
+    chromium.find_element("css selector", "[data-filter=distance]").send_keys("0.5")
+    assert chromium.execute_script(shown) == ["t-minus-1"]
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_roles_names_and_contrast_are_right(
+    chromium: Any, page: Path, width: int, dark: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    open_page(chromium, page, width, dark=dark)
+    save_screenshot(chromium, tmp_path_factory, f"report-{width}")
+    assert violations(chromium) == []
+    open_page(chromium, page, width, dark=dark, address="#t-minus-2")
+    save_screenshot(chromium, tmp_path_factory, f"report-state-{width}")
+    assert violations(chromium) == []
+
+
+def test_a_printed_report_shows_everything(chromium: Any, page: Path) -> None:
+    open_page(chromium, page)
+    printed = base64.b64decode(chromium.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert printed.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", printed)) > 3
+
+
 def test_hostile_names_are_escaped(chromium: Any, run: Path) -> None:
     def change(subject: Any) -> Any:
         names = [HOSTILE, *"bcdef"]
@@ -669,6 +767,13 @@ def test_hostile_names_are_escaped(chromium: Any, run: Path) -> None:
     assert HOSTILE in chromium.find_element("css selector", "#trust").text
     assert chromium.find_element("css selector", "h1").text == f"Weaknesses of {HOSTILE}"
     assert chromium.get_log("browser") == []
+
+
+def test_injected_style_sheets_do_nothing(chromium: Any, page: Path, tmp_path: Path) -> None:
+    path = tmp_path / "styled.html"
+    path.write_text(page.read_text().replace("</main>", "<style>h1 { display: none; }</style></main>"))
+    open_page(chromium, path)
+    assert chromium.find_element("css selector", "h1").is_displayed()
 
 
 def test_injected_scripts_do_not_run(chromium: Any, page: Path, tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
     "replay": Command(
         "Play a weakness again, and write a video.", "weakspot.commands:replay", settings="weakspot.commands:ReplayConfig"
     ),
+    "explore": Command(
+        "Open a page to move through the state model, search and play.",
+        "weakspot.commands:explore",
+        settings="weakspot.explore.config:ExploreConfig",
+    ),
     "sweep": Command(
         "Execute the runs of a sweep, on this machine or a cluster.",
         "weakspot.sweep.command:sweep",

@@ -161,6 +161,22 @@ def compare(arguments: Sequence[str]) -> int:
     return int(any(counts[status] for status in config.fail_on))
 
 
+def explore(arguments: Sequence[str]) -> None:
+    """``weakspot explore``, which needs the extra ``weakspot[explore]``."""
+    from weakspot.explore.config import ExploreConfig
+
+    config = parse(ExploreConfig, "explore", arguments)
+    try:
+        from weakspot.explore.serve import serve
+    except ModuleNotFoundError as error:
+        if error.name not in ("fastapi", "uvicorn"):
+            raise
+        raise ConfigError(
+            f"{error.name} is not installed", expected="the extra weakspot[explore]", todo="pip install 'weakspot[explore]'"
+        ) from error
+    serve(config)
+
+
 def check_agent(arguments: Sequence[str]) -> None:
     """``weakspot check-agent``."""
     from weakspot.checkup import CheckConfig, check_up

@@ -14,6 +14,7 @@ from weakspot.confirm.config import ConfirmConfig
 from weakspot.data.config import CollectConfig
 from weakspot.ground.config import GroundConfig
 from weakspot.options import SaliencyRule
+from weakspot.report.config import ReportConfig
 from weakspot.search.config import SynthesisConfig
 from weakspot.state_model.config import TrainConfig
 from weakspot.system.checks import check_positive, check_text
@@ -33,14 +34,14 @@ class RunConfig:
         output: The run folder.
         store: A folder of results that several runs share. By default, results are stored inside the run folder.
         targets: T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, a dimension of continuous actions with a
-            sign such as steer-, or path.py:function. Default: T-, T+ and T+- for agents with Q-values; V-, V+ and T+- for
-            actor-critics; T+- and the actions, if there are at most six, for policies without a critic; for continuous
-            actions V+, V- and both ends of every dimension.
+            sign such as steer-, an expression such as 'q["LEFT"] - max(q)', or path.py:function. Default: T-, T+ and T+-
+            for agents with Q-values; V-, V+ and T+- for actor-critics; T+- and the actions, if there are at most six, for
+            policies without a critic; for continuous actions V+, V- and both ends of every dimension.
         sharpness: Sharpness of the soft maximum: b times the mean standard deviation of the agent's scores within a state.
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.
         device: Device of the agent and the state model: cpu or cuda.
-        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm: settings of the
+        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm, report: settings of the
             stages.
 
     Raises:
@@ -65,6 +66,7 @@ class RunConfig:
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     confirm: ConfirmConfig = field(default_factory=ConfirmConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", Path(self.output))  # strings are accepted as well

@@ -14,6 +14,7 @@ def open_run(run: Run, *, trust: bool) -> Session:
     confirm = settings.get("confirm", {})
     config = RunConfig(
         settings["agent"], settings["environment"], trust, run.folder, device=settings["device"],
+        saliency=settings["saliency"],
         confirm=ConfirmConfig(**confirm | {"holds": tuple(confirm["holds"])}) if confirm else ConfirmConfig(),
     )  # fmt: skip
     return Session(config, {name: entry.folder for name, entry in run.entries.items()})

@@ -89,6 +89,10 @@ class Arrays:
         spec = self.environment
         return self._shaped(name, self._get(name, 4, np.uint8), (count, spec.height, spec.width, spec.channels))
 
+    def any_frames(self, name: str) -> Array:
+        """Any number of frames (m, h, w, c); uint8."""
+        return self.frames(name, len(self._get(name, 4, np.uint8)))
+
     def scores(self, name: str) -> Array:
         """The agent's scores (n, a); float64, finite, but log-probabilities may be minus infinity."""
         array = self._shaped(name, self._get(name, 2, np.floating), (self.n, len(self.environment.action_names)))
@@ -103,6 +107,10 @@ class Arrays:
     def integers(self, name: str) -> Array:
         """One integer for each state (n,)."""
         return self._shaped(name, self._get(name, 1, np.integer), (self.n,))
+
+    def any_integers(self, name: str) -> Array:
+        """Any number of integers (m,)."""
+        return self._get(name, 1, np.integer)
 
     def numbers(self, name: str) -> Array:
         """One finite number for each state (n,); float64."""

@@ -29,7 +29,7 @@ class Search:
         seconds: duration of the searches.
     """
 
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
     target: str
     slug: str
     title: str
@@ -56,6 +56,8 @@ class Findings:
         saliency: of the newest frames (n, h, w), uint8, each scaled to its largest value.
         latent: u, the latent code of each state (n, z).
         latent_mean, latent_sigma: x_mu and x_sigma at the end of each search (n, z).
+        path_steps: numbers of steps, from 0, of which there are pictures (p,).
+        path: newest frames of the states at these steps and at the end, one search after the other (n (p + 1), h, w, c).
     """
 
     search: Search
@@ -70,6 +72,13 @@ class Findings:
     latent: Array
     latent_mean: Array
     latent_sigma: Array
+    path_steps: Array
+    path: Array
+
+    def path_of(self, index: int) -> Array:
+        """The newest frames on the path of one search, the last one at its end (p + 1, h, w, c)."""
+        length = len(self.path_steps) + 1
+        return self.path[index * length : (index + 1) * length]
 
 
 def write_findings(folder: Path, findings: Findings) -> None:
@@ -92,6 +101,7 @@ def read_findings(folder: Path, environment: EnvironmentRecord) -> Findings:
 
     search = read_search(folder)
     arrays = Arrays(folder / ARRAYS, environment, "states")
+    steps = arrays.any_integers("path_steps")
     latent, latent_mean, latent_sigma = arrays.vectors("latent", "latent_mean", "latent_sigma")
     return Findings(
         search=search,
@@ -106,4 +116,6 @@ def read_findings(folder: Path, environment: EnvironmentRecord) -> Findings:
         latent=latent,
         latent_mean=latent_mean,
         latent_sigma=latent_sigma,
+        path_steps=steps,
+        path=arrays.frames("path", arrays.n * (len(steps) + 1)),
     )

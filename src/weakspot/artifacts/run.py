@@ -26,6 +26,7 @@ from weakspot.artifacts.evidence import (
     read_samples,
 )
 from weakspot.artifacts.findings import Findings, read_findings, read_search
+from weakspot.artifacts.kept import Kept, kept_ids, read_kept
 from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty, read_novelty
 from weakspot.artifacts.policy_values import PolicyValues, read_policy_values
@@ -47,8 +48,8 @@ T = TypeVar("T")
 class Run:
     """The results of a run; missing results are None or empty.
 
-    ``findings``, ``novelty``, ``twins``, ``curves``, ``reconstructions`` and ``sample_states`` are read on first access,
-    which raises :class:`RunError` if their file is damaged.
+    ``findings``, ``novelty``, ``twins``, ``curves``, ``reconstructions``, ``sample_states`` and ``kept`` are read on first
+    access, which raises :class:`RunError` if their file is damaged.
 
     Attributes:
         folder: the run folder.
@@ -108,6 +109,11 @@ class Run:
     def rollouts(self) -> Weaknesses | None:
         """All groups of states that rollouts judged, with pictures and clips; None without a confirmation."""
         return self._read("confirm", lambda folder: read_weaknesses(folder, self.environment))
+
+    @cached_property
+    def kept(self) -> tuple[Kept, ...]:
+        """What was kept in the explorer, oldest first."""
+        return tuple(read_kept(self.folder, name, self.environment) for name in kept_ids(self.folder))
 
     @property
     def report(self) -> Path | None:

@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, made from the artifacts of a run.
 
 It computes nothing beyond counting, sorting and drawing. The page is rendered with autoescape, and a content security policy
-forbids it all requests and scripts but its own, so that names and notes are always shown as text.
+forbids it all requests, scripts and style sheets but its own, so that names and notes are always shown as text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from markupsafe import Markup
 
 from weakspot.artifacts.run import Run
 from weakspot.report.charts import goggles_chart
+from weakspot.report.config import Size
 from weakspot.report.films import Detail
+from weakspot.report.kept import kept_cards
 from weakspot.report.overview import card_facts, key_figures, stage_bars
 from weakspot.report.target import target_order, target_view
 from weakspot.report.text import duration, flat, game_name, indices, interval_text, number
@@ -33,25 +35,39 @@ from weakspot.report.verdict import RULE, judge
 from weakspot.report.weaknesses import weaknesses_view
 from weakspot.system.files import make_folder, write_text
 
-MAX_BYTES = 6_000_000
+MAX_BYTES: dict[Size, int] = {"full": 15_000_000, "small": 2_000_000}
 """Size of the file above which it is made with less detail."""
-DETAILS = (Detail(4, 32, 60), Detail(8, 24, 45), Detail(8, 8, 30), Detail(16, 0, 20))
+DETAILS: dict[Size, tuple[Detail, ...]] = {
+    "full": (Detail(4, 56, 60), Detail(8, 56, 45), Detail(8, 24, 30), Detail(16, 8, 20)),
+    "small": (
+        Detail(16, 8, 20),
+        Detail(16, 0, 20, large=4),
+        Detail(32, 0, 15, large=4, paths=False),
+        Detail(32, 0, 10, large=2, paths=False),
+        Detail(64, 0, 6, large=1, paths=False),
+    ),
+}
 """From the finest to the coarsest; the coarsest is used even if the report is then too large."""
 LARGE_PIXELS, SMALL_PIXELS = 252, 168
 """Approximate widths of frames on the page. Each frame is enlarged by a whole number, so that its pixels stay square."""
 
 
-def write_report(run: Run, output: Path) -> None:
+def write_report(run: Run, output: Path, size: Size = "full") -> None:
     """Writes the report of a run to ``output`` (an HTML file), atomically.
+
+    Args:
+        run: the results.
+        output: the file.
+        size: decides how large the file may be, see :data:`MAX_BYTES`.
 
     Raises:
         RunError: an artifact is damaged.
         StorageError: ``output`` cannot be written.
     """
     page = ""
-    for detail in DETAILS:
+    for detail in DETAILS[size]:
         page = _page(run, detail)
-        if len(page.encode()) <= MAX_BYTES:
+        if len(page.encode()) <= MAX_BYTES[size]:
             break
     make_folder(output.parent)
     write_text(output, page)
@@ -66,7 +82,9 @@ def _page(run: Run, detail: Detail) -> str:
         lstrip_blocks=True,
     )
     filters = cast("dict[str, Any]", environment.filters)  # pyright: ignore[reportUnknownMemberType]  # untyped in jinja2
-    filters.update(number=number, duration=duration, interval=interval_text, indices=indices)
+    filters.update(
+        number=number, duration=duration, interval=interval_text, indices=indices, twice=lambda text: (text, text)
+    )
     width = run.environment.width
     return environment.get_template("report.html.j2").render(
         run=run,
@@ -78,6 +96,7 @@ def _page(run: Run, detail: Detail) -> str:
         small=max(1, round(SMALL_PIXELS / width)),
         figures=key_figures(run),
         weaknesses=weaknesses_view(run, detail),
+        kept=kept_cards(run, detail),
         targets=[target_view(run, symbol, detail) for symbol in target_order(run)],
         stages=stage_bars(run.seconds),
         card_facts=card_facts(run),
@@ -104,8 +123,16 @@ def _trust(run: Run, detail: Detail) -> dict[str, Any]:
 
 
 def _static() -> dict[str, Any]:
-    """Style and script, which the page contains, and the hash that allows the script."""
+    """Style and script, which the page contains, and the hashes that allow them."""
     folder = files("weakspot.report") / "static"
     style, script = (folder / "report.css").read_text("utf-8"), (folder / "report.js").read_text("utf-8")
-    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return {"style": Markup(style), "script": Markup(script), "script_hash": script_hash}
+    return {"style": Markup(style), "script": Markup(script), "style_hash": _hash(style), "script_hash": _hash(script)}
+
+
+def _twice(text: str) -> tuple[str, str]:
+    """The value of an option that is also its text."""
+    return text, text
+
+
+def _hash(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -34,14 +34,18 @@ class Film:
         alt: the content in words, for screen readers.
         label: one or two words, for captions and buttons.
         kind: ``real``, ``synthesised``, ``twin`` or ``reconstructed``; decides the colour that marks it.
+        frames: number of frames in the strip.
         saliency: overlay for the newest frame as a data URI, or an empty string.
+        moments: what each frame is, such as ``step 9``; empty for the frames of a stack.
     """
 
     uri: str
     alt: str
     label: str
     kind: str
+    frames: int
     saliency: str = ""
+    moments: tuple[str, ...] = ()
 
 
 def in_colour(stacks: Images, colours: Sequence[tuple[int, int, int]]) -> Images:
@@ -58,6 +62,13 @@ def strip_uri(stack: Images, step: int) -> str:
     strip = np.concatenate(list(stack), axis=1).astype(np.int16)
     rounded = np.clip((strip + step // 2) // step * step, 0, 255).astype(np.uint8)
     return _uri(np.ascontiguousarray(rounded[..., ::-1]))
+
+
+def quick_uri(stack: Images) -> str:
+    """The RGB state (k, h, w, 3) as one strip in PNG, without loss: larger than WebP, but encoded in a tenth of the time."""
+    strip = np.ascontiguousarray(np.concatenate(list(stack), axis=1)[..., ::-1])
+    encoded = cv2.imencode(".png", strip, [cv2.IMWRITE_PNG_COMPRESSION, 2])[1]
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
 def difference_uri(before: Images, after: Images, colours: Sequence[tuple[int, int, int]] | None) -> str:

@@ -13,19 +13,22 @@ def key_figures(run: Run) -> tuple[Fact, ...]:
     """The few numbers under the title."""
     figures: list[Fact] = []
     if (goggles := run.goggles) is not None:
-        played = goggles.agent.interval
-        figures.append(Fact(f"score, mean of {len(goggles.agent.scores)} episodes in this run", number(played.mean)))
+        played, through, count = goggles.agent.interval, goggles.goggles.interval, len(goggles.agent.scores)
+        how = f"mean over {count} whole episodes, the same seeds for both scores"
+        figures.append(Fact(f"score, mean of {count} episodes in this run", number(played.mean), how))
         name = f"score on reconstructions, against {number(played.mean)} on real frames"
-        figures.append(Fact(name, number(goggles.goggles.interval.mean)))
+        figures.append(Fact(name, number(through.mean), f"{how}; the agent sees only reconstructions"))
     elif (card := run.agent.card) is not None:
         figures.append(Fact(f"score on its card, mean of {card.episodes} episodes", number(card.score_mean)))
     if run.fidelity and run.fidelity.objects:
         worst = min(run.fidelity.objects, key=lambda item: item.recall.mean)
-        figures.append(Fact(f"of reconstructions contain the {worst.name}", percent(worst.recall.mean)))
+        how = f"of {worst.n} held-out real states that contain it"
+        figures.append(Fact(f"of reconstructions contain the {worst.name}", percent(worst.recall.mean), how))
     if run.findings:
         targets = f"{len(run.findings)} target" + ("s" if len(run.findings) != 1 else "")
         count = sum(len(findings.states) for findings in run.findings.values())
-        figures.append(Fact(f"synthesised states for {targets}", str(count)))
+        how = "searched in the latent space of the state model"
+        figures.append(Fact(f"synthesised states for {targets}", str(count), how))
     return tuple(figures)
 
 

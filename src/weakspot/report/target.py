@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from weakspot.report.images import Film
 from weakspot.report.text import Fact, duration, flat, number
 from weakspot.report.twins import TwinCard, TwinCards, twins_sentence
 
-LARGE_CARDS = 8
-"""Number of synthesised states of a target that are shown large."""
 RETRIEVED = 5
 """Number of retrieved real states that are shown."""
 
@@ -29,11 +27,28 @@ TARGET_ORDER = ("T-", "T+", "V-", "V+", "T±", "S-", "S+")
 
 @dataclass(frozen=True)
 class StateCard:
-    """A synthesised state shown large, or its twin, with the closest real state, the agent's scores, and numbers."""
+    """A synthesised state shown large, or its twin, with the closest real state, the agent's scores, and numbers.
 
+    Attributes:
+        link: the name of the card in addresses.
+        film: of the synthesised state.
+        twin: None if it has none.
+        closest: the closest real state, or None.
+        differs: the synthesised state, bright where it differs from that one; None if it does not.
+        path: of the search, or None.
+        verdict: on the states like its twin, or an empty text.
+        distance: how different the closest real state is.
+        bars: the agent's scores.
+        facts: other numbers.
+    """
+
+    link: str
     film: Film
     twin: TwinCard | None
     closest: Film | None
+    differs: Film | None
+    path: Film | None
+    verdict: str
     distance: tuple[Fact, ...]
     bars: Bars
     facts: tuple[Fact, ...]
@@ -56,6 +71,8 @@ class TargetView:
         rest: states shown small.
         left_out: number of states that are not shown.
         retrieved: real states of lowest energy.
+        kinds: of the twins on the cards, for the filter.
+        verdicts: on the states of the cards, for the filter.
         facts: settings of the searches.
     """
 
@@ -75,6 +92,8 @@ class TargetView:
     rest: tuple[SmallCard, ...]
     left_out: int
     retrieved: tuple[SmallCard, ...]
+    kinds: tuple[str, ...]
+    verdicts: tuple[str, ...]
     facts: tuple[Fact, ...]
 
 
@@ -97,9 +116,10 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
     """The section of one target; its images are encoded here."""
     findings, novelty, twins = run.findings[symbol], run.novelty.get(symbol), run.twins.get(symbol)
     search, count = findings.search, len(findings.states)
-    large = min(LARGE_CARDS, count)
+    large = min(detail.large, count)
     small = min(detail.rest, count - large)
-    cards = _Cards(run, symbol, findings, novelty, twins, FilmEncoder(run.environment, detail))
+    maker = _Cards(run, symbol, findings, novelty, twins, FilmEncoder(run.environment, detail))
+    cards = tuple(maker.large(index) for index in range(large))
     return TargetView(
         slug=search.slug,
         symbol=symbol_text(symbol),
@@ -112,11 +132,13 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         beyond=_beyond(findings, novelty),
         twins=twins_sentence(twins),
         charts=_charts(findings, novelty),
-        bars_caption=bars_caption(cards.scores, run.agent, "in a state"),
-        cards=tuple(cards.large(index) for index in range(large)),
-        rest=tuple(cards.small(index) for index in range(large, large + small)),
+        bars_caption=bars_caption(maker.scores, run.agent, "in a state"),
+        cards=cards,
+        rest=tuple(maker.small(index) for index in range(large, large + small)),
         left_out=count - large - small,
-        retrieved=cards.retrieved(),
+        retrieved=maker.retrieved(),
+        kinds=tuple(dict.fromkeys(card.twin.kind_name if card.twin else "none" for card in cards)),
+        verdicts=tuple(dict.fromkeys(card.verdict for card in cards if card.verdict)),
         facts=(*flat(search.settings | {"seed": search.seed}), Fact("time", duration(search.seconds))),
     )
 
@@ -162,15 +184,27 @@ class _Cards:
         self.scores = displayed_scores(findings.scores, run.agent)
         scores_of_twins = np.zeros((0, self.scores.shape[1])) if twins is None else displayed_scores(twins.scores, run.agent)
         self.axes = bar_axes(np.concatenate([self.scores, scores_of_twins]), run.agent)
+        self.verdicts = _verdicts(run, symbol)
         self.twins = None if twins is None else TwinCards(twins, scores_of_twins, run.environment, films)
 
     def large(self, index: int) -> StateCard:
         """The card of a state that is shown large."""
-        closest, distance = self._closest(index)
+        closest, differs, distance = self._closest(index)
         twin = None if self.twins is None else self.twins.card(index)
         states = [self.scores[index]] if twin is None else [twin.scores, self.scores[index]]
         bars = score_bars(self.actions, states, self.axes, self.agent)
-        return StateCard(self._film(index, with_saliency=True), twin, closest, distance, bars, self._facts(index))
+        return StateCard(
+            link=f"{self.findings.search.slug}-{index + 1}",
+            film=self._film(index, with_saliency=True),
+            twin=twin,
+            closest=closest,
+            differs=differs,
+            path=self._path(index) if self.films.detail.paths else None,
+            verdict=self.verdicts.get(index, ""),
+            distance=distance,
+            bars=bars,
+            facts=self._facts(index),
+        )
 
     def small(self, index: int) -> SmallCard:
         """The card of a state that is shown small."""
@@ -200,23 +234,57 @@ class _Cards:
         saliency = self.findings.saliency[index] if with_saliency else None
         return self.films.encode(self.findings.states[index], alt, "synthesised", "synthesised", saliency)
 
-    def _closest(self, index: int) -> tuple[Film | None, tuple[Fact, ...]]:
+    def _path(self, index: int) -> Film | None:
+        """The newest frames of the states that the search passed."""
+        path, steps = self.findings.path_of(index), self.findings.path_steps.tolist()
+        if not steps:
+            return None
+        stopped = int(self.findings.iterations[index])
+        moments = tuple(f"step {step + 1}" if step < stopped else "after the search has stopped" for step in steps)
+        alt = f"The path of the search for synthesised state {index + 1}, {len(path)} moments from its start to its end."
+        film = self.films.encode(path, alt, "path of the search", "synthesised")
+        return replace(film, moments=(*moments, "the draw at the end"))
+
+    def _closest(self, index: int) -> tuple[Film | None, Film | None, tuple[Fact, ...]]:
         if self.novelty is None:
-            return None, ()
+            return None, None, ()
         alt = f"Closest training state to synthesised state {index + 1}."
         film = self.films.encode(self.novelty.closest[index], alt, "closest real state", "real")
-        differs = f"{100 * self.novelty.differing_share[index]:.1f}\u00a0%"
-        return film, (Fact("pixels that differ", differs), Fact("squared error", number(self.novelty.mse[index], 2)))
+        share = f"{100 * self.novelty.differing_share[index]:.1f}\u00a0%"
+        alt = f"Synthesised state {index + 1}, bright where it differs from the closest training state."
+        states = self.novelty.closest[index, -1], self.findings.states[index, -1]
+        differs = self.films.difference(*states, alt, "what differs", "synthesised")
+        facts = (
+            Fact("pixels that differ", share, "share of the newest frame’s pixels that differ by more than a quarter"),
+            Fact("squared error", number(self.novelty.mse[index], 2), "mean over all pixels from 0 to 1; smallest of all"),
+        )
+        return film, differs, facts
 
     def _facts(self, index: int) -> tuple[Fact, ...]:
         findings = self.findings
         value = () if findings.value is None else (Fact("critic’s value V", number(findings.value[index])),)
         return (
             *value,
-            Fact("target energy T", number(findings.target[index])),
-            Fact("KL to prior", f"{number(findings.prior_kl[index])} nats"),
-            Fact("steps", f"{int(findings.iterations[index]):,}"),
+            Fact(
+                "target energy T",
+                number(findings.target[index]),
+                "the target’s value of the agent’s answers; lower fits better",
+            ),
+            Fact("KL to prior", f"{number(findings.prior_kl[index])} nats", "of the search distribution from N(0, I)"),
+            Fact("steps", f"{int(findings.iterations[index]):,}", "that the search took"),
         )
+
+
+def _verdicts(run: Run, symbol: str) -> dict[int, str]:
+    """The verdict on the group of states that the twin of a synthesised state belongs to, by the state's number."""
+    weaknesses = run.confirmation.weaknesses if run.confirmation else ()
+    sources = ((start.source, weakness.verdict) for weakness in weaknesses for start in weakness.states)
+    verdicts: dict[int, str] = {}
+    for source, verdict in sources:
+        target, _, number = source.rpartition(" ")
+        if target == symbol and number.isdigit():
+            verdicts[int(number) - 1] = verdict
+    return verdicts
 
 
 def _selection(findings: Findings) -> str:

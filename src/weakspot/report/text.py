@@ -15,10 +15,11 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Fact:
-    """A value and its name."""
+    """A value, its name, and how it was got, which may be empty."""
 
     name: str
     value: str
+    how: str = ""
 
 
 def power(exponent: int) -> str:

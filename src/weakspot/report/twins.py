@@ -34,10 +34,15 @@ class EditPicture:
 
 @dataclass(frozen=True)
 class TwinCard:
-    """A twin: its frames, what kind it is, its changes, changes beyond those shown, numbers, and the agent's scores (a,)."""
+    """A twin: its frames, what kind it is, its changes, changes beyond those shown, numbers, and the agent's scores (a,).
+
+    ``kind`` says in words what ``kind_name`` means, and ``distance`` is the mean distance from the synthesised state.
+    """
 
     film: Film
+    kind_name: str
     kind: str
+    distance: float
     edits: tuple[EditPicture, ...]
     more: str
     facts: tuple[Fact, ...]
@@ -71,7 +76,9 @@ class TwinCards:
             for place, change in enumerate(twin.changes[:SHOWN])
         )
         more = ", ".join(change.text for change in twin.changes[SHOWN:])
-        return TwinCard(film, KINDS[twin.kind], edits, more, self._facts(twin), self._scores[index])
+        return TwinCard(
+            film, twin.kind, KINDS[twin.kind], twin.distances.mean, edits, more, self._facts(twin), self._scores[index]
+        )
 
     def _picture(self, index: int, change: int) -> str:
         """The newest frame with one change alone, bright where the change is seen; empty if it is not."""
@@ -79,11 +86,11 @@ class TwinCards:
 
     def _facts(self, twin: Twin) -> tuple[Fact, ...]:
         facts = [
-            Fact("distance of the twin", number(twin.distances.mean)),
-            Fact("T of the twin", number(twin.target)),
+            Fact("distance of the twin", number(twin.distances.mean), "1: two real states of different moments"),
+            Fact("T of the twin", number(twin.target), "the target’s value of the agent’s answers in the twin"),
         ]
         if twin.unusual is not None:
-            facts.append(Fact("less usual than", percent(twin.unusual)))
+            facts.append(Fact("less usual than", percent(twin.unusual), "of held-out real states"))
         return tuple(facts)
 
 

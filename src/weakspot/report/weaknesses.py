@@ -60,10 +60,11 @@ class WeaknessView:
 
 @dataclass(frozen=True)
 class WeaknessesView:
-    """What rollouts showed: confirmed weaknesses, other groups, a summary, and notes."""
+    """What rollouts showed: confirmed weaknesses, other groups, all verdicts, a summary, and notes."""
 
     confirmed: tuple[WeaknessView, ...]
     others: tuple[WeaknessView, ...]
+    verdicts: tuple[str, ...]
     summary: str
     notes: tuple[str, ...]
 
@@ -85,6 +86,7 @@ def weaknesses_view(run: Run, detail: Detail) -> WeaknessesView | None:
     return WeaknessesView(
         confirmed=tuple(view for view, weakness in pairs if weakness.confirmed),
         others=tuple(view for view, weakness in pairs if not weakness.confirmed),
+        verdicts=tuple(dict.fromkeys(weakness.verdict for weakness in confirmation.weaknesses)),
         summary=summary,
         notes=confirmation.notes,
     )
@@ -131,16 +133,23 @@ def _caption(clip: Clip, weakness: Weakness, *, rescued: bool) -> str:
 
 def _facts(weakness: Weakness) -> tuple[Fact, ...]:
     facts = [
-        Fact("rollouts lost", _rate(weakness.rate)),
-        Fact("random states like it", _rate(weakness.met)),
+        _counted("rollouts lost", weakness.rate, "rollouts of the agent, with fresh seeds, were lost"),
+        _counted("random states like it", weakness.met, "recorded states drawn at random are like it"),
     ]
     if weakness.cause is not None:
-        facts.append(Fact("not lost after the change", _rate(weakness.cause.saved)))
+        facts.append(_counted("not lost after the change", weakness.cause.saved, "rollouts after the change were not lost"))
     if weakness.rescue is not None:
-        facts.append(Fact("not lost with the rescue", _rate(weakness.rescue.saved)))
+        facts.append(_counted("not lost with the rescue", weakness.rescue.saved, "rollouts with the rescue were not lost"))
     if weakness.expected is not None:
-        facts.append(Fact("expected and earned return", f"{number(weakness.expected)}, {number(weakness.earned)}"))
+        how = "means over the horizon: by the agent’s values, calibrated on random states, and in the rollouts"
+        facts.append(Fact("expected and earned return", f"{number(weakness.expected)}, {number(weakness.earned)}", how))
     return tuple(facts)
+
+
+def _counted(name: str, rate: Rate, what: str) -> Fact:
+    """A rate, and how it was got."""
+    how = f"{rate.events} of {rate.trials} {what}; from {rate.states} states; 95\u00a0% interval by state"
+    return Fact(name, _rate(rate), how)
 
 
 def _rate(rate: Rate) -> str:

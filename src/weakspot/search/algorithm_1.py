@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -57,6 +58,10 @@ CANDIDATE_PASSES = {"samples": 3, "data": 2, "random": 0, "prior": 0}
 encoded and decoded."""
 
 
+Watch: TypeAlias = Callable[[int, Int[np.ndarray, " m"], State], None]
+"""Sees the states (m, kc, h, w) of the searches that take a step."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """Result of Algorithm 1 for one target, one row per synthesised state.
@@ -70,6 +75,7 @@ class Findings:
         kl: KL(x, N(0, I)) at the end of each search, in nats (n,).
         energy: E at each step (n, steps), NaN after a search has stopped.
         iterations: steps of each search (n,).
+        number: of each search among all that were run (n,).
         spent: steps of all searches together, including those whose states were discarded.
     """
 
@@ -81,6 +87,7 @@ class Findings:
     kl: PerState
     energy: Float[np.ndarray, "n steps"]
     iterations: Int[np.ndarray, " n"]
+    number: Int[np.ndarray, " n"]
     spent: int
 
     def rows(self, chosen: Int[np.ndarray, " m"]) -> Findings:
@@ -89,7 +96,8 @@ class Findings:
         distribution = SearchDistribution(self.distribution.mean[rows], self.distribution.sigma[rows])
         return Findings(
             self.state[rows], self.noise[rows], self.output.rows(rows), distribution,
-            self.target[rows], self.kl[rows], self.energy[chosen], self.iterations[chosen], self.spent,
+            self.target[rows], self.kl[rows], self.energy[chosen], self.iterations[chosen],
+            self.number[chosen], self.spent,
         )  # fmt: skip
 
 
@@ -112,6 +120,7 @@ def synthesize(
     *,
     first: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watch = lambda step, searches, state: None,
 ) -> Findings:
     """Runs Algorithm 1 from ``start``, in batches, and keeps the best ``config.states`` searches, in their order.
 
@@ -126,6 +135,7 @@ def synthesize(
         scale: tau and T* of the target.
         first: number of the first search, which selects its random numbers.
         progress: called with the number of steps done and the maximum number of steps.
+        watch: called in each step with its number, the numbers of the searches that take it, and their states.
 
     Raises:
         TargetError: the target is not finite, or does not depend on the state.
@@ -140,7 +150,7 @@ def synthesize(
         parts.append(
             _search_batch(
                 model, perceive, target, part, config, scale, first + at,
-                lambda steps, done=done: progress(done + steps, total),
+                lambda steps, done=done: progress(done + steps, total), watch,
             )
         )  # fmt: skip
     findings = _concat(parts)
@@ -149,7 +159,7 @@ def synthesize(
 
 def _search_batch(
     model: StateModel, perceive: Perceiver, target: Target, start: SearchDistribution, config: SynthesisConfig,
-    scale: TargetScale, first: int, progress: Callable[[int], None],
+    scale: TargetScale, first: int, progress: Callable[[int], None], watch: Watch,
 ) -> Findings:  # fmt: skip
     """Runs one batch of searches, and returns all of them."""
     count = len(start.mean)
@@ -163,6 +173,7 @@ def _search_batch(
         parameters = descending.parameters(active)
         x = descending.distribution(parameters)
         state = model.generate(x.mean + x.sigma * eps[active, step])
+        watch(step, first + active.cpu().numpy(), state.detach())
         values = target(perceive(state))
         energy = shortfall(values, scale, config) + config.regulariser * x.kl()
         if step == 0:
@@ -182,7 +193,8 @@ def _search_batch(
         u = x.mean + x.sigma * eps[:, -1]
         state = model.generate(u)
         output = perceive(state)
-        return Findings(state, u, output, x, target(output), x.kl(), energies, iterations, int(iterations.sum()))
+        numbers, spent = first + np.arange(count), int(iterations.sum())
+        return Findings(state, u, output, x, target(output), x.kl(), energies, iterations, numbers, spent)
 
 
 def _concat(parts: list[Findings]) -> Findings:
@@ -198,6 +210,7 @@ def _concat(parts: list[Findings]) -> Findings:
         torch.cat([part.kl for part in parts]),
         np.concatenate([part.energy for part in parts]),
         np.concatenate([part.iterations for part in parts]),
+        np.concatenate([part.number for part in parts]),
         sum(part.spent for part in parts),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from weakspot.artifacts.kept import kept_digest
 from weakspot.config import RunConfig, command_line
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
@@ -25,10 +26,13 @@ class ReportStage(Stage):
     needs_agent: ClassVar[bool] = False
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
-        """The command that the report shows, the order of the targets, and the code that writes it."""
+        """The command that the report shows, the order of the targets, ``--report.size``, what was kept in the explorer, and
+        the code that writes the report."""
         return {
             "command": _command(session.config),
             "targets": list(session.targets),
+            "size": session.config.report.size,
+            "kept": kept_digest(session.config.output),
             "weakspot": versions()["weakspot"],
             "sources": source_digest("report", "artifacts"),
         }
@@ -48,7 +52,7 @@ class ReportStage(Stage):
 
         config = session.config
         run = read_run(config.output, _command(config), config.record(), session.targets, session.results)
-        write_report(run, folder / REPORT)
+        write_report(run, folder / REPORT, config.report.size)
         return file_digest(folder / REPORT)
 
 

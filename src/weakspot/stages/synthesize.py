@@ -21,6 +21,7 @@ class SynthesizeStage(Stage):
 
     name: ClassVar[str] = "synthesize"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "policy-values")
+    version: ClassVar[int] = 2  # 2: with the paths of the searches
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target."""
@@ -42,25 +43,28 @@ class SynthesizeStage(Stage):
         from weakspot.saliency.rules import saliency
         from weakspot.search.algorithm_1 import synthesize
         from weakspot.search.energy import energy_equation, measure_scale
+        from weakspot.search.path import PathRecorder
 
         config, perceive, target = session.config.synthesize, session.perceive, session.target(part)
         scale = measure_scale(target, session.recorded_outputs(session.trained_on))
         start = session.starts(target)
+        channels = session.subject.spec.channels
+        recorder = PathRecorder(config.steps, channels)
         started = time.monotonic()
         with progress_bar(target.name) as report:
             result = synthesize(
                 session.model, perceive, target, start, config, scale,
-                progress=lambda done, total: report(done / total, ""),
+                progress=lambda done, total: report(done / total, ""), watch=recorder,
             )  # fmt: skip
         search = artifact.Search(
             target=target.name, slug=target.slug, title=target.title, description=target.description,
             energy_equation=energy_equation(target, scale, config), seed=config.seed,
             settings=asdict(config) | asdict(scale), seconds=round(time.monotonic() - started, 1),
         )  # fmt: skip
-        value = result.output.value
+        value, states = result.output.value, as_stacks(result.state.cpu(), channels)
         findings = artifact.Findings(
             search=search,
-            states=as_stacks(result.state.cpu(), session.subject.spec.channels),
+            states=states,
             scores=result.output.scores.cpu().numpy(),
             value=None if value is None else value.cpu().numpy(),
             energy=result.energy,
@@ -71,6 +75,8 @@ class SynthesizeStage(Stage):
             latent=result.noise.cpu().numpy(),
             latent_mean=result.distribution.mean.cpu().numpy(),
             latent_sigma=result.distribution.sigma.cpu().numpy(),
+            path_steps=recorder.steps,
+            path=recorder.paths(result.number, states),
         )
         artifact.write_findings(folder, findings)
         description = asdict(search)

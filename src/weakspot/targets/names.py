@@ -2,7 +2,8 @@
 
 A name is one of the symbols of :mod:`weakspot.targets.paper` (``T+-`` may also be written ``T±``), the name of an action, a
 dimension of a continuous action with ``+`` or ``-`` appended, the name of an entry point in the group
-``weakspot.targets``, or ``path.py:function``.  Case does not matter except in ``path.py:function``.
+``weakspot.targets``, an expression of :mod:`weakspot.targets.grammar`, or ``path.py:function``.  Case does not matter except
+in expressions and in ``path.py:function``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from weakspot.errors import UnknownTargetError
 from weakspot.system.provenance import digest
 from weakspot.system.registry import Registry
 from weakspot.system.user_code import parse_reference
+from weakspot.targets import grammar
 
 TARGETS: Registry[Any] = Registry("weakspot.targets", {})
 """Targets of other packages.  Each entry point is a function from :class:`~weakspot.agents.base.AgentOutput` to energies
@@ -85,7 +87,8 @@ def target_names(action_names: Sequence[str], continuous: bool) -> tuple[str, ..
 
 
 def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, agent: str = "this agent") -> str:
-    """The name in :func:`target_names` that ``name`` means; a ``path.py:function`` is returned unchanged.
+    """The name in :func:`target_names` that ``name`` means; an expression is written in one way only, and a
+    ``path.py:function`` is returned unchanged.
 
     Args:
         name: as the user wrote it.
@@ -93,7 +96,8 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
         agent: what the error message calls the agent.
 
     Raises:
-        UnknownTargetError: there is no such target; the message lists all names and the closest ones.
+        UnknownTargetError: there is no such target; the message lists all names and the closest ones, or shows where an
+            expression is wrong.
     """
     if parse_reference(name):
         return name
@@ -104,6 +108,8 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
     upper = name.upper().replace("±", "+-")
     if upper in folded:
         return folded[upper]
+    if grammar.is_expression(name):
+        return grammar.write(grammar.parse(name, action_names), action_names)
     if continuous and upper in SCORE_SYMBOLS:
         todo = "its actions are continuous, and T and S need a value for each action; V- searches for low critic values"
     elif close := difflib.get_close_matches(upper, folded, n=3):
@@ -111,7 +117,10 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
     else:
         todo = "choose one of them"
     raise UnknownTargetError(
-        f"there is no target {name!r} for {agent}", expected=f"one of {', '.join(names)}, or path.py:function", todo=todo
+        f"there is no target {name!r} for {agent}",
+        expected=f"one of {', '.join(names)}, an expression such as {_example(action_names, continuous)}, or "
+        "path.py:function",
+        todo=todo,
     )
 
 
@@ -129,7 +138,8 @@ def slug_of(name: str, action_names: Sequence[str], continuous: bool) -> str:
         path, function = reference
         return custom_slug(f"{path.stem}-{function}")
     slugs = _extension_slugs() | _slugs(action_names, continuous)
-    return slugs[canonical_name(name, action_names, continuous)]
+    canonical = canonical_name(name, action_names, continuous)
+    return slugs.get(canonical) or grammar.expression_slug(canonical)
 
 
 def action_slug(action: str) -> str:
@@ -145,6 +155,10 @@ def dimension_slug(dimension: str, sign: int) -> str:
 def custom_slug(name: str) -> str:
     """The slug of a target that users or other packages wrote."""
     return f"own-{_slugify(name)}"
+
+
+def _example(action_names: Sequence[str], continuous: bool) -> str:
+    return f'abs(mean["{action_names[0]}"])' if continuous else f'q["{action_names[0]}"] - max(q)'
 
 
 def _slugs(action_names: Sequence[str], continuous: bool) -> dict[str, str]:

@@ -12,6 +12,7 @@ from weakspot.targets import names
 from weakspot.targets.actions import for_action, for_dimension
 from weakspot.targets.base import Target
 from weakspot.targets.custom import from_entry_point, from_file
+from weakspot.targets.expression import from_expression
 from weakspot.targets.paper import Values, decided, s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
 from weakspot.targets.policy_values import implied_values
 from weakspot.types import Scores
@@ -22,7 +23,7 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float, tau: float | N
 
     Args:
         name: a symbol of :mod:`weakspot.targets.paper`, an action, a dimension of a continuous action with ``+`` or ``-``,
-            the name of an entry point in the group ``weakspot.targets``, or ``path.py:function``.
+            the name of an entry point in the group ``weakspot.targets``, an expression, or ``path.py:function``.
         agent: the agent; the names of its actions decide which targets there are.
         sharpness: b of the soft maximum, in units of one over the scores.
         tau: temperature of the action values of a policy, see :mod:`weakspot.targets.policy_values`; only the targets that
@@ -36,8 +37,9 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float, tau: float | N
     if parse_reference(name):
         return from_file(name)
     canonical = names.canonical_name(name, agent.action_names, agent.continuous, agent=f"agent {agent.name!r}")
-    make = _builtin(agent, sharpness, tau).get(canonical)
-    return make() if make else from_entry_point(canonical)
+    if make := _builtin(agent, sharpness, tau).get(canonical):
+        return make()
+    return from_entry_point(canonical) if canonical in names.TARGETS.names() else from_expression(canonical, agent)
 
 
 def default_targets(agent: AgentSpec, output: AgentOutput) -> tuple[str, ...]:
