@@ -501,7 +501,7 @@ def test_files_without_a_network_are_refused(tmp_path):
     with pytest.raises(WeightsError, match="cannot be read"):
         load_agent(str(path))
     torch.save([Canary(tmp_path / "canary")], path)
-    with pytest.raises(WeightsError, match="holds no network"):
+    with pytest.raises(WeightsError, match="holds a list without a network"):
         load_agent(str(path))
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), path)
     script = path.read_bytes()

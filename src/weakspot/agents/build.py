@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.returned import BetaMeans, is_beta
 from weakspot.errors import MismatchError, UnknownGameError, WeightsError
-from weakspot.games import environment_id, find_environment_id, interface, resolve_game
+from weakspot.games import find_environment_id, interface, played_id, resolve_game
 from weakspot.interface import Interface
 
 USE_FACTORY = "write a function that builds your network and loads these weights, and pass path.py:factory"
@@ -53,8 +55,8 @@ def _resolve_game_id(path: Path, given: str | None, recorded: str | None) -> str
         )
     if given and resolve_game(given) != resolve_game(environment):
         raise MismatchError(
-            f"the agent in {path} was trained on {environment_id(environment)}, not on {given}",
-            expected=f"environment {environment_id(environment)}, or no environment",
+            f"the agent in {path} was trained on {played_id(environment)}, not on {given}",
+            expected=f"environment {played_id(environment)}, or no environment",
             todo="leave the environment out, or choose another agent",
         )
     return environment
@@ -134,7 +136,8 @@ def agent_from_network(
     """Returns a network as an agent; what it returns decides what its scores are.
 
     A tensor is Q-values, and the agent acts greedily.  A pair is (logits, value), and actions are sampled.  If actions are
-    continuous, the tensor, or the first of the pair, is the means of the policy, and the agent acts on them.
+    continuous, the tensor, or the first of the pair, is the means of the policy, and the agent acts on them; or it returns
+    the two parameters of a Beta policy, see :class:`~weakspot.agents.returned.BetaMeans`.
 
     Args:
         network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of continuous
@@ -157,6 +160,16 @@ def agent_from_network(
             "of any size",
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
-    is_pair = isinstance(result, (tuple, list))
+    bounds = interface.action_bounds
+    if bounds is not None and is_beta(result, len(bounds)) and is_beta(_on_noise(network, interface, device), len(bounds)):
+        return make_agent(BetaMeans(network, bounds), interface, name, "means", device)
+    is_pair = isinstance(result, tuple | list) and len(cast(Sequence[object], result)) > 1 and isinstance(result[1], Tensor)
     scores_are = "means" if interface.action_bounds else "log-probabilities" if is_pair else "q-values"
     return make_agent(network, interface, name, scores_are, device)
+
+
+def _on_noise(network: nn.Module, interface: Interface, device: torch.device | str) -> Any:
+    """What a network returns for noise (4, c, h, w)."""
+    noise = torch.randint(256, (4, *interface.observation_shape), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return network(noise.to(device, torch.float32))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from weakspot.agents.base import Agent
 from weakspot.agents.build import same_environment
+from weakspot.agents.formats.foreign import raise_if_foreign
 from weakspot.agents.formats.registry import format_for, load_with, unexpected_errors
 from weakspot.agents.formats.unrecognised import raise_unrecognised
 from weakspot.agents.module import check_agent
 from weakspot.errors import MismatchError
 from weakspot.interface import Interface
+from weakspot.system.user_code import parse_reference
 
 
 def load_agent(
@@ -35,8 +39,8 @@ def load_agent(
               a whole network, which returns what the modules of the next point return;
             - ``path.py:factory``: your own Python function.  ``factory`` is called without arguments and returns an agent,
               or an ``nn.Module`` that maps observations (b, c, h, w) in 0 to 255, (4, 84, 84) for Atari, to Q-values (b, a),
-              or to a pair of action logits (b, a) and values (b,) or (b, 1); for continuous actions, to means instead of
-              Q-values or logits.  The file is run: name only files that you trust;
+              or to a pair of action logits (b, a) and values (b,) or (b, 1); for continuous actions, to means, or to alpha
+              and beta of a Beta policy, instead of Q-values or logits.  The file is run: name only files that you trust;
             - any reference that the format of another package recognises (see :mod:`weakspot.agents.formats.registry`).
         environment: id of an Atari environment, such as ``PongNoFrameskip-v4``, or the interface of any other environment.
             Needed if the reference does not name the environment; if it does, both must agree.
@@ -51,6 +55,8 @@ def load_agent(
         UnknownGameError: ``environment`` is unknown.
         ExtensionError: an agent format of another package does not work.
     """
+    if not parse_reference(reference):
+        raise_if_foreign(Path(reference).expanduser())
     agent_format = format_for(reference, trust)
     if agent_format is None:
         with unexpected_errors(reference):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec
+from weakspot.agents.listing import join_names
+from weakspot.agents.returned import scores_and_value, unmasked
 from weakspot.errors import MismatchError, OutputError, WeakspotError
 from weakspot.types import Observation
 
@@ -24,7 +26,8 @@ class ModuleAgent:
             critic's values, (b,) or (b, 1).  It is set to evaluation mode, its parameters are frozen, and it is moved to
             ``device``.
         spec: see :class:`~weakspot.agents.base.AgentSpec`.  If ``scores_are`` is ``log-probabilities``, the module may
-            return logits: a log-softmax is applied to its scores (which leaves log-probabilities unchanged).
+            return logits: a log-softmax is applied to its scores (which leaves log-probabilities unchanged).  Scores of
+            minus infinity are those of forbidden actions, see :func:`~weakspot.agents.returned.unmasked`.
         device: where the module computes; observations are moved there.
     """
 
@@ -52,14 +55,15 @@ class ModuleAgent:
             )
         if not observation.is_floating_point():
             observation = observation.float()
-        scores, value = _scores_and_value(self.module(observation.to(self.device)), self.spec.name)
+        result = self.module(observation.to(self.device))
+        scores, value = scores_and_value(result, self.spec.name, len(self.spec.action_names))
         if value is not None and value.dim() == 2 and value.shape[1] == 1:
             value = value[:, 0]
         _check_shapes(AgentOutput(scores, value), self.spec, len(observation))
         scores, value = _at_least_float32(scores), None if value is None else _at_least_float32(value)
         if self.spec.scores_are == "log-probabilities":
             scores = scores.log_softmax(dim=1)
-        return AgentOutput(scores, value)
+        return AgentOutput(unmasked(scores, self.spec.scores_are), value)
 
 
 def check_output(output: AgentOutput, spec: AgentSpec) -> AgentOutput:
@@ -92,6 +96,7 @@ def check_agent(agent: Agent) -> None:
     generator = torch.Generator().manual_seed(0)
     observation = torch.randint(256, (2, *shape), generator=generator).float().to(agent.device).requires_grad_()
     with torch.enable_grad():
+        kept = _kept_tensors(agent.module)
         try:
             first, second = agent(observation), agent(observation)
         except WeakspotError:
@@ -105,7 +110,7 @@ def check_agent(agent: Agent) -> None:
             ) from error
     _check_type(first, name)
     check_output(first, agent.spec)
-    _check_deterministic(first.scores.detach(), second.scores.detach(), name)
+    _check_deterministic(first.scores.detach(), second.scores.detach(), name, _changed(kept, agent.module))
     if first.scores.shape[0] != 2:
         raise OutputError(
             f"agent {name!r} returned scores for {first.scores.shape[0]} states when given 2",
@@ -130,13 +135,48 @@ def _check_type(output: object, name: str) -> None:
         )
 
 
-def _check_deterministic(first: Tensor, second: Tensor, name: str) -> None:
-    if not torch.allclose(first, second, rtol=1e-3, atol=1e-4 * float(first.abs().max())):
+def _check_deterministic(first: Tensor, second: Tensor, name: str, changed: list[str]) -> None:
+    if torch.allclose(first, second, rtol=1e-3, atol=1e-4 * float(first.abs().max())):
+        return
+    if changed:
         raise OutputError(
-            f"agent {name!r} returned different scores for the same observation",
-            expected="an agent with fixed weights and a deterministic network",
-            todo="put the network into evaluation mode with .eval(), which turns off dropout and fixes batch normalisation",
+            f"agent {name!r} returned different scores for the same observation, and {join_names(changed)} of its network "
+            "changed: it keeps a hidden state between calls",
+            expected="a network that takes its hidden state and returns the next one",
+            todo="write forward(observation, hidden), which returns (scores, hidden) or (scores, value, hidden), and a "
+            "method initial_hidden(batch)",
         )
+    raise OutputError(
+        f"agent {name!r} returned different scores for the same observation",
+        expected="an agent with fixed weights and a deterministic network",
+        todo="put the network into evaluation mode with .eval(), which turns off dropout and fixes batch normalisation",
+    )
+
+
+def _kept_tensors(module: nn.Module) -> dict[str, Any]:
+    """Copies of all tensors, and tuples of tensors, that a network keeps besides its parameters, by name."""
+    kept: dict[str, Any] = {}
+    for prefix, part in module.named_modules():
+        entries: dict[str, Any] = {**part._buffers, **vars(part)}  # pyright: ignore[reportPrivateUsage]
+        tensors = {name: _copied(value) for name, value in entries.items()}
+        kept |= {f"{prefix}.{name}".lstrip("."): copied for name, copied in tensors.items() if copied}
+    return kept
+
+
+def _copied(value: object) -> list[Tensor]:
+    parts = value if isinstance(value, list | tuple) else [value]
+    return [part.detach().clone() for part in cast(Sequence[object], parts) if isinstance(part, Tensor)]
+
+
+def _changed(before: dict[str, Any], module: nn.Module) -> list[str]:
+    """Names of the tensors of a network that are not what they were."""
+    after = _kept_tensors(module)
+    return [
+        name
+        for name in before.keys() | after.keys()
+        if len(before.get(name, [])) != len(after.get(name, []))
+        or not all(torch.equal(a, b) for a, b in zip(before[name], after[name], strict=True))
+    ]
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -152,21 +192,6 @@ def fingerprint(module: nn.Module) -> str:
 def _at_least_float32(numbers: Tensor) -> Tensor:
     """Converts narrower types to float32: numpy has no bfloat16, and a softmax needs the precision."""
     return numbers.float() if numbers.element_size() < 4 else numbers
-
-
-def _scores_and_value(result: object, name: str) -> tuple[Tensor, Tensor | None]:
-    """Splits what a network returned."""
-    if isinstance(result, Tensor):
-        return result, None
-    if isinstance(result, (tuple, list)):
-        parts = cast(Sequence[object], result)
-        if len(parts) == 2 and isinstance(parts[0], Tensor) and isinstance(parts[1], Tensor):
-            return parts[0], parts[1]
-    raise OutputError(
-        f"the network of agent {name!r} returned a {type(cast(object, result)).__name__}",
-        expected="a tensor of scores (b, a), or a pair (scores, value)",
-        todo="wrap it in a module whose forward returns one of these",
-    )
 
 
 def _check_shapes(output: AgentOutput, spec: AgentSpec, batch: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from weakspot.agents.build import agent_from_file, check_action_count, resolve_i
 from weakspot.agents.formats.suffixes import TORCH_SAVED
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.tensors.header import read_header
+from weakspot.agents.tensors.state_dicts import strip_prefixes
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_torch_file, read_weights
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
@@ -91,16 +92,34 @@ LATER_NAMES = {
     "dist.linear": "actor_linear",
 }
 """The layers' names in later versions of the repository, and in :class:`ActorCriticNetwork`."""
+BIASES = {"ab1": "conv1", "ab2": "conv2", "ab3": "conv3", "ab_fc1": "linear1"}
+"""Modules of early versions for ACKTR that hold the bias of a layer alone (``AddBias``)."""
+HEAD_BIASES = ("ab_fc2", "ab_fc3", "dist.ab", "dist.ab1")
+"""Such modules of the two heads, in no fixed order: that of the critic has one number."""
+SPLIT = {".module.weight": ".weight", ".module.bias": ".bias", ".add_bias._bias": ".bias"}
+"""Ends of names in later versions for ACKTR, where each layer is split into its product and its bias (``SplitBias``)."""
 
 
 def original_names(weights: Mapping[str, T]) -> dict[str, T]:
-    """Renames tensors from the names of later versions of the repository to those of :class:`ActorCriticNetwork`; other
-    names stay."""
+    """Renames tensors from the names of other versions of the repository to those of :class:`ActorCriticNetwork`; other
+    names stay.  A bias in a module of its own, which is a column, becomes a vector."""
     renamed: dict[str, T] = {}
-    for name, tensor in weights.items():
-        layer, _, kind = name.rpartition(".")
-        renamed[f"{LATER_NAMES[layer]}.{kind}" if layer in LATER_NAMES else name] = tensor
+    for name, tensor in strip_prefixes(weights).items():
+        joined = next((name.removesuffix(end) + short for end, short in SPLIT.items() if name.endswith(end)), name)
+        layer, _, kind = joined.rpartition(".")
+        layer = _head(tensor) if layer in HEAD_BIASES else (LATER_NAMES | BIASES).get(layer, layer)
+        renamed[f"{layer}.{kind}" if layer else joined] = _as_vector(tensor) if kind == "bias" else tensor
     return renamed
+
+
+def _head(bias: object) -> str:
+    """The head that a bias in a module of its own belongs to."""
+    return "critic_linear" if isinstance(bias, Tensor) and bias.numel() == 1 else "actor_linear"
+
+
+def _as_vector(bias: T) -> T:
+    is_column = isinstance(bias, Tensor) and bias.dim() == 2 and bias.shape[1] == 1
+    return cast(T, cast(Tensor, bias)[:, 0]) if is_column else bias
 
 
 def is_actor_critic(names: Iterable[str]) -> bool:

@@ -17,6 +17,7 @@ from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_cou
 from weakspot.agents.formats.suffixes import CLEANRL
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
+from weakspot.agents.tensors.state_dicts import unwrap
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_tensors
 from weakspot.errors import WeightsError
 from weakspot.interface import Interface
@@ -121,7 +122,7 @@ def load_cleanrl(
         WeightsError: the file holds another script's network.
         MismatchError: the environment has another number of actions, or other observations.
     """
-    weights: Mapping[str, Any] = content.get("model_weights", content)
+    weights = unwrap(content)
     with preserve_random_state():
         network, action_count, scores_are = _network(weights, len(interface.action_names), str(path))
     check_action_count(path, action_count, interface)

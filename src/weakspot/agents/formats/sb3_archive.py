@@ -19,6 +19,7 @@ from torch import Tensor
 
 from weakspot.agents.build import USE_FACTORY
 from weakspot.agents.listing import join_names
+from weakspot.agents.tensors.state_dicts import strip_prefixes
 from weakspot.agents.tensors.weights import read_tensors
 from weakspot.errors import WeightsError
 from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage
@@ -117,7 +118,7 @@ def read_archive(path: Path) -> Archive:
             expected=f"a zip saved by a stable-baselines3 model, with data and {WEIGHTS}",
             todo="save or fetch it again; it may be truncated",
         ) from error
-    return Archive(str(path), cast(dict[str, Any], settings), read_tensors(weights, f"{path} ({WEIGHTS})"))
+    return Archive(str(path), cast(dict[str, Any], settings), strip_prefixes(read_tensors(weights, f"{path} ({WEIGHTS})")))
 
 
 def _member(file: zipfile.ZipFile, name: str) -> bytes:

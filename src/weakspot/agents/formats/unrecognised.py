@@ -8,6 +8,7 @@ from typing import NoReturn
 from weakspot.agents import zoo
 from weakspot.agents.build import USE_FACTORY
 from weakspot.agents.formats.actor_critic import original_names
+from weakspot.agents.formats.foreign import raise_if_foreign_suffix
 from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, PICKLED, SAFETENSORS, TORCH_SAVED
 from weakspot.agents.listing import join_names
 from weakspot.agents.tensors.weights import read_torch_file, read_weights
@@ -62,7 +63,15 @@ def _raise_missing(reference: str, path: Path) -> NoReturn:
 
 def _raise_unknown_content(path: Path) -> NoReturn:
     """Raises the error for a file that can be read but holds another network, or that cannot be read."""
-    is_torch_file = path.suffix.lower() in TORCH_SAVED
+    raise_if_foreign_suffix(path)
+    suffix = path.suffix.lower()
+    is_torch_file = suffix in TORCH_SAVED
+    if not is_torch_file and suffix != SAFETENSORS:
+        raise WeightsError(
+            f"{path} has the suffix {suffix or 'none'}, which is not that of a known kind of file",
+            expected=", ".join(WEIGHT_FILES),
+            todo="rename it if it is one of these; otherwise " + USE_FACTORY,
+        )
     weights = read_torch_file(path) if is_torch_file else read_weights(path)[0]
     hint = ", or pass --trust if the file holds a whole network and you trust its author" if is_torch_file else ""
     raise WeightsError(

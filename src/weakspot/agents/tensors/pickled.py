@@ -1,8 +1,12 @@
 """Reads the tensors of a network that was pickled whole, without its classes and without running any code in the file.
 
 ``torch.save(network)`` writes a pickle that names classes and functions to be called.  Here only the functions that rebuild
-tensors are called.  Every other object becomes a :class:`Placeholder`, which stores the attributes that the pickle would
-set, among them the parameters and submodules of an ``nn.Module``.
+tensors are called.  Every other object becomes a :class:`Placeholder`, which stores the arguments of its class and the
+attributes that the pickle would set, among them the parameters and submodules of an ``nn.Module``.
+
+Versions of torch differ in how they pickle a parameter or buffer: a call of a function that rebuilds it, a call of its class
+with the tensor (up to 0.3), a state that begins with the tensor (up to 0.1), a call of the tensor's class with the storage.
+:func:`tensor_in` reads all of them.
 """
 
 from __future__ import annotations
@@ -13,22 +17,28 @@ import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import suppress
 from typing import IO, Any, cast
 
 import torch
 import torch._utils
 from torch import Tensor, nn, serialization
 
+from weakspot.agents.listing import join_names
+from weakspot.agents.tensors.state_dicts import strip_prefixes, unwrap
 from weakspot.errors import WeightsError
 
 DEPTH, MAX_TENSORS = 20, 10_000
 """Modules inside each other, and tensors of a network: pickles can contain themselves, and name one object many times."""
+WRAPPED, WRAPPED_PARTS = 3, 8
+"""Objects around the tensor of a parameter, and parts of each that are looked at."""
 LARGEST_RATIO, SPARE = 8, 1 << 20
 """The tensors of a file may take this many times its size, and these bytes in addition."""
 
 TORCH_SERIALIZATION: Any = serialization
 """Some of its functions are private and have no types."""
+REBUILD: Callable[..., Tensor] = getattr(torch._utils, "_rebuild_tensor")  # noqa: B009 (private)
+"""Makes a tensor of a storage, an offset, a shape and strides."""
 
 
 class AllowedFunction:
@@ -51,12 +61,21 @@ class AllowedFunction:
         raise pickle.UnpicklingError("the pickle tries to change a function")
 
 
+def _rebuild_subclass(function: object, kind: object, arguments: Sequence[Any], state: object) -> Any:
+    """The tensor of a subclass, or one with attributes of its own, as a plain tensor: ``_rebuild_from_type_v2``."""
+    if not isinstance(function, AllowedFunction):
+        raise pickle.UnpicklingError("the pickle rebuilds a tensor with a function of its own")
+    return function(*arguments)
+
+
 ALLOWED: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "Size"): AllowedFunction(torch.Size),
     **{
         ("torch._utils", name): AllowedFunction(getattr(torch._utils, name))
-        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+        for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter")
     },
+    ("torch._tensor", "_rebuild_from_type_v2"): AllowedFunction(_rebuild_subclass),
 }
 """The only functions and classes that a pickle may call, by module and name."""
 
@@ -118,7 +137,7 @@ class PickleModule:
 
 
 def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
-    """Reads the parameters and buffers of the first network in a file of ``torch.save``.
+    """Reads the parameters and buffers of the first network or state dict in a file of ``torch.save``.
 
     Args:
         content: of the file.
@@ -152,14 +171,11 @@ def read_pickled(content: bytes, source: str) -> dict[str, Tensor]:
         ) from error
     candidates = cast(Sequence[object], loaded) if isinstance(loaded, Sequence) else [loaded]
     for candidate in candidates:
-        tensors = dict(islice(_tensors(candidate, "", DEPTH), MAX_TENSORS + 1))
-        if len(tensors) > MAX_TENSORS:
-            raise refused(source, f"it names more than {MAX_TENSORS:,} tensors")
-        if tensors:
-            return tensors_as_float32(tensors, len(content), source)
+        if tensors := _tensors_of(candidate, Visits(source)):
+            return strip_prefixes(tensors_as_float32(tensors, len(content), source))
     raise WeightsError(
-        f"{source} holds no network",
-        expected="an nn.Module, or a list that begins with one, saved with torch.save",
+        f"{source} holds {_describe(cast(object, loaded))}",
+        expected="an nn.Module, or a list that begins with one, or a state dict, saved with torch.save",
         todo="load it in your own function: path.py:factory",
     )
 
@@ -207,6 +223,85 @@ def check_not_compressed(content: bytes) -> None:
                 raise zipfile.BadZipFile(f"its part {part.filename!r} is compressed")
 
 
+class Visits:
+    """Counts what is looked at in a file, in which one object may be named in many places, even inside itself.
+
+    Args:
+        source: path of the file, for error messages.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source, self._count = source, 0
+
+    def add(self, depth: int) -> None:
+        """Counts an object.
+
+        Raises:
+            WeightsError: there are too many, or they are too deep inside each other.
+        """
+        self._count += 1
+        if self._count > MAX_TENSORS or depth > DEPTH:
+            raise refused(self._source, f"it has more than {MAX_TENSORS:,} entries, or contains itself")
+
+
+def _tensors_of(candidate: object, visits: Visits) -> dict[str, Tensor]:
+    """The tensors of a network, of a state dict, or of an object that holds one of these; empty for other objects."""
+    if tensors := dict(_tensors(candidate, "", visits)):
+        return tensors
+    entries = candidate.state if isinstance(candidate, Placeholder) else candidate
+    if not isinstance(entries, Mapping):
+        return {}
+    plain = {str(name): _plain(value, visits) for name, value in cast(Mapping[object, object], entries).items()}
+    return {name: tensor for name, tensor in unwrap(plain).items() if isinstance(tensor, Tensor)}
+
+
+def _plain(value: object, visits: Visits, depth: int = 0) -> object:
+    """A value of a dict with tensors, and networks as dicts of tensors, in place of their placeholders."""
+    visits.add(depth)
+    if isinstance(value, Mapping):
+        entries = cast(Mapping[object, object], value)
+        return {str(name): _plain(part, visits, depth + 1) for name, part in entries.items()}
+    if (tensor := tensor_in(value)) is not None:
+        return tensor
+    return dict(_tensors(value, "", visits, depth)) or value
+
+
+def _describe(loaded: object) -> str:
+    """What a file holds, for the error message if that is no network."""
+    if isinstance(loaded, Placeholder):
+        state: object = loaded.state
+        nothing: Mapping[str, object] = {}
+        attributes = cast(Mapping[str, object], state) if isinstance(state, Mapping) else nothing
+        if layers := [name for name, _ in _entries(attributes, "_modules")]:
+            return f"a {type(loaded).__name__} with the layers {join_names(layers)}, whose parameters cannot be read"
+        return f"a {type(loaded).__name__} without layers; its attributes are {join_names(map(str, attributes))}"
+    if isinstance(loaded, Mapping):
+        names = [str(name) for name in cast(Mapping[object, object], loaded)]
+        return f"a dict without a network; its entries are {join_names(names)}"
+    return f"a {type(loaded).__name__} without a network"
+
+
+def tensor_in(value: object, depth: int = 0) -> Tensor | None:
+    """The tensor that a pickled parameter or buffer holds, in any of the ways in which versions of torch wrote it.
+
+    Returns:
+        The tensor, detached; None if ``value`` is something else.
+    """
+    if isinstance(value, Tensor):
+        return value.detach()
+    mapping = isinstance(value, Placeholder) and isinstance(value.state, Mapping)  # the attributes of a module
+    if not isinstance(value, Placeholder) or mapping or depth > WRAPPED:
+        return None
+    if (
+        type(value).__name__.endswith("Tensor") and len(value.arguments) == 4
+    ):  # torch.FloatTensor(storage, offset, size, stride)
+        with suppress(Exception):  # the arguments can be anything
+            return REBUILD(*value.arguments).detach()
+    state: object = value.state
+    parts = [*value.arguments, *(cast(Sequence[object], state) if isinstance(state, Sequence) else ())][:WRAPPED_PARTS]
+    return next((tensor for part in parts if (tensor := tensor_in(part, depth + 1)) is not None), None)
+
+
 def is_script(content: bytes) -> bool:
     """Whether ``torch.load`` would pass a file on to ``torch.jit.load``, which runs its code.
 
@@ -222,18 +317,20 @@ def is_script(content: bytes) -> bool:
         return False
 
 
-def _tensors(module: object, prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers of the placeholder of a module, and of its submodules down to ``depth``, with names."""
+def _tensors(module: object, prefix: str, visits: Visits, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The parameters and buffers of the placeholder of a module, and of its submodules, with their names."""
+    visits.add(depth)
     state: object = module.state if isinstance(module, Placeholder) else None
-    if not isinstance(state, Mapping) or not depth:
+    if not isinstance(state, Mapping):
         return
     attributes = cast(Mapping[str, object], state)
     for kind in ("_parameters", "_buffers"):
-        for name, tensor in _entries(attributes, kind):
-            if isinstance(tensor, Tensor):
+        for name, value in _entries(attributes, kind):
+            visits.add(depth)
+            if (tensor := tensor_in(value)) is not None:
                 yield f"{prefix}{name}", tensor
-    for name, submodule in islice(_entries(attributes, "_modules"), MAX_TENSORS):
-        yield from _tensors(submodule, f"{prefix}{name}.", depth - 1)
+    for name, submodule in _entries(attributes, "_modules"):
+        yield from _tensors(submodule, f"{prefix}{name}.", visits, depth + 1)
 
 
 def _entries(attributes: Mapping[str, object], kind: str) -> Iterable[tuple[str, object]]:

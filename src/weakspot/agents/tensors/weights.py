@@ -23,6 +23,7 @@ from weakspot.agents.tensors.pickled import (
     refused,
     tensors_as_float32,
 )
+from weakspot.agents.tensors.state_dicts import unwrap
 from weakspot.errors import WeightsError
 
 Keys: TypeAlias = tuple[str, ...]
@@ -107,14 +108,15 @@ def read_tensors(content: bytes, source: str) -> dict[str, Any]:
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """Reads the tensors of a file of ``torch.save``: of a state dict, or of a network that was pickled whole.
+    """Reads the tensors of a file of ``torch.save``: of a state dict, possibly inside a dict with other entries, or of a
+    network that was pickled whole.  Prefixes of ``torch.compile`` and data parallelism are removed from the names.
 
     Raises:
         WeightsError: as :func:`read_tensors` and :func:`~weakspot.agents.tensors.pickled.read_pickled`.
     """
     content = path.read_bytes()
     try:
-        return read_tensors(content, str(path))
+        return unwrap(read_tensors(content, str(path)))
     except WeightsError:
         return read_pickled(content, str(path))
 
