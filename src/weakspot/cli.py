@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "plan": Command("List the results that run would make.", "weakspot.commands:plan"),
     "compare": Command("Compare the weaknesses of two runs.", "weakspot.commands:compare"),
     "replay": Command("Play a weakness again, and write a video.", "weakspot.commands:replay"),
+    "verify": Command("Compare all files of a run with their digests.", "weakspot.commands:verify"),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
     "check-agent": Command("Check an agent for common mistakes before a run.", "weakspot.commands:check_agent"),
