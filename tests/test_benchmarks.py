@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from changed_records import change_record
 from small_pong import make_batch
 
 from benchmarks import ablation, commands, convergence, fidelity, neighbours, twins, validity
@@ -270,8 +271,9 @@ def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch
     for name, row in record.items():
         assert 0 < row["seconds"] < 60 and row["bound"] == commands.BOUNDS[name]
         assert row["met"] == (row["seconds"] <= row["bound"])
-    (tmp_path / "tiny" / "run.json").write_text(
-        (tmp_path / "tiny" / "run.json").read_text().replace("--synthesize.steps 5", "--synthesize.steps 4")
+    change_record(
+        tmp_path / "tiny" / "run.json",
+        lambda record: record | {"command": record["command"].replace("--synthesize.steps 5", "--synthesize.steps 4")},
     )
     with pytest.raises(RunError, match="nothing to do"):
         commands.measure(tmp_path / "unused", tmp_path / "tiny", repeats=1)

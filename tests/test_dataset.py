@@ -1,7 +1,5 @@
 """Recorded states by index, compared with a plain loop, and damaged folders."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +9,9 @@ from hypothesis.extra.numpy import arrays
 
 import weakspot.data.dataset
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
-from weakspot.data.shards import FORMAT, VERSION, ShardContent, write_shard
+from weakspot.data.shards import FORMAT, VERSION, ShardContent, read_index, write_shard
 from weakspot.errors import ConfigError, DatasetError, SnapshotError
+from weakspot.run.records import write_record
 from weakspot.system.files import write_json
 
 E, STEPS, LENGTH, K, SIZE = 3, 23, 5, 4, 6
@@ -170,9 +169,10 @@ def test_fingerprint_depends_on_the_content(stored):
     folder = stored[0]
     before = StateDataset.open(folder).fingerprint
     assert StateDataset.open(folder).fingerprint == before
-    index = json.loads((folder / "shard-00001.json").read_text())
-    index["crc32"]["frames-00001.npy"] ^= 1
-    (folder / "shard-00001.json").write_text(json.dumps(index))
+    index = read_index(folder, 1)
+    assert index is not None
+    index.crc32["frames-00001.npy"] ^= 1
+    write_record(folder / "shard-00001.json", index)
     assert StateDataset.open(folder).fingerprint != before
 
 

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 from browsing import distinct_positions, open_page, save_screenshot, violations
+from changed_records import change_record
 from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
@@ -86,8 +87,7 @@ def drop(run: Path, *names: str) -> None:
         kept = {name: result for name, result in record["results"].items() if name not in names}
         return record | {"results": kept}
 
-    path = run / "run.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    change_record(run / "run.json", change)
 
 
 def html_of(run: Path) -> str:

@@ -25,7 +25,7 @@ from weakspot.agents.base import Perceiver
 from weakspot.agents.module import ModuleAgent
 from weakspot.data.dataset import as_state
 from weakspot.envs.observation import colour_observation, gray_observation
-from weakspot.errors import CollapsedPosteriorWarning, ConfigError, OutputError, StateModelError
+from weakspot.errors import CollapsedPosteriorWarning, ConfigError, LeftoverError, OutputError, StateModelError
 from weakspot.saliency.rules import saliency
 from weakspot.saliency.weights import loss_weights
 from weakspot.state_model import whitening
@@ -318,6 +318,9 @@ def test_workers_change_the_result_by_rounding_only(pong_rollout, tmp_path):
 def test_metrics_up_to_the_checkpoint_are_kept(tmp_path):
     lines = tmp_path / "metrics.jsonl"
     lines.write_bytes(b'{"step": 5}\n\xff\xfe\n7\n{"step": 12}\n{"step": 13}\n{"ste')
+    with pytest.raises(LeftoverError, match="line 2 of"):
+        drop_metrics_after(lines, 12)
+    lines.write_bytes(b'{"step": 5}\n{"step": 12}\n{"step": 13}\n{"ste')
     drop_metrics_after(lines, 12)
     assert lines.read_text() == '{"step": 5}\n{"step": 12}\n'
     drop_metrics_after(tmp_path / "none.jsonl", 12)

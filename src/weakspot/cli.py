@@ -63,6 +63,11 @@ COMMANDS: dict[str, Command] = {
         "weakspot.sweep.command:sweep",
         settings="weakspot.sweep.command:SweepConfig",
     ),
+    "verify": Command(
+        "Compare all files of a run with their digests.",
+        "weakspot.commands:verify",
+        settings="weakspot.commands:VerifyConfig",
+    ),
     "clean": Command(
         "Delete results that no run shows.", "weakspot.commands:clean", settings="weakspot.commands:CleanConfig"
     ),

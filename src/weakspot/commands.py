@@ -95,6 +95,37 @@ def clean(arguments: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
+class VerifyConfig:
+    """Compares all files of a run with the digests that were recorded when they were written. The exit code is 2 if a result
+    is damaged; nothing is changed."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+
+
+def verify(arguments: Sequence[str]) -> None:
+    """``weakspot verify``."""
+    from weakspot.errors import RunError
+    from weakspot.run.verify import verify
+
+    config = parse(VerifyConfig, "verify", arguments)
+    damaged: list[Path] = []
+    for result in verify(config.run):
+        say(f"{'ok' if result.problem is None else 'DAMAGED':<8} {result.size / 1e6:10.1f} MB  {result.name}")
+        if result.problem is not None:
+            say(f"         {result.problem}")
+            damaged.append(result.folder)
+    if damaged:
+        raise RunError(
+            f"{len(damaged)} parts of {config.run} are damaged",
+            expected="the files as they were written",
+            todo=f"delete {', '.join(map(str, damaged[:4]))} and repeat the command of the run, which makes them anew"
+            if damaged != [config.run.absolute()]
+            else "repeat the command of the run, which makes the links anew",
+        )
+
+
+@dataclass(frozen=True)
 class ReplayConfig:
     """Plays the loss and the rescue of a weakness again, bit for bit, and writes a video of both side by side."""
 

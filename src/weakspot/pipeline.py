@@ -142,6 +142,7 @@ class Pipeline:
 
     def _run_stages(self) -> None:
         needed = needed_by(self.only, self.stages)
+        self._check_inputs(needed)
         for stage in self.stages:
             if stage.name not in needed:
                 continue
@@ -153,6 +154,21 @@ class Pipeline:
                     if (entry := self.store.find(self._request(task, self._fingerprints))) is not None:
                         self._add(task, entry)
 
+    def _check_inputs(self, needed: Collection[str]) -> None:
+        """Raises :class:`RunError` if the store has no result at all of a stage whose results must be there, before the
+        quick stages write anything."""
+        for stage in self.stages:
+            must_exist = stage.name in needed and stage.name not in self.only and not stage.quick
+            if must_exist and type(stage).parts is Stage.parts and not self.store.has_results(stage.name):
+                raise self._unfinished(stage)
+
+    def _unfinished(self, stage: Stage) -> RunError:
+        return RunError(
+            f"{self.config.output} has no finished {stage.name} stage with these settings",
+            expected="the results that this stage reads",
+            todo=f"run `weakspot {stage.name}` with the same settings first, or `weakspot run` for all stages",
+        )
+
     def _run_task(self, task: Task) -> None:
         request = self._request(task, self._fingerprints)
         if (entry := self.store.find(request)) is not None:
@@ -160,11 +176,7 @@ class Pipeline:
             say(f"{task.name}: up to date")
             return
         if task.stage.name not in self.only and not task.stage.quick:
-            raise RunError(
-                f"{self.config.output} has no finished {task.stage.name} stage with these settings",
-                expected="the results that this stage reads",
-                todo=f"run `weakspot {task.stage.name}` with the same settings first, or `weakspot run` for all stages",
-            )
+            raise self._unfinished(task.stage)
         self._verify_inputs(task)
         self._make(task, request)
 

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from weakspot.errors import LeftoverError, RunError, SchemaError, StorageError
-from weakspot.run.entry import Entry, read_entry, write_entry
+from weakspot.run.entry import RECORD, Entry, read_entry, write_entry
 from weakspot.run.records import decode_checked, write_record
 from weakspot.system.files import make_folder, refuse_links, remove_temporary, storage_errors
 from weakspot.system.locks import waiting_lock
@@ -81,6 +81,10 @@ class Store:
             SchemaError: a newer version of weakspot wrote it.
         """
         return self._inspect(request)[0]
+
+    def has_results(self, stage: str) -> bool:
+        """Whether there is any finished result of a stage."""
+        return any((self.path / stage).glob(f"*/{RECORD}"))
 
     def make(self, request: Request, work: Work) -> tuple[Entry, bool]:
         """The finished result, and whether this call made it.

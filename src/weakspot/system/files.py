@@ -54,6 +54,9 @@ REASONS: dict[int, tuple[str, str]] = {
 RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that say nothing about a file: the process or the system has run out of something."""
 
+DAMAGE = (None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL)
+"""Errors of reading a file that say that it is not what it should be; None is that of a library."""
+
 UNREADABLE_ARRAYS = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 """The exceptions that reading a damaged file of arrays can raise."""
 
@@ -100,7 +103,7 @@ def is_damage(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError):
         return False
-    return not isinstance(error, OSError) or error.errno in (None, errno.ENOENT, errno.ENOTDIR, errno.EINVAL)
+    return not isinstance(error, OSError) or error.errno in DAMAGE
 
 
 def raise_unless_damage(path: Path, error: Exception) -> None:

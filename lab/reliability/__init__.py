@@ -1,0 +1,1 @@
+"""Damage, crashes and hostile files, and what a run makes of them; see ``benchmarks.reliability``."""

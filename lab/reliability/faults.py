@@ -1,0 +1,225 @@
+"""Lets the operations of a run on files fail, takes its resources away, interrupts it, and runs it twice at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from lab.reliability.contents import contents, differences
+from lab.reliability.sandbox import Outcome, Sandbox
+
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
+TIME_LIMIT = 1_800.0
+
+
+@dataclass
+class Faults:
+    """What faults did: their number, by kind, and whatever was lost, wrong, or ended in a traceback."""
+
+    faults: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, kind: str) -> None:
+        """Counts a fault."""
+        self.faults += 1
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+
+
+def fail_once(root: Path, number: int, sites: Path) -> None:
+    """Lets the first operation that writes below ``root`` fail with the error ``number``, if none like it failed before.
+
+    Operations are alike if they do the same to a file of the same name, numbers aside, in the same folder. ``sites`` is a
+    file that names those that failed.
+    """
+    known, pid, place = set(sites.read_text().splitlines()) if sites.exists() else set[str](), os.getpid(), str(root)
+
+    def fail(event: str, path: object) -> None:
+        if os.getpid() != pid or not str(path).startswith(place):
+            return
+        site = f"{event} {_site(str(path).removeprefix(place))}"
+        if site not in known:
+            known.add(site)
+            with open(sites, "a") as file:
+                file.write(f"{site}\n")
+            raise OSError(number, os.strerror(number), str(path))
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments[:3]
+            writes = (isinstance(flags, int) and flags & WRITING) or (isinstance(mode, str) and set(mode) & set("wax+"))
+            if writes and not isinstance(path, int):
+                fail(event, path)
+        elif event in ("os.rename", "os.mkdir", "os.symlink"):
+            fail(event, arguments[1] if event != "os.mkdir" else arguments[0])
+
+    sys.addaudithook(hook)
+    flush = os.fsync
+
+    def fsync(file: int) -> None:
+        fail("fsync", os.readlink(f"/proc/self/fd/{getattr(file, 'fileno', lambda: file)()}"))
+        flush(file)
+
+    os.fsync = fsync
+
+
+def _site(path: str) -> str:
+    """A path without keys, numbers and random parts."""
+    parts = ["*" if len(part) == 16 and not part.strip("0123456789abcdef") else part for part in Path(path).parts]
+    name = "".join("0" if c.isdigit() else c for c in parts[-1]) if parts else ""
+    if name.endswith(".tmp"):
+        name = f"{name.rsplit('.', 2)[0]}.tmp"
+    if "-" in name and name.endswith((".lock", ".seconds", ".seconds.tmp")):
+        name = f"{name.partition('-')[0]}.{name.partition('.')[2]}"
+    return "/".join([*parts[:-1], name])
+
+
+def failing_writes(sandbox: Sandbox, reference: Path, result: Faults, deadline: float) -> None:
+    """Every kind of write fails once with each error; the same command is repeated until the run ends."""
+    wanted = contents(reference)
+    for number in ERRORS:
+        output, sites = sandbox.folder / "failing", sandbox.folder / f"sites-{number}.txt"
+        shutil.rmtree(output, ignore_errors=True)
+        sites.unlink(missing_ok=True)
+        count, code = 0, 2
+        while code and time.monotonic() < deadline:
+            outcome = sandbox.run(output, before=partial(fail_once, output, number, sites))
+            failed = len(sites.read_text().splitlines()) if sites.exists() else 0
+            for _ in range(failed - count):
+                result.add(errno.errorcode[number])
+            code = outcome.code or 0
+            if outcome.traceback or (code and code != 2) or (code and failed == count):
+                result.problems.append(f"{errno.errorcode[number]}: exit code {outcome.code}: {outcome.output[-400:]}")
+                break
+            count = failed
+        result.problems += _lost(sandbox, output, wanted, errno.errorcode[number])
+
+
+def _lost(sandbox: Sandbox, output: Path, wanted: dict[str, str], what: str) -> Iterator[str]:
+    """What a run without faults does not bring back."""
+    outcome = sandbox.run(output)
+    if outcome.code:
+        yield f"after {what}: exit code {outcome.code}: {outcome.output[-400:]}"
+        return
+    for name in differences(wanted, contents(output)):
+        yield f"after {what}: {name} differs"
+    for path in output.rglob("*.tmp"):
+        yield f"after {what}: {path} is left"
+
+
+def limited(kind: int, value: int) -> Callable[[], None]:
+    """A function that limits a resource of its process."""
+    return lambda: resource.setrlimit(kind, (value, resource.getrlimit(kind)[1]))
+
+
+def _interrupt(sandbox: Sandbox, output: Path, signals: tuple[signal.Signals, ...], after: float) -> Outcome:
+    process = sandbox.start(["run", *sandbox.options(output)])
+    time.sleep(after)
+    for number in signals:
+        try:
+            os.kill(process.pid, number)
+        except ProcessLookupError:
+            break
+        time.sleep(0.02)
+    return process.wait()
+
+
+def interruptions(sandbox: Sandbox, reference: Path, result: Faults, times: int, seed: int = 0) -> None:
+    """SIGTERM, SIGHUP, Ctrl-C and Ctrl-C twice, at random moments."""
+    generator, wanted, output = random.Random(seed), contents(reference), sandbox.folder / "interrupted"
+    shutil.rmtree(output, ignore_errors=True)
+    started = time.monotonic()
+    sandbox.run(output)
+    length = time.monotonic() - started
+    for _ in range(times):
+        for signals in ((signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT)):
+            name = " ".join(number.name for number in signals)
+            shutil.rmtree(output, ignore_errors=True)
+            outcome = _interrupt(sandbox, output, signals, generator.uniform(0.1, length))
+            result.add(name)
+            if outcome.traceback or outcome.code not in (0, 130):
+                result.problems.append(f"{name}: exit code {outcome.code}: {outcome.output[-400:]}")
+            result.problems += _lost(sandbox, output, wanted, name)
+
+
+def two_at_once(sandbox: Sandbox, reference: Path, result: Faults) -> None:
+    """Two processes on one run folder, and two run folders on one store."""
+    wanted = contents(reference)
+    for kind in ("one folder", "one store"):
+        outputs = [sandbox.folder / "both", sandbox.folder / ("both" if kind == "one folder" else "both-2")]
+        store = sandbox.folder / "both-store"
+        for path in (*outputs, store):
+            shutil.rmtree(path, ignore_errors=True)
+        more = ("--store", str(store)) if kind == "one store" else ()
+        processes = [
+            sandbox.start(["run", *sandbox.options(output, *more)], log=f"both-{number}.txt")
+            for number, output in enumerate(outputs)
+        ]
+        for process, output in zip(processes, outputs, strict=True):
+            outcome = process.wait(TIME_LIMIT)
+            result.add(f"two processes on {kind}")
+            if outcome.code:
+                result.problems.append(f"two processes on {kind}: exit code {outcome.code}: {outcome.output[-400:]}")
+            elif different := differences(wanted, contents(output)):
+                result.problems.append(f"two processes on {kind}: {different}")
+
+
+def clock_jumps(sandbox: Sandbox, reference: Path, result: Faults, seed: int = 0) -> None:
+    """A clock that jumps by up to a year, forwards and backwards, whenever it is read."""
+    output = sandbox.folder / "jumping"
+    shutil.rmtree(output, ignore_errors=True)
+
+    def jump() -> None:
+        generator, real = random.Random(seed), time.time
+        time.time = lambda: real() + generator.uniform(-1, 1) * 365 * 86_400
+
+    outcome = sandbox.run(output, before=jump)
+    result.add("clock jumps")
+    if outcome.code:
+        result.problems.append(f"clock jumps: exit code {outcome.code}: {outcome.output[-400:]}")
+    else:
+        result.problems += [f"clock jumps: {name}" for name in differences(contents(reference), contents(output))]
+
+
+def limits(sandbox: Sandbox, reference: Path, result: Faults) -> None:
+    """Few descriptors, little memory, small files, and an output that is full or closed."""
+    wanted, output = contents(reference), sandbox.folder / "limited"
+    cases: dict[str, Callable[[], None]] = {
+        **{f"{n} descriptors": limited(resource.RLIMIT_NOFILE, n) for n in (8, 12, 16, 24, 32)},
+        **{f"{mb} MB more memory": _more_memory(mb) for mb in (1, 16, 64, 256)},
+        **{f"files of {kb} kB": limited(resource.RLIMIT_FSIZE, kb << 10) for kb in (1, 16, 256, 4096)},
+        "full output": _output_to("/dev/full"),
+        "closed output": lambda: os.close(1),
+        "full error output": lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 2) and None,
+    }
+    for name, before in cases.items():
+        shutil.rmtree(output, ignore_errors=True)
+        outcome = sandbox.run(output, before=before)
+        result.add(name)
+        if outcome.traceback or outcome.code not in (0, 2):
+            result.problems.append(f"{name}: exit code {outcome.code}: {outcome.output[-400:]}")
+        result.problems += _lost(sandbox, output, wanted, name)
+
+
+def _more_memory(megabytes: int) -> Callable[[], None]:
+    def limit() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + (megabytes << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+    return limit
+
+
+def _output_to(path: str) -> Callable[[], None]:
+    return lambda: os.dup2(os.open(path, os.O_WRONLY), 1) and None
