@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,9 @@ from weakspot.sweep.driver import Outcome, job_folder, run_jobs
 from weakspot.sweep.executor import Executor
 from weakspot.sweep.job import Job
 from weakspot.sweep.local import LocalExecutor
-from weakspot.sweep.ray_cluster import RayExecutor
+from weakspot.sweep.ray_cluster import OBJECT_STORE, RayExecutor, require_token
 from weakspot.sweep.slurm import SlurmExecutor
 
-MakeExecutor = Callable[[], Executor]
 SHORT = Resources(hours=3 / 3600)
 """Of a job that hangs: it has three seconds."""
 
@@ -51,6 +51,11 @@ class Evidence:
 
     outcomes: dict[str, Outcome]
     completions: dict[str, int]
+
+    @property
+    def once(self) -> bool:
+        """Whether every job that is done was completed exactly once, and no other one."""
+        return all(count == (self.outcomes[name].status in ("done", "earlier")) for name, count in self.completions.items())
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -146,6 +151,45 @@ def driver_killed(folder: Path, executor: str) -> Evidence:
     driver.wait()
     jobs = interrupted_jobs(folder)
     return execute(folder, jobs, make_executor(executor, folder))
+
+
+def worker_killed(folder: Path, executor: str) -> Evidence:
+    """Kills what executes a job (a worker of Ray; elsewhere the attempt itself), beside all kinds of bad jobs."""
+    jobs = [stalled_job(folder, "stalls"), *bad_jobs(folder)]
+    with _killer(folder, "stalls", lambda attempt, parent: parent if executor == "ray" else attempt):
+        return execute(folder, jobs, make_executor(executor, folder), retries=1)
+
+
+def node_killed(folder: Path) -> Evidence:
+    """Kills the node (raylet) of a Ray cluster of two nodes that executes a job, beside jobs on the other one."""
+    jobs = [stalled_job(folder, "stalls"), *(counted_job(folder, f"healthy-{n}", "sleep 0.3") for n in range(4))]
+    with two_ray_nodes() as address, _killer(folder, "stalls", lambda attempt, worker: parent_of(worker)):
+        return execute(folder, jobs, RayExecutor(address, 2, 2))
+
+
+@contextmanager
+def two_ray_nodes() -> Generator[str]:
+    """A Ray cluster on this machine whose two nodes have a core each, beside a node without cores for the driver."""
+    require_token(None)
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    try:
+        cluster.add_node(num_cpus=0, object_store_memory=OBJECT_STORE, include_dashboard=False)
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+@contextmanager
+def _killer(folder: Path, name: str, victim: Callable[[int, int], int]) -> Generator[None]:
+    """Calls :func:`kill_when_begun` in a thread beside the block."""
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_when_begun, folder, name, victim)
+        yield
+        killed.result()
 
 
 def full_disk(folder: Path, executor: str) -> tuple[Evidence, Evidence]:

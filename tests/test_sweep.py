@@ -23,6 +23,7 @@ from lab.faults import (
     kill_when_begun,
     make_executor,
     stalled_job,
+    worker_killed,
 )
 from weakspot import load_run
 from weakspot.cli import main
@@ -171,10 +172,9 @@ def alive(text: str) -> list[int]:
     return [int(line) for line in found.stdout.split() if int(line) != os.getpid()]
 
 
-@pytest.mark.parametrize("executor", ["local", "slurm-local"])
-def test_every_other_job_is_done_once_beside_jobs_that_fail(tmp_path, executor):
+def test_every_other_job_is_done_once_beside_jobs_that_fail(tmp_path):
     jobs = bad_jobs(tmp_path)
-    evidence = execute(tmp_path, jobs, make_executor(executor, tmp_path), retries=1)
+    evidence = execute(tmp_path, jobs, make_executor("local", tmp_path), retries=1)
     assert evidence.statuses == {
         "healthy-1": "done", "crashes": "failed", "explains": "failed", "hangs": "failed", "needs-crashes": "not run",
         "healthy-2": "done", "healthy-3": "done",
@@ -188,20 +188,15 @@ def test_every_other_job_is_done_once_beside_jobs_that_fail(tmp_path, executor):
     assert "exit status 3: it is broken" in crashed.reason and "it is broken" in crashed.log.read_text()
     assert "no end after" in hung.reason
     assert not alive(f"late >> {tmp_path}")  # nothing of a job that hangs is left
-    again = execute(tmp_path, jobs, make_executor(executor, tmp_path), retries=0)
+    again = execute(tmp_path, jobs, make_executor("local", tmp_path), retries=0)
     assert again.statuses["healthy-1"] == again.statuses["healthy-3"] == "earlier"
     assert again.completions == evidence.completions and again.outcomes["crashes"].status == "failed"
 
 
 def test_a_killed_attempt_is_repeated(tmp_path):
-    jobs = [stalled_job(tmp_path, "stalls"), counted_job(tmp_path, "other")]
-    executor = LocalExecutor(2, Resources())
-    killer = Thread(target=kill_when_begun, args=(tmp_path, "stalls", lambda attempt, parent: attempt))
-    killer.start()
-    evidence = execute(tmp_path, jobs, executor)
-    killer.join()
-    assert evidence.statuses == {"stalls": "done", "other": "done"} and evidence.completions == {"stalls": 1, "other": 1}
-    assert job_folder(tmp_path, "stalls").done(jobs[0].key).attempt == 2
+    evidence = worker_killed(tmp_path, "local")
+    assert evidence.once and evidence.completions["stalls"] == 1 and evidence.statuses["healthy-2"] == "done"
+    assert job_folder(tmp_path, "stalls").attempts() == 2
 
 
 def test_an_attempt_that_cannot_end_itself_is_given_up(tmp_path):
@@ -209,7 +204,7 @@ def test_an_attempt_that_cannot_end_itself_is_given_up(tmp_path):
 
     def freeze(attempt: int, parent: int) -> int:
         os.kill(attempt, signal.SIGSTOP)
-        return subprocess.Popen(["true"]).pid  # something else to kill
+        return subprocess.Popen(["sleep", "60"]).pid  # something else to kill
 
     killer = Thread(target=kill_when_begun, args=(tmp_path, "frozen", freeze))
     killer.start()
@@ -292,6 +287,13 @@ def test_a_disk_that_is_full_from_the_start_is_an_error(small_disk):
         run_jobs([counted_job(small_disk, "one")], small_disk, executor, 0)
 
 
+def test_slurm_through_its_local_stand_in(tmp_path):
+    jobs = [counted_job(tmp_path, "healthy"), counted_job(tmp_path, "explains", "echo error: no such agent; exit 2")]
+    evidence = execute(tmp_path, jobs, make_executor("slurm-local", tmp_path), retries=1)
+    assert evidence.statuses == {"healthy": "done", "explains": "failed"} and evidence.completions["healthy"] == 1
+    assert "no such agent" in evidence.outcomes["explains"].reason
+
+
 def test_slurm_puts_the_same_submission_back_into_the_queue(tmp_path):
     """On submitit's local stand-in: the signal before the end of a submission ends the attempt, and the next one goes on."""
     submitit = pytest.importorskip("submitit")
@@ -304,7 +306,7 @@ def test_slurm_puts_the_same_submission_back_into_the_queue(tmp_path):
     submitted = executor.submit(Submission(str(folder.path)))
     while not (tmp_path / "stalls.began").exists():
         time.sleep(0.05)
-    submitted._interrupt()  # as Slurm does
+    os.kill(folder.attempt(1).parent, signal.SIGUSR2)  # as Slurm does before it ends a submission
     while folder.done(job.key) is None:
         time.sleep(0.05)
     assert completions(tmp_path, [job]) == {"stalls": 1} and folder.done(job.key).attempt == 2

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ OLDEST = (2, 52)
 """The first version of Ray whose clusters require a token."""
 OBJECT_STORE = 80 * 2**20
 """Bytes of the object store of a local cluster, nearly the smallest that Ray accepts."""
-MANY = 10_000
-"""Tasks in a cluster at a time, most of which wait for resources."""
+STARTS = 4
+"""How often the start of a local cluster is tried."""
+REACHED = 10.0
+"""Seconds in which the port of a cluster must answer; Ray itself would try for minutes."""
 
 
 class RayExecutor:
@@ -38,19 +42,18 @@ class RayExecutor:
 
     def __init__(self, address: str | None, slots: int, cores: int) -> None:
         _require_ray()
-        _require_token(address)
+        require_token(address)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
+        if address:
+            _check_address(address)
         self._ray: Any = ray
-        options: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores, "object_store_memory": OBJECT_STORE}
         try:
-            self._ray.init(
-                address=address or "local", log_to_driver=False, logging_level="error", **({} if address else options)
-            )
+            self._connect(address) if address else self._start(cores)
         except Exception as error:  # Ray raises many types
             raise ConfigError(
-                f"cannot use Ray at {address or 'this machine'}: {type(error).__name__}: {str(error).splitlines()[0]}",
+                f"cannot use Ray at {address or 'this machine'}: {type(error).__name__}: {_first_line(error)}",
                 expected="a running cluster whose token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
                 todo="check --address and the token; `ray start --head` starts a cluster",
             ) from error
@@ -82,6 +85,23 @@ class RayExecutor:
         """Leaves the cluster, which ends its tasks; ends a cluster that was started here."""
         self._ray.shutdown()
 
+    def _connect(self, address: str) -> None:
+        self._ray.init(address=address, log_to_driver=False, logging_level="error")
+
+    def _start(self, cores: int) -> None:
+        """Starts a cluster on this machine. On a busy one, Ray may give up after 30 seconds; it is tried again."""
+        for left in reversed(range(STARTS)):
+            try:
+                self._ray.init(
+                    address="local", num_cpus=cores, object_store_memory=OBJECT_STORE, include_dashboard=False,
+                    log_to_driver=False, logging_level="error",
+                )  # fmt: skip
+                return
+            except Exception:
+                self._ray.shutdown()
+                if not left:
+                    raise
+
     def _problem(self, reference: Any) -> str:
         try:
             return self._ray.get(reference)
@@ -91,6 +111,21 @@ class RayExecutor:
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
+def _check_address(address: str) -> None:
+    """Raises :class:`ConfigError` if nothing answers at ``host:port``; other addresses are left to Ray."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), REACHED).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot use Ray at {address}: {error}",
+            expected="the address that `ray start --head` prints",
+            todo="check --address, and that the cluster is running",
+        ) from error
 
 
 def _require_ray() -> None:
@@ -108,13 +143,20 @@ def _require_ray() -> None:
         )
 
 
-def _require_token(address: str | None) -> None:
+def require_token(address: str | None) -> None:
     """Turns on authentication by token; a cluster that is started here gets a token of its own if the user has none."""
+    before = os.environ.get("RAY_AUTH_MODE")
     if (mode := os.environ.setdefault("RAY_AUTH_MODE", "token")).lower() != "token":
         raise ConfigError(
             f"RAY_AUTH_MODE is {mode}: everybody who reaches such a cluster can run code there",
             expected="RAY_AUTH_MODE=token",
             todo="unset RAY_AUTH_MODE; `ray get-auth-token --generate` makes a token for a cluster",
+        )
+    if "ray" in sys.modules and not before:
+        raise ConfigError(
+            "Ray was imported without RAY_AUTH_MODE=token, and keeps that",
+            expected="the variable in the environment before Ray is imported",
+            todo="export RAY_AUTH_MODE=token",
         )
     names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
     if address is None and not any(name in os.environ for name in names):
