@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench lint types imports wheel clean
+.PHONY: demo test check bench lint types imports docs wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: lint types imports test wheel
+check: lint types imports docs test wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -23,7 +23,11 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Builds the wheel, installs it into an empty environment elsewhere, and runs it there on the agent that ships.
+# The documentation site, in build/site; fails if a link leads nowhere or a page would ask another server for something.
+docs: $(VENV)/.dev
+	$(BIN)/python -m lab.site
+
+# Builds sdist and wheel, installs the wheel into an empty environment elsewhere, and runs it there on the agent that ships.
 wheel: $(VENV)/.dev
 	$(BIN)/python -m lab.wheel
 
