@@ -29,7 +29,7 @@ READ = {"collect": ("summary.json",), "train": ("model.json", "metrics.jsonl")}
 
 def copy_small(run: Path, output: Path) -> int:
     """Copies the run folder ``run`` to ``output``; returns the size of the copy in bytes."""
-    source, target = RunFolder(run), RunFolder(output)
+    source = RunFolder(run)
     record = source.read()
     if record is None:
         raise SystemExit(f"{run} is not a run folder")
@@ -41,7 +41,9 @@ def copy_small(run: Path, output: Path) -> int:
         if entry is None:
             raise SystemExit(f"the result of {name} is not finished")
         size += _copy(entry, output / "store" / stage / shown.key, READ.get(stage))
-    target.write(dataclasses.replace(record, store="store", results=kept))
+    command = record.command.replace(str(run), f"runs/{run.name}")  # not the path on the machine that made it
+    small = dataclasses.replace(record, store="store", command=command, results=kept)
+    write_json(output / "run.json", dataclasses.asdict(small))
     return size
 
 
