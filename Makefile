@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Checks the types of the explorer's modules; the package itself needs neither node nor a build.
 TSC := npx --yes --package typescript@7.0.2 tsc
 
-.PHONY: demo test check bench lint types scripts imports wheel clean
+.PHONY: demo test check bench lint types scripts imports docs wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
-check: lint types scripts imports test wheel
+check: lint types scripts imports docs test wheel
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -29,7 +29,11 @@ scripts:
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-# Builds the wheel, installs it into an empty environment elsewhere, and runs it there on the agent that ships.
+# The documentation site, in build/site; fails if a link leads nowhere or a page would ask another server for something.
+docs: $(VENV)/.dev
+	$(BIN)/python -m lab.site
+
+# Builds sdist and wheel, installs the wheel into an empty environment elsewhere, and runs it there on the agent that ships.
 wheel: $(VENV)/.dev
 	$(BIN)/python -m lab.wheel
 

@@ -1,4 +1,6 @@
-"""Checks the wheel: builds it, installs it into an empty environment outside the checkout, and runs it there.
+"""Checks sdist and wheel: builds both, installs the wheel into an empty environment outside the checkout, and runs it there.
+
+The wheel is built from the sdist, so that nothing is missing in either.
 
 python -m lab.wheel
 """
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +42,30 @@ print("1 passed, 0 failed")
 """
 
 
+NEEDED = (
+    "py.typed",
+    "agents/zoo/pong-double-dqn.safetensors",
+    "report/templates/report.html.j2",
+    "report/static/report.css",
+)
+"""Files besides the modules that must be in the wheel, relative to the package."""
+
+
+def check_contents(wheel: Path) -> None:
+    """Raises if a file is missing in the wheel, or if it contains more than the package."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "src/weakspot"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    modules = {name.removeprefix("src/") for name in tracked.splitlines() if name.endswith(".py")}
+    missing = (modules | {f"weakspot/{name}" for name in NEEDED}) - names
+    assert not missing, f"missing in the wheel: {sorted(missing)}"
+    assert any(name.endswith("licenses/LICENSE") for name in names), "the licence is missing in the wheel"
+    others = {name.partition("/")[0] for name in names} - {"weakspot"}
+    assert all(name.endswith(".dist-info") for name in others), others
+
+
 def main() -> None:
     """Does all of it in a temporary folder; raises where a command fails."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
@@ -49,12 +76,19 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "wheels", ".")
+        run(sys.executable, "-m", "build", "--sdist", "--outdir", folder / "sdist", ".")
+        (sdist,) = (folder / "sdist").glob("weakspot-*.tar.gz")
+        run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder / "wheels", sdist)
         (wheel,) = (folder / "wheels").glob("weakspot-*.whl")
+        check_contents(wheel)
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
         run(python, "-m", "pip", "install", "--quiet", "--constraint", CONSTRAINTS, wheel, folder=folder)
-        run(folder / "venv" / "bin" / "weakspot", *RUN, folder=folder)
+        weakspot = folder / "venv" / "bin" / "weakspot"
+        for command in ("--version", "agents", "doctor"):
+            run(weakspot, command, folder=folder)
+        run(python, "-m", "weakspot", "completion", "bash", folder=folder)
+        run(weakspot, *RUN, folder=folder)
         run(python, "-c", READ, *RUN, folder=folder)
 
 

@@ -317,9 +317,9 @@ def test_full_disk_is_reported_and_the_run_resumes_afterwards(tmp_path):
         subprocess.run(["umount", "-l", str(small)], check=True)
 
 
-def test_readme_example(tmp_path):
-    """The example of the README, on a smaller budget, as far as the search."""
-    code = (HERE.parent / "README.md").read_text().split("```python")[1].split("```")[0]
+def test_example_of_a_run_in_python(tmp_path):
+    """The example of the page about Python, on a smaller budget, as far as the search."""
+    code = (HERE.parent / "docs" / "how-to" / "python.md").read_text().split("```python")[1].split("```")[0]
     for written, smaller in (
         ('"pong-double-dqn"', f'{AGENT!r}, environment="pong"'),
         ('"runs/pong"', repr(str(tmp_path / "run"))),
@@ -332,7 +332,7 @@ def test_readme_example(tmp_path):
     ):
         assert written in code
         code = code.replace(written, smaller)
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "python.md", "exec"), {})
     assert (tmp_path / "run/synthesize/action-left/findings.npz").exists()
 
 

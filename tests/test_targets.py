@@ -15,6 +15,9 @@ from toys import LinearAgent
 from weakspot.agents.base import AgentOutput, AgentSpec
 from weakspot.errors import ExtensionError, TargetError, UnknownTargetError
 from weakspot.targets import names
+from weakspot.targets.base import Target
+from weakspot.targets.check import check_target
+from weakspot.targets.names import canonical_name
 from weakspot.targets.paper import softmax_value, softmin_value
 from weakspot.targets.resolve import default_targets, resolve_target
 
@@ -232,3 +235,29 @@ def test_broken_targets_of_other_packages(installed):
         resolve_target("number", SPEC, 1.0)
     with pytest.raises(ExtensionError, match="AttributeError"):
         resolve_target("gone", SPEC, 1.0)
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [lambda output: output.scores.argmax(dim=1).float(), lambda output: output.scores.detach().sum(dim=1),
+     lambda output: (output.scores > 0).float().mean(dim=1)],
+)  # fmt: skip
+def test_a_target_without_gradient_is_refused_before_anything_is_computed(energy):
+    output = AgentOutput(torch.randn(2, 3, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(TargetError, match="cannot be differentiated"):
+        check_target(Target("mine", "own-mine", "mine", "", "", energy), output)
+
+
+def test_targets_of_scores_or_of_the_value_alone_are_accepted():
+    output = AgentOutput(torch.zeros(2, 3), torch.zeros(2))
+    for energy in (
+        lambda output: output.scores.sum(dim=1),
+        lambda output: output.value,
+        lambda o: o.scores.sum(1).clamp(min=5),
+    ):
+        check_target(Target("mine", "own-mine", "mine", "", "", energy), output)
+
+
+def test_a_file_without_a_function_says_how_to_name_one():
+    with pytest.raises(UnknownTargetError, match=r"name a function in the file as well: mine\.py:FUNCTION"):
+        canonical_name("mine.py", ("LEFT",), False)

@@ -22,8 +22,8 @@ def api_page(root: Path) -> str:
     """The public names of ``weakspot``, and the protocols of extensions."""
     parts = [
         "# Python API",
-        "`import weakspot as ws` is fast: every name is imported when it is first used. All modules are public; these are the "
-        "names that most programs need.",
+        "`import weakspot as ws` is fast: every name is imported when it is first used. All modules are public; these are "
+        "the names that most programs need.",
     ]
     parts.extend(f"::: {_path(name)}" for name in weakspot.__all__)
     parts.append("## Protocols\n\nWhat agents, environments and [extensions](extensions.md) have to satisfy.")

@@ -16,14 +16,17 @@ from docstring_parser import parse_from_object
 import weakspot.artifacts
 from lab.site.markdown import cell, code, prose, table
 
+INTRO = """\
+What the stages write, as JSON. [`load_run`](api.md#weakspot.artifacts.run.load_run) reads and checks all of it. Every
+file has a field `schema` besides; a reader refuses a file whose schema is newer than it knows. Arrays are in `.npz`
+files next to the JSON, which `load_run` reads on first access."""
+
 
 def artifacts_page(root: Path) -> str:
     """One section for each artifact: its fields, and those of the dataclasses within."""
     parts = [
         "# Artifacts",
-        "What the stages write, as JSON. [`load_run`](api.md#weakspot.artifacts.run.load_run) reads and checks all of it. Every "
-        "file has a field `schema` besides; a reader refuses a file whose schema is newer than it knows. Arrays are in `.npz` "
-        "files next to the JSON, which `load_run` reads on first access.",
+        INTRO,
         "The folders are described in [run folders and stores](../run_folder.md).",
     ]
     for module, artifacts in artifact_modules().items():

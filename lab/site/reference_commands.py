@@ -9,6 +9,12 @@ from lab.site.markdown import cell, code, table
 from weakspot.cli import COMMANDS, RUN, Command
 from weakspot.command_options import Option, describe, load_settings, options_of
 
+STAGES = """\
+## Stages {#stages}
+
+Each stage is a command as well. It has all options of [`run`](#run), does its own work and no other, and needs the results
+that it reads."""
+
 
 def commands_page(root: Path) -> str:
     """All commands with all their options."""
@@ -26,8 +32,7 @@ def commands_page(root: Path) -> str:
         if not command.stage:
             parts.extend(_command(name, command))
         elif name == stages[0]:
-            parts.append("## Stages {#stages}\n\nEach stage is a command as well. It has all options of [`run`](#run), does its "
-                         "own work and no other, and needs the results that it reads.")  # fmt: skip
+            parts.append(STAGES)
             parts.append(
                 table(("stage", ""), ((code(stage), cell(COMMANDS[stage].help.removeprefix("Stage: "))) for stage in stages))
             )

@@ -24,6 +24,11 @@ REGISTRIES: tuple[tuple[Registry[Any], str, str, str], ...] = (
 )
 """Registry, what an extension is, the protocol, and the section of the page for contributors."""
 
+INTRO = """\
+Packages add to weakspot through entry points, without a change of weakspot. An extension is imported when it is first
+used; one of another package cannot replace one that ships. `weakspot doctor` lists the installed ones, and says which
+cannot be imported."""
+
 
 def extensions_page(root: Path) -> str:
     """All groups of entry points, with what ships."""
@@ -41,9 +46,7 @@ def extensions_page(root: Path) -> str:
         "\n\n".join(
             [
                 "# Extensions",
-                "Packages add to weakspot through entry points, without a change of weakspot. An extension is imported when it is "
-                "first used; one of another package cannot replace one that ships. `weakspot doctor` lists the installed ones, and "
-                "says which cannot be imported.",
+                INTRO,
                 table(("group", "an entry point is", "it satisfies", "ships with", "how to write one"), rows),
                 "In the `pyproject.toml` of a package:",
                 '```toml\n[project.entry-points."weakspot.targets"]\nunsure = "their_package.targets:unsure"\n```',

@@ -131,10 +131,9 @@ def torch_lines() -> Iterator[Line]:
         yield Line("gpu", "note", "none that torch can use; none is needed, --device cpu is the default")
         return
     for index in range(torch.cuda.device_count()):
-        properties: Any = torch.cuda.get_device_properties(index)  # pyright: ignore[reportUnknownMemberType]
-        yield Line(
-            "gpu", "ok", f"cuda:{index} {properties.name}, {properties.total_memory / 1e9:.0f} GB; use it with --device cuda"
-        )
+        memory = torch.cuda.mem_get_info(index)[1] / 1e9
+        name = torch.cuda.get_device_name(index)
+        yield Line("gpu", "ok", f"cuda:{index} {name}, {memory:.0f} GB; use it with --device cuda")
 
 
 def extras() -> Iterator[Line]:

@@ -106,10 +106,11 @@ class Session:
 
         Raises:
             ConfigError: there is no such recipe or target, or the recipe cannot take the frames.
-            TargetError: a target fails, or does not return one finite number per state.
+            TargetError: a target fails, does not return one finite number per state, or cannot be differentiated.
         """
         from weakspot.state_model.recipes import check_size, configured_recipe
         from weakspot.subject import noise_state
+        from weakspot.targets.check import check_target
         from weakspot.targets.resolve import resolve_target
 
         subject = self.subject
@@ -118,7 +119,7 @@ class Session:
         configured_recipe(train.recipe, train.recipe_settings)  # raises if a setting does not fit
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():
-            resolve_target(name, subject.agent.spec, 1.0, 1.0)(output)
+            check_target(resolve_target(name, subject.agent.spec, 1.0, 1.0), output)
 
     def check_target_scales(self) -> None:
         """Measures the scale of every target over the recorded states, before the state model is trained.

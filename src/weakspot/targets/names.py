@@ -112,6 +112,8 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
         return grammar.write(grammar.parse(name, action_names), action_names)
     if continuous and upper in SCORE_SYMBOLS:
         todo = "its actions are continuous, and T and S need a value for each action; V- searches for low critic values"
+    elif name.endswith(".py"):
+        todo = f"name a function in the file as well: {name}:FUNCTION"
     elif close := difflib.get_close_matches(upper, folded, n=3):
         todo = f"did you mean {' or '.join(folded[match] for match in close)}?"
     else:
