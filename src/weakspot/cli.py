@@ -34,6 +34,9 @@ COMMANDS: dict[str, Command] = {
     "compare": Command("Compare the weaknesses of two runs.", "weakspot.commands:compare"),
     "replay": Command("Play a weakness again, and write a video.", "weakspot.commands:replay"),
     "explore": Command("Open a page to move through the state model, search and play.", "weakspot.commands:explore"),
+    "export": Command(
+        "Write the results of a run as pictures, videos, tables and a model card.", "weakspot.commands:export"
+    ),
     "clean": Command("Delete results that no run shows.", "weakspot.commands:clean"),
     "agents": Command("List the agents that ship with the package.", "weakspot.agents.zoo.listing:list_agents"),
     "check-agent": Command("Check an agent for common mistakes before a run.", "weakspot.commands:check_agent"),
