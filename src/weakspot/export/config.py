@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import tyro
 
-Format: TypeAlias = Literal["png", "mp4", "gif", "csv", "card"]
+Format: TypeAlias = Literal["png", "mp4", "gif", "csv", "card", "tensorboard"]
 ALL: tuple[Format, ...] = ("png", "mp4", "csv", "card")
 
 
@@ -22,4 +22,5 @@ class ExportConfig:
     """The folder to write to; by default, export in the run folder."""
     formats: tuple[Format, ...] = ALL
     """png: states and twins, the frames of each side by side, without loss. mp4, gif: clips of weaknesses and of what was
-    kept. csv: tables of synthesised states and weaknesses. card: a model card, README.md, as on the Hugging Face Hub."""
+    kept. csv: tables of synthesised states and weaknesses. card: a model card, README.md, as on the Hugging Face Hub.
+    tensorboard: an event file with the scalars and pictures of every stage."""

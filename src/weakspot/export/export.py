@@ -7,9 +7,14 @@ from pathlib import Path
 from weakspot.artifacts.run import load_run
 from weakspot.export.card import model_card
 from weakspot.export.config import ExportConfig
+from weakspot.export.event_file import event_file
 from weakspot.export.pictures import clips, states, write_gif, write_mp4, write_png
 from weakspot.export.tables import states_table, weaknesses_table
-from weakspot.system.files import make_folder, write_text
+from weakspot.export.tensorboard import entries
+from weakspot.system.files import make_folder, write_bytes, write_text
+
+WALL_TIME = 0.0
+"""Time of all entries for TensorBoard; a constant, so that the same run gives the same file."""
 
 
 def export(config: ExportConfig) -> list[Path]:
@@ -39,4 +44,7 @@ def export(config: ExportConfig) -> list[Path]:
             for file, text in files.items():
                 written.append(folder / file)
                 write_text(written[-1], text(run))
+    if "tensorboard" in config.formats:
+        written.append(make_folder(folder / "tensorboard") / "events.out.tfevents.0.weakspot")
+        write_bytes(written[-1], event_file(entries(run), WALL_TIME))
     return written

@@ -55,8 +55,13 @@ def clips(run: Run) -> Iterator[Clip]:
 
 def write_png(path: Path, frames: Array, colours: Sequence[tuple[int, int, int]] | None) -> None:
     """Writes frames side by side, oldest first, without loss."""
+    write_bytes(path, png_of(frames, colours)[0])
+
+
+def png_of(frames: Array, colours: Sequence[tuple[int, int, int]] | None) -> tuple[bytes, int, int]:
+    """Frames side by side, oldest first, as a PNG, and its height and width."""
     strip = np.concatenate(list(_rgb(frames, colours)), axis=1)
-    write_bytes(path, cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))[1].tobytes())
+    return cv2.imencode(".png", np.ascontiguousarray(strip[..., ::-1]))[1].tobytes(), *strip.shape[:2]
 
 
 def write_mp4(path: Path, frames: Array, colours: Sequence[tuple[int, int, int]] | None) -> None:
