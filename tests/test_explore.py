@@ -330,6 +330,13 @@ def test_what_was_kept_is_on_the_disk_at_once_and_in_the_report(
     tab.ask("play", state=recorded(studio).reference)
     for action in (2, None, 3):
         tab.ask("play-step", action=action)
+    unchanged = tab.ask("keep", what="game", note="")["kept"]
+    going_on = tab.ask("play", state=f"kept/{unchanged['name']}")["shot"]  # a kept game goes on from its end
+    assert going_on["picture"] and going_on["decision"] == 0
+    tab.ask("remove", name=unchanged["name"])
+    tab.ask("play", state=recorded(studio).reference)
+    for action in (2, None, 3):
+        tab.ask("play-step", action=action)
     tab.ask("edit", position=14, value=7)
     clip = tab.ask("keep", what="game", note="")["kept"]
     environment = studio.run.environment

@@ -58,6 +58,11 @@ COMMANDS: dict[str, Command] = {
         "weakspot.commands:explore",
         settings="weakspot.explore.config:ExploreConfig",
     ),
+    "export": Command(
+        "Write the results of a run as pictures, videos, tables and a model card.",
+        "weakspot.commands:export",
+        settings="weakspot.export.config:ExportConfig",
+    ),
     "sweep": Command(
         "Execute the runs of a sweep, on this machine or a cluster.",
         "weakspot.sweep.command:sweep",

@@ -208,6 +208,16 @@ def explore(arguments: Sequence[str]) -> None:
     serve(config)
 
 
+def export(arguments: Sequence[str]) -> None:
+    """``weakspot export``."""
+    from weakspot.export.config import ExportConfig
+    from weakspot.export.export import export
+
+    config = parse(ExportConfig, "export", arguments)
+    written = export(config)
+    say(f"{len(written)} files in {(config.output or config.run / 'export').absolute()}")
+
+
 def check_agent(arguments: Sequence[str]) -> None:
     """``weakspot check-agent``."""
     from weakspot.checkup import CheckConfig, check_up

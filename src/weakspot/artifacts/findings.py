@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from weakspot.artifacts.display import findings_html
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
 
@@ -79,6 +80,10 @@ class Findings:
         """The newest frames on the path of one search, the last one at its end (p + 1, h, w, c)."""
         length = len(self.path_steps) + 1
         return self.path[index * length : (index + 1) * length]
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        return findings_html(self)
 
 
 def write_findings(folder: Path, findings: Findings) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FOLDER, RECORD, ARRAYS = "kept", "kept.json", "kept.npz"
 
-KeptKind: TypeAlias = Literal["synthesised", "played", "recorded"]
+KeptKind: TypeAlias = Literal["synthesised", "played"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class KeptRecord:
 
     Attributes:
         id: name of its folder.
-        kind: ``synthesised`` by the state model, ``played`` in the environment, or ``recorded``.
+        kind: ``synthesised`` by the state model, or ``played`` in the environment.
         origin: what it was made from, in words.
         note: of the person who kept it; may be empty.
         created: date and time, ISO 8601, UTC.

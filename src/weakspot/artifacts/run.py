@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from weakspot.artifacts.collection import Collection, read_collection
+from weakspot.artifacts.display import run_html
 from weakspot.artifacts.evidence import (
     Fidelity,
     Goggles,
@@ -139,6 +140,10 @@ class Run:
                 if entry.record.stage not in stages:
                     stages.append(entry.record.stage)
         return {package: _version_text(stages) for package, stages in stages_by_version.items()}
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        return run_html(self)
 
     def _read(self, stage: str, reader: Callable[[Path], T]) -> T | None:
         entry = self.entries.get(stage)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
+from weakspot.artifacts.display import weakness_html
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
 
@@ -199,6 +200,10 @@ class Weakness:
         """How often the agent comes into such states, times the share of rollouts that it loses there."""
         often = (self.met.events + 0.5) / (self.met.trials + 1)
         return often * self.rate.share
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        return weakness_html(self)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from weakspot.actions import Action
 from weakspot.artifacts.arrays import Array
-from weakspot.artifacts.kept import Kept, kept_ids, read_kept
+from weakspot.artifacts.kept import Kept, KeptRecord, kept_ids, read_kept
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import StartRecord
 from weakspot.errors import ConfigError
@@ -157,8 +157,14 @@ class States:
         record = kept.record
         latent = None if record.latent is None else np.asarray(record.latent, np.float32)
         kind = "synthesised" if latent is not None else "real"
-        route = self.find(record.source).route if record.source and not record.actions and latent is None else None
-        return Place(reference, record.note or record.origin, kind, kept.state, latent, route)
+        return Place(reference, record.note or record.origin, kind, kept.state, latent, self._route_to_end(record))
+
+    def _route_to_end(self, record: KeptRecord) -> Route | None:
+        """The route to the end of a clip in which no variable was changed."""
+        if record.kind != "played" or record.edits:
+            return None
+        start = self.find(record.source).route
+        return None if start is None else Route(start.start, start.changes, (*start.actions, *_actions(record.actions)))
 
     def _weaknesses(self) -> tuple[StartRecord, ...]:
         """The most typical state of each group."""

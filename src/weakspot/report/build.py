@@ -82,9 +82,7 @@ def _page(run: Run, detail: Detail) -> str:
         lstrip_blocks=True,
     )
     filters = cast("dict[str, Any]", environment.filters)  # pyright: ignore[reportUnknownMemberType]  # untyped in jinja2
-    filters.update(
-        number=number, duration=duration, interval=interval_text, indices=indices, twice=lambda text: (text, text)
-    )
+    filters.update(number=number, duration=duration, interval=interval_text, indices=indices, twice=_twice)
     width = run.environment.width
     return environment.get_template("report.html.j2").render(
         run=run,

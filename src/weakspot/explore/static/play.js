@@ -24,7 +24,7 @@ export class PlayPanel {
     this.view.screen.addEventListener("blur", () => this.pressed.clear());
     this.told = element("p", { className: "small", role: "status" }, "no game yet");
     this.start = button("Start from the open state", () => this.begin(), { className: "main" });
-    this.person = button("Play", () => this.go("person"), { disabled: true, "aria-pressed": "false" });
+    this.person = button("Play yourself", () => this.go("person"), { disabled: true, "aria-pressed": "false" });
     this.agent = button("Agent plays", () => this.go("agent"), { disabled: true, "aria-pressed": "false" });
     this.pause = button("Pause", () => this.halt(), { disabled: true });
     this.speed = element("input", { type: "range", min: "1", max: "20", value: "10" });

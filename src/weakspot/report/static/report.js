@@ -91,7 +91,8 @@
     screen.replaceChildren(); frames.replaceChildren(); copy.replaceChildren();
     goTo(before);
   });
-  box.addEventListener("keydown", (event) => {
+  document.addEventListener("keydown", (event) => {  // of the page: a page opened at a state has no focus yet
+    if (!box.open || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target === scrub && event.key.startsWith("Arrow")) return;
     if (event.key === "ArrowLeft") move(-1);
     else if (event.key === "ArrowRight") move(1);

@@ -1,0 +1,50 @@
+"""Writes a run in the formats that were asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weakspot.artifacts.run import load_run
+from weakspot.export.card import model_card
+from weakspot.export.config import ExportConfig
+from weakspot.export.event_file import event_file
+from weakspot.export.pictures import clips, states, write_gif, write_mp4, write_png
+from weakspot.export.tables import states_table, weaknesses_table
+from weakspot.export.tensorboard import entries
+from weakspot.system.files import make_folder, write_bytes, write_text
+
+WALL_TIME = 0.0
+"""Time of all entries for TensorBoard; a constant, so that the same run gives the same file."""
+
+
+def export(config: ExportConfig) -> list[Path]:
+    """Writes the files, and returns their paths.
+
+    Raises:
+        RunError: it is not a run folder, or a result is damaged.
+        StorageError: a file cannot be written.
+    """
+    run = load_run(config.run)
+    folder, colours = make_folder(config.output or config.run / "export"), run.environment.channel_colours
+    written: list[Path] = []
+    if "png" in config.formats:
+        pictures = make_folder(folder / "png")
+        for state in states(run):
+            written.append(pictures / f"{state.name}.png")
+            write_png(written[-1], state.frames, colours)
+    for suffix, write in (("mp4", write_mp4), ("gif", write_gif)):
+        if suffix in config.formats:
+            films = make_folder(folder / suffix)
+            for clip in clips(run):
+                written.append(films / f"{clip.name}.{suffix}")
+                write(written[-1], clip.frames, colours)
+    texts = {"csv": {"states.csv": states_table, "weaknesses.csv": weaknesses_table}, "card": {"README.md": model_card}}
+    for name, files in texts.items():
+        if name in config.formats:
+            for file, text in files.items():
+                written.append(folder / file)
+                write_text(written[-1], text(run))
+    if "tensorboard" in config.formats:
+        written.append(make_folder(folder / "tensorboard") / "events.out.tfevents.0.weakspot")
+        write_bytes(written[-1], event_file(entries(run), WALL_TIME))
+    return written
