@@ -23,6 +23,7 @@ from weakspot.confirm.rollouts import Job, Roller
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.errors import ConfigError
+from weakspot.ground.hidden import hidden_at
 from weakspot.ground.play import Route
 from weakspot.opened import open_run
 from weakspot.session import Session
@@ -131,6 +132,8 @@ def _rate(session: Session, weakness: Weakness, agent: Agent, seeds: Seeds) -> R
     roller = Roller(session.pool, [agent], epsilon, rule.is_loss)
     routes = [Route(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
     snapshots = [session.player.snapshot_of(route) for route in routes]
-    jobs = [Job(snapshot, seeds.next(), confirmation.horizon) for snapshot in snapshots for _ in range(ROLLOUTS)]
+    hidden = [hidden_at(session.player, agent, route) for route in routes]
+    pairs = [pair for pair in zip(snapshots, hidden, strict=True) for _ in range(ROLLOUTS)]
+    jobs = [Job(snapshot, seeds.next(), confirmation.horizon, hidden=hidden) for snapshot, hidden in pairs]
     made = roller.run(jobs, until_loss=True)
     return rate_of([made[i : i + ROLLOUTS] for i in range(0, len(made), ROLLOUTS)])
