@@ -110,7 +110,7 @@ def _usable(session: Session) -> np.ndarray:
 def _recorded(session: Session, chosen: np.ndarray, name: str) -> list[Start]:
     stacks = session.dataset.stacks(chosen)
     return [
-        start_at(session.player, Route(int(index)), stack, f"{name} {number}")
+        start_at(session.player, session.subject.agent, Route(int(index)), stack, f"{name} {number}")
         for number, (index, stack) in enumerate(zip(chosen, stacks, strict=True), start=1)
     ]
 

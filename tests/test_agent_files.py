@@ -19,7 +19,7 @@ import torch
 import yaml
 from canary import Canary
 from noise import Noise, images
-from sb3_contrib import QRDQN, RecurrentPPO
+from sb3_contrib import QRDQN
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -88,12 +88,6 @@ def test_zips_give_the_same_scores_as_the_framework(name, tmp_path):
         assert output.value is not None and agent.spec.acts == "sampled"
         torch.testing.assert_close(output.value, value)
     assert agent.spec.environment == PONG
-
-
-def test_a_recurrent_policy_is_refused(tmp_path):
-    RecurrentPPO("CnnLstmPolicy", Noise(), n_steps=4, batch_size=4).save(tmp_path / "agent")
-    with pytest.raises(WeightsError, match="recurrent"):
-        load_agent(str(tmp_path / "agent.zip"), environment=PONG)
 
 
 @pytest.fixture(scope="session")

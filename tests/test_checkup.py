@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from itertools import takewhile
 
+import numpy as np
 import pytest
 import torch
 from noise import Noise
@@ -37,6 +38,9 @@ class Transformed(nn.Module):
 
 def divided_twice():
     return Transformed(lambda x: x / 255)
+
+def darker():
+    return Transformed(lambda x: x * 0.5)
 
 def newest_first():
     return Transformed(lambda x: x.flip(1))
@@ -88,7 +92,7 @@ def findings(networks, name, **settings):
 
 
 def failed(found):
-    return {name for name, finding in found.items() if not finding.passed and name != "plays as expected"}
+    return {name for name, finding in found.items() if finding.passed is False and name != "plays as expected"}
 
 
 @pytest.mark.parametrize(
@@ -128,6 +132,40 @@ def test_right_preprocessing_is_suggested_for_wrong_observations(networks, name,
     found = findings(networks, name, episodes=3, longest=300)
     assert failed(found) == {f"plays no better with {better_input}"}
     assert found[f"plays no better with {better_input}"].todo
+
+
+def test_interpolations_of_the_right_kind_are_suggested(tmp_path, networks):
+    """The same agent on frames of the last emulator frame alone, nearest neighbours: its own frames are found again."""
+    (tmp_path / "game.toml").write_text('id = "pong"\nsize = [84, 84]\ngray = "emulator"\nresize = "nearest"\nmaximum = 1\n')
+    config = CheckConfig("pong-double-dqn", str(tmp_path / "game.toml"), episodes=3, longest=300)
+    found = {finding.name: finding for finding in check_up(config)}
+    wrong = failed(found)
+    assert len(wrong) == 1 and "maximum over two frames" in next(iter(wrong)), wrong
+    assert "maximum = 2" in found[next(iter(wrong))].todo
+
+
+def test_a_darker_agent_is_not_just_called_ok(networks):
+    found = findings(networks, "darker", episodes=3, longest=300)
+    assert "compared with random play alone" in found["plays as expected"].seen
+    assert failed(found) == {"plays no better with observations twice as bright"}
+
+
+def test_games_are_added_until_it_can_tell(networks, monkeypatch):
+    """787 against -31 in games that differ a lot: an agent is not called bad because of too few games."""
+    games = []
+
+    def noisy(name, agent, config):
+        games.append((name, config.seed))
+        generator = np.random.default_rng(config.seed)
+        mean = 0.0 if name == "random play" else 800.0
+        return playing.Played(mean + 900 * generator.standard_normal(config.episodes) * (mean > 0), np.zeros(0), 0)
+
+    config = CheckConfig(episodes=3, most=24, seed=4)
+    (finding,) = playing.check_playing(None, noisy, (), config)
+    assert finding.passed and len(games) > 2, games
+    assert len({seed for name, seed in games if name == "the agent"}) == len(games) / 2, "each batch has other games"
+    (finding,) = playing.check_playing(None, noisy, (), replace(config, most=3))
+    assert finding.passed is None and "not enough games to tell: raise --episodes" in finding.todo
 
 
 def test_truncated_games_are_named_as_a_cause_of_a_low_score(networks):

@@ -130,6 +130,27 @@ def test_means_and_deviations_are_not_taken_for_a_beta_policy():
         check_agent(agent(lambda s, v: (s, s.exp()), ((-1.0, 1.0), (0.0, 2.0)), actions=2))
 
 
+def test_compiled_networks_are_run_as_they_were_written():
+    plain = agent(lambda s, v: s)
+    compiled = [torch.compile(Net(lambda s, v: s)), Net(lambda s, v: s), Net(lambda s, v: s)]
+    compiled[1].body = torch.compile(compiled[1].body)
+    compiled[2].compile()
+    for network in compiled:
+        same = agent_from_network(network, Interface("toy", NAMES, (2, 12, 12)), name="toy")
+        assert same.spec.fingerprint == plain.spec.fingerprint and isinstance(same.module.body, nn.Sequential)
+        assert same.module._compiled_call_impl is None
+        torch.testing.assert_close(same(noise()).scores, plain(noise()).scores)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_networks_of_other_precisions_are_converted(dtype):
+    network = Net(lambda s, v: s).to(dtype)
+    expected = agent_from_network(Net(lambda s, v: s), Interface("toy", NAMES, (2, 12, 12)), name="toy")(noise()).scores
+    converted = agent_from_network(network, Interface("toy", NAMES, (2, 12, 12)), name="toy")
+    check_agent(converted)
+    torch.testing.assert_close(converted(noise()).scores, expected, atol=0.02, rtol=0.02)
+
+
 class Keeping(nn.Module):
     """Keeps a hidden state between calls."""
 

@@ -226,8 +226,9 @@ def check_agent(arguments: Sequence[str]) -> None:
     with progress_bar("check") as report:
         findings = check_up(config, lambda name, done, total: report(done / total, f"{name}: {done} of {total} episodes"))
         for finding in findings:
-            failed += not finding.passed
-            say(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name}: {finding.seen}")
+            failed += finding.passed is False
+            mark = "?   " if finding.passed is None else "ok  " if finding.passed else "FAIL"
+            say(f"{mark}  {finding.name}: {finding.seen}")
             if finding.todo and not finding.passed:
                 say(f"      to do: {finding.todo}")
     if failed:

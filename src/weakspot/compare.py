@@ -30,6 +30,7 @@ from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.errors import ConfigError
+from weakspot.ground.hidden import hidden_at
 from weakspot.ground.play import Route
 from weakspot.opened import open_run
 from weakspot.session import Session
@@ -152,24 +153,32 @@ def _rule(session: Session, seeds: Seeds) -> LossRule:
     rule = rule_for(session.dataset, outcome_function(config.outcome))
     if rule.measure is None:
         return rule
-    controls = control_starts(player, CONTROLS, np.random.default_rng(config.seed))
-    snapshots = [start.snapshot for start in controls]
-    return rule.calibrated(_rollouts(session, rule, session.subject.agent, snapshots, config.first, seeds))
+    agent = session.subject.agent
+    controls = control_starts(player, agent, CONTROLS, np.random.default_rng(config.seed))
+    pairs = [(start.snapshot, start.hidden) for start in controls]
+    return rule.calibrated(_rollouts(session, rule, agent, pairs, config.first, seeds))
 
 
 def _rate(session: Session, rule: LossRule, weakness: Weakness, agent: Agent, seeds: Seeds) -> Rate:
     """The losses of an agent from the states of a weakness."""
     routes = [Route(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
     snapshots = [session.player.snapshot_of(route) for route in routes]
-    made = rule.judged(_rollouts(session, rule, agent, snapshots, ROLLOUTS, seeds))
+    hidden = [hidden_at(session.player, agent, route) for route in routes]
+    made = rule.judged(_rollouts(session, rule, agent, list(zip(snapshots, hidden, strict=True)), ROLLOUTS, seeds))
     return rate_of([made[i : i + ROLLOUTS] for i in range(0, len(made), ROLLOUTS)])
 
 
 def _rollouts(
-    session: Session, rule: LossRule, agent: Agent, snapshots: Sequence[bytes], each: int, seeds: Seeds
+    session: Session,
+    rule: LossRule,
+    agent: Agent,
+    starts: Sequence[tuple[bytes, np.ndarray | None]],
+    each: int,
+    seeds: Seeds,
 ) -> list[Rollout]:
-    """Rollouts of an agent, a few from each snapshot, to the first loss if losses are events."""
+    """Rollouts of an agent, a few from each snapshot and hidden state, to the first loss if losses are events."""
     config = session.config.confirm
     roller = Roller(session.pool, [agent], config.epsilon if agent.spec.acts == "greedy" else 0.0, rule.is_loss)
-    jobs = [Job(snapshot, seeds.next(), config.horizon) for snapshot in snapshots for _ in range(each)]
+    pairs = [pair for pair in starts for _ in range(each)]
+    jobs = [Job(snapshot, seeds.next(), config.horizon, hidden=hidden) for snapshot, hidden in pairs]
     return roller.run(jobs, until_loss=rule.measure is None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,9 +58,62 @@ def resolve_game(name: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class GameVersion:
+    """How an id of an Atari environment says that the game is played, as gymnasium and ale-py define it.
+
+    Attributes:
+        frame_skip: emulator frames per step; a pair for a number drawn anew in each step, from the first to one less than
+            the second.
+        maximum: a frame is the pixel maximum over this many of the last emulator frames of a step.
+        sticky: probability that the emulator repeats the previous action.
+    """
+
+    frame_skip: int | tuple[int, int]
+    maximum: int
+    sticky: float
+
+
+def game_version(name: str) -> GameVersion:
+    """How a game is played by its name or id.
+
+    A name alone, ids with ``NoFrameskip`` and ``ALE/...-v5`` mean the usual wrappers: four emulator frames per step, and the
+    maximum over the last two.  ``PongDeterministic-v4`` skips frames by itself, four of them (three in Space Invaders), and
+    ``Pong-v4`` two to four at random; both show the last frame.  Versions 0 and 5 have sticky actions.
+
+    Raises:
+        UnknownGameError: there is no such version, or its observations are the memory instead of images.
+    """
+    words = re.fullmatch(r"(ALE/)?(.*?)(-ram)?(NoFrameskip|Deterministic)?(?:-v(\d+))?", name.strip())
+    assert words is not None, "the pattern fits every text"
+    is_new, _, is_ram, kind, number = words.groups()
+    if is_ram:
+        raise UnknownGameError(
+            f"the observations of {name} are the memory of the emulator",
+            expected="an environment whose observations are images",
+            todo="weakspot needs an agent that sees images",
+        )
+    known = number is None or (number == "5" and not kind if is_new else number in ("0", "4"))
+    if not known:
+        raise UnknownGameError(
+            f"there is no version {name}",
+            expected="ALE/Pong-v5; Pong, PongDeterministic or PongNoFrameskip with -v0 or -v4",
+            todo="check the id",
+        )
+    sticky = STICKY if number in ("0", "5") else 0.0
+    if kind == "Deterministic":
+        return GameVersion(3 if resolve_game(name) == "space_invaders" else 4, 1, sticky)
+    if is_new or kind or number is None:
+        return GameVersion(4, 2, sticky)
+    return GameVersion((2, 5), 1, sticky)
+
+
 def find_environment_id(text: str) -> str | None:
     """Finds the id of an Atari environment inside the name of a file or folder; None if there is none."""
-    match = re.search(r"[A-Z]\w*?NoFrameskip-v\d+|ALE[-/][A-Z]\w*?-v5", re.sub(r"_(?=[A-Z])|__", " ", text))
+    match = re.search(
+        r"[A-Z]\w*?(?:NoFrameskip|Deterministic)-v\d+|ALE[-/][A-Z]\w*?-v\d+|[A-Z]\w*?-v[04](?!\d)",
+        re.sub(r"_(?=[A-Z])|__", " ", text),
+    )
     if not match:
         return None
     name = match.group().replace("ALE-", "ALE/")
@@ -71,15 +125,26 @@ def is_game(environment: str, title: str) -> bool:
     return environment.removeprefix("ALE/").startswith(title)
 
 
-def sticky_actions(name: str) -> float:
-    """Probability of a repeated action that an id implies: 0.25 for ``-v5`` and ``-v0``, otherwise 0."""
-    return STICKY if re.search(r"-v[05]$", name) else 0.0
-
-
 def environment_id(name: str, repeat_action_probability: float = 0.0) -> str:
     """The usual id of a game: ``PongNoFrameskip-v4``, or ``ALE/Pong-v5`` with sticky actions."""
     title = resolve_game(name).title().replace("_", "")
     return f"ALE/{title}-v5" if repeat_action_probability == STICKY else f"{title}NoFrameskip-v4"
+
+
+def played_id(name: str, repeat_action_probability: float | None = None) -> str:
+    """The id under which a game is recorded: the usual one, or that of the version if it is played in another way.
+
+    Args:
+        name: a name or an id of the game.
+        repeat_action_probability: None for what the id implies.
+    """
+    version = game_version(name)
+    sticky = version.sticky if repeat_action_probability is None else repeat_action_probability
+    if version.maximum == 2:
+        return environment_id(name, sticky)
+    title = resolve_game(name).title().replace("_", "")
+    kind = "" if isinstance(version.frame_skip, tuple) else "Deterministic"
+    return f"{title}{kind}-v{0 if sticky else 4}"
 
 
 @cache
@@ -111,7 +176,7 @@ def interface(name: str) -> Interface:
     Raises:
         UnknownGameError: there is no such game.
     """
-    return Interface(environment_id(name, sticky_actions(name)), action_names(name), ATARI_OBSERVATION)
+    return Interface(played_id(name), action_names(name), ATARI_OBSERVATION)
 
 
 def all_actions() -> tuple[Action, ...]:

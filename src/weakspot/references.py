@@ -24,9 +24,14 @@ def code_files(name: str) -> list[Path]:
     if reference := parse_reference(name):
         return local_files(reference[0])
     if (path := Path(name).expanduser()).suffix == ".toml":
-        return [path, *code_files(read_description(path).id)]
+        return [path, *_module_files(read_description(path).id, path.parent)]
+    return _module_files(name, Path.cwd())
+
+
+def _module_files(name: str, folder: Path) -> list[Path]:
+    """The files of the module in ``module:id``, in a folder or in the current one."""
     module, colon, _ = name.partition(":")
-    return local_module(module) if colon else []
+    return sorted({*local_module(module, folder), *local_module(module)}) if colon else []
 
 
 def _digest(path: Path, name: str) -> str:

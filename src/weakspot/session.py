@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from weakspot.artifacts.subject import SubjectRecord, read_subject
 from weakspot.config import RunConfig
 from weakspot.errors import ConfigError
+from weakspot.system.progress import say
 from weakspot.system.user_code import parse_reference
 from weakspot.targets.names import canonical_name, default_target_names, slug_of
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     Indices = npt.NDArray[np.int64]
 
 
+USUAL = 84 * 84
+"""Pixels of the frames of Atari agents."""
+LARGE = 4 * USUAL
+"""From this many pixels on, there is a warning of the time that a run takes."""
 POOL = 32
 """Copies of the environment that are played at the same time from recorded states."""
 
@@ -115,7 +120,12 @@ class Session:
 
         subject = self.subject
         train = self.config.train
-        check_size(train.recipe, subject.spec.height, subject.spec.width)
+        height, width = subject.spec.height, subject.spec.width
+        check_size(train.recipe, height, width)
+        if height * width > LARGE:
+            times = height * width / USUAL
+            say(f"frames of {height}x{width} pixels: collecting, training and searching take about {times:.0f} times as "
+                "long as with 84x84, and need as much more memory; size = [84, 84] in a TOML file resizes them")  # fmt: skip
         configured_recipe(train.recipe, train.recipe_settings)  # raises if a setting does not fit
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():
@@ -201,10 +211,19 @@ class Session:
         device = self.subject.agent.device
         return load(self.results["train"] / WEIGHTS, device, resolve(self.config.train.precision, device))
 
-    @property
+    @cached_property
     def perceive(self) -> Perceiver:
-        """A(s), the agent's outputs as a function of states."""
-        return self.subject.perceive
+        """A(s), the agent's outputs as a function of states; the hidden state of a recurrent agent is recalled from recorded
+        states."""
+        from dataclasses import replace
+
+        from weakspot.agents.recurrent import is_recurrent
+        from weakspot.data.recall import recall_of
+
+        perceive = self.subject.perceive
+        if not is_recurrent(perceive.agent):
+            return perceive
+        return replace(perceive, recall=recall_of(self.dataset, self.trained_on))
 
     @cached_property
     def pool(self) -> EnvironmentPool:

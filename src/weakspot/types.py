@@ -20,6 +20,9 @@ State: TypeAlias = Float[Tensor, "b kc h w"]
 Observation: TypeAlias = Float[Tensor, "b c h w"]
 """The agent's input, in the environment's own range (0 to 255 for images); a differentiable function of the state."""
 
+Hidden: TypeAlias = Float[Tensor, "b m"]
+"""The hidden states of a recurrent agent: m numbers for each state."""
+
 Latent: TypeAlias = Float[Tensor, "b z"]
 Scores: TypeAlias = Float[Tensor, "b a"]
 PerState: TypeAlias = Float[Tensor, "b"]

@@ -8,16 +8,17 @@ the paper's notation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
 from weakspot.errors import MismatchError, OutputError
 from weakspot.options import SaliencyRule
-from weakspot.types import Actions, Bounds, Observation, PerState, Scores, State
+from weakspot.types import Actions, Bounds, Hidden, Observation, PerState, Scores, State
 
 
 @dataclass(frozen=True)
@@ -200,15 +201,41 @@ def _first_not_finite(scores: Tensor) -> str:
 class Perceiver:
     """A(s): the agent behind the environment's observation function, differentiable in the state.
 
+    The output of a recurrent agent also depends on its hidden state, which is held fixed.  For recorded states it is the one
+    that the agent had there.  For any other state x it is that of the recorded state that looks most like x:
+
+        A(x) = f(o(x), h_n),        n = argmin_i |p(x) - p(x_i)|
+
+    with p as in :class:`weakspot.data.recall.Recall`, or h_0 while nothing is recorded.
+
     Attributes:
         agent: the agent.
         observe: maps states (b, kc, h, w) in [0, 1] to observations (b, c, h, w) in the agent's range.
         rule: how the agent's saliency is computed; see :mod:`weakspot.saliency.rules`.
+        hidden: the hidden states (b, m) of a recurrent agent in the states that follow; None to recall them.
+        recall: maps states (b, kc, h, w) to hidden states (b, m); None for h_0.
     """
 
     agent: Agent
     observe: Callable[[State], Observation]
     rule: SaliencyRule = "guided"
+    hidden: Hidden | None = None
+    recall: Callable[[State], Hidden] | None = None
 
     def __call__(self, state: State) -> AgentOutput:
-        return self.agent(self.observe(state))
+        return self.agent_in(state)(self.observe(state))
+
+    def at(self, hidden: np.ndarray | Tensor | None) -> Perceiver:
+        """The same with given hidden states (b, m); unchanged for None."""
+        return self if hidden is None else replace(self, hidden=torch.as_tensor(hidden))
+
+    def agent_in(self, state: State) -> Agent:
+        """The agent with the hidden states that belong to states; the agent itself if it has none."""
+        from weakspot.agents.recurrent import AtHidden, is_recurrent
+
+        if not is_recurrent(self.agent):
+            return self.agent
+        hidden = self.hidden if self.hidden is not None or self.recall is None else self.recall(state.detach())
+        if hidden is None:
+            hidden = self.agent.initial_hidden(1)
+        return AtHidden(self.agent, hidden.to(self.agent.device))

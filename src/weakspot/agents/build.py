@@ -11,11 +11,15 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.recurrent import RecurrentModuleAgent, is_recurrent_module, network_agent
 from weakspot.agents.returned import BetaMeans, is_beta
+from weakspot.agents.tensors.state_dicts import COMPILED
 from weakspot.errors import MismatchError, UnknownGameError, WeightsError
 from weakspot.games import find_environment_id, interface, played_id, resolve_game
 from weakspot.interface import Interface
 
+IN_PLACE = "_compiled_call_impl"
+"""The attribute that ``module.compile()`` sets."""
 USE_FACTORY = "write a function that builds your network and loads these weights, and pass path.py:factory"
 """What to do with weights of an unknown network."""
 
@@ -90,7 +94,7 @@ def agent_from_file(
     observation_shape: tuple[int, ...],
     scores_are: ScoresAre,
     device: torch.device | str,
-) -> ModuleAgent:
+) -> ModuleAgent | RecurrentModuleAgent:
     """Returns the agent with a network that was read from a file.
 
     Args:
@@ -108,14 +112,14 @@ def agent_from_file(
         raise MismatchError(
             f"the agent in {path} takes observations of shape {tuple(observation_shape)}",
             expected=f"{interface.observation_shape}, the observations of {interface.environment} here",
-            todo="describe the preprocessing it was trained with, or give another environment",
+            todo="describe its preprocessing in a TOML file, such as frames = 1, or give another environment",
         )
     return make_agent(network, interface, path.stem, scores_are, device)
 
 
 def make_agent(
     network: nn.Module, interface: Interface, name: str, scores_are: ScoresAre, device: torch.device | str
-) -> ModuleAgent:
+) -> ModuleAgent | RecurrentModuleAgent:
     """Returns a network as an agent; Q-values and means are acted on greedily, log-probabilities are sampled from."""
     spec = AgentSpec(
         name=name,
@@ -127,12 +131,12 @@ def make_agent(
         fingerprint=fingerprint(network),
         action_bounds=interface.action_bounds,
     )
-    return ModuleAgent(network, spec, torch.device(device))
+    return network_agent(network, spec, torch.device(device))
 
 
 def agent_from_network(
     network: nn.Module, interface: Interface, *, name: str, device: torch.device | str = "cpu"
-) -> ModuleAgent:
+) -> ModuleAgent | RecurrentModuleAgent:
     """Returns a network as an agent; what it returns decides what its scores are.
 
     A tensor is Q-values, and the agent acts greedily.  A pair is (logits, value), and actions are sampled.  If actions are
@@ -140,8 +144,9 @@ def agent_from_network(
     the two parameters of a Beta policy, see :class:`~weakspot.agents.returned.BetaMeans`.
 
     Args:
-        network: maps observations (b, c, h, w) in 0 to 255 to Q-values, or to logits and values, or to means of continuous
-            actions with or without values.
+        network: maps observations (b, c, h, w) in 0 to 255 (with a hidden state, see
+            :class:`~weakspot.agents.recurrent.RecurrentModuleAgent`) to Q-values, or to logits and values, or to means of
+            continuous actions with or without values.
         interface: observations and actions of the environment it was trained on.
         name: a readable name.
         device: where to compute.
@@ -149,10 +154,9 @@ def agent_from_network(
     Raises:
         MismatchError: the network cannot take the environment's observations.
     """
-    network = network.eval().to(device)
+    network = uncompiled(network).eval().to(device)
     try:
-        with torch.no_grad():
-            result: Any = network(torch.zeros(1, *interface.observation_shape, device=device))
+        result = _on_black(network, interface, device)
     except Exception as error:
         raise MismatchError(
             f"the network of {name} cannot take an observation of shape {(1, *interface.observation_shape)}: {error}",
@@ -166,6 +170,47 @@ def agent_from_network(
     is_pair = isinstance(result, tuple | list) and len(cast(Sequence[object], result)) > 1 and isinstance(result[1], Tensor)
     scores_are = "means" if interface.action_bounds else "log-probabilities" if is_pair else "q-values"
     return make_agent(network, interface, name, scores_are, device)
+
+
+def _on_black(network: nn.Module, interface: Interface, device: torch.device | str) -> Any:
+    """What a network returns for a black observation; one whose half or double precision does not fit the observation's
+    single precision is converted to it."""
+    zeros = torch.zeros(1, *interface.observation_shape, device=device)
+
+    def returned() -> Any:
+        with torch.no_grad():
+            return _without_hidden(network, zeros) if is_recurrent_module(network) else network(zeros)
+
+    others = {parameter.dtype for parameter in network.parameters()} - {torch.float32}
+    if not others:
+        return returned()
+    try:
+        return returned()
+    except RuntimeError:
+        network.float()
+        return returned()
+
+
+def uncompiled(network: nn.Module) -> nn.Module:
+    """A network without ``torch.compile``, of itself and of its submodules.
+
+    It computes the same.  Compiling takes minutes for each new batch size, and saliency cannot look inside compiled code.
+    """
+    network = getattr(network, COMPILED, network)
+    for module in list(network.modules()):
+        if getattr(module, IN_PLACE, None) is not None:
+            setattr(module, IN_PLACE, None)
+        for name, child in list(module.named_children()):
+            if hasattr(child, COMPILED):
+                setattr(module, name, uncompiled(child))
+    return network
+
+
+def _without_hidden(network: Any, observation: Tensor) -> Any:
+    """What a network with a hidden state returns at the start of an episode, without the next hidden state."""
+    result = network(observation, network.initial_hidden(len(observation)))
+    parts = cast(Sequence[Any], result) if isinstance(result, tuple | list) else ()
+    return parts[0] if len(parts) == 2 else tuple(parts[:-1]) if parts else result
 
 
 def _on_noise(network: nn.Module, interface: Interface, device: torch.device | str) -> Any:

@@ -46,24 +46,35 @@ class ModuleAgent:
                 number of actions.
             OutputError: the module returns something other than scores, or scores and values.
         """
-        shape = self.spec.observation_shape
-        if observation.dim() != 4 or tuple(observation.shape[1:]) != shape:
-            raise MismatchError(
-                f"agent {self.spec.name!r} received observations of shape {tuple(observation.shape)}",
-                expected=f"(b, {', '.join(map(str, shape))})",
-                todo=f"use the environment it was trained on, {self.spec.environment}",
-            )
-        if not observation.is_floating_point():
-            observation = observation.float()
-        result = self.module(observation.to(self.device))
-        scores, value = scores_and_value(result, self.spec.name, len(self.spec.action_names))
-        if value is not None and value.dim() == 2 and value.shape[1] == 1:
-            value = value[:, 0]
-        _check_shapes(AgentOutput(scores, value), self.spec, len(observation))
-        scores, value = _at_least_float32(scores), None if value is None else _at_least_float32(value)
-        if self.spec.scores_are == "log-probabilities":
-            scores = scores.log_softmax(dim=1)
-        return AgentOutput(unmasked(scores, self.spec.scores_are), value)
+        observation = checked_observation(observation, self.spec).to(self.device)
+        return output_of(self.module(observation), self.spec, len(observation))
+
+
+def checked_observation(observation: Observation, spec: AgentSpec) -> Observation:
+    """Observations as floating point numbers.
+
+    Raises:
+        MismatchError: they have another shape than the spec says.
+    """
+    if observation.dim() != 4 or tuple(observation.shape[1:]) != spec.observation_shape:
+        raise MismatchError(
+            f"agent {spec.name!r} received observations of shape {tuple(observation.shape)}",
+            expected=f"(b, {', '.join(map(str, spec.observation_shape))})",
+            todo=f"use the environment it was trained on, {spec.environment}",
+        )
+    return observation if observation.is_floating_point() else observation.float()
+
+
+def output_of(result: object, spec: AgentSpec, batch: int) -> AgentOutput:
+    """What a network returned for a batch of observations, as the output of its agent; see :class:`ModuleAgent`."""
+    scores, value = scores_and_value(result, spec.name, len(spec.action_names))
+    if value is not None and value.dim() == 2 and value.shape[1] == 1:
+        value = value[:, 0]
+    _check_shapes(AgentOutput(scores, value), spec, batch)
+    scores, value = _at_least_float32(scores), None if value is None else _at_least_float32(value)
+    if spec.scores_are == "log-probabilities":
+        scores = scores.log_softmax(dim=1)
+    return AgentOutput(unmasked(scores, spec.scores_are), value)
 
 
 def check_output(output: AgentOutput, spec: AgentSpec) -> AgentOutput:
@@ -153,11 +164,13 @@ def _check_deterministic(first: Tensor, second: Tensor, name: str, changed: list
     )
 
 
-def _kept_tensors(module: nn.Module) -> dict[str, Any]:
+def _kept_tensors(module: object) -> dict[str, Any]:
     """Copies of all tensors, and tuples of tensors, that a network keeps besides its parameters, by name."""
     kept: dict[str, Any] = {}
+    if not isinstance(module, nn.Module):  # agents of users may be anything
+        return kept
     for prefix, part in module.named_modules():
-        entries: dict[str, Any] = {**part._buffers, **vars(part)}  # pyright: ignore[reportPrivateUsage]
+        entries: dict[str, Any] = {**dict(part.named_buffers(recurse=False)), **vars(part)}
         tensors = {name: _copied(value) for name, value in entries.items()}
         kept |= {f"{prefix}.{name}".lstrip("."): copied for name, copied in tensors.items() if copied}
     return kept
@@ -168,7 +181,7 @@ def _copied(value: object) -> list[Tensor]:
     return [part.detach().clone() for part in cast(Sequence[object], parts) if isinstance(part, Tensor)]
 
 
-def _changed(before: dict[str, Any], module: nn.Module) -> list[str]:
+def _changed(before: dict[str, Any], module: object) -> list[str]:
     """Names of the tensors of a network that are not what they were."""
     after = _kept_tensors(module)
     return [

@@ -12,6 +12,7 @@ from weakspot.agents.base import Perceiver, same_action
 from weakspot.analysis.objects.finders import recalls
 from weakspot.analysis.objects.recall import Recall
 from weakspot.data.dataset import StateDataset, as_stacks, as_state
+from weakspot.data.recall import hidden_of
 from weakspot.state_model.batch import recorded_output_vectors
 from weakspot.state_model.information import Information, information
 from weakspot.state_model.model import StateModel
@@ -65,7 +66,7 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             log_variances.append(log_variance)
             reconstructed = model.decode(mean)
             squared_error += (reconstructed - state).square().mean(dim=(1, 2, 3)).sum().item()
-            output = perceive(reconstructed).vector().cpu()
+            output = perceive.at(hidden_of(dataset, indices[at : at + 100]))(reconstructed).vector().cpu()
             before = recorded[at : at + 100]
             agreed += int(same_action(output[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
             output_error += ((output - before).square() / variance).mean(dim=1).sum().item()

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from weakspot.agents.base import Agent, AgentOutput, Perceiver, choose
+from weakspot.agents.base import Agent, AgentOutput, choose
+from weakspot.agents.recurrent import Carried
 from weakspot.analysis.config import GogglesConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.base import Environment
@@ -106,7 +107,7 @@ def play_episodes(
     """
     probe = factory()
     spec, observe = probe.spec, probe.observe
-    perceive = Perceiver(agent, observe)
+    carried = Carried(agent, config.episodes)
     generator = torch.Generator().manual_seed(config.seed)
     count = config.episodes
     scores, signs, running = np.zeros(count), np.zeros(count), np.ones(count, dtype=bool)
@@ -118,9 +119,9 @@ def play_episodes(
             rows = torch.as_tensor(np.flatnonzero(running))
             if model is None:
                 observation = torch.as_tensor(environments.current.observations[running]).to(agent.device, torch.float32)
-                output = agent(observation)
             else:
-                output = perceive(model.reconstruct(as_state(stacks[running]).to(model.device)))
+                observation = observe(model.reconstruct(as_state(stacks[running]).to(model.device)))
+            output = carried.act(observation, np.flatnonzero(running))
             scores_all = torch.zeros(count, output.scores.shape[1])
             scores_all[rows] = output.scores.float().cpu()
             actions: Any = choose(AgentOutput(scores_all), agent.spec, generator, config.epsilon)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 from weakspot.agents.base import Perceiver
 from weakspot.agents.formats.sb3_files import zip_of
+from weakspot.agents.recurrent import is_recurrent
 from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.checkup.framework import check_framework
 from weakspot.checkup.outputs import check_frames, check_outputs, observations
-from weakspot.checkup.playing import Player, PlayProgress, check_playing
+from weakspot.checkup.playing import Player, PlayProgress, candidates, check_playing
+from weakspot.checkup.suspects import suspects
+from weakspot.checkup.variants import input_variants
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import SaliencyError, WeakspotError
 from weakspot.options import SaliencyRule
@@ -26,8 +29,8 @@ RULE_NAMES: dict[SaliencyRule, str] = {"guided": "guided backpropagation", "grad
 def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, total: None) -> Iterator[Finding]:
     """Checks an agent; yields one finding after the other.
 
-    If the agent cannot be loaded, that is the only finding. It plays with variants of its observations only if it does not
-    play as expected.
+    If the agent cannot be loaded, that is the only finding. It plays with variants of its observations and frames unless it
+    reaches the expected score.
 
     Args:
         config: the agent, and what is expected of it.
@@ -44,11 +47,13 @@ def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, to
     observed = observations(agent, environment, config.seed)
     yield from check_outputs(agent, observed)
     yield check_frames(agent, observed, environment.spec.frames)
-    if config.trust and (archive := zip_of(config.agent)):
+    if config.trust and (archive := zip_of(config.agent)) and not is_recurrent(agent):
         yield check_framework(agent, archive, observed)
     yield _check_saliency(Perceiver(agent, environment.observe, config.saliency), environment.spec)
+    player, framed = Player(factory, progress), suspects(environment)
     environment.close()
-    yield from check_playing(agent, Player(factory, progress), environment.spec, config)
+    others = candidates(agent, player, input_variants(environment.spec), framed)
+    yield from check_playing(agent, player, others, config)
 
 
 def _check_saliency(perceive: Perceiver, environment: EnvironmentSpec) -> Finding:

@@ -21,8 +21,10 @@ class CheckConfig:
         trust: Allow code in the agent's file to run: TorchScript, torch.export, or a network that was pickled whole. For a
             stable-baselines3 zip, compare the actions with those of its own predict, which runs the pickles in the zip and
             in a vecnormalize.pkl next to it. Only for files from a source you trust.
-        score: The mean score you expect. By default, the agent must score more than random play.
+        score: The mean score you expect. By default, the agent must score more than random play, and other ranges, orders
+            and interpolations of its observations are tried in any case.
         episodes: Number of episodes to play.
+        most: Episodes are added until it is clear whether the agent plays as expected, up to this many.
         longest: Maximum number of decisions in an episode; longer episodes are truncated and count with the score so far.
         seed: Seed of the episodes.
         saliency: Saliency rule to check, as in `weakspot run`: guided or gradient.
@@ -37,6 +39,7 @@ class CheckConfig:
     trust: bool = False
     score: float | None = None
     episodes: int = 8
+    most: int = 32
     longest: int = 3_000
     seed: int = 20_000
     saliency: SaliencyRule = "guided"
@@ -47,5 +50,6 @@ class CheckConfig:
             raise ConfigError(
                 f"{self.episodes} episodes of at most {self.longest} decisions", expected="at least 2 episodes of at least 1"
             )
-        if not 0 <= self.seed < MAX_SEED - 2 * self.episodes:
-            raise ConfigError(f"seed {self.seed}", expected=f"at least 0, and less than {MAX_SEED - 2 * self.episodes:,}")
+        beyond = MAX_SEED - self.most - 3 * self.episodes
+        if not 0 <= self.seed < beyond:
+            raise ConfigError(f"seed {self.seed}", expected=f"at least 0, and less than {beyond:,}")

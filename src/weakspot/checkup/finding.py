@@ -11,12 +11,12 @@ class Finding:
 
     Attributes:
         name: what the check expects of the agent, such as "is deterministic".
-        passed: whether the agent meets it.
+        passed: whether the agent meets it; None if that cannot be told.
         seen: what was measured.
         todo: what to change if the check failed.
     """
 
     name: str
-    passed: bool
+    passed: bool | None
     seen: str
     todo: str = ""

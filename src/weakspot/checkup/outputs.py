@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.base import Agent, AgentSpec, choose
+from weakspot.agents.recurrent import Carried
 from weakspot.checkup.finding import Finding
 from weakspot.envs.base import Environment
 from weakspot.saliency.scalar import explained_scalar
@@ -28,16 +29,17 @@ MIN_SPREAD = 1e-4
 def observations(agent: Agent, environment: Environment, seed: int) -> Observation:
     """Real observations (n, c, h, w) of an epsilon-greedy agent on its device, one in :data:`DECISIONS_PER_STATE`."""
     generator = torch.Generator().manual_seed(seed)
-    step, recorded = environment.reset(seed), list[Tensor]()
+    step, recorded, carried = environment.reset(seed), list[Tensor](), Carried(agent, 1)
     for decision in range(STATES * DECISIONS_PER_STATE):
         observation = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32)
         if decision % DECISIONS_PER_STATE == 0:
             recorded.append(observation)
         with torch.no_grad():
-            action: Any = choose(agent(observation), agent.spec, generator, epsilon=EPSILON)
+            action: Any = choose(carried.act(observation), agent.spec, generator, epsilon=EPSILON)
         step = environment.step(action[0].tolist())
         if step.terminated or step.truncated:
             step = environment.reset()
+            carried.restart(np.arange(1))
     return torch.cat(recorded)
 
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec
+from weakspot.agents.recurrent import is_recurrent
 from weakspot.envs.base import EnvironmentSpec
-from weakspot.types import Observation
+from weakspot.types import Hidden, Observation
 
 Transform: TypeAlias = Callable[[Observation], Observation]
 
@@ -55,6 +56,18 @@ class TransformedAgent:
     def device(self) -> torch.device:
         return self.agent.device
 
+    @property
+    def hidden_size(self) -> int:
+        return self.agent.hidden_size if is_recurrent(self.agent) else 0
+
+    def initial_hidden(self, batch: int) -> Hidden:
+        assert is_recurrent(self.agent), "only agents with a hidden state have an initial one"
+        return self.agent.initial_hidden(batch)
+
+    def advance(self, observation: Observation, hidden: Hidden) -> tuple[AgentOutput, Hidden]:
+        assert is_recurrent(self.agent), "only agents with a hidden state advance it"
+        return self.agent.advance(self.transform(observation), hidden)
+
     def __call__(self, observation: Observation) -> AgentOutput:
         return self.agent(self.transform(observation))
 
@@ -77,6 +90,16 @@ def input_variants(environment: EnvironmentSpec) -> tuple[Variant, ...]:
             "observations 255 times as large",
             lambda x: x * 255.0,
             "its observations are divided by 255 twice: remove the division in front of it, or the one in its forward",
+        ),
+        Variant(
+            "observations twice as bright",
+            lambda x: x * 2.0,
+            "it was trained on numbers twice as large: check what its forward, or a module in front of it, divides by",
+        ),
+        Variant(
+            "observations half as bright",
+            lambda x: x * 0.5,
+            "it was trained on numbers half as large: check what its forward, or a module in front of it, divides by",
         ),
         Variant(
             "the newest frame first",

@@ -139,6 +139,8 @@ class CauseFinder:
         context = self._context
         snapshots = [context.pool.edited(start.snapshot, change) for start, change in work]
         horizon, seeds = context.config.horizon, context.seeds
-        jobs = [Job(snapshot, seeds.next(), horizon) for snapshot in snapshots if snapshot is not None]
+        starts = [start for start, _ in work]
+        pairs = zip(snapshots, starts, strict=True)
+        jobs = [Job(snapshot, seeds.next(), horizon, hidden=s.hidden) for snapshot, s in pairs if snapshot is not None]
         made = iter(context.until_loss(jobs, what))
         return [None if snapshot is None else next(made) for snapshot in snapshots]

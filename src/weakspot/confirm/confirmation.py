@@ -87,7 +87,11 @@ def confirm(
     """
     context = _context(player, pool, agent, likeness, config, reference, outcome, report)
     check_replay(player, context.generator)
-    starts = [*twin_starts(player, twins), *others, *control_starts(player, config.controls, context.generator)]
+    starts = [
+        *twin_starts(player, agent, twins),
+        *others,
+        *control_starts(player, agent, config.controls, context.generator),
+    ]
     controls = [start for start in starts if start.is_control]
     if not controls:
         raise ConfigError(

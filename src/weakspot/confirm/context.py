@@ -64,7 +64,9 @@ class Context:
 
     def agent_rollouts(self, starts: Sequence[Start], count: int, what: str) -> ByState:
         """The agent's own rollouts, ``count`` from each state."""
-        return self._rollouts([Job(start.snapshot, 0, self.config.horizon) for start in starts], count, what)
+        return self._rollouts(
+            [Job(start.snapshot, 0, self.config.horizon, hidden=start.hidden) for start in starts], count, what
+        )
 
     def override_rollouts(self, starts: Sequence[Start], overrides: Sequence[Override], count: int, what: str) -> ByState:
         """Rollouts with an override for each state, ``count`` from each."""
@@ -74,7 +76,9 @@ class Context:
     def without_action(self, starts: Sequence[Start], action: int, decisions: int, count: int, what: str) -> ByState:
         """Rollouts in which the agent may not take an action for some decisions, ``count`` from each state."""
         horizon = self.config.horizon
-        jobs = [Job(start.snapshot, 0, horizon, banned=action, banned_for=decisions) for start in starts]
+        jobs = [
+            Job(start.snapshot, 0, horizon, banned=action, banned_for=decisions, hidden=start.hidden) for start in starts
+        ]
         return self._rollouts(jobs, count, what)
 
     def returns(self, rollouts: ByState) -> np.ndarray:

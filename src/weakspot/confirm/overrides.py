@@ -67,7 +67,7 @@ def single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
 
 def job_of(start: Start, override: Override, seed: int, horizon: int) -> Job:
     """A rollout with an override, after which the agent plays on for ``horizon`` decisions."""
-    return Job(start.snapshot, seed, horizon + len(override.actions), override.actions, override.actor)
+    return Job(start.snapshot, seed, horizon + len(override.actions), override.actions, override.actor, hidden=start.hidden)
 
 
 def label_of(chosen: Sequence[Override]) -> str:

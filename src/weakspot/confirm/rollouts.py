@@ -10,6 +10,7 @@ import torch
 
 from weakspot.actions import Action
 from weakspot.agents.base import Agent
+from weakspot.agents.recurrent import Carried, is_recurrent
 from weakspot.envs.pool import EnvironmentPool, Place
 
 
@@ -25,6 +26,7 @@ class Job:
         actor: index of the agent that acts afterwards; 0 is the agent under test.
         banned: index of an action that the agent may not choose, or None.
         banned_for: decisions for which this holds.
+        hidden: hidden state (m,) of the agent under test at the start; None if it has none.  Other agents begin with h_0.
     """
 
     snapshot: bytes
@@ -34,6 +36,7 @@ class Job:
     actor: int = 0
     banned: int | None = None
     banned_for: int = 0
+    hidden: np.ndarray | None = None
 
     def with_seed(self, seed: int) -> Job:
         """The same rollout with another seed."""
@@ -112,6 +115,7 @@ class Roller:
 
     def __init__(self, pool: EnvironmentPool, agents: Sequence[Agent], epsilon: float, judge: Judge) -> None:
         self._pool, self._agents, self._epsilon, self._judge = pool, agents, epsilon, judge
+        self._carried = [Carried(agent, pool.count) for agent in agents]
         self.steps = 0
 
     def run(
@@ -160,6 +164,8 @@ class Roller:
                 number, job = waiting.pop()
                 running[slot] = _Running(number, job, np.random.default_rng(job.seed))
                 places[slot] = Place(job.snapshot, job.seed)
+                hidden = job.hidden[None] if job.hidden is not None and job.actor == 0 else None
+                self._carried[job.actor].place(np.array([slot]), hidden)
         if places:
             self._pool.place(places)
 
@@ -167,13 +173,17 @@ class Roller:
         """The next action of every rollout."""
         chosen: dict[int, Action] = {}
         for index, agent in enumerate(self._agents):
-            slots = [s for s, r in running.items() if r.job.actor == index and len(r.actions) >= len(r.job.override)]
+            own = {s: r for s, r in running.items() if r.job.actor == index}
+            sees_all = is_recurrent(agent)  # its hidden state depends on what it sees, whoever chooses the actions
+            slots = [s for s, r in own.items() if sees_all or len(r.actions) >= len(r.job.override)]
             if slots:
                 observations = torch.as_tensor(self._pool.current.observations[slots])
                 with torch.no_grad():
-                    scores = agent(observations.to(agent.device, torch.float32)).scores.float().cpu().numpy()
-                for slot, row in zip(slots, scores, strict=True):
+                    output = self._carried[index].act(observations.to(agent.device, torch.float32), np.array(slots))
+                for slot, row in zip(slots, output.scores.float().cpu().numpy(), strict=True):
                     rollout = running[slot]
+                    if len(rollout.actions) < len(rollout.job.override):
+                        continue
                     banned = rollout.job.banned if len(rollout.actions) < rollout.job.banned_for else None
                     chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned)
         for slot, rollout in running.items():

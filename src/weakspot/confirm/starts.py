@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weakspot.agents.base import Agent
 from weakspot.artifacts.twins import Twins
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import SnapshotError
+from weakspot.ground.hidden import hidden_at
 from weakspot.ground.likeness import Likeness, Views
 from weakspot.ground.play import Player, Route
 
@@ -29,6 +31,7 @@ class Start:
         snapshot: of the environment there.
         stack: (k, h, w, c) uint8.
         variables: of the environment there (v,); None if it cannot be edited.
+        hidden: hidden state of the agent there (m,); None for agents without one.
     """
 
     source: str
@@ -37,6 +40,7 @@ class Start:
     snapshot: bytes
     stack: np.ndarray
     variables: np.ndarray | None
+    hidden: np.ndarray | None = None
 
     @property
     def is_control(self) -> bool:
@@ -44,7 +48,7 @@ class Start:
         return not self.source
 
 
-def twin_starts(player: Player, twins: Mapping[str, Twins]) -> list[Start]:
+def twin_starts(player: Player, agent: Agent, twins: Mapping[str, Twins]) -> list[Start]:
     """The accepted twins of all targets."""
     starts: list[Start] = []
     for symbol, found in twins.items():
@@ -52,24 +56,25 @@ def twin_starts(player: Player, twins: Mapping[str, Twins]) -> list[Start]:
             if twin.accepted:
                 changes = {change.position: change.after for change in twin.changes}
                 route = Route(twin.start, changes, twin.actions)
-                starts.append(start_at(player, route, stack, f"{symbol} {twin.number + 1}", symbol))
+                starts.append(start_at(player, agent, route, stack, f"{symbol} {twin.number + 1}", symbol))
     return starts
 
 
-def control_starts(player: Player, count: int, generator: np.random.Generator) -> list[Start]:
+def control_starts(player: Player, agent: Agent, count: int, generator: np.random.Generator) -> list[Start]:
     """Recorded states with complete histories, drawn at random, in the order of their indices."""
     dataset = player.dataset
     usable = np.flatnonzero(dataset.age >= dataset.environment.frames)
     chosen = np.sort(generator.choice(usable, min(count, len(usable)), replace=False))
     stacks = dataset.stacks(chosen)
-    return [start_at(player, Route(int(index)), stack) for index, stack in zip(chosen, stacks, strict=True)]
+    return [start_at(player, agent, Route(int(index)), stack) for index, stack in zip(chosen, stacks, strict=True)]
 
 
-def start_at(player: Player, route: Route, stack: np.ndarray, source: str = "", target: str = "") -> Start:
+def start_at(player: Player, agent: Agent, route: Route, stack: np.ndarray, source: str = "", target: str = "") -> Start:
     """The state that a route leads to.
 
     Args:
         player: of the environment.
+        agent: whose hidden state there is a part of it, if it has one.
         route: that makes the state.
         stack: its frames (k, h, w, c), which have to be drawn again.
         source, target: see :class:`Start`.
@@ -77,9 +82,10 @@ def start_at(player: Player, route: Route, stack: np.ndarray, source: str = "", 
     Raises:
         SnapshotError: the route leads to other frames.
     """
+    hidden = hidden_at(player, agent, route)
     player.follow(route, stack, f"state {source}")
     values = player.editable.read_variables() if player.editable else None
-    return Start(source, target, route, player.environment.snapshot(), stack, values)
+    return Start(source, target, route, player.environment.snapshot(), stack, values, hidden)
 
 
 def check_replay(player: Player, generator: np.random.Generator) -> None:

@@ -14,9 +14,11 @@ import torch
 
 from weakspot.actions import Action
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, choose_with_greedy
+from weakspot.agents.recurrent import Carried
 from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset
 from weakspot.data.shards import (
+    FOLLOWING,
     FORMAT,
     VERSION,
     ShardContent,
@@ -24,6 +26,7 @@ from weakspot.data.shards import (
     check_content,
     frames_file,
     index_file,
+    read_following,
     read_index,
     read_meta,
     read_snapshot,
@@ -118,6 +121,7 @@ class _Player:
         self._agent, self._environments, self._environment = agent, environments, environment
         self._config = config
         self._generator = torch.Generator().manual_seed(config.seed)
+        self._carried = Carried(agent, config.streams)
         self._ages = np.zeros(config.streams, np.int32)
         self._snapshots: list[bytes] = []
         self.time = 0
@@ -131,6 +135,7 @@ class _Player:
         """Restores the end of a shard."""
         self._snapshots = [read_snapshot(folder, shard, entry) for entry in index.resume]
         self._environments.restore(self._snapshots)
+        self._carried.place(np.arange(self._config.streams), read_following(folder, shard))
         self._ages[:] = index.ages
         self._generator.set_state(torch.frombuffer(bytearray.fromhex(index.generator), dtype=torch.uint8))
         self.time = index.stop
@@ -150,7 +155,7 @@ class _Player:
         return ShardContent(
             start=start,
             frames=frames,
-            columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]},
+            columns={name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]} | self._following(),
             snapshots=snapshots,
             resume=self._take_snapshots(),
             ages=self._ages.tolist(),
@@ -162,6 +167,11 @@ class _Player:
         self._snapshots = self._snapshots or self._environments.snapshot()
         return self._snapshots
 
+    def _following(self) -> dict[str, np.ndarray]:
+        """The hidden states after the shard, for the next one."""
+        hidden = self._carried.hidden
+        return {} if hidden is None else {FOLLOWING: hidden[:, None]}
+
     def _advance(self) -> dict[str, np.ndarray]:
         current, self._snapshots = self._environments.current, []
         row, actions = self._act(current.observations)
@@ -169,6 +179,7 @@ class _Player:
         self._environments.step(actions)
         self._check_rewards(current.reward)
         row |= {name: getattr(current, name).copy() for name in ("reward", "terminated", "truncated", "life_lost")}
+        self._carried.restart(row["terminated"] | row["truncated"])
         self._ages = np.where(row["terminated"] | row["truncated"], 0, self._ages + 1).astype(np.int32)
         self.time += 1
         return row
@@ -185,8 +196,9 @@ class _Player:
 
     def _act(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], Sequence[Action]]:
         """Columns and actions for one step of all streams."""
-        with torch.inference_mode():
-            output = self._agent(torch.as_tensor(observations).to(self._agent.device, torch.float32))
+        hidden = self._carried.hidden
+        with torch.no_grad():
+            output = self._carried.act(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
         actions, greedy_actions = choose_with_greedy(output, spec, self._generator, self._config.epsilon)
@@ -197,6 +209,8 @@ class _Player:
         }
         if output.value is not None:
             row["value"] = output.value.float().cpu().numpy()
+        if hidden is not None:
+            row["hidden"] = hidden
         chosen: list[Action] = row["action"].tolist()
         return row, chosen
 

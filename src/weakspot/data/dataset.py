@@ -160,6 +160,11 @@ class StateDataset:
         return self._column("value") if "value" in self._columns else None
 
     @cached_property
+    def hidden(self) -> np.ndarray | None:
+        """The hidden state with which the agent saw each state, (n, m) float32, or None for agents without one."""
+        return self._column("hidden") if "hidden" in self._columns else None
+
+    @cached_property
     def terminated(self) -> np.ndarray:
         """Whether the episode terminated after the action, (n,) bool."""
         return self._column("terminated")

@@ -205,6 +205,24 @@ def read_snapshot(folder: Path, shard: int, entry: SnapshotEntry) -> bytes:
     return part
 
 
+FOLLOWING = "following_hidden"
+"""Name of the array (E, 1, m) with the hidden states of a recurrent agent after a shard."""
+
+
+def read_following(folder: Path, shard: int) -> np.ndarray | None:
+    """The hidden states (E, m) of a recurrent agent after a shard; None for other agents.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    path = folder / steps_file(shard)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return stored[FOLLOWING][:, 0] if FOLLOWING in stored.files else None
+    except UNREADABLE_ARRAYS as error:
+        raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
+
+
 def read_meta(folder: Path) -> dict[str, Any]:
     """The content of ``meta.json``: environment, agent, settings and number of states.
 

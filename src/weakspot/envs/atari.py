@@ -1,16 +1,20 @@
 """One Atari game on one emulator: colour states, the agent's gray observation, and exact snapshots.
 
-Observations are bit for bit those of ``ale_py.vector_env.AtariVectorEnv``.  A reset plays up to ``noop_max - 1`` emulator
-frames, the first of them FIRE.  A step repeats the action for ``frame_skip`` emulator frames, takes the pixel maximum over
-the last two of them, converts it to gray, resizes it by area, and appends it to a stack of ``frames``, oldest first.  At
-reset all frames of the stack but the newest are black.  Only the random numbers (no-ops, sticky actions) are our own.
+By default, observations are bit for bit those of ``ale_py.vector_env.AtariVectorEnv``. A reset plays up to ``noop_max - 1``
+emulator frames, the first of them FIRE. A step repeats the action for ``frame_skip`` emulator frames, takes the pixel
+maximum over the last two of them, converts it to gray, resizes it by area, and appends it to a stack of ``frames``, oldest
+first. At reset all frames of the stack but the newest are black. Ids of other versions skip frames in another way, and a
+:class:`~weakspot.envs.reduction.Reduction` describes other ways to make a frame of an image. Only the random numbers
+(no-ops, sticky actions, random frame skips) are our own.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import ale_py
@@ -21,21 +25,26 @@ from ale_py import ALEInterface, ALEState, roms
 from weakspot.actions import Action
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_step
 from weakspot.envs.editable import Variable, check_changes
-from weakspot.envs.observation import gray_observation
+from weakspot.envs.observation import observation_function
+from weakspot.envs.reduction import Reduction, reduce_image
 from weakspot.envs.screen import Capture, Screen, ScreenMark
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError
 from weakspot.games import (
     all_actions,
-    environment_id,
+    game_version,
     minimal_actions,
+    played_id,
     resolve_game,
     silence_emulator,
-    sticky_actions,
 )
 from weakspot.types import Observation, State
 
 NOOP, FIRE = ale_py.Action(0), ale_py.Action(1)  # by number: ale-py's stub leaves the type of Action.NOOP open
+
+
+SCREEN = (210, 160)
+"""Height and width of the emulator's screen."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,16 @@ class AtariConfig:
     """How a game is played and preprocessed.
 
     Attributes:
-        game: the game's name or id: ``pong``, ``Pong``, ``PongNoFrameskip-v4``, ``ALE/Pong-v5``.
-        frame_skip: emulator frames per step.
+        game: the game's name or id: ``pong``, ``Pong``, ``PongNoFrameskip-v4``, ``ALE/Pong-v5``; see
+            :func:`weakspot.games.game_version` for what ids mean.
+        frame_skip: emulator frames per step, or a pair as in :class:`~weakspot.games.GameVersion`; None takes what the id
+            implies.
+        maximum: a frame is the pixel maximum over the last 1 or 2 of them; None takes what the id implies.
         noop_max: a reset plays 0 to ``noop_max - 1`` emulator frames, including the one that presses FIRE.
         frames: k, number of frames in a state.
         size: height and width of a frame, in pixels.
+        reduction: how images become frames, which then have its size instead; None is ``AtariVectorEnv``'s: by area, and the
+            emulator's own gray.
         repeat_action_probability: of the emulator's sticky actions; None takes the probability that the id implies (0.25
             for ``ALE/...-v5``, otherwise 0).
         full_action_space: all 18 actions instead of those that have an effect in the game.
@@ -58,19 +72,26 @@ class AtariConfig:
     """
 
     game: str = "pong"
-    frame_skip: int = 4
+    frame_skip: int | tuple[int, int] | None = None
+    maximum: int | None = None
     noop_max: int = 30
     frames: int = 4
     size: int = 84
+    reduction: Reduction | None = None
     repeat_action_probability: float | None = None
     full_action_space: bool = False
     max_frames: int = 108_000
 
     def __post_init__(self) -> None:
-        minima = {"frame_skip": 1, "noop_max": 0, "frames": 1, "size": 1, "max_frames": 1}
+        minima = {"noop_max": 0, "frames": 1, "size": 1, "max_frames": 1}
         for name, minimum in minima.items():
             if getattr(self, name) < minimum:
                 raise ConfigError(f"{name} is {getattr(self, name)}", expected=f"a whole number, at least {minimum}")
+        least, beyond = self.skips
+        if least < 1 or beyond <= least:
+            raise ConfigError(f"frame_skip is {self.frame_skip}", expected="a whole number, at least 1, or a growing pair")
+        if self.maximum not in (None, 1, 2):
+            raise ConfigError(f"maximum is {self.maximum}", expected="1 or 2")
         if not 0 <= self.sticky <= 1:
             raise ConfigError(f"repeat_action_probability is {self.sticky}", expected="a number from 0 to 1")
 
@@ -83,13 +104,39 @@ class AtariConfig:
     def sticky(self) -> float:
         """Probability that the emulator repeats the previous action, in each emulator frame."""
         probability = self.repeat_action_probability
-        return sticky_actions(self.game) if probability is None else probability
+        return game_version(self.game).sticky if probability is None else probability
+
+    @property
+    def skips(self) -> tuple[int, int]:
+        """Emulator frames per step: at least the first number, and less than the second."""
+        skip = game_version(self.game).frame_skip if self.frame_skip is None else self.frame_skip
+        return skip if isinstance(skip, tuple) else (skip, skip + 1)
+
+    @property
+    def pooled(self) -> int:
+        """Number of the last emulator frames of a step over which the maximum is taken."""
+        return self.maximum or game_version(self.game).maximum
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of a frame."""
+        return self.reduction.output_size(*SCREEN) if self.reduction else (self.size, self.size)
 
 
 RAM = 128
 """Size of the Atari's memory in bytes."""
 BYTES = tuple(Variable(f"byte {number}", 0, 255, whole=True) for number in range(RAM))
 """The variables of an Atari game: its memory."""
+
+
+AREA = Reduction(gray="emulator")
+"""How ``AtariVectorEnv`` reduces images."""
+
+
+def _shrink(whole: np.ndarray, reduction: Reduction) -> np.ndarray:
+    """The reduced frame (h', w', 4) of a whole one (h, w, 4), [r g b gray]; gray is zero if the agent sees colour."""
+    frame, gray = reduce_image(whole[..., :3], reduction, whole[..., 3])
+    return np.dstack([frame, np.zeros(frame.shape[:2], np.uint8) if gray is None else gray])
 
 
 class StickyActions:
@@ -149,6 +196,7 @@ class AtariEnvironment:
         self._rom = config.rom
         self._actions = all_actions() if config.full_action_space else minimal_actions(self._rom)
         silence_emulator()
+        self._size, self._weights = config.frame_size, (config.reduction or AREA).weights
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)  # see StickyActions
         self._screen: Screen | None = None  # loading a ROM is slow and needs the seed: the first reset does it
@@ -168,20 +216,21 @@ class AtariEnvironment:
         """The game's id, actions and image size."""
         config = self.config
         return EnvironmentSpec(
-            id=environment_id(self._rom, config.sticky),
+            id=played_id(config.game, config.sticky),
             action_names=tuple(action.name for action in self._actions),
             frames=config.frames,
-            height=config.size,
-            width=config.size,
+            height=self._size[0],
+            width=self._size[1],
             channels=3,
+            gray=self._weights is not None,
             ram=RAM,
-            preprocessing=self._settings() | {"resize": "area", "pixel_maximum": 2, "fire_reset": True},
+            preprocessing=self._settings() | {"fire_reset": True},
         )
 
     @property
     def observe(self) -> Callable[[State], Observation]:
-        """The gray observation as a differentiable function of the state."""
-        return gray_observation
+        """The observation as a differentiable function of the state."""
+        return observation_function(self.config.reduction or AREA)
 
     @property
     def stack(self) -> np.ndarray:
@@ -220,7 +269,9 @@ class AtariEnvironment:
         ale, screen, limit = self._ale, self._require_screen(), self.config.max_frames
         reward, over = 0, False
         captures: list[Capture] = []
-        for left in range(self.config.frame_skip, 0, -1):
+        least, beyond = self.config.skips
+        skip = least if beyond == least + 1 else int(self._random.integers(least, beyond))
+        for left in range(skip, 0, -1):
             reward += ale.act(self._sticky_actions.apply(code, self._random))
             self._elapsed += 1
             over = ale.game_over()
@@ -270,19 +321,19 @@ class AtariEnvironment:
             SnapshotError: the snapshot is damaged, or of another game or other settings.
         """
         header, parts = unpack_for(self._settings(), snapshot)
-        k, size = self.config.frames, self.config.size
+        k, size = self.config.frames, self._size
         if self._screen is None:
             self._load(0)
         self._ale.restoreState(ALEState(parts["emulator"]))
         self._require_screen().load(parts)
-        self._grays.extend(np.frombuffer(parts["grays"], np.uint8).reshape(k, size, size).copy())
-        self._frames.extend(np.frombuffer(parts["frames"], np.uint8).reshape(k, size, size, 3).copy())
+        self._grays.extend(np.frombuffer(parts["grays"], np.uint8).reshape(k, *size).copy())
+        self._frames.extend(np.frombuffer(parts["frames"], np.uint8).reshape(k, *size, 3).copy())
         self._random.bit_generator.state = header["random"]
         self._sticky_actions.previous = ale_py.Action(header["held"])
         self._elapsed, self._lives = header["elapsed"], header["lives"]
         self._edited = header.get("edited", False)  # snapshots of earlier versions do not have it
         self._step = Step(
-            observation=np.stack(self._grays),
+            observation=self._observation(),
             frame=self._frames[-1],
             reward=header["reward"],
             terminated=header["terminated"],
@@ -360,7 +411,9 @@ class AtariEnvironment:
         self._ale.setInt("random_seed", seed)
         self._ale.loadROM(str(roms.get_rom_path(self._rom)))  # pyright: ignore[reportUnknownMemberType]  # ale-py's stub
         self._random = np.random.default_rng(seed)
-        self._screen = self._screen or Screen(self._ale, self.config.size)
+        reduction = self.config.reduction
+        shrink = None if reduction is None else partial(_shrink, reduction=reduction)
+        self._screen = self._screen or Screen(self._ale, self._size, self.config.pooled, shrink)
 
     def _require_screen(self) -> Screen:
         if self._screen is None:
@@ -368,13 +421,21 @@ class AtariEnvironment:
         return self._screen
 
     def _clear_frames(self) -> None:
-        black = np.zeros((self.config.size, self.config.size, 4), np.uint8)
+        black = np.zeros((*self._size, 4), np.uint8)
         self._grays.extend([black[..., 3]] * self.config.frames)
         self._frames.extend([black[..., :3]] * self.config.frames)
 
     def _settings(self) -> dict[str, Any]:
-        settings = asdict(self.config)
-        return settings | {"game": self._rom, "repeat_action_probability": self.config.sticky}
+        config = self.config
+        settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))  # lists for tuples, as in a stored snapshot
+        own = {"game": self._rom, "repeat_action_probability": config.sticky, "frame_skip": list(config.skips)}
+        reduction = None if config.reduction else {"resize": "area", "gray": "emulator"}
+        return settings | own | {"maximum": config.pooled} | ({"reduction": reduction} if reduction else {})
+
+    def _observation(self) -> np.ndarray:
+        if self._weights is None:
+            return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
+        return np.concatenate(self._grays).reshape(-1, *self._grays[0].shape)
 
     def _record_step(self, small: np.ndarray, reward: int, over: bool) -> Step:
         lives = self._ale.lives()
@@ -388,7 +449,7 @@ class AtariEnvironment:
         self._grays.append(cv2.extractChannel(small, 3))
         self._frames.append(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB))
         self._step = Step(
-            observation=np.concatenate(self._grays).reshape(-1, *self._grays[0].shape),
+            observation=self._observation(),
             frame=self._frames[-1],
             reward=reward,
             terminated=terminated,

@@ -1,12 +1,13 @@
 """Gymnasium environments with image observations, preprocessed as a :class:`Description` says.
 
-An id alone means four gray frames of 84x84.  A TOML file can say more:
+An id alone means four gray frames of 84x84.  A TOML file can say more (see :class:`weakspot.envs.description.Description`):
 
     id = "CarRacing-v3"          # the id that gymnasium.make gets
     frames = 4                   # k, number of frames in a state
     gray = true                  # the agent sees gray frames, false for colour; the state model always sees colour
     size = [84, 84]              # height and width; leave it out to keep the environment's own
     crop = [0, 12, 0, 0]         # pixels cut off before the resize: top, bottom, left, right
+    resize = "area"              # the interpolation
     frame_skip = 1               # environment steps that an action is repeated for
     actions = ["nothing", "left", "right", "gas", "brake"]   # or names of the dimensions of continuous actions
     [make]                       # further arguments of gymnasium.make
@@ -28,10 +29,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import asdict
-from functools import partial
+from functools import reduce
+from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-import cv2
 import gymnasium
 import numpy as np
 
@@ -40,16 +41,13 @@ from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous,
 from weakspot.envs.description import Description
 from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.editors import Editor, editor_of
-from weakspot.envs.observation import colour_observation, gray_observation
+from weakspot.envs.observation import observation_function
+from weakspot.envs.pictures import picture_of
+from weakspot.envs.reduction import reduce_image
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError, EditError, RewardError, SnapshotError
+from weakspot.system.user_code import importable
 from weakspot.types import Observation, State
-
-OPENCV_GRAY = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in OpenCV's gray."""
-
-ROUNDING_LOSS = 0.499
-"""Average loss when values are rounded down; slightly below 0.5, so that whole numbers round back to themselves."""
 
 
 class DescribedEnvironment:
@@ -68,22 +66,15 @@ class DescribedEnvironment:
         self._env = _make(description)
         self._editor = editor_of(self._env.unwrapped)
         self._names, self._bounds = _actions(self._env, description)
-        shape = self._env.observation_space.shape
-        assert shape is not None
-        top, bottom, left, right = description.crop
-        self._crop = (slice(top, shape[0] - bottom), slice(left, shape[1] - right))
-        cropped = (shape[0] - top - bottom, shape[1] - left - right)
-        if min(cropped) < 1:
-            raise ConfigError(
-                f"crop = {list(description.crop)} leaves {cropped[0]}x{cropped[1]} of {shape[0]}x{shape[1]}",
-                expected="at least one row and one column of pixels left",
-            )
-        self._size = description.size or cropped
+        self._picture = picture_of(self._env.observation_space, description.id)
+        self._reduction = description.reduction
+        self._size = self._reduction.output_size(*self._picture.size)
         self._seeds = np.random.default_rng(0)
         self._seed = 0
         self._actions: list[Action | dict[str, float]] = []
         """Actions since the start of the episode, and changes of variables, with positions as text for JSON."""
         self._frames: deque[np.ndarray] = deque(maxlen=description.frames)
+        self._grays: deque[np.ndarray] = deque(maxlen=description.frames)
         self._step: Step | None = None
 
     @property
@@ -98,17 +89,14 @@ class DescribedEnvironment:
             width=self._size[1],
             channels=3,
             gray=bool(description.gray),
-            preprocessing=asdict(description) | {"resize": "area"},
+            preprocessing=asdict(description),
             action_bounds=self._bounds,
         )
 
     @property
     def observe(self) -> Callable[[State], Observation]:
         """The observation as a differentiable function of the state."""
-        gray = self.description.gray
-        if isinstance(gray, tuple):
-            return partial(_gray_rounded_down, colours=gray)
-        return partial(gray_observation, colours=OPENCV_GRAY) if gray else colour_observation
+        return observation_function(self._reduction)
 
     def reset(self, seed: int | None = None) -> Step:
         """Starts an episode.  A seed sets the random state from which this and all later episodes get their seeds."""
@@ -134,9 +122,11 @@ class DescribedEnvironment:
             checked = continuous(action, self._names, self._bounds)
             native = np.array(checked, self._env.action_space.dtype)
         self._actions.append(checked)
-        total, terminated, truncated, image = 0.0, False, False, None
-        for _ in range(self.description.frame_skip):
+        total, terminated, truncated = 0.0, False, False
+        images: deque[np.ndarray] = deque(maxlen=self.description.maximum or 1)
+        for _ in range(self.description.frame_skip or 1):
             image, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
+            images.append(self._picture(image))
             total += float(reward)
             if not math.isfinite(total):
                 raise RewardError(
@@ -146,7 +136,7 @@ class DescribedEnvironment:
                 )
             if terminated or truncated:
                 break
-        return self._record(image, total, bool(terminated), bool(truncated))
+        return self._record(reduce(np.maximum, images), total, bool(terminated), bool(truncated))
 
     def snapshot(self) -> bytes:
         """The episode's seed and actions, and a digest of the current frames, under a checksum.
@@ -229,15 +219,16 @@ class DescribedEnvironment:
         self._seed, self._actions = seed, []
         black = np.zeros((*self._size, 3), np.uint8)
         self._frames.extend([black] * self.description.frames)
+        self._grays.extend([black[..., 0]] * self.description.frames)
         image, _ = self._env.reset(seed=seed)
-        return self._record(image, 0.0, False, False)
+        return self._record(self._picture(image), 0.0, False, False)
 
-    def _record(self, image: Any, reward: float, terminated: bool, truncated: bool) -> Step:
+    def _record(self, image: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
         """Adds an image to the frame stack, and stores and returns the step."""
-        cropped = np.array(image[self._crop])
-        fits = cropped.shape[:2] == self._size
-        frame = cropped if fits else cv2.resize(cropped, self._size[::-1], interpolation=cv2.INTER_AREA)
+        frame, gray = reduce_image(image, self._reduction)
         self._frames.append(frame)
+        if gray is not None:
+            self._grays.append(gray)
         self._step = Step(
             observation=self._observation(),
             frame=frame,
@@ -248,11 +239,8 @@ class DescribedEnvironment:
         return self._step
 
     def _observation(self) -> np.ndarray:
-        gray = self.description.gray
-        if isinstance(gray, tuple):
-            return np.stack([np.sum(frame * np.array(gray), axis=-1).astype(np.uint8) for frame in self._frames])
-        if gray:
-            return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in self._frames])
+        if self._reduction.weights is not None:
+            return np.stack(self._grays)
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
     def _digest(self, last: Step) -> list[Any]:
@@ -263,31 +251,16 @@ class DescribedEnvironment:
         return json.loads(json.dumps(asdict(self.description)))
 
 
-def _gray_rounded_down(state: State, colours: tuple[float, float, float]) -> Observation:
-    """The gray observation of an environment that rounds down.
-
-    Rounded to the nearest whole number it is the environment's observation, and its average is the same.
-    """
-    return gray_observation(state, colours) - ROUNDING_LOSS
-
-
 def _make(description: Description) -> gymnasium.Env[Any, Any]:
     try:
-        env = gymnasium.make(description.id, disable_env_checker=True, **description.make)
+        with importable(Path.cwd()):
+            env = gymnasium.make(description.id, disable_env_checker=True, **description.make)
     except (gymnasium.error.Error, TypeError, ImportError) as error:
         raise ConfigError(
             f"gymnasium cannot make {description.id!r}: {error}",
             expected="the id of an installed environment",
             todo="install the package that registers it; if a module has to be imported first, write module:id",
         ) from error
-    space = env.observation_space
-    shape = space.shape or ()
-    if space.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
-        raise ConfigError(
-            f"the observations of {description.id} are {space}",
-            expected="a colour image: uint8 of shape (height, width, 3)",
-            todo="wrap it so that it returns images (gymnasium.wrappers.AddRenderObservation), and register the result",
-        )
     return env
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weakspot.envs.description import Description, read_description
+from weakspot.envs.families.description import factory_of
 from weakspot.envs.family import GYMNASIUM, family_of, load_family
+from weakspot.system.user_code import import_named
 
 if TYPE_CHECKING:
     from weakspot.envs.base import Environment
@@ -24,7 +25,10 @@ def find_description(name: str) -> Description | None:
     """
     family = family_of(name)
     if family == "description":
-        return read_description(Path(name).expanduser())
+        path = Path(name).expanduser()
+        description = read_description(path)
+        import_named(description.id, path.parent)
+        return description
     return Description(name) if family == GYMNASIUM else None
 
 
@@ -39,7 +43,5 @@ def environment_factory(environment: str | Description) -> Callable[[], Environm
         ConfigError: its description cannot be read, or a package that it needs is not installed.
     """
     if isinstance(environment, Description):
-        from weakspot.envs.described import DescribedEnvironment
-
-        return partial(DescribedEnvironment, environment)
+        return factory_of(environment, Path.cwd())
     return load_family(family_of(environment)).factory(environment)

@@ -8,10 +8,11 @@ resized together.  The rows of an image form blocks that are resized independent
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from ale_py import ALEInterface
 
 cv2.setNumThreads(1)  # environments already run in parallel
 
+Shrink: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 UNKNOWN = (0, 0, 0, 1)
 """Placeholder for the colour of an index that has not been seen; no real colour is black with a gray value of 1."""
@@ -95,15 +97,18 @@ class Screen:
     Args:
         ale: an emulator with a loaded game.
         size: height and width of the small frame.
+        maximum: the small frame is the maximum over the last 1 or 2 emulator frames.
+        shrink: makes the small frame (size, 4) of a whole one (h, w, 4); None resizes by area.
     """
 
-    def __init__(self, ale: ALEInterface, size: int) -> None:
+    def __init__(self, ale: ALEInterface, size: tuple[int, int], maximum: int = 2, shrink: Shrink | None = None) -> None:
         height, width = ale.getScreen().shape
         # Blocks are exact only if each small row covers the same emulator rows, relative to its block, in every block.
-        blocks = gcd(height, size) if (4 * height) % size == 0 else 1
+        blocks = gcd(height, size[0]) if shrink is None and (4 * height) % size[0] == 0 else 1
+        self._maximum, self._shrink = maximum, shrink
         self._ale = ale
         self._rows = (blocks, height // blocks, width)
-        self._small = (blocks, size // blocks, size)
+        self._small = (blocks, size[0] // blocks, size[1])
         self._size = size
         self.palette = Palette()
         self._indices = [np.zeros(self._rows, np.uint8) for _ in range(2)]
@@ -134,8 +139,8 @@ class Screen:
             changed = changed | capture.changed
         blocks = np.flatnonzero(changed)
         if len(blocks):
-            self._frame[blocks] = self._pool(*(colours.take(blocks, axis=0) for colours in self._colours))
-        return self._frame.reshape(self._size, self._size, 4)
+            self._frame[blocks] = self._pool(*(colours.take(blocks, axis=0) for colours in self._colours[: self._maximum]))
+        return self._frame.reshape(*self._size, 4)
 
     def show_last(self, *captures: Capture) -> np.ndarray:
         """The small frame (size, size, 4) of a step that the episode's end cut short before slot 0 was captured.
@@ -143,8 +148,10 @@ class Screen:
         The remaining emulator frames of the step do not exist, so this is the maximum over the previous step's frames and
         the capture for slot 1, if there is one.  Only :meth:`start` and :meth:`load` may follow.
         """
-        self._frame[:] = self._pool(*self._colours, *(self.palette(capture.indices) for capture in captures))
-        return self._frame.reshape(self._size, self._size, 4)
+        captured = [self.palette(capture.indices) for capture in captures]
+        newest_first = [*captured, *self._colours]
+        self._frame[:] = self._pool(*(newest_first if self._maximum == 2 else newest_first[:1]))
+        return self._frame.reshape(*self._size, 4)
 
     def _show_whole(self, *screens: np.ndarray) -> np.ndarray:
         all_blocks = np.ones(self._rows[0], bool)
@@ -154,8 +161,10 @@ class Screen:
         """Pixel maximum over blocks of several frames, resized."""
         images = [packed.view(np.uint8).reshape(-1, self._rows[2] * 4) for packed in colours]
         pooled = reduce(cv2.max, images).reshape(-1, self._rows[2], 4)
+        if self._shrink is not None:
+            return self._shrink(pooled).reshape(-1, *self._small[1:], 4)
         height = len(pooled) // self._rows[1] * self._small[1]
-        small = cv2.resize(pooled, (self._size, height), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(pooled, (self._size[1], height), interpolation=cv2.INTER_AREA)
         return small.reshape(-1, *self._small[1:], 4)
 
     def mark(self) -> ScreenMark:

@@ -24,7 +24,7 @@ def plain_gradient(perceive: Perceiver, state: State) -> Observation:
     """
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
-        number = explained_scalar(perceive.agent.spec)(perceive.agent(observation.clone())).sum()
+        number = explained_scalar(perceive.agent.spec)(perceive.agent_in(state)(observation.clone())).sum()
         if not number.requires_grad:
             raise not_differentiable(perceive)
         (gradient,) = cast("tuple[Tensor | None]", torch.autograd.grad(number, [observation], allow_unused=True))

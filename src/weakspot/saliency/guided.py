@@ -54,7 +54,7 @@ def guided_gradient(perceive: Perceiver, state: State, scalar: Callable[[AgentOu
     with torch.inference_mode(False), torch.enable_grad():
         observation = perceive.observe(state).detach().clone().requires_grad_()
         with _GuidedReLUs():
-            output = agent(observation.clone())  # a clone, so that the network may modify it in place
+            output = perceive.agent_in(state)(observation.clone())  # a clone, so that the network may modify it in place
         heads = [output.scores] + ([] if output.value is None else [output.value])
         head_gradients = _scalar_gradients(heads, scalar or explained_scalar(agent.spec))
         used = [(head, gradient) for head, gradient in zip(heads, head_gradients, strict=True) if gradient is not None]

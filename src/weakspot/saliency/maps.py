@@ -10,6 +10,7 @@ import numpy as np
 
 from weakspot.agents.base import Perceiver
 from weakspot.data.dataset import as_state
+from weakspot.data.recall import hidden_of
 from weakspot.errors import DatasetError
 from weakspot.run.verified import verify_file
 from weakspot.saliency.rules import saliency
@@ -64,7 +65,7 @@ def saliency_maps(
         for start in range(0, total, batch_size):
             indices = np.arange(start, min(start + batch_size, total))
             state = as_state(dataset.stacks(indices)).to(perceive.agent.device)
-            batch = encode_maps(saliency(perceive, state), kernel).cpu().numpy()
+            batch = encode_maps(saliency(perceive.at(hidden_of(dataset, indices)), state), kernel).cpu().numpy()
             if maps is None:
                 maps = np.lib.format.open_memmap(temporary, "w+", np.uint8, (total, *batch.shape[1:]))
             maps[indices] = batch

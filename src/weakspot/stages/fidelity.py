@@ -67,13 +67,14 @@ def _reconstructions(session: Session) -> Reconstructions:
 
     from weakspot.agents.base import same_action
     from weakspot.data.dataset import as_stacks, as_state
+    from weakspot.data.recall import hidden_of
     from weakspot.saliency.images import saliency_images
     from weakspot.saliency.rules import saliency
 
     dataset, model, perceive, held_out = session.dataset, session.model, session.perceive, session.held_out
     count = min(session.config.fidelity.reconstructions, len(held_out))
     chosen = np.sort(np.random.default_rng([0, 3]).choice(held_out, count, replace=False))
-    state = as_state(dataset.stacks(chosen)).to(model.device)
+    state, perceive = as_state(dataset.stacks(chosen)).to(model.device), perceive.at(hidden_of(dataset, chosen))
     with torch.no_grad():
         reconstructed = model.reconstruct(state)
         before, after = perceive(state), perceive(reconstructed)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
+from weakspot.data.recall import hidden_of
 from weakspot.errors import OutputError, StateModelError, WeakspotError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.feeder import Feeder
@@ -144,7 +145,8 @@ class Trainer:
     def _part(self, chunk: np.ndarray, chosen: np.ndarray, noise: Tensor) -> Part:
         batch = self._feeder.batch(chosen[chunk], noise[torch.as_tensor(chunk)], self._setup.device)
         share = len(chunk) / self._size
-        return gradients(self._setup.recipe, self.network, batch, self._setup.perceive, self._statistics, share)
+        perceive = self._setup.perceive.at(hidden_of(self._setup.dataset, chosen[chunk]))
+        return gradients(self._setup.recipe, self.network, batch, perceive, self._statistics, share)
 
     def _not_finite(self, step: int) -> WeakspotError:
         last, agent = self.terms.last, self._setup.perceive.agent.spec.name

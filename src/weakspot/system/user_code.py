@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from weakspot.errors import WeakspotError
+from weakspot.errors import ConfigError, WeakspotError
 
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, which are not user code."""
@@ -41,9 +42,33 @@ def local_files(path: Path) -> list[Path]:
     return sorted(files)
 
 
-def local_module(name: str) -> list[Path]:
-    """The files of a module in the current folder, and everything they import; empty if there is no such module."""
-    return sorted({file for module in _modules(Path.cwd(), name) for file in local_files(module)})
+def local_module(name: str, folder: Path | None = None) -> list[Path]:
+    """The files of a module in a folder, by default the current one, and everything they import; empty if there is no such
+    module."""
+    return sorted({file for module in _modules(folder or Path.cwd(), name) for file in local_files(module)})
+
+
+def import_named(reference: str, folder: Path) -> None:
+    """Imports the module in ``module:id``, which may be in ``folder`` or in the current one; does nothing without a module.
+
+    The folder stays at the end of ``sys.path``: the module may import others when it is used, also in other processes.
+
+    Raises:
+        ConfigError: the module does not exist, or raises an error.
+    """
+    name, colon, _ = reference.partition(":")
+    if not colon:
+        return
+    try:
+        with importable(folder):
+            importlib.import_module(name)
+    except Exception as error:
+        raise ConfigError(
+            f"the module {name} of {reference} cannot be imported: {type(error).__name__}: {error}",
+            expected=f"an installed module, or {name}.py in {folder.resolve()} or in the current folder",
+            todo="check the name, or run the command in the folder of the module",
+        ) from error
+    sys.path.extend(path for path in {str(folder.resolve()), str(Path.cwd())} if path not in sys.path)
 
 
 def _imports(file: Path, roots: tuple[Path, ...]) -> Iterator[tuple[Path, str]]:

@@ -1,6 +1,8 @@
-"""The ``.cleanrl_model`` files of CleanRL's Atari scripts (dqn_atari, c51_atari, ppo_atari); only tensors are read.
+"""The ``.cleanrl_model`` files of CleanRL's Atari scripts; only tensors are read.
 
-All three scripts divide four gray frames of 84x84 by 255 and use the convolutions of Mnih et al. 2015.
+These are dqn_atari, c51_atari, ppo_atari and ppo_atari_lstm.
+
+All scripts divide gray frames of 84x84 (four, or one with the LSTM) by 255 and use the convolutions of Mnih et al. 2015.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_cou
 from weakspot.agents.formats.suffixes import CLEANRL
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
+from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
+from weakspot.agents.recurrent import RecurrentModuleAgent
 from weakspot.agents.tensors.state_dicts import unwrap
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_tensors
 from weakspot.errors import WeightsError
@@ -53,10 +57,10 @@ class CleanRLFormat:
 FORMAT = CleanRLFormat()
 
 
-def convolutions() -> list[nn.Module]:
+def convolutions(frames: int = FRAMES) -> list[nn.Module]:
     """The layers up to the 512 features, in CleanRL's numbering."""
     return [
-        nn.Conv2d(FRAMES, 32, 8, stride=4), nn.ReLU(),
+        nn.Conv2d(frames, 32, 8, stride=4), nn.ReLU(),
         nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
         nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(),
         nn.Flatten(), nn.Linear(FLAT, HIDDEN), nn.ReLU(),
@@ -109,7 +113,7 @@ class PpoNetwork(nn.Module):
 
 def load_cleanrl(
     path: Path, content: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
-) -> ModuleAgent:
+) -> ModuleAgent | RecurrentModuleAgent:
     """Returns the agent in a ``.cleanrl_model`` file.
 
     Args:
@@ -123,11 +127,32 @@ def load_cleanrl(
         MismatchError: the environment has another number of actions, or other observations.
     """
     weights = unwrap(content)
+    if "lstm.weight_ih_l0" in weights:
+        return _load_recurrent(path, weights, interface, device)
     with preserve_random_state():
         network, action_count, scores_are = _network(weights, len(interface.action_names), str(path))
     check_action_count(path, action_count, interface)
     load_into(network, weights, str(path))
     return agent_from_file(network, path, interface, (FRAMES, SIDE, SIDE), scores_are, device)
+
+
+def _load_recurrent(
+    path: Path, weights: Mapping[str, Any], interface: Interface, device: torch.device | str
+) -> ModuleAgent | RecurrentModuleAgent:
+    """The agent of ppo_atari_lstm, which sees one frame at a time."""
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+
+    frames, actions = weights["network.0.weight"].shape[1], len(weights["actor.weight"])
+    check_action_count(path, actions, interface)
+    with preserve_random_state():
+        memory = memory_with(part("lstm."), str(path))
+        features, actor = nn.Sequential(*convolutions(frames)), nn.Linear(memory.lstm.hidden_size, actions)
+        network = RecurrentActorCritic(features, None, memory, None, actor, nn.Linear(memory.lstm.hidden_size, 1), 255.0)
+    for module, prefix in ((network.features, "network."), (network.actor, "actor."), (network.critic, "critic.")):
+        load_into(module, part(prefix), str(path))
+    return agent_from_file(network, path, interface, (frames, SIDE, SIDE), "log-probabilities", device)
 
 
 def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.Module, float, ScoresAre]:
@@ -138,7 +163,7 @@ def _network(weights: Mapping[str, Any], actions: int, source: str) -> tuple[nn.
     if last is None:
         raise WeightsError(
             f"{source} holds no known agent; its tensors are {join_names(weights)}",
-            expected="a file of dqn_atari, c51_atari or ppo_atari of CleanRL",
+            expected="a file of dqn_atari, c51_atari, ppo_atari or ppo_atari_lstm of CleanRL",
             todo=USE_FACTORY,
         )
     if "atoms" in weights:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from weakspot.agents.build import USE_FACTORY
+from weakspot.agents.formats.suffixes import SAFETENSORS
 from weakspot.errors import WeightsError
 
 BYTES = 512
@@ -17,13 +18,14 @@ BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"<!doctype html", "a web page", FETCH),
     (b"<html", "a web page", FETCH),
     (b"\x89hdf\r\n\x1a\n", "an HDF5 file, as Keras writes it", CONVERT + USE_FACTORY),
-    (b"tdf3", "a model of TensorFlow Lite", CONVERT + USE_FACTORY),
     (b"\x93numpy", "an array of numpy", USE_FACTORY),
-    (b"\x1f\x8b", "a file compressed by gzip", "unpack it and name the file in it"),
+    (b"\x1f\x8b\x08", "a file compressed by gzip", "unpack it and name the file in it"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the file in it"),
     (b"rar!", "a RAR archive", "unpack it and name the file in it"),
 )
 """What files of other kinds begin with, in lower case; what they are; and what to do."""
+TEXTS = 3
+"""How many of them are text."""
 SUFFIXES: dict[str, tuple[str, str]] = {
     ".onnx": (
         "a network of ONNX",
@@ -58,7 +60,10 @@ def raise_if_foreign(path: Path) -> None:
         beginning = file.read(BYTES).lstrip().lower()
     if not beginning:
         raise WeightsError(f"{path} is empty", expected="a file of weights", todo="save or fetch it again")
-    for start, kind, todo in BEGINNINGS:
+    only_texts = (
+        path.suffix.lower() == SAFETENSORS
+    )  # whose first bytes are a number, which may look like any other beginning
+    for start, kind, todo in BEGINNINGS[:TEXTS] if only_texts else BEGINNINGS:
         if beginning.startswith(start):
             _raise(path, kind, todo)
 

@@ -20,7 +20,7 @@ from weakspot.agents.build import resolve_interface
 from weakspot.agents.formats.sb3 import load_sb3
 from weakspot.agents.formats.sb3_files import is_training, training_files
 from weakspot.errors import AgentError, UnknownGameError
-from weakspot.games import resolve_game
+from weakspot.games import game_version, resolve_game
 from weakspot.interface import Interface
 from weakspot.system.files import raise_unless_damage
 
@@ -119,7 +119,8 @@ def read_training(folder: Path) -> Training:
         entries = _description(settings, files.settings, environment, make_arguments or {})
         return Training(files.archive, environment, entries)
     _check_atari_preprocessing(settings, files.settings)
-    if make_arguments or environment.startswith("ALE/"):
+    skips_by_itself = environment.startswith("ALE/") or game_version(environment).maximum == 1
+    if make_arguments or skips_by_itself:
         raise AgentError(
             f"{files.arguments} says env: {environment}, env_kwargs: {make_arguments}",
             expected="an environment without arguments and without its own frame skip, which is left to AtariWrapper",

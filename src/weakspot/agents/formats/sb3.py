@@ -1,4 +1,5 @@
-"""Agents in zip files of stable-baselines3 and sb3-contrib: DQN, QR-DQN, A2C and PPO with a ``CnnPolicy``.
+"""Agents in zip files of stable-baselines3 and sb3-contrib: DQN, QR-DQN, A2C and PPO with a ``CnnPolicy``,
+and RecurrentPPO with a ``CnnLstmPolicy``.
 
 No code in a zip is run.  The network is rebuilt from the settings and the tensors: the convolutions of Mnih et al. 2015, the
 hidden layers with the sizes of their tensors, and the heads; behind the normalisation of ``VecNormalize``, if there was one.
@@ -23,12 +24,16 @@ from weakspot.agents.formats.suffixes import ZIP
 from weakspot.agents.listing import join_names
 from weakspot.agents.module import ModuleAgent
 from weakspot.agents.networks.nature import KERNELS, ActorCritic, NatureCnn, QNetwork
+from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
+from weakspot.agents.recurrent import RecurrentModuleAgent
 from weakspot.agents.tensors.weights import load_into, preserve_random_state
 from weakspot.errors import MismatchError, WeightsError
 from weakspot.interface import Interface
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """The supported values of a policy's ``activation_fn``."""
+ACTOR_MEMORY, CRITIC_MEMORY = "lstm_actor", "lstm_critic"
+"""Names of the LSTMs of RecurrentPPO."""
 EXTRACTOR = "stable_baselines3.common.torch_layers.NatureCNN"
 
 
@@ -55,7 +60,7 @@ class SB3Format:
 FORMAT = SB3Format()
 
 
-def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent:
+def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent | RecurrentModuleAgent:
     """Returns the agent in a zip.
 
     Args:
@@ -166,13 +171,6 @@ def _check_action_kind(archive: Archive, interface: Interface) -> None:
 def _network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresAre]:
     """The network with its weights, and what its scores are."""
     parts = archive.parts()
-    if recurrent := sorted(part for part in parts if part.startswith("lstm_")):
-        raise WeightsError(
-            f"the policy in {archive.source} is recurrent ({join_names(recurrent)})",
-            expected="a policy that depends on the observation alone: a recurrent policy's memory is part of the state, and "
-            "a state model of images does not contain it",
-            todo="train with frame stacking instead of a recurrent policy",
-        )
     extractor = str(archive.policy_setting("features_extractor_class", EXTRACTOR))
     if EXTRACTOR not in extractor:
         raise _unsupported(archive, f"with the features extractor {extractor}")
@@ -192,21 +190,26 @@ def _q_network(archive: Archive, part: str, actions: int) -> QNetwork:
     return QNetwork(features, head, scale, actions)
 
 
-def _policy_network(archive: Archive, interface: Interface) -> tuple[ActorCritic, ScoresAre]:
+def _policy_network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresAre]:
     extractors = tuple(f"{prefix}features_extractor." for prefix in ("", "pi_", "vf_"))
     heads = ("mlp_extractor.policy_net.", "mlp_extractor.value_net.", "action_net.", "value_net.")
+    is_recurrent = ACTOR_MEMORY in archive.parts()
+    known = (*extractors, *heads, *((f"{ACTOR_MEMORY}.", f"{CRITIC_MEMORY}.", "critic.") if is_recurrent else ()))
+    network = _recurrent_actor_critic if is_recurrent else _actor_critic
     if interface.action_bounds is None:
-        _check_no_others(archive, extractors + heads)
-        return _actor_critic(archive), "log-probabilities"
-    _check_no_others(archive, (*extractors, *heads, "log_std"))  # log_std is not used: the agent acts on the means
+        _check_no_others(archive, known)
+        return network(archive), "log-probabilities"
+    _check_no_others(archive, (*known, "log_std"))  # log_std is not used: the agent acts on the means
     if archive.policy_setting("squash_output", False):
         raise _unsupported(archive, "that squashes its actions")
-    return _actor_critic(archive), "means"
+    return network(archive), "means"
 
 
 def _unsupported(archive: Archive, what: str) -> WeightsError:
     return WeightsError(
-        f"{archive.source} holds a policy {what}", expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO", todo=USE_FACTORY
+        f"{archive.source} holds a policy {what}",
+        expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO, or a CnnLstmPolicy of RecurrentPPO",
+        todo=USE_FACTORY,
     )
 
 
@@ -217,6 +220,27 @@ def _check_no_others(archive: Archive, prefixes: tuple[str, ...]) -> None:
 
 
 def _actor_critic(archive: Archive) -> ActorCritic:
+    features, critic_features = _extractors(archive)
+    actor, critic = _head(archive, "policy", "action_net"), _head(archive, "value", "value_net")
+    return ActorCritic(features, critic_features, actor, critic, _scale(archive))
+
+
+def _recurrent_actor_critic(archive: Archive) -> RecurrentActorCritic:
+    """The network of RecurrentPPO: the critic has an LSTM of its own, or a linear layer, or shares the actor's LSTM."""
+    features, critic_features = _extractors(archive)
+    actor, critic = _head(archive, "policy", "action_net"), _head(archive, "value", "value_net")
+    parts, source = archive.parts(), archive.source
+    critic_memory: nn.Module | None = None
+    if CRITIC_MEMORY in parts:
+        critic_memory = memory_with(archive.part(f"{CRITIC_MEMORY}."), source)
+    elif "critic" in parts:
+        critic_memory = _linear(archive, "critic")
+    memory = memory_with(archive.part(f"{ACTOR_MEMORY}."), source)
+    return RecurrentActorCritic(features, critic_features, memory, critic_memory, actor, critic, _scale(archive))
+
+
+def _extractors(archive: Archive) -> tuple[NatureCnn, NatureCnn | None]:
+    """The convolutions of the actor, and those of the critic; None if they are the same."""
     has_two_extractors = "pi_features_extractor" in archive.parts()
     actor_prefix = "pi_features_extractor." if has_two_extractors else "features_extractor."
     critic_prefix = "vf_features_extractor." if has_two_extractors else "features_extractor."
@@ -224,9 +248,7 @@ def _actor_critic(archive: Archive) -> ActorCritic:
     are_same = actor_weights.keys() == critic_weights.keys() and all(
         torch.equal(actor_weights[name], critic_weights[name]) for name in actor_weights
     )
-    actor, critic = _head(archive, "policy", "action_net"), _head(archive, "value", "value_net")
-    critic_features = None if are_same else _features(archive, critic_prefix)
-    return ActorCritic(_features(archive, actor_prefix), critic_features, actor, critic, _scale(archive))
+    return _features(archive, actor_prefix), None if are_same else _features(archive, critic_prefix)
 
 
 def _head(archive: Archive, name: str, last: str) -> nn.Sequential:

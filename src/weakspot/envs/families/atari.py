@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from weakspot.errors import UnknownGameError
-from weakspot.games import resolve_game
+from weakspot.games import game_version, resolve_game
 
 if TYPE_CHECKING:
     from weakspot.envs.base import Environment
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def recognises(reference: str) -> bool:
     """Whether the reference is a name or an id of an Atari game, and not that of another environment of gymnasium, such as
-    ``Blackjack-v1``."""
+    ``Blackjack-v1``.
+
+    Raises:
+        UnknownGameError: the game exists, but not this version of it, or its observations are no images.
+    """
     import gymnasium
 
     registered = gymnasium.registry.get(reference)
@@ -25,6 +29,7 @@ def recognises(reference: str) -> bool:
         resolve_game(reference)
     except UnknownGameError:
         return False
+    game_version(reference)
     return True
 
 

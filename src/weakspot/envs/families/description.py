@@ -1,4 +1,4 @@
-"""Environments of gymnasium that a TOML file describes; see :mod:`weakspot.envs.description`."""
+"""Environments that a TOML file describes; see :mod:`weakspot.envs.description`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weakspot.envs.description import read_description
+from weakspot.envs.description import Description, read_description
+from weakspot.envs.families import atari
+from weakspot.errors import ConfigError
+from weakspot.system.user_code import import_named
 
 if TYPE_CHECKING:
+    from weakspot.envs.atari import AtariConfig
     from weakspot.envs.base import Environment
+
+ATARI_ARGUMENTS = {"frameskip", "repeat_action_probability", "full_action_space"}
+"""Arguments of ``gymnasium.make`` with which an Atari game is played by its emulator, without gymnasium."""
 
 
 def recognises(reference: str) -> bool:
@@ -24,6 +31,54 @@ def factory(reference: str) -> Callable[[], Environment]:
     Raises:
         ConfigError: the file cannot be read.
     """
+    path = Path(reference).expanduser()
+    return factory_of(read_description(path), path.parent)
+
+
+def factory_of(description: Description, folder: Path) -> Callable[[], Environment]:
+    """A function that makes a described environment: an Atari game on its emulator, or any other with gymnasium.
+
+    Args:
+        description: of the environment.
+        folder: the module in an id ``module:id`` may be in it.
+
+    Raises:
+        ConfigError: the description contradicts itself, or the module cannot be imported.
+    """
+    if atari.recognises(description.id) and description.make.keys() <= ATARI_ARGUMENTS:
+        from weakspot.envs.atari import AtariEnvironment
+
+        return partial(AtariEnvironment, atari_config(description))
     from weakspot.envs.described import DescribedEnvironment
 
-    return partial(DescribedEnvironment, read_description(Path(reference).expanduser()))
+    import_named(description.id, folder)
+    return partial(DescribedEnvironment, description)
+
+
+def atari_config(description: Description) -> AtariConfig:
+    """The settings of an Atari game that a description describes.
+
+    Raises:
+        ConfigError: the actions are named, which have their own names in Atari games, or an argument is invalid.
+    """
+    from weakspot.envs.atari import AtariConfig
+
+    if description.actions is not None:
+        raise ConfigError(
+            f"actions = {list(description.actions)} for {description.id}",
+            expected="no names: the actions of Atari games are called NOOP, FIRE, UP and so on",
+            todo="leave out actions",
+        )
+    make = description.make
+    skip = description.frame_skip
+    if skip is None and make.get("frameskip", 1) != 1:
+        skip = make["frameskip"]
+    return AtariConfig(
+        game=description.id,
+        frame_skip=tuple(skip) if isinstance(skip, list) else skip,
+        maximum=description.maximum,
+        frames=description.frames,
+        reduction=description.reduction,
+        repeat_action_probability=make.get("repeat_action_probability"),
+        full_action_space=bool(make.get("full_action_space", False)),
+    )

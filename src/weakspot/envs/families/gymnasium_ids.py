@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weakspot.envs.description import Description
+from weakspot.system.user_code import import_named
 
 if TYPE_CHECKING:
     from weakspot.envs.base import Environment
@@ -20,7 +22,13 @@ def recognises(reference: str) -> bool:
 
 
 def factory(reference: str) -> Callable[[], Environment]:
-    """A function that makes the environment with the default description."""
+    """A function that makes the environment with the default description; the module in ``module:id`` may be in the current
+    folder.
+
+    Raises:
+        ConfigError: the module cannot be imported.
+    """
     from weakspot.envs.described import DescribedEnvironment
 
+    import_named(reference, Path.cwd())
     return partial(DescribedEnvironment, Description(reference))
