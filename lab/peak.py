@@ -100,6 +100,7 @@ def _inputs_of_layers(network: Any, state: Tensor) -> dict[str, tuple[nn.Module,
     names = {module: name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
     def keep(layer: nn.Module, words: tuple[Tensor, ...], _: object) -> None:
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
         found[names[layer]] = (layer, words[0].detach())
 
     hooks = [layer.register_forward_hook(keep) for layer in names]

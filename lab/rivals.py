@@ -126,7 +126,8 @@ def _crashes(session: Session, seed: int, fuzz: Callable[[Any], None]) -> list[S
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         fuzz(fuzzer)
     crashes = executor.crashes
-    chosen = np.unique(np.linspace(0, len(crashes) - 1, min(CHOSEN, len(crashes))).astype(int)) if crashes else []
+    spread = np.linspace(0, len(crashes) - 1, min(CHOSEN, len(crashes)))
+    chosen: list[int] = np.unique(spread.astype(int)).tolist() if crashes else []
     return [start_at(session.player, crashes[place].route, crashes[place].stack, f"crash {place + 1}") for place in chosen]
 
 

@@ -47,14 +47,17 @@ def trial_times(game: str, trials: int) -> dict[str, float]:
 
 def _changes(environment: AtariEnvironment, random: np.random.Generator) -> dict[int, float]:
     values = environment.read_variables()
-    return {int(position): values[position] for position in random.choice(RAM, CHANGED, replace=False)}
+    chosen: list[int] = random.choice(RAM, CHANGED, replace=False).tolist()
+    return {position: float(values[position]) for position in chosen}
 
 
 def _emulator(rom: str) -> Callable[[Mapping[int, float]], None]:
     """A trial on the bare emulator, in a state of the same age."""
     ale = ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
-    ale.loadROM(roms.get_rom_path(rom))
+    path = roms.get_rom_path(rom)
+    assert path is not None, "games are checked before"
+    ale.loadROM(str(path))
     legal = ale.getMinimalActionSet()
     for number in range(AGE * SKIP):
         ale.act(legal[number % len(legal)])
