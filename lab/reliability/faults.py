@@ -182,7 +182,7 @@ def limits(sandbox: Sandbox, reference: Path, result: Faults) -> None:
         **{f"files of {kb} kB": limited(resource.RLIMIT_FSIZE, kb << 10) for kb in (1, 16, 256, 4096)},
         "full output": _output_to("/dev/full"),
         "closed output": lambda: os.close(1),
-        "full error output": lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 2) and None,
+        "full error output": _output_to("/dev/full", 2),
     }
     for name, before in cases.items():
         shutil.rmtree(output, ignore_errors=True)
@@ -202,5 +202,8 @@ def _more_memory(megabytes: int) -> Callable[[], None]:
     return limit
 
 
-def _output_to(path: str) -> Callable[[], None]:
-    return lambda: os.dup2(os.open(path, os.O_WRONLY), 1) and None
+def _output_to(path: str, descriptor: int = 1) -> Callable[[], None]:
+    def redirect() -> None:
+        os.dup2(os.open(path, os.O_WRONLY), descriptor)
+
+    return redirect

@@ -15,8 +15,8 @@ from lab.reliability.contents import contents, differences
 from lab.reliability.operations import before_writes
 from lab.reliability.sandbox import Sandbox
 
-AT_MOST = 60
-"""Operations that a run does at most before it is killed; a run of all stages does about ten times as many."""
+AT_MOST = 300
+"""Operations that a run does at most before it is killed; a stage does about a hundred, so a run gets on between kills."""
 
 
 @dataclass

@@ -32,7 +32,6 @@ def _imported(folder: Path) -> None:
     outcome = import_everything(Sandbox(folder))
     if outcome.code:
         raise RunError(f"a tiny run ended with exit code {outcome.code}: {outcome.output[-500:]}")
-    return sandbox
 
 
 def _sandbox(folder: Path) -> Sandbox:
