@@ -394,7 +394,7 @@ def test_errors_of_the_system_end_without_a_traceback(capsys, error, text):
 
 
 def test_output_that_cannot_be_written_is_an_error_and_a_closed_one_is_not(tmp_path):
-    command = f"exec {sys.executable} -m weakspot agents"
+    command = f"exec {sys.executable} -m weakspot.cli agents"
     full = subprocess.run(["bash", "-c", f"{command} > /dev/full"], capture_output=True, text=True, check=False)
     assert (full.returncode, full.stderr.splitlines()[0]) == (
         2, "error: cannot write the standard output: no space left on the disk",

@@ -8,7 +8,6 @@ import random
 import resource
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,10 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from lab.reliability.contents import contents, differences
+from lab.reliability.operations import before_writes
 from lab.reliability.sandbox import Outcome, Sandbox
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 TIME_LIMIT = 1_800.0
 
 
@@ -43,35 +42,17 @@ def fail_once(root: Path, number: int, sites: Path) -> None:
     Operations are alike if they do the same to a file of the same name, numbers aside, in the same folder. ``sites`` is a
     file that names those that failed.
     """
-    known, pid, place = set(sites.read_text().splitlines()) if sites.exists() else set[str](), os.getpid(), str(root)
+    known, place = set(sites.read_text().splitlines()) if sites.exists() else set[str](), str(root)
 
-    def fail(event: str, path: object) -> None:
-        if os.getpid() != pid or not str(path).startswith(place):
-            return
-        site = f"{event} {_site(str(path).removeprefix(place))}"
+    def fail(event: str, path: str) -> None:
+        site = f"{event} {_site(path.removeprefix(place))}"
         if site not in known:
             known.add(site)
             with open(sites, "a") as file:
                 file.write(f"{site}\n")
-            raise OSError(number, os.strerror(number), str(path))
+            raise OSError(number, os.strerror(number), path)
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open":
-            path, mode, flags = arguments[:3]
-            writes = (isinstance(flags, int) and flags & WRITING) or (isinstance(mode, str) and set(mode) & set("wax+"))
-            if writes and not isinstance(path, int):
-                fail(event, path)
-        elif event in ("os.rename", "os.mkdir", "os.symlink"):
-            fail(event, arguments[1] if event != "os.mkdir" else arguments[0])
-
-    sys.addaudithook(hook)
-    flush = os.fsync
-
-    def fsync(file: int) -> None:
-        fail("fsync", os.readlink(f"/proc/self/fd/{getattr(file, 'fileno', lambda: file)()}"))
-        flush(file)
-
-    os.fsync = fsync
+    before_writes(place, fail)
 
 
 def _site(path: str) -> str:
@@ -201,7 +182,7 @@ def limits(sandbox: Sandbox, reference: Path, result: Faults) -> None:
         **{f"files of {kb} kB": limited(resource.RLIMIT_FSIZE, kb << 10) for kb in (1, 16, 256, 4096)},
         "full output": _output_to("/dev/full"),
         "closed output": lambda: os.close(1),
-        "full error output": lambda: os.dup2(os.open("/dev/full", os.O_WRONLY), 2) and None,
+        "full error output": _output_to("/dev/full", 2),
     }
     for name, before in cases.items():
         shutil.rmtree(output, ignore_errors=True)
@@ -221,5 +202,8 @@ def _more_memory(megabytes: int) -> Callable[[], None]:
     return limit
 
 
-def _output_to(path: str) -> Callable[[], None]:
-    return lambda: os.dup2(os.open(path, os.O_WRONLY), 1) and None
+def _output_to(path: str, descriptor: int = 1) -> Callable[[], None]:
+    def redirect() -> None:
+        os.dup2(os.open(path, os.O_WRONLY), descriptor)
+
+    return redirect

@@ -73,11 +73,12 @@ def load_hostile(folder: Path, count: int, seed: int = 0) -> Hostile:
     generator, makers = random.Random(seed), list(_files(folder, canary, random.Random(seed)))
     rounds = 0
     while result.files < count:
-        changed = _mutations(folder, generator, count - result.files - (0 if rounds else len(makers)))
+        missing = count - result.files - (0 if rounds else len(makers))
+        changed = _mutations(folder, generator, max(missing, 0 if rounds else count // 6))
         for kind, path in [*(makers if not rounds else []), *changed]:
             result.files += 1
             result.kinds[kind] = result.kinds.get(kind, 0) + 1
-            outcome = Forked(lambda path=path: _load(path), folder / "log.txt").wait(300)
+            outcome = Forked(lambda path=path: load(path), folder / "log.txt").wait(300)
             name = f"{kind} {path.name}"
             if outcome.code == 0:
                 result.accepted += 1
@@ -93,7 +94,8 @@ def load_hostile(folder: Path, count: int, seed: int = 0) -> Hostile:
     return result
 
 
-def _load(path: Path) -> int:
+def load(path: Path) -> int:
+    """Loads a file as an agent of Pong and prints how much memory that took; returns 0, or 2 after an error of weakspot."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     before = _resident()
     try:
@@ -225,17 +227,18 @@ def _files(folder: Path, canary: Path, generator: random.Random) -> Iterator[tup
                 file = io.BytesIO()
                 torch.save(content, file)
                 yield write("odd torch content", suffix, file.getvalue())
-    for kind, content in _tensors():
+    for kind, content in odd_tensors():
         for suffix in (".pt", ".cleanrl_model"):
             file = io.BytesIO()
             torch.save(content, file)
             yield write(f"odd tensors: {kind}", suffix, file.getvalue())
-    yield from (write(kind, suffix, content) for kind, suffix, content in _bombs())
+    yield from (write(kind, suffix, content) for kind, suffix, content in bombs())
     yield from (write(kind, suffix, content) for kind, suffix, content in _code(canary))
     yield from _trainings(folder)
 
 
-def _tensors() -> Iterator[tuple[str, Any]]:
+def odd_tensors() -> Iterator[tuple[str, Any]]:
+    """Contents of files of ``torch.save`` that are no weights of any network."""
     weights = ActorCriticNetwork(6).state_dict()
     loop: dict[str, Any] = {}
     loop["a"] = loop
@@ -276,7 +279,8 @@ def _shared() -> dict[str, torch.Tensor]:
     return {f"y{i}": storage.view(-1)[:] for i in range(2000)}
 
 
-def _bombs() -> Iterator[tuple[str, str, bytes]]:
+def bombs(megabytes: int = 1_100) -> Iterator[tuple[str, str, bytes]]:
+    """Small files that ask for much memory: kind, suffix and content. Compressed ones grow to ``megabytes``."""
     zeros = b"\0" * (1 << 20)
     for name in ("data", "policy.pth"):
         file = io.BytesIO()
@@ -284,7 +288,7 @@ def _bombs() -> Iterator[tuple[str, str, bytes]]:
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open(name, "w", force_zip64=True) as member,
         ):
-            for _ in range(1200):
+            for _ in range(megabytes):
                 member.write(zeros)
         if name == "policy.pth":
             with zipfile.ZipFile(file, "a") as archive:
@@ -295,7 +299,7 @@ def _bombs() -> Iterator[tuple[str, str, bytes]]:
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for info in source.infolist():
             content = source.read(info)
-            archive.writestr(info.filename, zeros * 1200 if "/data/" in info.filename else content)
+            archive.writestr(info.filename, zeros * megabytes if "/data/" in info.filename else content)
     for suffix in (".pt", ".cleanrl_model"):
         yield "bomb in a torch file", suffix, packed.getvalue()
         yield "memo of nine bytes", suffix, b"\x80\x02Nr" + struct.pack("<I", 1 << 28) + b"."
@@ -303,7 +307,7 @@ def _bombs() -> Iterator[tuple[str, str, bytes]]:
         yield "frame that is announced", suffix, b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"."
         yield "text that is announced", suffix, b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"."
         yield "deep pickle", suffix, b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."
-        yield "doubled lists", suffix, b"\x80\x02]" + b"(22l" * 0 + b"2" * 100_000 + b"."
+        yield "doubled lists", suffix, b"\x80\x02]" + b"2" * 100_000 + b"."
     for depth in (1_000, 100_000):
         yield "deep JSON", ".zip", _zip(b"[" * depth + b"]" * depth, b"")
         head = (b'{"__metadata__":{"weakspot":"' + b"[" * depth + b'"}}').ljust(8)

@@ -1,4 +1,4 @@
-"""Kills a run at random operations on files and at random moments, repeats the command, and compares the end."""
+"""Kills a run right before random operations on files, repeats the command, and compares the end."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import random
 import shutil
 import signal
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from lab.reliability.contents import contents, differences
+from lab.reliability.operations import before_writes
 from lab.reliability.sandbox import Sandbox
 
-EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.symlink", "os.truncate")
-"""Operations on files that Python announces to audit hooks before it does them."""
+AT_MOST = 300
+"""Operations that a run does at most before it is killed; a stage does about a hundred, so a run gets on between kills."""
 
 
 @dataclass
@@ -35,17 +35,16 @@ class Kills:
 
 
 def kill_at(operation: int, root: Path) -> None:
-    """Kills this process, and the processes it starts, right before an operation on files below ``root``."""
-    left, pid, place = operation, os.getpid(), str(root)
+    """Kills this process, and the processes it starts, right before an operation that changes something below ``root``."""
+    left = operation
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
+    def count(event: str, path: str) -> None:
         nonlocal left
-        if event in EVENTS and os.getpid() == pid and str(arguments[0]).startswith(place):
-            left -= 1
-            if left < 0:
-                os.killpg(pid, signal.SIGKILL)
+        left -= 1
+        if left < 0:
+            os.killpg(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(hook)
+    before_writes(str(root), count)
 
 
 def kill_runs(sandbox: Sandbox, reference: Path, count: int, seed: int = 0) -> Kills:
@@ -55,7 +54,7 @@ def kill_runs(sandbox: Sandbox, reference: Path, count: int, seed: int = 0) -> K
         output = sandbox.folder / "killed"
         shutil.rmtree(output, ignore_errors=True)
         while True:
-            patience = generator.randrange(30) if result.kills < count else 1 << 40
+            patience = generator.randrange(AT_MOST) if result.kills < count else 1 << 40
             outcome = sandbox.run(output, before=partial(kill_at, patience, output))
             if outcome.code != -signal.SIGKILL:
                 break

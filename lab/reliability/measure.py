@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,17 @@ KILLS, DAMAGES, HOSTILE, SOAK, STEPS = 200, 300, 600, 200, 400
 """Full numbers: of kills, damages, hostile files, runs of the soak, and steps of the long run."""
 
 
-def _sandbox(folder: Path) -> Sandbox:
-    sandbox = Sandbox(folder)
-    outcome = import_everything(sandbox)
+@cache
+def _imported(folder: Path) -> None:
+    """Imports everything, once in this process."""
+    outcome = import_everything(Sandbox(folder))
     if outcome.code:
         raise RunError(f"a tiny run ended with exit code {outcome.code}: {outcome.output[-500:]}")
-    return sandbox
+
+
+def _sandbox(folder: Path) -> Sandbox:
+    _imported(folder.parent)
+    return Sandbox(folder)
 
 
 def _reference(sandbox: Sandbox, name: str = "reference", *more: str) -> Path:

@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from types import FrameType
 
 from weakspot.errors import StorageError, WeakspotError
@@ -39,6 +40,27 @@ def _format_warning(message: Warning | str, category: type[Warning], *place: obj
     return f"warning: {printable(str(message))}\n"
 
 
+@contextmanager
+def _stopped_by_signals() -> Generator[None]:
+    """Lets signals stop the block, if this is the main thread, which alone can receive them.
+
+    After a signal, another one ends the process at once, also while it shuts down.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in _signals()}
+    stopped = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopped = True
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, _end if stopped else handler)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """Stops the command; a second signal ends the process at once, as a kill does."""
     for other in _signals():
@@ -62,12 +84,10 @@ def exit_code(work: Callable[[], object]) -> int:
     SIGHUP."""
     keep_memory()
     prepare_streams()
-    if threading.current_thread() is threading.main_thread():
-        for number in _signals():
-            signal.signal(number, _interrupt)
     warnings.formatwarning = _format_warning
     try:
-        result = work()
+        with _stopped_by_signals():
+            result = work()
         finish_output()
     except WeakspotError as error:
         return _fail(error)

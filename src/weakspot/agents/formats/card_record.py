@@ -90,6 +90,10 @@ def read_card(metadata: Mapping[str, str], source: str) -> Card:
         raise _damaged(source, error) from error
 
 
+TYPES = {"name": str, "environment": str, "preprocessing": dict, "training": dict, "score": dict, "versions": dict}
+"""Types of entries of a card in JSON that are used as they are."""
+
+
 def check_plain(content: object) -> None:
     """Raises ValueError if JSON holds NaN, infinity, or text that is not UTF-8, which could not be recorded."""
     json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
@@ -98,15 +102,14 @@ def check_plain(content: object) -> None:
 def _card(content: Mapping[str, Any]) -> Card:
     """The card with these entries; entries of unknown names are ignored."""
     known = {entry.name for entry in fields(Card)}
+    for name, kind in TYPES.items():
+        if name in content and not isinstance(content[name], kind):
+            raise TypeError(f"{name} is not of type {kind.__name__}")
     card = Card(**{key: value for key, value in content.items() if key in known})
     if card.network not in get_args(NetworkSize):
         raise ValueError(f"network {card.network!r}")
     actions = tuple(str(action) for action in card.actions)
     channels, height, width = (int(size) for size in card.observation_shape)
-    texts: tuple[object, ...] = (card.name, card.environment)
-    objects: tuple[object, ...] = (card.preprocessing, card.training, card.score, card.versions)
-    if not all(isinstance(part, str) for part in texts) or not all(isinstance(part, dict) for part in objects):
-        raise TypeError("an entry of it has another type")
     return replace(card, actions=actions, observation_shape=(channels, height, width))
 
 

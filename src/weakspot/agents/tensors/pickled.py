@@ -122,6 +122,12 @@ PythonUnpickler: Any = pickle._Unpickler  # pyright: ignore  (the unpickler in C
 class TensorUnpickler(PythonUnpickler):
     """Makes placeholders of all objects but tensors and plain containers."""
 
+    def refuse_byte_array(self) -> None:
+        """A byte array takes the memory that the file announces, whether or not its bytes follow."""
+        raise pickle.UnpicklingError("it holds a byte array")
+
+    dispatch: dict[int, Any] = {**PythonUnpickler.dispatch, pickle.BYTEARRAY8[0]: refuse_byte_array}
+
     def find_class(self, module: str, name: str) -> Any:
         return ALLOWED.get((module, name)) or type(name, (Placeholder,), {})
 

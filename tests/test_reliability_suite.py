@@ -1,0 +1,54 @@
+"""A small part of ``benchmarks.reliability``: kills and damages of real runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.reliability.hostile import bombs, load, odd_tensors
+from lab.reliability.sandbox import Forked
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_few_kills_and_damages_lose_nothing_and_none_is_silent(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.reliability", "--parts", "kills", "damages", "--share", "0.03"]
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    done = subprocess.run(
+        [*command, "--folder", str(tmp_path / "runs"), "--record", str(tmp_path / "record.json")],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    record = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert record["kills"] >= 6 and record["corruptions"] >= 5
+    assert not (tmp_path / "record.json").exists(), "a part of the full numbers was recorded"
+    assert [record[key] for key in ("kills_lost", "corruptions_silent", "corruptions_traceback")] == [0, 0, 0]
+
+
+TENSORS = dict(odd_tensors())
+SMALL = {kind: (suffix, content) for kind, suffix, content in bombs(megabytes=64) if suffix != ".cleanrl_model"}
+
+
+@pytest.mark.parametrize("kind", TENSORS)
+def test_odd_tensors_are_refused_with_little_memory(tmp_path, kind):
+    torch.save(TENSORS[kind], tmp_path / "agent.pt")
+    _check_refused(tmp_path / "agent.pt", accepted=kind in ("complex", "bool", "float8"))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_bombs_are_refused_with_little_memory(tmp_path, kind):
+    suffix, content = SMALL[kind]
+    path = tmp_path / f"agent{suffix}"
+    path.write_bytes(content)
+    _check_refused(path, accepted=False)
+
+
+def _check_refused(path: Path, accepted: bool) -> None:
+    outcome = Forked(lambda: load(path), path.with_name("log.txt")).wait(120)
+    assert outcome.code == 2 or (accepted and outcome.code == 0), outcome.output
+    taken = float(outcome.output.rpartition("\ntaken ")[2].split()[0])
+    assert taken < 50, f"loading it took {taken} MB"
