@@ -21,6 +21,7 @@ from typing import Any
 
 from lab.command import run_command, say
 from lab.faults import Evidence, driver_killed, full_disk, node_killed, worker_killed
+from lab.page import replace_table, table
 from lab.records import earlier_record, package_versions, save_record
 from weakspot.errors import ConfigError
 
@@ -65,6 +66,7 @@ def measure(fault: str, executor: str) -> dict[str, Any]:
             {
                 "statuses": one.statuses,
                 "completions": one.completions,
+                "processes_left": one.left,
                 "reasons": {name: outcome.reason for name, outcome in one.outcomes.items() if outcome.reason},
             }
             for one in executions
@@ -73,11 +75,31 @@ def measure(fault: str, executor: str) -> dict[str, Any]:
     }
 
 
+TITLES = {
+    "worker": "what executes a job is killed, beside jobs that fail, hang and explain an error",
+    "node": "a node of the cluster (raylet) is killed",
+    "driver": "the driver is killed and started again",
+    "disk": "the disk is full, and the sweep is repeated later",
+}
+
+
+def faults_table(record: dict[str, Any]) -> str:
+    """The faults and what came of them, in Markdown."""
+    executors = [name for name in ("local", "ray", "slurm-local") if name in record]
+    rows = [(title, *(_answer(record[name].get(fault)) for name in executors)) for fault, title in TITLES.items()]
+    return table(("fault: is every other job done exactly once?", *executors), rows)
+
+
+def _answer(result: dict[str, Any] | None) -> str | None:
+    return None if result is None else "yes" if result["once"] else "NO"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--executors", nargs="+", default=["local", "ray"], choices=["local", "ray", "slurm-local"])
     parser.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
     parser.add_argument("--output", type=Path, default=Path("runs/scale"))
+    parser.add_argument("--page", type=Path, help="Markdown page whose table is replaced")
     arguments = parser.parse_args()
     file = arguments.output / "faults.json"
     record = earlier_record(file)
@@ -88,6 +110,8 @@ def main() -> None:
             result = measure(fault, executor)
             record.setdefault(executor, {})[fault] = result
             save_record(file, record | {"versions": package_versions("weakspot", "ray", "submitit")})
+            if arguments.page:
+                replace_table(arguments.page, "the faults of sweeps", faults_table(record))
             say(f"{executor}, {fault}: every other job done once: {result['once']}, {result['seconds']} s")
 
 

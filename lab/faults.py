@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +47,19 @@ class Evidence:
     Attributes:
         outcomes: of the last execution, by the name of the job.
         completions: how often the work of each job was completed.
+        left: processes of the jobs that are still running.
     """
 
     outcomes: dict[str, Outcome]
     completions: dict[str, int]
+    left: int
 
     @property
     def once(self) -> bool:
-        """Whether every job that is done was completed exactly once, and no other one."""
-        return all(count == (self.outcomes[name].status in ("done", "earlier")) for name, count in self.completions.items())
+        """Whether every job that is done was completed exactly once, no other one was, and no process is left."""
+        return not self.left and all(
+            count == (self.outcomes[name].status in ("done", "earlier")) for name, count in self.completions.items()
+        )
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -86,7 +90,10 @@ def execute(folder: Path, jobs: Sequence[Job], executor: Executor, retries: int 
     """Executes jobs, closes the executor, and returns the evidence."""
     with closing(executor):
         outcomes = run_jobs(jobs, folder, executor, retries, lambda text: None, **options)
-    return Evidence({outcome.name: outcome for outcome in outcomes}, completions(folder, jobs))
+    end = time.monotonic() + 5.0
+    while (left := processes_of(folder)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return Evidence({outcome.name: outcome for outcome in outcomes}, completions(folder, jobs), len(left))
 
 
 def bad_jobs(folder: Path) -> list[Job]:
@@ -103,9 +110,19 @@ def bad_jobs(folder: Path) -> list[Job]:
 
 
 def stalled_job(folder: Path, name: str) -> Job:
-    """A job whose first attempt never ends; later ones do."""
+    """A job whose first attempt never ends, in a process of a process; later ones do."""
     mark = folder / f"{name}.began"
-    return counted_job(folder, name, f"if [ ! -e {mark} ]; then touch {mark}; sleep 600; fi")
+    return counted_job(folder, name, f"if [ ! -e {mark} ]; then sh -c 'touch {mark}; sleep 600; true {mark}'; fi")
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The processes whose command lines name a folder."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended
+            if str(folder).encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
+                found.append(int(path.parent.name))
+    return found
 
 
 def kill_when_begun(folder: Path, name: str, victim: Callable[[int, int], int]) -> None:
@@ -124,7 +141,10 @@ def kill_when_begun(folder: Path, name: str, victim: Callable[[int, int], int]) 
     attempt = job_folder(folder, name).attempt(1)
     if attempt is None:
         raise RunError(f"the job {name} has no record of its attempt")
-    os.kill(victim(attempt.pid, attempt.parent), signal.SIGKILL)
+    killed = victim(attempt.pid, attempt.parent)
+    os.kill(killed, signal.SIGKILL)
+    with suppress(ChildProcessError):
+        os.waitpid(killed, 0)  # a child that nobody waits for would look alive to others
 
 
 def parent_of(pid: int) -> int:

@@ -1,11 +1,15 @@
 """Sweeps: files, the jobs they expand into, marks, and the faults that jobs and drivers survive."""
 
-import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from threading import Thread
@@ -29,6 +33,7 @@ from weakspot import load_run
 from weakspot.cli import main
 from weakspot.envs.forked import shares
 from weakspot.errors import ConfigError, RunError, StorageError
+from weakspot.pipeline import Pipeline
 from weakspot.sweep.config import Resources
 from weakspot.sweep.driver import job_folder, ordered, run_jobs
 from weakspot.sweep.expand import jobs_of, runs_of
@@ -166,12 +171,6 @@ def test_jobs_that_need_each_other_are_refused(tmp_path):
     ]
 
 
-def alive(text: str) -> list[int]:
-    """Processes whose command line contains a text."""
-    found = subprocess.run(["pgrep", "-f", text], capture_output=True, text=True)
-    return [int(line) for line in found.stdout.split() if int(line) != os.getpid()]
-
-
 def test_every_other_job_is_done_once_beside_jobs_that_fail(tmp_path):
     jobs = bad_jobs(tmp_path)
     evidence = execute(tmp_path, jobs, make_executor("local", tmp_path), retries=1)
@@ -187,7 +186,7 @@ def test_every_other_job_is_done_once_beside_jobs_that_fail(tmp_path):
     crashed, hung = evidence.outcomes["crashes"], evidence.outcomes["hangs"]
     assert "exit status 3: it is broken" in crashed.reason and "it is broken" in crashed.log.read_text()
     assert "no end after" in hung.reason
-    assert not alive(f"late >> {tmp_path}")  # nothing of a job that hangs is left
+    assert evidence.once and not evidence.left  # nothing of a job that hangs is left
     again = execute(tmp_path, jobs, make_executor("local", tmp_path), retries=0)
     assert again.statuses["healthy-1"] == again.statuses["healthy-3"] == "earlier"
     assert again.completions == evidence.completions and again.outcomes["crashes"].status == "failed"
@@ -211,13 +210,14 @@ def test_an_attempt_that_cannot_end_itself_is_given_up(tmp_path):
     evidence = execute(tmp_path, [job], LocalExecutor(1, Resources()), retries=0, grace=1.0)
     killer.join()
     assert evidence.statuses == {"frozen": "failed"} and "after its start" in evidence.outcomes["frozen"].reason
-    assert not alive(f"{tmp_path}/frozen.began")
+    assert not evidence.left
 
 
 def test_a_killed_driver_is_replaced(tmp_path):
     evidence = driver_killed(tmp_path, "local")
     assert evidence.completions == {"first": 1, "middle": 1, "last-1": 1, "last-2": 1}
     assert set(evidence.statuses.values()) <= {"earlier", "done"} and evidence.statuses["middle"] == "done"
+    assert evidence.once
 
 
 def test_two_drivers_do_not_work_on_one_sweep(tmp_path):
@@ -320,46 +320,74 @@ def test_processes_of_environments_respect_the_cores_of_a_job(monkeypatch):
     assert len(shares(64, None)) == len(os.sched_getaffinity(0))
 
 
-@pytest.fixture(scope="module")
-def tiny_sweep(tmp_path_factory):
-    """A sweep file with two sets of targets and a budget of seconds, and its folder."""
-    folder = tmp_path_factory.mktemp("sweep")
-    (folder / "sweep.toml").write_text(
-        f"""
-        output = "{folder}/out"
-        games = ["pong"]
-        recipes = ["fast-gaussian"]
-        targets = [["T-"], ["LEFT"]]
-        agents = ["{AGENT}"]
+SMALL = """
+    collect = {frames = 240, streams = 2, shard-steps = 30, epsilon = 1.0}
+    train = {steps = 6, batch-size = 8}
+    synthesize = {states = 3, steps = 5, candidates = 16}
+    goggles = {episodes = 2, longest = 40}
+    fidelity.reconstructions = 3
+    ground = {states = 1, trials = 20, steps = 8}
+    confirm = {controls = 4, rollouts = 2, first = 2, horizon = 10, holds = [3], losing = 2, probes = 1}
+"""
+"""Settings of a run that takes seconds."""
 
-        [run]
-        collect = {{frames = 240, streams = 2, shard-steps = 30, epsilon = 1.0}}
-        train = {{steps = 6, batch-size = 8}}
-        synthesize = {{states = 3, steps = 5, candidates = 16}}
-        goggles = {{episodes = 2, longest = 40}}
-        fidelity.reconstructions = 3
-        ground = {{states = 1, trials = 20, steps = 8}}
-        confirm = {{controls = 4, rollouts = 2, first = 2, horizon = 10, holds = [3], losing = 2, probes = 1}}
-        """
+
+def small_sweep(folder: Path, targets: str) -> Path:
+    """A sweep file of runs that take seconds."""
+    file = folder / "sweep.toml"
+    file.write_text(
+        f"output = '{folder}/out'\ngames = ['pong']\nrecipes = ['fast-gaussian']\ntargets = {targets}\n"
+        f"agents = ['{AGENT}']\n[slurm]\npartition = 'gpu'\n[run]\n{SMALL}"
     )
-    return folder
+    return file
 
 
-def test_a_sweep_makes_runs_that_share_a_store_and_runs_nothing_twice(tiny_sweep, capfd):
-    file, output = str(tiny_sweep / "sweep.toml"), tiny_sweep / "out"
-    assert main(["sweep", file, "--workers", "2"]) == 0
-    assert "4 done" in capfd.readouterr().out
-    runs = {run.name: load_run(run.config.output) for run in runs_of(read_sweep(Path(file)))}
-    assert {name: list(run.findings) for name, run in runs.items()} == {
-        "pong-tiny_agent-fast-gaussian-t-minus-0": ["T-"],
-        "pong-tiny_agent-fast-gaussian-left-0": ["LEFT"],
-    }
-    assert len(list((output / "store/train").iterdir())) == len(list((output / "store/collect").iterdir())) == 1
-    logs = {path.parent.name: path.read_text() for path in output.glob("jobs/*/attempt-1.log")}
-    assert all("another process" not in log for log in logs.values())  # no job waited for another one
-    assert main(["sweep", file]) == 0
-    assert "4 done before" in capfd.readouterr().out
-    assert main(["sweep", file, "--list"]) == 0
-    assert "4 done" in capfd.readouterr().out
-    marks = [json.loads(path.read_text()) for path in output.glob("jobs/*/done.json")]
-    assert len(marks) == 4 and {mark["attempt"] for mark in marks} == {1}
+def commands_of(page: str) -> list[list[str]]:
+    """The commands of weakspot in a page of the documentation, in their order."""
+    blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / page).read_text(), re.DOTALL)
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("weakspot ")]
+
+
+def test_the_commands_of_the_page_on_clusters_lead_from_one_machine_to_ray_and_slurm(tmp_path, capfd):
+    """The commands that need no running cluster are executed, on a small sweep. Every executor but the first finds all
+    results in the store, since only the marks of the jobs are deleted."""
+    file, name = str(small_sweep(tmp_path, "[['T-']]")), "pong-tiny_agent-fast-gaussian-0"
+    commands = commands_of("clusters.md")
+    assert len(commands) == 7
+    executed = []
+    for command in commands:
+        words = [file if word == "sweep.toml" else word for word in command]
+        if "--address" in words or words[-1] == "slurm":
+            continue
+        shutil.rmtree(tmp_path / "out/jobs", ignore_errors=True)
+        assert main(words) == 0, words
+        executed.append(capfd.readouterr().out)
+    listed, first, *others = executed
+    assert "1 to do" in listed and "1 done" in first and name in first
+    assert len(others) == 3 and all("1 done" in output for output in others)
+    run = load_run(runs_of(read_sweep(Path(file)))[0].config.output)
+    assert list(run.findings) == ["T-"] and run.folder.name == name
+    log = (tmp_path / "out/jobs" / name / "attempt-1.log").read_text()
+    assert "nothing to do" in log
+    assert main(["sweep", file]) == 0 and "1 done before" in capfd.readouterr().out
+    assert main(["sweep", file, "--list"]) == 0 and capfd.readouterr().out.endswith("1 done\n")
+
+
+def test_a_run_finds_the_states_that_a_job_recorded_for_it(tmp_path):
+    sweep = read_sweep(small_sweep(tmp_path, "[['T-'], ['LEFT']]"))
+    jobs = jobs_of(sweep)
+    assert len(jobs) == 4 and jobs[0].name == "states-pong-tiny_agent-0"
+    evidence = execute(sweep.output, jobs[:1], LocalExecutor(1, Resources()))
+    assert evidence.statuses == {jobs[0].name: "done"}
+    for run in runs_of(sweep):
+        missing = Pipeline(run.config).plan()
+        assert "train" in missing and not {"subject", "collect", "saliency"} & set(missing)
+
+
+def test_the_example_on_the_page_is_a_sweep():
+    blocks = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "docs/clusters.md").read_text(), re.DOTALL)
+    first, game, slurm = (tomllib.loads(block) for block in blocks)
+    jobs = jobs_of(sweep_of(first | {"games": [*first["games"], *game["games"]], **slurm}))
+    kinds = Counter(job.name.partition("-")[0] if job.name.startswith(("agent-", "states-")) else "run" for job in jobs)
+    assert kinds == {"agent": 6, "states": 8, "run": 16}  # dqn in three games and an agent in one, two seeds, two recipes
+    assert sum("--targets T- LEFT" in " ".join(job.commands[0]) for job in jobs) == 4

@@ -1,7 +1,9 @@
-"""One attempt at a job, in a process of its own: ``python -m weakspot.sweep.attempt FOLDER PARENT``.
+"""One attempt at a job, in processes of its own: ``python -m weakspot.sweep.attempt FOLDER PARENT``.
 
-The process leads a process group and holds the lock of the job. When it ends, or the process that started it ends, it kills
-the group, so that no command outlives its attempt and two attempts never work at the same time.
+The first process, the guard, forks a second one, which leads a process group, holds the lock of the job and executes its
+commands. When either of them ends, for whatever reason, or the process that started the guard ends, the group is killed: no
+command outlives its attempt, and two attempts never work at the same time. A single process would not do, since clusters
+kill the processes that their workers started, but not the children of these.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,10 +32,10 @@ USER_ERROR = 2
 _SET_PARENT_DEATH_SIGNAL = 1
 
 
-def attempt(folder: JobFolder) -> None:
+def attempt(folder: JobFolder, parent: int) -> None:
     """Executes the commands of the job in ``folder`` and writes its marks; does nothing if it is done.
 
-    The caller holds the lock of the job.
+    The caller holds the lock of the job. ``parent`` is the process of the executor that asked for the attempt.
 
     Raises:
         StorageError: a mark cannot be written.
@@ -41,7 +44,7 @@ def attempt(folder: JobFolder) -> None:
     record = folder.read()
     if is_done(folder, record.job):
         return
-    started = Attempt(record.job.key, folder.attempts() + 1, socket.gethostname(), os.getpid(), os.getppid(), time.time())
+    started = Attempt(record.job.key, folder.attempts() + 1, socket.gethostname(), os.getpid(), parent, time.time())
     folder.record(started)
     failed = _execute(folder, record, started)
     folder.record(failed or Done(started.key, started.number, started.host, started.started, time.time()))
@@ -109,7 +112,7 @@ def end_group() -> NoReturn:
     raise SystemExit(1)  # not reached
 
 
-def end_with(parent: int, end: Callable[[], object] = end_group) -> None:
+def end_with(parent: int, end: Callable[[], object]) -> None:
     """Calls ``end`` when the process ``parent``, which started this one, ends, and on SIGTERM."""
 
     def terminated(number: int, frame: object) -> None:
@@ -123,14 +126,25 @@ def end_with(parent: int, end: Callable[[], object] = end_group) -> None:
         end()
 
 
-def main() -> NoReturn:
-    """Makes the attempt, and prints why its outcome is not on the disk, if that is so."""
-    folder, parent = JobFolder(Path(sys.argv[1])), int(sys.argv[2])
-    end_with(parent)
+def guard(child: int, parent: int) -> NoReturn:
+    """Waits for the process that makes the attempt, and kills its group when it or the ``parent`` of this process ends."""
+
+    def kill_group() -> NoReturn:
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # also ends processes that are stopped
+        os._exit(0)
+
+    end_with(parent, kill_group)
+    os.waitpid(child, 0)
+    kill_group()
+
+
+def work(folder: JobFolder, parent: int) -> NoReturn:
+    """Makes the attempt with the lock of the job, and prints why its outcome is not on the disk, if that is so."""
     try:
         with waiting_lock(folder.lock, lambda: None):
             try:
-                attempt(folder)
+                attempt(folder, parent)
             except (WeakspotError, OSError) as error:
                 _print_error(error)
             end_group()  # before the lock is released
@@ -141,6 +155,20 @@ def main() -> NoReturn:
 
 def _print_error(error: Exception) -> None:
     print(str(error).splitlines()[0], file=sys.stderr, flush=True)
+
+
+def main() -> NoReturn:
+    """Starts the two processes of an attempt."""
+    folder, parent, first = JobFolder(Path(sys.argv[1])), int(sys.argv[2]), os.getpid()
+    child = os.fork()
+    if child:
+        with suppress(OSError):  # whoever is first
+            os.setpgid(child, child)
+        guard(child, parent)
+    with suppress(OSError):
+        os.setpgid(0, 0)
+    end_with(first, end_group)
+    work(folder, parent)
 
 
 if __name__ == "__main__":

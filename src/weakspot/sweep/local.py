@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -48,8 +45,7 @@ class LocalExecutor:
     def cancel(self, name: str) -> None:
         """Ends the process of an attempt and everything it started."""
         process = self._running.pop(name)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # also ends one that is stopped
+        process.terminate()
         process.communicate()
 
     def close(self) -> None:
