@@ -12,6 +12,7 @@ import tyro
 from weakspot.command_options import options_of
 from weakspot.config import RunConfig
 from weakspot.errors import AgentError, ConfigError
+from weakspot.stages.listing import LISTING
 from weakspot.system.progress import progress_bar, say
 
 T = TypeVar("T")
@@ -42,11 +43,11 @@ def check_named(kind: type[Any], name: str, argument: str) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """``weakspot run``."""
+    config = parse(RunConfig, "run", arguments)  # before the imports: --help needs none of them
     from weakspot.pipeline import Pipeline
-
-    result = Pipeline(parse(RunConfig, "run", arguments)).run()
     from weakspot.report.terminal import print_weaknesses
 
+    result = Pipeline(config).run()
     print_weaknesses(result)
     if result.report:
         say(f"report: {result.report.absolute()}")
@@ -54,19 +55,20 @@ def run(arguments: Sequence[str]) -> None:
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
     """``weakspot STAGE``: runs one stage; the results it reads must be in the store."""
+    config = parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}.")
     from weakspot.pipeline import Pipeline
-    from weakspot.stages.listing import LISTING
 
-    result = Pipeline(parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}."), only=(stage,)).run()
+    result = Pipeline(config, only=(stage,)).run()
     if stage == "report" and result.report:
         say(f"report: {result.report.absolute()}")
 
 
 def plan(arguments: Sequence[str]) -> None:
     """``weakspot plan``: lists the results that ``weakspot run`` would make with these settings."""
+    config = parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")
     from weakspot.pipeline import Pipeline
 
-    missing = Pipeline(parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")).plan()
+    missing = Pipeline(config).plan()
     say("would make " + ", ".join(missing) if missing else "nothing to do")
 
 
