@@ -18,13 +18,13 @@ from weakspot.artifacts.run import load_run
 from weakspot.artifacts.weaknesses import Weaknesses
 from weakspot.errors import ConfigError
 
-SCALE, GAP, TITLE = 3, 8, 26
+SCALE, GAP, TITLE = 3, 8, 44
 """Enlargement of frames; pixels between frames, and above a row."""
-LOST, SAVED, CAUSE, INK = (196, 60, 50), (40, 140, 70), (220, 150, 0), (40, 40, 40)
+LOST, SAVED, CAUSE = (196, 60, 50), (40, 140, 70), (220, 150, 0)
 """Colours as red, green, blue."""
 
 
-def draw(weaknesses: Weaknesses, number: int, columns: int = 5) -> np.ndarray:
+def draw(weaknesses: Weaknesses, number: int, columns: int = 4) -> np.ndarray:
     """A picture (h, w, 3) of weakness ``number``, from 1: ``columns`` frames of the loss and of the rescue, and the cause.
 
     Raises:
@@ -40,15 +40,13 @@ def draw(weaknesses: Weaknesses, number: int, columns: int = 5) -> np.ndarray:
     end = len(loss) if weakness.loss.loss is None else min(len(loss), weakness.loss.loss // weakness.loss.every + 1)
     moments = np.linspace(0, end - 1, columns).round().astype(int)
     rows = [
-        _row([loss[m] for m in moments], "the agent: " + weaknesses.confirmation.loss, LOST),
-        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"rescued by {weakness.rescue.label}", SAVED),
+        _row([loss[m] for m in moments], "The agent " + weaknesses.confirmation.loss, LOST),
+        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"Rescued by {weakness.rescue.label}", SAVED),
     ]
     if weakness.cause:
         before, after = weaknesses.before[number - 1], weaknesses.after[number - 1]
         marked = _marked(before, after)
-        rows.append(
-            _row([before, after, marked], f"cause: {weakness.cause.names} (as it is, set to usual, difference)", CAUSE)
-        )
+        rows.append(_row([before, after, marked], f"Cause: {weakness.cause.names}. As it is, as usual, what differs", CAUSE))
     width = max(row.shape[1] for row in rows)
     return np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
 
@@ -59,8 +57,7 @@ def _row(frames: list[np.ndarray], title: str, colour: tuple[int, int, int]) -> 
     framed[-1][: large[-1].shape[0], : large[-1].shape[1]] = _bordered(large[-1], colour)
     strip = np.concatenate(framed, axis=1)
     head = np.full((TITLE, strip.shape[1], 3), 255, np.uint8)
-    cv2.putText(head, title, (2, TITLE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.55, INK, 1, cv2.LINE_AA)
-    head[:, :1] = colour
+    cv2.putText(head, title, (2, TITLE - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.9, colour, 2, cv2.LINE_AA)
     return np.concatenate([head, strip])
 
 

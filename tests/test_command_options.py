@@ -117,3 +117,14 @@ def test_unknown_command_suggests_a_similar_one(capsys):
 
     assert main(["reprt"]) == 2
     assert "did you mean report?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "todo"), [("run", "write --agent agent.zip"), ("clean", "look at weakspot clean --help")]
+)
+def test_a_value_without_an_option_says_which_option_to_write(command, todo, capsys):
+    from weakspot.cli import main
+
+    assert main([command, "agent.zip"]) == 2
+    message = capsys.readouterr().err
+    assert "'agent.zip' without an option" in message and todo in message

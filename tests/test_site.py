@@ -3,6 +3,8 @@
 import ast
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -173,3 +175,12 @@ def test_shim_of_the_search_is_the_copy_in_the_site(tmp_path):
 def test_vendored_scripts_have_their_licence_next_to_them():
     scripts = list((DOCS / "assets").glob("*.js"))
     assert scripts and all("Permission" in script.with_suffix(".LICENSE").read_text() for script in scripts)
+
+
+@pytest.mark.parametrize("code", [param for param in blocks("python") if "make_atari_env(" in param.values[0]])
+def test_environments_on_pages_are_made_in_a_new_process(code):
+    """In this process, other tests have registered the Atari games already."""
+    pytest.importorskip("stable_baselines3", reason="the training extra is not installed")
+    until_training = code.split("\nmodel = ")[0].replace("n_envs=8", "n_envs=1").replace("n_envs=4", "n_envs=1")
+    assert "environment" in until_training
+    subprocess.run([sys.executable, "-c", until_training], check=True, capture_output=True)

@@ -13,8 +13,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text of a docstring as the content of a cell."""
-    return prose(text).replace("|", "\\|")
+    """Text of a docstring as the content of a cell; bars between backticks do not end a cell."""
+    parts = re.split(r"(`[^`]*`)", prose(text))
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in parts)
 
 
 def prose(text: str) -> str:
@@ -26,4 +27,4 @@ def prose(text: str) -> str:
 
 def code(text: str) -> str:
     """Text as code in a cell."""
-    return f"`{text}`".replace("|", "\\|") if text else ""
+    return f"`{text}`" if text else ""

@@ -5,29 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
+from weakspot.command_options import options_of
 from weakspot.config import RunConfig
 from weakspot.errors import AgentError, ConfigError
+from weakspot.stages.listing import LISTING
 from weakspot.system.progress import progress_bar, say
 
 T = TypeVar("T")
 
 
 def parse(kind: type[T], name: str, arguments: Sequence[str], description: str | None = None) -> T:
-    """Parses the options of the subcommand ``name``. For ``--help`` and for invalid options, prints a text and exits."""
+    """Parses the options of the subcommand ``name``. For ``--help`` and for invalid options, prints a text and exits.
+
+    Raises:
+        ConfigError: the first argument is a value without an option, as in ``weakspot run agent.zip``.
+    """
+    if arguments and not arguments[0].startswith("-"):
+        check_named(kind, name, arguments[0])
     return tyro.cli(kind, prog=f"weakspot {name}", args=arguments, description=description)
+
+
+def check_named(kind: type[Any], name: str, argument: str) -> None:
+    """Raises :class:`ConfigError` if the command ``name`` takes no value without an option."""
+    options = options_of(kind)
+    if not any(option.positional for option in options):
+        first = options[0].names[0] if options else "--help"
+        raise ConfigError(
+            f"weakspot {name} was given {argument!r} without an option",
+            expected="options, each with its value",
+            todo=f"write {first} {argument}" if first == "--agent" else f"look at weakspot {name} --help",
+        )
 
 
 def run(arguments: Sequence[str]) -> None:
     """``weakspot run``."""
+    config = parse(RunConfig, "run", arguments)  # before the imports: --help needs none of them
     from weakspot.pipeline import Pipeline
-
-    result = Pipeline(parse(RunConfig, "run", arguments)).run()
     from weakspot.report.terminal import print_weaknesses
 
+    result = Pipeline(config).run()
     print_weaknesses(result)
     if result.report:
         say(f"report: {result.report.absolute()}")
@@ -35,19 +55,20 @@ def run(arguments: Sequence[str]) -> None:
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
     """``weakspot STAGE``: runs one stage; the results it reads must be in the store."""
+    config = parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}.")
     from weakspot.pipeline import Pipeline
-    from weakspot.stages.listing import LISTING
 
-    result = Pipeline(parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}."), only=(stage,)).run()
+    result = Pipeline(config, only=(stage,)).run()
     if stage == "report" and result.report:
         say(f"report: {result.report.absolute()}")
 
 
 def plan(arguments: Sequence[str]) -> None:
     """``weakspot plan``: lists the results that ``weakspot run`` would make with these settings."""
+    config = parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")
     from weakspot.pipeline import Pipeline
 
-    missing = Pipeline(parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")).plan()
+    missing = Pipeline(config).plan()
     say("would make " + ", ".join(missing) if missing else "nothing to do")
 
 
