@@ -507,9 +507,11 @@ def test_findings_of_any_size_are_read_as_they_were_written(
     environment = replace(SMALL, action_names=tuple("abc"[:actions]))
     small = small_findings()
     rows = np.random.default_rng(seed).integers(0, N, n)
+    paths = {"path_steps": small.path_steps, "path": frames(3 * n)[:, -1]}
     value = replace(
         small,
-        **{name: array[rows] for name, array in arrays_of(small).items()},
+        **{name: array[rows] for name, array in arrays_of(small).items() if name not in paths},
+        **paths,
     )
     value = replace(value, scores=np.zeros((n, actions), np.float32), value=value.value if critic else None)
     findings.write_findings(folder, value)
@@ -541,7 +543,7 @@ def test_any_array_of_a_wrong_type_or_shape_is_named(folder: Path, artifact: Npz
     arrays = arrays_of(artifact.value)
     name = data.draw(st.sampled_from(sorted(arrays)))
     array = arrays[name]
-    free = {"real_target": (0,), "energy": (1,)}.get(name, ())
+    free = {"real_target": (0,), "energy": (1,), "path_steps": (0,)}.get(name, ())
     if artifact.file == evidence.SAMPLE_ARRAYS:
         free = (0,)  # any number of samples
     axis = data.draw(st.sampled_from([axis for axis in range(array.ndim) if axis not in free] or [None]))
@@ -657,7 +659,10 @@ def test_run_has_its_findings_by_symbol(run: Path) -> None:
         "latent": (3, 128),
         "latent_mean": (3, 128),
         "latent_sigma": (3, 128),
+        "path_steps": (5,),
+        "path": (18, 84, 84, 3),
     }
+    assert np.array_equal(found.path_of(1)[-1], found.states[1, -1])
     assert neighbours.closest.shape == found.states.shape and neighbours.retrieved.shape == (8, 4, 84, 84, 3)
     assert loaded.findings["T-"] is found, "the arrays are read only once"
     assert loaded.sample_states is not None and loaded.sample_states.shape == (1, 4, 84, 84, 3)

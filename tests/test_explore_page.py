@@ -227,7 +227,10 @@ def test_roles_names_and_contrast_are_right_in_every_panel(
         chromium.find_element("id", f"tab-{number}").click()
         save_screenshot(chromium, tmp_path_factory, f"explorer-{name.lower()}-{width}")
         assert violations(chromium) == [], name
-        assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
+        wide = f"e.offsetParent && e.getBoundingClientRect().right > {width + 1}"
+        script = f"return [...document.querySelectorAll('body *')].filter(e => {wide}).map(e => e.outerHTML.slice(0, 200))"
+        found = chromium.execute_script(script)
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= width, (name, found)
 
 
 def test_a_killed_server_loses_nothing_and_the_page_finds_the_next_one(

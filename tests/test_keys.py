@@ -91,6 +91,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "confirm.outcome": (f"{HERE / 'outcomes.py'}:total", ROLLOUTS),
     "confirm.reference": (f"{HERE / 'tiny_agent.py'}:another_pong", ROLLOUTS),
     "confirm.seed": (1, ROLLOUTS),
+    "report.size": ("small", ("report",)),
 }
 NOT_IN_THE_TABLE = {"output", "store", "environment", "device"}
 """Settings of the place of results, and settings with separate tests."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from weakspot.data.dataset import as_stacks
-from weakspot.types import Frames, Stacks, State
+from weakspot.types import Stacks, State
 
 MOMENTS = 8
 """Steps of a search of which pictures are kept; the state at its end is one more."""
@@ -34,8 +34,8 @@ class PathRecorder:
         for search, frame in zip(searches.tolist(), newest, strict=True):
             self._frames.setdefault(search, {})[step] = frame
 
-    def paths(self, searches: Int[np.ndarray, " n"], ends: Stacks) -> Frames:
-        """The frames of the paths of ``searches``, one after the other (n p + n, h, w, c).
+    def paths(self, searches: Int[np.ndarray, " n"], ends: Stacks) -> UInt8[np.ndarray, "m h w c"]:
+        """The frames of the paths of ``searches``, one after the other (m, h, w, c), m = n (p + 1).
 
         A search that stopped before a step stands still at the last frame that was recorded.
 
