@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from weakspot.errors import DatasetError, SnapshotError
-from weakspot.system.files import write_atomic, write_json
+from weakspot.system.files import UNREADABLE_ARRAYS, write_atomic, write_json
 
 FORMAT = "weakspot states"
 VERSION = 3
