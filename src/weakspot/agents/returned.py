@@ -107,13 +107,20 @@ def unmasked(scores: Tensor, scores_are: ScoresAre) -> Tensor:
     forbidden = scores.detach() <= MASKED[scores_are]
     if not forbidden.any():
         return scores
-    if scores_are == "log-probabilities":
-        return torch.where(forbidden, scores.new_tensor(FLOOR), scores)
     allowed = scores.detach()
+    if scores_are == "log-probabilities":
+        return _replaced(scores, forbidden, torch.full_like(allowed, FLOOR))
     lowest = allowed.masked_fill(forbidden, torch.inf).amin(dim=1, keepdim=True)
     spread = allowed.masked_fill(forbidden, -torch.inf).amax(dim=1, keepdim=True) - lowest
     floor = lowest - 0.01 * spread - 1e-5 * lowest.abs().clamp_min(1.0)
-    return torch.where(forbidden & lowest.isfinite(), floor, scores)
+    return _replaced(scores, forbidden & lowest.isfinite(), floor.expand_as(scores))
+
+
+def _replaced(scores: Tensor, where: Tensor, values: Tensor) -> Tensor:
+    """Scores with other values in some places; written so that guided backpropagation, which would take torch.where for a
+    nonlinearity of the agent, passes it."""
+    places = where.nonzero(as_tuple=True)
+    return scores.index_put(places, values[places])
 
 
 class BetaMeans(nn.Module):

@@ -64,7 +64,7 @@ def picture_of(space: gymnasium.Space[Any], environment: str) -> Picture:
         raise ConfigError(
             f"the observations of {environment} are {space}",
             expected="one image: (height, width), (height, width, 3), (3, height, width), or one channel instead of three",
-            todo=_advice(space, shape),
+            todo=_advice(cast(object, space), shape),
         )
     box = cast(Any, space)
     if box.dtype == np.uint8:
@@ -91,7 +91,7 @@ def _layout(shape: tuple[int, ...]) -> tuple[tuple[int, int], int, bool] | None:
     return None
 
 
-def _advice(space: gymnasium.Space[Any], shape: tuple[int, ...]) -> str:
+def _advice(space: object, shape: tuple[int, ...]) -> str:
     if (len(shape) == 3 and min(shape[0], shape[2]) == 4) or len(shape) == 4:
         return (
             "if these are stacked frames, leave the wrapper that stacks them out of the environment: frames = 4 in a TOML "
