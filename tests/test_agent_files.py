@@ -19,7 +19,7 @@ import torch
 import yaml
 from canary import Canary
 from noise import Noise, images
-from sb3_contrib import QRDQN
+from sb3_contrib import QRDQN, MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -29,7 +29,7 @@ from weakspot.agents.formats.actor_critic import ActorCriticNetwork
 from weakspot.agents.load import load_agent
 from weakspot.agents.tensors.pickled import TensorUnpickler
 from weakspot.cli import main
-from weakspot.errors import AgentError, MismatchError, WeightsError
+from weakspot.errors import AgentError, MaskWarning, MismatchError, WeightsError
 from weakspot.interface import Interface
 
 torch.set_num_threads(1)
@@ -57,6 +57,17 @@ SETTINGS = {
         policy_kwargs={"share_features_extractor": False, "net_arch": [8], "activation_fn": nn.ELU},
     ),
 }  # fmt: skip
+
+
+def test_an_agent_with_action_masks_is_loaded_with_a_warning(tmp_path):
+    model = MaskablePPO("CnnPolicy", Noise(), n_steps=4, batch_size=4, seed=1)
+    model.policy.set_training_mode(False)
+    model.save(tmp_path / PONG)
+    with pytest.warns(MaskWarning, match="action masks"):
+        agent = load_agent(str(tmp_path / f"{PONG}.zip"))
+    with torch.no_grad():
+        logits = model.policy.get_distribution(images()).distribution.logits
+    torch.testing.assert_close(agent(images()).scores, logits, atol=1e-5, rtol=1e-4)
 
 
 def framework_output(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -198,7 +198,7 @@ def test_invalid_descriptions_are_refused(tmp_path, text, words):
     ("description", "words"),
     [
         (Description("Nowhere-v0"), "cannot make"),
-        (Description("Words-v0"), "colour image"),
+        (Description("Words-v0"), "one image"),
         (Description("CarRacing-v3", make={"colour": 1}), "cannot make"),
         (Description("Drifting-v0", crop=(10, 10, 0, 0)), "leaves 0x30"),
         (Description("Drifting-v0", actions=("a",)), "1 names for the 3 actions"),
@@ -335,7 +335,7 @@ def test_the_page_on_car_racing(tmp_path, monkeypatch):
     exec(edited, {})
     code = page.split("## CarRacing")[1].split("```python")[1].split("```")[0]
     exec(code.replace("1_000_000", "16").replace("512", "16"), {})
-    Path("racing.toml").write_text(page.split("```toml")[2].split("```")[0])
+    Path("racing.toml").write_text(page.split("## CarRacing")[1].split("```toml")[1].split("```")[0])
     run = page.split("```sh")[1].split("```")[0].strip().splitlines()[-1].split()
     small = [
         *("--collect.frames", "120", "--collect.streams", "2", "--synthesize.states", "2", "--synthesize.steps", "3"),

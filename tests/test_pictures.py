@@ -48,13 +48,21 @@ def test_images_of_all_forms(space, observation, expected):
         (Box(0, 255, (4, 84, 84, 3), np.uint8), "leave the wrapper that stacks them out"),
         (Box(-np.inf, np.inf, (84, 84, 3), np.float32), "bounds of its pixels"),
         (Box(0, 255, (8,), np.uint8), "AddRenderObservation"),
-        (Dict(image=Box(0, 255, (84, 84, 3), np.uint8)), "keep the image alone"),
+        (Dict(left=Box(0, 255, (84, 84, 3), np.uint8), right=Box(0, 255, (84, 84), np.uint8)), "keep one image alone"),
+        (Dict(health=Box(0, 1, (2,), np.float32)), "keep one image alone"),
     ],
 )
 def test_other_observations_are_refused_with_the_right_cure(space, cure):
     with pytest.raises(ConfigError) as caught:
         picture_of(space, "Any-v0")
     assert cure in caught.value.todo
+
+
+def test_the_only_image_of_a_dict_is_seen():
+    """As ViZDoom and MiniGrid give them."""
+    space = Dict(screen=Box(0, 255, (40, 60, 3), np.uint8), gamevariables=Box(-np.inf, np.inf, (2,), np.float32))
+    picture = picture_of(space, "Any-v0")
+    np.testing.assert_array_equal(picture({"screen": IMAGE, "gamevariables": np.zeros(2)}), IMAGE)
 
 
 class Still(gymnasium.Env):

@@ -186,7 +186,7 @@ class Wrong(nn.Module):
     [
         (lambda b: torch.zeros(3, b, 5), lambda s, h: (s, h), "batch as first dimension"),
         (lambda b: None, lambda s, h: (s, h), "returned None"),
-        (lambda b: torch.zeros(b, 5), lambda s, h: s, "hidden state as its input"),
+        (lambda b: torch.zeros(b, 5), lambda s, h: s, "for a hidden state"),
         (lambda b: torch.zeros(b, 5), lambda s, h: (s, h[:, :2]), "next hidden state"),
     ],
 )

@@ -17,7 +17,8 @@ from stable_baselines3.common.atari_wrappers import MaxAndSkipEnv, WarpFrame
 from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.make import environment_factory, find_description
-from weakspot.envs.reduction import PILLOW, RESIZES, Reduction, reduce_image, resized
+from weakspot.envs.reduce import reduce_image, resized
+from weakspot.envs.reduction import PILLOW, RESIZES, Reduction
 from weakspot.errors import ConfigError, UnknownGameError
 from weakspot.games import GameVersion, find_environment_id, game_version, interface, played_id
 from weakspot.interface import Interface

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import AgentSpec, choose
+from weakspot.agents.base import AgentSpec, Perceiver, choose
 from weakspot.agents.build import agent_from_network
 from weakspot.agents.load import load_agent
 from weakspot.agents.module import ModuleAgent, check_agent
 from weakspot.agents.returned import FLOOR, describe, unmasked
 from weakspot.errors import OutputError, WeightsError
 from weakspot.interface import Interface
+from weakspot.saliency.rules import saliency
 
 torch.set_num_threads(1)
 NAMES = ("A", "B", "C")
@@ -99,8 +100,16 @@ def test_forbidden_actions_have_finite_scores_and_are_never_taken(value, pair):
     else:
         others = output.scores.scatter(1, forbidden[:, None], torch.inf).amin(dim=1)
         assert (output.scores.gather(1, forbidden[:, None])[:, 0] < others).all()
+    maps = saliency(Perceiver(masked, lambda state: 255 * state, "gradient"), torch.rand(4, 2, 12, 12))
+    assert torch.isfinite(maps).all() and maps.sum() > 0
     (gradient,) = torch.autograd.grad(output.scores.sum(), observation)
     assert torch.isfinite(gradient).all()
+
+
+def test_an_added_mask_leaves_guided_backpropagation_defined():
+    added = agent(lambda s, v: s + torch.tensor([0.0, 0.0, -1e8]))
+    maps = saliency(Perceiver(added, lambda state: 255 * state), torch.rand(4, 2, 12, 12))
+    assert torch.isfinite(maps).all() and maps.sum() > 0
 
 
 def test_a_row_without_allowed_actions_stays_an_error():

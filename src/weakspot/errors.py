@@ -156,3 +156,7 @@ class StorageError(RunError):
 
 class CollapsedPosteriorWarning(UserWarning):
     """The latents of a state model carry next to no information about a state."""
+
+
+class MaskWarning(UserWarning):
+    """An agent that was trained with action masks plays without them."""

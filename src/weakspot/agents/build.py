@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
-from weakspot.agents.module import ModuleAgent, fingerprint
-from weakspot.agents.recurrent import RecurrentModuleAgent, is_recurrent_module, network_agent
+from weakspot.agents.module import fingerprint
+from weakspot.agents.recurrent import NetworkAgent, is_recurrent_module, network_agent
 from weakspot.agents.returned import BetaMeans, is_beta
 from weakspot.agents.tensors.state_dicts import COMPILED
 from weakspot.errors import MismatchError, UnknownGameError, WeightsError
@@ -94,7 +94,7 @@ def agent_from_file(
     observation_shape: tuple[int, ...],
     scores_are: ScoresAre,
     device: torch.device | str,
-) -> ModuleAgent | RecurrentModuleAgent:
+) -> NetworkAgent:
     """Returns the agent with a network that was read from a file.
 
     Args:
@@ -119,7 +119,7 @@ def agent_from_file(
 
 def make_agent(
     network: nn.Module, interface: Interface, name: str, scores_are: ScoresAre, device: torch.device | str
-) -> ModuleAgent | RecurrentModuleAgent:
+) -> NetworkAgent:
     """Returns a network as an agent; Q-values and means are acted on greedily, log-probabilities are sampled from."""
     spec = AgentSpec(
         name=name,
@@ -136,7 +136,7 @@ def make_agent(
 
 def agent_from_network(
     network: nn.Module, interface: Interface, *, name: str, device: torch.device | str = "cpu"
-) -> ModuleAgent | RecurrentModuleAgent:
+) -> NetworkAgent:
     """Returns a network as an agent; what it returns decides what its scores are.
 
     A tensor is Q-values, and the agent acts greedily.  A pair is (logits, value), and actions are sampled.  If actions are
@@ -209,8 +209,10 @@ def uncompiled(network: nn.Module) -> nn.Module:
 def _without_hidden(network: Any, observation: Tensor) -> Any:
     """What a network with a hidden state returns at the start of an episode, without the next hidden state."""
     result = network(observation, network.initial_hidden(len(observation)))
-    parts = cast(Sequence[Any], result) if isinstance(result, tuple | list) else ()
-    return parts[0] if len(parts) == 2 else tuple(parts[:-1]) if parts else result
+    if not isinstance(result, tuple | list):
+        return result
+    *outputs, _ = cast(Sequence[Any], result)
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 def _on_noise(network: nn.Module, interface: Interface, device: torch.device | str) -> Any:

@@ -167,9 +167,8 @@ def _check_deterministic(first: Tensor, second: Tensor, name: str, changed: list
 def _kept_tensors(module: object) -> dict[str, Any]:
     """Copies of all tensors, and tuples of tensors, that a network keeps besides its parameters, by name."""
     kept: dict[str, Any] = {}
-    if not isinstance(module, nn.Module):  # agents of users may be anything
-        return kept
-    for prefix, part in module.named_modules():
+    network: Any = module if isinstance(module, nn.Module) else nn.Module()  # agents of users may have anything here
+    for prefix, part in network.named_modules():
         entries: dict[str, Any] = {**dict(part.named_buffers(recurse=False)), **vars(part)}
         tensors = {name: _copied(value) for name, value in entries.items()}
         kept |= {f"{prefix}.{name}".lstrip("."): copied for name, copied in tensors.items() if copied}
@@ -177,8 +176,8 @@ def _kept_tensors(module: object) -> dict[str, Any]:
 
 
 def _copied(value: object) -> list[Tensor]:
-    parts = value if isinstance(value, list | tuple) else [value]
-    return [part.detach().clone() for part in cast(Sequence[object], parts) if isinstance(part, Tensor)]
+    parts = cast(Sequence[object], value) if isinstance(value, list | tuple) else [value]
+    return [part.detach().clone() for part in parts if isinstance(part, Tensor)]
 
 
 def _changed(before: dict[str, Any], module: object) -> list[str]:

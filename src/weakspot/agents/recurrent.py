@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard, cast
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -76,15 +76,16 @@ class RecurrentModuleAgent:
     def advance(self, observation: Observation, hidden: Hidden) -> tuple[AgentOutput, Hidden]:
         observation = checked_observation(observation, self.spec).to(self.device)
         parts = self._split(hidden.to(self.device), len(observation))
-        result = cast(Any, self.module)(observation, parts)
-        if not isinstance(result, list | tuple) or len(cast(Sequence[object], result)) not in (2, 3):
+        result: object = cast(Any, self.module)(observation, parts)
+        returned: list[Any] = list(cast(Sequence[Any], result)) if isinstance(result, list | tuple) else []
+        if len(returned) not in (2, 3):
             raise OutputError(
-                f"the network of agent {self.spec.name!r} returned {describe(result)} with a hidden state as its input",
+                f"the network of agent {self.spec.name!r} returned {describe(cast(object, result))} for a hidden state",
                 expected="(scores, hidden) or (scores, value, hidden)",
                 todo="return the next hidden state as the last part",
             )
-        *outputs, following = cast(Sequence[Any], result)
-        joined = _joined(list(following) if isinstance(following, list | tuple) else [following])
+        *outputs, following = returned
+        joined = _joined(_parts_of(following))
         if joined.shape != hidden.shape:
             raise OutputError(
                 f"the next hidden state of agent {self.spec.name!r} is {describe(following)}",
@@ -99,7 +100,7 @@ class RecurrentModuleAgent:
 
     def _parts(self, batch: int) -> list[Tensor]:
         initial: object = cast(Any, self.module).initial_hidden(batch)
-        parts = cast(Sequence[object], initial) if isinstance(initial, list | tuple) else [initial]
+        parts = _parts_of(initial)
         tensors = [part for part in parts if isinstance(part, Tensor)]
         if len(tensors) != len(parts) or any(part.dim() < 2 or len(part) != batch for part in tensors):
             raise OutputError(
@@ -113,9 +114,15 @@ class RecurrentModuleAgent:
         """The hidden state in the form in which the module returns it."""
         templates = self._parts(batch)
         sizes = [template[0].numel() for template in templates]
-        parts = [part.reshape(like.shape) for part, like in zip(hidden.split(sizes, dim=1), templates, strict=True)]
+        flat = torch.split(hidden, sizes, dim=1)
+        parts = [part.reshape(like.shape) for part, like in zip(flat, templates, strict=True)]
         initial: object = cast(Any, self.module).initial_hidden(batch)
         return tuple(parts) if isinstance(initial, list | tuple) else parts[0]
+
+
+def _parts_of(hidden: object) -> list[Any]:
+    """The parts of a hidden state in the form in which a module returns it."""
+    return list(cast(Sequence[Any], hidden)) if isinstance(hidden, list | tuple) else [hidden]
 
 
 def _joined(parts: Sequence[Tensor]) -> Hidden:
@@ -127,7 +134,11 @@ def is_recurrent_module(network: nn.Module) -> bool:
     return callable(getattr(network, "initial_hidden", None))
 
 
-def network_agent(module: nn.Module, spec: AgentSpec, device: torch.device) -> ModuleAgent | RecurrentModuleAgent:
+NetworkAgent: TypeAlias = ModuleAgent | RecurrentModuleAgent
+"""An agent that is a network with fixed weights, with or without a hidden state."""
+
+
+def network_agent(module: nn.Module, spec: AgentSpec, device: torch.device) -> NetworkAgent:
     """The agent with a network, which may have a hidden state."""
     return (RecurrentModuleAgent if is_recurrent_module(module) else ModuleAgent)(module, spec, device)
 

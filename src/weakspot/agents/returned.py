@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,23 +43,24 @@ def scores_and_value(result: object, name: str, actions: int) -> tuple[Tensor, T
     Raises:
         OutputError: it is something else; the message shows its structure and says what to change.
     """
-    parts = list(cast(Sequence[object], result)) if isinstance(result, list | tuple) else [result]
+    parts: list[object] = list(cast(Sequence[object], result)) if isinstance(result, list | tuple) else [result]
     while len(parts) > 1 and _is_empty(parts[-1]):
         parts.pop()
     first, second = parts[0], parts[1] if len(parts) == 2 else None
     if isinstance(first, Tensor) and (len(parts) == 1 or isinstance(second, Tensor)):
-        if isinstance(second, Tensor):
-            _check_order(first, second, name, actions)
-        return first, second if isinstance(second, Tensor) else None
+        if not isinstance(second, Tensor):
+            return first, None
+        _check_order(first, second, name, actions)
+        return first, second
     raise OutputError(
-        f"the network of agent {name!r} returned {describe(result)}",
+        f"the network of agent {name!r} returned {describe(cast(object, result))}",
         expected="a tensor of scores (b, a), or a pair (scores, value)",
-        todo=_advice(parts, result),
+        todo=_advice(parts, cast(object, result)),
     )
 
 
 def _is_empty(part: object) -> bool:
-    return part is None or (isinstance(part, list | tuple | Mapping) and len(cast(Sequence[object], part)) == 0)
+    return part is None or (isinstance(part, list | tuple | Mapping) and not len(cast(Any, part)))
 
 
 def _check_order(first: Tensor, second: Tensor, name: str, actions: int) -> None:
@@ -106,13 +107,20 @@ def unmasked(scores: Tensor, scores_are: ScoresAre) -> Tensor:
     forbidden = scores.detach() <= MASKED[scores_are]
     if not forbidden.any():
         return scores
-    if scores_are == "log-probabilities":
-        return torch.where(forbidden, scores.new_tensor(FLOOR), scores)
     allowed = scores.detach()
+    if scores_are == "log-probabilities":
+        return _replaced(scores, forbidden, torch.full_like(allowed, FLOOR))
     lowest = allowed.masked_fill(forbidden, torch.inf).amin(dim=1, keepdim=True)
     spread = allowed.masked_fill(forbidden, -torch.inf).amax(dim=1, keepdim=True) - lowest
     floor = lowest - 0.01 * spread - 1e-5 * lowest.abs().clamp_min(1.0)
-    return torch.where(forbidden & lowest.isfinite(), floor, scores)
+    return _replaced(scores, forbidden & lowest.isfinite(), floor.expand_as(scores))
+
+
+def _replaced(scores: Tensor, where: Tensor, values: Tensor) -> Tensor:
+    """Scores with other values in some places; written so that guided backpropagation, which would take torch.where for a
+    nonlinearity of the agent, passes it."""
+    places = where.nonzero(as_tuple=True)
+    return scores.index_put(places, values[places])
 
 
 class BetaMeans(nn.Module):
@@ -151,8 +159,5 @@ def is_beta(result: object, dimensions: int) -> bool:
     pair = cast(Sequence[object], parts[0]) if nested else parts
     if len(pair) != 2 or not (nested or dimensions > 1):
         return False
-    first, second = pair
-    both = isinstance(first, Tensor) and isinstance(second, Tensor)
-    if not both or first.dim() != 2 or first.shape != second.shape or first.shape[1] != dimensions:
-        return False
-    return bool((first >= 1).all() and (second >= 1).all())
+    tensors = [part for part in pair if isinstance(part, Tensor) and part.dim() == 2 and part.shape[1] == dimensions]
+    return len(tensors) == 2 and all(bool((part >= 1).all()) for part in tensors)

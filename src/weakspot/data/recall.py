@@ -46,7 +46,7 @@ class Recall:
 
 def looks_of(state: State, frames: int) -> Tensor:
     """p(x) (b, f) of states (b, kc, h, w)."""
-    gray = state.unflatten(1, (frames, -1)).mean(dim=2)
+    gray = state.reshape(len(state), frames, -1, *state.shape[2:]).mean(dim=2)
     return F.adaptive_avg_pool2d(gray, SIDE).flatten(1)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from weakspot.errors import DatasetError, SnapshotError
 from weakspot.run.records import decode_checked, write_record
 from weakspot.run.verified import verify_file
-from weakspot.system.files import raise_unless_damage, unreadable, write_atomic
+from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage, unreadable, write_atomic
 
 FORMAT = "weakspot states"
 VERSION = 3
@@ -220,6 +220,7 @@ def read_following(folder: Path, shard: int) -> np.ndarray | None:
         with np.load(path, allow_pickle=False) as stored:
             return stored[FOLLOWING][:, 0] if FOLLOWING in stored.files else None
     except UNREADABLE_ARRAYS as error:
+        raise_unless_damage(path, error)
         raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
 
 

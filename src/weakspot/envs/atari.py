@@ -26,7 +26,8 @@ from weakspot.actions import Action
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_step
 from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.observation import observation_function
-from weakspot.envs.reduction import Reduction, reduce_image
+from weakspot.envs.reduce import reduce_image
+from weakspot.envs.reduction import Reduction
 from weakspot.envs.screen import Capture, Screen, ScreenMark
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError

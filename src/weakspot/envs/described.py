@@ -43,7 +43,7 @@ from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.editors import Editor, editor_of
 from weakspot.envs.observation import observation_function
 from weakspot.envs.pictures import picture_of
-from weakspot.envs.reduction import reduce_image
+from weakspot.envs.reduce import reduce_image
 from weakspot.envs.snapshot import pack, unpack_for
 from weakspot.errors import ConfigError, EditError, RewardError, SnapshotError
 from weakspot.system.user_code import importable

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -20,16 +20,18 @@ class Picture:
         channels: 1 for gray, 3 for colour.
         channels_first: whether the channels come first.
         bounds: values of black and white; None if observations are bytes.
+        key: of the image in observations that are dicts; None for others.
     """
 
     size: tuple[int, int]
     channels: int
     channels_first: bool
     bounds: tuple[float, float] | None
+    key: str | None = None
 
     def __call__(self, observation: Any) -> np.ndarray:
         """The observation as an image (h, w, 3) uint8; gray is repeated in all three channels, fractions are rounded."""
-        image = np.asarray(observation)
+        image = np.asarray(observation if self.key is None else observation[self.key])
         if self.bounds is not None:
             low, high = self.bounds
             image = np.rint((image - low) * (255.0 / (high - low))).clip(0, 255).astype(np.uint8)
@@ -44,23 +46,31 @@ def picture_of(space: gymnasium.Space[Any], environment: str) -> Picture:
     """How observations of a space become images.
 
     Images may be gray or colour, with the channels last, first, or without a dimension for them, as bytes, or as numbers
-    between two bounds that are the same for all pixels, such as 0 and 1.
+    between two bounds that are the same for all pixels, such as 0 and 1.  Of a dict with a single image, the agent sees the
+    image alone.
 
     Raises:
         ConfigError: they are no images, or already stacked; the message says what to do.
     """
+    if isinstance(space, gymnasium.spaces.Dict):
+        spaces: dict[str, gymnasium.Space[Any]] = dict(cast("Any", space).spaces)
+        images = {key: part for key, part in spaces.items() if _layout(part.shape or ()) is not None}
+        if len(images) == 1:
+            ((key, part),) = images.items()
+            return replace(picture_of(part, f"{environment} ({key})"), key=key)
     shape: tuple[int, ...] = space.shape or ()
     layout = _layout(shape)
     if not isinstance(space, gymnasium.spaces.Box) or layout is None:
         raise ConfigError(
             f"the observations of {environment} are {space}",
             expected="one image: (height, width), (height, width, 3), (3, height, width), or one channel instead of three",
-            todo=_advice(space, shape),
+            todo=_advice(cast(object, space), shape),
         )
-    if space.dtype == np.uint8:
+    box = cast(Any, space)
+    if box.dtype == np.uint8:
         return Picture(*layout, None)
-    low, high = float(space.low.min()), float(space.high.max())
-    if not (np.isfinite([low, high]).all() and low < high and low == space.low.max() and high == space.high.min()):
+    low, high = float(box.low.min()), float(box.high.max())
+    if not (np.isfinite([low, high]).all() and low < high and low == box.low.max() and high == box.high.min()):
         raise ConfigError(
             f"the observations of {environment} are {space}",
             expected="bytes, or numbers between two bounds that are the same for all pixels, such as 0 and 1",
@@ -81,7 +91,7 @@ def _layout(shape: tuple[int, ...]) -> tuple[tuple[int, int], int, bool] | None:
     return None
 
 
-def _advice(space: gymnasium.Space[Any], shape: tuple[int, ...]) -> str:
+def _advice(space: object, shape: tuple[int, ...]) -> str:
     if (len(shape) == 3 and min(shape[0], shape[2]) == 4) or len(shape) == 4:
         return (
             "if these are stacked frames, leave the wrapper that stacks them out of the environment: frames = 4 in a TOML "
@@ -89,5 +99,5 @@ def _advice(space: gymnasium.Space[Any], shape: tuple[int, ...]) -> str:
             "(gymnasium.wrappers.TransformObservation), and register the result"
         )
     if isinstance(space, gymnasium.spaces.Dict):
-        return "keep the image alone (gymnasium.wrappers.FilterObservation and FlattenObservation), and register the result"
+        return "keep one image alone (gymnasium.wrappers.FilterObservation and FlattenObservation), and register the result"
     return "wrap it so that it returns images (gymnasium.wrappers.AddRenderObservation), and register the result"

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from weakspot.agents.base import Agent
 from weakspot.agents.build import agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.formats.suffixes import TORCH_SAVED
-from weakspot.agents.module import ModuleAgent
+from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.header import read_header
 from weakspot.agents.tensors.state_dicts import strip_prefixes
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_torch_file, read_weights
@@ -129,7 +129,7 @@ def is_actor_critic(names: Iterable[str]) -> bool:
 
 def load_actor_critic(
     path: Path, weights: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
-) -> ModuleAgent:
+) -> NetworkAgent:
     """Returns the agent with the weights of a plain state dict.
 
     Args:

@@ -20,10 +20,10 @@ from weakspot.agents import zoo
 from weakspot.agents.base import Agent, ScoresAre
 from weakspot.agents.build import make_agent
 from weakspot.agents.formats.card_record import METADATA_KEY, Card, read_card
-from weakspot.agents.module import ModuleAgent
 from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.agents.networks.sizes import NetworkSize
+from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.header import read_header
 from weakspot.agents.tensors.weights import build_for, load_into, preserve_random_state, read_weights
 from weakspot.errors import WeightsError
@@ -94,7 +94,7 @@ def export(weights: Mapping[str, Tensor], card: Card, path: Path) -> None:
 
 def from_weights(
     path: Path, weights: Mapping[str, Tensor], card: Card, *, device: torch.device | str = "cpu"
-) -> ModuleAgent:
+) -> NetworkAgent:
     """Returns the agent that a card describes.
 
     Args:

@@ -18,9 +18,8 @@ from weakspot.agents.base import Agent, ScoresAre
 from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.formats.suffixes import CLEANRL
 from weakspot.agents.listing import join_names
-from weakspot.agents.module import ModuleAgent
 from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
-from weakspot.agents.recurrent import RecurrentModuleAgent
+from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.state_dicts import unwrap
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_tensors
 from weakspot.errors import WeightsError
@@ -113,7 +112,7 @@ class PpoNetwork(nn.Module):
 
 def load_cleanrl(
     path: Path, content: Mapping[str, Any], interface: Interface, *, device: torch.device | str = "cpu"
-) -> ModuleAgent | RecurrentModuleAgent:
+) -> NetworkAgent:
     """Returns the agent in a ``.cleanrl_model`` file.
 
     Args:
@@ -138,7 +137,7 @@ def load_cleanrl(
 
 def _load_recurrent(
     path: Path, weights: Mapping[str, Any], interface: Interface, device: torch.device | str
-) -> ModuleAgent | RecurrentModuleAgent:
+) -> NetworkAgent:
     """The agent of ppo_atari_lstm, which sees one frame at a time."""
 
     def part(prefix: str) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ hidden layers with the sizes of their tensors, and the heads; behind the normali
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -22,12 +23,11 @@ from weakspot.agents.formats.sb3_archive import Archive, numbers, read_archive
 from weakspot.agents.formats.sb3_files import statistics_names, statistics_path
 from weakspot.agents.formats.suffixes import ZIP
 from weakspot.agents.listing import join_names
-from weakspot.agents.module import ModuleAgent
 from weakspot.agents.networks.nature import KERNELS, ActorCritic, NatureCnn, QNetwork
 from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
-from weakspot.agents.recurrent import RecurrentModuleAgent
+from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.weights import load_into, preserve_random_state
-from weakspot.errors import MismatchError, WeightsError
+from weakspot.errors import MaskWarning, MismatchError, WeightsError
 from weakspot.interface import Interface
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
@@ -60,7 +60,7 @@ class SB3Format:
 FORMAT = SB3Format()
 
 
-def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> ModuleAgent | RecurrentModuleAgent:
+def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "cpu") -> NetworkAgent:
     """Returns the agent in a zip.
 
     Args:
@@ -79,6 +79,10 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     except (TypeError, ValueError) as error:
         raise _unsupported(archive, f"with unusual spaces: {error}") from error
     check_action_count(path, actions, interface)
+    if "Maskable" in str(archive.settings.get("policy_class")):
+        warnings.warn(
+            MaskWarning(f"the agent in {path} was trained with action masks; here it may take every action"), stacklevel=2
+        )
     with preserve_random_state():
         network, scores_are = _network(archive, interface)
     statistics = _statistics(archive, path, observation_shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from weakspot.agents.tensors.weights import load_into
@@ -28,9 +29,9 @@ class Memory(nn.Module):
 
     def initial(self, batch: int) -> State:
         """Zeros."""
-        like = self.lstm.weight_hh_l0
-        zeros = like.new_zeros(batch, self.lstm.num_layers, self.lstm.hidden_size)
-        return zeros, zeros.clone()
+        device = next(self.lstm.parameters()).device
+        shape = (batch, self.lstm.num_layers, self.lstm.hidden_size)
+        return torch.zeros(shape, device=device), torch.zeros(shape, device=device)
 
     def forward(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         hidden, cell = (part.transpose(0, 1).contiguous() for part in state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from weakspot.envs.description import Description, read_description
 from weakspot.envs.families import atari
@@ -70,12 +70,15 @@ def atari_config(description: Description) -> AtariConfig:
             todo="leave out actions",
         )
     make = description.make
-    skip = description.frame_skip
+    skip: Any = description.frame_skip
     if skip is None and make.get("frameskip", 1) != 1:
         skip = make["frameskip"]
+        if isinstance(skip, list):  # a range, from the first number to one less than the second
+            least, beyond = cast("list[int]", skip)
+            skip = (least, beyond)
     return AtariConfig(
         game=description.id,
-        frame_skip=tuple(skip) if isinstance(skip, list) else skip,
+        frame_skip=skip,
         maximum=description.maximum,
         frames=description.frames,
         reduction=description.reduction,
