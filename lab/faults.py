@@ -198,7 +198,7 @@ def two_ray_nodes() -> Generator[str]:
         cluster.add_node(num_cpus=0, object_store_memory=OBJECT_STORE, include_dashboard=False)
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
-        yield cluster.address
+        yield str(cluster.address)
     finally:
         cluster.shutdown()
 

@@ -128,7 +128,8 @@ def _crashes(session: Session, seed: int, fuzz: Callable[[Any], None]) -> list[S
     crashes = executor.crashes
     spread = np.linspace(0, len(crashes) - 1, min(CHOSEN, len(crashes)))
     chosen: list[int] = np.unique(spread.astype(int)).tolist() if crashes else []
-    return [start_at(session.player, crashes[place].route, crashes[place].stack, f"crash {place + 1}") for place in chosen]
+    player, agent = session.player, session.subject.agent
+    return [start_at(player, agent, crashes[place].route, crashes[place].stack, f"crash {place + 1}") for place in chosen]
 
 
 @dataclass(frozen=True)

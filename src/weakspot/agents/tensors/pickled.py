@@ -295,15 +295,16 @@ def tensor_in(value: object, depth: int = 0) -> Tensor | None:
     """
     if isinstance(value, Tensor):
         return value.detach()
-    mapping = isinstance(value, Placeholder) and isinstance(value.state, Mapping)  # the attributes of a module
-    if not isinstance(value, Placeholder) or mapping or depth > WRAPPED:
+    if not isinstance(value, Placeholder) or depth > WRAPPED:
+        return None
+    state: object = value.state
+    if isinstance(state, Mapping):  # the attributes of a module
         return None
     if (
         type(value).__name__.endswith("Tensor") and len(value.arguments) == 4
     ):  # torch.FloatTensor(storage, offset, size, stride)
         with suppress(Exception):  # the arguments can be anything
             return REBUILD(*value.arguments).detach()
-    state: object = value.state
     parts = [*value.arguments, *(cast(Sequence[object], state) if isinstance(state, Sequence) else ())][:WRAPPED_PARTS]
     return next((tensor for part in parts if (tensor := tensor_in(part, depth + 1)) is not None), None)
 
