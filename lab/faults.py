@@ -57,9 +57,8 @@ class Evidence:
     @property
     def once(self) -> bool:
         """Whether every job that is done was completed exactly once, no other one was, and no process is left."""
-        return not self.left and all(
-            count == (self.outcomes[name].status in ("done", "earlier")) for name, count in self.completions.items()
-        )
+        done = {name: outcome.status in ("done", "earlier") for name, outcome in self.outcomes.items()}
+        return not self.left and all(count == done[name] for name, count in self.completions.items())
 
     @property
     def statuses(self) -> dict[str, str]:
@@ -198,7 +197,7 @@ def two_ray_nodes() -> Generator[str]:
         cluster.add_node(num_cpus=0, object_store_memory=OBJECT_STORE, include_dashboard=False)
         for _ in range(2):
             cluster.add_node(num_cpus=1, object_store_memory=OBJECT_STORE)
-        yield cluster.address
+        yield str(cluster.address)
     finally:
         cluster.shutdown()
 
