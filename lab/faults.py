@@ -57,9 +57,8 @@ class Evidence:
     @property
     def once(self) -> bool:
         """Whether every job that is done was completed exactly once, no other one was, and no process is left."""
-        return not self.left and all(
-            count == (self.outcomes[name].status in ("done", "earlier")) for name, count in self.completions.items()
-        )
+        done = {name: outcome.status in ("done", "earlier") for name, outcome in self.outcomes.items()}
+        return not self.left and all(count == done[name] for name, count in self.completions.items())
 
     @property
     def statuses(self) -> dict[str, str]:

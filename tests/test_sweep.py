@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import submitit
 from tiny_run import AGENT
 
 from lab.faults import (
@@ -40,6 +41,7 @@ from weakspot.sweep.expand import jobs_of, runs_of
 from weakspot.sweep.job import Job
 from weakspot.sweep.local import LocalExecutor
 from weakspot.sweep.read import read_sweep, sweep_of
+from weakspot.sweep.slurm import SlurmExecutor, Submission
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -294,11 +296,19 @@ def test_slurm_through_its_local_stand_in(tmp_path):
     assert "no such agent" in evidence.outcomes["explains"].reason
 
 
+def test_a_machine_without_slurm_and_wrong_parameters_are_errors(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no sbatch
+    with pytest.raises(ConfigError, match="cannot use slurm"):
+        SlurmExecutor(tmp_path, {"partition": "gpu"}, 1)
+    with pytest.raises(ConfigError, match="nonsense"):
+        SlurmExecutor(tmp_path, {"nonsense": "gpu"}, 1, "local")
+    monkeypatch.setattr("weakspot.sweep.slurm.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match=r"weakspot\[slurm\]"):
+        SlurmExecutor(tmp_path, {}, 1, "local")
+
+
 def test_slurm_puts_the_same_submission_back_into_the_queue(tmp_path):
     """On submitit's local stand-in: the signal before the end of a submission ends the attempt, and the next one goes on."""
-    submitit = pytest.importorskip("submitit")
-    from weakspot.sweep.slurm import Submission
-
     job, folder = stalled_job(tmp_path, "stalls"), job_folder(tmp_path, "stalls")
     folder.write(job)
     executor = submitit.AutoExecutor(tmp_path / "slurm", cluster="local")
