@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import collect, commands, recall, speed
+from benchmarks import collect, commands, peak, recall, speed
 from lab.arguments import at_least, positive
 from lab.command import run_command
 from lab.pipeline import loaded_subject
@@ -25,6 +25,7 @@ from weakspot import Agent
 PARTS: dict[str, Callable[[Agent, argparse.Namespace], dict[str, Any]]] = {
     "commands": lambda agent, arguments: commands.measure(arguments.folder),
     "collect": lambda agent, arguments: collect.measure(agent, agent.spec.environment),
+    "peak": lambda agent, arguments: peak.measure(arguments.agent, arguments.environment, arguments.folder),
     "recall": lambda agent, arguments: recall.measure(
         arguments.agent, arguments.environment, arguments.minutes, arguments.episodes, arguments.folder
     ),

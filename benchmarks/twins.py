@@ -5,9 +5,10 @@
 For each target: the share of synthesised states with a twin; how often the best state found reaches the target's value
 within half a standard deviation of real states, and how often the closest recorded state does; the share of twins with a
 lower target energy than all real training states; the share of edited states that are possible; distances; seconds and
-decisions a state.  Calibration: real states of other episodes recreated by edits should pass the checks, states with random
-values in their variables should not.  Rows of other agents in the file are kept, and finished stages are not repeated after
-a kill.
+decisions a state.  Memory search, which changes variables with the target as its aim and has no synthesised states, gets as
+many decisions for each state as the twins took.  Calibration: real states of other episodes recreated by edits should pass
+the checks, states with random values in their variables should not.  Rows of other agents in the file are kept, and finished
+stages are not repeated after a kill.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from lab.command import repeatable_command, run_command, say
 from lab.page import replace_table, table
 from lab.pipeline import open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
-from lab.twins import TWINS, calibration, target_row
+from lab.twins import TWINS, calibration, memory_row, target_row
 
 ROWS, CALIBRATION = "twins", "calibration of twins"
 """Names of the tables on the page."""
@@ -34,13 +35,14 @@ ROWS, CALIBRATION = "twins", "calibration of twins"
 def rows_table(record: dict[str, Any]) -> str:
     """The rows of all targets in Markdown."""
     head = (
-        *("agent", "target", "states", "with a twin", "recorded, reached, edited", "value reached"),
+        *("agent", "target", "method", "states", "with a twin", "recorded, reached, edited", "value reached"),
         *("by the closest recorded state", "twins beyond all real states", "distance", "of the closest recorded state"),
         *("seconds", "decisions"),
     )
     lines = [
         (
-            *(row["agent"], row["target"], row["states"], row["twin_share"], ", ".join(map(str, row["kinds"].values()))),
+            *(row["agent"], row["target"], row["method"], row["states"], row["twin_share"]),
+            ", ".join(map(str, row["kinds"].values())) if row["kinds"] else None,
             *(row["within_half_sd"], row["within_half_sd_of_recorded"], row["beyond_best_real"], row["distance"]),
             *(row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
         )
@@ -91,7 +93,9 @@ def main() -> None:
     )  # fmt: skip
     session = open_session(config, TWINS)
     generator = np.random.default_rng(0)
-    rows = [target_row(session, slug, generator) for slug in session.targets]
+    rows = [
+        row for slug in session.targets for row in (target_row(session, slug, generator), memory_row(session, slug, seed=0))
+    ]
     for row in rows:
         say(str(row))
     name = session.subject.agent.spec.name

@@ -5,8 +5,11 @@
 So far one weakness is known: agents of Seaquest suffocate because they do not surface.  Their oxygen is byte 102 of the
 memory, and byte 104 counts it down; holding an action that goes up avoids the loss where it is not too late.  The tool
 gets no hint of it.  For each seed the weaknesses are found anew; recall at rank k is the share of seeds in which a
-known cause is among the first k confirmed weaknesses.  ``recorded`` starts from recorded states alone; ``twins`` from twins
-as well, which needs a state model.  Seeds that the file already has are not repeated.
+known cause is among the first k confirmed weaknesses.
+
+``recorded`` starts from random recorded states alone; ``twins`` from twins as well, which needs a state model.  All other
+methods (:mod:`lab.rivals`) choose most of the states in place of random ones; everything after that is the same.  Minutes
+are those of processor time.  Seeds that the file already has are not repeated.
 """
 
 from __future__ import annotations

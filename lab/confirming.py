@@ -1,20 +1,23 @@
-"""Confirmations in experiments: the weaknesses of an agent, from recorded states alone or from twins as well."""
+"""Confirmations in experiments: the weaknesses of an agent, from recorded states alone, from twins as well, or from states
+that other methods choose."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+import resource
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.pipeline import STATES
+from lab.rivals import CHOSEN, RIVALS
 from lab.twins import TWINS
 from weakspot.artifacts.findings import read_search
 from weakspot.artifacts.twins import read_twins
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
-from weakspot.session import Session
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.session import POOL, Session
 
-METHODS: dict[str, tuple[str, ...]] = {"recorded": STATES, "twins": TWINS}
+METHODS: dict[str, tuple[str, ...]] = {"recorded": STATES, "twins": TWINS, **dict.fromkeys(RIVALS, STATES)}
 """The stages that each method needs before its rollouts."""
 
 
@@ -36,20 +39,27 @@ class Known:
 
 
 def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
-    """The weaknesses that rollouts with a seed show, as plain data, and what they cost."""
-    started = time.monotonic()
-    config = ConfirmConfig(seed=seed)
+    """The weaknesses that rollouts with a seed show, as plain data, and what they cost: ``minutes`` of processor time."""
+    started = _processor_seconds()
+    before, config = session.player.steps, ConfirmConfig(seed=seed)
+    others = RIVALS[method](session, seed) if method in RIVALS else []
+    if method in RIVALS:
+        config = replace(config, controls=config.controls - CHOSEN)
+    chosen_by = session.player.steps - before
     twins = {
         read_search(session.results[f"synthesize/{slug}"]).target: read_twins(
             session.results[f"ground/{slug}"], session.record.environment
         )
         for slug in (session.targets if method == "twins" else ())
     }
-    found = confirm(session.player, session.pool, session.subject.agent, session.likeness, config, twins).confirmation
+    subject = session.subject
+    with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
+        found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
     return {
         "seed": seed,
-        "minutes": round((time.monotonic() - started) / 60, 2),
-        "environment_steps": found.environment_steps,
+        "minutes": round((_processor_seconds() - started) / 60, 2),
+        "environment_steps": found.environment_steps - before,
+        "steps_of_the_choice": chosen_by,
         "controls_lost": [found.controls.events, found.controls.trials],
         "weaknesses": [
             {
@@ -64,6 +74,12 @@ def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
             for weakness in found.weaknesses
         ],
     }
+
+
+def _processor_seconds() -> float:
+    """Processor time of this process and of those it has waited for."""
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def rank_of(run: dict[str, Any], known: Known) -> int | None:

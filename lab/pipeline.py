@@ -33,8 +33,9 @@ STATES = ("subject", "collect", "saliency")
 """Stages that provide the recorded states of an agent, and its saliency in them."""
 MODEL = (*STATES, "train")
 """Stages that provide the state model as well."""
-MEASURED, MEASURE_EVERY = 2_000, 30.0
-"""Held-out states, at most, in a measurement during training, and the seconds between two measurements."""
+MEASURED, MEASURE_EVERY, MEASUREMENTS = 2_000, 30.0, 45
+"""Held-out states, at most, in a measurement during training; the seconds between two measurements, or more if there would
+be more measurements than the last number, since they are not a part of the training's minutes."""
 
 
 def open_session(
@@ -85,8 +86,8 @@ def run_config(
         settings: others of :class:`weakspot.RunConfig`.
     """
     train = TrainConfig(
-        recipe=recipe, recipe_settings=recipe_settings, minutes=minutes, clock=clock, measure_every=MEASURE_EVERY,
-        measured=MEASURED,
+        recipe=recipe, recipe_settings=recipe_settings, minutes=minutes, clock=clock,
+        measure_every=max(MEASURE_EVERY, 60.0 * minutes / MEASUREMENTS), measured=MEASURED,
     )  # fmt: skip
     config = RunConfig(
         agent=agent, environment=environment, targets=tuple(targets), collect=CollectConfig(frames=frames), train=train,

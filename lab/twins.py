@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,13 +11,17 @@ import numpy as np
 from lab import intervals
 from lab.pipeline import MODEL
 from weakspot.artifacts.findings import read_findings
-from weakspot.artifacts.twins import read_twin_search
+from weakspot.artifacts.twins import TwinSearch, read_twin_search
+from weakspot.data.dataset import as_stacks
 from weakspot.envs.plays import Play
+from weakspot.ground.edit_search import possible_edits
 from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
-from weakspot.ground.plausibility import Checks
+from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
 from weakspot.ground.twins import Grounds, closest_recorded, play_onwards
+from weakspot.search.memory_search import MemorySearch
+from weakspot.search.method import Sources
 from weakspot.session import Session
 
 STARTS = 3
@@ -130,6 +135,7 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
     return {
         "agent": session.subject.agent.spec.name,
         "target": search.target,
+        "method": "twins",
         "states": len(twins),
         "twin_share": intervals.share([twin.accepted for twin in twins]),
         "kinds": {kind: sum(twin.kind == kind for twin in found) for kind in ("recorded", "reached", "edited")},
@@ -142,6 +148,46 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         "alike": search.alike,
         "seconds": float(np.median([twin.seconds for twin in twins])),
         "environment_steps": float(np.median([twin.environment_steps for twin in twins])),
+    }
+
+
+def memory_row(session: Session, slug: str, seed: int) -> dict[str, Any]:
+    """What memory search finds for one target with as many decisions as its twins took, beside the same values.
+
+    All of its states are possible or recorded ones; it has no synthesised states, so there are no distances.
+    """
+    grounds, target = session.grounds, session.target(slug)
+    search: TwinSearch = read_twin_search(session.results[f"ground/{slug}"])
+    count = len(search.twins)
+    frames = session.dataset.environment.frames
+    decisions = float(np.mean([twin.environment_steps for twin in search.twins]))
+    method = MemorySearch(trials=max(1, round((decisions - PLAYED_ON) / frames)))
+    outputs = session.recorded_outputs(session.trained_on)
+    sources = Sources(
+        session.perceive, session.dataset, session.trained_on, outputs, session.model, possible_edits(grounds, seed=seed)
+    )
+    started = time.monotonic()
+    found = method(sources, target, count, seed)
+    seconds = time.monotonic() - started
+    values = np.sort(found.target.cpu().numpy())
+    aims = np.sort([twin.aim for twin in search.twins])
+    stacks = as_stacks(found.state.cpu(), session.dataset.environment.channels)
+    return {
+        "agent": session.subject.agent.spec.name,
+        "target": search.target,
+        "method": method.name,
+        "states": count,
+        "twin_share": None,
+        "kinds": None,
+        "within_half_sd": intervals.share(values <= aims + search.shortfall),
+        "within_half_sd_of_recorded": None,
+        "beyond_best_real": intervals.share(values < search.best_real),
+        "plausible": intervals.share(errors(session.model, stacks) <= grounds.plausibility.error),
+        "distance": None,
+        "distance_of_recorded": None,
+        "alike": None,
+        "seconds": seconds / count,
+        "environment_steps": found.cost.environment / count,
     }
 
 

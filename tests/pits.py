@@ -71,6 +71,24 @@ class Ring(SmallWorld):
         self.random = np.random.default_rng(seed)
 
 
+class Locked(Ring):
+    """A ring whose bomb does not go off once the diver has pumped twice and waited twice; dust counts both, up to two."""
+
+    DEFUSED = 8
+
+    def step(self, action):
+        waits, pumps = divmod(self.state[DUST], 3)
+        counted = 3 * min(waits + (action == 2), 2) + min(pumps + (action == 1), 2)
+        if counted == self.DEFUSED:
+            self.state[BOMB] = 0
+        result = super().step(action)
+        self.state[DUST] = counted
+        return self.result(result.reward, result.terminated)
+
+    def start(self, state):
+        return super().start([*state[:DUST], 0])
+
+
 class Diver:
     """Q(RIGHT) is 1 plus the air of the newest frame over 20; PUMP and WAIT are worth nothing."""
 
@@ -92,8 +110,8 @@ class Diver:
         return AgentOutput(self.module(observation))
 
 
-def play_rings(folder, epsilon=0.0):
+def play_rings(folder, epsilon=0.0, environment=Ring):
     """Recorded states, and the agent that played."""
     agent = Diver()
     config = CollectConfig(frames=1_000, streams=10, shard_steps=50, snapshot_every=10, epsilon=epsilon)
-    return collect(agent, Ring, config, folder, workers=1), Perceiver(agent, Ring.observe)
+    return collect(agent, environment, config, folder, workers=1), Perceiver(agent, environment.observe)

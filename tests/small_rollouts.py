@@ -22,7 +22,21 @@ def sources(perceive=LINEAR) -> Sources:
     dataset = StateDataset.open(rollouts())
     indices = np.arange(len(dataset))
     indices = indices[dataset.age[indices] >= FRAMES]
-    return Sources(perceive, dataset, indices, recorded_outputs(dataset, indices), linear_model())
+    edits = Repainted(dataset, indices)
+    return Sources(perceive, dataset, indices, recorded_outputs(dataset, indices), linear_model(), edits)
+
+
+class Repainted:
+    """A search among states whose newest frame is another one of the rollouts."""
+
+    def __init__(self, dataset: StateDataset, starts: np.ndarray) -> None:
+        self.dataset, self.starts, self.steps = dataset, starts, 0
+
+    def __call__(self, start, score, trials, generator):
+        stacks = self.dataset.stacks(np.full(trials, start))
+        stacks[:, -1] = self.dataset.newest(generator.choice(self.starts, trials))
+        self.steps += trials
+        return stacks[score(stacks).argmin()]
 
 
 @cache

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pits import ACTIONS, AIR, FULL, PLACE, Diver, Ring, play_rings
+from pits import ACTIONS, AIR, FULL, PLACE, Diver, Locked, Ring, play_rings
 
 from weakspot.agents.base import AgentOutput
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
 from weakspot.artifacts.weaknesses import Rate, read_weaknesses, write_weaknesses
-from weakspot.confirm import verdicts
+from weakspot.confirm import overrides as overriding
+from weakspot.confirm import sequences, verdicts
 from weakspot.confirm.causes import Usual, units_of
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.confirm.config import ConfirmConfig
@@ -172,7 +173,8 @@ def test_without_variables_there_are_rescues_but_no_causes(rings):
 def test_a_reference_agent_is_tried(rings, pool, monkeypatch):
     """It only pumps."""
     monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
-    monkeypatch.setattr("weakspot.confirm.overrides._single_actions", lambda spec: [("holding WAIT", 2, 2)])
+    monkeypatch.setattr("weakspot.confirm.overrides.single_actions", lambda spec: [("holding WAIT", 2, 2)])
+    monkeypatch.setattr(sequences, "SEARCHED", 0)
     found = confirmed(rings, pool, reference=Diver(chosen=1))
     air = with_cause(found, "air")[0]
     assert air.rescue.label == "the play of diver" and air.rescue.tried == 3 and air.rescue.saved.share == 1.0
@@ -183,6 +185,21 @@ def test_an_agent_that_loses_everywhere_has_no_single_weakness(rings, pool, monk
     found = confirmed(rings, pool)
     assert found.confirmation.controls.share > 0.05 and not found.confirmation.weaknesses
     assert any("weak everywhere" in note for note in found.confirmation.notes)
+
+
+def test_a_sequence_saves_where_no_held_action_does(tmp_path, monkeypatch):
+    """The bomb of a locked ring asks for two actions; neither alone is of any use."""
+    monkeypatch.setattr(overriding, "SEQUENCES", 0)
+    monkeypatch.setattr(sequences, "PIECE", 2)
+    played = play_rings(tmp_path, environment=Locked)
+    with EnvironmentPool(Locked, Locked().spec, 16, 2) as locked:
+        found = confirmed(played, locked, environment=Locked)
+        bombs = with_cause(found, "bomb")
+        assert [weakness.verdict for weakness in bombs] == ["avoidable loss"]
+        assert bombs[0].rescue.label == sequences.LABEL and bombs[0].rescue.saved.share == 1.0
+        monkeypatch.setattr(sequences, "SEARCHED", 0)
+        without = confirmed(played, locked, environment=Locked)
+    assert {weakness.verdict for weakness in with_cause(without, "bomb")} == {"hopeless"}
 
 
 def test_outcomes_of_users(rings, pool, tmp_path):

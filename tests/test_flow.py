@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from weakspot.errors import StateModelError
+from weakspot.errors import ConfigError, StateModelError
 from weakspot.state_model import whitening
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
-from weakspot.state_model.flow_training import fit, matching_loss, optimizers_for
+from weakspot.state_model.flow_training import FlowTrainer, Posteriors, fit, matching_loss, optimizers_for, path
 
 SMALL = FlowConfig(width=32, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
@@ -147,6 +147,39 @@ def test_loss_of_zero_velocity_matches_its_closed_form():
     target = torch.tensor([[1.0, -2.0]])
     exact = matching_loss(lambda x, t: math.pi / 2 * target, torch.zeros(1, 2), target, torch.zeros(1))
     assert float(exact) == 0.0
+
+
+def trainer_at(share: float, **changed) -> FlowTrainer:
+    """A trainer after some steps, the last of them at a share of its training."""
+    means, log_variances = one_ball_latents(500)
+    posteriors = Posteriors(means, torch.exp(0.5 * log_variances), whitening.fit_frames(means, log_variances, 1))
+    trainer = FlowTrainer(posteriors, 1, replace(SMALL, **changed), 0, torch.float32)
+    for number in range(30):
+        trainer.step(share * number / 30, number)
+    return trainer
+
+
+def test_guided_target_is_the_equation(monkeypatch):
+    trainer = trainer_at(0.6)
+    assert trainer.weak is not None
+    noise, latent, t = batch = trainer.batch()
+    monkeypatch.setattr(trainer, "batch", lambda: batch)
+    x, velocity = path(noise, latent, t)
+    guided = velocity + SMALL.guidance * (trainer.average(x, t) - trainer.weak(x, t))
+    expected = (trainer.velocity(x, t) - guided).square().mean()
+    torch.testing.assert_close(trainer._loss(0.6), expected)
+    assert abs((trainer._loss(0.4) - expected).item()) > 1e-4, "not yet guided"
+    torch.testing.assert_close(trainer._loss(0.4), matching_loss(trainer.velocity, *batch))
+
+
+def test_without_guidance_there_is_no_weak_flow():
+    assert trainer_at(0.9, guidance=0.0).weak is None and trainer_at(0.1).weak is None
+
+
+@pytest.mark.parametrize("changed", [{"guidance": 1.0}, {"guidance": -0.1}, {"weak_at": 0.7}, {"guided_from": 1.5}])
+def test_guidance_that_cannot_work_is_refused(changed):
+    with pytest.raises(ConfigError, match="guidance"):
+        replace(SMALL, **changed)
 
 
 def test_killed_training_resumes_with_the_same_bits(tmp_path):

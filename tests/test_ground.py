@@ -5,17 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from lamps import COLUMN, DUST, FUSE, ROW, Faithful, Lamp, picture, play_lamps, without_clock
+from toys import linear_model
 
-from weakspot.data.dataset import StateDataset
+from weakspot.data.dataset import StateDataset, recorded_outputs
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.ground import reach
 from weakspot.ground.config import GroundConfig
+from weakspot.ground.edit_search import possible_edits
 from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
 from weakspot.ground.twins import find_twin, prepare
+from weakspot.search.memory_search import MemorySearch
+from weakspot.search.method import Sources
 from weakspot.targets.base import Target
 
 FAR = Target("FAR", "far", "The lamp is on the right", "", "-q", lambda output: output.scores[:, 1])
@@ -272,3 +276,34 @@ def test_states_with_snapshots(lamps):
     for index in dataset.with_snapshots()[::7]:
         assert dataset.snapshot_before(int(index))[0] == index
     assert len(dataset.with_snapshots()) == 40
+
+
+def test_memory_search_goes_beyond_all_recorded_states(lamps, split, grounds):
+    dataset, perceive = lamps
+    outputs = recorded_outputs(dataset, split[0])
+    sources = Sources(perceive, dataset, split[0], outputs, linear_model(), possible_edits(grounds))
+    found = MemorySearch(trials=200)(sources, FAR, 3, seed=0)
+    best = float(FAR(outputs).min())
+    assert (found.target < best - 1.0).all(), "play never moves the lamp beyond column 9, but its column can be changed"
+    assert (found.target == FAR(perceive(found.state))).all()
+    assert found.cost.model == 0 and found.cost.environment >= 3 * 200, "every trial plays two decisions"
+    again = MemorySearch(trials=200)(sources, FAR, 3, seed=0)
+    assert (again.state == found.state).all()
+
+
+def test_memory_search_keeps_to_possible_states(lamps, split, grounds):
+    dataset, perceive = lamps
+    outputs = recorded_outputs(dataset, split[0])
+    nothing = possible_edits(grounds, usual=-1.0)  # nothing is usual enough
+    found = MemorySearch(trials=20)(Sources(perceive, dataset, split[0], outputs, linear_model(), nothing), FAR, 2, seed=0)
+    recorded = np.sort(FAR(outputs).numpy())
+    assert all(np.isclose(recorded, value).any() for value in found.target), "recorded states instead"
+
+
+def test_memory_search_needs_variables(lamps, split, grounds):
+    dataset, perceive = lamps
+    sources = Sources(perceive, dataset, split[0], recorded_outputs(dataset, split[0]), linear_model())
+    with pytest.raises(ConfigError, match="cannot be edited"):
+        MemorySearch()(sources, FAR, 2, seed=0)
+    with pytest.raises(ConfigError, match="no variables that vary"):
+        possible_edits(replace(grounds, bank=None))

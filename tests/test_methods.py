@@ -21,6 +21,7 @@ from weakspot.search import registry
 from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Cost, Method, SearchResult
 from weakspot.search.pixel_regularisers import REGULARISERS
 from weakspot.search.registry import METHODS, load_method
@@ -32,6 +33,7 @@ from weakspot.targets.resolve import resolve_target
 CHEAPER = {
     "algorithm-1": AlgorithmOne(SynthesisConfig(steps=30, candidates=64)),
     "activation-maximization": ActivationMaximization(steps=8),
+    "memory-search": MemorySearch(trials=20),
 }
 """The slow methods with fewer steps."""
 TABLE = {name: CHEAPER.get(name) or load_method(name) for name in METHODS.names()}
@@ -149,7 +151,7 @@ def test_a_target_without_a_gradient_is_refused(name):
 @every_method
 def test_requests_for_more_states_than_a_method_has_are_refused(name):
     """Only methods that select from a limited number of states refuse; the others synthesise as many as requested."""
-    if name not in RECORDED | {"random-search"}:
+    if name not in RECORDED | {"random-search", "memory-search"}:
         assert len(TABLE[name](sources(), target(), 70, 0).state) == 70  # more than one batch
         return
     with pytest.raises(ConfigError, match="fewer states"):

@@ -2,11 +2,14 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linprog
 from torch import nn
 
-from weakspot.state_model.muon import Muon, orthogonalised
+from weakspot.state_model import muon as muon_module
+from weakspot.state_model.muon import MARGIN, POLYNOMIALS, SMALLEST, Muon, orthogonalised
 
 SHAPES = ((6, 4), (6, 4), (4, 4), (3, 7))
 
@@ -19,8 +22,32 @@ def networks():
     return ours, copy.deepcopy(ours), gradients
 
 
-def test_steps_equal_those_of_torch():
-    """Which rounds to bfloat16: steps of one size differ by a few percent of it."""
+def closest_to_one(low, high):
+    """The odd polynomial of degree five that is closest to 1 on an interval, and its largest distance from 1."""
+    x = np.linspace(low, high, 4_000)
+    powers = np.stack([x, x**3, x**5, np.zeros_like(x)], axis=1)
+    distance = np.array([0.0, 0.0, 0.0, 1.0])
+    result = linprog(
+        distance,
+        A_ub=np.concatenate([powers - distance, -powers - distance]),
+        b_ub=np.concatenate([np.ones(len(x)), -np.ones(len(x))]),
+        bounds=[(None, None)] * 4,
+    )
+    return result.x[:3], result.x[3]
+
+
+def test_polynomials_are_the_best_ones_in_turn():
+    low, high = SMALLEST, 1.0
+    for given in POLYNOMIALS:
+        best, distance = closest_to_one(low, MARGIN * high)
+        np.testing.assert_allclose(given, best, atol=2e-4)
+        low, high = 1 - distance, 1 + distance
+    assert high < 1.29
+
+
+def test_steps_equal_those_of_torch(monkeypatch):
+    """Which rounds to bfloat16, and has one polynomial: steps of one size differ by a few percent of it."""
+    monkeypatch.setattr(muon_module, "POLYNOMIALS", ((3.4445, -4.7750, 2.0315),) * 5)
     ours, theirs, gradients = networks()
     first = [matrix.detach().clone() for matrix in ours]
     muon = Muon(ours, torch.float32, lr=0.01, weight_decay=0.2)

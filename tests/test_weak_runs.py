@@ -34,6 +34,20 @@ def pumps():
 """
 
 
+def words(folder, agent, output, *more):
+    """The command of a run of one of the agents; all runs share a store."""
+    return [
+        *("run", "--agent", f"{folder / 'agents.py'}:{agent}", "--environment", "ring", "--output", str(folder / output)),
+        *("--store", str(folder / "store"), "--collect.frames", "1000", "--collect.streams", "10", "--collect.epsilon", "0"),
+        *("--targets", "T-", "--collect.snapshot-every", "10", "--train.steps", "2", "--train.recipe", "fast-gaussian"),
+        *("--train.batch-size", "8", "--train.workers", "1", "--saliency", "gradient"),
+        *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "8"),
+        *("--goggles.episodes", "0", "--fidelity.reconstructions", "2", "--ground.states", "1"),
+        *("--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "100", "--confirm.horizon", "14"),
+        *("--confirm.holds", "3", "6", "--confirm.epsilon", "0", *more),
+    ]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Runs of a diver that never pumps, and of one that pumps while it has little air."""
@@ -43,25 +57,7 @@ def runs(tmp_path_factory):
     extensions["ring"] = EntryPoint("ring", "ring_family", FAMILIES.group)
     try:
         for name in ("never", "pumps"):
-            words = [
-                *(
-                    "run",
-                    "--agent",
-                    f"{folder / 'agents.py'}:{name}",
-                    "--environment",
-                    "ring",
-                    "--output",
-                    str(folder / name),
-                ),
-                *("--collect.frames", "1000", "--collect.streams", "10", "--collect.epsilon", "0", "--targets", "T-"),
-                *("--collect.snapshot-every", "10", "--train.steps", "2", "--train.recipe", "fast-gaussian"),
-                *("--train.batch-size", "8", "--train.workers", "1", "--saliency", "gradient"),
-                *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "8"),
-                *("--goggles.episodes", "0", "--fidelity.reconstructions", "2", "--ground.states", "1"),
-                *("--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "100", "--confirm.horizon", "14"),
-                *("--confirm.holds", "3", "6", "--confirm.epsilon", "0"),
-            ]
-            assert main(words) == 0
+            assert main(words(folder, name, name)) == 0
         yield folder
     finally:
         del extensions["ring"]
@@ -106,6 +102,18 @@ def test_comparison_tells_what_is_gone_and_what_is_new(runs, tmp_path, capsys):
     assert "0 gone, 0 kept, 1 new" in capsys.readouterr().out
     assert main(["compare", str(runs / "never"), str(runs / "never"), "--fail-on", "new", "gone"]) == 0
     assert "0 gone, 2 kept, 0 new" in capsys.readouterr().out
+
+
+def test_low_outcomes_are_compared_by_the_threshold_of_the_run(runs, capsys):
+    outcome = f"{HERE / 'outcomes.py'}:total"
+    for name in ("never", "pumps"):
+        assert main(words(runs, name, f"{name}-by-total", "--confirm.outcome", outcome)) == 0
+    assert [weakness.verdict for weakness in weakspot.load_run(runs / "never-by-total").weaknesses][:1] == ["avoidable loss"]
+    both = [str(runs / "never-by-total"), str(runs / "pumps-by-total")]
+    assert main(["compare", *both]) == 2
+    assert "--trust" in capsys.readouterr().err
+    assert main(["compare", *both, "--trust"]) == 0
+    assert "1 gone" in capsys.readouterr().out
 
 
 def test_other_environments_are_not_compared(runs, finished_run, capsys):

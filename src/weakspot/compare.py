@@ -3,24 +3,31 @@
 Both agents play from the same states: those of the weaknesses of either run.  A weakness of the first run is gone if the
 second agent loses less often from its states (Fisher exact test, p below 0.05 over the number of weaknesses), and not
 mostly; a weakness of the second run is new if the first agent does; all others are kept.
+
+Where a loss is a low return or a low outcome of the user's function, the threshold is measured on rollouts of the agent that
+has the weakness, from recorded states of its own run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import numpy as np
 
 from weakspot.agents.base import Agent
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Rate, Weakness
 from weakspot.confirm import verdicts
+from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losing import JUDGED
-from weakspot.confirm.losses import rule_for
-from weakspot.confirm.rollouts import Job, Roller
+from weakspot.confirm.losses import LossRule, rule_for
+from weakspot.confirm.rollouts import Job, Roller, Rollout
 from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.errors import ConfigError
 from weakspot.ground.play import Route
@@ -30,6 +37,8 @@ from weakspot.session import Session
 Status: TypeAlias = Literal["gone", "kept", "new"]
 ROLLOUTS = 8
 """Rollouts of each agent from each state."""
+CONTROLS = 40
+"""Recorded states on whose rollouts the threshold of a low return is measured."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def compare(
         report: called with the number of compared weaknesses and their total.
 
     Raises:
-        ConfigError: a run has no confirmation, or the environments differ.
+        ConfigError: a run has no confirmation, the environments differ, or losses are judged by code that is not trusted.
     """
     for run in (first, second):
         if run.confirmation is None:
@@ -94,29 +103,42 @@ def compare(
         )
     with ExitStack() as stack:
         sessions = [stack.enter_context(closing(open_run(run, trust=trust))) for run in (first, second)]
+        for session in sessions:
+            _check_outcome(session, trust=trust)
         weaknesses = _all_compared((first, second), sessions, Seeds(seed), report)
     return Comparison((first.agent.name, second.agent.name), weaknesses)
+
+
+def _check_outcome(session: Session, *, trust: bool) -> None:
+    """Raises :class:`ConfigError` if the losses of a run are judged by code that may not be run."""
+    outcome = session.config.confirm.outcome
+    if outcome is not None and not trust:
+        raise ConfigError(
+            f"the weaknesses of {session.config.output} were judged by code in {outcome}",
+            expected="permission to run it",
+            todo="add --trust if you trust that file",
+        )
 
 
 def _all_compared(
     runs: tuple[Run, Run], sessions: list[Session], seeds: Seeds, report: Callable[[int, int], None]
 ) -> tuple[Compared, ...]:
     agents = [session.subject.agent for session in sessions]
-    work = [
-        (number, session, weakness)
-        for number, (run, session) in enumerate(zip(runs, sessions, strict=True))
-        for weakness in run.weaknesses
-        if weakness.verdict == "avoidable loss"
-    ]
+    by_run = [[weakness for weakness in run.weaknesses if weakness.verdict == "avoidable loss"] for run in runs]
+    total = sum(map(len, by_run))
     compared: list[Compared] = []
-    for number, session, weakness in work:
-        compared.append(_compared(number, session, weakness, agents, seeds, len(work)))
-        report(len(compared), len(work))
+    for number, (session, weaknesses) in enumerate(zip(sessions, by_run, strict=True)):
+        if not weaknesses:
+            continue
+        rule = _rule(session, seeds)
+        for weakness in weaknesses:
+            rates = [_rate(session, rule, weakness, agent, seeds) for agent in agents]
+            compared.append(_compared(number, weakness, rates, total))
+            report(len(compared), total)
     return tuple(compared)
 
 
-def _compared(number: int, session: Session, weakness: Weakness, agents: list[Agent], seeds: Seeds, total: int) -> Compared:
-    rates = [_rate(session, weakness, agent, seeds) for agent in agents]
+def _compared(number: int, weakness: Weakness, rates: list[Rate], total: int) -> Compared:
     own, other = rates[number], rates[1 - number]
     p = fisher(own, other)
     better = other.share < own.share and other.share < verdicts.LOSES and p < verdicts.LEVEL / total
@@ -124,13 +146,30 @@ def _compared(number: int, session: Session, weakness: Weakness, agents: list[Ag
     return Compared(status, weakness.sentence, number + 1, rates[0], rates[1], p)
 
 
-def _rate(session: Session, weakness: Weakness, agent: Agent, seeds: Seeds) -> Rate:
+def _rule(session: Session, seeds: Seeds) -> LossRule:
+    """What a loss is in a run, with the threshold of its own agent."""
+    config, player = session.config.confirm, session.player
+    rule = rule_for(session.dataset, outcome_function(config.outcome))
+    if rule.measure is None:
+        return rule
+    controls = control_starts(player, CONTROLS, np.random.default_rng(config.seed))
+    snapshots = [start.snapshot for start in controls]
+    return rule.calibrated(_rollouts(session, rule, session.subject.agent, snapshots, config.first, seeds))
+
+
+def _rate(session: Session, rule: LossRule, weakness: Weakness, agent: Agent, seeds: Seeds) -> Rate:
     """The losses of an agent from the states of a weakness."""
-    rule, confirmation = rule_for(session.dataset, None), session.config.confirm
-    epsilon = confirmation.epsilon if agent.spec.acts == "greedy" else 0.0
-    roller = Roller(session.pool, [agent], epsilon, rule.is_loss)
     routes = [Route(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
     snapshots = [session.player.snapshot_of(route) for route in routes]
-    jobs = [Job(snapshot, seeds.next(), confirmation.horizon) for snapshot in snapshots for _ in range(ROLLOUTS)]
-    made = roller.run(jobs, until_loss=True)
+    made = rule.judged(_rollouts(session, rule, agent, snapshots, ROLLOUTS, seeds))
     return rate_of([made[i : i + ROLLOUTS] for i in range(0, len(made), ROLLOUTS)])
+
+
+def _rollouts(
+    session: Session, rule: LossRule, agent: Agent, snapshots: Sequence[bytes], each: int, seeds: Seeds
+) -> list[Rollout]:
+    """Rollouts of an agent, a few from each snapshot, to the first loss if losses are events."""
+    config = session.config.confirm
+    roller = Roller(session.pool, [agent], config.epsilon if agent.spec.acts == "greedy" else 0.0, rule.is_loss)
+    jobs = [Job(snapshot, seeds.next(), config.horizon) for snapshot in snapshots for _ in range(each)]
+    return roller.run(jobs, until_loss=rule.measure is None)

@@ -64,8 +64,8 @@ class _Overview:
 
 def confirm(
     player: Player, pool: EnvironmentPool, agent: Agent, likeness: Likeness, config: ConfirmConfig,
-    twins: Mapping[str, Twins], reference: Agent | None = None, outcome: Callable[[Rollout], float] | None = None,
-    report: Report = lambda what, done, total: None,
+    twins: Mapping[str, Twins], others: Sequence[Start] = (), reference: Agent | None = None,
+    outcome: Callable[[Rollout], float] | None = None, report: Report = lambda what, done, total: None,
 ) -> Weaknesses:  # fmt: skip
     """The weaknesses that rollouts show.
 
@@ -76,6 +76,7 @@ def confirm(
         likeness: compares states.
         config: settings.
         twins: of all targets, by their symbols.
+        others: further states to look at, however they were found.
         reference: another agent of the same environment.
         outcome: the user's function, see ``--confirm.outcome``.
         report: called during the work.
@@ -86,7 +87,7 @@ def confirm(
     """
     context = _context(player, pool, agent, likeness, config, reference, outcome, report)
     check_replay(player, context.generator)
-    starts = [*twin_starts(player, twins), *control_starts(player, config.controls, context.generator)]
+    starts = [*twin_starts(player, twins), *others, *control_starts(player, config.controls, context.generator)]
     controls = [start for start in starts if start.is_control]
     if not controls:
         raise ConfigError(
@@ -161,7 +162,7 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     usual = usual_values(editable.variables, starts, lost) if editable else None
     by_target: dict[str, list[Start]] = {}
     for i in everything:
-        if not starts[i].is_control and not overview.loses(i):
+        if starts[i].target and not overview.loses(i):
             by_target.setdefault(starts[i].target, []).append(starts[i])
     returns = context.returns([overview.rollouts[i] for i in everything if starts[i].is_control])
     return [

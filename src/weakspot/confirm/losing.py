@@ -16,6 +16,7 @@ from weakspot.confirm.overrides import Override, label_of, overrides
 from weakspot.confirm.records import Judged
 from weakspot.confirm.rescues import AGAIN, Tried, best_for_group, try_overrides
 from weakspot.confirm.rollouts import Rollout
+from weakspot.confirm.sequences import with_sequences
 from weakspot.confirm.starts import Start, views_of
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.envs.editable import Variable
@@ -58,7 +59,7 @@ def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None
     if not starts:
         return []
     options = overrides(context.agent.spec, context.config, context.reference)
-    tried = try_overrides(context, starts, options)
+    tried, options = with_sequences(context, starts, try_overrides(context, starts, options), options)
     finder = None if usual is None else CauseFinder(context, usual)
     groups = _groups(context, starts, tried, finder)
     return [_judged(context, starts, group, tried, options, finder, len(groups)) for group in groups]

@@ -40,7 +40,7 @@ def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None) -> 
     """All overrides for an agent; ``reference`` is the name of another agent, or None."""
     generator = np.random.default_rng(config.seed)
     found: list[Override] = []
-    for name, index, action in _single_actions(spec):
+    for name, index, action in single_actions(spec):
         found += [Override(f"{name} for {hold} decisions", (action,) * hold, held=index) for hold in config.holds]
     longest = max(config.holds)
     for number in range(SEQUENCES):
@@ -52,7 +52,7 @@ def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None) -> 
     return found
 
 
-def _single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
+def single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
     """The actions that are held: all discrete ones; of continuous ones, both ends and the middle of each dimension."""
     bounds = spec.action_bounds
     if bounds is None:
@@ -73,7 +73,7 @@ def job_of(start: Start, override: Override, seed: int, horizon: int) -> Job:
 def label_of(chosen: Sequence[Override]) -> str:
     """The overrides of several states in words, the most frequent ones first, such as ``holding UP or UPLEFT for 25
     decisions``."""
-    labels = [option.label for option, _ in Counter(chosen).most_common()]
+    labels = list(dict.fromkeys(option.label for option, _ in Counter(chosen).most_common()))
     if len(labels) == 1:
         return labels[0]
     if all(option.held is not None for option in chosen):

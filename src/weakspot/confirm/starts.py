@@ -22,8 +22,9 @@ class Start:
     """A state that rollouts start from.
 
     Attributes:
-        source: symbol of the target and number of the synthesised state, such as ``T- 3``; empty for recorded states.
-        target: symbol of the target; empty for recorded states.
+        source: symbol of the target and number of the synthesised state, such as ``T- 3``, or other words for where it comes
+            from; empty for recorded states that were drawn at random.
+        target: symbol of the target; empty for all but twins.
         route: that makes it.
         snapshot: of the environment there.
         stack: (k, h, w, c) uint8.
@@ -51,7 +52,7 @@ def twin_starts(player: Player, twins: Mapping[str, Twins]) -> list[Start]:
             if twin.accepted:
                 changes = {change.position: change.after for change in twin.changes}
                 route = Route(twin.start, changes, twin.actions)
-                starts.append(_start(player, route, stack, f"{symbol} {twin.number + 1}", symbol))
+                starts.append(start_at(player, route, stack, f"{symbol} {twin.number + 1}", symbol))
     return starts
 
 
@@ -61,12 +62,22 @@ def control_starts(player: Player, count: int, generator: np.random.Generator) -
     usable = np.flatnonzero(dataset.age >= dataset.environment.frames)
     chosen = np.sort(generator.choice(usable, min(count, len(usable)), replace=False))
     stacks = dataset.stacks(chosen)
-    return [_start(player, Route(int(index)), stack, "", "") for index, stack in zip(chosen, stacks, strict=True)]
+    return [start_at(player, Route(int(index)), stack) for index, stack in zip(chosen, stacks, strict=True)]
 
 
-def _start(player: Player, route: Route, stack: np.ndarray, source: str, target: str) -> Start:
-    """Follows a route; raises :class:`SnapshotError` if it leads to other frames than before."""
-    player.follow(route, stack, f"twin {source}")
+def start_at(player: Player, route: Route, stack: np.ndarray, source: str = "", target: str = "") -> Start:
+    """The state that a route leads to.
+
+    Args:
+        player: of the environment.
+        route: that makes the state.
+        stack: its frames (k, h, w, c), which have to be drawn again.
+        source, target: see :class:`Start`.
+
+    Raises:
+        SnapshotError: the route leads to other frames.
+    """
+    player.follow(route, stack, f"state {source}")
     values = player.editable.read_variables() if player.editable else None
     return Start(source, target, route, player.environment.snapshot(), stack, values)
 

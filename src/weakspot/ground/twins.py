@@ -224,7 +224,7 @@ def _searches(
     yield REACHED, search_play(player, grounds.likeness.perceive.agent, starts, score, config.steps, generator)
     if grounds.bank is None:
         return
-    bank = _nearby(grounds.bank, grounds, indices)
+    bank = nearby(grounds.bank, grounds, indices)
     edited = search_edits(player, [index - frames for index in indices], bank, score, config.trials, generator)
     yield EDITED, edited if edited is not None and edited.route.changes else None
 
@@ -297,7 +297,7 @@ def closest_recorded(grounds: Grounds, wanted: Views, score: Score, among: np.nd
     return chosen
 
 
-def _nearby(bank: VariableBank, grounds: Grounds, indices: list[int]) -> VariableBank:
+def nearby(bank: VariableBank, grounds: Grounds, indices: list[int]) -> VariableBank:
     """The bank with the rows of those recorded states alone that look most like the ones at ``indices``."""
     known = np.flatnonzero(np.isin(bank.indices, grounds.usable))
     if len(known) <= SHORTLIST:

@@ -7,6 +7,7 @@ names all methods.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,12 +19,44 @@ from weakspot.data.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
-from weakspot.types import PerState, State
+from weakspot.types import PerState, Stacks, State
 
 BATCH = 64
 """States evaluated at once."""
 BACKWARD = 2
 """Forward passes that a backward pass counts as."""
+
+
+@runtime_checkable
+class EditSearch(Protocol):
+    """Searches for states of the environment by changing variables of recorded states.
+
+    Attributes:
+        starts: indices of the recorded states that can be changed, sorted (m,).
+        steps: decisions played so far.
+    """
+
+    @property
+    def starts(self) -> np.ndarray: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def __call__(
+        self, start: int, score: Callable[[Stacks], np.ndarray], trials: int, generator: np.random.Generator
+    ) -> np.ndarray | None:
+        """The state with the lowest score that the environment draws after changes of the recorded state ``start``.
+
+        Args:
+            start: index of the recorded state.
+            score: of stacks (n, k, h, w, c).
+            trials: sets of changes that are tried.
+            generator: of all choices.
+
+        Returns:
+            The state (k, h, w, c); None if no possible state was found.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +69,7 @@ class Sources:
         indices: the states of the rollouts that may be used, all with complete frame stacks (m,).
         outputs: the agent's recorded outputs at these states.
         model: g, which maps N(0, I) to states.
+        edits: searches among changed states of the environment; None if there is no environment, or if it cannot be edited.
     """
 
     perceive: Perceiver
@@ -43,6 +77,7 @@ class Sources:
     indices: np.ndarray
     outputs: AgentOutput
     model: StateModel
+    edits: EditSearch | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +87,12 @@ class Cost:
     Attributes:
         model: through the encoder or the decoder (including the flow).
         agent: through the agent.
+        environment: decisions played in the environment.
     """
 
     model: int = 0
     agent: int = 0
+    environment: int = 0
 
 
 @dataclass(frozen=True)

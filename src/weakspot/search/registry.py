@@ -27,6 +27,7 @@ METHODS: Registry[Callable[[], Method]] = Registry(
         "highlights-div": "weakspot.search.highlights:HighlightsDiv",
         "random-samples": "weakspot.search.random_samples:RandomSamples",
         "random-search": "weakspot.search.random_search:RandomSearch",
+        "memory-search": "weakspot.search.memory_search:MemorySearch",
         "activation-maximization": "weakspot.search.activation_maximization:ActivationMaximization",
     },
 )

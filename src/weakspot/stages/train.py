@@ -23,7 +23,7 @@ class TrainStage(Stage):
 
     name: ClassVar[str] = "train"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "saliency")
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     threads: ClassVar[int] = 1
     scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
 

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from weakspot.errors import ConfigError
 from weakspot.state_model.whitening import Whitening
 from weakspot.system.compute import mixed
 from weakspot.types import Latent
@@ -50,6 +51,19 @@ class FlowConfig:
     average: float = 0.999
     """Decay of the running average of the weights; the average is the trained flow."""
     weight_decay: float = 0.1
+    guidance: float = 0.5
+    """w, below 1: how strongly the flow is led away from what it was early in its training; 0 turns that off."""
+    weak_at: float = 0.2
+    """Share of the training after which the running average becomes the weak flow."""
+    guided_from: float = 0.5
+    """Share of the training from which on the target is guided."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.guidance < 1 or not 0 < self.weak_at <= self.guided_from <= 1:
+            raise ConfigError(
+                f"guidance {self.guidance} from {self.guided_from} of the training on, away from the flow at {self.weak_at}",
+                expected="a guidance from 0 to below 1, and shares above 0, the second not below the first",
+            )
 
 
 class Block(nn.Module):
