@@ -20,6 +20,7 @@ from lab.site.reference_artifacts import artifact_modules
 from weakspot import errors
 from weakspot.cli import COMMANDS
 from weakspot.completion import command_options
+from weakspot.doctor import PURPOSES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -184,3 +185,12 @@ def test_environments_on_pages_are_made_in_a_new_process(code):
     until_training = code.split("\nmodel = ")[0].replace("n_envs=8", "n_envs=1").replace("n_envs=4", "n_envs=1")
     assert "environment" in until_training
     subprocess.run([sys.executable, "-c", until_training], check=True, capture_output=True)
+
+
+def test_every_extra_is_explained():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = TEXTS[Path("docs/how-to/install.md")]
+    assert not [extra for extra in extras if f"| `{extra}` |" not in page], (
+        "add a line to the table in docs/how-to/install.md"
+    )
+    assert set(extras) <= set(PURPOSES), "say in PURPOSES (weakspot/doctor.py) what the extra is for"
