@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Checks the types of the explorer's modules; the package itself needs neither node nor a build.
+# Checks the types of the explorer’s modules; the package itself needs neither node nor a build.
 TSC := npx --yes --package typescript@7.0.2 tsc
 
 .PHONY: demo test check bench lint types scripts imports docs wheel clean

@@ -251,7 +251,7 @@ class _Cards:
         alt = f"Closest training state to synthesised state {index + 1}."
         film = self.films.encode(self.novelty.closest[index], alt, "closest real state", "real")
         share = f"{100 * self.novelty.differing_share[index]:.1f}\u00a0%"
-        alt = f"Synthesised state {index + 1}, bright where it differs from the closest training state."
+        alt = f"The newest frame of synthesised state {index + 1}, bright where it differs from the closest training state."
         states = self.novelty.closest[index, -1], self.findings.states[index, -1]
         differs = self.films.difference(*states, alt, "what differs", "synthesised")
         facts = (

@@ -1,5 +1,5 @@
 // @ts-check
-// Small helpers. Texts are always set as text, never as markup.
+// Small functions for elements. Texts are always set as text, never as markup.
 
 /**
  * An element with properties and children; strings become text.
