@@ -90,6 +90,7 @@ class Forked:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
+            sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, closefd=False) for number in (1, 2))
             code = work()
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
