@@ -109,11 +109,11 @@ def test_integer_observations_are_converted():
         (lambda x: torch.zeros(len(x) + 1, 2), OutputError, "shape"),
         (lambda x: torch.zeros(len(x), 2, 1), OutputError, "shape"),
         (lambda x: torch.zeros(len(x), 2, dtype=torch.long), OutputError, "int64"),
-        (lambda x: (torch.zeros(len(x), 2), torch.zeros(len(x), 2)), OutputError, "values"),
+        (lambda x: (torch.zeros(len(x), 2), torch.zeros(len(x), 2)), OutputError, "two numbers for each action"),
         (lambda x: (torch.zeros(len(x), 2), torch.zeros(())), OutputError, "values"),
-        (lambda x: {"q": torch.zeros(len(x), 2)}, OutputError, "dict"),
-        (lambda x: (torch.zeros(len(x), 2),) * 3, OutputError, "tuple"),
-        (lambda x: None, OutputError, "NoneType"),
+        (lambda x: {"q": torch.zeros(len(x), 2)}, OutputError, r"\{q: tensor"),
+        (lambda x: (torch.zeros(len(x), 2),) * 3, OutputError, r"\(tensor \(4, 2\), tensor"),
+        (lambda x: None, OutputError, "returned None"),
     ],
 )
 @pytest.mark.parametrize("kind", ["q-values", "log-probabilities"])
@@ -261,7 +261,7 @@ def test_export_refuses_weights_of_another_network_and_infinite_ones(tmp_path):
 def test_truncated_files_are_refused(tiny, share):
     content = tiny.read_bytes()
     tiny.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(WeightsError, match="complete safetensors file"):
+    with pytest.raises(WeightsError, match=r"complete safetensors file|is empty"):
         load_agent(str(tiny))
 
 
@@ -370,7 +370,7 @@ def test_files_of_other_networks_are_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"(?s)fc\.bias, layer1\.weight.*actor_linear.*path\.py:factory"):
         load_agent(str(path))
     path.write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(WeightsError, match="cannot be read as safetensors"):
+    with pytest.raises(WeightsError, match="pointer of Git LFS"):
         load_agent(str(path))
 
 

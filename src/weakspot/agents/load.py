@@ -9,7 +9,7 @@ import torch
 from weakspot.agents.base import Agent
 from weakspot.agents.build import same_environment
 from weakspot.agents.formats.foreign import raise_if_foreign
-from weakspot.agents.formats.registry import format_for, load_with, unexpected_errors
+from weakspot.agents.formats.registry import FORMATS, format_for, load_with, unexpected_errors
 from weakspot.agents.formats.unrecognised import raise_unrecognised
 from weakspot.agents.module import check_agent
 from weakspot.errors import MismatchError
@@ -55,9 +55,10 @@ def load_agent(
         UnknownGameError: ``environment`` is unknown.
         ExtensionError: an agent format of another package does not work.
     """
-    if not parse_reference(reference):
-        raise_if_foreign(Path(reference).expanduser())
     agent_format = format_for(reference, trust)
+    is_of_other_package = agent_format is not None and agent_format.name not in FORMATS.builtin  # which may read any file
+    if not parse_reference(reference) and not is_of_other_package:
+        raise_if_foreign(Path(reference).expanduser())
     if agent_format is None:
         with unexpected_errors(reference):
             raise_unrecognised(reference)
