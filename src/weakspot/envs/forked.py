@@ -18,6 +18,8 @@ from weakspot.system.cores import usable_cores
 
 _END_SECONDS = 10.0
 """Time after which a process that has not ended by itself is terminated."""
+_EXIT_SECONDS = 1.0
+"""Time to wait for the exit code of a process whose connection broke."""
 
 
 def shares(count: int, workers: int | None) -> list[range]:
@@ -53,13 +55,13 @@ class ForkedWorkers:
             WeakspotError: a process has ended unexpectedly. What a worker raises is raised here as well, after all have
                 finished.
         """
-        with _ended_processes():
+        with self._ended_processes():
             for connection, words in zip(self._connections, arguments[1:], strict=True):
                 connection.send((method, words))
         try:
             results = [getattr(self._own, method)(*arguments[0])]
         finally:  # the answers are taken from the connections in any case
-            with _ended_processes():
+            with self._ended_processes():
                 received = [connection.recv() for connection in self._connections]
         for result in received:
             if isinstance(result, BaseException):
@@ -92,18 +94,20 @@ class ForkedWorkers:
             theirs.close()
             self._processes.append(process)
 
-
-@contextmanager
-def _ended_processes() -> Generator[None, None, None]:
-    """Turns a broken connection into a :class:`WeakspotError` that says a process has ended."""
-    try:
-        yield
-    except (EOFError, ConnectionError) as error:
-        raise WeakspotError(
-            "a process with environments ended unexpectedly",
-            expected="processes that run until the stage is finished",
-            todo="check whether memory ran out; the same command continues where it stopped",
-        ) from error
+    @contextmanager
+    def _ended_processes(self) -> Generator[None, None, None]:
+        """Turns a broken connection into a :class:`WeakspotError` that says how a process has ended."""
+        try:
+            yield
+        except (EOFError, ConnectionError) as error:
+            for process in self._processes:
+                process.join(_EXIT_SECONDS)
+            codes = [process.exitcode for process in self._processes if process.exitcode is not None]
+            raise WeakspotError(
+                f"a process with environments ended unexpectedly, with exit code {', '.join(map(str, codes)) or 'unknown'}",
+                expected="processes that run until the stage is finished",
+                todo="check whether memory ran out, which is exit code -9; the same command continues where it stopped",
+            ) from error
 
 
 def _serve(worker: Any, connection: Connection, others: Sequence[Connection]) -> None:
