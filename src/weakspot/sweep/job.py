@@ -14,15 +14,15 @@ executor says. A mark with another key belongs to other settings and does not co
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from weakspot.errors import RunError
-from weakspot.run.records import decode_record
+from weakspot.errors import RunError, SchemaError
+from weakspot.run.records import decode_record, write_record
 from weakspot.sweep.config import Resources
 from weakspot.system.files import make_folder, write_json
 from weakspot.system.provenance import digest
@@ -138,10 +138,12 @@ class JobFolder:
 
     def write(self, job: Job) -> None:
         """Writes the job; raises :class:`StorageError` if that fails."""
-        record = msgspec.to_builtins(JobRecord(SCHEMA, job, str(Path.cwd())))
-        path = make_folder(self.path) / JOB
-        if not path.is_file() or path.read_bytes() != _encoded(record):
-            write_json(path, record)
+        record = JobRecord(SCHEMA, job, str(Path.cwd()))
+        make_folder(self.path)
+        with suppress(RunError, SchemaError):  # missing, damaged, or of another version: it is written
+            if self.read() == record:
+                return
+        write_record(self.path / JOB, record)
 
     def read(self) -> JobRecord:
         """The job.
@@ -200,7 +202,3 @@ def _read(path: Path, kind: type[R]) -> R | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError):
         return None
-
-
-def _encoded(record: Any) -> bytes:
-    return (json.dumps(record, indent=2) + "\n").encode()
