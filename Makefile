@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # Checks the types of the explorer’s modules; the package itself needs neither node nor a build.
 TSC := npx --yes --package typescript@7.0.2 tsc
 
-.PHONY: demo test check bench lint types scripts imports docs wheel clean
+.PHONY: demo test test-slow check bench lint types scripts imports docs wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+# The tests that take longest: clusters, whole examples, and the larger part of the reliability suite.
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slow
 
 check: lint types scripts imports docs test wheel
 

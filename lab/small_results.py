@@ -16,7 +16,7 @@ from pathlib import Path
 from lab.command import run_command, say
 from weakspot.run.entry import Entry, read_entry
 from weakspot.run.folder import RunFolder
-from weakspot.system.files import write_json
+from weakspot.run.records import write_record
 
 STAGES = (
     *("subject", "collect", "policy-values", "train", "fidelity", "samples", "goggles"),
@@ -43,7 +43,7 @@ def copy_small(run: Path, output: Path) -> int:
         size += _copy(entry, output / "store" / stage / shown.key, READ.get(stage))
     command = record.command.replace(str(run), f"runs/{run.name}")  # not the path on the machine that made it
     small = dataclasses.replace(record, store="store", command=command, results=kept)
-    write_json(output / "run.json", dataclasses.asdict(small))
+    write_record(output / "run.json", small)
     return size
 
 
@@ -54,7 +54,7 @@ def _copy(entry: Entry, folder: Path, read: tuple[str, ...] | None) -> int:
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(entry.folder / name, folder / name)
-    write_json(folder / "entry.json", dataclasses.asdict(dataclasses.replace(entry.record, files=files)))
+    write_record(folder / "entry.json", dataclasses.replace(entry.record, files=files))
     return sum(file.size for file in files.values())
 
 

@@ -115,8 +115,8 @@ def test_module_is_the_command():
 def test_unknown_command_suggests_a_similar_one(capsys):
     from weakspot.cli import main
 
-    assert main(["reprt"]) == 2
-    assert "did you mean report?" in capsys.readouterr().err
+    assert main(["sweeep"]) == 2
+    assert "did you mean sweep?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_changed_defaults_of_recipes_need_another_version_of_the_train_stage():
 
     names = ("fast", "fast-gaussian", "paper", "paper-attentive", "paper-vae")
     settings = digest([all_settings(recipe(name)) for name in names])
-    assert (TrainStage.version, settings) == (3, "79be51e01c3fb4c5")
+    assert (TrainStage.version, settings) == (4, "b68c8085da5f9385")
 
 
 def test_the_automatic_number_format_is_that_of_the_machine(tmp_path):

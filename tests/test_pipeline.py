@@ -273,7 +273,7 @@ def test_nan_outputs_of_an_agent_are_reported(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("def own(output):\n    return output.scores.detach().sum(dim=1)", "no gradient comes back"),
+        ("def own(output):\n    return output.scores.detach().sum(dim=1)", "cannot be differentiated"),
         ("def own(output):\n    return output.scores.sum(dim=1) * float('nan')", "returned nan"),
     ],
 )

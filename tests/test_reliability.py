@@ -411,11 +411,14 @@ def test_a_second_signal_ends_a_command_at_once(tmp_path):
         "def work():\n    try:\n        print('ready', flush=True); time.sleep(60)\n    finally:\n        time.sleep(60)\n"
         "sys.exit(exit_code(work))"
     )
+    import signal
+
+    code = f"import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n{code}"  # tests may run under nohup
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    process.send_signal(1)
+    process.send_signal(signal.SIGHUP)
     import time
 
     time.sleep(0.5)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130 and process.stderr is not None and "Traceback" not in process.stderr.read()

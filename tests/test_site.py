@@ -46,7 +46,19 @@ def weakspot_commands(code):
     for line in code.replace("\\\n", " ").splitlines():
         found = re.search(r"(?:^\s*|[(/]|=\S+ )weakspot ([a-z-]+.*)", line.split(" #")[0])
         if found and not line.lstrip().startswith("#"):
-            yield shlex.split(re.split(r"\s(?:&|>|\|)|\)", found[1])[0].rstrip(")"))
+            yield from _commands(found[1])
+
+
+def _commands(text):
+    """The words of a command, up to what ends it in the shell; quoted words may hold any character."""
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words = []
+    for word in lexer:
+        if set(word) <= set("();<>|&"):
+            break
+        words.append(word)
+    yield words
 
 
 @pytest.mark.parametrize("code", [*blocks("sh"), *blocks("bash")])

@@ -33,9 +33,7 @@ def test_pages_show_without_errors_and_fit_the_screen(chromium: Any, site: Path)
 
 @pytest.mark.parametrize(("system", "scheme"), [("light", "default"), ("dark", "slate")])
 def test_colours_follow_the_system(chromium: Any, site: Path, system: str, scheme: str) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": system}]}
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    open_page(chromium, site / "index.html")
+    open_page(chromium, site / "index.html", dark=system == "dark")
     found = ""
     for _ in range(50):
         found = chromium.execute_script("return document.body.getAttribute('data-md-color-scheme')")

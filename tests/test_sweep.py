@@ -358,6 +358,7 @@ def commands_of(page: str) -> list[list[str]]:
     return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("weakspot ")]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_on_clusters_lead_from_one_machine_to_ray_and_slurm(tmp_path, capfd):
     """The commands that need no running cluster are executed, on a small sweep. Every executor but the first finds all
     results in the store, since only the marks of the jobs are deleted."""

@@ -11,7 +11,12 @@ import re
 import shutil
 from pathlib import Path
 
-ROOT_PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 """Pages at the root of the repository, and where they are in the site."""
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
 IMAGE = re.compile(r'((?:src|srcset|href)=")([^"]+)(")')

@@ -142,10 +142,10 @@ def first_game_seed(seed: int, done: int) -> int:
 
 @contextmanager
 def _divergence_errors(model: BaseAlgorithm) -> Generator[None]:
-    """Turns the ValueError that a library raises for NaN into a TrainingError if the weights are not finite."""
+    """Turns the errors that libraries raise for NaN into a TrainingError if the weights are not finite."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         if fits_float16(model.policy):
             raise
         raise divergence_error(model.num_timesteps) from error

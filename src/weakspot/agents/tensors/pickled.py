@@ -122,11 +122,15 @@ PythonUnpickler: Any = pickle._Unpickler  # pyright: ignore  (the unpickler in C
 class TensorUnpickler(PythonUnpickler):
     """Makes placeholders of all objects but tensors and plain containers."""
 
-    def refuse_byte_array(self) -> None:
-        """A byte array takes the memory that the file announces, whether or not its bytes follow."""
-        raise pickle.UnpicklingError("it holds a byte array")
+    def load_bounded_bytearray8(self) -> None:
+        """Reads a byte array, whose memory is only taken once its bytes were read; Python takes what the file announces."""
+        size = int.from_bytes(self.read(8), "little")
+        content = self.read(size)
+        if len(content) < size:
+            raise pickle.UnpicklingError(f"it announces a byte array of {size:,} bytes, and ends before")
+        self.append(bytearray(content))
 
-    dispatch: dict[int, Any] = {**PythonUnpickler.dispatch, pickle.BYTEARRAY8[0]: refuse_byte_array}
+    dispatch: dict[int, Any] = {**PythonUnpickler.dispatch, pickle.BYTEARRAY8[0]: load_bounded_bytearray8}
 
     def find_class(self, module: str, name: str) -> Any:
         return ALLOWED.get((module, name)) or type(name, (Placeholder,), {})
