@@ -265,6 +265,7 @@ def test_neighbours_are_all_found_and_the_memory_is_reported(tmp_path, monkeypat
     assert record["megabytes"] >= record["megabytes_more"] >= 0 and record["megabytes"] > 50 and record["seconds"] >= 0
 
 
+@pytest.mark.slow
 def test_commands_are_timed_and_compared_with_their_bounds(tmp_path, monkeypatch):
     record = commands.measure(tmp_path, repeats=1)["commands"]
     assert list(record) == ["--help", "--version", "agents", "run", "load_run"]

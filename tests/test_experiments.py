@@ -194,6 +194,7 @@ def test_a_ratio_lies_within_its_interval(events, others, exposure, other_exposu
     assert interval and interval[1] <= interval[0] < interval[2]
 
 
+@pytest.mark.slow
 def test_safety_resumes_after_a_kill_and_compares_drivers(tmp_path, monkeypatch):
     """Two processes drive the missing episodes; stored results are reused unchanged."""
     path = "experiments/agents/drivesemantic64-a2c.safetensors"
@@ -264,6 +265,7 @@ def test_driver_that_has_not_moved_has_no_rates_but_can_be_plotted(tmp_path):
     assert image.imread(tmp_path / "still.png").std() > 0
 
 
+@pytest.mark.slow
 def test_images_of_the_town(tmp_path, monkeypatch):
     """On the map, the agent's car has the colour of its class at its position."""
     scenes = town.find_scenes()
@@ -288,6 +290,7 @@ def test_agents_of_the_same_name_are_refused(tmp_path, monkeypatch):
         safety.main()
 
 
+@pytest.mark.slow
 def test_settings_are_compared_at_equal_time(tmp_path, monkeypatch):
     monkeypatch.setattr(dqn_settings, "PACE_DECISIONS", 60)
     command = ["dqn_settings", "--game", "ms_pacman", "--cpu-minutes", "0.02", "--variants", "default", "batches of 32"]

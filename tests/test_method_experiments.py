@@ -117,6 +117,7 @@ def output(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_figure_1(folders, output, monkeypatch):
     run(figure_1_states, monkeypatch, folders, output, "--targets", "T-", "RIGHT")
     found = read_record(output, "figure-1")["targets"]
@@ -219,6 +220,7 @@ def test_figure_8(folders, output, monkeypatch):
     assert found["retrieval"]["mean"][0] < usually and best < usually
 
 
+@pytest.mark.slow
 def test_table_1(folders, output, monkeypatch):
     """The second run reuses everything: it trains and plays nothing, and loses nothing."""
 
@@ -271,6 +273,7 @@ def test_interrupted_experiment_resumes(folders, tmp_path, monkeypatch):
     assert recomputed["seconds"] >= 0 and without_times(recomputed) == without_times(after["random samples"])
 
 
+@pytest.mark.slow
 def test_states_are_not_searched_for_twice(tmp_path, monkeypatch):
     """A killed experiment continues, and another run of it takes the same states from the store."""
     folders = {"pong": tmp_path / "runs"}
@@ -449,6 +452,7 @@ def test_record_separates_lives_as_long_as_the_oxygen_from_shorter_ones():
     assert section_4_4_actions.lives_record([])["that took in oxygen again"] is None
 
 
+@pytest.mark.slow
 def test_section_4_4(folders, output, monkeypatch):
     monkeypatch.setattr(section_4_4_actions, "SAMPLES", 16)
     run(
@@ -733,6 +737,7 @@ def test_equal_time(folders, output, monkeypatch):
     assert (output / "equal-time.png").exists()
 
 
+@pytest.mark.slow
 def test_loss_scale_resumes_and_continues(folders, tmp_path, monkeypatch):
     """Measures of finished cells and steps stay; later milestones continue the trainings."""
     output = tmp_path / "results" / "one" / "loss-scale"

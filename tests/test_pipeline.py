@@ -164,6 +164,7 @@ def test_runs_share_a_store(finished_run, tmp_path, capsys):
     assert "would delete 0 results" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern", ["collect/*/steps-*.npz", "train/*/checkpoint.pt", "synthesize/*/findings.npz", "novelty/*/entry.json"]
 )

@@ -501,6 +501,7 @@ def test_a_run_without_its_store_is_refused(run: Path, tmp_path: Path) -> None:
     assert "move both" in caught.value.todo
 
 
+@pytest.mark.slow
 def test_detail_is_reduced_to_limit_the_size(
     example: Path, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

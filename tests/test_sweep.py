@@ -384,6 +384,7 @@ def test_the_commands_of_the_page_on_clusters_lead_from_one_machine_to_ray_and_s
     assert main(["sweep", file, "--list"]) == 0 and capfd.readouterr().out.endswith("1 done\n")
 
 
+@pytest.mark.slow
 def test_a_run_finds_the_states_that_a_job_recorded_for_it(tmp_path):
     sweep = read_sweep(small_sweep(tmp_path, "[['T-'], ['LEFT']]"))
     jobs = jobs_of(sweep)
