@@ -387,6 +387,7 @@ def test_an_experiment_waits_for_states_that_another_one_is_searching_for(folder
     assert (slow.calls, other.calls) == (1, 0) and torch.equal(found[0].state, found[1].state)
 
 
+@pytest.mark.slow
 def test_collections_and_models_are_shared_by_all_experiments_of_a_folder(folders, tmp_path, monkeypatch):
     """Another experiment with the same settings, and the fidelity benchmark, train nothing; other settings do."""
     experiment = start_experiment(arguments_for(folders, tmp_path))
