@@ -12,18 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lab.precision import MATRIX, flow_on_noise
 from weakspot.session import Session
 from weakspot.state_model.batch import measure as measure_statistics
 from weakspot.state_model.feeder import Feeder
-from weakspot.state_model.flow import FlowConfig
-from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
+from weakspot.state_model.flow_training import matching_loss
 from weakspot.state_model.recipes import recipe
 from weakspot.state_model.train import gradients
-from weakspot.state_model.whitening import identity
 from weakspot.system.compute import mixed, resolve
-
-MATRIX = 1_024
-"""Side of the matrices whose product is the standard."""
 
 
 def shares_of_peak(session: Session, rounds: int) -> dict[str, Any]:
@@ -56,9 +52,7 @@ def shares_of_peak(session: Session, rounds: int) -> dict[str, Any]:
 
 def _flow(latent: int, frames: int, precision: torch.dtype, rounds: int, peak: float) -> dict[str, Any]:
     """A step of the flow, its forward and backward pass, and the share of its optimisers in the step."""
-    means = torch.randn(4_096, latent, generator=torch.Generator().manual_seed(0))
-    posteriors = Posteriors(means, torch.full_like(means, 0.1), identity(latent))
-    trainer = FlowTrainer(posteriors, frames, FlowConfig(), 0, precision)
+    trainer = flow_on_noise(latent, frames, precision)
     passes = _line(lambda: matching_loss(trainer.velocity, *trainer.batch()).backward(), rounds, peak)
     whole = _line(lambda: trainer.step(0.1, 100), rounds, peak)
     return {"step": whole, "passes": passes, "optimiser_share": round(1.0 - passes["ms"] / whole["ms"], 3)}

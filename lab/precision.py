@@ -34,6 +34,13 @@ MEASURED = 2_000
 """Held-out states, at most, that reconstructions are measured on."""
 
 
+def flow_on_noise(latent: int, frames: int, dtype: torch.dtype) -> FlowTrainer:
+    """A flow that is trained on noise, for its times alone."""
+    means = torch.randn(4_096, latent, generator=torch.Generator().manual_seed(0))
+    posteriors = Posteriors(means, torch.full_like(means, 0.1), identity(latent))
+    return FlowTrainer(posteriors, frames, FlowConfig(), 0, dtype)
+
+
 def products(session: Session) -> dict[str, Callable[[Format], Callable[[], object]]]:
     """What is timed, as functions of the number format."""
     dataset, indices = session.dataset, session.trained_on
@@ -47,10 +54,7 @@ def products(session: Session) -> dict[str, Callable[[Format], Callable[[], obje
         return lambda: gradients(fast, network, batch, session.perceive, statistics, 1.0)
 
     def flow(precision: Format) -> FlowTrainer:
-        latent = statistics.frames * fast.config.code
-        means = torch.randn(4_096, latent, generator=torch.Generator().manual_seed(0))
-        posteriors = Posteriors(means, torch.full_like(means, 0.1), identity(latent))
-        return FlowTrainer(posteriors, statistics.frames, FlowConfig(), 0, resolve(precision, "cpu"))
+        return flow_on_noise(statistics.frames * fast.config.code, statistics.frames, resolve(precision, "cpu"))
 
     def flow_step(precision: Format) -> Callable[[], object]:
         trainer = flow(precision)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from weakspot.run.records import CHECKSUM, write_record
+from weakspot.run.records import write_record
+from weakspot.system.checksums import CHECKSUM
 
 
 def change_record(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -7,13 +7,13 @@ has ``--no-trust``.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 NO_DEFAULT = dataclasses.MISSING
 
@@ -121,7 +121,7 @@ def _default(field: dataclasses.Field[Any]) -> str | None:
     else:
         value = field.default
     if isinstance(value, (tuple, list)):
-        return " ".join(str(item) for item in value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return " ".join(str(item) for item in cast("Sequence[object]", value))
     return str(value)
 
 

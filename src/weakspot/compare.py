@@ -31,7 +31,7 @@ from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.errors import ConfigError
 from weakspot.ground.hidden import hidden_at
-from weakspot.ground.play import Route
+from weakspot.ground.play import route_to
 from weakspot.opened import open_run
 from weakspot.session import Session
 
@@ -161,7 +161,7 @@ def _rule(session: Session, seeds: Seeds) -> LossRule:
 
 def _rate(session: Session, rule: LossRule, weakness: Weakness, agent: Agent, seeds: Seeds) -> Rate:
     """The losses of an agent from the states of a weakness."""
-    routes = [Route(state.start, state.changes, state.actions) for state in weakness.states[:JUDGED]]
+    routes = [route_to(state) for state in weakness.states[:JUDGED]]
     snapshots = [session.player.snapshot_of(route) for route in routes]
     hidden = [hidden_at(session.player, agent, route) for route in routes]
     made = rule.judged(_rollouts(session, rule, agent, list(zip(snapshots, hidden, strict=True)), ROLLOUTS, seeds))

@@ -157,7 +157,7 @@ def extensions() -> Iterator[Line]:
         for name in registry.names():
             try:
                 registry.load(name)
-            except Exception as error:
+            except Exception as error:  # packages of others may raise anything
                 yield Line(group, "missing", f"{name}: {str(error).splitlines()[0]}", "reinstall or remove its package")
             else:
                 yield Line(group, "ok", f"{name} of {registry.provider(name)}")

@@ -12,7 +12,7 @@ from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Clip, StartRecord
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.errors import ConfigError, SnapshotError, StorageError
-from weakspot.ground.play import Player, Route, started_player
+from weakspot.ground.play import Player, route_to, started_player
 from weakspot.opened import open_run
 from weakspot.report.images import in_colour
 from weakspot.system.files import make_folder, write_atomic
@@ -55,7 +55,7 @@ def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
 
 def _played(player: Player, start: StartRecord, clip: Clip) -> np.ndarray:
     """The frames of a clip (t, h, w, c), after a comparison with the digest of the rollout."""
-    snapshot = player.snapshot_of(Route(start.start, start.changes, start.actions))
+    snapshot = player.snapshot_of(route_to(start))
     frames, _ = play_clip(player.environment, snapshot, clip.seed, clip.actions)
     if digest_of(frames) != clip.digest:
         raise SnapshotError(

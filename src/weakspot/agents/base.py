@@ -123,6 +123,29 @@ class Agent(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class WrappedAgent:
+    """What all wrappers of an agent take over from it.
+
+    Attributes:
+        agent: the agent.
+    """
+
+    agent: Agent
+
+    @property
+    def spec(self) -> AgentSpec:
+        return self.agent.spec
+
+    @property
+    def module(self) -> nn.Module:
+        return self.agent.module
+
+    @property
+    def device(self) -> torch.device:
+        return self.agent.device
+
+
 def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float = 0.0) -> Actions:
     """Chooses actions (b,), or (b, a) if they are continuous: greedy or sampled as the spec says, and uniformly random with
     probability ``epsilon``.

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec
+from weakspot.agents.base import Agent, AgentOutput, AgentSpec, WrappedAgent
 from weakspot.agents.module import ModuleAgent, checked_observation, output_of
 from weakspot.agents.returned import describe
 from weakspot.errors import OutputError
@@ -144,7 +144,7 @@ def network_agent(module: nn.Module, spec: AgentSpec, device: torch.device) -> N
 
 
 @dataclass(frozen=True)
-class AtHidden:
+class AtHidden(WrappedAgent):
     """An agent whose hidden state is held fixed: A(o) = f(o, h).
 
     Attributes:
@@ -154,18 +154,6 @@ class AtHidden:
 
     agent: RecurrentAgent
     hidden: Hidden
-
-    @property
-    def spec(self) -> AgentSpec:
-        return self.agent.spec
-
-    @property
-    def module(self) -> nn.Module:
-        return self.agent.module
-
-    @property
-    def device(self) -> torch.device:
-        return self.agent.device
 
     def __call__(self, observation: Observation) -> AgentOutput:
         hidden = self.hidden.detach().expand(len(observation), -1)

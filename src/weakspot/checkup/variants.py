@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from weakspot.agents.base import Agent, AgentOutput, AgentSpec
+from weakspot.agents.base import AgentOutput, WrappedAgent
 from weakspot.agents.recurrent import is_recurrent
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.types import Hidden, Observation
@@ -33,7 +32,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class TransformedAgent:
+class TransformedAgent(WrappedAgent):
     """An agent that receives transformed observations.
 
     Attributes:
@@ -41,20 +40,7 @@ class TransformedAgent:
         transform: applied to observations before the agent receives them.
     """
 
-    agent: Agent
     transform: Transform
-
-    @property
-    def spec(self) -> AgentSpec:
-        return self.agent.spec
-
-    @property
-    def module(self) -> nn.Module:
-        return self.agent.module
-
-    @property
-    def device(self) -> torch.device:
-        return self.agent.device
 
     @property
     def hidden_size(self) -> int:

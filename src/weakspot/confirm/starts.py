@@ -13,7 +13,7 @@ from weakspot.data.dataset import StateDataset
 from weakspot.errors import SnapshotError
 from weakspot.ground.hidden import hidden_at
 from weakspot.ground.likeness import Likeness, Views
-from weakspot.ground.play import Player, Route
+from weakspot.ground.play import Player, Route, route_to_twin
 
 REPLAYED, PLAYED = 6, 8
 """Recorded states whose recorded actions are played again before any rollout, and the number of actions."""
@@ -54,9 +54,7 @@ def twin_starts(player: Player, agent: Agent, twins: Mapping[str, Twins]) -> lis
     for symbol, found in twins.items():
         for twin, stack in zip(found.search.twins, found.states, strict=True):
             if twin.accepted:
-                changes = {change.position: change.after for change in twin.changes}
-                route = Route(twin.start, changes, twin.actions)
-                starts.append(start_at(player, agent, route, stack, f"{symbol} {twin.number + 1}", symbol))
+                starts.append(start_at(player, agent, route_to_twin(twin), stack, f"{symbol} {twin.number + 1}", symbol))
     return starts
 
 

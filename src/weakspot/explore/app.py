@@ -1,5 +1,8 @@
 """The web application of the explorer: its page, its modules, and one WebSocket for everything else."""
 
+# The decorators of FastAPI register functions that nothing else uses.
+# pyright: reportUnusedFunction=false
+
 from __future__ import annotations
 
 import asyncio
@@ -39,7 +42,7 @@ def create_app(run: Run, studio: Callable[[], Studio], access: Access, worker: E
     pages = {path.name: path.read_bytes() for path in (files("weakspot.explore") / "static").iterdir() if path.is_file()}
 
     @app.middleware("http")
-    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         token = request.query_params.get("token", "")
         if not access.allows(request.headers, request.cookies, token, origin_needed=False):
             return PlainTextResponse("Open the address that `weakspot explore` printed; it contains a token.", 403)
@@ -51,24 +54,24 @@ def create_app(run: Run, studio: Callable[[], Studio], access: Access, worker: E
         return response
 
     @app.get("/")
-    async def page() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
+    async def page() -> HTMLResponse:
         return HTMLResponse(pages["index.html"])
 
     @app.get("/report", response_model=None)
-    async def report() -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def report() -> Response:
         if run.report is None:
             return PlainTextResponse("This run has no report.", 404)
         return FileResponse(run.report.resolve(), media_type="text/html")
 
     @app.get("/static/{name}")
-    async def static(name: str) -> Response:  # pyright: ignore[reportUnusedFunction]
+    async def static(name: str) -> Response:
         suffix = name[name.rfind(".") :]
         if name not in pages or suffix not in TYPES:
             return PlainTextResponse("There is no such file.", 404)
         return Response(pages[name], media_type=TYPES[suffix])
 
     @app.websocket("/socket")
-    async def socket(socket: WebSocket) -> None:  # pyright: ignore[reportUnusedFunction]
+    async def socket(socket: WebSocket) -> None:
         if not access.allows(socket.headers, socket.cookies, "", origin_needed=True):
             await socket.close(POLICY_VIOLATION)
             return
@@ -97,7 +100,7 @@ def _answer(tab: Tab, text: str) -> str:
         answer = {"error": {"seen": error.seen, "expected": error.expected, "todo": error.todo}}
     except (msgspec.DecodeError, UnicodeEncodeError, TypeError, ValueError) as error:
         answer = {"error": {"seen": f"a request that is not understood: {error}", "expected": "", "todo": "reload the page"}}
-    except Exception:
+    except Exception:  # a request that fails must not end the tab
         LOG.exception("a request of the explorer failed")
         seen = "the explorer failed; what happened is in the terminal it was started in"
         answer = {"error": {"seen": seen, "expected": "", "todo": "report this as a bug; what was kept is not lost"}}

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.actions import Action
 from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.kept import Kept, KeptRecord, kept_ids, read_kept
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import StartRecord
 from weakspot.errors import ConfigError
-from weakspot.ground.play import Route
+from weakspot.ground.play import Route, route_to, route_to_twin
 from weakspot.session import Session
 
 SHOWN = 64
@@ -137,9 +136,8 @@ class States:
         if twins is None or index >= len(twins.search.twins):
             return None
         twin = twins.search.twins[index]
-        route = Route(twin.start, {change.position: change.after for change in twin.changes}, _actions(twin.actions))
         label = f"twin of synthesised state {index + 1} for {symbol}, {twin.kind}"
-        return Place(reference, label, "twin", twins.states[index], None, route)
+        return Place(reference, label, "twin", twins.states[index], None, route_to_twin(twin))
 
     def _recorded(self, reference: str, index: int) -> Place:
         stack = self._session.dataset.stacks(np.array([index]))[0]
@@ -150,8 +148,7 @@ class States:
         assert rollouts is not None
         start = self._weaknesses()[index]
         label = f"typical state of group {index + 1} ({rollouts.confirmation.weaknesses[index].verdict})"
-        route = Route(start.start, start.changes, _actions(start.actions))
-        return Place(reference, label, "twin", rollouts.typical[index], None, route)
+        return Place(reference, label, "twin", rollouts.typical[index], None, route_to(start))
 
     def _kept(self, reference: str, kept: Kept) -> Place:
         record = kept.record
@@ -164,13 +161,9 @@ class States:
         if record.kind != "played" or record.edits:
             return None
         start = self.find(record.source).route
-        return None if start is None else Route(start.start, start.changes, (*start.actions, *_actions(record.actions)))
+        return None if start is None else Route(start.start, start.changes, (*start.actions, *record.actions))
 
     def _weaknesses(self) -> tuple[StartRecord, ...]:
         """The most typical state of each group."""
         confirmation = self._run.confirmation
         return () if confirmation is None else tuple(weakness.states[0] for weakness in confirmation.weaknesses)
-
-
-def _actions(actions: Sequence[int | tuple[float, ...]]) -> tuple[Action, ...]:
-    return tuple(actions)

@@ -10,6 +10,8 @@ from typing import Any, cast
 import numpy as np
 
 from weakspot.actions import Action
+from weakspot.artifacts.twins import Twin
+from weakspot.artifacts.weaknesses import StartRecord
 from weakspot.data.dataset import StateDataset
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable, can_edit
@@ -48,6 +50,16 @@ def started_player(environment: Environment, dataset: StateDataset, pool: Enviro
         )
     environment.reset(0)
     return Player(environment, dataset, pool)
+
+
+def route_to(start: StartRecord) -> Route:
+    """The route to a state that rollouts started from."""
+    return Route(start.start, start.changes, start.actions)
+
+
+def route_to_twin(twin: Twin) -> Route:
+    """The route to a twin."""
+    return Route(twin.start, {change.position: change.after for change in twin.changes}, twin.actions)
 
 
 class Player:

@@ -8,13 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from weakspot.errors import SchemaError
+from weakspot.system.checksums import take_checksum, with_checksum
 from weakspot.system.files import write_json
-from weakspot.system.provenance import digest
 
 R = TypeVar("R")
-
-CHECKSUM = "checksum"
-"""The field with the digest of all others."""
 
 
 class _Version(msgspec.Struct):
@@ -37,7 +34,7 @@ def write_record(path: Path, record: Any) -> None:
         StorageError: the file cannot be written.
     """
     fields: dict[str, Any] = msgspec.to_builtins(record, str_keys=True)
-    write_json(path, {**fields, CHECKSUM: digest(fields)})
+    write_json(path, with_checksum(fields))
 
 
 def decode_record(path: Path, content: bytes, kind: type[R], schema: int, choose: str) -> R:
@@ -57,8 +54,7 @@ def decode_checked(content: bytes, kind: type[R]) -> R:
     """The record in ``content``; raises :class:`msgspec.DecodeError` if it is damaged or does not match its checksum."""
     try:
         fields = msgspec.json.decode(content, type=dict[str, Any])
-        checksum = fields.pop(CHECKSUM, None)
-        if checksum != digest(fields):
+        if not take_checksum(fields):
             raise msgspec.ValidationError("its content does not match its checksum")
         return msgspec.convert(fields, type=kind)
     except UnicodeDecodeError as error:

@@ -40,6 +40,11 @@ class Executor(Protocol):
         ...
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message that is not empty; those of clusters are long."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+
+
 def start_attempt(folder: Path) -> subprocess.Popen[bytes]:
     """Starts an attempt at the job in ``folder``, which ends when the thread that called this ends."""
     return subprocess.Popen(

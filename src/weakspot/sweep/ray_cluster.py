@@ -16,7 +16,7 @@ from typing import Any
 
 from weakspot.errors import ConfigError
 from weakspot.sweep.config import Resources
-from weakspot.sweep.executor import make_attempt
+from weakspot.sweep.executor import first_line, make_attempt
 
 OLDEST = (2, 52)
 """The first version of Ray whose clusters require a token."""
@@ -53,7 +53,7 @@ class RayExecutor:
             self._connect(address) if address else self._start(cores)
         except Exception as error:  # Ray raises many types
             raise ConfigError(
-                f"cannot use Ray at {address or 'this machine'}: {type(error).__name__}: {_first_line(error)}",
+                f"cannot use Ray at {address or 'this machine'}: {type(error).__name__}: {first_line(error)}",
                 expected="a running cluster whose token is in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
                 todo="check --address and the token; `ray start --head` starts a cluster",
             ) from error
@@ -97,7 +97,7 @@ class RayExecutor:
                     log_to_driver=False, logging_level="error",
                 )  # fmt: skip
                 return
-            except Exception:
+            except Exception:  # Ray raises many types
                 self._ray.shutdown()
                 if not left:
                     raise
@@ -106,11 +106,7 @@ class RayExecutor:
         try:
             return self._ray.get(reference)
         except Exception as error:  # a worker or a node that died, each with a type of its own
-            return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+            return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _check_address(address: str) -> None:

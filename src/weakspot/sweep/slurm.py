@@ -16,7 +16,7 @@ import msgspec
 
 from weakspot.errors import ConfigError
 from weakspot.sweep.config import Resources
-from weakspot.sweep.executor import make_attempt
+from weakspot.sweep.executor import first_line, make_attempt
 from weakspot.system.files import make_folder, write_json
 
 SUBMISSION = "submission.json"
@@ -142,5 +142,4 @@ def _problem(job: Any) -> str:
     try:
         return job.result()
     except Exception as error:  # of submitit, of the submitted function, or of reading its result
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"{type(error).__name__}: {lines[0] if lines else ''}"
+        return f"{type(error).__name__}: {first_line(error)}"

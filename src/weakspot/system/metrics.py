@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from weakspot.errors import LeftoverError
+from weakspot.system.checksums import take_checksum, with_checksum
 from weakspot.system.files import open_for_appending, storage_errors, unreadable, write_text
-from weakspot.system.provenance import digest
-
-CHECKSUM = "checksum"
-"""The entry of each line with the digest of the others."""
 
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
@@ -22,7 +19,7 @@ def append_metrics(path: Path, line: Mapping[str, Any]) -> None:
         StorageError: the disk is full or read-only, or the file is a link.
         ValueError: a number is NaN or infinite.
     """
-    text = json.dumps({**line, CHECKSUM: digest(dict(line))}, allow_nan=False)
+    text = json.dumps(with_checksum(line), allow_nan=False)
     with storage_errors(path), open_for_appending(path) as file:
         file.write(f"{text}\n")
 
@@ -40,7 +37,7 @@ def read_line(line: bytes | str) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise ValueError(f"it holds a {type(entries).__name__}")
     fields = cast("dict[str, Any]", entries)
-    if CHECKSUM in fields and fields.pop(CHECKSUM) != digest(fields):
+    if take_checksum(fields) is False:
         raise ValueError("it does not match its checksum")
     return fields
 

@@ -235,7 +235,7 @@ def _check_size(content: bytes) -> None:
     """Raises ValueError if settings are large, or become large when every alias is replaced by what it stands for."""
     if len(content) > LARGEST_SETTINGS:
         raise ValueError(f"it has {len(content):,} bytes")
-    compose = cast("Callable[..., yaml.Node | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]
+    compose = cast("Callable[..., yaml.Node | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]  # its stub
     pending: list[object] = [compose(content, _Loader)]
     for _ in range(LARGEST_SETTINGS):
         if not pending:

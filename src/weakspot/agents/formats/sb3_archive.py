@@ -106,12 +106,7 @@ def read_archive(path: Path) -> Archive:
             settings, weights = json.loads(_member(file, "data")), _member(file, WEIGHTS)
         if not isinstance(settings, dict):
             raise ValueError(f"its data is a {type(settings).__name__}")
-    except (
-        *UNREADABLE_ARRAYS,
-        RuntimeError,
-        RecursionError,
-        NotImplementedError,
-    ) as error:  # RuntimeError: encrypted, or compressed in an unknown way
+    except (*UNREADABLE_ARRAYS, RuntimeError) as error:  # RuntimeError: encrypted, nested deeply, compressed in odd ways
         raise_unless_damage(path, error)
         raise WeightsError(
             f"{path} cannot be read: {error}",
