@@ -30,6 +30,8 @@ from weakspot.envs.described import DescribedEnvironment
 from weakspot.envs.description import Description
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.errors import OutputError
+from weakspot.explore.game import Game
+from weakspot.explore.states import Place
 from weakspot.ground.hidden import hidden_at
 from weakspot.ground.play import Route, started_player
 from weakspot.interface import Interface
@@ -179,6 +181,19 @@ class Wrong(nn.Module):
 
     def forward(self, x: Tensor, hidden):
         return self.following(x.mean((1, 2, 3))[:, None].repeat(1, 2), hidden)
+
+
+def test_the_game_of_the_explorer_carries_the_hidden_state(states):
+    start = int(np.flatnonzero((states.age == 3) & (np.arange(400) < 180))[0])
+    player = started_player(environment(), states)
+    place = Place("recorded/0", "a recorded state", "real", states.stacks(np.array([start]))[0], None, Route(start))
+    game = Game(player, reader(), place)
+    for index in range(start, start + 4):
+        shot = game.shot()
+        torch.testing.assert_close(shot.output.scores[0], torch.as_tensor(states.scores[index]), atol=2e-3, rtol=0)
+        assert torch.equal(game.shot().output.scores, shot.output.scores), "looking changes nothing"
+        game.step(int(states.action[index]))
+    game.close()
 
 
 @pytest.mark.parametrize(

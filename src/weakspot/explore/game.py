@@ -12,6 +12,7 @@ import torch
 
 from weakspot.actions import Action, plain_action
 from weakspot.agents.base import Agent, AgentOutput, choose
+from weakspot.agents.recurrent import is_recurrent
 from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.kept import Edit
 from weakspot.envs.base import Step
@@ -19,7 +20,9 @@ from weakspot.envs.editable import Variable
 from weakspot.envs.plays import go_back, set_mark
 from weakspot.errors import ConfigError, EditError, WeakspotError
 from weakspot.explore.states import Place
+from weakspot.ground.hidden import hidden_at
 from weakspot.ground.play import Player
+from weakspot.types import Hidden
 
 LONGEST = 3_000
 """Decisions of a clip that is kept; of longer games the last ones are kept."""
@@ -63,6 +66,7 @@ class _Moment:
     mark: Any
     stack: tuple[Array, ...]
     step: Step
+    hidden: Hidden | None
     actions: int
     total: float
     edits: int
@@ -73,7 +77,7 @@ class Game:
 
     Args:
         player: an environment that nobody else uses.
-        agent: whose outputs are shown, and who plays on if asked.
+        agent: whose outputs are shown, and who plays on if asked.  A recurrent agent sees all decisions, whoever takes them.
         place: where the game starts.
 
     Raises:
@@ -89,6 +93,8 @@ class Game:
                 todo="choose one of these; a synthesised state has none itself, but its twin has",
             )
         self._player, self._agent, self.place = player, agent, place
+        hidden = hidden_at(player, agent, place.route)
+        self._hidden = None if hidden is None else torch.as_tensor(hidden)[None].to(agent.device)
         self._step = player.follow(place.route, place.stack, place.label)
         self._stack = deque(place.stack, maxlen=len(place.stack))
         self._noise = torch.Generator().manual_seed(0)
@@ -109,9 +115,7 @@ class Game:
 
     def shot(self) -> Shot:
         """The current moment."""
-        with torch.no_grad():
-            observation = torch.as_tensor(self._step.observation[None]).to(self._agent.device, torch.float32)
-            output = self._agent(observation)
+        output, _ = self._look()
         action = choose(output, self._agent.spec, self._noise)[0]
         plain = int(action) if action.ndim == 0 else tuple(float(value) for value in action)
         step = self._step
@@ -129,7 +133,6 @@ class Game:
         if self._step.terminated or self._step.truncated:
             raise ConfigError("the game is over", expected="a game that goes on", todo="start again from a state")
         chosen = self.shot().action if action is None else action
-        self._step = self._player.environment.step(chosen)
         self._undo = None
         self._take(chosen)
         return self.shot()
@@ -154,7 +157,6 @@ class Game:
         try:
             editable.write_variables(changes)
             for action in actions:
-                self._step = self._player.environment.step(action)
                 self._take(action)
                 if self._step.terminated or self._step.truncated:
                     break
@@ -186,7 +188,6 @@ class Game:
         for _ in range(len(self._stack)):
             action = self.shot().action
             actions.append(action)
-            self._step = self._player.environment.step(action)
             self._take(action)
             if self._step.terminated or self._step.truncated:
                 break
@@ -194,7 +195,18 @@ class Game:
         self._return(before)
         return shot, actions
 
+    def _look(self) -> tuple[AgentOutput, Hidden | None]:
+        """The agent's output in the current state, and its hidden state in the next one if it has one."""
+        observation = torch.as_tensor(self._step.observation[None]).to(self._agent.device, torch.float32)
+        with torch.no_grad():
+            if self._hidden is None or not is_recurrent(self._agent):
+                return self._agent(observation), None
+            return self._agent.advance(observation, self._hidden)
+
     def _take(self, action: Action) -> None:
+        following = self._hidden if self._hidden is None else self._look()[1]
+        self._step = self._player.environment.step(action)
+        self._hidden = following
         self.actions.append(plain_action(action))
         self.frames.append(self._step.frame)
         self._stack.append(self._step.frame)
@@ -202,7 +214,7 @@ class Game:
 
     def _moment(self) -> _Moment:
         mark = set_mark(self._player.environment)
-        return _Moment(mark, tuple(self._stack), self._step, len(self.actions), self._total, len(self.edits))
+        return _Moment(mark, tuple(self._stack), self._step, self._hidden, len(self.actions), self._total, len(self.edits))
 
     def _return(self, moment: _Moment) -> None:
         go_back(self._player.environment, moment.mark)
@@ -210,7 +222,7 @@ class Game:
             self.frames.pop()
         del self.actions[moment.actions :], self.edits[moment.edits :]
         self._stack.extend(moment.stack)
-        self._step, self._total = moment.step, moment.total
+        self._step, self._hidden, self._total = moment.step, moment.hidden, moment.total
 
 
 def _names(variables: tuple[Variable, ...], changes: Mapping[int, float]) -> list[str]:
