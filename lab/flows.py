@@ -17,10 +17,10 @@ from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.analysis.samples import draw_samples
 from weakspot.data.dataset import as_stacks, as_state
 from weakspot.session import Session
-from weakspot.state_model import muon
 from weakspot.state_model.feeder import encoded
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
+from weakspot.state_model.muon import POLYNOMIALS, Polynomials
 from weakspot.state_model.whitening import fit_frames
 from weakspot.types import Latent
 
@@ -44,7 +44,7 @@ class FlowVariant:
 
     name: str
     config: FlowConfig
-    polynomials: tuple[tuple[float, float, float], ...] = muon.POLYNOMIALS
+    polynomials: Polynomials = POLYNOMIALS
 
 
 def variant(words: str) -> FlowVariant:
@@ -53,7 +53,7 @@ def variant(words: str) -> FlowVariant:
     ``five-iterations`` stands for the optimiser as published, ``default`` for no change.
     """
     changes: dict[str, Any] = {}
-    polynomials = muon.POLYNOMIALS
+    polynomials = POLYNOMIALS
     for word in words.split():
         if word == "five-iterations":
             polynomials = FIVE_ITERATIONS
@@ -106,17 +106,13 @@ def prepare(session: Session, samples: int) -> Ground:
 
 def measured(ground: Ground, chosen: FlowVariant, seed: int, seconds: float) -> dict[str, Any]:
     """Trains a variant for processor seconds on one thread, and measures its loss and its samples."""
-    usual, muon.POLYNOMIALS = muon.POLYNOMIALS, chosen.polynomials  # read in every step
-    try:
-        trainer = FlowTrainer(ground.training, ground.frames, chosen.config, seed, ground.dtype)
-        used, losses = 0.0, [math.nan]
-        while used < seconds:
-            started = time.process_time()
-            trainer.step(used / seconds, len(losses) - 1)
-            used += time.process_time() - started
-            losses.append(trainer.loss)
-    finally:
-        muon.POLYNOMIALS = usual
+    trainer = FlowTrainer(ground.training, ground.frames, chosen.config, seed, ground.dtype, chosen.polynomials)
+    used, losses = 0.0, [math.nan]
+    while used < seconds:
+        started = time.process_time()
+        trainer.step(used / seconds, len(losses) - 1)
+        used += time.process_time() - started
+        losses.append(trainer.loss)
     velocity = trainer.average.eval()
     prior = FlowPrior(ground.training.whitening, velocity, chosen.config.integration)
     return {

@@ -28,7 +28,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import LeftoverError, StateModelError
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Times, Velocity
-from weakspot.state_model.muon import Muon
+from weakspot.state_model.muon import POLYNOMIALS, Muon, Polynomials
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
@@ -64,7 +64,9 @@ def matching_loss(velocity: Callable[[Latent, Times], Latent], noise: Latent, la
     return (velocity(x, t) - target).square().mean()
 
 
-def optimizers_for(velocity: Velocity, config: FlowConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+def optimizers_for(
+    velocity: Velocity, config: FlowConfig, dtype: torch.dtype, polynomials: Polynomials = POLYNOMIALS
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the blocks, computing in ``dtype``, and AdamW for all other parameters.
 
     The steps of both have the same size at the same learning rate.
@@ -73,7 +75,7 @@ def optimizers_for(velocity: Velocity, config: FlowConfig, dtype: torch.dtype) -
     muon_ids = {id(matrix) for matrix in matrices}
     others = [parameter for parameter in velocity.parameters() if id(parameter) not in muon_ids]
     return [
-        Muon(matrices, dtype, weight_decay=config.weight_decay),
+        Muon(matrices, dtype, weight_decay=config.weight_decay, polynomials=polynomials),
         torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True),
     ]
 
@@ -106,6 +108,7 @@ class FlowTrainer:
         config: settings.
         seed: of the weights and of all draws.
         dtype: number format of the matrix products.
+        polynomials: of the optimiser (:mod:`weakspot.state_model.muon`).
 
     Attributes:
         velocity: the flow with the weights that are trained.
@@ -114,13 +117,21 @@ class FlowTrainer:
         loss: of the last step; NaN before the first one.
     """
 
-    def __init__(self, posteriors: Posteriors, frames: int, config: FlowConfig, seed: int, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        posteriors: Posteriors,
+        frames: int,
+        config: FlowConfig,
+        seed: int,
+        dtype: torch.dtype,
+        polynomials: Polynomials = POLYNOMIALS,
+    ) -> None:
         self._posteriors, self._config = posteriors, config
         self._generator = torch.Generator().manual_seed(seed)
         dimensions = posteriors.means.shape[1]
         with seeded(seed):
             self.velocity = Velocity(dimensions, frames, config, dtype).to(posteriors.means.device)
-        self._optimizers = optimizers_for(self.velocity, config, dtype)
+        self._optimizers = optimizers_for(self.velocity, config, dtype, polynomials)
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.weak: Velocity | None = None
         self.loss = float("nan")

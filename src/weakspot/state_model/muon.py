@@ -25,7 +25,8 @@ from torch import Tensor
 SMALLEST, MARGIN = 0.01, 1.02
 """The smallest singular value, over the norm of its matrix, that ends near 1; and the factor by which rounding may make the
 largest ones larger than they are, in each iteration."""
-POLYNOMIALS = (
+Polynomials: TypeAlias = tuple[tuple[float, float, float], ...]
+POLYNOMIALS: Polynomials = (
     (7.9424, -22.2873, 15.8239),
     (3.5875, -2.5845, 0.4893),
     (2.6604, -1.9134, 0.4194),
@@ -39,13 +40,14 @@ RMS = 0.2
 """Root mean square of a step at a learning rate of 1, that of AdamW's steps (Liu et al. 2025)."""
 
 
-def orthogonalised(matrices: Matrices, dtype: torch.dtype) -> Matrices:
-    """Matrices with nearly orthogonal rows, or columns if they have more rows than columns; computed in ``dtype``."""
+def orthogonalised(matrices: Matrices, dtype: torch.dtype, polynomials: Polynomials = POLYNOMIALS) -> Matrices:
+    """Matrices with nearly orthogonal rows, or columns if they have more rows than columns; computed in ``dtype``, with an
+    iteration for each of the polynomials."""
     tall = matrices.shape[1] > matrices.shape[2]
     norms = matrices.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp_min(SMALLEST_NORM)
     x = (matrices / norms).to(dtype)
     x = x.transpose(1, 2) if tall else x
-    for a, b, c in POLYNOMIALS:
+    for a, b, c in polynomials:
         gram = x @ x.transpose(1, 2)
         factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, factor, x, beta=a)
@@ -62,6 +64,7 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate; steps are as large as those of AdamW with it.
         momentum: decay of the running mean of gradients.
         weight_decay: share of a weight that a step at a learning rate of 1 removes.
+        polynomials: a, b and c of each iteration.
     """
 
     def __init__(
@@ -71,9 +74,10 @@ class Muon(torch.optim.Optimizer):
         lr: float = 1e-3,
         momentum: float = 0.95,
         weight_decay: float = 0.1,
+        polynomials: Polynomials = POLYNOMIALS,
     ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._dtype = dtype
+        self._dtype, self._polynomials = dtype, polynomials
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -89,7 +93,7 @@ class Muon(torch.optim.Optimizer):
                     direction = self._direction(matrix, matrix.grad, group["momentum"])
                     by_shape[matrix.shape].append((matrix, direction))
             for shape, pairs in by_shape.items():
-                updates = orthogonalised(torch.stack([direction for _, direction in pairs]), self._dtype)
+                updates = orthogonalised(torch.stack([direction for _, direction in pairs]), self._dtype, self._polynomials)
                 rate = group["lr"] * RMS * math.sqrt(max(shape))
                 for (matrix, _), update in zip(pairs, updates, strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
