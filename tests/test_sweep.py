@@ -353,9 +353,9 @@ def small_sweep(folder: Path, targets: str) -> Path:
 
 
 def commands_of(page: str) -> list[list[str]]:
-    """The commands of weakspot in a page of the documentation, in their order."""
+    """The commands `weakspot sweep` in a page of the documentation, in their order."""
     blocks = re.findall(r"```sh\n(.*?)```", (REPOSITORY / "docs" / page).read_text(), re.DOTALL)
-    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("weakspot ")]
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("weakspot sweep ")]
 
 
 @pytest.mark.slow
