@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
+from lab.attribution import Checker
 from lab.pipeline import STATES
 from lab.rivals import CHOSEN, RIVALS
 from lab.twins import TWINS
+from weakspot.agents.base import Agent
 from weakspot.artifacts.findings import read_search
 from weakspot.artifacts.twins import read_twins
 from weakspot.confirm.config import ConfirmConfig
@@ -26,20 +28,67 @@ class Known:
     """A weakness that is known: variables that cause it, and actions that avoid it.
 
     Attributes:
-        name: of the weakness.
         agent: a shipped agent or a file.
         variables: names of variables, any of which is a right cause.
         actions: names of actions; a right rescue holds one of them.
     """
 
-    name: str
     agent: str
     variables: tuple[str, ...]
     actions: tuple[str, ...]
+    healthy: None = None
+    environment: None = None
+
+    def is_found_in(self, weakness: dict[str, Any]) -> bool:
+        """Whether a weakness of a run is this one."""
+        return bool(set(weakness["cause"]) & set(self.variables))
+
+    def is_avoided_by(self, rescue: str) -> bool:
+        """Whether a rescue holds a right action."""
+        words = rescue.replace(",", "").split()
+        return words[:1] == ["holding"] and any(action in words for action in self.actions)
 
 
-def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
-    """The weaknesses that rollouts with a seed show, as plain data, and what they cost: ``minutes`` of processor time."""
+@dataclass(frozen=True)
+class Hidden:
+    """A weakness that was planted, and that a healthy agent does not have.
+
+    Attributes:
+        agent: a reference to a function that makes the agent.
+        environment: of both agents.
+        healthy: the healthy agent.
+    """
+
+    agent: str
+    environment: str
+    healthy: str
+
+    def is_found_in(self, weakness: dict[str, Any]) -> bool:
+        """Whether the losses of a weakness of a run are due to it."""
+        return bool(weakness["due"])
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """An agent in which nothing was planted; what is found may be true or a false alarm."""
+
+    agent: str
+    healthy: None = None
+    environment: None = None
+
+    def is_found_in(self, weakness: dict[str, Any]) -> bool:
+        """False: there is nothing to find."""
+        return False
+
+
+Case: TypeAlias = Known | Hidden | Healthy
+
+
+def find_weaknesses(session: Session, method: str, seed: int, healthy: Agent | None = None) -> dict[str, Any]:
+    """The weaknesses that rollouts with a seed show, as plain data, and what they cost: ``minutes`` of processor time.
+
+    Each is checked afterwards (:mod:`lab.attribution`), which is not a part of the cost.
+    """
     started = _processor_seconds()
     before, config = session.player.steps, ConfirmConfig(seed=seed)
     others = RIVALS[method](session, seed) if method in RIVALS else []
@@ -55,9 +104,12 @@ def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
     subject = session.subject
     with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
         found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
+        minutes = round((_processor_seconds() - started) / 60, 2)
+        checker = Checker(session, pool, healthy, config)
+        checks = [checker.check(weakness) for weakness in found.weaknesses]
     return {
         "seed": seed,
-        "minutes": round((_processor_seconds() - started) / 60, 2),
+        "minutes": minutes,
         "environment_steps": found.environment_steps - before,
         "steps_of_the_choice": chosen_by,
         "controls_lost": [found.controls.events, found.controls.trials],
@@ -70,8 +122,9 @@ def find_weaknesses(session: Session, method: str, seed: int) -> dict[str, Any]:
                 "rescue": weakness.rescue.label if weakness.rescue else "",
                 "gain": weakness.rescue.gain if weakness.rescue else None,
                 "states": len(weakness.states),
+                **check,
             }
-            for weakness in found.weaknesses
+            for weakness, check in zip(found.weaknesses, checks, strict=True)
         ],
     }
 
@@ -82,11 +135,10 @@ def _processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def rank_of(run: dict[str, Any], known: Known) -> int | None:
-    """The place, from 1, of a known weakness among the confirmed ones of a run; None if it is not among them."""
-    confirmed = [weakness for weakness in run["weaknesses"] if weakness["confirmed"]]
-    for place, weakness in enumerate(confirmed, start=1):
-        if set(weakness["cause"]) & set(known.variables):
+def rank_of(run: dict[str, Any], case: Case) -> int | None:
+    """The place, from 1, of the case's weakness among the confirmed ones of a run; None if it is not among them."""
+    for place, weakness in enumerate(confirmed_of(run), start=1):
+        if case.is_found_in(weakness):
             return place
     return None
 
@@ -94,8 +146,9 @@ def rank_of(run: dict[str, Any], known: Known) -> int | None:
 def has_right_rescue(run: dict[str, Any], known: Known) -> bool:
     """Whether the known weakness comes with a rescue that holds a right action."""
     place = rank_of(run, known)
-    if place is None:
-        return False
-    confirmed = [weakness for weakness in run["weaknesses"] if weakness["confirmed"]]
-    words = confirmed[place - 1]["rescue"].replace(",", "").split()
-    return words[:1] == ["holding"] and any(action in words for action in known.actions)
+    return place is not None and known.is_avoided_by(confirmed_of(run)[place - 1]["rescue"])
+
+
+def confirmed_of(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The confirmed weaknesses of a run, in their order."""
+    return [weakness for weakness in run["weaknesses"] if weakness["confirmed"]]

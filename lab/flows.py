@@ -1,4 +1,4 @@
-"""Flows with other settings, trained on the latents of one state model for equal processor time."""
+"""Flows with other settings, trained on the latents of one state model for equal processor time or steps."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
 from weakspot.state_model.muon import POLYNOMIALS, Polynomials
 from weakspot.state_model.whitening import fit_frames
+from weakspot.system.training_loop import Budget
 from weakspot.types import Latent
 
 FIVE_ITERATIONS = ((3.4445, -4.7750, 2.0315),) * 5
@@ -104,13 +105,13 @@ def prepare(session: Session, samples: int) -> Ground:
     return Ground(session, parts[0], parts[1], frames, real, features(session.perceive, real), model.network.precision)
 
 
-def measured(ground: Ground, chosen: FlowVariant, seed: int, seconds: float) -> dict[str, Any]:
-    """Trains a variant for processor seconds on one thread, and measures its loss and its samples."""
+def measured(ground: Ground, chosen: FlowVariant, seed: int, budget: Budget) -> dict[str, Any]:
+    """Trains a variant for a budget of steps or processor seconds, and measures its loss and its samples."""
     trainer = FlowTrainer(ground.training, ground.frames, chosen.config, seed, ground.dtype, chosen.polynomials)
     used, losses = 0.0, [math.nan]
-    while used < seconds:
+    while (share := budget(len(losses) - 1, used)) < 1:
         started = time.process_time()
-        trainer.step(used / seconds, len(losses) - 1)
+        trainer.step(share, len(losses) - 1)
         used += time.process_time() - started
         losses.append(trainer.loss)
     velocity = trainer.average.eval()
@@ -119,6 +120,7 @@ def measured(ground: Ground, chosen: FlowVariant, seed: int, seconds: float) -> 
         "variant": chosen.name,
         "seed": seed,
         "steps": len(losses) - 1,
+        "seconds": round(used, 1),
         "loss": float(np.mean(losses[1:][-RECENT:])),
         "held_out_loss": _held_out_loss(ground, velocity),
         **_samples(ground, prior),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from weakspot.errors import ConfigError
 from weakspot.system.files import make_folder, write_json, write_text
+from weakspot.system.locks import waiting_lock
 from weakspot.system.provenance import digest, file_digest, versions
 
 
@@ -49,6 +53,20 @@ def earlier_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+@contextmanager
+def changed_record(path: Path) -> Generator[dict[str, Any]]:
+    """The record in a file, or an empty one, which is written after the block; other processes wait until then.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    make_folder(path.parent)
+    with waiting_lock(Path(tempfile.gettempdir()) / f"{digest(str(path.resolve()))}.lock", lambda: None):
+        record = earlier_record(path)
+        yield record
+        save_record(path, record)
 
 
 def result_folder(path: Path) -> Path:

@@ -172,6 +172,7 @@ def test_without_variables_there_are_rescues_but_no_causes(rings):
 
 def test_a_reference_agent_is_tried(rings, pool, monkeypatch):
     """It only pumps."""
+    monkeypatch.setattr("weakspot.confirm.confirmation.USED", 1.1)
     monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
     monkeypatch.setattr("weakspot.confirm.overrides.single_actions", lambda spec: [("holding WAIT", 2, 2)])
     monkeypatch.setattr(sequences, "SEARCHED", 0)
@@ -185,6 +186,42 @@ def test_an_agent_that_loses_everywhere_has_no_single_weakness(rings, pool, monk
     found = confirmed(rings, pool)
     assert found.confirmation.controls.share > 0.05 and not found.confirmation.weaknesses
     assert any("weak everywhere" in note for note in found.confirmation.notes)
+
+
+def test_an_agent_that_loses_often_is_judged_within_a_shorter_horizon(rings, pool, found, monkeypatch):
+    share = found.confirmation.controls.share
+    monkeypatch.setattr("weakspot.confirm.confirmation.WEAK", share - 0.01)
+    monkeypatch.setattr("weakspot.confirm.confirmation.FEWER", share / 2)
+    shorter = confirmed(rings, pool, replace(CONFIG, holds=(2, 3)))
+    confirmation = shorter.confirmation
+    assert 4 <= confirmation.horizon < CONFIG.horizon and confirmation.controls.share < share - 0.01
+    assert any(f"rollouts have {confirmation.horizon} decisions" in note for note in confirmation.notes)
+    assert not any("weak everywhere" in note for note in confirmation.notes)
+    assert with_cause(shorter, "air")[0].verdict == "avoidable loss"
+    assert confirmation.environment_steps > 400 * confirmation.horizon, "the first rollouts count, too"
+
+
+class PumpsNext(Diver):
+    """Swims right; PUMP is its second choice."""
+
+    def __call__(self, observation):
+        scores = super().__call__(observation).scores
+        return AgentOutput(scores + torch.tensor([0.0, 0.5, 0.0]))
+
+
+def test_to_play_without_an_action_can_be_a_rescue(rings, pool, monkeypatch):
+    monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
+    monkeypatch.setattr("weakspot.confirm.overrides.single_actions", lambda spec: [("holding WAIT", 2, 2)])
+    monkeypatch.setattr(sequences, "SEARCHED", 0)
+    dataset, perceive = rings
+    player = started_player(Ring(), dataset)
+    found = confirm(player, pool, PumpsNext(), likeness_of(rings), CONFIG, {})
+    air = with_cause(found, "air")[0]
+    assert air.verdict == "avoidable loss" and air.rescue.label.startswith("not taking RIGHT for")
+    assert air.rescue.own_share == 1.0 and "The agent takes RIGHT in 100 % of its decisions there" in air.sentence
+    given = air.rescued.actions[: air.rescued.override]
+    assert given == (1,) * air.rescue.decisions, "the agent itself chose PUMP instead"
+    assert air.rescue.tried == 4, "WAIT held and RIGHT left out, for both numbers of decisions"
 
 
 def test_a_sequence_saves_where_no_held_action_does(tmp_path, monkeypatch):

@@ -333,7 +333,7 @@ def test_known_weaknesses_are_ranked_among_the_confirmed_ones():
     def weakness(cause, rescue, confirmed=True):
         return {"cause": cause, "rescue": rescue, "confirmed": confirmed, "verdict": "", "sentence": "", "states": 1}
 
-    case = Known("suffocation", "agent", ("byte 102",), ("UP",))
+    case = Known("agent", ("byte 102",), ("UP",))
     other, hopeless = weakness(["byte 5"], "holding UP for 8 decisions"), weakness(["byte 102"], "", confirmed=False)
     right = weakness(["byte 104", "byte 102"], "holding LEFT or UP for 25 decisions")
     assert rank_of({"weaknesses": [hopeless, other, right]}, case) == 2, "only confirmed ones have a rank"
@@ -341,8 +341,8 @@ def test_known_weaknesses_are_ranked_among_the_confirmed_ones():
     assert not has_right_rescue({"weaknesses": [weakness(["byte 102"], "holding UPFIRE for 8 decisions")]}, case)
     assert rank_of({"weaknesses": [other, hopeless]}, case) is None
     runs = [{"weaknesses": found, "minutes": 1.0, "environment_steps": 5} for found in ([right], [other, right], [other])]
-    row = known_weaknesses.summary(runs, case)
-    assert [row[f"recall_at_{k}"][0] for k in (1, 3, 5)] == pytest.approx([1 / 3, 2 / 3, 2 / 3]) and row["seeds"] == 3
+    row = known_weaknesses.summary([(case, run) for run in runs])
+    assert [row[f"recall_at_{k}"][0] for k in (1, 3, 5)] == pytest.approx([1 / 3, 2 / 3, 2 / 3]) and row["runs"] == 3
 
 
 def test_states_that_could_not_be_made_pass_no_check():

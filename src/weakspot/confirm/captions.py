@@ -90,7 +90,7 @@ def _rescue(rescue: Rescue, judged: int) -> list[str]:
     else:
         parts = [f"{start} leaves {kept} without a loss, as against {own}."]
     if rescue.own_share is not None:
-        action = rescue.label.removeprefix("holding ").partition(" for ")[0]
+        action = rescue.label.removeprefix("holding ").removeprefix("not taking ").partition(" for ")[0]
         parts.append(f"The agent takes {action} in {_percent(rescue.own_share)} of its decisions there.")
     return parts
 

@@ -1,6 +1,7 @@
 """Confirmation: from twins and recorded states to weaknesses.
 
-1. rollouts of the agent from all states; those from which it mostly loses are looked at closely
+1. rollouts of the agent from all states; those from which it mostly loses are looked at closely.  If it loses most of those
+   from random states, too, they are made again with a shorter horizon
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
 4. states that share a cause are a group; the others are grouped by how alike they are
@@ -39,6 +40,10 @@ from weakspot.ground.play import Player
 
 WEAK = 0.5
 """Share of rollouts lost from random states from which on an agent is too weak to single out weaknesses."""
+FEWER, SHORTEST = 0.35, 1.5
+"""The share that is aimed at with a shorter horizon, and the shortest horizon, in longest holds."""
+USED, FIRST = 0.1, 25
+"""Share of the first decisions of losing rollouts in which an action is taken, at least, to be left out in rescues."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +90,7 @@ def confirm(
         ConfigError: no recorded state has a complete history, or the user's outcome cannot be used.
         SnapshotError: the environment cannot be repeated bit for bit.
     """
+    configured = config.horizon
     context = _context(player, pool, agent, likeness, config, reference, outcome, report)
     check_replay(player, context.generator)
     starts = [
@@ -98,6 +104,10 @@ def confirm(
             "no recorded state has a complete history", expected="at least one", todo="collect more frames in fewer streams"
         )
     context, overview = _overview(context, starts)
+    if overview.controls.share >= WEAK and (horizon := _shorter(overview, config)) < config.horizon:
+        config = replace(config, horizon=horizon)
+        shorter = _context(player, pool, agent, likeness, config, reference, outcome, report)
+        context, overview = _overview(replace(shorter, roller=context.roller, seeds=context.seeds), starts)
     found = [] if overview.controls.share >= WEAK else _judged(context, overview)
     clips = ClipRecorder(player.environment)
     weaknesses = [weakness_of(context, judged, controls, clips) for judged in found]
@@ -106,8 +116,8 @@ def confirm(
     return Weaknesses(
         Confirmation(
             loss=context.rule.phrase, horizon=config.horizon, epsilon=_epsilon(agent, config), controls=overview.controls,
-            twins=overview.twins, notes=_notes(context, overview), weaknesses=tuple(weaknesses[i] for i in order),
-            environment_steps=context.roller.steps + player.steps,
+            twins=overview.twins, notes=_notes(context, overview, configured),
+            weaknesses=tuple(weaknesses[i] for i in order), environment_steps=context.roller.steps + player.steps,
         ),
         typical=_stacked(context, [found[i].starts[0].stack for i in order], stacks=True),
         before=_stacked(context, [found[i].before for i in order]),
@@ -170,9 +180,28 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
             by_target.setdefault(starts[i].target, []).append(starts[i])
     returns = context.returns([overview.rollouts[i] for i in everything if starts[i].is_control])
     return [
-        *losing_groups(context, losing, usual),
+        *losing_groups(context, losing, usual, _taken(context, overview)),
         *misjudged(context, by_target, overview.controls, float(returns.std())),
     ]
+
+
+def _shorter(overview: _Overview, config: ConfirmConfig) -> int:
+    """A horizon within which the agent loses less often from control states, but still longer than what is held."""
+    pairs = zip(overview.starts, overview.rollouts, strict=True)
+    times = sorted(r.loss if r.loss else config.horizon for start, made in pairs if start.is_control for r in made)
+    return max(times[int(FEWER * len(times))] - 1, round(SHORTEST * max(config.holds)))
+
+
+def _taken(context: Context, overview: _Overview) -> list[int]:
+    """The discrete actions that the agent often takes in its first decisions in rollouts that it loses."""
+    spec = context.agent.spec
+    losing = [index for index in range(len(overview.starts)) if overview.loses(index)]
+    taken = [action for i in losing for rollout in overview.rollouts[i] for action in rollout.actions[:FIRST]]
+    if spec.continuous or not taken:
+        return []
+    shares = np.bincount(np.array(taken, np.int64), minlength=len(spec.action_names)) / len(taken)
+    often = [index for index, share in enumerate(shares) if share >= USED]
+    return often if len(spec.action_names) > 1 else []
 
 
 def _chosen(losing: Sequence[Start], limit: int) -> list[Start]:
@@ -182,11 +211,17 @@ def _chosen(losing: Sequence[Start], limit: int) -> list[Start]:
     return [*twins, *recorded[: limit - len(twins)]]
 
 
-def _notes(context: Context, overview: _Overview) -> tuple[str, ...]:
+def _notes(context: Context, overview: _Overview, configured: int) -> tuple[str, ...]:
+    """What a reader has to know; ``configured`` is the horizon of the settings."""
     notes: list[str] = []
     controls = overview.controls
     if not overview.twins.trials:
         notes.append("No synthesised state has a twin: only recorded states were looked at.")
+    if (horizon := context.config.horizon) < configured:
+        notes.append(
+            f"The agent {context.rule.phrase} in most rollouts of {configured} decisions from random states, so rollouts "
+            f"have {horizon} decisions."
+        )
     if controls.share >= WEAK:
         notes.append(
             f"The agent {context.rule.phrase} in {controls.events} of {controls.trials} rollouts from states drawn at "

@@ -48,17 +48,18 @@ class Group:
     together: bool
 
 
-def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None) -> list[Judged]:
+def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None, taken: Sequence[int] = ()) -> list[Judged]:
     """Verdicts on all groups of losing states.
 
     Args:
         context: of the confirmation.
         starts: the losing states.
         usual: usual values of the variables; None if causes cannot be looked for.
+        taken: actions that the agent often takes where it loses.
     """
     if not starts:
         return []
-    options = overrides(context.agent.spec, context.config, context.reference)
+    options = overrides(context.agent.spec, context.config, context.reference, taken)
     tried, options = with_sequences(context, starts, try_overrides(context, starts, options), options)
     finder = None if usual is None else CauseFinder(context, usual)
     groups = _groups(context, starts, tried, finder)
@@ -130,7 +131,7 @@ def _judged(
         starts=tuple(starts[i] for i in states),
         own=own,
         better=better,
-        override=tuple(len(option.actions) for option in chosen),
+        override=tuple(option.decisions for option in chosen),
         cause=cause,
         rescue=rescue,
         before=before,
@@ -143,8 +144,8 @@ def _rescues(
 ) -> list[Override]:
     """The override for each state of a group: the same one for all, unless those that are best for each are better.
 
-    All are chosen by rollouts that do not judge them.  Among overrides that are about as good, one that holds a single
-    action is taken, which is easier to understand, and then the one with the highest return.
+    All are chosen by rollouts that do not judge them.  Among overrides that are about as good, one that holds or leaves
+    out a single action is taken, which is easier to understand, and then the one with the highest return.
     """
     candidates = [options[o] for o in best_for_group(tried)]
     results = [context.override_rollouts(starts, [one] * len(starts), AGAIN, "rescues of groups") for one in candidates]
@@ -152,7 +153,7 @@ def _rescues(
     good = [place for place in range(len(candidates)) if kept[place] >= max(kept) - AS_GOOD]
 
     def worth(place: int) -> tuple[bool, float]:
-        return candidates[place].held is not None, float(context.returns(results[place]).mean())
+        return candidates[place].action is not None, float(context.returns(results[place]).mean())
 
     chosen = max(good, key=worth)
     if float(np.mean([one.saved.max() for one in tried])) <= kept[chosen] + DIFFERENT:
@@ -169,26 +170,26 @@ def _kept(rollouts: Sequence[Rollout]) -> float:
 
 def _rescue(context: Context, own: ByState, better: ByState, chosen: Sequence[Override], tried: int) -> Rescue:
     saved = rate_of(better, kept=True)
-    held = {option.held for option in chosen if option.held is not None}
+    actions = {option.action for option in chosen if option.action is not None}
     return Rescue(
         label=label_of(chosen),
-        decisions=max(len(option.actions) for option in chosen),
+        decisions=max(option.decisions for option in chosen),
         saved=saved,
         own=rate_of(own),
         tried=tried,
         p=fisher(saved, rate_of(own, kept=True)),
-        own_share=_own_share(own, held, chosen) if all(option.held is not None for option in chosen) else None,
+        own_share=_own_share(own, actions, chosen) if all(option.action is not None for option in chosen) else None,
         gain=float(context.returns(better).mean() - context.returns(own).mean()),
     )
 
 
-def _own_share(own: ByState, held: set[int], chosen: Sequence[Override]) -> float:
-    """The share of the agent's first decisions in which it takes one of the actions that are held."""
+def _own_share(own: ByState, actions: set[int], chosen: Sequence[Override]) -> float:
+    """The share of the agent's first decisions in which it takes one of the actions that are held or left out."""
     taken = [
-        action in held
+        action in actions
         for rollouts, option in zip(own, chosen, strict=True)
         for rollout in rollouts
-        for action in rollout.actions[: len(option.actions)]
+        for action in rollout.actions[: option.decisions]
     ]
     return float(np.mean(taken))
 

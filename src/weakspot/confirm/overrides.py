@@ -28,20 +28,46 @@ class Override:
         actions: taken first.
         actor: index of the agent that plays; 0 is the agent under test, after the actions.
         held: index of the single action that is held, or None.
+        without: index of an action that the agent may not take, or None.
+        without_for: decisions for which this holds.
     """
 
     label: str
     actions: tuple[Action, ...]
     actor: int = 0
     held: int | None = None
+    without: int | None = None
+    without_for: int = 0
+
+    @property
+    def decisions(self) -> int:
+        """Number of decisions in which the agent is not free."""
+        return max(len(self.actions), self.without_for)
+
+    @property
+    def action(self) -> int | None:
+        """Index of the single action that is held, or not taken."""
+        return self.without if self.held is None else self.held
 
 
-def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None) -> list[Override]:
-    """All overrides for an agent; ``reference`` is the name of another agent, or None."""
+def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None, taken: Sequence[int] = ()) -> list[Override]:
+    """All overrides for an agent.
+
+    Args:
+        spec: of the agent.
+        config: settings.
+        reference: name of another agent, or None.
+        taken: indices of the discrete actions that the agent often takes where it loses; it plays without each of them.
+    """
     generator = np.random.default_rng(config.seed)
     found: list[Override] = []
     for name, index, action in single_actions(spec):
         found += [Override(f"{name} for {hold} decisions", (action,) * hold, held=index) for hold in config.holds]
+    for index in taken:
+        found += [
+            Override(f"not taking {spec.action_names[index]} for {hold} decisions", (), without=index, without_for=hold)
+            for hold in config.holds
+        ]
     longest = max(config.holds)
     for number in range(SEQUENCES):
         pieces = [random_action(spec, generator) for _ in range(-(-longest // PIECE))]
@@ -67,7 +93,10 @@ def single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
 
 def job_of(start: Start, override: Override, seed: int, horizon: int) -> Job:
     """A rollout with an override, after which the agent plays on for ``horizon`` decisions."""
-    return Job(start.snapshot, seed, horizon + len(override.actions), override.actions, override.actor, hidden=start.hidden)
+    return Job(
+        start.snapshot, seed, horizon + override.decisions, override.actions, override.actor,
+        banned=override.without, banned_for=override.without_for, hidden=start.hidden,
+    )  # fmt: skip
 
 
 def label_of(chosen: Sequence[Override]) -> str:

@@ -1,7 +1,8 @@
 """Rescues: what could be done in place of the agent's own actions so that a loss does not come.
 
-For some decisions an action is held, or short random sequences are taken, or another agent plays; then the agent under test
-plays on, for as long as in its own rollouts, so that a loss that only comes later is no rescue.
+For some decisions an action is held, or the agent plays without one of its usual actions, or short random sequences are
+taken, or another agent plays; then the agent under test plays on, for as long as in its own rollouts, so that a loss that
+only comes later is no rescue.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _best(tried: Sequence[Rollout], options: Sequence[Override]) -> list[int]:
 
     def rank(o: int) -> tuple[bool, int, float]:
         rollout = tried[o]
-        time = len(rollout.actions) if rollout.loss is None else rollout.loss - len(options[o].actions)
+        time = len(rollout.actions) if rollout.loss is None else rollout.loss - options[o].decisions
         return rollout.lost, -time, -rollout.total
 
     return sorted(range(len(options)), key=rank)[:BEST]

@@ -1,0 +1,92 @@
+"""Whether what a confirmation says of an agent is so: by rollouts with other seeds, and by those of a healthy agent.
+
+An agent with a planted weakness differs from the healthy agent in nothing else.  So the losses from the states of a weakness
+are due to the plant if the healthy agent, from the same states, loses much less often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from weakspot.agents.base import Agent
+from weakspot.artifacts.weaknesses import Rate, StartRecord, Weakness
+from weakspot.confirm.config import ConfirmConfig
+from weakspot.confirm.losses import rule_for
+from weakspot.confirm.rollouts import Job, Roller
+from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.statistics import fisher, rate_of
+from weakspot.envs.pool import EnvironmentPool
+from weakspot.ground.hidden import hidden_at
+from weakspot.ground.play import route_to
+from weakspot.session import Session
+
+STATES, ROLLOUTS = 12, 4
+"""States of a weakness, at most, from which both agents play, and rollouts of each from each state."""
+AGAIN = 24
+"""Rollouts of the agent and of the rescue, from the state in which the rescue is shown."""
+LESS = 0.3
+"""By how much the share of losses has to be lower for the healthy agent."""
+SURE = 0.01
+"""Largest p-value of a difference that counts."""
+FRESH = 1_000_003
+"""Added to the seed of the confirmation."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checker:
+    """Plays from the states of weaknesses again.
+
+    Attributes:
+        session: of the agent that was tested.
+        pool: copies of the environment.
+        healthy: the agent without the plant; None if nothing was planted.
+        config: of the confirmation.
+    """
+
+    session: Session
+    pool: EnvironmentPool
+    healthy: Agent | None
+    config: ConfirmConfig
+
+    def check(self, weakness: Weakness) -> dict[str, Any]:
+        """As plain data: ``repeats``, whether the rescue avoids losses with other seeds, too (None without a rescue); and if
+        there is a healthy agent, the shares of losses of both agents, and whether they are ``due`` to the plant."""
+        return {"repeats": self._repeats(weakness)} | (self._due(weakness) if self.healthy else {})
+
+    def _repeats(self, weakness: Weakness) -> bool | None:
+        clip = weakness.rescued
+        if weakness.verdict != "avoidable loss" or clip is None:
+            return None
+        start = weakness.states[clip.state]
+        given = clip.actions[: clip.override]
+        lost = self._lost([start], 0, AGAIN)
+        saved = self._lost([start], 0, AGAIN, given)
+        return saved.share < lost.share and fisher(saved, lost) < SURE
+
+    def _due(self, weakness: Weakness) -> dict[str, Any]:
+        chosen = np.unique(np.linspace(0, len(weakness.states) - 1, STATES).astype(int))
+        starts = [weakness.states[i] for i in chosen]
+        planted, healthy = self._lost(starts, 0, ROLLOUTS), self._lost(starts, 1, ROLLOUTS)
+        due = planted.share - healthy.share >= LESS and fisher(planted, healthy) < SURE
+        return {"planted": round(planted.share, 3), "healthy": round(healthy.share, 3), "due": due}
+
+    def _lost(self, starts: Sequence[StartRecord], actor: int, count: int, actions: tuple[Any, ...] = ()) -> Rate:
+        """The share of losses of an agent; ``actions`` are given first."""
+        session, seeds = self.session, Seeds(FRESH + self.config.seed + actor)
+        rule, agent = rule_for(session.dataset, None), session.subject.agent
+        agents = [agent] if self.healthy is None else [agent, self.healthy]
+        epsilon = self.config.epsilon if agent.spec.acts == "greedy" else 0.0
+        roller = Roller(self.pool, agents, epsilon, rule.is_loss)
+        horizon = self.config.horizon + len(actions)
+        jobs: list[Job] = []
+        for start in starts:
+            route = route_to(start)
+            hidden = hidden_at(session.player, agent, route)
+            snapshot = session.player.snapshot_of(route)
+            jobs += [Job(snapshot, seeds.next(), horizon, actions, actor, hidden=hidden) for _ in range(count)]
+        made = roller.run(jobs, until_loss=True)
+        return rate_of([made[i : i + count] for i in range(0, len(made), count)])
