@@ -213,8 +213,7 @@ def test_to_play_without_an_action_can_be_a_rescue(rings, pool, monkeypatch):
     monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
     monkeypatch.setattr("weakspot.confirm.overrides.single_actions", lambda spec: [("holding WAIT", 2, 2)])
     monkeypatch.setattr(sequences, "SEARCHED", 0)
-    dataset, perceive = rings
-    player = started_player(Ring(), dataset)
+    player = started_player(Ring(), rings[0])
     found = confirm(player, pool, PumpsNext(), likeness_of(rings), CONFIG, {})
     air = with_cause(found, "air")[0]
     assert air.verdict == "avoidable loss" and air.rescue.label.startswith("not taking RIGHT for")
