@@ -26,8 +26,9 @@ from weakspot.session import Session
 
 STATES, ROLLOUTS = 12, 4
 """States of a weakness, at most, from which both agents play, and rollouts of each from each state."""
-AGAIN = 24
-"""Rollouts of the agent and of the rescue, from the state in which the rescue is shown."""
+AGAIN, LONGER = 24, 2
+"""Rollouts of the agent and of the rescue, from the state in which the rescue is shown, and their horizons, so that a loss
+that is only put off is not avoided."""
 LESS = 0.3
 """By how much the share of losses has to be lower for the healthy agent."""
 SURE = 0.01
@@ -45,12 +46,14 @@ class Checker:
         pool: copies of the environment.
         healthy: the agent without the plant; None if nothing was planted.
         config: of the confirmation.
+        horizon: of the rollouts that the weaknesses were found in.
     """
 
     session: Session
     pool: EnvironmentPool
     healthy: Agent | None
     config: ConfirmConfig
+    horizon: int
 
     def check(self, weakness: Weakness) -> dict[str, Any]:
         """As plain data: ``repeats``, whether the rescue avoids losses with other seeds, too (None without a rescue); and if
@@ -63,30 +66,34 @@ class Checker:
             return None
         start = weakness.states[clip.state]
         given = clip.actions[: clip.override]
-        lost = self._lost([start], 0, AGAIN)
-        saved = self._lost([start], 0, AGAIN, given)
+        horizon = LONGER * self.horizon
+        lost = self._lost([start], 0, AGAIN, horizon)
+        saved = self._lost([start], 0, AGAIN, horizon, given)
         return saved.share < lost.share and fisher(saved, lost) < SURE
 
     def _due(self, weakness: Weakness) -> dict[str, Any]:
         chosen = np.unique(np.linspace(0, len(weakness.states) - 1, STATES).astype(int))
         starts = [weakness.states[i] for i in chosen]
-        planted, healthy = self._lost(starts, 0, ROLLOUTS), self._lost(starts, 1, ROLLOUTS)
+        planted, healthy = (self._lost(starts, actor, ROLLOUTS, self.horizon) for actor in (0, 1))
         due = planted.share - healthy.share >= LESS and fisher(planted, healthy) < SURE
         return {"planted": round(planted.share, 3), "healthy": round(healthy.share, 3), "due": due}
 
-    def _lost(self, starts: Sequence[StartRecord], actor: int, count: int, actions: tuple[Any, ...] = ()) -> Rate:
+    def _lost(
+        self, starts: Sequence[StartRecord], actor: int, count: int, horizon: int, actions: tuple[Any, ...] = ()
+    ) -> Rate:
         """The share of losses of an agent; ``actions`` are given first."""
         session, seeds = self.session, Seeds(FRESH + self.config.seed + actor)
         rule, agent = rule_for(session.dataset, None), session.subject.agent
         agents = [agent] if self.healthy is None else [agent, self.healthy]
         epsilon = self.config.epsilon if agent.spec.acts == "greedy" else 0.0
         roller = Roller(self.pool, agents, epsilon, rule.is_loss)
-        horizon = self.config.horizon + len(actions)
         jobs: list[Job] = []
         for start in starts:
             route = route_to(start)
             hidden = hidden_at(session.player, agent, route)
             snapshot = session.player.snapshot_of(route)
-            jobs += [Job(snapshot, seeds.next(), horizon, actions, actor, hidden=hidden) for _ in range(count)]
+            jobs += [
+                Job(snapshot, seeds.next(), horizon + len(actions), actions, actor, hidden=hidden) for _ in range(count)
+            ]
         made = roller.run(jobs, until_loss=True)
         return rate_of([made[i : i + count] for i in range(0, len(made), count)])

@@ -105,7 +105,7 @@ def find_weaknesses(session: Session, method: str, seed: int, healthy: Agent | N
     with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
         found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
         minutes = round((_processor_seconds() - started) / 60, 2)
-        checker = Checker(session, pool, healthy, config)
+        checker = Checker(session, pool, healthy, config, found.horizon)
         checks = [checker.check(weakness) for weakness in found.weaknesses]
     return {
         "seed": seed,

@@ -201,6 +201,32 @@ def test_an_agent_that_loses_often_is_judged_within_a_shorter_horizon(rings, poo
     assert confirmation.environment_steps > 400 * confirmation.horizon, "the first rollouts count, too"
 
 
+class Leaky(Ring):
+    """A ring without a station: to pump only puts the loss off."""
+
+    def step(self, action):
+        air = self.state[AIR]
+        result = super().step(action)
+        if self.state[PLACE] == 9:
+            self.state[AIR] = min(air - 1 + 4 * (action == 1), FULL)
+            return self.result(result.reward, result.terminated or self.state[AIR] <= 0)
+        return result
+
+
+def test_a_loss_that_is_only_put_off_is_not_avoided(tmp_path, monkeypatch):
+    monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
+    monkeypatch.setattr("weakspot.confirm.confirmation.WEAK", 1.1)
+    monkeypatch.setattr(sequences, "SEARCHED", 0)
+    monkeypatch.setattr("pits.EPISODE", 200)
+    states = play_rings(tmp_path, environment=Leaky)
+    with EnvironmentPool(Leaky, Leaky().spec, 16, 2) as pool:
+        put_off = confirmed(states, pool, replace(CONFIG, holds=(3,)), environment=Leaky)
+        assert put_off.confirmation.weaknesses and not any(w.confirmed for w in put_off.confirmation.weaknesses)
+        monkeypatch.setattr("weakspot.confirm.context.LONGER", 1.0)
+        taken_in = confirmed(states, pool, replace(CONFIG, holds=(3,)), environment=Leaky)
+        assert any(w.confirmed and "PUMP" in w.rescue.label for w in taken_in.confirmation.weaknesses)
+
+
 class PumpsNext(Diver):
     """Swims right; PUMP is its second choice."""
 

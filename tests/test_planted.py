@@ -108,7 +108,7 @@ def judged(session, states, verdict="avoidable loss", rescued=None):
     weakness = SimpleNamespace(states=states, verdict=verdict, rescued=rescued)
     config = ConfirmConfig(horizon=14, holds=(5,), epsilon=0.0)
     with EnvironmentPool(Ring, Ring().spec, 8, 1) as pool:
-        return Checker(session, pool, Pumping(), config).check(weakness)
+        return Checker(session, pool, Pumping(), config, 14).check(weakness)
 
 
 def rescue(actions):

@@ -138,7 +138,7 @@ class CauseFinder:
         """A rollout after each change; None if the change is impossible."""
         context = self._context
         snapshots = [context.pool.edited(start.snapshot, change) for start, change in work]
-        horizon, seeds = context.config.horizon, context.seeds
+        horizon, seeds = context.longer, context.seeds
         starts = [start for start, _ in work]
         pairs = zip(snapshots, starts, strict=True)
         jobs = [Job(snapshot, seeds.next(), horizon, hidden=s.hidden) for snapshot, s in pairs if snapshot is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from weakspot.envs.pool import EnvironmentPool
 from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
 
+LONGER = 1.5
+"""Horizon of the rollouts that judge causes and rescues, in horizons: a loss that is only put off is not avoided."""
 Report = Callable[[str, int, int], None]
 """Called with what is being done, and how much of it."""
 ByState = list[list[Rollout]]
@@ -62,16 +64,26 @@ class Context:
         """Reports the progress of one part."""
         return lambda done, total: self.report(what, done, total)
 
-    def agent_rollouts(self, starts: Sequence[Start], count: int, what: str) -> ByState:
-        """The agent's own rollouts, ``count`` from each state."""
-        return self._rollouts(
-            [Job(start.snapshot, 0, self.config.horizon, hidden=start.hidden) for start in starts], count, what
-        )
+    @property
+    def longer(self) -> int:
+        """Decisions of the rollouts that judge causes and rescues.  They are the horizon's where a loss is a low outcome:
+        the outcomes of longer rollouts are others."""
+        return round(LONGER * self.config.horizon) if self.rule.measure is None else self.config.horizon
+
+    def agent_rollouts(self, starts: Sequence[Start], count: int, what: str, *, horizon: int | None = None) -> ByState:
+        """The agent's own rollouts, ``count`` from each state; by default of the configured horizon."""
+        horizon = self.config.horizon if horizon is None else horizon
+        return self._rollouts([Job(start.snapshot, 0, horizon, hidden=start.hidden) for start in starts], count, what)
+
+    def within_horizon(self, rollouts: ByState) -> ByState:
+        """The rollouts without the losses that come after the configured horizon."""
+        horizon = self.config.horizon
+        return [[replace(r, loss=None) if (r.loss or 0) > horizon else r for r in of_state] for of_state in rollouts]
 
     def override_rollouts(self, starts: Sequence[Start], overrides: Sequence[Override], count: int, what: str) -> ByState:
         """Rollouts with an override for each state, ``count`` from each."""
         pairs = zip(starts, overrides, strict=True)
-        return self._rollouts([job_of(start, override, 0, self.config.horizon) for start, override in pairs], count, what)
+        return self._rollouts([job_of(start, override, 0, self.longer) for start, override in pairs], count, what)
 
     def without_action(self, starts: Sequence[Start], action: int, decisions: int, count: int, what: str) -> ByState:
         """Rollouts in which the agent may not take an action for some decisions, ``count`` from each state."""
@@ -95,8 +107,10 @@ class Context:
 
     def earned(self, rollouts: ByState) -> np.ndarray:
         """The mean discounted return over the horizon from each state (n,), as the agent's expectation is calibrated."""
-        gamma = self.config.gamma
-        return np.array([np.mean([r.discounted(gamma, self.end(r)) for r in of_state]) for of_state in rollouts])
+        gamma, horizon = self.config.gamma, self.config.horizon
+        ends = [[min(self.end(r), horizon) for r in of_state] for of_state in rollouts]
+        pairs = [list(zip(of_state, some, strict=True)) for of_state, some in zip(rollouts, ends, strict=True)]
+        return np.array([np.mean([r.discounted(gamma, end) for r, end in of_state]) for of_state in pairs])
 
     def end(self, rollout: Rollout) -> int:
         """The number of decisions whose rewards count for the return."""

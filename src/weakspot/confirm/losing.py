@@ -117,14 +117,15 @@ def _judged(
     savable = [i for i in judges if tried[i].can_be_saved] or judges
     again = [starts[i] for i in savable]
     chosen = _rescues(context, again, [tried[i] for i in savable], options)
-    own = context.agent_rollouts([starts[i] for i in judges], context.config.rollouts, "own rollouts again")
+    longer = context.longer
+    own = context.agent_rollouts([starts[i] for i in judges], context.config.rollouts, "own rollouts again", horizon=longer)
     count = max(context.config.rollouts, -(-LEAST_ROLLOUTS // len(again)))
-    more = context.agent_rollouts(again, count - context.config.rollouts, "own rollouts again")
+    more = context.agent_rollouts(again, count - context.config.rollouts, "own rollouts again", horizon=longer)
     of_same = [[*some, *others] for some, others in zip(own, more, strict=False)]
     better = context.override_rollouts(again, chosen, count, "rescues again")
     rescue = _rescue(context, of_same, better, chosen, len(options))
-    rate = rate_of(own)
-    cause = _cause(context, [starts[i] for i in states], group, rate, finder) if finder else None
+    rate = rate_of(context.within_horizon(own))
+    cause = _cause(context, [starts[i] for i in states], group, rate_of(own), finder) if finder else None
     before, after = _next_frames(context, starts[states[0]], cause, finder)
     return Judged(
         verdict=verdicts.of_loss(rate, rescue, groups),
@@ -201,7 +202,7 @@ def _cause(context: Context, starts: Sequence[Start], group: Group, rate: Rate, 
         context: of the confirmation.
         starts: the states of the group.
         group: with the units that may be the cause.
-        rate: of losses in the agent's own rollouts.
+        rate: of losses in the agent's own rollouts, as long as those that judge the cause.
         finder: of causes.
     """
     judges = starts[:JUDGED]

@@ -58,7 +58,7 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
         sentence="",
         targets=tuple(dict.fromkeys(start.target for start in judged.starts if not start.is_control)),
         states=tuple(start_record(start) for start in judged.starts),
-        rate=rate_of(judged.own),
+        rate=rate_of(context.within_horizon(judged.own)),
         met=share(met, [1] * len(met)),
         expected=None if expected is None else float(expected.mean()),
         earned=float(context.earned(judged.own).mean()),

@@ -1,8 +1,8 @@
 """Rescues: what could be done in place of the agent's own actions so that a loss does not come.
 
 For some decisions an action is held, or the agent plays without one of its usual actions, or short random sequences are
-taken, or another agent plays; then the agent under test plays on, for as long as in its own rollouts, so that a loss that
-only comes later is no rescue.
+taken, or another agent plays; then the agent under test plays on, for longer than the loss may take: a loss that only comes
+later is not avoided.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tried:
 
 def try_overrides(context: Context, starts: Sequence[Start], options: Sequence[Override]) -> list[Tried]:
     """Tries all overrides once from every state, and the best of each state some more times."""
-    horizon, seeds, report = context.config.horizon, context.seeds, "rescues"
+    horizon, seeds, report = context.longer, context.seeds, "rescues"
     rollouts = context.until_loss(
         [job_of(start, option, seeds.next(), horizon) for start in starts for option in options], report
     )

@@ -71,7 +71,7 @@ def _search(context: Context, start: Start) -> tuple[Override, float] | None:
 
 
 def _rollouts(context: Context, start: Start, sequences: Sequence[tuple[Action, ...]]) -> list[Rollout]:
-    horizon, seeds = context.config.horizon, context.seeds
+    horizon, seeds = context.longer, context.seeds
     jobs = [job_of(start, Override("", sequence), seeds.next(), horizon) for sequence in sequences]
     return context.until_loss(jobs, "searched sequences")
 
