@@ -75,6 +75,16 @@ def test_the_known_weakness_its_cause_and_its_rescue_are_found(found):
     assert "air" in air.sentence and "loses a life" in air.sentence
 
 
+def test_an_avoidable_loss_costs_what_its_rescue_avoids(found):
+    air = max(with_cause(found, "air"), key=lambda weakness: weakness.rate.trials)
+    often = (air.met.events + 0.5) / (air.met.trials + 1)
+    half = replace(air.rescue, saved=Rate(30, 40, 5, 0, 1), own=Rate(40, 40, 5, 0, 1))
+    late = replace(air, rescue=half, rate=Rate(80, 80, 10, 0, 1))
+    assert late.cost == pytest.approx(often * 0.5 * 0.75), "in time in half of the states"
+    assert replace(late, verdict="hopeless").cost == pytest.approx(often)
+    assert air.cost > late.cost
+
+
 def test_what_nothing_avoids_is_hopeless(found):
     bombs = with_cause(found, "bomb")
     assert bombs and {weakness.verdict for weakness in bombs} == {"hopeless"}

@@ -197,9 +197,14 @@ class Weakness:
 
     @property
     def cost(self) -> float:
-        """How often the agent comes into such states, times the share of rollouts that it loses there."""
+        """How often the agent comes into such states, times the share of rollouts that it loses there; of an avoidable loss,
+        times the share that the rescue avoids, in all its states, in time or too late."""
         often = (self.met.events + 0.5) / (self.met.trials + 1)
-        return often * self.rate.share
+        if self.verdict != "avoidable loss" or self.rescue is None:
+            return often * self.rate.share
+        saved, own = self.rescue.saved, self.rescue.own
+        in_time = saved.states / max(self.rate.states, saved.states, 1)
+        return often * in_time * max(saved.share - (1.0 - own.share), 0.0)
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""
