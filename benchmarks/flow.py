@@ -22,7 +22,6 @@ from lab.command import repeatable_command, run_command, say
 from lab.flows import measured, prepare, variant
 from lab.pipeline import open_session, run_config
 from lab.records import all_versions, save_record
-from weakspot.system.training_loop import budget
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     ground = prepare(open_session(config), arguments.samples)
     rows = []
     for seed, steps, chosen in itertools.product(arguments.seeds, arguments.steps, variants):
-        rows.append(measured(ground, chosen, seed, budget(steps, arguments.seconds)))
+        rows.append(measured(ground, chosen, seed, steps, arguments.seconds))
         say(str(rows[-1]))
         save_record(arguments.output, {"command": repeatable_command(sys.argv), "versions": all_versions(), "rows": rows})
 

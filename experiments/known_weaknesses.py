@@ -45,7 +45,6 @@ from lab.page import replace_table, table
 from lab.pipeline import open_session, run_config
 from lab.planted import PLANTS
 from lab.records import all_versions, changed_record, earlier_record
-from weakspot.agents.load import load_agent
 from weakspot.errors import ConfigError
 
 RANKS = (1, 3, 5)
@@ -128,12 +127,11 @@ def main() -> None:
                 saliency="gradient" if isinstance(case, Hidden) else "guided",
             )  # fmt: skip
             session = open_session(config, METHODS[method])
-            healthy = load_agent(case.healthy) if case.healthy else None
             for seed in arguments.seeds:
                 runs = earlier_record(path).get("runs", {}).get(name, {}).get(method, [])
                 if any(run["seed"] == seed for run in runs):
                     continue
-                run = find_weaknesses(session, method, seed, healthy)
+                run = find_weaknesses(session, method, seed, case)
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(run, case)}, {run['minutes']} minutes")
                 with changed_record(path) as record:
                     _add(record, name, method, run, cases)

@@ -11,7 +11,7 @@ from lab.attribution import Checker
 from lab.pipeline import STATES
 from lab.rivals import CHOSEN, RIVALS
 from lab.twins import TWINS
-from weakspot.agents.base import Agent
+from weakspot.agents.load import load_agent
 from weakspot.artifacts.findings import read_search
 from weakspot.artifacts.twins import read_twins
 from weakspot.confirm.config import ConfirmConfig
@@ -29,7 +29,7 @@ class Known:
 
     Attributes:
         agent: a shipped agent or a file.
-        variables: names of variables, any of which is a right cause.
+        variables: names of variables without their meanings, any of which is a right cause.
         actions: names of actions; a right rescue holds one of them.
     """
 
@@ -41,7 +41,7 @@ class Known:
 
     def is_found_in(self, weakness: dict[str, Any]) -> bool:
         """Whether a weakness of a run is this one."""
-        return bool(set(weakness["cause"]) & set(self.variables))
+        return bool({name.partition(" (")[0] for name in weakness["cause"]} & set(self.variables))
 
     def is_avoided_by(self, rescue: str) -> bool:
         """Whether a rescue holds a right action."""
@@ -84,7 +84,7 @@ class Healthy:
 Case: TypeAlias = Known | Hidden | Healthy
 
 
-def find_weaknesses(session: Session, method: str, seed: int, healthy: Agent | None = None) -> dict[str, Any]:
+def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dict[str, Any]:
     """The weaknesses that rollouts with a seed show, as plain data, and what they cost: ``minutes`` of processor time.
 
     Each is checked afterwards (:mod:`lab.attribution`), which is not a part of the cost.
@@ -105,6 +105,7 @@ def find_weaknesses(session: Session, method: str, seed: int, healthy: Agent | N
     with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
         found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
         minutes = round((_processor_seconds() - started) / 60, 2)
+        healthy = load_agent(case.healthy) if case.healthy else None
         checker = Checker(session, pool, healthy, config, found.horizon)
         checks = [checker.check(weakness) for weakness in found.weaknesses]
     return {

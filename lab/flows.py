@@ -22,7 +22,7 @@ from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
 from weakspot.state_model.muon import POLYNOMIALS, Polynomials
 from weakspot.state_model.whitening import fit_frames
-from weakspot.system.training_loop import Budget
+from weakspot.system.training_loop import budget
 from weakspot.types import Latent
 
 FIVE_ITERATIONS = ((3.4445, -4.7750, 2.0315),) * 5
@@ -105,11 +105,12 @@ def prepare(session: Session, samples: int) -> Ground:
     return Ground(session, parts[0], parts[1], frames, real, features(session.perceive, real), model.network.precision)
 
 
-def measured(ground: Ground, chosen: FlowVariant, seed: int, budget: Budget) -> dict[str, Any]:
-    """Trains a variant for a budget of steps or processor seconds, and measures its loss and its samples."""
+def measured(ground: Ground, chosen: FlowVariant, seed: int, steps: int, seconds: float) -> dict[str, Any]:
+    """Trains a variant for ``steps``, or for processor seconds if they are 0, and measures its loss and its samples."""
+    used_share = budget(steps, seconds)
     trainer = FlowTrainer(ground.training, ground.frames, chosen.config, seed, ground.dtype, chosen.polynomials)
     used, losses = 0.0, [math.nan]
-    while (share := budget(len(losses) - 1, used)) < 1:
+    while (share := used_share(len(losses) - 1, used)) < 1:
         started = time.process_time()
         trainer.step(share, len(losses) - 1)
         used += time.process_time() - started

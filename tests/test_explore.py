@@ -283,12 +283,12 @@ def test_a_change_of_a_variable_is_shown_and_taken_back(studio: Studio) -> None:
     game.step(0)
     before = game.shot()
     names = [variable.name for variable, _ in game.variables]
-    score = names.index("byte 14")
+    score = names.index("byte 14 (own points)")
     view = game.edit({score: 7.0})
     frames = studio.run.environment.frames
     assert view.edited.decision == view.without.decision == before.decision + frames
     assert (view.edited.stack != view.without.stack).any()
-    assert game.edits[0].names == ("byte 14",)
+    assert game.edits[0].names == ("byte 14 (own points)",)
     undone = game.undo()
     assert np.array_equal(undone.stack, before.stack) and undone.decision == before.decision and not game.edits
     assert np.array_equal(undone.output.scores, before.output.scores)

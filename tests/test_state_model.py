@@ -39,7 +39,7 @@ from weakspot.state_model.paper import PaperConfig, PaperNetwork, PaperRecipe
 from weakspot.state_model.recipes import RECIPES, check_size, recipe
 from weakspot.state_model.train import train
 from weakspot.state_model.trainer import gradients
-from weakspot.system.metrics import drop_metrics_after
+from weakspot.system.metrics import drop_metrics_after, read_line
 
 SMALL = FastConfig(width=8, code=6, batch_size=4)
 SMALL_RECIPE = FastRecipe(SMALL, FlowConfig(width=32, depth=1, heads=2, batch_size=32))
@@ -302,6 +302,30 @@ def test_training_resumes_and_ends_in_the_same_bits(pong_rollout, tmp_path):
     twice = train(perceive, dataset, maps, config, tmp_path / "twice", chosen_recipe=SMALL_RECIPE)
     for a, b in zip(once.network.parameters(), twice.network.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_kill_after_the_last_step_changes_no_metrics(pong_rollout, tmp_path, monkeypatch):
+    """Neither the loss terms are lost, nor is the last measurement there twice."""
+    dataset, perceive, maps = pong_rollout
+    config = TrainConfig(steps=3, prior_steps=1, workers=1, precision="float32")
+
+    def trained(name):
+        return train(
+            perceive, dataset, maps, config, tmp_path / name, chosen_recipe=SMALL_RECIPE, measures=lambda model: {"a": 1}
+        )
+
+    def metrics(name):
+        lines = [read_line(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+    trained("once")
+    with monkeypatch.context() as broken:
+        broken.setattr("weakspot.state_model.train.store_model", lambda *arguments: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                trained("twice")
+    trained("twice")
+    assert metrics("twice") == metrics("once") and "loss" in metrics("once")[0]
 
 
 def test_workers_change_the_result_by_rounding_only(pong_rollout, tmp_path):

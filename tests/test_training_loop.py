@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
+from weakspot.errors import StorageError
 from weakspot.system.metrics import append_metrics, drop_metrics_after, read_line
-from weakspot.system.training_loop import CheckpointFile, Every, TrainingLoop, budget, load_checkpoint
+from weakspot.system.training_loop import CheckpointFile, Every, TrainingLoop, budget, load_checkpoint, store_checkpoint
 
 
 class RandomWalk:
@@ -160,6 +162,18 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_to_resume_from(tmp_path):
     (tmp_path / "whole").mkdir()
     other.run()
     assert torch.equal(walk.place, whole.place)
+
+
+def test_a_checkpoint_larger_than_files_may_be_is_a_storage_error(tmp_path):
+    """torch's own writer raises a RuntimeError without the number of the operating system's error."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, usual[1]))
+        with pytest.raises(StorageError, match="cannot write"):
+            store_checkpoint(tmp_path / "checkpoint.pt", {"weights": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert not list(tmp_path.iterdir())
 
 
 def test_metrics_after_the_checkpoint_are_dropped_and_nan_is_refused(tmp_path):

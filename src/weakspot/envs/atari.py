@@ -23,6 +23,7 @@ import numpy as np
 from ale_py import ALEInterface, ALEState, roms
 
 from weakspot.actions import Action
+from weakspot.envs.atari_bytes import RAM, bytes_of
 from weakspot.envs.base import EnvironmentSpec, Step, check_running, discrete, last_step
 from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.observation import observation_function
@@ -122,12 +123,6 @@ class AtariConfig:
     def frame_size(self) -> tuple[int, int]:
         """Height and width of a frame."""
         return self.reduction.output_size(*SCREEN) if self.reduction else (self.size, self.size)
-
-
-RAM = 128
-"""Size of the Atari's memory in bytes."""
-BYTES = tuple(Variable(f"byte {number}", 0, 255, whole=True) for number in range(RAM))
-"""The variables of an Atari game: its memory."""
 
 
 AREA = Reduction(gray="emulator")
@@ -381,8 +376,8 @@ class AtariEnvironment:
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        """The bytes of the memory."""
-        return BYTES
+        """The bytes of the memory; see :mod:`weakspot.envs.atari_bytes`."""
+        return bytes_of(self.config.rom)
 
     def read_variables(self) -> np.ndarray:
         """The memory (128,) as float64; raises :class:`ConfigError` before the first reset."""
@@ -400,7 +395,7 @@ class AtariEnvironment:
             ConfigError: no episode is running.
         """
         check_running(self._step, "write_variables")
-        for position, value in check_changes(BYTES, changes).items():
+        for position, value in check_changes(self.variables, changes).items():
             self._ale.setRAM(position, int(value))
         self._edited = True
         self._step = replace(last_step(self._step), ram=self._ale.getRAM())

@@ -21,7 +21,7 @@ class Variable:
     """A variable of an environment's state.
 
     Attributes:
-        name: such as ``byte 102``.
+        name: such as ``byte 102 (oxygen)``.
         low, high: the smallest and the largest value; infinite if there is no bound.
         whole: whether it takes whole numbers only.
         group: name of what it belongs to together with others, such as ``person 3``; empty if it stands alone.

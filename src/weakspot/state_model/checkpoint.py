@@ -16,6 +16,7 @@ from weakspot.errors import LeftoverError, WeakspotError
 from weakspot.state_model.batch import DataStatistics
 from weakspot.state_model.model import SECONDS, StateModel, load, save
 from weakspot.state_model.setup import TrainingSetup
+from weakspot.state_model.trainer import TermMeans
 from weakspot.system.files import raise_unless_damage
 from weakspot.system.metrics import drop_metrics_after
 from weakspot.system.provenance import full_file_digest
@@ -25,8 +26,10 @@ CHECKPOINT, PRIOR_CHECKPOINT, METRICS = "checkpoint.pt", "prior.pt", "metrics.js
 WEIGHTS, INFO = "model.safetensors", "model.json"
 
 
-def resume(loop: TrainingLoop, metrics: Path) -> None:
+def resume(loop: TrainingLoop, terms: TermMeans, metrics: Path) -> None:
     """Resumes from the checkpoint of ``loop``, and drops the metrics that were written after it.
+
+    ``terms`` are those of the trainer of ``loop``, which know how many lines there were.
 
     A checkpoint of other data or settings is deleted, together with its metrics.
 
@@ -39,7 +42,7 @@ def resume(loop: TrainingLoop, metrics: Path) -> None:
     if content is None and path.exists():
         path.unlink()
         metrics.unlink(missing_ok=True)
-    drop_metrics_after(metrics, loop.steps)
+    drop_metrics_after(metrics, loop.steps, terms.lines)
 
 
 def read_checkpoint(loop: TrainingLoop) -> dict[str, Any] | None:

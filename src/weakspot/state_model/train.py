@@ -86,7 +86,7 @@ def train(
     statistics = setup.statistics(indices)
     trainer = Trainer(setup, statistics, indices)
     loop = TrainingLoop(trainer, CheckpointFile(folder / CHECKPOINT, setup.training_digest), network_budget(setup), clock)
-    resume(loop, folder / METRICS)
+    resume(loop, trainer.terms, folder / METRICS)
     monitor = TrainingMonitor(setup, trainer, loop, folder / METRICS, measures, progress)
     with trainer.workers():
         loop.run([*monitor.periodic(), Every(config.checkpoint_every, loop.store)])

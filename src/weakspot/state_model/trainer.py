@@ -44,10 +44,12 @@ class TermMeans:
 
     Attributes:
         last: the terms of the last step.
+        lines: how often means were taken, each time for a line of the metrics.
     """
 
     def __init__(self) -> None:
         self.last: dict[str, float] = {}
+        self.lines = 0
         self._sums: dict[str, float] = {}
         self._count = 0
 
@@ -61,8 +63,17 @@ class TermMeans:
     def take(self) -> dict[str, float]:
         """The means since the last call; empty if there was no step."""
         means = {name: total / self._count for name, total in self._sums.items()} if self._count else {}
-        self._sums, self._count = {}, 0
+        self._sums, self._count, self.lines = {}, 0, self.lines + 1
         return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {"last": dict(self.last), "sums": dict(self._sums), "count": self._count, "lines": self.lines}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores :meth:`state_dict`."""
+        self.last, self._sums = dict(state["last"]), dict(state["sums"])
+        self._count, self.lines = state["count"], state["lines"]
 
 
 class Trainer:
@@ -123,12 +134,13 @@ class Trainer:
             raise self._not_finite(steps + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Network, optimiser and random generators."""
+        """Network, optimiser, random generators and the means of the loss terms."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "order": json.dumps(self._feeder.order.bit_generator.state),
             "noise": self._feeder.noise.get_state(),
+            "terms": self.terms.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -137,6 +149,7 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._feeder.order.bit_generator.state = json.loads(state["order"])
         self._feeder.noise.set_state(state["noise"])
+        self.terms.load_state_dict(state["terms"])
 
     def _results(self, chosen: np.ndarray, noise: Tensor) -> list[Part]:
         """The gradients and terms of each part of the batch of the states ``chosen``, in a fixed order."""

@@ -42,8 +42,8 @@ def read_line(line: bytes | str) -> dict[str, Any]:
     return fields
 
 
-def drop_metrics_after(path: Path, step: int) -> None:
-    """Drops the lines of steps after ``step``, and an incomplete last line.
+def drop_metrics_after(path: Path, step: int, lines: int | None = None) -> None:
+    """Drops the lines of steps after ``step``, and of the others all but the first ``lines`` if given; and an incomplete last one.
 
     A training that resumes from its checkpoint of ``step`` writes the later lines again.  Does nothing if there is no file.
 
@@ -52,21 +52,21 @@ def drop_metrics_after(path: Path, step: int) -> None:
         StorageError: the file cannot be read or written.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        found = path.read_bytes().splitlines()
     except FileNotFoundError:
         return
     except OSError as error:
         raise unreadable(path, error) from error
     kept: list[str] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(found, start=1):
         try:
             if read_line(line)["step"] <= step:
                 kept.append(line.decode())
         except (ValueError, KeyError, TypeError) as error:
-            if number < len(lines):
+            if number < len(found):
                 raise LeftoverError(
                     f"line {number} of {path} is damaged: {error}",
                     expected="the lines that the training wrote",
                     todo=f"delete {path.parent} to restart the training",
                 ) from error
-    write_text(path, "".join(f"{line}\n" for line in kept))
+    write_text(path, "".join(f"{line}\n" for line in kept[:lines]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import TextIO
 
@@ -21,7 +22,8 @@ def prepare_streams() -> None:
     """Lets characters that the encoding of the terminal lacks appear as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # it is closed: what is written to it later fails in the usual way
+                stream.reconfigure(errors="backslashreplace")
 
 
 def write_line(text: str) -> None:

@@ -14,6 +14,7 @@ functions that read and write checkpoints.
 
 from __future__ import annotations
 
+import io
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,14 @@ def budget(steps: int, seconds: float) -> Budget:
 
 def store_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes tensors and plain data to ``path``, atomically; raises :class:`~weakspot.errors.StorageError`."""
-    write_atomic(path, lambda temporary: torch.save(dict(content), temporary))
+    buffer = io.BytesIO()  # the errors of torch's own writer have no number of the operating system
+    torch.save(dict(content), buffer)
+    write_atomic(path, lambda temporary: _write(temporary, buffer))
+
+
+def _write(path: Path, buffer: io.BytesIO) -> None:
+    with open(path, "wb") as file:
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Any:
