@@ -22,7 +22,7 @@ KEYS = (
     "hostile_traceback", "hostile_executed", "peak_mb",
 )  # fmt: skip
 """The main figures of the record."""
-KILLS, DAMAGES, HOSTILE, SOAK, STEPS = 200, 300, 600, 200, 400
+KILLS, DAMAGES, HOSTILE, SOAK, STEPS = 200, 300, 600, 200, 3_000
 """Full numbers: of kills, damages, hostile files, runs of the soak, and steps of the long run."""
 
 
