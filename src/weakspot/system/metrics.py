@@ -43,7 +43,7 @@ def read_line(line: bytes | str) -> dict[str, Any]:
 
 
 def drop_metrics_after(path: Path, step: int, lines: int | None = None) -> None:
-    """Drops the lines of steps after ``step``, an incomplete last line, and all but the first ``lines`` of the rest if given.
+    """Drops the lines of steps after ``step``, an incomplete last line, and all but the first ``lines`` others if given.
 
     A training that resumes from its checkpoint of ``step`` writes the later lines again.  Does nothing if there is no file.
 
