@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ import numpy as np
 from weakspot.agents.base import Agent
 from weakspot.artifacts.weaknesses import Rate, StartRecord, Weakness
 from weakspot.confirm.config import ConfirmConfig
-from weakspot.confirm.losses import rule_for
+from weakspot.confirm.losses import LossRule, rule_for
 from weakspot.confirm.rollouts import Job, Roller
 from weakspot.confirm.seeds import Seeds
+from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.ground.hidden import hidden_at
@@ -29,6 +31,8 @@ STATES, ROLLOUTS = 12, 4
 AGAIN, LONGER = 24, 2
 """Rollouts of the agent and of the rescue, from the state in which the rescue is shown, and their horizons, so that a loss
 that is only put off is not avoided."""
+CONTROLS = 80
+"""Random states on which a threshold of outcomes is measured."""
 LESS = 0.3
 """By how much the share of losses has to be lower for the healthy agent."""
 SURE = 0.01
@@ -60,13 +64,25 @@ class Checker:
         there is a healthy agent, the shares of losses of both agents, and whether they are ``due`` to the plant."""
         return {"repeats": self._repeats(weakness)} | (self._due(weakness) if self.healthy else {})
 
+    @cached_property
+    def _rule(self) -> LossRule:
+        """What a loss is, as in the confirmation; a threshold of outcomes is measured on random states."""
+        session, config = self.session, self.config
+        rule, agent = rule_for(session.dataset, None), session.subject.agent
+        if rule.measure is None:
+            return rule
+        starts = control_starts(session.player, agent, CONTROLS, np.random.default_rng([config.seed, 2]))
+        seeds, epsilon = Seeds(FRESH + config.seed + 2), config.epsilon if agent.spec.acts == "greedy" else 0.0
+        jobs = [Job(start.snapshot, seeds.next(), self.horizon, hidden=start.hidden) for start in starts for _ in range(2)]
+        return rule.calibrated(Roller(self.pool, [agent], epsilon, rule.is_loss).run(jobs))
+
     def _repeats(self, weakness: Weakness) -> bool | None:
         clip = weakness.rescued
         if weakness.verdict != "avoidable loss" or clip is None:
             return None
         start = weakness.states[clip.state]
         given = clip.actions[: clip.override]
-        horizon = LONGER * self.horizon
+        horizon = self.horizon if self._rule.measure else LONGER * self.horizon
         lost = self._lost([start], 0, AGAIN, horizon)
         saved = self._lost([start], 0, AGAIN, horizon, given)
         return saved.share < lost.share and fisher(saved, lost) < SURE
@@ -83,7 +99,7 @@ class Checker:
     ) -> Rate:
         """The share of losses of an agent; ``actions`` are given first."""
         session, seeds = self.session, Seeds(FRESH + self.config.seed + actor)
-        rule, agent = rule_for(session.dataset, None), session.subject.agent
+        rule, agent = self._rule, session.subject.agent
         agents = [agent] if self.healthy is None else [agent, self.healthy]
         epsilon = self.config.epsilon if agent.spec.acts == "greedy" else 0.0
         roller = Roller(self.pool, agents, epsilon, rule.is_loss)
@@ -95,5 +111,5 @@ class Checker:
             jobs += [
                 Job(snapshot, seeds.next(), horizon + len(actions), actions, actor, hidden=hidden) for _ in range(count)
             ]
-        made = roller.run(jobs, until_loss=True)
+        made = rule.judged(roller.run(jobs, until_loss=rule.measure is None))
         return rate_of([made[i : i + count] for i in range(0, len(made), count)])

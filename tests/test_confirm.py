@@ -259,19 +259,26 @@ def test_to_play_without_an_action_can_be_a_rescue(rings, pool, monkeypatch):
     assert air.rescue.tried == 4, "WAIT held and RIGHT left out, for both numbers of decisions"
 
 
-def test_a_sequence_saves_where_no_held_action_does(tmp_path, monkeypatch):
-    """The bomb of a locked ring asks for two actions; neither alone is of any use."""
+@pytest.fixture(scope="module")
+def locked_rings(tmp_path_factory):
+    return play_rings(tmp_path_factory.mktemp("locked"), environment=Locked)
+
+
+@pytest.mark.parametrize(
+    ("trials", "searched", "verdict"), [(0, 4, "avoidable loss"), (12, 0, "avoidable loss"), (0, 0, "hopeless")]
+)
+def test_a_sequence_saves_where_no_held_action_does(locked_rings, monkeypatch, trials, searched, verdict):
+    """The bomb of a locked ring asks for two actions; neither alone is of any use.  Each of the two searches finds both."""
     monkeypatch.setattr(overriding, "SEQUENCES", 0)
     monkeypatch.setattr(sequences, "PIECE", 2)
-    played = play_rings(tmp_path, environment=Locked)
+    monkeypatch.setattr(sequences, "SEARCHED", searched)
+    monkeypatch.setattr(sequences, "TRIALS", trials)
     with EnvironmentPool(Locked, Locked().spec, 16, 2) as locked:
-        found = confirmed(played, locked, environment=Locked)
-        bombs = with_cause(found, "bomb")
-        assert [weakness.verdict for weakness in bombs] == ["avoidable loss"]
-        assert bombs[0].rescue.label == sequences.LABEL and bombs[0].rescue.saved.share == 1.0
-        monkeypatch.setattr(sequences, "SEARCHED", 0)
-        without = confirmed(played, locked, environment=Locked)
-    assert {weakness.verdict for weakness in with_cause(without, "bomb")} == {"hopeless"}
+        bombs = with_cause(confirmed(locked_rings, locked, environment=Locked), "bomb")
+    assert bombs and {weakness.verdict for weakness in bombs} == {verdict}
+    if trials or searched:
+        assert all("a searched sequence of up to" in weakness.rescue.label for weakness in bombs)
+        assert bombs[0].rescue.saved.share == 1.0
 
 
 def test_outcomes_of_users(rings, pool, tmp_path):

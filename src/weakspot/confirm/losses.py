@@ -11,8 +11,8 @@ from weakspot.confirm.rollouts import Rollout
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
 
-RARE = 0.05
-"""Share of decisions, at most, with a negative reward, if these are penalties."""
+RARE = 0.015
+"""Share of decisions, at most, with a negative reward, if these are penalties; of more, rollouts from anywhere have some."""
 LARGE = 0.5
 """Size of penalties, at least, over the size of the largest reward."""
 LOW = 0.1

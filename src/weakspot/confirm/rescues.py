@@ -17,6 +17,8 @@ from weakspot.confirm.overrides import Override, job_of
 from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.starts import Start
 
+SAVES = 0.5
+"""Share of rollouts without a loss, at least, with a rescue of a state."""
 BEST, AGAIN = 3, 4
 """Overrides of each state that are tried again after a first rollout, and their rollouts."""
 
@@ -36,7 +38,7 @@ class Tried:
     @property
     def can_be_saved(self) -> bool:
         """Whether an override avoids at least half of the losses."""
-        return bool(self.saved.max(initial=0.0) >= 0.5)
+        return bool(self.saved.max(initial=0.0) >= SAVES)
 
 
 def try_overrides(context: Context, starts: Sequence[Start], options: Sequence[Override]) -> list[Tried]:

@@ -12,6 +12,7 @@ from weakspot.actions import Action
 from weakspot.agents.base import Agent
 from weakspot.agents.recurrent import Carried, is_recurrent
 from weakspot.envs.pool import EnvironmentPool, Place
+from weakspot.ground.reach import random_action
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Job:
         actor: index of the agent that acts afterwards; 0 is the agent under test.
         banned: index of an action that the agent may not choose, or None.
         banned_for: decisions for which this holds.
+        noise: probability with which an action of the agent is replaced by a random one, for ``noise_for`` decisions.
         hidden: hidden state (m,) of the agent under test at the start; None if it has none.  Other agents begin with h_0.
     """
 
@@ -36,6 +38,8 @@ class Job:
     actor: int = 0
     banned: int | None = None
     banned_for: int = 0
+    noise: float = 0.0
+    noise_for: int = 0
     hidden: np.ndarray | None = None
 
     def with_seed(self, seed: int) -> Job:
@@ -184,8 +188,11 @@ class Roller:
                     rollout = running[slot]
                     if len(rollout.actions) < len(rollout.job.override):
                         continue
-                    banned = rollout.job.banned if len(rollout.actions) < rollout.job.banned_for else None
+                    job, taken = rollout.job, len(rollout.actions)
+                    banned = job.banned if taken < job.banned_for else None
                     chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned)
+                    if taken < job.noise_for and rollout.random.random() < job.noise:
+                        chosen[slot] = random_action(agent.spec, rollout.random)
         for slot, rollout in running.items():
             if slot not in chosen:
                 chosen[slot] = rollout.job.override[len(rollout.actions)]

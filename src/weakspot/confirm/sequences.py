@@ -1,8 +1,9 @@
 """Searches for a sequence of actions that avoids a loss, where holding one action does not.
 
-A beam search on survival and return: every action is held for some decisions after each kept sequence, the agent plays on,
-and the sequences that last longest and earn most are kept.  The result is tried again with fresh seeds, since the best of
-many rollouts is lucky.
+First the agent plays with random actions among its own for some decisions, several times; the actions of the rollout without
+a loss that earns most are tried again.  Then, for some states that this does not save, a beam search on survival and
+return: every action is held for some decisions after each kept sequence, the agent plays on, and the sequences that last
+longest and earn most are kept.  What is found is tried again with fresh seeds, since the best of many rollouts is lucky.
 """
 
 from __future__ import annotations
@@ -14,21 +15,23 @@ import numpy as np
 from weakspot.actions import Action
 from weakspot.confirm.context import Context
 from weakspot.confirm.overrides import Override, job_of, single_actions
-from weakspot.confirm.rescues import AGAIN, Tried
-from weakspot.confirm.rollouts import Rollout
+from weakspot.confirm.rescues import AGAIN, SAVES, Tried
+from weakspot.confirm.rollouts import Job, Rollout
 from weakspot.confirm.starts import Start
 
 DEPTH, PIECE, BEAM = 3, 8, 3
 """Actions of a sequence, decisions for which each is held, and sequences that are kept."""
 SEARCHED = 4
-"""Losing states, at most, for which sequences are searched."""
-LABEL = f"a searched sequence of up to {DEPTH * PIECE} decisions"
+"""Losing states, at most, for which there is a beam search."""
+TRIALS, NOISE = 12, 0.5
+"""Rollouts with random actions from each losing state that nothing saves, and the share of these among the first actions."""
+LABEL = "a searched sequence of up to {} decisions"
 
 
 def with_sequences(
     context: Context, starts: Sequence[Start], tried: Sequence[Tried], options: Sequence[Override]
 ) -> tuple[list[Tried], list[Override]]:
-    """Searches sequences for the first states that no override saves, and adds those that do.
+    """Searches sequences for the states that no override saves, and adds those that do.
 
     Args:
         context: of the confirmation.
@@ -39,19 +42,49 @@ def with_sequences(
     Returns:
         What all overrides did, those that were found included, and all overrides.
     """
-    unsaved = [i for i, one in enumerate(tried) if not one.can_be_saved][:SEARCHED]
-    found: dict[int, tuple[Override, float]] = {}
-    for done, i in enumerate(unsaved):
+    unsaved = [i for i, one in enumerate(tried) if not one.can_be_saved]
+    found = {unsaved[place]: result for place, result in _perturbed(context, [starts[i] for i in unsaved]).items()}
+    left = [i for i in unsaved if i not in found or found[i][1] < SAVES][:SEARCHED]
+    for done, i in enumerate(left):
         result = _search(context, starts[i])
-        if result is not None:
+        if result is not None and result[1] > found.get(i, (result[0], 0.0))[1]:
             found[i] = result
-        context.report("searched sequences", done + 1, len(unsaved))
+        context.report("searched sequences", done + 1, len(left))
     columns = sorted(found)
     extended: list[Tried] = []
     for i, one in enumerate(tried):
         saved = np.array([found[i][1] if i == column else 0.0 for column in columns])
         extended.append(Tried(np.append(one.first, saved > 0), np.append(one.saved, saved)))
     return extended, [*options, *(found[column][0] for column in columns)]
+
+
+def _perturbed(context: Context, starts: Sequence[Start]) -> dict[int, tuple[Override, float]]:
+    """By place of the state, the actions of its best rollout with random actions, and the share of fresh rollouts in which
+    these have no loss; states without such a rollout are missing."""
+    length = max(context.config.holds)
+    horizon, seeds = context.longer + length, context.seeds
+    made = context.until_loss(
+        [
+            Job(start.snapshot, seeds.next(), horizon, noise=NOISE, noise_for=length, hidden=start.hidden)
+            for start in starts
+            for _ in range(TRIALS)
+        ],
+        "random sequences",
+    )
+    candidates: dict[int, Override] = {}
+    for place in range(len(starts)):
+        survived = [rollout for rollout in made[place * TRIALS : (place + 1) * TRIALS] if not rollout.lost]
+        if survived:
+            best = max(survived, key=lambda rollout: rollout.total)
+            candidates[place] = Override(LABEL.format(length), best.actions[:length])
+    jobs = [
+        job_of(starts[place], override, seeds.next(), context.longer)
+        for place, override in candidates.items()
+        for _ in range(AGAIN)
+    ]
+    again = iter(context.until_loss(jobs, "random sequences"))
+    shares = {place: float(np.mean([not next(again).lost for _ in range(AGAIN)])) for place in candidates}
+    return {place: (candidates[place], share) for place, share in shares.items() if share > 0}
 
 
 def _search(context: Context, start: Start) -> tuple[Override, float] | None:
@@ -65,7 +98,7 @@ def _search(context: Context, start: Start) -> tuple[Override, float] | None:
         kept = [longer[o] for o in order[:BEAM]]
         if not made[order[0]].lost:
             break
-    best = Override(LABEL, kept[0])
+    best = Override(LABEL.format(DEPTH * PIECE), kept[0])
     saved = float(np.mean([not rollout.lost for rollout in _rollouts(context, start, [best.actions] * AGAIN)]))
     return (best, saved) if saved > 0 else None
 
