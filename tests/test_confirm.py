@@ -9,9 +9,10 @@ from pits import ACTIONS, AIR, FULL, PLACE, Diver, Locked, Ring, play_rings
 
 from weakspot.agents.base import AgentOutput
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
-from weakspot.artifacts.weaknesses import Rate, read_weaknesses, write_weaknesses
+from weakspot.artifacts.weaknesses import CauseVariable, Rate, read_weaknesses, write_weaknesses
 from weakspot.confirm import overrides as overriding
 from weakspot.confirm import sequences, verdicts
+from weakspot.confirm.captions import sentence
 from weakspot.confirm.causes import Usual, units_of
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.confirm.config import ConfirmConfig
@@ -73,6 +74,23 @@ def test_the_known_weakness_its_cause_and_its_rescue_are_found(found):
     assert "dust" not in [variable.name for variable in air.cause.variables]
     assert "Holding PUMP" in air.sentence or "holding PUMP" in air.sentence
     assert "air" in air.sentence and "loses a life" in air.sentence
+
+
+def test_a_sentence_begins_with_values_that_are_unusual(found):
+    air = with_cause(found, "air")[0]
+    usual = CauseVariable((104,), "byte 104", 0, 0, 0, 1)
+    oxygen = CauseVariable((102,), "byte 102 (oxygen)", 2, 11, 23, 57)
+
+    def first_words(*variables, together=False):
+        cause = replace(air.cause, variables=variables, together=together)
+        return sentence(replace(air, cause=cause), "loses a life", air.rate).partition(" the agent loses")[0]
+
+    assert first_words(usual, oxygen) == "With byte 102 (oxygen) at 2 to 11 (usually 23 to 57)"
+    assert first_words(usual) == "In states like this", "a usual value tells nothing"
+    person = CauseVariable((3, 4), "person 3", 0, 0, 0, 1)
+    assert first_words(person, usual, together=True) == "With person 3 as it is", "of several variables one is shown"
+    ranges = [air.cause.variables[0].usual_low, air.cause.variables[0].usual_high]
+    assert ranges == [round(end) for end in ranges], "ends of a range are values that occur"
 
 
 def test_an_avoidable_loss_costs_what_its_rescue_avoids(found):

@@ -48,10 +48,17 @@ def _loss(weakness: Weakness, loss: str, controls: Rate) -> str:
 
 def _where(weakness: Weakness) -> str:
     """In which states: by the cause, if it is known."""
-    if weakness.cause is not None:
-        joined = (" and " if weakness.cause.together else ", ").join(_values(v) for v in weakness.cause.variables[:2])
+    telling = [variable for variable in weakness.cause.variables if not _is_usual(variable)] if weakness.cause else []
+    if weakness.cause is not None and telling:
+        joined = (" and " if weakness.cause.together else ", ").join(_values(variable) for variable in telling[:2])
         return f"With {joined}"
     return "In this state" if len(weakness.states) == 1 else "In states like this"
+
+
+def _is_usual(variable: CauseVariable) -> bool:
+    """Whether the values of a single variable are usual ones, and tell nothing."""
+    alone = len(variable.positions) == 1
+    return alone and variable.usual_low <= variable.low and variable.high <= variable.usual_high
 
 
 def _values(variable: CauseVariable) -> str:

@@ -82,7 +82,7 @@ class CauseFinder:
 
     def usual_range(self, position: int) -> tuple[float, float]:
         """The range of a variable that four fifths of its usual values are in."""
-        low, high = np.quantile(self._usual.rows[:, position], [0.1, 0.9])
+        low, high = np.quantile(self._usual.rows[:, position], [0.1, 0.9], method="nearest")
         return float(low), float(high)
 
     def sweep(self, start: Start) -> tuple[list[Unit], bool]:
