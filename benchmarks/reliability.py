@@ -15,10 +15,46 @@ from pathlib import Path
 from typing import Any
 
 from lab.command import run_command, say
+from lab.page import replace_table, table
 from lab.records import earlier_record, save_record
 from lab.reliability.measure import KEYS, PARTS, measure
 
-RECORD = Path("docs/reliability/reliability.json")
+RECORD, PAGE = Path("docs/reliability/reliability.json"), Path("docs/reliability.md")
+TABLE = "figures of reliability"
+"""Name of the table on the page."""
+
+
+def figures_table(record: dict[str, Any]) -> str:
+    """What was tried and what went wrong, in Markdown."""
+    accepted = record["hostile_accepted"]
+    soak, long_run = record["soak"], record["long_run"]
+    first, last = (
+        f"{soak[name]['memory_mb']:.0f} MB, {soak[name]['descriptors']} descriptors" for name in ("first", "last")
+    )
+    lost, silent, traceback = "lost or changed", "silent", "ended in a traceback"
+    rows = [
+        ("kills", f"{record['kills']}, in {len(record['kills_by_stage'])} stages", f"{record['kills_lost']} {lost}"),
+        (
+            "damages", record["corruptions"],
+            f"{record['corruptions_silent']} {silent}, {record['corruptions_traceback']} {traceback}",
+        ),
+        ("faults", record["faults"], f"{record['faults_lost']} {lost}"),
+        (
+            "hostile files", f"{record['hostile']}, of which {accepted} load because their change does not matter",
+            f"{record['hostile_traceback']} {traceback}, {record['hostile_executed']} executed; at most "
+            f"{record['peak_mb']:.0f} MB more memory",
+        ),
+        (
+            "runs in one process", f"{soak['runs']}, {soak['failures']} failed",
+            f"{first} after ten runs, {last} at the end; {soak['temporary_left']} temporary files left",
+        ),
+        (
+            f"kills of a training of {long_run['steps']:,} steps", long_run["kills"],
+            f"{long_run['disturbed_seconds']:.0f} s for {long_run['undisturbed_seconds']:.0f} s: "
+            f"{long_run['seconds_per_kill']:.1f} s for each",
+        ),
+    ]  # fmt: skip
+    return table(("", "tried", "result"), rows)
 
 
 def main() -> int:
@@ -37,7 +73,10 @@ def main() -> int:
             record |= measure(part, folder / part, arguments.share, arguments.seed)
             say(f"{part}: {time.monotonic() - started:.0f} s")
             if arguments.share >= 1.0:
+                record["seconds"] = record.get("seconds", {}) | {part: round(time.monotonic() - started)}
                 save_record(arguments.record, earlier_record(arguments.record) | record)
+                if arguments.record == RECORD and set(KEYS) | {"soak", "long_run"} <= record.keys():
+                    replace_table(PAGE, TABLE, figures_table(record))
     say(json.dumps(record, indent=2))
     return int(any(record.get(key) for key in KEYS if key.endswith(("_lost", "_silent", "_traceback", "_executed"))))
 

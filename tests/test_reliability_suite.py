@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import reliability
 from lab.reliability.hostile import bombs, load, odd_tensors
+from lab.reliability.measure import KEYS
 from lab.reliability.sandbox import Forked
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +54,11 @@ def _check_refused(path: Path, accepted: bool) -> None:
     assert outcome.code == 2 or (accepted and outcome.code == 0), outcome.output
     taken = float(outcome.output.rpartition("\ntaken ")[2].split()[0])
     assert taken < 200, f"loading it took {taken} MB"
+
+
+def test_the_page_has_the_figures_of_the_record():
+    record = json.loads(reliability.RECORD.read_text())
+    assert reliability.figures_table(record) in reliability.PAGE.read_text()
+    wrong = [key for key in KEYS if key.endswith(("_lost", "_silent", "_traceback", "_executed")) and record[key]]
+    assert not wrong and record["peak_mb"] <= 1_000
+    assert record["kills"] >= 200 and record["corruptions"] >= 300 and record["hostile"] >= 600
