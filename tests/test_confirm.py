@@ -21,7 +21,7 @@ from weakspot.confirm.expectation import Expectation, calibrate, horizon_returns
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.overrides import label_of, overrides
-from weakspot.confirm.rollouts import Job, Roller, act
+from weakspot.confirm.rollouts import Job, Roller, Rollout, act
 from weakspot.confirm.starts import Start, check_replay
 from weakspot.confirm.statistics import fisher, rate_of, share
 from weakspot.envs.editable import Variable
@@ -355,6 +355,10 @@ def test_what_a_loss_is_follows_from_recorded_play(rings):
     assert falls.ends and falls.is_loss(1.0, False, True) and not falls.is_loss(1.0, False, False)
     costs = rule_for(Recorded([-0.1] * 100), None)
     assert costs.measure is not None and costs.phrase == "earns little"
+    short, long = (Rollout(0, (0,) * n, np.full(n, -0.1), np.zeros(n, bool), False, False, "", None) for n in (5, 120))
+    assert costs.measure(short) == pytest.approx(costs.measure(long)), "the end of a game is no weakness"
+    often = rule_for(Recorded([0.0] * 98 + [1.0, -1.0] * 3), None)
+    assert often.measure is not None, "with many penalties, rollouts from anywhere have some"
     goal = rule_for(Recorded([0.0] * 99 + [1.0], terminated=[99]), None)
     assert not goal.ends, "an end that brings more than usual is none"
 

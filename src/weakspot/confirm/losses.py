@@ -126,4 +126,9 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
         return LossRule(ends=bad_ends, usual=usual, penalty=-LARGE * largest, phrase=phrase)
     if bad_ends:
         return LossRule(ends=True, usual=usual, phrase="ends the episode")
-    return LossRule(measure=lambda rollout: rollout.total, phrase="earns little")
+    return LossRule(measure=_earned, phrase="earns little")
+
+
+def _earned(rollout: Rollout) -> float:
+    """The mean reward of a decision: the end of a game leaves less time to earn, which is no weakness."""
+    return rollout.total / max(len(rollout.actions), 1)
