@@ -83,7 +83,7 @@ def test_a_sentence_begins_with_values_that_are_unusual(found):
 
     def first_words(*variables, together=False):
         cause = replace(air.cause, variables=variables, together=together)
-        return sentence(replace(air, cause=cause), "loses a life", air.rate).partition(" the agent loses")[0]
+        return sentence(replace(air, cause=cause), "loses a life", air.rate, 21).partition(" the agent loses")[0]
 
     assert first_words(usual, oxygen) == "With byte 102 (oxygen) at 2 to 11 (usually 23 to 57)"
     assert first_words(usual) == "In states like this", "a usual value tells nothing"
@@ -295,7 +295,7 @@ def test_a_sequence_saves_where_no_held_action_does(locked_rings, monkeypatch, t
         bombs = with_cause(confirmed(locked_rings, locked, environment=Locked), "bomb")
     assert bombs and {weakness.verdict for weakness in bombs} == {verdict}
     if trials or searched:
-        assert all("a searched sequence of up to" in weakness.rescue.label for weakness in bombs)
+        assert all("a searched sequence" in weakness.rescue.label for weakness in bombs)
         assert bombs[0].rescue.saved.share == 1.0
 
 
@@ -357,6 +357,9 @@ def test_what_a_loss_is_follows_from_recorded_play(rings):
     assert costs.measure is not None and costs.phrase == "earns little"
     short, long = (Rollout(0, (0,) * n, np.full(n, -0.1), np.zeros(n, bool), False, False, "", None) for n in (5, 120))
     assert costs.measure(short) == pytest.approx(costs.measure(long)), "the end of a game is no weakness"
+    made = [replace(long, rewards=np.full(120, reward)) for reward in (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 2.0)]
+    lost = [rollout.lost for rollout in costs.calibrated(made).judged(made)]
+    assert lost == [True, True, True, *[False] * 5], "more than a tenth are equally low"
     often = rule_for(Recorded([0.0] * 98 + [1.0, -1.0] * 3), None)
     assert often.measure is not None, "with many penalties, rollouts from anywhere have some"
     goal = rule_for(Recorded([0.0] * 99 + [1.0], terminated=[99]), None)

@@ -40,6 +40,24 @@ def test_code_on_the_page_matches_the_file():
         assert all(line in text for line in lines), lines
 
 
+def test_the_watcher_says_what_a_region_shows():
+    spec = importlib.util.spec_from_file_location("watching", EXAMPLES / "watching.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    agent = load_agent(f"{EXAMPLES / 'watching.py'}:pong", environment="PongNoFrameskip-v4")
+    plain = load_agent("pong-double-dqn")
+    observation = torch.full((2, 4, 84, 84), 87.0)
+    observation[0, -1, 40, 65] = 255.0
+    observation[1, 0, 40, 65] = 255.0  # in the oldest frame
+    output = agent(observation)
+    assert torch.equal(output.scores, plain(observation).scores)
+    torch.testing.assert_close(output.value, torch.tensor([1.0, 87 / 255]))
+    assert agent.spec.fingerprint != plain.spec.fingerprint
+    near = resolve_target('abs(q["RIGHT"] - q["LEFT"]) - 2 * V', agent.spec, 1.0)
+    apart = (output.scores[:, 2] - output.scores[:, 3]).abs()
+    torch.testing.assert_close(near(output), apart - 2 * output.value)
+
+
 def test_unsure_is_minus_the_entropy():
     energies = target("unsure")(make_output([[0.0, 0.0, 0.0, 0.0], [100.0, 0.0, 0.0, 0.0], [5.0, 5.0, -100.0, -100.0]]))
     torch.testing.assert_close(energies, torch.tensor([-math.log(4), 0.0, -math.log(2)]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
 import struct
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +40,23 @@ def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     formats = ("png", "mp4", "gif", "csv", "card", "tensorboard")
     assert main(["export", str(finished_run), "--output", str(folder), "--formats", *formats]) == 0
     return folder
+
+
+def test_files_of_others_are_not_overwritten(finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    command = ["export", str(finished_run), "--formats", "card"]
+    assert main([*command, "--output", str(tmp_path / "mine")]) == 2
+    assert "holds files that weakspot export did not write: README.md" in capsys.readouterr().err
+    assert [path.read_text() for path in (tmp_path / "mine").iterdir()] == ["mine"]
+    for _ in range(2):
+        assert main([*command, "--output", str(tmp_path / "new")]) == 0, "an earlier export is replaced"
+    link = tmp_path / "run"
+    shutil.copytree(finished_run, link, symlinks=True)
+    (tmp_path / "empty").mkdir()
+    (link / "export").symlink_to(tmp_path / "empty")
+    assert main(["export", str(link), "--formats", "card"]) == 2 and "it is a link" in capsys.readouterr().err
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def test_pictures_are_exact(finished_run: Path, exported: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from weakspot.artifacts.run import load_run
 from weakspot.cli import main
 from weakspot.config import RunConfig
 from weakspot.data import frames as frames_module
+from weakspot.data.config import CollectConfig
 from weakspot.data.frames import MappedFrames
 from weakspot.data.shards import ShardContent, check_content, read_index, write_shard
 from weakspot.errors import (
@@ -34,11 +36,11 @@ from weakspot.errors import (
     WeightsError,
 )
 from weakspot.pipeline import Pipeline
-from weakspot.run.folder import RunFolder, check_store, register
+from weakspot.run.folder import RunFolder, RunRecord, check_store, register, registration_file
 from weakspot.run.store import Request, Store
 from weakspot.run.verified import verify_file
 from weakspot.run.verify import verify
-from weakspot.system.files import is_damage, write_text
+from weakspot.system.files import is_damage, write_atomic, write_text
 from weakspot.system.locks import exclusive_lock
 from weakspot.system.metrics import append_metrics, drop_metrics_after
 from weakspot.system.process import exit_code
@@ -191,6 +193,65 @@ def test_files_of_a_result_are_compared_once_and_again_after_a_change(tmp_path, 
     assert not verify_file(tmp_path / "unfinished" / "out.txt")
 
 
+def test_a_store_that_is_a_link_in_a_run_folder_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "store").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="it is a link"):
+        Pipeline(RunConfig(agent=AGENT, environment="pong", output=tmp_path / "run"))
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_kill_in_the_last_write_leaves_nothing_after_the_repeat(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    record = RunRecord(1, "store", "weakspot run", {}, {})
+    folder.write(record)
+    assert folder.shows(record)
+    registration = registration_file(folder.store(record), folder.path)
+    for path in (folder.path / "run.json", registration):
+        left = path.with_name(f".{path.name}.0a1b2c3d.tmp")
+        left.write_text("half")
+        assert not folder.shows(record), "it is written once more"
+        folder.write(record)
+        assert folder.shows(record) and not left.exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"null", b"\xff\x00", None])
+def test_a_damaged_description_of_unfinished_states_is_moved_aside(tmp_path, content):
+    """None deletes it; the states beside it were collected by an attempt that was killed."""
+    config = RunConfig(
+        agent=AGENT, environment="pong", output=tmp_path / "run",
+        collect=CollectConfig(frames=16, streams=1, shard_steps=8), targets=("LEFT",),
+    )  # fmt: skip
+    Pipeline(config, only=("subject", "collect")).run()
+    folder = (tmp_path / "run" / "collect").resolve()
+    (folder / "entry.json").unlink()
+    if content is None:
+        (folder / "meta.json").unlink()
+    else:
+        (folder / "meta.json").write_bytes(content)
+    again = Pipeline(config, only=("subject", "collect"))
+    again.run()
+    assert len(again.session.dataset) == 16 and folder.with_name(f"{folder.name}.damaged-1").is_dir()
+
+
+def test_a_part_of_an_array_is_a_storage_error(tmp_path):
+    """numpy raises an OSError without the number of the operating system's error."""
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, usual[1]))
+        with pytest.raises(StorageError, match=r"cannot write .*frames\.npy: the file would be too large"):
+            write_atomic(tmp_path / "frames.npy", lambda path: write_array(path, np.zeros(10_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert not list(tmp_path.iterdir())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    with open(path, "wb") as file:
+        np.save(file, array)
+
+
 def test_damaged_leftovers_are_moved_aside_and_the_stage_starts_again(tmp_path):
     store, attempts = Store(tmp_path), []
 
@@ -280,10 +341,11 @@ def test_new_files_respect_the_umask_and_leave_no_temporary_files(tmp_path):
         write_text(tmp_path / "private.txt", "x")
         os.umask(0o022)
         write_text(tmp_path / "public.txt", "x")
+        write_atomic(tmp_path / "of_a_library.safetensors", lambda path: save_file({"a": torch.zeros(1)}, path))
     finally:
         os.umask(before)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("private.txt", "public.txt")]
-    assert modes == [0o600, 0o644]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.iterdir())]
+    assert modes == [0o644, 0o600, 0o644], "of a file that a library replaced, too"
     store = Store(tmp_path / "store")
     folder = store.folder(REQUEST)
     folder.mkdir(parents=True)
@@ -400,6 +462,13 @@ def test_output_that_cannot_be_written_is_an_error_and_a_closed_one_is_not(tmp_p
         2, "error: cannot write the standard output: no space left on the disk",
     )  # fmt: skip
     assert "Exception ignored" not in full.stderr
+    for words in ("", "--help", "--version", "nothing"):
+        line = f"exec {sys.executable} -m weakspot.cli {words} > /dev/full 2>&1 <&-"
+        silent = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert silent.returncode == 2, words
+        line = f"exec {sys.executable} -m weakspot.cli {words} > /dev/full"
+        loud = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert "Traceback" not in loud.stderr and loud.stderr.startswith("error: "), words
     closed = subprocess.run(["bash", "-c", f"{command} >&-"], capture_output=True, text=True, check=False)
     assert (closed.returncode, closed.stderr) == (0, "")
     assert printable("a\x1b[0m\nb\u202e\udcff") == "a\\x1b[0m\nb\\u202e\\udcff"

@@ -14,6 +14,7 @@ from typing import Any
 from weakspot.stages.listing import LISTING
 from weakspot.system.process import exit_code
 from weakspot.system.provenance import public_version
+from weakspot.system.terminal import write_error, write_line
 
 HELP = ("-h", "--help")
 
@@ -109,15 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit code: 0, 2 after a user's error, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in HELP:
-        print(usage())
-        return 0 if words else 2
+        return exit_code(lambda: write_line(usage())) or (0 if words else 2)
     if words[0] == "--version":
-        print(f"weakspot {public_version('weakspot')}")
-        return 0
+        return exit_code(lambda: write_line(f"weakspot {public_version('weakspot')}"))
     name, rest = words[0], words[1:]
     command = COMMANDS.get(name.replace("_", "-"))
     if command is None:
-        print(f"error: there is no command {name!r}{_meant(name)}\n\n{usage()}", file=sys.stderr)
+        write_error(f"error: there is no command {name!r}{_meant(name)}\n\n{usage()}")
         return 2
     module, _, function = command.function.partition(":")
     prefix: tuple[Any, ...] = (command.stage,) if command.stage else ()

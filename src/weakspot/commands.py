@@ -45,9 +45,11 @@ def run(arguments: Sequence[str]) -> None:
     """``weakspot run``."""
     config = parse(RunConfig, "run", arguments)  # before the imports: --help needs none of them
     from weakspot.pipeline import Pipeline
-    from weakspot.report.terminal import print_weaknesses
+    from weakspot.report.terminal import print_rating, print_twins, print_weaknesses
 
     result = Pipeline(config).run()
+    print_rating(result)
+    print_twins(result)
     print_weaknesses(result)
     if result.report:
         say(f"report: {result.report.absolute()}")
@@ -167,7 +169,11 @@ def replay(arguments: Sequence[str]) -> None:
 
     config = parse(ReplayConfig, "replay", arguments)
     output = config.output or config.run / f"replay-{config.number}.mp4"
-    say(f"video: {replay(load_run(config.run), config.number, output, trust=config.trust).absolute()}")
+    run = load_run(config.run)
+    video = replay(run, config.number, output, trust=config.trust)
+    if run.confirmation:
+        say(run.confirmation.weaknesses[config.number - 1].sentence)
+    say(f"video of the same frames as in the run: {video.absolute()}")
 
 
 @dataclass(frozen=True)

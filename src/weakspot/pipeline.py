@@ -19,6 +19,7 @@ from weakspot.session import Session
 from weakspot.stages.graph import STAGES, needed_by, ordered
 from weakspot.stages.stage import Stage
 from weakspot.system.checks import check_path
+from weakspot.system.files import refuse_links
 from weakspot.system.progress import say
 from weakspot.system.provenance import public_version
 
@@ -71,6 +72,8 @@ class Pipeline:
             )
         self.folder, self.store = RunFolder(output), Store(store)
         self.folder.read()  # raises if it is not a run folder
+        if config.store is None:
+            refuse_links(output, store)  # a run folder may come from somebody else
         check_store(store)
         self._start()
 

@@ -19,8 +19,10 @@ from weakspot.system.files import make_folder, write_atomic
 
 SCALE, RATE = 5, 12
 """Enlargement of frames, and frames per second."""
-GAP = 8
-"""Pixels between the two rollouts, before enlargement."""
+GAP, BAR = 24, 24
+"""Pixels between the two rollouts, and of the bar above them with the words."""
+LOST, GIVEN, PLAIN = (196, 60, 50), (40, 110, 190), (60, 60, 60)
+"""Colours of the words, as red, green, blue: after the loss, while actions are given, and else."""
 
 
 def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
@@ -45,12 +47,31 @@ def replay(run: Run, number: int, output: Path, *, trust: bool = False) -> Path:
             todo="look at the report, or run `weakspot run` first",
         )
     weakness, session = weaknesses[number - 1], open_run(run, trust=trust)
-    clips = [clip for clip in (weakness.loss, weakness.rescued) if clip is not None]
+    pairs = [(clip, title) for clip, title in ((weakness.loss, "the agent"), (weakness.rescued, "rescue")) if clip]
     colours = run.environment.channel_colours
     player = started_player(session.subject.factory(), session.dataset)
-    films = [_played(player, weakness.states[clip.state], clip) for clip in clips]
-    _write(output, [film if colours is None else in_colour(film, colours) for film in films])
+    films: list[np.ndarray] = []
+    for clip, title in pairs:
+        film = _played(player, weakness.states[clip.state], clip)
+        film = film if colours is None else in_colour(film, colours)
+        films.append(_titled(film, clip, title))
+    _write(output, films)
     return output
+
+
+def _titled(film: np.ndarray, clip: Clip, title: str) -> np.ndarray:
+    """RGB frames (t, h, w, 3), enlarged, below a bar that says what plays, in which decision, and when the loss comes."""
+    large = film.repeat(SCALE, axis=1).repeat(SCALE, axis=2)
+    framed = np.full((len(large), large.shape[1] + BAR, large.shape[2], 3), 255, np.uint8)
+    framed[:, BAR:] = large
+    for number, frame in enumerate(framed):
+        lost = clip.loss is not None and number >= clip.loss
+        given = number <= clip.override and clip.override > 0
+        state = "loss" if lost else "given actions" if given else "the agent acts"
+        words = f"{title}, decision {number}: {state}"
+        colour = LOST if lost else GIVEN if given else PLAIN
+        cv2.putText(frame, words, (4, BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+    return framed
 
 
 def _played(player: Player, start: StartRecord, clip: Clip) -> np.ndarray:
@@ -67,12 +88,12 @@ def _played(player: Player, start: StartRecord, clip: Clip) -> np.ndarray:
 
 
 def _write(output: Path, films: Sequence[np.ndarray]) -> None:
-    """Writes RGB films (t, h, w, 3) side by side; shorter ones stand still at their ends."""
+    """Writes RGB films (t, h, w, 3) of the same height side by side; shorter ones stand still at their ends."""
     length = max(len(film) for film in films)
     padded = [np.concatenate([film, np.repeat(film[-1:], length - len(film), axis=0)]) for film in films]
     gap = np.full((length, padded[0].shape[1], GAP, 3), 255, np.uint8)
     parts = [part for film in padded for part in (gap, film)][1:]
-    frames = np.concatenate(parts, axis=2).repeat(SCALE, axis=1).repeat(SCALE, axis=2)
+    frames = np.concatenate(parts, axis=2)
     height, width = frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2  # even numbers, as video formats want them
     make_folder(output.parent)
 

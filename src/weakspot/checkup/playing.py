@@ -151,7 +151,8 @@ def _check_candidates(
     shorter = min(episodes.episodes, SHORT_EPISODES), min(episodes.longest, SHORT_LENGTH)
     short = replace(episodes, episodes=shorter[0], longest=shorter[1])
     without = player("the agent, short games", agent, short).scores.mean()
-    means = [other.player(f"the agent, {other.name}, short games", other.agent, short).scores.mean() for other in others]
+    named = [(f"change {n} of {len(others)}: {other.name}, short games", other) for n, other in enumerate(others, start=1)]
+    means = [other.player(name, other.agent, short).scores.mean() for name, other in named]
     best, better, longer = others[int(np.argmax(means))], False, ""
     if max(means) > without:
         later = replace(episodes, seed=episodes.seed + 2 * episodes.episodes)

@@ -8,13 +8,14 @@ MOSTLY = 0.9
 """Share of rollouts without a loss from which on the sentence says that a rescue avoids the loss."""
 
 
-def sentence(weakness: Weakness, loss: str, controls: Rate) -> str:
+def sentence(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     """A weakness in words, with its numbers.
 
     Args:
         weakness: without its sentence.
         loss: what the agent does when it loses, such as ``loses a life``.
         controls: losses from recorded states drawn at random.
+        longer: decisions of the rollouts that judge causes and rescues.
     """
     write = {
         "avoidable loss": _loss,
@@ -24,23 +25,25 @@ def sentence(weakness: Weakness, loss: str, controls: Rate) -> str:
         "overconfidence": _overconfidence,
         "needless action": _needless,
     }[weakness.verdict]
-    return write(weakness, loss, controls)
+    return write(weakness, loss, controls, longer)
 
 
-def _loss(weakness: Weakness, loss: str, controls: Rate) -> str:
+def _loss(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     parts = [f"{_where(weakness)} the agent {loss}: {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."]
     if weakness.cause is not None:
         parts.append(_cause(weakness.cause))
     if weakness.verdict == "avoidable loss":
         assert weakness.rescue is not None
-        parts += _rescue(weakness.rescue, weakness.rate.states)
+        parts += _rescue(weakness.rescue, weakness.rate.states, longer)
     elif weakness.verdict == "hopeless":
         tried = weakness.rescue.tried if weakness.rescue else 0
-        parts.append(f"None of the {tried} rescues that were tried avoids it." if tried else "No rescue was tried.")
+        parts.append(f"None of the {tried} rescues that were tried helps enough." if tried else "No rescue was tried.")
     elif weakness.rescue is not None:
+        saved, own = weakness.rescue.saved, weakness.rescue.own
         parts.append(
-            f"Whether it could be avoided is undecided: {_lower(weakness.rescue.label)} leaves "
-            f"{weakness.rescue.saved.events} of {weakness.rescue.saved.trials} rollouts without a loss."
+            f"Whether it could be avoided is undecided: from {saved.states} state{'s' if saved.states != 1 else ''}, "
+            f"{_lower(weakness.rescue.label)} leaves {saved.events} of {saved.trials} rollouts without a loss for {longer} "
+            f"decisions, as against {own.trials - own.events} of {own.trials}."
         )
     parts.append(_met(weakness.met))
     return " ".join(parts)
@@ -84,7 +87,7 @@ def _cause(cause: Cause) -> str:
     return f"Cause: {joined}; {how} {cause.saved.events} of {cause.saved.trials} rollouts without a loss."
 
 
-def _rescue(rescue: Rescue, judged: int) -> list[str]:
+def _rescue(rescue: Rescue, judged: int, longer: int) -> list[str]:
     label, saved = rescue.label, rescue.saved
     if saved.states < judged:
         start = f"In {saved.states} of {judged} states it is not too late: {label}"
@@ -93,9 +96,9 @@ def _rescue(rescue: Rescue, judged: int) -> list[str]:
     kept = f"{saved.events} of {saved.trials} rollouts"
     own = f"{rescue.own.trials - rescue.own.events} of {rescue.own.trials}"
     if saved.share >= MOSTLY:
-        parts = [f"{start} would have avoided it: {kept} are without a loss, as against {own}."]
+        parts = [f"{start} would have avoided it: {kept} are without a loss for {longer} decisions, as against {own}."]
     else:
-        parts = [f"{start} leaves {kept} without a loss, as against {own}."]
+        parts = [f"{start} leaves {kept} without a loss for {longer} decisions, as against {own}."]
     if rescue.own_share is not None:
         action = rescue.label.removeprefix("holding ").removeprefix("not taking ").partition(" for ")[0]
         parts.append(f"The agent takes {action} in {_percent(rescue.own_share)} of its decisions there.")
@@ -111,21 +114,21 @@ def _met(met: Rate) -> str:
     return f"{met.events} of {met.trials} random recorded states {verb}."
 
 
-def _fear(weakness: Weakness, loss: str, controls: Rate) -> str:
+def _fear(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     return (
         f"The agent expects little in {_states(weakness)} (a return of {_number(weakness.expected)}) but earns "
         f"{_number(weakness.earned)}; it {loss} in {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."
     )
 
 
-def _overconfidence(weakness: Weakness, loss: str, controls: Rate) -> str:
+def _overconfidence(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     return (
         f"The agent expects much in {_states(weakness)} (a return of {_number(weakness.expected)}) but earns "
         f"{_number(weakness.earned)}; it {loss} in {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."
     )
 
 
-def _needless(weakness: Weakness, loss: str, controls: Rate) -> str:
+def _needless(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     rescue = weakness.rescue
     assert rescue is not None
     return (

@@ -111,7 +111,9 @@ def confirm(
     found = [] if overview.controls.share >= WEAK else _judged(context, overview)
     clips = ClipRecorder(player.environment)
     weaknesses = [weakness_of(context, judged, controls, clips) for judged in found]
-    weaknesses = [replace(w, sentence=sentence(w, context.rule.phrase, overview.controls)) for w in weaknesses]
+    weaknesses = [
+        replace(w, sentence=sentence(w, context.rule.phrase, overview.controls, context.longer)) for w in weaknesses
+    ]
     order = sorted(range(len(found)), key=lambda i: (not weaknesses[i].confirmed, -weaknesses[i].cost, i))
     return Weaknesses(
         Confirmation(

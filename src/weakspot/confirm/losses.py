@@ -83,7 +83,10 @@ class LossRule:
                 expected="outcomes that differ",
                 todo="choose another --confirm.outcome, or a longer --confirm.horizon",
             )
-        return replace(self, threshold=float(np.quantile(values, LOW)))
+        lowest = float(np.quantile(values, LOW))
+        if lowest == values.min():  # a tenth or more are equally low: they are the losses
+            lowest = float(values[values > lowest].min())
+        return replace(self, threshold=lowest)
 
 
 def outcomes(measure: Callable[[Rollout], float], rollouts: Sequence[Rollout]) -> np.ndarray:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
-from weakspot.actions import Action
+from weakspot.actions import Action, plain_action
 from weakspot.agents.base import AgentSpec
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start
 from weakspot.ground.reach import random_action
 
+SEARCHED = "a searched sequence: "
+"""Beginning of the labels of sequences that were searched for one state."""
+PARTS = 5
+"""Parts of a sequence that its label names, at most."""
 SEQUENCES, PIECE = 4, 4
 """Random sequences that are tried, and the decisions for which each of their actions is held."""
 
@@ -78,6 +83,23 @@ def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None, tak
     return found
 
 
+def searched(spec: AgentSpec, actions: tuple[Action, ...]) -> Override:
+    """The override with actions that were searched for one state, named after its first parts."""
+    parts: list[str] = []
+    for action, run in groupby(actions):
+        name = _name_of(spec, action)
+        count = len(list(run))
+        parts.append(name if count == 1 else f"{count} x {name}")
+    more = f", and so on, {len(actions)} decisions" if len(parts) > PARTS else ""
+    return Override(SEARCHED + ", ".join(parts[:PARTS]) + more, actions)
+
+
+def _name_of(spec: AgentSpec, action: Action) -> str:
+    """An action in words: its name, or its numbers."""
+    plain = plain_action(action)
+    return spec.action_names[plain] if isinstance(plain, int) else f"({', '.join(f'{number:.2g}' for number in plain)})"
+
+
 def single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:
     """The actions that are held: all discrete ones; of continuous ones, both ends and the middle of each dimension."""
     bounds = spec.action_bounds
@@ -105,9 +127,13 @@ def label_of(chosen: Sequence[Override]) -> str:
     labels = list(dict.fromkeys(option.label for option, _ in Counter(chosen).most_common()))
     if len(labels) == 1:
         return labels[0]
-    if all(option.held is not None for option in chosen):
-        names = list(dict.fromkeys(label.removeprefix("holding ").partition(" for ")[0] for label in labels))
-        lengths = sorted({len(option.actions) for option in chosen})
-        joined = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-        return f"holding {joined} for {' or '.join(map(str, lengths))} decisions"
+    if searched := [label for label in labels if label.startswith(SEARCHED)]:
+        others = [label for label in labels if label not in searched]
+        return " or ".join([*others, searched[0] if len(searched) == 1 else "a searched sequence for each state"])
+    for words in ("holding ", "not taking "):
+        if all(label.startswith(words) for label in labels):
+            names = list(dict.fromkeys(label.removeprefix(words).partition(" for ")[0] for label in labels))
+            lengths = sorted({option.decisions for option in chosen})
+            joined = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+            return f"{words}{joined} for {' or '.join(map(str, lengths))} decisions"
     return " or ".join(labels)

@@ -14,7 +14,7 @@ import numpy as np
 
 from weakspot.actions import Action
 from weakspot.confirm.context import Context
-from weakspot.confirm.overrides import Override, job_of, single_actions
+from weakspot.confirm.overrides import Override, job_of, searched, single_actions
 from weakspot.confirm.rescues import AGAIN, SAVES, Tried
 from weakspot.confirm.rollouts import Job, Rollout
 from weakspot.confirm.starts import Start
@@ -25,7 +25,6 @@ SEARCHED = 4
 """Losing states, at most, for which there is a beam search."""
 TRIALS, NOISE = 12, 0.5
 """Rollouts with random actions from each losing state that nothing saves, and the share of these among the first actions."""
-LABEL = "a searched sequence of up to {} decisions"
 
 
 def with_sequences(
@@ -76,7 +75,7 @@ def _perturbed(context: Context, starts: Sequence[Start]) -> dict[int, tuple[Ove
         survived = [rollout for rollout in made[place * TRIALS : (place + 1) * TRIALS] if not rollout.lost]
         if survived:
             best = max(survived, key=lambda rollout: rollout.total)
-            candidates[place] = Override(LABEL.format(length), best.actions[:length])
+            candidates[place] = searched(context.agent.spec, best.actions[:length])
     jobs = [
         job_of(starts[place], override, seeds.next(), context.longer)
         for place, override in candidates.items()
@@ -98,7 +97,7 @@ def _search(context: Context, start: Start) -> tuple[Override, float] | None:
         kept = [longer[o] for o in order[:BEAM]]
         if not made[order[0]].lost:
             break
-    best = Override(LABEL.format(DEPTH * PIECE), kept[0])
+    best = searched(context.agent.spec, kept[0])
     saved = float(np.mean([not rollout.lost for rollout in _rollouts(context, start, [best.actions] * AGAIN)]))
     return (best, saved) if saved > 0 else None
 

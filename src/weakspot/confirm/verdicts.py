@@ -1,7 +1,8 @@
 """Verdicts on groups of states, by rules that are fixed before the rollouts that decide.
 
     avoidable loss   the agent mostly loses, and a rescue leaves at least 25 points more of the rollouts without a loss, by
-                     Fisher's exact test with p below 0.05 over the number of groups, for no less return
+                     Fisher's exact test with p below 0.05 over the number of groups, for no less return, from two states or
+                     more
     hopeless         the agent mostly loses, and the best rescue leaves less than 10 points more without a loss
     unfounded fear   the agent expects little, earns more than it expects, and loses no more often than elsewhere
     overconfidence   the agent expects much, earns less than it expects, and loses more often than elsewhere
@@ -24,6 +25,8 @@ LOSES = 0.5
 """Share of rollouts that are lost, at least, in a losing state."""
 BETTER, NO_BETTER = 0.25, 0.10
 """Difference of shares of rollouts without a loss, at least for a rescue, and at most for a hopeless state."""
+LEAST_STATES = 2
+"""States, at least, in which a rescue comes in time; a single state is an anecdote, however many its rollouts."""
 LITTLE, MUCH = 0.25, 0.5
 """Share of recorded states of which the agent expects less, at most where it expects little, and at least where much."""
 TOLERANCE = 0.1
@@ -42,7 +45,7 @@ def of_loss(rate: Rate, rescue: Rescue, groups: int) -> Verdict:
         return "undecided"
     gain = rescue.saved.share - (1.0 - rescue.own.share)
     if gain >= BETTER and rescue.p < LEVEL / max(groups, 1) and rescue.gain >= 0:
-        return "avoidable loss"
+        return "avoidable loss" if rescue.saved.states >= LEAST_STATES else "undecided"
     return "hopeless" if gain < NO_BETTER else "undecided"
 
 

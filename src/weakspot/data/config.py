@@ -16,7 +16,7 @@ class CollectConfig:
     """Settings of the collection of states.
 
     Attributes:
-        frames: Number of states, rounded up to a multiple of the number of streams.
+        frames: Number of states, rounded up to a multiple of the number of streams, among which they are divided.
         epsilon: Probability of a random action.
         streams: Number of environments played in parallel.
         seed: Seed of the environments, of exploration and of sampled actions.

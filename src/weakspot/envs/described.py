@@ -127,16 +127,24 @@ class DescribedEnvironment:
         for _ in range(self.description.frame_skip or 1):
             image, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
             images.append(self._picture(image))
-            total += float(reward)
-            if not math.isfinite(total):
-                raise RewardError(
-                    f"{self.description.id} returned the reward {reward} in step {len(self._actions)} of an episode",
-                    expected="a finite number",
-                    todo="correct the environment's rewards",
-                )
+            total += self._number(reward)
             if terminated or truncated:
                 break
         return self._record(reduce(np.maximum, images), total, bool(terminated), bool(truncated))
+
+    def _number(self, reward: object) -> float:
+        """A reward as a number; raises :class:`RewardError` for anything else."""
+        try:
+            number = float(cast(Any, reward))
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise RewardError(
+                f"{self.description.id} returned the reward {str(reward)[:50]} in step {len(self._actions)} of an episode",
+                expected="a finite number",
+                todo="correct the environment's rewards",
+            )
+        return number
 
     def snapshot(self) -> bytes:
         """The episode's seed and actions, and a digest of the current frames, under a checksum.

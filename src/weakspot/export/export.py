@@ -5,36 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from weakspot.artifacts.run import load_run
+from weakspot.errors import RunError
 from weakspot.export.card import model_card
 from weakspot.export.config import ExportConfig
 from weakspot.export.event_file import event_file
 from weakspot.export.pictures import clips, states, write_gif, write_mp4, write_png
 from weakspot.export.tables import states_table, weaknesses_table
 from weakspot.export.tensorboard import entries
-from weakspot.system.files import make_folder, write_bytes, write_text
+from weakspot.system.files import make_folder, refuse_links, storage_errors, temporary_files, write_bytes, write_text
 
 WALL_TIME = 0.0
 """Time of all entries for TensorBoard; a constant, so that the same run gives the same file."""
+
+
+MARKER = ".weakspot-export"
+"""The file that marks a folder as one of exports, whose files may be replaced."""
 
 
 def export(config: ExportConfig) -> list[Path]:
     """Writes the files, and returns their paths.
 
     Raises:
-        RunError: it is not a run folder, or a result is damaged.
+        RunError: it is not a run folder, a result is damaged, or the output holds files of somebody else.
         StorageError: a file cannot be written.
     """
     run = load_run(config.run)
-    folder, colours = make_folder(config.output or config.run / "export"), run.environment.channel_colours
+    folder, colours = _claimed(config), run.environment.channel_colours
     written: list[Path] = []
     if "png" in config.formats:
-        pictures = make_folder(folder / "png")
+        pictures = _subfolder(folder, "png")
         for state in states(run):
             written.append(pictures / f"{state.name}.png")
             write_png(written[-1], state.frames, colours)
     for suffix, write in (("mp4", write_mp4), ("gif", write_gif)):
         if suffix in config.formats:
-            films = make_folder(folder / suffix)
+            films = _subfolder(folder, suffix)
             for clip in clips(run):
                 written.append(films / f"{clip.name}.{suffix}")
                 write(written[-1], clip.frames, colours)
@@ -45,6 +50,29 @@ def export(config: ExportConfig) -> list[Path]:
                 written.append(folder / file)
                 write_text(written[-1], text(run))
     if "tensorboard" in config.formats:
-        written.append(make_folder(folder / "tensorboard") / "events.out.tfevents.0.weakspot")
+        written.append(_subfolder(folder, "tensorboard") / "events.out.tfevents.0.weakspot")
         write_bytes(written[-1], event_file(entries(run), WALL_TIME))
     return written
+
+
+def _claimed(config: ExportConfig) -> Path:
+    """The folder to write to, which is new, empty, or one of earlier exports, and is marked as such from now on."""
+    folder = config.output or config.run / "export"
+    if config.output is None:
+        refuse_links(config.run, folder)  # the run may come from somebody else
+    make_folder(folder)
+    with storage_errors(folder):
+        names = {path.name for path in folder.iterdir()} - {path.name for path in temporary_files(folder)}
+    if names and MARKER not in names:
+        raise RunError(
+            f"{folder} holds files that weakspot export did not write: {', '.join(sorted(names)[:4])}",
+            expected="a new or empty folder, or one of earlier exports",
+            todo="choose another --output",
+        )
+    write_text(folder / MARKER, "")
+    return folder
+
+
+def _subfolder(folder: Path, name: str) -> Path:
+    refuse_links(folder, folder / name)
+    return make_folder(folder / name)

@@ -8,8 +8,8 @@ Three kinds are tried in this order, and the first that is accepted is the twin:
               frames, so that the environment draws every frame
 
 A state is accepted if it is closer to the synthesised one than nine of ten real states are to each other, or as close as
-reconstructions are to real states; if the target's value is at most half a standard deviation worse; and, for edited states,
-if it is possible (:mod:`weakspot.ground.plausibility`).
+reconstructions are to real states, up to a limit; if the target's value is at most half a standard deviation worse; and, for
+edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
 """
 
 from __future__ import annotations
@@ -55,8 +55,11 @@ BROKEN = 0.5
 PAIRS, ALIKE = 500, 0.1
 """Pairs of real states whose distances are measured, and their quantile that the distance of a twin may reach."""
 RECONSTRUCTED, FAITHFUL = 200, 0.95
-"""Held-out states whose reconstructions are measured, and the quantile of their distances that a twin may reach as well;
-it is the larger one where many real states are the same."""
+"""Held-out states whose reconstructions are measured, and the quantile of their distances that a twin may reach as well: a
+synthesised state is no closer to the state it stands for than a reconstruction is."""
+FARTHEST = 0.75
+"""Largest limit: a bad state model makes no twin of a state that looks like any other.  1 is the median distance of two real
+states of different moments."""
 SHORTLIST, STARTS, APART = 200, 4, 20
 """Recorded states that are compared closely, those that searches start from, and the least number of decisions between two
 of them in one stream."""
@@ -159,9 +162,12 @@ def prepare(
         coarse=_coarse(dataset, usable, likeness),
         bank=bank,
         density=density,
-        alike=max(
-            _pair_distance(likeness, dataset, trained_on, generator),
-            _reconstruction_distance(model, dataset, held_out, likeness, generator),
+        alike=min(
+            max(
+                _pair_distance(likeness, dataset, trained_on, generator),
+                _reconstruction_distance(model, dataset, held_out, likeness, generator),
+            ),
+            FARTHEST,
         ),
     )
 

@@ -18,13 +18,33 @@ WIDTH = 120
 """Columns of the table where the width of the terminal is not known."""
 
 
+def print_rating(run: Run) -> None:
+    """Prints how far the synthesised states can be trusted, as the report does; nothing if that was not measured."""
+    from weakspot.report.verdict import judge
+
+    verdict = judge(run)
+    if verdict.level != "unknown":
+        _console().print(_text(f"state model: {verdict.headline} {verdict.sentence}"), highlight=False)
+
+
+def print_twins(run: Run) -> None:
+    """Prints which targets have no twin at all, so that only recorded states were played on from."""
+    without = [symbol for symbol, twins in run.twins.items() if not any(twin.accepted for twin in twins.search.twins)]
+    if without:
+        _console().print(
+            _text(f"no synthesised state of {', '.join(without)} has a twin: train longer, or raise --ground.trials"),
+            highlight=False,
+        )
+
+
 def print_weaknesses(run: Run) -> None:
-    """Prints the confirmed weaknesses, or that there are none; nothing without a confirmation."""
-    if run.confirmation is None:
-        return
+    """Prints the confirmed weaknesses, or that there are none."""
     from rich.table import Table
 
     console = _console()
+    if run.confirmation is None:
+        console.print(_text("no weaknesses were looked for: --confirm.controls is 0"), highlight=False)
+        return
     if not run.weaknesses:
         console.print(_text(_without(run)), highlight=False)
         return
@@ -53,7 +73,7 @@ def _text(text: str) -> Text:
     """A text that is shown as it is: rich reads neither markup nor control characters in it."""
     from rich.text import Text
 
-    return Text(printable(text))
+    return Text(printable(text.replace("\u00a0", " ")))
 
 
 def _console() -> Console:

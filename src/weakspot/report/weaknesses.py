@@ -148,7 +148,8 @@ def _facts(weakness: Weakness) -> tuple[Fact, ...]:
 
 def _counted(name: str, rate: Rate, what: str) -> Fact:
     """A rate, and how it was got."""
-    how = f"{rate.events} of {rate.trials} {what}; from {rate.states} states; 95\u00a0% interval by state"
+    states = f"{rate.states} state{'s' if rate.states != 1 else ''}"
+    how = f"{rate.events} of {rate.trials} {what}; from {states}; 95\u00a0% interval by state"
     return Fact(name, _rate(rate), how)
 
 

@@ -32,6 +32,7 @@ from weakspot.system.files import (
     refuse_links,
     remove_temporary,
     storage_errors,
+    temporary_files,
     unreadable,
 )
 from weakspot.system.locks import waiting_lock
@@ -161,10 +162,13 @@ class RunFolder:
             register(store, self.path, shown | registered(store, self.path) | record.store_paths | set(others))
 
     def shows(self, record: RunRecord) -> bool:
-        """Whether the folder, its links and its registration with the store are up to date with the record."""
+        """Whether the folder, its links and its registration with the store are up to date with the record, and nothing of
+        an interrupted write is left of them."""
+        written = (self.path / RECORD, registration_file(self.store(record), self.path))
         return (
             self.read() == record
-            and registration_file(self.store(record), self.path).is_file()
+            and written[1].is_file()
+            and not any(temporary_files(path.parent, path.name) for path in written)
             and all(
                 (self.path / name).is_symlink() and os.readlink(self.path / name) == self._target(self.path / name, where)
                 for name, where in self._links(record).items()

@@ -42,7 +42,8 @@ class SynthesisConfig:
         start: Where searches start. samples: at the random samples of the state model with the lowest target, after samples
             with a large reconstruction error were dropped. data: at the real states with the lowest target. random: at
             x_mu ~ N(0, I). prior: at x_mu = 0, x_sigma = 1, as in the paper.
-        candidates: Number of random samples, or of real states, among which the starts are chosen.
+        candidates: Number of random samples, or of real states, among which the starts are chosen; a quarter of the time of
+            a target.
         kept: Share of the samples, those with the smallest reconstruction error, at which searches may start.
         enough: When the target is low enough. best: at its value in the best real state, below which the energy does not
             reward a decrease. never: any decrease is rewarded, in units of the target's standard deviation over real states.

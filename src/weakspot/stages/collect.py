@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from weakspot.artifacts.collection import SUMMARY, Collection, write_collection
+from weakspot.errors import DatasetError, LeftoverError
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
-from weakspot.system.progress import progress_bar
+from weakspot.system.progress import progress_bar, say
 
 
 class CollectStage(Stage):
@@ -42,7 +43,10 @@ class CollectStage(Stage):
                     resumed_at.append(done)
                 report(done / total, f"{done:,} of {total:,} states")
 
-            dataset = collect(session.subject.agent, session.subject.factory, config, folder, progress=progress)
+            try:
+                dataset = collect(session.subject.agent, session.subject.factory, config, folder, progress=progress)
+            except DatasetError as error:  # the folder is the stage's own: what is wrong there was left by an attempt
+                raise LeftoverError(error.seen, expected=error.expected, todo=error.todo) from error
         seconds = time.monotonic() - started
         new = len(dataset) - resumed_at[0] if resumed_at else 0
         collection = Collection(
@@ -53,4 +57,7 @@ class CollectStage(Stage):
             decisions_per_second=round(new / seconds, 1),
         )
         write_collection(folder, collection)
+        if not collection.episode_scores:
+            say(f"no game ended in the collection: its states are from the first {dataset.steps:,} decisions of games only; "
+                "collect more --collect.frames, or in fewer --collect.streams")  # fmt: skip
         return dataset.fingerprint

@@ -51,6 +51,8 @@ REASONS: dict[int, tuple[str, str]] = {
     errno.ENOMEM: ("the system is out of memory", "close other programs, then run the same command again"),
 }
 """Description and remedy, by the error number of the operating system."""
+SHORT = "requested and"
+"""In numpy's error without a number, of an array of which only a part was written: \"5 requested and 3 written\"."""
 RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that say nothing about a file: the process or the system has run out of something."""
 
@@ -75,9 +77,10 @@ def storage_errors(path: Path) -> Generator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if number is None:
-            if not almost_full(path):
+            short = isinstance(error, OSError) and SHORT in str(error)
+            if not short and not almost_full(path):
                 raise
-            number = errno.ENOSPC
+            number = errno.EFBIG if short and not almost_full(path) else errno.ENOSPC
         raise cannot_write(path, number) from error
 
 
@@ -166,8 +169,10 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
     with storage_errors(path):
         temporary = _new_file(path)
         try:
+            mode = temporary.stat().st_mode
             with storage_errors(path):  # here, while the temporary file still fills the disk
                 write(temporary)
+            temporary.chmod(mode)  # libraries that replace the file give it others
             with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)

@@ -56,9 +56,18 @@ def _raise_missing(reference: str, path: Path) -> NoReturn:
         zoo.path(reference)  # raises an error that suggests similar names
     raise WeightsError(
         f"{path} is a folder, and not one of a training with RL Zoo" if path.exists() else f"no agent at {path}",
-        expected=f"a file of weights ({', '.join(WEIGHT_FILES)}), the folder of a training with RL Zoo, or path.py:factory",
+        expected=f"a file of weights ({', '.join(WEIGHT_FILES)}), the folder of a training with RL Zoo, or path.py:factory"
+        + _of_packages(),
         todo="check the path",
     )
+
+
+def _of_packages() -> str:
+    """In words, the formats of other packages that are installed."""
+    from weakspot.agents.formats.registry import FORMATS
+
+    others = [name for name in FORMATS.names() if not FORMATS.provider(name).startswith("weakspot ")]
+    return f", or what an installed package reads: {', '.join(others)}" if others else ""
 
 
 def _raise_unknown_content(path: Path) -> NoReturn:
