@@ -40,22 +40,24 @@ def draw(weaknesses: Weaknesses, number: int, columns: int = 4) -> np.ndarray:
     end = len(loss) if weakness.loss.loss is None else min(len(loss), weakness.loss.loss // weakness.loss.every + 1)
     moments = np.linspace(0, end - 1, columns).round().astype(int)
     rows = [
-        _row([loss[m] for m in moments], "The agent " + weaknesses.confirmation.loss, LOST),
-        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"Rescued by {weakness.rescue.label}", SAVED),
+        _row([loss[m] for m in moments], "The agent " + weaknesses.confirmation.loss, LOST, columns),
+        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"Rescued by {weakness.rescue.label}", SAVED, columns),
     ]
     if weakness.cause:
         before, after = weaknesses.before[number - 1], weaknesses.after[number - 1]
         marked = _marked(before, after)
-        rows.append(_row([before, after, marked], f"Cause: {weakness.cause.names}. As it is, as usual, what differs", CAUSE))
-    width = max(row.shape[1] for row in rows)
-    return np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]), (0, 0)), constant_values=255) for r in rows])
+        title = f"Cause: {weakness.cause.names}. As it is, as usual, what differs"
+        rows.append(_row([before, after, marked], title, CAUSE, columns))
+    return np.concatenate(rows)
 
 
-def _row(frames: list[np.ndarray], title: str, colour: tuple[int, int, int]) -> np.ndarray:
+def _row(frames: list[np.ndarray], title: str, colour: tuple[int, int, int], columns: int) -> np.ndarray:
+    """Frames beside each other below a title, as wide as ``columns`` frames."""
     large = [cv2.resize(frame, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_NEAREST) for frame in frames]
     framed = [np.pad(frame, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for frame in large]
     framed[-1][: large[-1].shape[0], : large[-1].shape[1]] = _bordered(large[-1], colour)
     strip = np.concatenate(framed, axis=1)
+    strip = np.pad(strip, ((0, 0), (0, (columns - len(framed)) * framed[0].shape[1]), (0, 0)), constant_values=255)
     head = np.full((TITLE, strip.shape[1], 3), 255, np.uint8)
     cv2.putText(head, title, (2, TITLE - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.9, colour, 2, cv2.LINE_AA)
     return np.concatenate([head, strip])
