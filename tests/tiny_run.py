@@ -13,7 +13,7 @@ TINY = [
     *("--train.checkpoint-every", "0.01", "--train.workers", "1"),
     *("--synthesize.states", "3", "--synthesize.steps", "5", "--synthesize.candidates", "16"),
     *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
-    *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "5"),
+    *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "7"),
     *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "30", "--confirm.holds", "3"),
     *("--confirm.losing", "2", "--confirm.probes", "1"),
 ]  # fmt: skip
