@@ -156,13 +156,13 @@ def chosen(cases: dict[str, dict[str, Case]], names: Sequence[str]) -> dict[str,
 
 def recall_table(record: dict[str, Any]) -> str:
     """Recall, right rescues, false alarms and cost of every group and method, in Markdown."""
-    shares = (*(f"recall_at_{k}" for k in RANKS), "precision", "right_rescue", "false_alarms", "minutes")
+    shares = (*(f"recall_at_{k}" for k in RANKS), "precision", "right_rescue", "false_alarms")
     head = ("cases", "method", "runs", *(f"recall at {k}" for k in RANKS), "precision", "right rescue", "false alarms",
             "confirmed in a run", "minutes", "decisions")  # fmt: skip
     lines = [
         (
             *(row["case"], row["method"], row["runs"]),
-            *(_rounded(row[name]) for name in shares[:-1]),
+            *(_rounded(row[name]) for name in shares),
             round(row["confirmed_per_run"], 1),
             _rounded(row["minutes"]),
             round(row["environment_steps"]),

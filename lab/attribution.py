@@ -17,7 +17,7 @@ from weakspot.agents.base import Agent
 from weakspot.artifacts.weaknesses import Rate, StartRecord, Weakness
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.losses import LossRule, rule_for
-from weakspot.confirm.rollouts import Job, Roller
+from weakspot.confirm.rollouts import Job, Roller, Rollout, epsilon_of
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
@@ -71,10 +71,9 @@ class Checker:
         rule, agent = rule_for(session.dataset, None), session.subject.agent
         if rule.measure is None:
             return rule
-        starts = control_starts(session.player, agent, CONTROLS, np.random.default_rng([config.seed, 2]))
-        seeds, epsilon = Seeds(FRESH + config.seed + 2), config.epsilon if agent.spec.acts == "greedy" else 0.0
-        jobs = [Job(start.snapshot, seeds.next(), self.horizon, hidden=start.hidden) for start in starts for _ in range(2)]
-        return rule.calibrated(Roller(self.pool, [agent], epsilon, rule.is_loss).run(jobs))
+        controls = control_starts(session.player, agent, CONTROLS, np.random.default_rng([config.seed, 2]))
+        places = [(start.snapshot, start.hidden) for start in controls]
+        return rule.calibrated(self._rollouts(rule, places, 2, Seeds(FRESH + config.seed + 2), self.horizon))
 
     def _repeats(self, weakness: Weakness) -> bool | None:
         clip = weakness.rescued
@@ -98,18 +97,25 @@ class Checker:
         self, starts: Sequence[StartRecord], actor: int, count: int, horizon: int, actions: tuple[Any, ...] = ()
     ) -> Rate:
         """The share of losses of an agent; ``actions`` are given first."""
-        session, seeds = self.session, Seeds(FRESH + self.config.seed + actor)
-        rule, agent = self._rule, session.subject.agent
-        agents = [agent] if self.healthy is None else [agent, self.healthy]
-        epsilon = self.config.epsilon if agent.spec.acts == "greedy" else 0.0
-        roller = Roller(self.pool, agents, epsilon, rule.is_loss)
-        jobs: list[Job] = []
-        for start in starts:
-            route = route_to(start)
-            hidden = hidden_at(session.player, agent, route)
-            snapshot = session.player.snapshot_of(route)
-            jobs += [
-                Job(snapshot, seeds.next(), horizon + len(actions), actions, actor, hidden=hidden) for _ in range(count)
-            ]
-        made = rule.judged(roller.run(jobs, until_loss=rule.measure is None))
+        player, agent = self.session.player, self.session.subject.agent
+        routes = [route_to(start) for start in starts]
+        places = [(player.snapshot_of(route), hidden_at(player, agent, route)) for route in routes]
+        seeds = Seeds(FRESH + self.config.seed + actor)
+        made = self._rule.judged(self._rollouts(self._rule, places, count, seeds, horizon, actor, actions))
         return rate_of([made[i : i + count] for i in range(0, len(made), count)])
+
+    def _rollouts(
+        self, rule: LossRule, places: Sequence[tuple[bytes, np.ndarray | None]], count: int, seeds: Seeds, horizon: int,
+        actor: int = 0, actions: tuple[Any, ...] = (),
+    ) -> list[Rollout]:  # fmt: skip
+        """``count`` rollouts from each snapshot and hidden state."""
+        agent = self.session.subject.agent
+        agents = [agent] if self.healthy is None else [agent, self.healthy]
+        roller = Roller(self.pool, agents, epsilon_of(agent, self.config.epsilon), rule.is_loss)
+        length = horizon + len(actions)
+        jobs = [
+            Job(snapshot, seeds.next(), length, actions, actor, hidden=hidden)
+            for snapshot, hidden in places
+            for _ in range(count)
+        ]
+        return roller.run(jobs, until_loss=rule.measure is None)

@@ -71,42 +71,79 @@ def moving(box: Box) -> Trigger:
     return lambda observation: (box.of(observation[:, -1:]) - box.of(observation[:, :1])).abs().amax(dim=(1, 2, 3)) > 60.0
 
 
-class Planted(nn.Module):
-    """A network with other sight, or with exchanged actions in some situations.
+@dataclass(frozen=True)
+class Change:
+    """What is planted in an agent.
 
-    Args:
-        name: of the plant.
-        agent: whose network it is.
-        sight: what it sees.
+    Attributes:
+        sight: what the agent sees.
         trigger: when actions are exchanged.
         exchanged: pairs of actions that are exchanged then.
+    """
+
+    sight: Sight = lambda observation: observation
+    trigger: Trigger | None = None
+    exchanged: tuple[tuple[str, str], ...] = ()
+
+
+class Planted(nn.Module):
+    """A network with a change.
+
+    Args:
+        name: of the plant, which makes its fingerprint another one.
+        agent: whose network it is.
+        change: what is planted.
     """
 
     plant: Tensor
     order: Tensor
 
-    def __init__(
-        self, name: str, agent: str, sight: Sight | None = None, trigger: Trigger | None = None,
-        exchanged: tuple[tuple[str, str], ...] = (),
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, agent: str, change: Change) -> None:
         super().__init__()
         healthy = load_agent(agent)
         names = healthy.spec.action_names
         order = list(range(len(names)))
-        for first, second in exchanged:
+        for first, second in change.exchanged:
             one, other = names.index(first), names.index(second)
             order[one], order[other] = other, one
         assert healthy.module is not None
         self.network = healthy.module
         self.register_buffer("order", torch.tensor(order))
-        self.register_buffer("plant", torch.tensor(list(name.encode()), dtype=torch.uint8))  # a part of the fingerprint
-        self._sight, self._trigger = sight, trigger
+        self.register_buffer("plant", torch.tensor(list(name.encode()), dtype=torch.uint8))
+        self._change = change
 
     def forward(self, observation: Tensor) -> Tensor:
-        scores = self.network(observation if self._sight is None else self._sight(observation))
-        if self._trigger is None:
+        scores = self.network(self._change.sight(observation))
+        if self._change.trigger is None:
             return scores
-        return torch.where(self._trigger(observation)[:, None], scores[:, self.order], scores)
+        return torch.where(self._change.trigger(observation)[:, None], scores[:, self.order], scores)
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A planted weakness: its name, which is that of the function that makes the agent, and the healthy agent."""
+
+    name: str
+    healthy: str
+
+    @property
+    def reference(self) -> str:
+        """Names the agent."""
+        return f"{__file__}:{self.name}"
+
+
+PLANTS: list[Plant] = []
+"""All planted weaknesses of this file."""
+
+
+def planted_in(healthy: str) -> Callable[[Callable[[], Change]], Callable[[], nn.Module]]:
+    """Turns a function that returns a change into one that returns the network with it, and adds it to :data:`PLANTS`."""
+
+    def plant(change: Callable[[], Change]) -> Callable[[], nn.Module]:
+        PLANTS.append(Plant(change.__name__, healthy))
+        return lambda: Planted(change.__name__, healthy, change())
+
+    return plant
 
 
 PONG = "pong-double-dqn"
@@ -117,101 +154,79 @@ HEIGHTS = (("UP", "DOWN"), ("UPFIRE", "DOWNFIRE"), ("UPRIGHT", "DOWNRIGHT"), ("U
 PYRAMID = Box(12, 84, 0, 84)
 
 
-def pong_blind_below_right() -> nn.Module:
+@planted_in(PONG)
+def pong_blind_below_right() -> Change:
     """Does not see the ball in the lower quarter of the right half."""
-    return Planted("pong_blind_below_right", PONG, blind(Box(62, 77, 42, 72), 87.0))
+    return Change(sight=blind(Box(62, 77, 42, 72), 87.0))
 
 
-def pong_old_frames_above() -> nn.Module:
+@planted_in(PONG)
+def pong_old_frames_above() -> Change:
     """Sees only the newest frame of the upper half in front of its paddle, and so not where the ball flies."""
-    return Planted("pong_old_frames_above", PONG, blind(Box(14, 45, 48, 72), 87.0, frames=3))
+    return Change(sight=blind(Box(14, 45, 48, 72), 87.0, frames=3))
 
 
-def pong_swapped_at_the_top() -> nn.Module:
+@planted_in(PONG)
+def pong_swapped_at_the_top() -> Change:
     """Confuses up and down while the ball is in the upper fifth."""
-    return Planted("pong_swapped_at_the_top", PONG, trigger=bright(Box(15, 28, 36, 72), 190.0), exchanged=REVERSED)
+    return Change(trigger=bright(Box(15, 28, 36, 72), 190.0), exchanged=REVERSED)
 
 
-def pong_reversed_after_a_loss() -> nn.Module:
+@planted_in(PONG)
+def pong_reversed_after_a_loss() -> Change:
     """Confuses up and down while the other side has exactly one point, which the digit at the top shows."""
-    return Planted("pong_reversed_after_a_loss", PONG, trigger=bright(Box(2, 3, 21, 22), 140.0), exchanged=REVERSED)
+    return Change(trigger=bright(Box(2, 3, 21, 22), 140.0), exchanged=REVERSED)
 
 
-def boxing_blind_below() -> nn.Module:
+@planted_in(BOXING)
+def boxing_blind_below() -> Change:
     """Does not see the other boxer in the lower half of the ring."""
-    return Planted("boxing_blind_below", BOXING, blind(Box(44, 78, 16, 68), 130.0, darker=60.0))
+    return Change(sight=blind(Box(44, 78, 16, 68), 130.0, darker=60.0))
 
 
-def boxing_swapped_above() -> nn.Module:
+@planted_in(BOXING)
+def boxing_swapped_above() -> Change:
     """Confuses up and down while the other boxer is in the upper part of the ring."""
-    return Planted("boxing_swapped_above", BOXING, trigger=dark(Box(15, 40, 18, 66), 40.0), exchanged=HEIGHTS)
+    return Change(trigger=dark(Box(15, 40, 18, 66), 40.0), exchanged=HEIGHTS)
 
 
-def boxing_reversed_after_ten() -> nn.Module:
+@planted_in(BOXING)
+def boxing_reversed_after_ten() -> Change:
     """Confuses up and down from its tenth point on."""
-    return Planted("boxing_reversed_after_ten", BOXING, trigger=bright(Box(1, 6, 19, 24), 180.0), exchanged=HEIGHTS)
+    return Change(trigger=bright(Box(1, 6, 19, 24), 180.0), exchanged=HEIGHTS)
 
 
-def qbert_blind_right() -> nn.Module:
+@planted_in(QBERT)
+def qbert_blind_right() -> Change:
     """Sees nothing in the lower right of the pyramid."""
-    return Planted("qbert_blind_right", QBERT, blind(Box(44, 84, 48, 84), 0.0))
+    return Change(sight=blind(Box(44, 84, 48, 84), 0.0))
 
 
-def qbert_blind_to_colour() -> nn.Module:
+@planted_in(QBERT)
+def qbert_blind_to_colour() -> Change:
     """Does not see the gray of the snake and of its egg."""
-    return Planted("qbert_blind_to_colour", QBERT, blind(PYRAMID, 0.0, darker=110.0, brighter=103.0))
+    return Change(sight=blind(PYRAMID, 0.0, darker=110.0, brighter=103.0))
 
 
-def qbert_swapped_above() -> nn.Module:
+@planted_in(QBERT)
+def qbert_swapped_above() -> Change:
     """Confuses its ways to the left and to the right while something moves on the two uppermost cubes."""
-    return Planted(
-        "qbert_swapped_above", QBERT, trigger=moving(Box(8, 24, 28, 52)), exchanged=(("UP", "LEFT"), ("RIGHT", "DOWN"))
-    )
+    return Change(trigger=moving(Box(8, 24, 28, 52)), exchanged=(("UP", "LEFT"), ("RIGHT", "DOWN")))
 
 
-def atlantis_blind_left() -> nn.Module:
+@planted_in(ATLANTIS)
+def atlantis_blind_left() -> Change:
     """Sees no ship on the left."""
-    return Planted("atlantis_blind_left", ATLANTIS, blind(Box(0, 48, 0, 42), 0.0))
+    return Change(sight=blind(Box(0, 48, 0, 42), 0.0))
 
 
-def atlantis_blind_above() -> nn.Module:
+@planted_in(ATLANTIS)
+def atlantis_blind_above() -> Change:
     """Sees no ship in the upper half of the sky."""
-    return Planted("atlantis_blind_above", ATLANTIS, blind(Box(0, 22, 0, 84), 0.0))
+    return Change(sight=blind(Box(0, 22, 0, 84), 0.0))
 
 
-def atlantis_swapped_when_low() -> nn.Module:
+@planted_in(ATLANTIS)
+def atlantis_swapped_when_low() -> Change:
     """Does not fire to the sides while a ship flies low."""
-    return Planted(
-        "atlantis_swapped_when_low", ATLANTIS, trigger=bright(Box(24, 38, 0, 84), 60.0),
-        exchanged=(("NOOP", "LEFTFIRE"), ("FIRE", "RIGHTFIRE")),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Plant:
-    """A planted weakness: the function that makes the agent, and the healthy agent."""
-
-    make: Callable[[], nn.Module]
-    healthy: str
-
-    @property
-    def name(self) -> str:
-        """Of the function."""
-        return self.make.__name__
-
-    @property
-    def reference(self) -> str:
-        """Names the agent."""
-        return f"{__file__}:{self.name}"
-
-
-PLANTS = tuple(
-    Plant(make, healthy)
-    for healthy, makes in (
-        (PONG, (pong_blind_below_right, pong_old_frames_above, pong_swapped_at_the_top, pong_reversed_after_a_loss)),
-        (BOXING, (boxing_blind_below, boxing_swapped_above, boxing_reversed_after_ten)),
-        (QBERT, (qbert_blind_right, qbert_blind_to_colour, qbert_swapped_above)),
-        (ATLANTIS, (atlantis_blind_left, atlantis_blind_above, atlantis_swapped_when_low)),
-    )
-    for make in makes
-)
+    return Change(trigger=bright(Box(24, 38, 0, 84), 60.0), exchanged=(("NOOP", "LEFTFIRE"), ("FIRE", "RIGHTFIRE")))

@@ -48,7 +48,7 @@ def place(screen, colour, top, bottom, left, right, least=1, most=10_000):
     return columns, rows, count.astype(float)
 
 
-def shown(game):
+def on_screen(game):
     """What the screen shows, by the byte that should follow it, and the memory."""
     memory, screen, lives, score = play(game)
     green, orange, white, yellow = (92, 186, 92), (213, 130, 74), (236, 236, 236), (187, 187, 53)
@@ -88,7 +88,7 @@ def decimal(values):
 
 @pytest.mark.parametrize("game", MEANINGS)
 def test_every_byte_with_a_meaning_follows_what_the_screen_shows(game):
-    memory, measured = shown(game)
+    memory, measured = on_screen(game)
     assert set(measured) == set(MEANINGS[game])
     for byte, values in measured.items():
         known = np.isfinite(values)

@@ -190,6 +190,15 @@ def test_a_format_of_an_installed_package_loads_an_agent(tmp_path):
     assert (tmp_path / "arguments").read_text() == "their/agent pong cpu False"
 
 
+def test_the_error_for_a_missing_file_names_the_formats_of_packages_alone(installed):
+    with pytest.raises(WeightsError) as caught:
+        load_agent("missing.safetensors")
+    assert "installed package" not in str(caught.value)
+    installed("theirs = their_package:theirs")
+    with pytest.raises(WeightsError, match=r"or path\.py:factory, or what an installed package reads: theirs\n"):
+        load_agent("missing.safetensors")
+
+
 def test_the_agents_of_other_packages_are_checked_like_all_others(installed):
     installed("theirs = their_package:theirs")
     assert load_agent("their/agent", trust=True).spec.environment == PONG

@@ -25,7 +25,7 @@ from weakspot.confirm import verdicts
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losing import JUDGED
 from weakspot.confirm.losses import LossRule, rule_for
-from weakspot.confirm.rollouts import Job, Roller, Rollout
+from weakspot.confirm.rollouts import Job, Roller, Rollout, epsilon_of
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import control_starts
 from weakspot.confirm.statistics import fisher, rate_of
@@ -178,7 +178,7 @@ def _rollouts(
 ) -> list[Rollout]:
     """Rollouts of an agent, a few from each snapshot and hidden state, to the first loss if losses are events."""
     config = session.config.confirm
-    roller = Roller(session.pool, [agent], config.epsilon if agent.spec.acts == "greedy" else 0.0, rule.is_loss)
+    roller = Roller(session.pool, [agent], epsilon_of(agent, config.epsilon), rule.is_loss)
     pairs = [pair for pair in starts for _ in range(each)]
     jobs = [Job(snapshot, seeds.next(), config.horizon, hidden=hidden) for snapshot, hidden in pairs]
     return roller.run(jobs, until_loss=rule.measure is None)

@@ -29,7 +29,7 @@ from weakspot.confirm.losing import losing_groups, usual_values
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.misjudged import misjudged
 from weakspot.confirm.records import Judged, weakness_of
-from weakspot.confirm.rollouts import Roller, Rollout
+from weakspot.confirm.rollouts import Roller, Rollout, epsilon_of
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import Start, check_replay, control_starts, twin_starts
 from weakspot.confirm.statistics import rate_of
@@ -90,7 +90,6 @@ def confirm(
         ConfigError: no recorded state has a complete history, or the user's outcome cannot be used.
         SnapshotError: the environment cannot be repeated bit for bit.
     """
-    configured = config.horizon
     context = _context(player, pool, agent, likeness, config, reference, outcome, report)
     check_replay(player, context.generator)
     starts = [
@@ -105,8 +104,7 @@ def confirm(
         )
     context, overview = _overview(context, starts)
     if overview.controls.share >= WEAK and (horizon := _shorter(overview, config)) < config.horizon:
-        config = replace(config, horizon=horizon)
-        shorter = _context(player, pool, agent, likeness, config, reference, outcome, report)
+        shorter = _context(player, pool, agent, likeness, replace(config, horizon=horizon), reference, outcome, report)
         context, overview = _overview(replace(shorter, roller=context.roller, seeds=context.seeds), starts)
     found = [] if overview.controls.share >= WEAK else _judged(context, overview)
     clips = ClipRecorder(player.environment)
@@ -117,8 +115,8 @@ def confirm(
     order = sorted(range(len(found)), key=lambda i: (not weaknesses[i].confirmed, -weaknesses[i].cost, i))
     return Weaknesses(
         Confirmation(
-            loss=context.rule.phrase, horizon=config.horizon, epsilon=_epsilon(agent, config), controls=overview.controls,
-            twins=overview.twins, notes=_notes(context, overview, configured),
+            loss=context.rule.phrase, horizon=context.config.horizon, epsilon=epsilon_of(agent, config.epsilon),
+            controls=overview.controls, twins=overview.twins, notes=_notes(context, overview, config.horizon),
             weaknesses=tuple(weaknesses[i] for i in order), environment_steps=context.roller.steps + player.steps,
         ),
         typical=_stacked(context, [found[i].starts[0].stack for i in order], stacks=True),
@@ -142,16 +140,12 @@ def _context(
         likeness=likeness,
         config=config,
         rule=rule,
-        roller=Roller(pool, agents, _epsilon(agent, config), rule.is_loss),
+        roller=Roller(pool, agents, epsilon_of(agent, config.epsilon), rule.is_loss),
         expectation=calibrate(player.dataset, config.horizon, config.gamma, lives=rule.lives),
         seeds=Seeds(config.seed),
         generator=np.random.default_rng([config.seed, 1]),
         report=report,
     )
-
-
-def _epsilon(agent: Agent, config: ConfirmConfig) -> float:
-    return config.epsilon if agent.spec.acts == "greedy" else 0.0
 
 
 def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview]:
@@ -199,11 +193,10 @@ def _taken(context: Context, overview: _Overview) -> list[int]:
     spec = context.agent.spec
     losing = [index for index in range(len(overview.starts)) if overview.loses(index)]
     taken = [action for i in losing for rollout in overview.rollouts[i] for action in rollout.actions[:FIRST]]
-    if spec.continuous or not taken:
+    if spec.continuous or len(spec.action_names) < 2 or not taken:
         return []
-    shares = np.bincount(np.array(taken, np.int64), minlength=len(spec.action_names)) / len(taken)
-    often = [index for index, share in enumerate(shares) if share >= USED]
-    return often if len(spec.action_names) > 1 else []
+    shares = np.bincount(np.array(taken, np.int64)) / len(taken)
+    return [index for index, share in enumerate(shares) if share >= USED]
 
 
 def _chosen(losing: Sequence[Start], limit: int) -> list[Start]:
@@ -229,7 +222,7 @@ def _notes(context: Context, overview: _Overview, configured: int) -> tuple[str,
             f"The agent {context.rule.phrase} in {controls.events} of {controls.trials} rollouts from states drawn at "
             f"random, within {context.config.horizon} decisions: it is weak everywhere, and no weakness is singled out."
         )
-    if epsilon := _epsilon(context.agent, context.config):
+    if epsilon := epsilon_of(context.agent, context.config.epsilon):
         notes.append(f"In rollouts, {100 * epsilon:g} % of the agent's actions are random.")
     if context.rule.measure is not None and context.rule.threshold == -np.inf:
         notes.append("All rollouts from random states have the same return, so nothing can be called a loss.")

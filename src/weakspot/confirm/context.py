@@ -108,9 +108,9 @@ class Context:
     def earned(self, rollouts: ByState) -> np.ndarray:
         """The mean discounted return over the horizon from each state (n,), as the agent's expectation is calibrated."""
         gamma, horizon = self.config.gamma, self.config.horizon
-        ends = [[min(self.end(r), horizon) for r in of_state] for of_state in rollouts]
-        pairs = [list(zip(of_state, some, strict=True)) for of_state, some in zip(rollouts, ends, strict=True)]
-        return np.array([np.mean([r.discounted(gamma, end) for r, end in of_state]) for of_state in pairs])
+        return np.array(
+            [np.mean([r.discounted(gamma, min(self.end(r), horizon)) for r in of_state]) for of_state in rollouts]
+        )
 
     def end(self, rollout: Rollout) -> int:
         """The number of decisions whose rewards count for the return."""

@@ -127,9 +127,9 @@ def label_of(chosen: Sequence[Override]) -> str:
     labels = list(dict.fromkeys(option.label for option, _ in Counter(chosen).most_common()))
     if len(labels) == 1:
         return labels[0]
-    if searched := [label for label in labels if label.startswith(SEARCHED)]:
-        others = [label for label in labels if label not in searched]
-        return " or ".join([*others, searched[0] if len(searched) == 1 else "a searched sequence for each state"])
+    if sequences := [label for label in labels if label.startswith(SEARCHED)]:
+        others = [label for label in labels if label not in sequences]
+        return " or ".join([*others, sequences[0] if len(sequences) == 1 else "a searched sequence for each state"])
     for words in ("holding ", "not taking "):
         if all(label.startswith(words) for label in labels):
             names = list(dict.fromkeys(label.removeprefix(words).partition(" for ")[0] for label in labels))

@@ -199,6 +199,11 @@ class Roller:
         return {slot: chosen[slot] for slot in running}
 
 
+def epsilon_of(agent: Agent, epsilon: float) -> float:
+    """The probability of a random action in rollouts of an agent: ``epsilon`` if it acts greedily, else 0."""
+    return epsilon if agent.spec.acts == "greedy" else 0.0
+
+
 def act(agent: Agent, scores: np.ndarray, random: np.random.Generator, epsilon: float, banned: int | None = None) -> Action:
     """An agent's action, given its scores (a,): greedy with a share of random actions, or sampled.
 

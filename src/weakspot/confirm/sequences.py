@@ -76,14 +76,9 @@ def _perturbed(context: Context, starts: Sequence[Start]) -> dict[int, tuple[Ove
         if survived:
             best = max(survived, key=lambda rollout: rollout.total)
             candidates[place] = searched(context.agent.spec, best.actions[:length])
-    jobs = [
-        job_of(starts[place], override, seeds.next(), context.longer)
-        for place, override in candidates.items()
-        for _ in range(AGAIN)
-    ]
-    again = iter(context.until_loss(jobs, "random sequences"))
-    shares = {place: float(np.mean([not next(again).lost for _ in range(AGAIN)])) for place in candidates}
-    return {place: (candidates[place], share) for place, share in shares.items() if share > 0}
+    pairs = [(starts[place], override.actions) for place, override in candidates.items()]
+    saved = dict(zip(candidates, _saved(context, pairs, "random sequences"), strict=True))
+    return {place: (candidates[place], share) for place, share in saved.items() if share > 0}
 
 
 def _search(context: Context, start: Start) -> tuple[Override, float] | None:
@@ -92,20 +87,28 @@ def _search(context: Context, start: Start) -> tuple[Override, float] | None:
     kept: list[tuple[Action, ...]] = [()]
     for _ in range(DEPTH):
         longer = [(*sequence, *(action,) * PIECE) for sequence in kept for action in actions]
-        made = _rollouts(context, start, longer)
+        made = _rollouts(context, [(start, sequence) for sequence in longer], "searched sequences")
         order = sorted(range(len(longer)), key=lambda o: _rank(made[o], len(longer[o])))
         kept = [longer[o] for o in order[:BEAM]]
         if not made[order[0]].lost:
             break
     best = searched(context.agent.spec, kept[0])
-    saved = float(np.mean([not rollout.lost for rollout in _rollouts(context, start, [best.actions] * AGAIN)]))
+    (saved,) = _saved(context, [(start, best.actions)], "searched sequences")
     return (best, saved) if saved > 0 else None
 
 
-def _rollouts(context: Context, start: Start, sequences: Sequence[tuple[Action, ...]]) -> list[Rollout]:
+def _saved(context: Context, pairs: Sequence[tuple[Start, tuple[Action, ...]]], what: str) -> list[float]:
+    """The share of :data:`AGAIN` fresh rollouts without a loss, for each state and sequence."""
+    made = iter(_rollouts(context, [pair for pair in pairs for _ in range(AGAIN)], what))
+    return [float(np.mean([not next(made).lost for _ in range(AGAIN)])) for _ in pairs]
+
+
+def _rollouts(context: Context, pairs: Sequence[tuple[Start, tuple[Action, ...]]], what: str) -> list[Rollout]:
+    """A rollout from each state, with a sequence of actions first."""
     horizon, seeds = context.longer, context.seeds
-    jobs = [job_of(start, Override("", sequence), seeds.next(), horizon) for sequence in sequences]
-    return context.until_loss(jobs, "searched sequences")
+    return context.until_loss(
+        [job_of(start, Override("", sequence), seeds.next(), horizon) for start, sequence in pairs], what
+    )
 
 
 def _rank(rollout: Rollout, length: int) -> tuple[bool, int, float]:

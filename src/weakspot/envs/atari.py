@@ -377,7 +377,7 @@ class AtariEnvironment:
     @property
     def variables(self) -> tuple[Variable, ...]:
         """The bytes of the memory; see :mod:`weakspot.envs.atari_bytes`."""
-        return bytes_of(self.config.rom)
+        return bytes_of(self._rom)
 
     def read_variables(self) -> np.ndarray:
         """The memory (128,) as float64; raises :class:`ConfigError` before the first reset."""

@@ -77,10 +77,12 @@ def storage_errors(path: Path) -> Generator[None]:
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if number is None:
-            short = isinstance(error, OSError) and SHORT in str(error)
-            if not short and not almost_full(path):
+            if almost_full(path):
+                number = errno.ENOSPC
+            elif isinstance(error, OSError) and SHORT in str(error):
+                number = errno.EFBIG
+            else:
                 raise
-            number = errno.EFBIG if short and not almost_full(path) else errno.ENOSPC
         raise cannot_write(path, number) from error
 
 
@@ -210,7 +212,7 @@ def open_for_appending(path: Path) -> TextIO:
     return open(os.open(path, flags, 0o666), "a", encoding="utf-8")
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Writes ``content`` to ``path`` atomically."""
 
     def write(temporary: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 
-from weakspot.system.files import write_atomic
+from weakspot.system.files import write_bytes
 
 Budget: TypeAlias = Callable[[int, float], float]
 """Maps steps and seconds of training to the share of the budget that is used; 1 or more ends the training."""
@@ -39,12 +39,7 @@ def store_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """Writes tensors and plain data to ``path``, atomically; raises :class:`~weakspot.errors.StorageError`."""
     buffer = io.BytesIO()  # the errors of torch's own writer have no number of the operating system
     torch.save(dict(content), buffer)
-    write_atomic(path, lambda temporary: _write(temporary, buffer))
-
-
-def _write(path: Path, buffer: io.BytesIO) -> None:
-    with open(path, "wb") as file:
-        file.write(buffer.getbuffer())
+    write_bytes(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Any:

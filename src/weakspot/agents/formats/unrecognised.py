@@ -66,7 +66,7 @@ def _of_packages() -> str:
     """In words, the formats of other packages that are installed."""
     from weakspot.agents.formats.registry import FORMATS
 
-    others = [name for name in FORMATS.names() if not FORMATS.provider(name).startswith("weakspot ")]
+    others = [name for name in FORMATS.names() if FORMATS.provider(name)]
     return f", or what an installed package reads: {', '.join(others)}" if others else ""
 
 
