@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tiny_run import AGENT
+from tiny_run import AGENT, TINY
 
 from weakspot.agents import zoo
 from weakspot.agents.load import load_agent
@@ -492,3 +492,19 @@ def test_a_second_signal_ends_a_command_at_once(tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130 and process.stderr is not None and "Traceback" not in process.stderr.read()
+
+
+def test_a_finished_run_on_a_read_only_disk_has_nothing_to_do_wherever_it_is_mounted(finished_run, tmp_path):
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    mounts = (["mount", "--bind", finished_run, place], ["mount", "-o", "remount,bind,ro", place])
+    if any(subprocess.run(command, capture_output=True).returncode for command in mounts):
+        pytest.skip("needs to mount a folder")
+    try:
+        command = [sys.executable, "-m", "weakspot.cli", "run", *TINY, "--output", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0 and "nothing to do" in done.stdout, done.stderr
+        more = subprocess.run([*command, "--synthesize.seed", "9"], capture_output=True, text=True, timeout=200)
+        assert more.returncode == 2 and "read-only" in more.stderr and "Traceback" not in more.stderr
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)

@@ -1,4 +1,4 @@
-"""A small part of ``benchmarks.reliability``: kills and damages of real runs."""
+"""A small part of ``benchmarks.reliability``: kills, damages and faults of real runs."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from lab.reliability.sandbox import Forked
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_few_kills_and_damages_lose_nothing_and_none_is_silent(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.reliability", "--parts", "kills", "damages", "--share", "0.03"]
+def test_a_few_kills_damages_and_faults_lose_nothing_and_none_is_silent(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.reliability", "--parts", "kills", "damages", "faults", "--share", "0.03"]
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     done = subprocess.run(
         [*command, "--folder", str(tmp_path / "runs"), "--record", str(tmp_path / "record.json")],
@@ -26,9 +26,11 @@ def test_a_few_kills_and_damages_lose_nothing_and_none_is_silent(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     record = json.loads(done.stdout[done.stdout.index("{\n") :])
-    assert record["kills"] >= 6 and record["corruptions"] >= 5
+    assert record["kills"] >= 7 and record["corruptions"] >= 5 and record["faults"] >= 10
+    assert record["kills_by_stage"]["sweep"] == 1
     assert not (tmp_path / "record.json").exists(), "a part of the full numbers was recorded"
-    assert [record[key] for key in ("kills_lost", "corruptions_silent", "corruptions_traceback")] == [0, 0, 0]
+    wrong = ("kills_lost", "corruptions_silent", "corruptions_traceback", "faults_lost")
+    assert [record[key] for key in wrong] == [0, 0, 0, 0], {key: record[key] for key in record if key.endswith("_problems")}
 
 
 TENSORS = dict(odd_tensors())

@@ -9,17 +9,21 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from lab.reliability.contents import contents, differences
 from lab.reliability.operations import before_writes
 from lab.reliability.sandbox import Outcome, Sandbox
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
-TIME_LIMIT = 1_800.0
+TIME_LIMIT, LONGEST = 1_800.0, 1_200.0
+"""Seconds that two processes may take at the same time, and all failing writes together."""
+SIGNALS = ((signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT))
+Case = TypeVar("Case")
 
 
 @dataclass
@@ -66,10 +70,18 @@ def _site(path: str) -> str:
     return "/".join([*parts[:-1], name])
 
 
-def failing_writes(sandbox: Sandbox, reference: Path, result: Faults, deadline: float) -> None:
-    """Every kind of write fails once with each error; the same command is repeated until the run ends."""
-    wanted = contents(reference)
-    for number in ERRORS:
+def part_of(cases: Iterable[Case], share: float, seed: int) -> list[Case]:
+    """A share of the cases, at least one, in their order."""
+    cases = list(cases)
+    kept = random.Random(seed).sample(range(len(cases)), max(round(len(cases) * min(share, 1.0)), 1))
+    return [cases[place] for place in sorted(kept)]
+
+
+def failing_writes(sandbox: Sandbox, reference: Path, result: Faults, share: float, seed: int = 0) -> None:
+    """Every kind of write fails once with each error; the same command is repeated until the run ends, or until the share of
+    the time is used up."""
+    wanted, deadline = contents(reference), time.monotonic() + LONGEST * share
+    for number in part_of(ERRORS, share, seed):
         output, sites = sandbox.folder / "failing", sandbox.folder / f"sites-{number}.txt"
         shutil.rmtree(output, ignore_errors=True)
         sites.unlink(missing_ok=True)
@@ -116,28 +128,27 @@ def _interrupt(sandbox: Sandbox, output: Path, signals: tuple[signal.Signals, ..
     return process.wait()
 
 
-def interruptions(sandbox: Sandbox, reference: Path, result: Faults, times: int, seed: int = 0) -> None:
-    """SIGTERM, SIGHUP, Ctrl-C and Ctrl-C twice, at random moments."""
+def interruptions(sandbox: Sandbox, reference: Path, result: Faults, share: float, seed: int = 0) -> None:
+    """SIGTERM, SIGHUP, Ctrl-C and Ctrl-C twice, each at two random moments."""
     generator, wanted, output = random.Random(seed), contents(reference), sandbox.folder / "interrupted"
     shutil.rmtree(output, ignore_errors=True)
     started = time.monotonic()
     sandbox.run(output)
     length = time.monotonic() - started
-    for _ in range(times):
-        for signals in ((signal.SIGTERM,), (signal.SIGHUP,), (signal.SIGINT,), (signal.SIGINT, signal.SIGINT)):
-            name = " ".join(number.name for number in signals)
-            shutil.rmtree(output, ignore_errors=True)
-            outcome = _interrupt(sandbox, output, signals, generator.uniform(0.1, length))
-            result.add(name)
-            if outcome.traceback or outcome.code not in (0, 130):
-                result.problems.append(f"{name}: exit code {outcome.code}: {outcome.output[-400:]}")
-            result.problems += _lost(sandbox, output, wanted, name)
+    for signals in part_of(SIGNALS * 2, share, seed):
+        name = " ".join(number.name for number in signals)
+        shutil.rmtree(output, ignore_errors=True)
+        outcome = _interrupt(sandbox, output, signals, generator.uniform(0.1, length))
+        result.add(name)
+        if outcome.traceback or outcome.code not in (0, 130):
+            result.problems.append(f"{name}: exit code {outcome.code}: {outcome.output[-400:]}")
+        result.problems += _lost(sandbox, output, wanted, name)
 
 
-def two_at_once(sandbox: Sandbox, reference: Path, result: Faults) -> None:
+def two_at_once(sandbox: Sandbox, reference: Path, result: Faults, share: float, seed: int = 0) -> None:
     """Two processes on one run folder, and two run folders on one store."""
     wanted = contents(reference)
-    for kind in ("one folder", "one store"):
+    for kind in part_of(("one folder", "one store"), share, seed):
         outputs = [sandbox.folder / "both", sandbox.folder / ("both" if kind == "one folder" else "both-2")]
         store = sandbox.folder / "both-store"
         for path in (*outputs, store):
@@ -173,7 +184,7 @@ def clock_jumps(sandbox: Sandbox, reference: Path, result: Faults, seed: int = 0
         result.problems += [f"clock jumps: {name}" for name in differences(contents(reference), contents(output))]
 
 
-def limits(sandbox: Sandbox, reference: Path, result: Faults) -> None:
+def limits(sandbox: Sandbox, reference: Path, result: Faults, share: float, seed: int = 0) -> None:
     """Few descriptors, little memory, small files, and an output that is full or closed."""
     wanted, output = contents(reference), sandbox.folder / "limited"
     cases: dict[str, Callable[[], None]] = {
@@ -184,7 +195,7 @@ def limits(sandbox: Sandbox, reference: Path, result: Faults) -> None:
         "closed output": lambda: os.close(1),
         "full error output": _output_to("/dev/full", 2),
     }
-    for name, before in cases.items():
+    for name, before in part_of(cases.items(), share, seed):
         shutil.rmtree(output, ignore_errors=True)
         outcome = sandbox.run(output, before=before)
         result.add(name)

@@ -33,6 +33,10 @@ class Kills:
     stages: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
+    def __add__(self, other: Kills) -> Kills:
+        """Both together."""
+        return Kills(self.kills + other.kills, self.stages + other.stages, self.problems + other.problems)
+
 
 def kill_at(operation: int, root: Path) -> None:
     """Kills this process, and the processes it starts, right before an operation that changes something below ``root``."""

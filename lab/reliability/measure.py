@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from lab.reliability.kills import kill_runs
 from lab.reliability.long_run import cost_of_kills
 from lab.reliability.sandbox import Sandbox, import_everything
 from lab.reliability.soak import soak
+from lab.reliability.sweep_kills import kill_sweeps
 from weakspot.errors import RunError
 
 KEYS = (
@@ -22,8 +22,8 @@ KEYS = (
     "hostile_traceback", "hostile_executed", "peak_mb",
 )  # fmt: skip
 """The main figures of the record."""
-KILLS, DAMAGES, HOSTILE, SOAK, STEPS = 200, 300, 600, 200, 3_000
-"""Full numbers: of kills, damages, hostile files, runs of the soak, and steps of the long run."""
+KILLS, SWEEP_KILLS, DAMAGES, HOSTILE, SOAK, STEPS = 200, 20, 300, 600, 200, 3_000
+"""Full numbers: of kills of runs and of sweeps, damages, hostile files, runs of the soak, and steps of the long run."""
 
 
 @cache
@@ -50,6 +50,7 @@ def _reference(sandbox: Sandbox, name: str = "reference", *more: str) -> Path:
 def _kills(folder: Path, share: float, seed: int) -> dict[str, Any]:
     sandbox = _sandbox(folder)
     result = kill_runs(sandbox, _reference(sandbox), max(round(KILLS * share), 1), seed)
+    result += kill_sweeps(sandbox, round(SWEEP_KILLS * share), seed)
     return {
         "kills": result.kills, "kills_lost": len(result.problems),
         "kills_by_stage": dict(result.stages), "kills_problems": result.problems[:20],
@@ -70,12 +71,9 @@ def _damages(folder: Path, share: float, seed: int) -> dict[str, Any]:
 def _faults(folder: Path, share: float, seed: int) -> dict[str, Any]:
     sandbox, result = _sandbox(folder), Faults()
     reference = _reference(sandbox)
-    deadline = time.monotonic() + 3_600 * share
-    limits(sandbox, reference, result)
     clock_jumps(sandbox, reference, result, seed)
-    two_at_once(sandbox, reference, result)
-    interruptions(sandbox, reference, result, max(round(2 * share), 1), seed)
-    failing_writes(sandbox, reference, result, deadline)
+    for part in (limits, two_at_once, interruptions, failing_writes):
+        part(sandbox, reference, result, share, seed)
     return {
         "faults": result.faults, "faults_lost": len(result.problems), "faults_by_kind": result.kinds,
         "faults_problems": result.problems[:20],

@@ -15,13 +15,24 @@ from pathlib import Path
 from weakspot import session
 from weakspot.cli import main
 
-TINY_AGENT = '''"""An untrained agent for Pong."""
+TINY_AGENT = '''"""An untrained policy with a critic for Pong."""
 import torch
 from torch import nn
 
 
+class Policy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(4, 4, 8, 8), nn.ReLU(), nn.Flatten())
+        self.heads = nn.Linear(400, 7)
+
+    def forward(self, states):
+        outputs = self.heads(self.body(states))
+        return outputs[:, :6], outputs[:, 6]
+
+
 def agent():
-    network = nn.Sequential(nn.Conv2d(4, 4, 8, 8), nn.ReLU(), nn.Flatten(), nn.Linear(400, 6))
+    network = Policy()
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.1
@@ -36,7 +47,7 @@ TINY = (
     *("--goggles.longest", "5", "--fidelity.reconstructions", "1", "--samples.shown", "1", "--ground.states", "1"),
     *("--ground.trials", "2", "--ground.steps", "2", "--confirm.controls", "2", "--confirm.rollouts", "2"),
     *("--confirm.first", "2", "--confirm.horizon", "3", "--confirm.holds", "1", "--confirm.losing", "1"),
-    *("--confirm.probes", "1"),
+    *("--confirm.probes", "1", "--policy-values.tau", "1.0"),
 )
 """Options of a run of all stages that takes seconds."""
 COPIES = 4
@@ -104,6 +115,10 @@ class Forked:
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Sends a signal to the process and everything it started."""
         os.killpg(self.pid, number)
+
+    def has_ended(self) -> bool:
+        """Whether the process has ended; :meth:`wait` then returns at once."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def wait(self, seconds: float = 900.0) -> Outcome:
         """Waits for the end of the process, and kills it after ``seconds``."""

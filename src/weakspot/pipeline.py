@@ -98,7 +98,7 @@ class Pipeline:
                 self._start()
             finally:
                 self.session.close()
-        if not self.folder.shows(record):
+        if not self.folder.shows(record) and (self._computed or not self.folder.keeps(record)):
             self.folder.write(record)
         if not self._computed:
             say(f"nothing to do: all results of {self.config.output} are up to date")

@@ -169,10 +169,24 @@ class RunFolder:
             self.read() == record
             and written[1].is_file()
             and not any(temporary_files(path.parent, path.name) for path in written)
-            and all(
-                (self.path / name).is_symlink() and os.readlink(self.path / name) == self._target(self.path / name, where)
-                for name, where in self._links(record).items()
-            )
+            and self._has_links(record)
+        )
+
+    def keeps(self, record: RunRecord) -> bool:
+        """Whether the folder cannot be written, but shows the results of the record: a finished run on a read-only disk,
+        whose settings may name another path of the same folder."""
+        earlier = self.read()
+        return (
+            earlier is not None
+            and (earlier.results, earlier.targets) == (record.results, record.targets)
+            and self._has_links(record)
+            and not os.access(self.path, os.W_OK)
+        )
+
+    def _has_links(self, record: RunRecord) -> bool:
+        return all(
+            (self.path / name).is_symlink() and os.readlink(self.path / name) == self._target(self.path / name, where)
+            for name, where in self._links(record).items()
         )
 
     def _links(self, record: RunRecord | None) -> dict[str, Path]:
