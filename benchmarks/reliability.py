@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +24,8 @@ from lab.reliability.measure import KEYS, PARTS, measure
 RECORD, PAGE = Path("docs/reliability/reliability.json"), Path("docs/reliability.md")
 TABLE = "figures of reliability"
 """Name of the table on the page."""
+THREADS = "OMP_NUM_THREADS"
+"""Has to be 1: a forked process would wait for ever for the threads of its parent."""
 
 
 def figures_table(record: dict[str, Any]) -> str:
@@ -58,6 +62,8 @@ def figures_table(record: dict[str, Any]) -> str:
 
 
 def main() -> int:
+    if os.environ.get(THREADS) != "1":  # read when torch is loaded, which has happened by now
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.reliability", *sys.argv[1:]], os.environ | {THREADS: "1"})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is tried")
     parser.add_argument("--share", type=float, default=1.0, help="of the full numbers; smaller ones are not recorded")
