@@ -63,7 +63,8 @@ def figures_table(record: dict[str, Any]) -> str:
 
 def main() -> int:
     if os.environ.get(THREADS) != "1":  # read when torch is loaded, which has happened by now
-        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.reliability", *sys.argv[1:]], os.environ | {THREADS: "1"})
+        command = [sys.executable, "-m", "benchmarks.reliability", *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | {THREADS: "1"})
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is tried")
     parser.add_argument("--share", type=float, default=1.0, help="of the full numbers; smaller ones are not recorded")
