@@ -180,6 +180,13 @@ def test_twins_show_what_recorded_play_does_not(rings, pool):
     air = with_cause(found, "air")
     sources = {state.source for weakness in air for state in weakness.states}
     assert {"T- 1", "T- 2", "T- 3"} <= sources
+    states = found.confirmation.states
+    assert [(state.lost, state.source) for state in states if state.source] == [
+        (CONFIG.first, "T- 1"), (CONFIG.first, "T- 2"), (CONFIG.first, "T- 3"),
+    ]  # fmt: skip
+    assert {state.rollouts for state in states} == {CONFIG.first}
+    controls = [state for state in states if not state.source]
+    assert sum(state.lost for state in controls) == found.confirmation.controls.events and len(controls) == CONFIG.controls
     assert any("T-" in weakness.targets for weakness in air)
 
 

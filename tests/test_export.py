@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import shutil
 import struct
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +18,10 @@ import yaml
 
 from weakspot.artifacts.run import load_run
 from weakspot.cli import main
+from weakspot.data.dataset import StateDataset
 from weakspot.export.card import model_card
 from weakspot.export.event_file import Scalar, _checksum, crc32c
+from weakspot.export.minari import episodes
 from weakspot.export.pictures import clips
 from weakspot.export.tables import _plain, states_table
 from weakspot.export.tensorboard import entries
@@ -37,7 +41,7 @@ def test_notebooks_show_results_and_escape_names(finished_run: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export") / "files"
-    formats = ("png", "mp4", "gif", "csv", "card", "tensorboard")
+    formats = ("png", "mp4", "gif", "csv", "card", "tensorboard", "minari", "rerun")
     assert main(["export", str(finished_run), "--output", str(folder), "--formats", *formats]) == 0
     return folder
 
@@ -125,6 +129,90 @@ def test_event_files_have_the_scalars_and_pictures_of_every_stage(finished_run: 
             assert event.endswith(entry.png)
     stages = {entry.tag.split("/")[0] for entry in expected}
     assert stages >= {"train", "fidelity", "goggles", "synthesize", "ground", "confirm", "states"}
+
+
+def test_minari_gives_the_recorded_frames_back_bit_for_bit(
+    finished_run: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import minari
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(exported / "minari"))
+    (name,) = minari.list_local_datasets()
+    assert name == "weakspot/tiny_agent-pong-v0"
+    data, stored = StateDataset.open(load_run(finished_run).entries["collect"].folder), minari.load_dataset(name)
+    ended = np.flatnonzero(data.terminated | data.truncated).tolist()
+    ends = sorted({*ended, *range(data.steps - 1, len(data), data.steps)})
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    pieces = [(a, b) for a, b in zip(starts, ends, strict=True) if b > a or data.terminated[b]]
+    assert len(pieces) == stored.total_episodes > 0
+    for (start, end), episode in zip(pieces, stored.iterate_episodes(), strict=True):
+        frames, terminated = data.newest(np.arange(start, end + 1)), bool(data.terminated[end])
+        seen = np.asarray(episode.observations)
+        assert np.array_equal(seen[: len(frames)], frames) and len(seen) == len(frames) + terminated
+        taken = slice(start, end + terminated)
+        assert np.array_equal(episode.actions, data.action[taken]) and np.array_equal(episode.rewards, data.reward[taken])
+        assert episode.terminations.tolist() == [False] * (len(seen) - 2) + [terminated]
+        assert episode.truncations.tolist() == [False] * (len(seen) - 2) + [not terminated]
+        assert np.array_equal(episode.infos["explored"], data.explored[taken])
+    assert not list((exported / "minari").glob(".writing-*"))
+
+
+@dataclass
+class Play:
+    """A recording of two streams of five steps: one episode terminates, one is truncated."""
+
+    streams: int = 2
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        count = self.streams * self.steps
+        self.action, self.reward = np.arange(count), np.arange(count) / 8
+        self.terminated, self.truncated = np.arange(count) == 2, np.arange(count) == 5
+        self.explored = self.life_lost = np.zeros(count, bool)
+
+    def newest(self, indices: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(indices[:, None, None, None], (len(indices), 2, 2, 3)).astype(np.uint8)
+
+
+def test_episodes_of_minari_end_as_they_were_played() -> None:
+    found = [
+        (np.asarray(one.observations)[:, 0, 0, 0].tolist(), list(one.actions), one.terminations[-1], one.truncations[-1])
+        for one in episodes(cast(Any, Play()))
+    ]
+    assert found == [
+        ([0, 1, 2, 2], [0, 1, 2], True, False),  # the frame after the last action was not recorded
+        ([3, 4], [3], False, True),
+        ([6, 7, 8, 9], [6, 7, 8], False, True),  # state 5 alone has no next state
+    ]
+
+
+def test_a_recording_of_rerun_has_all_curves_states_and_clips(finished_run: Path, exported: Path) -> None:
+    from rerun.chunk import RrdReader
+
+    run = load_run(finished_run)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for chunk in RrdReader(exported / "run.rrd").stream().to_chunks():
+        rows.setdefault(chunk.entity_path, []).extend(chunk.to_record_batch().to_pylist())
+    for curve in run.curves:
+        found = {row["training step"]: row["Scalars:scalars"][0] for row in rows[f"/training/{curve.name}"]}
+        assert found == dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
+    for findings in run.findings.values():
+        shown = rows[f"/targets/{findings.search.slug}/synthesised"]
+        assert [row["state"] for row in shown] == list(range(1, len(findings.states) + 1))
+        for row, state in zip(shown, findings.states, strict=True):
+            assert row["Image:buffer"][0] == state[-1].ravel().tolist()
+    for clip in clips(run):
+        assert len(rows[f"/clips/{clip.name}"]) == len(clip.frames)
+
+
+@pytest.mark.parametrize(("format", "module"), [("minari", "minari"), ("minari", "h5py"), ("rerun", "rerun")])
+def test_formats_whose_package_is_missing_say_what_to_install(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, format: str,
+    module: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["export", str(finished_run), "--output", str(tmp_path), "--formats", format]) == 2
+    assert f"pip install 'weakspot[{format}]'" in capsys.readouterr().err
 
 
 def test_card_has_its_metadata_and_no_markup_of_names(finished_run: Path, exported: Path) -> None:

@@ -24,17 +24,21 @@ from weakspot.artifacts.evidence import Interval, ObjectRecall
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run, load_run
 from weakspot.artifacts.training import Curve
+from weakspot.artifacts.twins import Distances
+from weakspot.artifacts.weaknesses import StateRollouts
 from weakspot.errors import RunError, SchemaError
 from weakspot.report import build
 from weakspot.report.axis import Axis
 from weakspot.report.build import write_report
 from weakspot.report.charts import distribution_chart, energy_chart, training_chart
+from weakspot.report.data import report_data
 from weakspot.report.films import Detail
 from weakspot.report.images import in_colour, saliency_uri, strip_uri
 from weakspot.report.target import target_view
 from weakspot.report.text import flat, indices, number
 from weakspot.report.verdict import judge
 
+SHIPPED = Path(__file__).parent.parent / "docs" / "notebooks" / "results" / "pong"
 DIRECTIONS = ("UP", "RIGHT", "LEFT", "DOWN", "UPRIGHT", "UPLEFT", "DOWNRIGHT", "DOWNLEFT")
 SEAQUEST = ("NOOP", "FIRE", *DIRECTIONS, *(f"{direction}FIRE" for direction in DIRECTIONS))
 HOSTILE = "<script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
@@ -95,6 +99,55 @@ def html_of(run: Path) -> str:
 
 
 # content
+
+
+def test_the_data_beside_the_page_has_its_numbers(example: Path) -> None:
+    run = load_run(example)
+    data = json.loads(json.dumps(report_data(run), allow_nan=False))
+    assert [target["target"] for target in data["targets"]] == ["T-", "RIGHT"]
+    for target in data["targets"]:
+        findings, novelty = run.findings[target["target"]], run.novelty[target["target"]]
+        assert [state["number"] for state in target["states"]] == list(range(1, 12))
+        np.testing.assert_allclose([state["target_energy"] for state in target["states"]], findings.target, rtol=1e-5)
+        np.testing.assert_allclose([state["closest_real"]["mse"] for state in target["states"]], novelty.mse, rtol=1e-5)
+        np.testing.assert_allclose(target["real_target_energies"], novelty.real_target, rtol=1e-5)
+        for state in target["states"]:
+            assert list(state["scores"]) == list(run.environment.action_names) and state["twin"] is None
+    assert run.goggles is not None and data["trust"]["goggles"]["agent"]["scores"] == list(run.goggles.agent.scores)
+    verdict = judge(run)
+    assert data["trust"]["verdict"] == {"level": verdict.level, "headline": verdict.headline, "sentence": verdict.sentence}
+    assert data["agent"]["name"] == run.agent.name and data["confirmation"] is None
+
+
+def test_the_data_of_a_run_with_twins_and_weaknesses_is_that_of_its_artifacts() -> None:
+    run = load_run(SHIPPED)
+    data = report_data(run)
+    confirmation = run.confirmation
+    assert confirmation is not None
+    told = [weakness["sentence"] for weakness in data["confirmation"]["weaknesses"]]
+    assert told == [weakness.sentence for weakness in confirmation.weaknesses] and told
+    for target in data["targets"]:
+        twins = run.twins[target["target"]].search
+        shown = [state["twin"] for state in target["states"] if state["twin"]]
+        assert [twin["target"] for twin in shown] == [twin.target for twin in twins.twins] and target["twins"]["alike"]
+        assert [bool(twin["problems"]) for twin in shown] == [not twin.accepted for twin in twins.twins]
+
+
+def test_cards_show_the_rollouts_from_their_twin_and_why_there_is_none() -> None:
+    run = load_run(SHIPPED)
+    assert run.confirmation is not None
+    symbol, twins = next(iter(run.twins.items()))
+    states = (StateRollouts(f"{symbol} 2", 7, 4, 3, -1.5), StateRollouts("", 9, 4, 0, 0.0))
+    rejected = replace(twins.search.twins[2], accepted=False, distances=Distances(2.0, 2.0, 2.0), target=99.0)
+    search = replace(twins.search, twins=(*twins.search.twins[:2], rejected, *twins.search.twins[3:]))
+    known = {**run.twins, symbol: replace(twins, search=search)}
+    run = replace(run, confirmation=replace(run.confirmation, states=states), twins=known)
+    cards = target_view(run, symbol, Detail(4, 8, 8)).cards
+    facts = {fact.name: fact.value for fact in cards[1].facts}
+    assert (facts["rollouts lost"], facts["return in rollouts"]) == ("3 of 4", "−1.5")
+    assert not any(fact.name == "rollouts lost" for fact in cards[0].facts)
+    assert "its distance is 2, at most" in cards[2].no_twin and "T is 99" in cards[2].no_twin and cards[2].twin is None
+    assert not cards[0].no_twin
 
 
 def test_page_is_self_contained(page: Path) -> None:
@@ -702,6 +755,34 @@ def test_the_path_of_a_search_is_scrubbed_by_the_keyboard(chromium: Any, page: P
     assert len(seen) == 3
     keys(chromium, "4")
     assert chromium.execute_script("return document.querySelector('.scrub').hidden"), "a single frame has nothing to scrub"
+
+
+def test_a_loss_and_its_rescue_are_enlarged_and_scrubbed(chromium: Any, tmp_path: Path) -> None:
+    from selenium.webdriver import Keys
+
+    page = report_of(SHIPPED, tmp_path / "report.html")
+    open_page(chromium, page)
+    clip = chromium.find_element("css selector", ".clips button.film.clip")
+    clip.click()
+    assert chromium.execute_script("return document.getElementById('lightbox').open")
+    told = chromium.find_element("css selector", ".copy").text
+    assert told == chromium.find_element("css selector", "#clips-1 figcaption").get_attribute("textContent")
+    scrub = chromium.find_element("css selector", ".scrub input")
+    scrub.send_keys(Keys.HOME)
+    moment = "return document.querySelector('.scrub output').textContent"
+    assert chromium.execute_script(moment) == "the start"
+    scrub.send_keys(Keys.END)
+    assert chromium.execute_script(moment).startswith("after ")
+    views = [view.text.split("\n")[0] for view in chromium.find_elements("css selector", ".views button")]
+    assert views[:2] == ["as it acts", "rescue"]
+    keys(chromium, "2")
+    assert chromium.find_element("css selector", ".copy").text != told
+    scrub.send_keys(Keys.HOME, Keys.ARROW_RIGHT)
+    assert "given" in chromium.execute_script(moment)
+    keys(chromium, Keys.ESCAPE)
+    open_page(chromium, page, address="#clips-1")
+    assert chromium.execute_script("return document.getElementById('lightbox').open")
+    assert chromium.get_log("browser") == []
 
 
 def test_how_a_number_was_got_is_said_on_focus(chromium: Any, page: Path) -> None:

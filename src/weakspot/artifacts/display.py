@@ -53,12 +53,17 @@ def findings_html(findings: Findings) -> str:
 
 
 def _image(frame: Array, alt: str) -> str:
-    """A frame (h, w, c) as an image; of frames whose channels are not colours, the mean of the channels."""
+    """A frame (h, w, c) as an image."""
+    size: Sequence[int] = [SCALE * side for side in frame.shape[:2]]
+    style = "image-rendering:pixelated"
+    return f'<img src="{image_uri(frame)}" alt="{alt}" height="{size[0]}" width="{size[1]}" style="{style}">'
+
+
+def image_uri(frame: Array) -> str:
+    """A frame (h, w, c) as a data URI; of frames whose channels are not colours, the mean of the channels."""
     import cv2
     import numpy as np
 
     shown = frame[..., ::-1] if frame.shape[-1] == 3 else frame.mean(axis=-1).astype(np.uint8)
     encoded = base64.b64encode(cv2.imencode(".png", np.ascontiguousarray(shown))[1].tobytes()).decode()
-    size: Sequence[int] = [SCALE * side for side in frame.shape[:2]]
-    style = "image-rendering:pixelated"
-    return f'<img src="data:image/png;base64,{encoded}" alt="{alt}" height="{size[0]}" width="{size[1]}" style="{style}">'
+    return f"data:image/png;base64,{encoded}"

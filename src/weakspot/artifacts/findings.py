@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakspot.artifacts.display import findings_html
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
+from weakspot.errors import ConfigError
 
 if TYPE_CHECKING:
     from weakspot.artifacts.arrays import Array
@@ -80,6 +81,19 @@ class Findings:
         """The newest frames on the path of one search, the last one at its end (p + 1, h, w, c)."""
         length = len(self.path_steps) + 1
         return self.path[index * length : (index + 1) * length]
+
+    def slider(self, number: int = 1) -> Any:
+        """A widget for notebooks: a slider over the path of the search for one state, counted from 1.
+
+        Raises:
+            ConfigError: the extra ``weakspot[notebook]`` is not installed, or there is no such state.
+        """
+        from weakspot.artifacts.slider import slider
+
+        if not 1 <= number <= len(self.states):
+            raise ConfigError(f"there is no state {number}", expected=f"1 to {len(self.states)}")
+        moments = [*(f"step {step + 1}" for step in self.path_steps.tolist()), "the end"]
+        return slider({f"{self.search.target}, state {number}": self.path_of(number - 1)}, moments)
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""

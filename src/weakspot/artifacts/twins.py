@@ -45,6 +45,17 @@ class Possibility:
     objects: bool | None
     plays_on: bool
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What an edited state fails, in words."""
+        checks = {
+            "its picture does not settle after the changes": self.settles,
+            "the state model does not know states like it": self.round_trip,
+            "its objects are not those of real states": self.objects is not False,
+            "the game does not play on from it": self.plays_on,
+        }
+        return tuple(problem for problem, passed in checks.items() if not passed)
+
 
 @dataclass(frozen=True)
 class Distances:
@@ -123,6 +134,19 @@ class TwinSearch:
     spread: float
     best_real: float
     twins: tuple[Twin, ...]
+
+    def problems(self, twin: Twin) -> tuple[str, ...]:
+        """Why the best state that was found is no twin, in words; empty if it is one."""
+        if twin.accepted:
+            return ()
+        distance, most = twin.distances.mean, twin.aim + self.shortfall
+        problems: list[str] = []
+        if distance > self.alike:
+            problems.append(f"it is too different: its distance is {distance:.3g}, at most {self.alike:.3g} counts")
+        if twin.target > most:
+            problems.append(f"the agent answers otherwise: T is {twin.target:.3g}, at most {most:.3g} counts")
+        problems += twin.possible.problems if twin.possible else ()
+        return tuple(problems) or (f"it is less usual than {100 * (twin.unusual or 0.0):.0f} % of real states",)
 
 
 @dataclass(frozen=True)

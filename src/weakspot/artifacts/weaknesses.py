@@ -11,6 +11,7 @@ import msgspec
 from weakspot.artifacts.display import weakness_html
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import EnvironmentRecord
+from weakspot.errors import ConfigError
 
 if TYPE_CHECKING:
     from weakspot.artifacts.arrays import Array
@@ -61,6 +62,25 @@ class StartRecord:
     start: Count
     changes: dict[int, float]
     actions: tuple[int | tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class StateRollouts:
+    """The first rollouts of the agent from one state.
+
+    Attributes:
+        source: see :class:`StartRecord`.
+        start: index of a recorded state: the state itself if ``source`` is empty, or the one its twin was made from.
+        rollouts: their number.
+        lost: how many of them were lost.
+        earned: the mean of their returns over the horizon.
+    """
+
+    source: str
+    start: Count
+    rollouts: Count
+    lost: Count
+    earned: float
 
 
 @dataclass(frozen=True)
@@ -224,6 +244,7 @@ class Confirmation:
         notes: what a reader has to know, such as why there are no verdicts.
         weaknesses: all groups of states, those that cost most first.
         environment_steps: decisions that were played.
+        states: the first rollouts from each state; empty in results of earlier versions.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -235,6 +256,7 @@ class Confirmation:
     notes: tuple[str, ...]
     weaknesses: tuple[Weakness, ...]
     environment_steps: Count
+    states: tuple[StateRollouts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -258,6 +280,32 @@ class Weaknesses:
     def clip(self, clip: Clip) -> Array:
         """The frames of a clip (t, h, w, c)."""
         return self.frames[clip.first : clip.first + clip.frames]
+
+    def slider(self, number: int = 1) -> Any:
+        """A widget for notebooks: a slider over a loss and its rescue, side by side, of one weakness, counted from 1.
+
+        Raises:
+            ConfigError: the extra ``weakspot[notebook]`` is not installed, or there is no such weakness or clip.
+        """
+        from weakspot.artifacts.slider import slider
+
+        found = self.confirmation.weaknesses
+        if not 1 <= number <= len(found):
+            raise ConfigError(f"there is no weakness {number}", expected=f"1 to {len(found)}")
+        weakness = found[number - 1]
+        better = weakness.rescue.label if weakness.rescue else "without the action"
+        clips = {
+            name: clip for name, clip in {"the agent as it acts": weakness.loss, better: weakness.rescued}.items() if clip
+        }
+        if not clips:
+            raise ConfigError(f"weakness {number} has no clips")
+        longest = max((clip.frames - 1) * clip.every for clip in clips.values())
+        moments = range(0, longest + 1, min(clip.every for clip in clips.values()))
+        rows = {
+            name: self.clip(clip)[[min(moment // clip.every, clip.frames - 1) for moment in moments]]
+            for name, clip in clips.items()
+        }
+        return slider(rows, [f"after {moment} decisions" for moment in moments])
 
 
 def write_weaknesses(folder: Path, weaknesses: Weaknesses) -> None:

@@ -28,7 +28,7 @@ from weakspot.confirm.expectation import calibrate
 from weakspot.confirm.losing import losing_groups, usual_values
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.misjudged import misjudged
-from weakspot.confirm.records import Judged, weakness_of
+from weakspot.confirm.records import Judged, state_rollouts, weakness_of
 from weakspot.confirm.rollouts import Roller, Rollout, epsilon_of
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import Start, check_replay, control_starts, twin_starts
@@ -118,6 +118,7 @@ def confirm(
             loss=context.rule.phrase, horizon=context.config.horizon, epsilon=epsilon_of(agent, config.epsilon),
             controls=overview.controls, twins=overview.twins, notes=_notes(context, overview, config.horizon),
             weaknesses=tuple(weaknesses[i] for i in order), environment_steps=context.roller.steps + player.steps,
+            states=tuple(map(state_rollouts, starts, overview.rollouts)),
         ),
         typical=_stacked(context, [found[i].starts[0].stack for i in order], stacks=True),
         before=_stacked(context, [found[i].before for i in order]),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakspot.actions import plain_action
-from weakspot.artifacts.weaknesses import Cause, Clip, Rescue, StartRecord, Verdict, Weakness
+from weakspot.artifacts.weaknesses import Cause, Clip, Rescue, StartRecord, StateRollouts, Verdict, Weakness
 from weakspot.confirm.clips import AFTER, ClipRecorder
 from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.starts import Start
 from weakspot.confirm.statistics import rate_of, share
 
@@ -67,6 +68,12 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
         loss=loss,
         rescued=rescued,
     )
+
+
+def state_rollouts(start: Start, rollouts: Sequence[Rollout]) -> StateRollouts:
+    """What the first rollouts from a state showed."""
+    lost, earned = sum(rollout.lost for rollout in rollouts), float(np.mean([rollout.total for rollout in rollouts]))
+    return StateRollouts(start.source, start.route.start, len(rollouts), lost, earned)
 
 
 def start_record(start: Start) -> StartRecord:

@@ -9,7 +9,9 @@ from weakspot.errors import RunError
 from weakspot.export.card import model_card
 from weakspot.export.config import ExportConfig
 from weakspot.export.event_file import event_file
+from weakspot.export.minari import write_minari
 from weakspot.export.pictures import clips, states, write_gif, write_mp4, write_png
+from weakspot.export.rerun import write_rerun
 from weakspot.export.tables import states_table, weaknesses_table
 from weakspot.export.tensorboard import entries
 from weakspot.system.files import make_folder, refuse_links, storage_errors, temporary_files, write_bytes, write_text
@@ -52,6 +54,13 @@ def export(config: ExportConfig) -> list[Path]:
     if "tensorboard" in config.formats:
         written.append(_subfolder(folder, "tensorboard") / "events.out.tfevents.0.weakspot")
         write_bytes(written[-1], event_file(entries(run), WALL_TIME))
+    if "minari" in config.formats:
+        datasets = _subfolder(folder, "minari")
+        name = write_minari(datasets, run)
+        written += sorted(path for path in (datasets / name).rglob("*") if path.is_file())
+    if "rerun" in config.formats:
+        written.append(folder / "run.rrd")
+        write_rerun(written[-1], run)
     return written
 
 

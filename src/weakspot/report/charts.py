@@ -73,8 +73,18 @@ class IntervalChart:
     x_label: str
 
 
-def energy_chart(energy: Array) -> Chart | None:
-    """Energy over the steps of the searches: median and middle 80 %; None if there is no energy.
+@dataclass(frozen=True)
+class Band:
+    """The middle 80 % of some searches at some steps, and their median (s,)."""
+
+    steps: Array
+    low: Array
+    median: Array
+    high: Array
+
+
+def energy_band(energy: Array) -> Band | None:
+    """Energy over the steps of the searches; None if there is no energy.
 
     A search that has stopped keeps its last energy, so that every step shows all searches.
 
@@ -88,9 +98,17 @@ def energy_chart(energy: Array) -> Chart | None:
     last = np.maximum.accumulate(np.where(np.isfinite(started), np.arange(steps), 0), axis=1)
     filled = np.take_along_axis(started, last, axis=1)
     drawn = np.unique(np.linspace(0, steps - 1, POINTS).round().astype(int))
-    low, middle, high = np.percentile(filled[:, drawn], [10, 50, 90], axis=0)
+    return Band(drawn, *np.percentile(filled[:, drawn], [10, 50, 90], axis=0))
+
+
+def energy_chart(energy: Array) -> Chart | None:
+    """Energy over the steps of the searches (n, steps), see :func:`energy_band`; None if there is no energy."""
+    band = energy_band(energy)
+    if band is None:
+        return None
+    steps, low, middle, high = energy.shape[1], band.low, band.median, band.high
     x_axis, y_axis = Axis(0, max(1, steps - 1)), Axis.around(np.concatenate([low, high]))
-    x = x_axis.percent(drawn)
+    x = x_axis.percent(band.steps)
     outline = _line(np.concatenate([x, x[::-1]]), y_axis.percent(np.concatenate([low, high[::-1]]))) + "Z"
     return Chart(
         title="Energy during the search",

@@ -36,6 +36,7 @@ class StateCard:
         closest: the closest real state, or None.
         differs: the synthesised state, bright where it differs from that one; None if it does not.
         path: of the search, or None.
+        no_twin: why it has no twin, or an empty text.
         verdict: on the states like its twin, or an empty text.
         distance: how different the closest real state is.
         bars: the agent's scores.
@@ -48,6 +49,7 @@ class StateCard:
     closest: Film | None
     differs: Film | None
     path: Film | None
+    no_twin: str
     verdict: str
     distance: tuple[Fact, ...]
     bars: Bars
@@ -184,7 +186,7 @@ class _Cards:
         self.scores = displayed_scores(findings.scores, run.agent)
         scores_of_twins = np.zeros((0, self.scores.shape[1])) if twins is None else displayed_scores(twins.scores, run.agent)
         self.axes = bar_axes(np.concatenate([self.scores, scores_of_twins]), run.agent)
-        self.verdicts = _verdicts(run, symbol)
+        self.verdicts, self.rollouts = _verdicts(run, symbol), _rollouts(run, symbol)
         self.twins = None if twins is None else TwinCards(twins, scores_of_twins, run.environment, films)
 
     def large(self, index: int) -> StateCard:
@@ -200,10 +202,11 @@ class _Cards:
             closest=closest,
             differs=differs,
             path=self._path(index) if self.films.detail.paths else None,
+            no_twin="" if self.twins is None else self.twins.missing(index),
             verdict=self.verdicts.get(index, ""),
             distance=distance,
             bars=bars,
-            facts=self._facts(index),
+            facts=(*self._facts(index), *self.rollouts.get(index, ())),
         )
 
     def small(self, index: int) -> SmallCard:
@@ -279,12 +282,27 @@ def _verdicts(run: Run, symbol: str) -> dict[int, str]:
     """The verdict on the group of states that the twin of a synthesised state belongs to, by the state's number."""
     weaknesses = run.confirmation.weaknesses if run.confirmation else ()
     sources = ((start.source, weakness.verdict) for weakness in weaknesses for start in weakness.states)
-    verdicts: dict[int, str] = {}
-    for source, verdict in sources:
-        target, _, number = source.rpartition(" ")
-        if target == symbol and number.isdigit():
-            verdicts[int(number) - 1] = verdict
-    return verdicts
+    found = ((_number(source, symbol), verdict) for source, verdict in sources)
+    return {index: verdict for index, verdict in found if index is not None}
+
+
+def _rollouts(run: Run, symbol: str) -> dict[int, tuple[Fact, ...]]:
+    """What the first rollouts from the twins of synthesised states showed, by the number of the state."""
+    if run.confirmation is None:
+        return {}
+    what = f"the agent {run.confirmation.loss} within {run.confirmation.horizon} decisions; first rollouts from the twin"
+    facts: dict[int, tuple[Fact, ...]] = {}
+    for state in run.confirmation.states:
+        if (index := _number(state.source, symbol)) is not None:
+            lost = Fact("rollouts lost", f"{state.lost} of {state.rollouts}", what)
+            facts[index] = (lost, Fact("return in rollouts", number(state.earned), "the mean over these rollouts"))
+    return facts
+
+
+def _number(source: str, symbol: str) -> int | None:
+    """The index of the synthesised state of a target that a start is the twin of; None for others."""
+    target, _, number = source.rpartition(" ")
+    return int(number) - 1 if target == symbol and number.isdigit() else None
 
 
 def _selection(findings: Findings) -> str:

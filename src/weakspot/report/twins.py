@@ -80,6 +80,14 @@ class TwinCards:
             film, twin.kind, KINDS[twin.kind], twin.distances.mean, edits, more, self._facts(twin), self._scores[index]
         )
 
+    def missing(self, index: int) -> str:
+        """Why a synthesised state has no twin; empty if it has one, or none was looked for."""
+        search = self._twins.search
+        if index >= len(search.twins) or search.twins[index].accepted:
+            return ""
+        twin = search.twins[index]
+        return f"The best state that was found ({twin.kind}) is none: {'; '.join(search.problems(twin))}."
+
     def _picture(self, index: int, change: int) -> str:
         """The newest frame with one change alone, bright where the change is seen; empty if it is not."""
         return difference_uri(self._twins.unedited[index, -1], self._twins.alone[change], self._environment.channel_colours)

@@ -26,13 +26,16 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class ClipView:
-    """A rollout as a strip of frames: their number, what happens, and the kind that decides the colour."""
+    """A rollout as a strip of frames: their number, what happens, the kind that decides the colour, a label of one or two
+    words, and what each frame is."""
 
     uri: str
     frames: int
     alt: str
     caption: str
     kind: str
+    label: str
+    moments: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,18 @@ def _clips(run: Run, rollouts: Weaknesses, weakness: Weakness, films: FilmEncode
         colours = run.environment.channel_colours
         uri = strip_uri(strip if colours is None else in_colour(strip, colours), films.detail.step)
         kind = "good" if clip.loss is None else "poor"
-        views.append(ClipView(uri, len(strip), f"Clip of {len(clip.actions)} decisions. {caption}", caption, kind))
+        alt = f"Clip of {len(clip.actions)} decisions. {caption}"
+        moments = tuple(_moment(clip, place * every * clip.every) for place in range(len(strip)))
+        views.append(ClipView(uri, len(strip), alt, caption, kind, "rescue" if rescued else "as it acts", moments))
     return views
+
+
+def _moment(clip: Clip, decisions: int) -> str:
+    """What a frame of a clip is: how many decisions came before it, and what they were."""
+    text = "the start" if not decisions else f"after {decisions} decisions"
+    if 0 < decisions <= clip.override:
+        text += ", given"
+    return f"{text}, loss" if clip.loss and decisions >= clip.loss else text
 
 
 def _caption(clip: Clip, weakness: Weakness, *, rescued: bool) -> str:

@@ -5,7 +5,7 @@ run/
   store/                         the results (see :mod:`weakspot.run.store`), unless --store names another folder
   collect, train, ...            links to the current results
   synthesize/t-minus, ...        the same for each target
-  report.html
+  report.html, report.json
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage: write the report, one HTML file."""
+"""Stage: write the report, one HTML file, and its numbers as JSON."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from weakspot.artifacts.kept import kept_digest
 from weakspot.config import RunConfig, command_line
 from weakspot.session import Session
 from weakspot.stages.stage import Stage
-from weakspot.system.provenance import file_digest, source_digest, versions
+from weakspot.system.files import write_json
+from weakspot.system.provenance import digest, file_digest, source_digest, versions
 
-REPORT = "report.html"
+REPORT, DATA = "report.html", "report.json"
 
 
 class ReportStage(Stage):
@@ -38,22 +39,24 @@ class ReportStage(Stage):
         }
 
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
-        """The report."""
-        return (REPORT,)
+        """The report, and its numbers."""
+        return REPORT, DATA
 
     def links(self, part: str) -> Mapping[str, str]:
-        """The report, as ``report.html``."""
-        return {REPORT: REPORT}
+        """Both, under their own names."""
+        return {REPORT: REPORT, DATA: DATA}
 
     def work(self, session: Session, part: str, folder: Path) -> str:
-        """See :func:`weakspot.report.build.write_report`."""
+        """See :func:`weakspot.report.build.write_report` and :func:`weakspot.report.data.report_data`."""
         from weakspot.artifacts.run import read_run
         from weakspot.report.build import write_report
+        from weakspot.report.data import report_data
 
         config = session.config
         run = read_run(config.output, _command(config), config.record(), session.targets, session.results)
         write_report(run, folder / REPORT, config.report.size)
-        return file_digest(folder / REPORT)
+        write_json(folder / DATA, report_data(run))
+        return digest(file_digest(folder / REPORT), file_digest(folder / DATA))
 
 
 def _command(config: RunConfig) -> str:

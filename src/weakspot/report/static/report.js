@@ -7,6 +7,7 @@
   const part = (selector) => box.querySelector(selector);
   const screen = part(".screen"), views = part(".views"), copy = part(".copy"), frames = part(".frames"), ends = part(".ends"), link = part(".link");
   const scrub = part(".scrub input"), moment = part(".scrub output"), play = part('[data-do="play"]');
+  const MOST_FRAMES = 12;  // that are shown side by side below an enlarged state
   let cards = [], place = 0, films = [], view = 0, before = "";
   let playing = !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
@@ -22,17 +23,23 @@
     const chosen = films[view], count = countOf(chosen.film);
     const shown = document.createElement("div");
     shown.className = chosen.film.className;
+    shown.classList.remove("clip");  // which plays on the page by itself
     shown.style.setProperty("--k", count);
+    const pace = chosen.film.style.getPropertyValue("--pace");
+    if (pace) shown.style.setProperty("--pace", pace);
     shown.append(...[...chosen.film.children].map((child) => child.cloneNode()));
     screen.classList.toggle("salient", chosen.salient);
     screen.replaceChildren(shown);
     const all = chosen.film.querySelector(".strip").cloneNode();
     all.className = "contact";
     frames.replaceChildren(all);
-    const path = Boolean(chosen.film.dataset.moments);
-    [ends.firstChild.textContent, ends.lastChild.textContent] = path ? ["start of the search", "end"] : ["oldest", "newest"];
+    const named = chosen.film.dataset.ends || (chosen.film.dataset.moments ? "start of the search|end" : "oldest|newest");
+    [ends.firstChild.textContent, ends.lastChild.textContent] = named.split("|");
     scrub.max = scrub.value = String(count);
-    part(".scrub").hidden = ends.hidden = frames.hidden = play.hidden = count < 2;
+    part(".scrub").hidden = play.hidden = count < 2;
+    ends.hidden = frames.hidden = count < 2 || count > MOST_FRAMES;
+    const caption = chosen.film.closest(".clips figure")?.querySelector("figcaption");
+    if (caption) copy.replaceChildren(caption.cloneNode(true));
     [...views.children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === view)));
     run(playing);
   }
