@@ -257,7 +257,8 @@ def reconstructed(example: Example) -> Reconstructions:
     rebuilt = blurred(real)
     before, after = example.scores(real)[0], example.scores(rebuilt)[0]
     same = before.argmax(axis=1) == after.argmax(axis=1)
-    return Reconstructions(real, rebuilt, saliency_of(real), before, after, same, index)
+    worst = np.arange(len(index)) == len(index) - 1
+    return Reconstructions(real, rebuilt, saliency_of(real), before, after, same, index, worst)
 
 
 def samples(example: Example) -> Samples:

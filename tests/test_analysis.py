@@ -267,6 +267,14 @@ def test_fidelity_of_a_perfect_and_of_an_empty_model(dataset):
     perfect = fidelity(model(), perceive, dataset, index)
     assert perfect.mse == 0.0 and perfect.agreement > 0.97 and perfect.output_error < 0.01
     assert perfect.recalls["ball"].share == 1.0
+    assert perfect.output_errors.shape == (len(index),)
+    one = dataset.stacks(index[3:4])
+
+    def breaks_one(state):
+        broken = (state == as_state(one)).flatten(1).all(dim=1)
+        return torch.where(broken[:, None, None, None], state * 0, state)
+
+    assert fidelity(model(breaks_one), perceive, dataset, index).output_errors.argmax() == 3
     empty = fidelity(model(lambda state: state * 0), perceive, dataset, index)
     assert empty.mse > 0.01 and empty.recalls["ball"].share == 0.0
     assert set(empty.line()) == {"mse", "agreement", "answer_error", "kl", "active_units", "ball_recall"}

@@ -444,6 +444,7 @@ def small_reconstructions() -> Reconstructions:
         scores_reconstructed=rng.normal(size=(N, 2)).astype(np.float32),
         same_action=np.array([True, False, True]),
         index=np.array([2, 4, 8]),
+        worst=np.array([False, False, True]),
     )
 
 

@@ -24,10 +24,11 @@ from weakspot.artifacts.evidence import Interval, ObjectRecall
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run, load_run
 from weakspot.artifacts.training import Curve
-from weakspot.artifacts.twins import Distances
+from weakspot.artifacts.twins import Distances, Possibility
 from weakspot.artifacts.weaknesses import StateRollouts
 from weakspot.errors import RunError, SchemaError
 from weakspot.report import build
+from weakspot.report.attainment import attainments
 from weakspot.report.axis import Axis
 from weakspot.report.build import write_report
 from weakspot.report.charts import distribution_chart, energy_chart, training_chart
@@ -36,6 +37,7 @@ from weakspot.report.films import Detail
 from weakspot.report.images import in_colour, saliency_uri, strip_uri
 from weakspot.report.target import target_view
 from weakspot.report.text import flat, indices, number
+from weakspot.report.trust import reconstruction_caption, reconstruction_cards
 from weakspot.report.verdict import judge
 
 SHIPPED = Path(__file__).parent.parent / "docs" / "notebooks" / "results" / "pong"
@@ -131,6 +133,39 @@ def test_the_data_of_a_run_with_twins_and_weaknesses_is_that_of_its_artifacts() 
         shown = [state["twin"] for state in target["states"] if state["twin"]]
         assert [twin["target"] for twin in shown] == [twin.target for twin in twins.twins] and target["twins"]["alike"]
         assert [bool(twin["problems"]) for twin in shown] == [not twin.accepted for twin in twins.twins]
+
+
+def test_what_the_searches_reached_is_counted() -> None:
+    run = load_run(SHIPPED)
+    symbol, twins = next(iter(run.twins.items()))
+    search, novelty = twins.search, run.novelty[symbol]
+    first = replace(
+        search.twins[0], kind="edited", accepted=True, possible=Possibility(True, True, None, True), target=-99.0
+    )
+    second = replace(first, accepted=False, possible=Possibility(True, False, True, True), target=99.0)
+    found = replace(run, twins={symbol: replace(twins, search=replace(search, twins=(first, second)))})
+    row = next(row for row in attainments(found) if row.slug == search_slug(run, symbol))
+    assert (row.twins, row.kinds, row.possible, row.attained, row.beyond_real) == (
+        "1 of 2", "1 edited", "1 of 2", "1 of 2", "1 of 1",
+    )  # fmt: skip
+    beyond = (run.findings[symbol].target < novelty.real_target.min()).sum()
+    assert row.beyond == f"{beyond} of {len(run.findings[symbol].target)}" and row.distance == number(first.distances.mean)
+    without = attainments(replace(run, twins={}, novelty={}))[0]
+    assert (without.beyond, without.twins, without.kinds, without.possible, without.distance) == ("",) * 5
+
+
+def search_slug(run: Run, symbol: str) -> str:
+    return run.findings[symbol].search.slug
+
+
+def test_the_worst_reconstructions_are_marked_as_such(example: Path) -> None:
+    run = load_run(example)
+    assert run.reconstructions is not None
+    cards = reconstruction_cards(run.reconstructions, run, Detail(4, 8, 8))
+    assert [card.worst for card in cards] == [False] * (len(cards) - 1) + [True]
+    caption = reconstruction_caption(run.reconstructions, run.agent)
+    assert caption.startswith(f"{len(cards) - 1} held-out states that were drawn at random, and the 1 in which")
+    assert html_of(example).count("(one of the worst)") == 1
 
 
 def test_cards_show_the_rollouts_from_their_twin_and_why_there_is_none() -> None:

@@ -55,10 +55,14 @@ class FidelityConfig:
     held_out: int = 500
     """Number of held-out states to reconstruct and measure."""
     reconstructions: int = 8
-    """Number of real states that the report shows with their reconstructions."""
+    """Number of real states, drawn at random, that the report shows with their reconstructions."""
+    worst: int = 4
+    """Number of further ones: those in which the reconstruction changes the agent's outputs most."""
 
     def __post_init__(self) -> None:
         check_counts(self, "held_out", "reconstructions")
+        if self.worst < 0:
+            raise ConfigError(f"worst is {self.worst}", expected="a whole number, at least 0")
 
 
 @dataclass(frozen=True)

@@ -25,16 +25,21 @@ class Fidelity:
     Attributes:
         mse: mean squared error per pixel, frames in [0, 1].
         agreement: share of states in which the agent acts the same (:func:`weakspot.agents.base.same_action`).
-        output_error: squared error of the agent's outputs divided by their variance, averaged.
+        output_errors: squared error of the agent's outputs divided by their variance, in each state (n,).
         recalls: recall of each kind of object, if the game's objects are known.
         information: what the latents carry about these states.
     """
 
     mse: float
     agreement: float
-    output_error: float
+    output_errors: np.ndarray
     recalls: dict[str, Recall]
     information: Information
+
+    @property
+    def output_error(self) -> float:
+        """The mean of ``output_errors``."""
+        return float(self.output_errors.mean())
 
     def line(self) -> dict[str, float]:
         """The measures as plain data, as in a line of ``metrics.jsonl``, where ``output_error`` is called ``answer_error``;
@@ -53,7 +58,8 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
     """Reconstructs the states ``indices`` of ``dataset`` and compares them with the real ones."""
     recorded = recorded_output_vectors(dataset)[torch.as_tensor(indices)]
     variance = recorded_output_vectors(dataset).var(dim=0, correction=0).clamp_min(1e-9)
-    squared_error, agreed, output_error = 0.0, 0, 0.0
+    squared_error, agreed = 0.0, 0
+    errors: list[np.ndarray] = []
     newest: list[np.ndarray] = []
     means: list[Tensor] = []
     log_variances: list[Tensor] = []
@@ -69,9 +75,9 @@ def fidelity(model: StateModel, perceive: Perceiver, dataset: StateDataset, indi
             output = perceive.at(hidden_of(dataset, indices[at : at + 100]))(reconstructed).vector().cpu()
             before = recorded[at : at + 100]
             agreed += int(same_action(output[:, :actions], before[:, :actions], dataset.agent.action_bounds).sum())
-            output_error += ((output - before).square() / variance).mean(dim=1).sum().item()
+            errors.append(((output - before).square() / variance).mean(dim=1).double().numpy())
             newest.append(as_stacks(reconstructed.cpu(), dataset.environment.channels)[:, -1])
     objects = recalls(dataset.environment, dataset.newest(indices), np.concatenate(newest), dataset.ram[indices])
     n = len(indices)
     carried = information(torch.cat(means), torch.cat(log_variances))
-    return Fidelity(squared_error / n, agreed / n, output_error / n, objects, carried)
+    return Fidelity(squared_error / n, agreed / n, np.concatenate(errors), objects, carried)

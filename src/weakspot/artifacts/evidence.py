@@ -75,6 +75,8 @@ class Reconstructions:
         scores_real, scores_reconstructed: the agent's scores (n, a).
         same_action: whether the agent chooses the same action in both (n,).
         index: indices of the real states in the data set (n,).
+        worst: whether a state is shown because its reconstruction changes the agent's outputs most, and not drawn at random
+            (n,).
     """
 
     real: Array
@@ -84,6 +86,7 @@ class Reconstructions:
     scores_reconstructed: Array
     same_action: Array
     index: Array
+    worst: Array
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,7 @@ def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Recons
         scores_reconstructed=arrays.scores("scores_reconstructed"),
         same_action=arrays.flags("same_action"),
         index=arrays.integers("index"),
+        worst=arrays.flags("worst"),
     )
 
 

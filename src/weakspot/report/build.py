@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from weakspot.artifacts.run import Run
+from weakspot.report.attainment import attainments
 from weakspot.report.charts import goggles_chart
 from weakspot.report.config import Size
 from weakspot.report.films import Detail
@@ -117,6 +118,7 @@ def _trust(run: Run, detail: Detail) -> dict[str, Any]:
         "samples_caption": "" if samples is None else samples_caption(samples),
         "goggles": None if run.goggles is None else goggles_chart(run.goggles),
         "objects": () if run.fidelity is None else run.fidelity.objects,
+        "attainments": attainments(run),
     }
 
 

@@ -109,8 +109,8 @@ def _reconstructions(run: Run) -> list[dict[str, Any]]:
     if data is None:
         return []
     real, reconstructed = _by_action(run, data.scores_real), _by_action(run, data.scores_reconstructed)
-    columns = zip(data.index.tolist(), data.same_action.tolist(), real, reconstructed, strict=True)
-    names = ("index", "same_action", "scores_real", "scores_reconstructed")
+    columns = zip(data.index.tolist(), data.worst.tolist(), data.same_action.tolist(), real, reconstructed, strict=True)
+    names = ("index", "worst", "same_action", "scores_real", "scores_reconstructed")
     return [dict(zip(names, row, strict=True)) for row in columns]
 
 

@@ -40,13 +40,14 @@ CHECKS = {
 
 @dataclass(frozen=True)
 class ReconstructionCard:
-    """A real state and its reconstruction, with the agent's scores in both."""
+    """A real state and its reconstruction, with the agent's scores in both; ``worst``: it was not drawn at random."""
 
     real: Film
     reconstructed: Film
     bars: Bars
     actions: str
     agrees: bool
+    worst: bool
 
 
 def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tuple[ReconstructionCard, ...]:
@@ -70,15 +71,20 @@ def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tup
             bars=score_bars(names, [real[index], reconstructed[index]], axes, agent),
             actions=f"{before} on both" if before == after else f"{before} became {after}",
             agrees=bool(data.same_action[index]),
+            worst=bool(data.worst[index]),
         )
         cards.append(card)
     return tuple(cards)
 
 
 def reconstruction_caption(data: Reconstructions, agent: AgentRecord) -> str:
-    """What the paired bars show."""
+    """Which states they are, and what the paired bars show."""
     scores = displayed_scores(np.concatenate([data.scores_real, data.scores_reconstructed]), agent)
-    return bars_caption(scores, agent, "in the real state (upper) and in its reconstruction (lower)")
+    worst = int(data.worst.sum())
+    chosen = f"{len(data.worst) - worst} held-out states that were drawn at random"
+    if worst:
+        chosen += f", and the {worst} in which the reconstruction changes the agent’s answers most"
+    return f"{chosen}. {bars_caption(scores, agent, 'in the real state (upper) and in its reconstruction (lower)')}"
 
 
 def sample_cards(states: Array, environment: EnvironmentRecord, detail: Detail) -> tuple[SmallCard, ...]:

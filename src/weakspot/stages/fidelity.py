@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weakspot.artifacts.evidence import (
     FIDELITY,
@@ -20,6 +20,10 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.provenance import digest, file_digest
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
 
 class FidelityStage(Stage):
     """Measures reconstructions of held-out states: pixel error, change of the agent's outputs, recall of objects, and
@@ -27,7 +31,7 @@ class FidelityStage(Stage):
 
     name: ClassVar[str] = "fidelity"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def key(self, session: Session, part: str) -> Mapping[str, Any]:
         """``--fidelity.*``, and which states are held out."""
@@ -56,12 +60,13 @@ class FidelityStage(Stage):
             len(indices), measured.mse, measured.agreement, measured.output_error, objects,
             carried.kl, carried.active, carried.latent,
         )  # fmt: skip
-        write_fidelity(folder, result, _reconstructions(session))
+        worst = indices[measured.output_errors.argsort(kind="stable")[::-1][: session.config.fidelity.worst]]
+        write_fidelity(folder, result, _reconstructions(session, worst))
         return digest(file_digest(folder / FIDELITY), file_digest(folder / RECONSTRUCTIONS))
 
 
-def _reconstructions(session: Session) -> Reconstructions:
-    """Some held-out states and their reconstructions."""
+def _reconstructions(session: Session, worst: npt.NDArray[np.int64]) -> Reconstructions:
+    """Some held-out states and their reconstructions: random ones, and then those with the indices ``worst`` (n,)."""
     import numpy as np
     import torch
 
@@ -73,7 +78,8 @@ def _reconstructions(session: Session) -> Reconstructions:
 
     dataset, model, perceive, held_out = session.dataset, session.model, session.perceive, session.held_out
     count = min(session.config.fidelity.reconstructions, len(held_out))
-    chosen = np.sort(np.random.default_rng([0, 3]).choice(held_out, count, replace=False))
+    random = np.sort(np.random.default_rng([0, 3]).choice(held_out, count, replace=False))
+    chosen = np.concatenate([random, worst])
     state, perceive = as_state(dataset.stacks(chosen)).to(model.device), perceive.at(hidden_of(dataset, chosen))
     with torch.no_grad():
         reconstructed = model.reconstruct(state)
@@ -87,4 +93,5 @@ def _reconstructions(session: Session) -> Reconstructions:
         scores_reconstructed=after.scores.cpu().numpy(),
         same_action=same_action(before.scores, after.scores, bounds).cpu().numpy(),
         index=chosen,
+        worst=np.arange(len(chosen)) >= count,
     )
