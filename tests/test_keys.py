@@ -50,6 +50,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "train.precision": ("bfloat16" if TrainConfig().cpu_format == "float32" else "float32", MODEL),
     "fidelity.held_out": (100, ("fidelity", "report")),
     "fidelity.reconstructions": (4, ("fidelity", "report")),
+    "fidelity.worst": (2, ("fidelity", "report")),
     "samples.shown": (6, ("samples", "report")),
     "goggles.episodes": (3, ("goggles", "report")),
     "goggles.longest": (50, ("goggles", "report")),

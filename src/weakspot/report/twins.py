@@ -62,7 +62,7 @@ class TwinCards:
     def __init__(self, twins: Twins, scores: Array, environment: EnvironmentRecord, films: FilmEncoder) -> None:
         self._twins, self._scores, self._environment, self._films = twins, scores, environment, films
         counts = [len(twin.changes) for twin in twins.search.twins]
-        self._first_change = np.concatenate([[0], np.cumsum(counts)]).astype(int)
+        self._first_change: list[int] = np.concatenate([[0], np.cumsum(counts)]).astype(int).tolist()
 
     def card(self, index: int) -> TwinCard | None:
         """The card of the twin of a synthesised state; None if it has none."""
