@@ -19,7 +19,8 @@ class Attainment:
         twins: synthesised states with a twin.
         kinds: of these twins.
         possible: edited states that were checked and are possible.
-        attained: twins whose target energy is that of the synthesised state, up to half a standard deviation, or lower.
+        attained: synthesised states for which the best state that was found, a twin or not, has their target energy, up to half
+            a standard deviation, or a lower one.
         beyond_real: twins with a lower target energy than all real states.
         distance: mean distance of the twins.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -86,7 +87,8 @@ class TwinCards:
         if index >= len(search.twins) or search.twins[index].accepted:
             return ""
         twin = search.twins[index]
-        return f"The best state that was found ({twin.kind}) is none: {'; '.join(search.problems(twin))}."
+        problems = re.sub(r"-(?=\d)", "−", "; ".join(search.problems(twin)))
+        return f"The best state that was found ({twin.kind}) is none: {problems}."
 
     def _picture(self, index: int, change: int) -> str:
         """The newest frame with one change alone, bright where the change is seen; empty if it is not."""
