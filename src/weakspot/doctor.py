@@ -28,6 +28,7 @@ PURPOSES = {
     "agents": "weakspot train-agent",
     "driving": "the town to drive through: weakspot/Drive-v0, weakspot/DriveSemantic-v0",
     "explore": "weakspot explore",
+    "frameworks": "the tests of the pages about RLlib, skrl and TorchRL",
     "onnx": "agents in .onnx files",
     "ray": "weakspot sweep --executor ray",
     "slurm": "weakspot sweep --executor slurm",
