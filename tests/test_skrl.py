@@ -48,6 +48,7 @@ def test_ppo(page, tmp_path):
     with torch.no_grad():
         _, outputs = models["policy"].act(rows, role="policy")
         torch.testing.assert_close(agent(images()).scores, outputs["net_output"].log_softmax(dim=1))
+        torch.testing.assert_close(outputs["net_output"], models["policy"].net(images() / 255))
         value, _ = models["value"].act(rows, role="value")
         torch.testing.assert_close(agent(images()).value, value[:, 0])
 
@@ -61,3 +62,4 @@ def test_dqn(page, tmp_path):
     with torch.no_grad():
         values, _ = models["q_network"].act({"observations": images().flatten(1)}, role="q_network")
         torch.testing.assert_close(agent(images()).scores, values)
+        torch.testing.assert_close(values, models["q_network"].net(images() / 255))
