@@ -23,6 +23,9 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from weakspot.agents.base import Perceiver  # noqa: E402
 from weakspot.agents.load import load_agent  # noqa: E402
 from weakspot.agents.onnx_files import call  # noqa: E402
+from weakspot.agents.onnx_files.network import OnnxNetwork  # noqa: E402
+from weakspot.agents.onnx_files.read import LARGEST_STRUCTURE, read_graph  # noqa: E402
+from weakspot.agents.onnx_files.wire import structure_bytes  # noqa: E402
 from weakspot.agents.reference import files_of  # noqa: E402
 from weakspot.cli import main  # noqa: E402
 from weakspot.envs.observation import gray_observation  # noqa: E402
@@ -217,6 +220,16 @@ def test_half_precision_is_computed_in_single_precision(tmp_path):
     compare(network.float(), tmp_path / f"{PONG}.onnx")
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_on_another_device_computes_there(name, tmp_path):
+    """The device "meta" refuses tensors of the processor as a GPU does, and needs none."""
+    path = export(make(name), tmp_path / f"{PONG}.onnx", batch=2, dynamic=True)
+    network = OnnxNetwork(read_graph(path)).to("meta")
+    result = network(torch.empty(3, 4, 84, 84, device="meta"))
+    for output in result if isinstance(result, tuple) else (result,):
+        assert output.device.type == "meta" and len(output) == 3
+
+
 def test_guided_backpropagation_is_that_of_the_network(exported):
     from weakspot.agents.build import agent_from_network
     from weakspot.games import interface
@@ -385,6 +398,10 @@ def negative(model) -> None:
     model.graph.initializer[0].dims[0] = -1
 
 
+def many_dimensions(model) -> None:
+    model.graph.initializer[0].dims.extend([1] * 1000)
+
+
 def half_a_number(model) -> None:
     model.graph.initializer[0].raw_data = b"\1\2\3"
 
@@ -406,6 +423,7 @@ def not_text(model) -> None:
     [
         (outside, "in another file"),
         (larger, "is damaged: the constant .* has shape"),
+        (many_dimensions, "is damaged: the constant .* has shape"),
         (negative, "is damaged: the constant .* has shape"),
         (half_a_number, "a broken number"),
         (empty, "holds no network"),
@@ -497,6 +515,39 @@ def test_the_smallest_whole_number_divided_by_minus_one_does_not_end_the_process
     nodes = [node("Div", ["least", "minus"], ["d"]), node("Cast", ["d"], ["f"], to=1), *HEAD, node("Add", ["q", "f"], ["y"])]
     constants = {"least": np.array([-(2**63)]), "minus": np.array([-1])} | W
     load_agent(str(save(tmp_path / f"{PONG}.onnx", nodes, constants=constants)))
+
+
+def length(number: int) -> bytes:
+    """A number of variable length, as protobuf writes it."""
+    parts = [number >> 7 * place & 127 for place in range(5)]
+    return bytes([*(part | 128 for part in parts[:-1]), parts[-1]])
+
+
+def within(field: int, body: bytes) -> bytes:
+    return bytes([field << 3 | 2]) + length(len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\x0a\x00" * 200_000, "more than 100,000 nodes"),
+        (b"\x2a\x00" * 200_000, "more than 100,000 nodes"),
+        (within(5, b"\x6a\x00" * 200_000), "more than 100,000 nodes"),
+        (within(1, within(1, b"x") * (LARGEST_STRUCTURE // 6)), "bytes that are no numbers of weights"),
+    ],
+    ids=["nodes", "weights", "external data", "inputs"],
+)
+def test_a_file_that_is_parsed_into_much_more_memory_is_refused(body, message, tmp_path):
+    """Empty nodes and the like are two bytes each in the file."""
+    (tmp_path / f"{PONG}.onnx").write_bytes(within(7, body))
+    with pytest.raises(WeightsError, match=message):
+        load_agent(str(tmp_path / f"{PONG}.onnx"))
+
+
+def test_weights_may_be_large(exported):
+    content = exported.read_bytes()
+    weights = sum(constant.numel() * 4 for constant in read_graph(exported).constants.values())
+    assert len(content) - weights - 1000 < structure_bytes(content) < len(content) - weights + 1000 < 20_000
 
 
 def test_truncated_files(exported, tmp_path):

@@ -220,6 +220,7 @@ def test_shapes_that_are_computed(tmp_path):
     for batch in (1, 2, 5):
         x = normal(batch, 3, 7, 6)
         np.testing.assert_array_equal(network(torch.from_numpy(x)), ReferenceEvaluator(model).run(None, {"x": x})[0])
+    assert network.to("meta")(torch.empty(2, 3, 7, 6, device="meta")).shape == (2, 127)
 
 
 @pytest.mark.parametrize("opset", [7, 11, 12])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from weakspot.agents.listing import join_names
 from weakspot.agents.onnx_files.graph import Attribute, Graph, Node
+from weakspot.agents.onnx_files.wire import structure_bytes
 from weakspot.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 30
 """Bytes of the largest file that is read."""
+LARGEST_STRUCTURE = 1 << 23
+"""Bytes of a file that may be anything else than numbers of weights."""
 MOST_NODES = 10_000
 """Nodes of the largest network that is read."""
 OPSETS = range(7, 29)
@@ -41,11 +44,7 @@ def read_graph(path: Path) -> Graph:
     """
     size = path.stat().st_size
     if size > LARGEST:
-        raise WeightsError(
-            f"{path} has {size:,} bytes",
-            expected=f"at most {LARGEST:,}",
-            todo="write a function that builds the network in torch: path.py:factory",
-        )
+        raise _too_large(f"{path} has {size:,} bytes", LARGEST)
     model, source = _parse(path.read_bytes(), str(path)), str(path)
     try:
         return _graph(model, source)
@@ -73,7 +72,12 @@ def _parse(content: bytes, source: str) -> ModelProto:
             todo="pip install 'weakspot[onnx]'",
         ) from error
     try:
+        structure = structure_bytes(content)
+        if structure > LARGEST_STRUCTURE:
+            raise _too_large(f"{source} has {structure:,} bytes that are no numbers of weights", LARGEST_STRUCTURE)
         return ModelProto.FromString(content)
+    except WeightsError:
+        raise
     except Exception as error:  # the reader has errors of its own for damaged files
         raise WeightsError(
             f"{source} cannot be read: {' '.join(str(error).split())[:200]} ({len(content):,} bytes)",
@@ -82,16 +86,17 @@ def _parse(content: bytes, source: str) -> ModelProto:
         ) from error
 
 
+def _too_large(seen: str, most: int) -> WeightsError:
+    todo = "write a function that builds the network in torch: path.py:factory"
+    return WeightsError(seen, expected=f"at most {most:,}", todo=todo)
+
+
 def _graph(model: ModelProto, source: str) -> Graph:
     graph = model.graph
     if not graph.node or not graph.output:
         raise damaged(source, "it holds no network")
     if len(graph.node) > MOST_NODES:
-        raise WeightsError(
-            f"{source} has {len(graph.node):,} nodes",
-            expected=f"at most {MOST_NODES:,}",
-            todo="write a function that builds the network in torch: path.py:factory",
-        )
+        raise _too_large(f"{source} has {len(graph.node):,} nodes", MOST_NODES)
     constants = _initializers(graph, source)
     observation = _input(graph, constants, source)
     outputs = tuple(output.name for output in graph.output)
@@ -274,7 +279,7 @@ def _tensor(tensor: TensorProto, source: str) -> Tensor:
         )
     stored, computed, field = kind
     if len(shape) > MOST_DIMENSIONS or not all(0 <= size <= LARGEST for size in shape):
-        raise damaged(source, f"the constant {name} has shape {shape}")
+        raise damaged(source, f"the constant {name} has shape {shape[: MOST_DIMENSIONS + 1]}")
     numbers = _numbers(tensor, np.dtype(stored), field)
     if numbers is None or len(numbers) != math.prod(shape):
         count = "a broken number" if numbers is None else f"{len(numbers):,} numbers"

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakspot.agents.onnx_files.call import Call, Operator
+from weakspot.agents.onnx_files.call import Call, Operator, together
 from weakspot.agents.onnx_files.read import cast_type
 
 PADDINGS = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
@@ -99,7 +99,7 @@ def _concat(call: Call) -> Tensor:
     parts = call.tensors()
     axis = _axis(call, call.setting("axis", 0), parts[0].dim())
     call.budget.take((sum(part.numel() for part in parts),))
-    return torch.cat(parts, dim=axis)
+    return torch.cat(together(*parts), dim=axis)
 
 
 def _split(call: Call) -> Sequence[Tensor]:
@@ -143,10 +143,10 @@ def _gather(call: Call) -> Tensor:
     axis = _axis(call, call.setting("axis", 0), x.dim())
     shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
     call.budget.take(shape)
-    flat, size = places.reshape(-1).to(x.device), x.shape[axis]
+    flat, size = places.reshape(-1), x.shape[axis]
     if places.is_floating_point() or bool(((flat < -size) | (flat >= size)).any()):
         raise call.error(f"it takes places that are not in {size}")
-    return x.index_select(axis, torch.where(flat < 0, flat + size, flat)).reshape(shape)
+    return x.index_select(axis, torch.where(flat < 0, flat + size, flat).to(x.device)).reshape(shape)
 
 
 def _expand(call: Call) -> Tensor:
