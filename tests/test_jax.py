@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from noise import Noise, images
 from page_code import blocks
 
 from weakspot.agents.load import load_agent
+from weakspot.errors import WeightsError
 
 torch.set_num_threads(1)
 
@@ -80,6 +84,16 @@ def test_networks_of_sbx(tmp_path):
     np.testing.assert_allclose(output.value, values, rtol=1e-4, atol=1e-5)
 
 
+def test_a_zip_of_sbx_says_what_to_do(tmp_path):
+    path = tmp_path / "PongNoFrameskip-v4.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("data", json.dumps({"policy_class": {":type:": "x", "__module__": "sbx.dqn.policies"}}))
+        file.writestr("pytorch_variables.pth", b"")
+    with pytest.raises(WeightsError, match="a policy of SBX, in JAX") as caught:
+        load_agent(str(path))
+    assert "frameworks/jax.md" in caught.value.todo
+
+
 def save(path, parameters) -> None:
     flax = pytest.importorskip("flax", reason="Flax is not installed")
     np.savez(path, **flax.traverse_util.flatten_dict(parameters, sep="/"))
@@ -111,6 +125,8 @@ def test_sbx_itself(tmp_path):
     sbx = pytest.importorskip("sbx", reason="SBX is not installed")
     x = images().numpy()
     sbx.DQN("CnnPolicy", Noise(), buffer_size=10, seed=1).save(tmp_path / "agent.zip")
+    with pytest.raises(WeightsError, match="a policy of SBX, in JAX"):
+        load_agent(str(tmp_path / "agent.zip"), environment="pong")
     state = sbx.DQN.load(tmp_path / "agent.zip").policy.qf_state
     save(tmp_path / "weights.npz", state.params["params"])
     scores = loaded(tmp_path, "sbx_dqn")(images()).scores
