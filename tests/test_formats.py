@@ -39,7 +39,7 @@ SOURCE = Path(zoo.__file__).parents[3]
 
 
 def test_built_in_formats_are_loaded_by_name_and_have_that_name():
-    assert FORMATS.names()[:7] == ("factory", "trusted", "rl-zoo", "cleanrl", "sb3", "card", "actor-critic")
+    assert FORMATS.names()[:8] == ("factory", "trusted", "rl-zoo", "cleanrl", "onnx", "sb3", "card", "actor-critic")
     for name in FORMATS.builtin:
         assert isinstance(FORMATS.load(name), AgentFormat) and FORMATS.load(name).name == name
 

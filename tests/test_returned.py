@@ -189,7 +189,6 @@ def test_structures_as_text():
         ("agent.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "pointer of Git LFS"),
         ("agent.safetensors", b"\n<!DOCTYPE html><html>", "a web page"),
         ("agent.h5", b"\x89HDF\r\n\x1a\n" + b"\0" * 50, "HDF5"),
-        ("agent.onnx", b"\x08\x07\x12\x07pytorch", "a network of ONNX"),
         ("agent.pt", b"", "is empty"),
         ("agent.weights", b"\x01\x02\x03", "has the suffix .weights"),
         ("agent", b"\x01\x02\x03", "has the suffix none"),

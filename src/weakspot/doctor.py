@@ -31,6 +31,7 @@ PURPOSES = {
     "minari": "weakspot export --formats minari",
     "notebook": "sliders in notebooks",
     "rerun": "weakspot export --formats rerun",
+    "onnx": "agents in .onnx files",
     "ray": "weakspot sweep --executor ray",
     "slurm": "weakspot sweep --executor slurm",
     "docs": "this site: make docs",

@@ -35,6 +35,8 @@ def load_agent(
               pickled whole, only the tensors are read;
             - a zip of DQN, QR-DQN, A2C or PPO of stable-baselines3 or sb3-contrib, or the folder of a training with RL Zoo;
             - a ``.cleanrl_model`` file of CleanRL's dqn_atari, c51_atari or ppo_atari;
+            - an ``.onnx`` file, which returns Q-values, or logits and value; it is converted to torch (needs the extra
+              ``onnx``);
             - with ``trust``: a TorchScript file, a ``.pt2`` file of ``torch.export.save``, or a file of ``torch.save`` with
               a whole network, which returns what the modules of the next point return;
             - ``path.py:factory``: your own Python function.  ``factory`` is called without arguments and returns an agent,

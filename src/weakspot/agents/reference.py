@@ -6,10 +6,10 @@ from pathlib import Path
 
 from weakspot.agents import zoo
 from weakspot.agents.formats.sb3_files import is_training, statistics_path, training_files
-from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, SAFETENSORS, TORCH_SAVED, ZIP
+from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, ONNX, SAFETENSORS, TORCH_SAVED, ZIP
 from weakspot.system.user_code import parse_reference
 
-SELF_CONTAINED = {SAFETENSORS, CLEANRL, EXPORTED}
+SELF_CONTAINED = {SAFETENSORS, CLEANRL, EXPORTED, ONNX}
 """Suffixes of files that hold the whole agent."""
 
 

@@ -27,10 +27,6 @@ BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
 TEXTS = 3
 """How many of them are text."""
 SUFFIXES: dict[str, tuple[str, str]] = {
-    ".onnx": (
-        "a network of ONNX",
-        "convert it to torch in a function of your own, for example with onnx2torch: path.py:factory",
-    ),
     ".h5": ("a file of Keras", CONVERT + USE_FACTORY),
     ".hdf5": ("a file of Keras", CONVERT + USE_FACTORY),
     ".keras": ("a file of Keras", CONVERT + USE_FACTORY),

@@ -69,6 +69,7 @@ FORMATS: Registry[AgentFormat] = Registry(
         "trusted": "weakspot.agents.formats.trusted:FORMAT",
         "rl-zoo": "weakspot.agents.formats.rl_zoo:FORMAT",
         "cleanrl": "weakspot.agents.formats.cleanrl:FORMAT",
+        "onnx": "weakspot.agents.formats.onnx:FORMAT",
         "sb3": "weakspot.agents.formats.sb3:FORMAT",
         "card": "weakspot.agents.formats.card:FORMAT",
         "actor-critic": "weakspot.agents.formats.actor_critic:FORMAT",

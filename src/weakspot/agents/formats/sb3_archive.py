@@ -99,11 +99,18 @@ def read_archive(path: Path) -> Archive:
     """Reads the settings and the tensors of a zip.
 
     Raises:
-        WeightsError: the zip is damaged, or its ``policy.pth`` holds more than tensors.
+        WeightsError: the zip is damaged, its policy is one in JAX, or its ``policy.pth`` holds more than tensors.
     """
     try:
         with zipfile.ZipFile(path) as file:
-            settings, weights = json.loads(_member(file, "data")), _member(file, WEIGHTS)
+            settings = json.loads(_member(file, "data"))
+            if WEIGHTS not in file.namelist() and _is_jax(settings):
+                raise WeightsError(
+                    f"{path} holds a policy of SBX, in JAX",
+                    expected=f"weights of torch ({WEIGHTS})",
+                    todo="export its weights where JAX is installed, and build the network in torch: docs/frameworks/jax.md",
+                )
+            weights = _member(file, WEIGHTS)
         if not isinstance(settings, dict):
             raise ValueError(f"its data is a {type(settings).__name__}")
     except (*UNREADABLE_ARRAYS, RuntimeError) as error:  # RuntimeError: encrypted, nested deeply, compressed in odd ways
@@ -114,6 +121,13 @@ def read_archive(path: Path) -> Archive:
             todo="save or fetch it again; it may be truncated",
         ) from error
     return Archive(str(path), cast(dict[str, Any], settings), strip_prefixes(read_tensors(weights, f"{path} ({WEIGHTS})")))
+
+
+def _is_jax(settings: object) -> bool:
+    """Whether the settings of a zip are those of SBX, which saves its policy among them, pickled."""
+    entries = cast(Mapping[str, Any], settings).get("policy_class") if isinstance(settings, Mapping) else None
+    module = cast(Mapping[str, Any], entries).get("__module__") if isinstance(entries, Mapping) else None
+    return str(module).split(".")[0] == "sbx"
 
 
 def _member(file: zipfile.ZipFile, name: str) -> bytes:

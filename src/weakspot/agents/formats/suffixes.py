@@ -14,6 +14,9 @@ CLEANRL = ".cleanrl_model"
 EXPORTED = ".pt2"
 """Suffix of files that ``torch.export.save`` wrote."""
 
+ONNX = ".onnx"
+"""Suffix of networks of ONNX."""
+
 TORCH_SAVED = frozenset({".pt", ".pth", ".bin", ".ckpt", ".tar", ".ts", ".jit", ".torchscript"})
 """Suffixes of files that ``torch.save`` or ``torch.jit.save`` wrote."""
 

@@ -9,12 +9,12 @@ from weakspot.agents import zoo
 from weakspot.agents.build import USE_FACTORY
 from weakspot.agents.formats.actor_critic import original_names
 from weakspot.agents.formats.foreign import raise_if_foreign_suffix
-from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, PICKLED, SAFETENSORS, TORCH_SAVED
+from weakspot.agents.formats.suffixes import CLEANRL, EXPORTED, ONNX, PICKLED, SAFETENSORS, TORCH_SAVED
 from weakspot.agents.listing import join_names
 from weakspot.agents.tensors.weights import read_torch_file, read_weights
 from weakspot.errors import AgentError, WeightsError
 
-WEIGHT_FILES = (SAFETENSORS, ".zip of stable-baselines3", CLEANRL, *sorted(TORCH_SAVED))
+WEIGHT_FILES = (SAFETENSORS, ".zip of stable-baselines3", CLEANRL, ONNX, *sorted(TORCH_SAVED))
 """The files that may be named, for error messages."""
 
 
