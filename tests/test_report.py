@@ -181,7 +181,11 @@ def test_cards_show_the_rollouts_from_their_twin_and_why_there_is_none() -> None
     facts = {fact.name: fact.value for fact in cards[1].facts}
     assert (facts["rollouts lost"], facts["return in rollouts"]) == ("3 of 4", "−1.5")
     assert not any(fact.name == "rollouts lost" for fact in cards[0].facts)
-    assert "its distance is 2, at most" in cards[2].no_twin and "T is 99, at most −" in cards[2].no_twin and cards[2].twin is None
+    assert (
+        "its distance is 2, at most" in cards[2].no_twin
+        and "T is 99, at most −" in cards[2].no_twin
+        and cards[2].twin is None
+    )
     assert not cards[0].no_twin
 
 

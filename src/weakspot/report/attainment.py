@@ -19,8 +19,8 @@ class Attainment:
         twins: synthesised states with a twin.
         kinds: of these twins.
         possible: edited states that were checked and are possible.
-        attained: synthesised states for which the best state that was found, a twin or not, has their target energy, up to half
-            a standard deviation, or a lower one.
+        attained: synthesised states for which the best state that was found, a twin or not, has their target energy, up to
+            half a standard deviation, or a lower one.
         beyond_real: twins with a lower target energy than all real states.
         distance: mean distance of the twins.
     """
