@@ -16,9 +16,12 @@ class Interface:
         action_names: names of the discrete actions in their order, or of the dimensions of continuous actions.
         observation_shape: (c, h, w) of the observation, whose values are 0 to 255.
         action_bounds: bounds of each dimension of continuous actions; None for discrete actions.
+        action_parts: numbers of choices of the parts of an action, if the actions are all combinations of these, the choice
+            of the last part changing fastest; None for others.
     """
 
     environment: str
     action_names: tuple[str, ...]
     observation_shape: tuple[int, int, int]
     action_bounds: Bounds | None = None
+    action_parts: tuple[int, ...] | None = None

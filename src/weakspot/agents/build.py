@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
+from weakspot.agents.combined import CombinedPolicy, is_combined
 from weakspot.agents.module import fingerprint
 from weakspot.agents.recurrent import NetworkAgent, is_recurrent_module, network_agent
 from weakspot.agents.returned import BetaMeans, is_beta
@@ -141,7 +142,8 @@ def agent_from_network(
 
     A tensor is Q-values, and the agent acts greedily.  A pair is (logits, value), and actions are sampled.  If actions are
     continuous, the tensor, or the first of the pair, is the means of the policy, and the agent acts on them; or it returns
-    the two parameters of a Beta policy, see :class:`~weakspot.agents.returned.BetaMeans`.
+    the two parameters of a Beta policy, see :class:`~weakspot.agents.returned.BetaMeans`.  If actions are combinations of
+    choices, the logits may be those of the choices, see :class:`~weakspot.agents.combined.CombinedPolicy`.
 
     Args:
         network: maps observations (b, c, h, w) in 0 to 255 (with a hidden state, see
@@ -167,6 +169,8 @@ def agent_from_network(
     bounds = interface.action_bounds
     if bounds is not None and is_beta(result, len(bounds)) and is_beta(_on_noise(network, interface, device), len(bounds)):
         return make_agent(BetaMeans(network, bounds), interface, name, "means", device)
+    if interface.action_parts and is_combined(result, interface.action_parts) and not is_recurrent_module(network):
+        network = CombinedPolicy(network, interface.action_parts)
     is_pair = isinstance(result, tuple | list) and len(cast(Sequence[object], result)) > 1 and isinstance(result[1], Tensor)
     scores_are = "means" if interface.action_bounds else "log-probabilities" if is_pair else "q-values"
     return make_agent(network, interface, name, scores_are, device)

@@ -33,6 +33,7 @@ class EnvironmentRecord:
         ram: size of the emulator's memory in bytes, 0 if it has none.
         action_bounds: smallest and largest value of each dimension of continuous actions, or None.
         channel_colours: a colour for drawing each channel if the channels are not colours themselves, or None.
+        action_parts: numbers of choices of the parts of an action, if the actions are all combinations of these, or None.
     """
 
     id: str
@@ -46,6 +47,7 @@ class EnvironmentRecord:
     ram: int = 0
     action_bounds: Bounds | None = None
     channel_colours: Annotated[tuple[Colour, ...], msgspec.Meta(min_length=1)] | None = None
+    action_parts: tuple[Positive, ...] | None = None
 
 
 @dataclass(frozen=True)

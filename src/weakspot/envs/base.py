@@ -32,6 +32,7 @@ class EnvironmentSpec:
         ram: size of the emulator's memory in bytes, 0 if there is none.
         preprocessing: how observations are computed, for the records.
         action_bounds: bounds of each dimension of continuous actions; None for discrete actions.
+        action_parts: see :class:`weakspot.interface.Interface`.
     """
 
     id: str
@@ -45,6 +46,7 @@ class EnvironmentSpec:
     ram: int = 0
     action_bounds: Bounds | None = None
     channel_colours: tuple[tuple[int, int, int], ...] | None = None
+    action_parts: tuple[int, ...] | None = None
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
@@ -54,7 +56,7 @@ class EnvironmentSpec:
     @property
     def interface(self) -> Interface:
         """What an agent has to match."""
-        return Interface(self.id, self.action_names, self.observation_shape, self.action_bounds)
+        return Interface(self.id, self.action_names, self.observation_shape, self.action_bounds, self.action_parts)
 
 
 def _no_ram() -> np.ndarray:

@@ -49,6 +49,9 @@ from weakspot.errors import ConfigError, EditError, RewardError, SnapshotError
 from weakspot.system.user_code import importable
 from weakspot.types import Observation, State
 
+MOST_COMBINATIONS = 256
+"""Actions that are combined from parts, at most: each needs a column of scores, and is tried as a rescue."""
+
 
 class DescribedEnvironment:
     """A gymnasium environment as a :class:`weakspot.envs.base.Environment`.
@@ -65,7 +68,7 @@ class DescribedEnvironment:
         self.description = description
         self._env = _make(description)
         self._editor = editor_of(self._env.unwrapped)
-        self._names, self._bounds = _actions(self._env, description)
+        self._names, self._bounds, self._parts = _actions(self._env, description)
         self._picture = picture_of(self._env.observation_space, description.id)
         self._reduction = description.reduction
         self._size = self._reduction.output_size(*self._picture.size)
@@ -91,6 +94,7 @@ class DescribedEnvironment:
             gray=bool(description.gray),
             preprocessing=asdict(description),
             action_bounds=self._bounds,
+            action_parts=self._parts,
         )
 
     @property
@@ -117,10 +121,10 @@ class DescribedEnvironment:
         checked: Action
         if self._bounds is None:
             checked = number = discrete(action, len(self._names))
-            native: Any = number + int(getattr(self._env.action_space, "start", 0))
+            native = self._native(number)
         else:
             checked = continuous(action, self._names, self._bounds)
-            native = np.array(checked, self._env.action_space.dtype)
+            native: Any = np.array(checked, self._env.action_space.dtype)
         self._actions.append(checked)
         total, terminated, truncated = 0.0, False, False
         images: deque[np.ndarray] = deque(maxlen=self.description.maximum or 1)
@@ -131,6 +135,13 @@ class DescribedEnvironment:
             if terminated or truncated:
                 break
         return self._record(reduce(np.maximum, images), total, bool(terminated), bool(truncated))
+
+    def _native(self, number: int) -> Any:
+        """The environment's own form of a discrete action."""
+        space = cast(Any, self._env.action_space)
+        if self._parts is None:
+            return number + int(getattr(space, "start", 0))
+        return (np.array(np.unravel_index(number, self._parts)) + getattr(space, "start", 0)).astype(space.dtype)
 
     def _number(self, reward: object) -> float:
         """A reward as a number; raises :class:`RewardError` for anything else."""
@@ -272,11 +283,21 @@ def _make(description: Description) -> gymnasium.Env[Any, Any]:
     return env
 
 
-def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tuple[str, ...], Bounds | None]:
-    """Names of the actions, and the bounds of continuous actions."""
+def _actions(
+    env: gymnasium.Env[Any, Any], description: Description
+) -> tuple[tuple[str, ...], Bounds | None, tuple[int, ...] | None]:
+    """Names of the actions, the bounds of continuous actions, and the numbers of choices of actions that are combined."""
     space = env.action_space
-    bounds = None
-    if isinstance(space, gymnasium.spaces.Discrete):
+    bounds, parts = None, _parts(space)
+    if parts is not None and (count := math.prod(parts)) > MOST_COMBINATIONS:
+        raise ConfigError(
+            f"the actions of {description.id} are {space}: {count} combinations",
+            expected=f"at most {MOST_COMBINATIONS}",
+            todo="wrap it so that its actions are those combinations that make sense, and register the result",
+        )
+    if parts is not None:
+        count = math.prod(parts)
+    elif isinstance(space, gymnasium.spaces.Discrete):
         count = int(space.n)
     elif _is_bounded_vector(space):
         count = space.shape[0]
@@ -285,10 +306,11 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
     else:
         raise ConfigError(
             f"the actions of {description.id} are {space}",
-            expected="discrete actions, or vectors of floating point numbers with bounds",
+            expected="discrete actions, combinations of them (MultiDiscrete, MultiBinary), or vectors of floating point "
+            "numbers with bounds",
             todo="wrap it so that its actions are one of these, and register the result",
         )
-    names = description.actions or tuple(str(number) for number in range(count))
+    names = description.actions or _numbered(count, parts)
     if len(names) != count:
         kind = "actions" if bounds is None else "dimensions of the actions"
         raise ConfigError(f"{len(names)} names for the {count} {kind} of {description.id}", expected="one name for each")
@@ -299,7 +321,26 @@ def _actions(env: gymnasium.Env[Any, Any], description: Description) -> tuple[tu
             expected="names that differ by more than capitals, and none of them V, which is the name of the critic's value",
             todo="set other names: actions = [...] in the TOML file",
         )
-    return names, bounds
+    return names, bounds, parts
+
+
+def _parts(space: gymnasium.Space[Any]) -> tuple[int, ...] | None:
+    """The number of choices of each part of an action; None for actions without parts."""
+    shape: tuple[int, ...] = space.shape or ()
+    if len(shape) != 1:
+        return None
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return (2,) * shape[0]
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return tuple(int(choices) for choices in cast(Any, space).nvec)
+    return None
+
+
+def _numbered(count: int, parts: tuple[int, ...] | None) -> tuple[str, ...]:
+    """Names of actions that have none: their numbers, or those of the choices of all parts, such as ``2-0``."""
+    if parts is None:
+        return tuple(str(number) for number in range(count))
+    return tuple("-".join(map(str, choices)) for choices in np.ndindex(parts))
 
 
 def _is_bounded_vector(space: gymnasium.Space[Any]) -> TypeGuard[gymnasium.spaces.Box]:

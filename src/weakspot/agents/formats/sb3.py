@@ -7,6 +7,7 @@ hidden layers with the sizes of their tensors, and the heads; behind the normali
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import nn
 
 from weakspot.agents.base import Agent, ScoresAre
 from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.combined import CombinedPolicy
 from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.formats.sb3_archive import Archive, numbers, read_archive
 from weakspot.agents.formats.sb3_files import statistics_names, statistics_path
@@ -142,6 +144,8 @@ def _statistics(archive: Archive, path: Path, observation_shape: tuple[int, ...]
 def _action_count(archive: Archive, interface: Interface) -> int:
     """The number of discrete actions, or of dimensions of continuous ones, whose bounds must be those of the environment."""
     _check_action_kind(archive, interface)
+    if interface.action_parts is not None:
+        return _combinations(archive, interface.action_parts)
     if interface.action_bounds is None:
         return int(archive.space("action_space", "n"))
     low, high = (numbers(archive.space("action_space", name)) for name in ("low", "high"))
@@ -154,6 +158,22 @@ def _action_count(archive: Archive, interface: Interface) -> int:
             todo="give the environment that the agent was trained on",
         )
     return len(low)
+
+
+def _combinations(archive: Archive, parts: tuple[int, ...]) -> int:
+    """The number of combined actions, whose parts must be those of the environment."""
+    space = cast("Mapping[str, Any]", archive.settings.get("action_space") or {})
+    if "nvec" in space:
+        own = tuple(int(choices) for choices in numbers(space["nvec"]))
+    else:
+        own = (2,) * int(archive.space("action_space", "n"))  # of MultiBinary
+    if own != parts:
+        raise MismatchError(
+            f"the actions of the agent in {archive.source} have parts with {', '.join(map(str, own))} choices",
+            expected=f"{', '.join(map(str, parts))} choices, as here",
+            todo="give the environment that the agent was trained on",
+        )
+    return math.prod(parts)
 
 
 def _check_action_kind(archive: Archive, interface: Interface) -> None:
@@ -202,7 +222,12 @@ def _policy_network(archive: Archive, interface: Interface) -> tuple[nn.Module, 
     network = _recurrent_actor_critic if is_recurrent else _actor_critic
     if interface.action_bounds is None:
         _check_no_others(archive, known)
-        return network(archive), "log-probabilities"
+        made = network(archive)
+        if interface.action_parts is None:
+            return made, "log-probabilities"
+        if is_recurrent:
+            raise _unsupported(archive, "with a hidden state and actions of several parts")
+        return CombinedPolicy(made, interface.action_parts), "log-probabilities"
     _check_no_others(archive, (*known, "log_std"))  # log_std is not used: the agent acts on the means
     if archive.policy_setting("squash_output", False):
         raise _unsupported(archive, "that squashes its actions")
