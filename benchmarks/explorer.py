@@ -27,6 +27,8 @@ from lab.command import run_command, say
 from lab.records import all_versions, save_record
 from weakspot.errors import ConfigError, RunError
 
+START = 300.0
+"""Seconds in which the explorer has to start."""
 DRAG = """
 const [seconds, name, done] = arguments;
 const picture = document.querySelector(".screen .strip"), sliders = [...document.querySelectorAll(".slider input")];
@@ -74,14 +76,20 @@ def _server(run: Path) -> Generator[str]:
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
+            end = time.monotonic() + START
             while not (found := re.search(r"http://\S+", Path(log.name).read_text())):
                 if process.poll() is not None:
                     raise RunError(f"the explorer ended: {Path(log.name).read_text()[-500:]}")
+                if time.monotonic() > end:
+                    raise RunError(f"the explorer has no address after {START:.0f} s")
                 time.sleep(0.2)
             yield found[0]
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 @contextmanager

@@ -201,6 +201,14 @@ def test_a_recording_of_rerun_has_all_curves_states_and_clips(finished_run: Path
         assert [row["state"] for row in shown] == list(range(1, len(findings.states) + 1))
         for row, state in zip(shown, findings.states, strict=True):
             assert row["Image:buffer"][0] == state[-1].ravel().tolist()
+        twins = run.twins.get(findings.search.target)
+        accepted = [twin.number for twin in twins.search.twins if twin.accepted] if twins else []
+        drawn = [row for row in rows.get(f"/targets/{findings.search.slug}/twin", []) if row.get("Image:buffer")]
+        assert [row["state"] - 1 for row in drawn] == accepted
+        for row, number in zip(drawn, accepted, strict=True):
+            assert twins and row["Image:buffer"][0] == twins.states[number, -1].ravel().tolist()
+        cleared = [row for row in rows.get(f"/targets/{findings.search.slug}/twin", []) if not row.get("Image:buffer")]
+        assert len(cleared) == (len(findings.states) - len(accepted) if twins else 0)
     for clip in clips(run):
         assert len(rows[f"/clips/{clip.name}"]) == len(clip.frames)
 

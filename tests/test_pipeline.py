@@ -299,6 +299,11 @@ def test_constant_target_is_reported_before_training(finished_run, tmp_path, cap
     assert not list(folder.glob("store/saliency/*/saliency.npy")) and not list(folder.glob("store/train/*/checkpoint.pt"))
 
 
+def test_the_worst_reconstructions_are_others_than_the_random_ones(finished_run):
+    shown = weakspot.load_run(finished_run).reconstructions
+    assert shown.worst.any() and not shown.worst.all() and len(set(shown.index.tolist())) == len(shown.index)
+
+
 def test_full_disk_is_reported_and_the_run_resumes_afterwards(tmp_path):
     if os.geteuid() != 0 or not Path("/dev/shm").is_dir():
         pytest.skip("needs to mount a small file system")

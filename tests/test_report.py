@@ -132,6 +132,8 @@ def test_the_data_of_a_run_with_twins_and_weaknesses_is_that_of_its_artifacts() 
         twins = run.twins[target["target"]].search
         shown = [state["twin"] for state in target["states"] if state["twin"]]
         assert [twin["target"] for twin in shown] == [twin.target for twin in twins.twins] and target["twins"]["alike"]
+        assert target["twins"]["accepted"] == sum(twin.accepted for twin in twins.twins)
+        assert target["twins"]["searched"] == len(twins.twins)
         assert [bool(twin["problems"]) for twin in shown] == [not twin.accepted for twin in twins.twins]
 
 
@@ -163,8 +165,10 @@ def test_the_worst_reconstructions_are_marked_as_such(example: Path) -> None:
     assert run.reconstructions is not None
     cards = reconstruction_cards(run.reconstructions, run, Detail(4, 8, 8))
     assert [card.worst for card in cards] == [False] * (len(cards) - 1) + [True]
-    caption = reconstruction_caption(run.reconstructions, run.agent)
-    assert caption.startswith(f"{len(cards) - 1} held-out states that were drawn at random, and the 1 in which")
+    caption = reconstruction_caption(run.reconstructions, run.agent, 500)
+    assert caption.startswith(
+        f"{len(cards) - 1} held-out states that were drawn at random, and the 1 others of 500 in which"
+    )
     assert html_of(example).count("(one of the worst)") == 1
 
 
@@ -187,6 +191,8 @@ def test_cards_show_the_rollouts_from_their_twin_and_why_there_is_none() -> None
         and cards[2].twin is None
     )
     assert not cards[0].no_twin
+    only = replace(twins.search, usual=0.5).problems(replace(twins.search.twins[0], accepted=False, unusual=0.75))
+    assert only == ("it is less usual than 75 % of real states, at most 50 % count",)
 
 
 def test_page_is_self_contained(page: Path) -> None:

@@ -55,6 +55,8 @@ def test_the_slider_of_a_weakness_shows_loss_and_rescue_at_the_same_decision() -
     assert np.array_equal(loss[4], rollouts.clip(weakness.loss)[2]) and np.array_equal(
         rescue[4], rollouts.clip(weakness.rescued)[4]
     )
+    longest = max((clip.frames - 1) * clip.every for clip in (slower, weakness.rescued))
+    assert widget.moments[0] == "the start" and widget.moments[-1] == f"after {longest} decisions"
     with pytest.raises(ConfigError, match="there is no weakness 2"):
         dataclasses.replace(rollouts, confirmation=confirmation).slider(2)
 

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 from lab.faults import processes_of
 from lab.processes import descendants
@@ -20,6 +21,8 @@ from weakspot.sweep.command import sweep
 from weakspot.sweep.expand import runs_of
 from weakspot.sweep.read import read_sweep
 
+TIME_LIMIT = 900.0
+"""Seconds that a sweep may take when it is not killed any more."""
 LONGEST = 12.0
 """Seconds after which the next kill comes at the latest; a job takes about as long."""
 RUN = "sweep"
@@ -54,12 +57,16 @@ def kill_sweeps(sandbox: Sandbox, count: int, seed: int = 0) -> Kills:
 def _disturbed(process: Forked, generator: random.Random, result: Kills, count: int) -> Outcome:
     """Kills processes of a running sweep until its driver ends; returns how it ended."""
     while True:
-        delay = generator.uniform(0.0, LONGEST) if result.kills < count else 1e6
-        ended = time.monotonic() + delay
+        is_last = result.kills >= count
+        ended = time.monotonic() + (TIME_LIMIT if is_last else generator.uniform(0.0, LONGEST))
         while not process.has_ended() and time.monotonic() < ended:
             time.sleep(0.02)
         if process.has_ended():
             return process.wait()
+        if is_last:
+            process.kill()
+            result.problems.append(f"a sweep did not end within {TIME_LIMIT:.0f} s")
+            return replace(process.wait(), code=None)
         victim = generator.choice(descendants(process.pid))
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)

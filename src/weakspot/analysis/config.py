@@ -57,7 +57,7 @@ class FidelityConfig:
     reconstructions: int = 8
     """Number of real states, drawn at random, that the report shows with their reconstructions."""
     worst: int = 4
-    """Number of further ones: those in which the reconstruction changes the agent's outputs most."""
+    """Number of further ones: those of the measured states in which the reconstruction changes the agent's outputs most."""
 
     def __post_init__(self) -> None:
         check_counts(self, "held_out", "reconstructions")

@@ -178,6 +178,8 @@ def read_fidelity(folder: Path) -> Fidelity:
 
 def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Reconstructions:
     """Reads the reconstructions; raises :class:`RunError` if they are damaged."""
+    import numpy as np
+
     from weakspot.artifacts.arrays import Arrays
 
     arrays = Arrays(folder / RECONSTRUCTIONS, environment, "real")
@@ -189,7 +191,7 @@ def read_reconstructions(folder: Path, environment: EnvironmentRecord) -> Recons
         scores_reconstructed=arrays.scores("scores_reconstructed"),
         same_action=arrays.flags("same_action"),
         index=arrays.integers("index"),
-        worst=arrays.flags("worst"),
+        worst=arrays.flags("worst") if "worst" in arrays else np.zeros(arrays.n, np.bool_),  # not in earlier versions
     )
 
 

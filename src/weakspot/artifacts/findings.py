@@ -82,6 +82,14 @@ class Findings:
         length = len(self.path_steps) + 1
         return self.path[index * length : (index + 1) * length]
 
+    def path_moments(self, index: int) -> tuple[str, ...]:
+        """What the pictures of :meth:`path_of` are, in words."""
+        stopped = int(self.iterations[index])
+        steps = (
+            f"step {step + 1}" if step < stopped else "after the search has stopped" for step in self.path_steps.tolist()
+        )
+        return *steps, "the draw at the end"
+
     def slider(self, number: int = 1) -> Any:
         """A widget for notebooks: a slider over the path of the search for one state, counted from 1.
 
@@ -92,8 +100,8 @@ class Findings:
 
         if not 1 <= number <= len(self.states):
             raise ConfigError(f"there is no state {number}", expected=f"1 to {len(self.states)}")
-        moments = [*(f"step {step + 1}" for step in self.path_steps.tolist()), "the end"]
-        return slider({f"{self.search.target}, state {number}": self.path_of(number - 1)}, moments)
+        rows = {f"{self.search.target}, state {number}": self.path_of(number - 1)}
+        return slider(rows, self.path_moments(number - 1))
 
     def _repr_html_(self) -> str:
         """How notebooks show it."""

@@ -125,6 +125,7 @@ class TwinSearch:
         spread: standard deviation of the target over real states.
         best_real: the target's lowest value over real states.
         twins: one for each of the first synthesised states.
+        usual: the largest share of held-out real states that may be more usual than a twin.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -134,6 +135,7 @@ class TwinSearch:
     spread: float
     best_real: float
     twins: tuple[Twin, ...]
+    usual: Share = 1.0
 
     def problems(self, twin: Twin) -> tuple[str, ...]:
         """Why the best state that was found is no twin, in words; empty if it is one."""
@@ -146,7 +148,10 @@ class TwinSearch:
         if twin.target > most:
             problems.append(f"the agent answers otherwise: T is {twin.target:.3g}, at most {most:.3g} counts")
         problems += twin.possible.problems if twin.possible else ()
-        return tuple(problems) or (f"it is less usual than {100 * (twin.unusual or 0.0):.0f} % of real states",)
+        if twin.unusual is not None and twin.unusual > self.usual:
+            share, limit = (f"{100 * part:.3g} %" for part in (twin.unusual, self.usual))
+            problems.append(f"it is less usual than {share} of real states, at most {limit} count")
+        return tuple(problems)
 
 
 @dataclass(frozen=True)

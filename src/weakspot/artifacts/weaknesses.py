@@ -300,12 +300,17 @@ class Weaknesses:
         if not clips:
             raise ConfigError(f"weakness {number} has no clips")
         longest = max((clip.frames - 1) * clip.every for clip in clips.values())
-        moments = range(0, longest + 1, min(clip.every for clip in clips.values()))
+        moments = sorted({*range(0, longest, min(clip.every for clip in clips.values())), longest})
         rows = {
             name: self.clip(clip)[[min(moment // clip.every, clip.frames - 1) for moment in moments]]
             for name, clip in clips.items()
         }
-        return slider(rows, [f"after {moment} decisions" for moment in moments])
+        return slider(rows, [moment_text(moment) for moment in moments])
+
+
+def moment_text(decisions: int) -> str:
+    """A moment of a clip in words: how many decisions came before."""
+    return "the start" if not decisions else f"after {decisions} decision{'s' if decisions > 1 else ''}"
 
 
 def write_weaknesses(folder: Path, weaknesses: Weaknesses) -> None:

@@ -1,9 +1,9 @@
 """The recorded play as a data set of Minari, for offline reinforcement learning.
 
-Observations are single frames as the agent's environment draws them, before they are stacked and turned gray, stored without
-loss. Minari needs an observation after the last action. That of an episode that terminated was not recorded: its last frame
-is there twice, and no method that respects terminations looks at it. Where an episode was cut off, by a time limit or by the
-end of the recording, the last action is left out instead.
+Observations are single frames as they were recorded, at the size that the agent sees, before they are stacked and turned
+gray; they are stored without loss. Minari needs an observation after the last action. That of an episode that terminated was
+not recorded: its last frame is there twice, and no method that respects terminations looks at it. Where an episode was cut
+off, by a time limit or by the end of the recording, the last action is left out instead.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import numpy as np
 from weakspot.artifacts.run import Run
 from weakspot.errors import ConfigError, RunError
 from weakspot.system.files import refuse_links, storage_errors
+from weakspot.system.locks import waiting_lock
+from weakspot.system.progress import say
 from weakspot.system.provenance import public_version
 
 if TYPE_CHECKING:
@@ -58,16 +60,18 @@ def write_minari(folder: Path, run: Run) -> str:
     name = f"{NAMESPACE}/{re.sub(r'[^A-Za-z0-9_-]+', '-', run.agent.name).strip('-') or 'agent'}-v0"
     target = folder / name
     refuse_links(folder, target)
-    for left in folder.glob(f"{WRITING}*"):  # by an export that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with storage_errors(folder), tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as temporary:
-        with _datasets_in(Path(temporary)):
-            _write(name, dataset, run)
-        shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(exist_ok=True)
-        for description in (Path(temporary) / NAMESPACE).glob("*.json"):
-            description.replace(target.parent / description.name)
-        (Path(temporary) / name).replace(target)
+    with waiting_lock(folder / ".lock", lambda: say("another process is writing this data set; waiting for it")):
+        for left in folder.glob(f"{WRITING}*"):  # by an export that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with storage_errors(folder), tempfile.TemporaryDirectory(dir=folder, prefix=WRITING) as temporary:
+            with _datasets_in(Path(temporary)):
+                _write(name, dataset, run)
+            target.parent.mkdir(exist_ok=True)
+            for description in (Path(temporary) / NAMESPACE).glob("*.json"):
+                description.replace(target.parent / description.name)
+            if target.exists():
+                target.replace(Path(temporary) / "before")
+            (Path(temporary) / name).replace(target)
     return name
 
 

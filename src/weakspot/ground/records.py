@@ -14,23 +14,23 @@ from weakspot.ground.play import Player, Route
 from weakspot.ground.twins import SHORTFALL, Grounds, Twin
 
 
-def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], aims: np.ndarray, real: np.ndarray) -> Twins:
+def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: float, real: np.ndarray) -> Twins:
     """The artifact of the twins of one target.
 
     Args:
         grounds: of the agent.
         target: symbol or name of the target.
         twins: of the first synthesised states.
-        aims: the target's values in these states (n,).
+        usual: ``--ground.usual``.
         real: the target's values in real states (m,).
     """
     player, spread = grounds.player, float(real.std())
     output = concat_outputs([twin.output for twin in twins])
-    records = [_record(player, number, twin, float(aims[number])) for number, twin in enumerate(twins)]
+    records = [_record(player, number, twin) for number, twin in enumerate(twins)]
     return Twins(
         search=TwinSearch(
             target=target, alike=grounds.alike, shortfall=SHORTFALL * spread, spread=spread, best_real=float(real.min()),
-            twins=tuple(records),
+            twins=tuple(records), usual=usual,
         ),
         states=np.stack([twin.stack for twin in twins]),
         scores=output.scores.cpu().numpy(),
@@ -40,7 +40,7 @@ def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], aims: n
     )  # fmt: skip
 
 
-def _record(player: Player, number: int, twin: Twin, aim: float) -> TwinRecord:
+def _record(player: Player, number: int, twin: Twin) -> TwinRecord:
     editable = player.editable
     names = [variable.name for variable in editable.variables] if editable else []
     checks = twin.checks
@@ -55,7 +55,7 @@ def _record(player: Player, number: int, twin: Twin, aim: float) -> TwinRecord:
         ),
         actions=tuple(plain_action(action) for action in twin.route.actions),
         distances=Distances(*(float(distance) for distance in twin.distances)),
-        aim=aim,
+        aim=twin.aim,
         target=twin.target,
         possible=None if checks is None else Possibility(checks.settles, checks.round_trip, checks.objects, checks.plays_on),
         unusual=twin.unusual,

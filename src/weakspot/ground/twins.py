@@ -79,7 +79,8 @@ class Twin:
         route: that makes it.
         stack: (k, h, w, c) uint8.
         output: of the agent.
-        target: the target's value.
+        aim: the target's value in the synthesised state.
+        target: the target's value here.
         distances: from the synthesised state (3,), in units of real states; see :mod:`weakspot.ground.likeness`.
         checks: whether it is possible; None for states that were recorded or reached by play.
         unusual: share of held-out real states whose variables are closer to recorded ones; None without variables.
@@ -93,6 +94,7 @@ class Twin:
     route: Route
     stack: np.ndarray
     output: AgentOutput
+    aim: float
     target: float
     distances: np.ndarray
     checks: Checks | None
@@ -260,7 +262,9 @@ def _assess(
         player.environment.restore(player.place(found.route.start))
         before = player.editable.read_variables()
         changed = {position: float(before[position]) for position in found.route.changes}
-    return Twin(kind, accepted, found.route, found.stack, views.output, reached, distances, checks, unusual, changed, 0, 0.0)
+    return Twin(
+        kind, accepted, found.route, found.stack, views.output, value, reached, distances, checks, unusual, changed, 0, 0.0
+    )
 
 
 def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:

@@ -18,10 +18,10 @@ class Attainment:
         beyond: synthesised states with a lower target energy than all held-out real states.
         twins: synthesised states with a twin.
         kinds: of these twins.
-        possible: edited states that were checked and are possible.
+        possible: edited states that are possible, of those that were the best state found for a synthesised one.
         attained: synthesised states for which the best state that was found, a twin or not, has their target energy, up to
             half a standard deviation, or a lower one.
-        beyond_real: twins with a lower target energy than all real states.
+        beyond_real: twins with a lower target energy than all real training states.
         distance: mean distance of the twins.
     """
 

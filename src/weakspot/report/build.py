@@ -113,7 +113,9 @@ def _trust(run: Run, detail: Detail) -> dict[str, Any]:
         "rule": RULE,
         "training": training_charts(run.curves),
         "reconstructions": () if reconstructions is None else reconstruction_cards(reconstructions, run, detail),
-        "reconstruction_caption": "" if reconstructions is None else reconstruction_caption(reconstructions, run.agent),
+        "reconstruction_caption": ""
+        if reconstructions is None or run.fidelity is None
+        else reconstruction_caption(reconstructions, run.agent, run.fidelity.states),
         "samples": () if states is None else sample_cards(states, run.environment, detail),
         "samples_caption": "" if samples is None else samples_caption(samples),
         "goggles": None if run.goggles is None else goggles_chart(run.goggles),

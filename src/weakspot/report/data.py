@@ -70,7 +70,10 @@ def _target(run: Run, symbol: str) -> dict[str, Any]:
         "states": _states(run, findings, novelty, twins),
         "real_target_energies": None if novelty is None else _numbers(novelty.real_target),
         "retrieved_target_energies": None if novelty is None else _numbers(novelty.retrieved_target),
-        "twins": None if twins is None else _plain(twins.search) | {"twins": len(twins.search.twins)},
+        "twins": None
+        if twins is None
+        else _without(_plain(twins.search), "twins")
+        | {"searched": len(twins.search.twins), "accepted": sum(twin.accepted for twin in twins.search.twins)},
     }
 
 
@@ -96,7 +99,9 @@ def _states(run: Run, findings: Findings, novelty: Novelty | None, twins: Twins 
                     "mse": _number(novelty.mse[index]),
                     "differing_share": _number(novelty.differing_share[index]),
                 },
-                "twin": None if twin is None or twins is None else _plain(twin) | {"problems": twins.search.problems(twin)},
+                "twin": None
+                if twin is None or twins is None
+                else _without(_plain(twin), "number") | {"problems": list(twins.search.problems(twin))},
                 "rollouts": _plain(played),
             }
         )
@@ -132,6 +137,10 @@ def _number(value: float) -> float | None:
 def _plain(value: Any) -> Any:
     """A record as plain data, in which keys are texts and numbers that are not finite are None."""
     return _finite(msgspec.to_builtins(value, str_keys=True))
+
+
+def _without(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != name}
 
 
 def _finite(value: Any) -> Any:

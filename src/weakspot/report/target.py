@@ -239,14 +239,12 @@ class _Cards:
 
     def _path(self, index: int) -> Film | None:
         """The newest frames of the states that the search passed."""
-        path, steps = self.findings.path_of(index), self.findings.path_steps.tolist()
-        if not steps:
+        path, moments = self.findings.path_of(index), self.findings.path_moments(index)
+        if len(moments) < 2:
             return None
-        stopped = int(self.findings.iterations[index])
-        moments = tuple(f"step {step + 1}" if step < stopped else "after the search has stopped" for step in steps)
         alt = f"The path of the search for synthesised state {index + 1}, {len(path)} moments from its start to its end."
         film = self.films.encode(path, alt, "path of the search", "synthesised")
-        return replace(film, moments=(*moments, "the draw at the end"))
+        return replace(film, moments=moments)
 
     def _closest(self, index: int) -> tuple[Film | None, Film | None, tuple[Fact, ...]]:
         if self.novelty is None:

@@ -77,13 +77,13 @@ def reconstruction_cards(data: Reconstructions, run: Run, detail: Detail) -> tup
     return tuple(cards)
 
 
-def reconstruction_caption(data: Reconstructions, agent: AgentRecord) -> str:
-    """Which states they are, and what the paired bars show."""
+def reconstruction_caption(data: Reconstructions, agent: AgentRecord, measured: int) -> str:
+    """Which states they are, the worst of them out of ``measured`` ones, and what the paired bars show."""
     scores = displayed_scores(np.concatenate([data.scores_real, data.scores_reconstructed]), agent)
     worst = int(data.worst.sum())
     chosen = f"{len(data.worst) - worst} held-out states that were drawn at random"
     if worst:
-        chosen += f", and the {worst} in which the reconstruction changes the agent’s answers most"
+        chosen += f", and the {worst} others of {measured} in which the reconstruction changes the agent’s answers most"
     return f"{chosen}. {bars_caption(scores, agent, 'in the real state (upper) and in its reconstruction (lower)')}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weakspot.artifacts.run import Run
-from weakspot.artifacts.weaknesses import Clip, Rate, Weakness, Weaknesses
+from weakspot.artifacts.weaknesses import Clip, Rate, Weakness, Weaknesses, moment_text
 from weakspot.report.films import Detail, FilmEncoder
 from weakspot.report.images import difference_uri, in_colour, strip_uri
 from weakspot.report.text import Fact, number
@@ -126,13 +126,14 @@ def _clips(run: Run, rollouts: Weaknesses, weakness: Weakness, films: FilmEncode
         kind = "good" if clip.loss is None else "poor"
         alt = f"Clip of {len(clip.actions)} decisions. {caption}"
         moments = tuple(_moment(clip, place * every * clip.every) for place in range(len(strip)))
-        views.append(ClipView(uri, len(strip), alt, caption, kind, "rescue" if rescued else "as it acts", moments))
+        label = "as it acts" if not rescued else "best attempt" if clip.loss else "rescue"
+        views.append(ClipView(uri, len(strip), alt, caption, kind, label, moments))
     return views
 
 
 def _moment(clip: Clip, decisions: int) -> str:
     """What a frame of a clip is: how many decisions came before it, and what they were."""
-    text = "the start" if not decisions else f"after {decisions} decisions"
+    text = moment_text(decisions)
     if 0 < decisions <= clip.override:
         text += ", given"
     return f"{text}, loss" if clip.loss and decisions >= clip.loss else text

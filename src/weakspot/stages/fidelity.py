@@ -60,13 +60,13 @@ class FidelityStage(Stage):
             len(indices), measured.mse, measured.agreement, measured.output_error, objects,
             carried.kl, carried.active, carried.latent,
         )  # fmt: skip
-        worst = indices[measured.output_errors.argsort(kind="stable")[::-1][: session.config.fidelity.worst]]
-        write_fidelity(folder, result, _reconstructions(session, worst))
+        worst_first = indices[measured.output_errors.argsort(kind="stable")[::-1]]
+        write_fidelity(folder, result, _reconstructions(session, worst_first))
         return digest(file_digest(folder / FIDELITY), file_digest(folder / RECONSTRUCTIONS))
 
 
-def _reconstructions(session: Session, worst: npt.NDArray[np.int64]) -> Reconstructions:
-    """Some held-out states and their reconstructions: random ones, and then those with the indices ``worst`` (n,)."""
+def _reconstructions(session: Session, worst_first: npt.NDArray[np.int64]) -> Reconstructions:
+    """Some held-out states and their reconstructions: random ones, and then the first others of ``worst_first`` (n,)."""
     import numpy as np
     import torch
 
@@ -79,7 +79,8 @@ def _reconstructions(session: Session, worst: npt.NDArray[np.int64]) -> Reconstr
     dataset, model, perceive, held_out = session.dataset, session.model, session.perceive, session.held_out
     count = min(session.config.fidelity.reconstructions, len(held_out))
     random = np.sort(np.random.default_rng([0, 3]).choice(held_out, count, replace=False))
-    chosen = np.concatenate([random, worst])
+    others = worst_first[~np.isin(worst_first, random)][: session.config.fidelity.worst]
+    chosen = np.concatenate([random, others])
     state, perceive = as_state(dataset.stacks(chosen)).to(model.device), perceive.at(hidden_of(dataset, chosen))
     with torch.no_grad():
         reconstructed = model.reconstruct(state)

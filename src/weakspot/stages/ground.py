@@ -50,7 +50,7 @@ class GroundStage(Stage):
             for number in range(count):
                 found.append(find_twin(grounds, findings.states[number], target, spread, config, number))
                 report((number + 1) / count, f"{sum(twin.accepted for twin in found)} of {len(found)} have a twin")
-        twins = twins_artifact(grounds, target.name, found, findings.target[:count], real)
+        twins = twins_artifact(grounds, target.name, found, config.usual, real)
         artifact.write_twins(folder, twins)
         untimed = [asdict(twin) | {"seconds": 0.0} for twin in twins.search.twins]
         return digest(file_digest(folder / artifact.ARRAYS), untimed, part)

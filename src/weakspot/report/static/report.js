@@ -121,7 +121,7 @@
   link.addEventListener("click", (event) => {
     event.preventDefault();
     navigator.clipboard?.writeText(link.href).then(() => { link.textContent = "Address copied"; }, () => {});
-    setTimeout(() => { link.textContent = "Link to this state"; }, 1500);
+    setTimeout(() => { link.textContent = "Link to this view"; }, 1500);
   });
   addEventListener("hashchange", followAddress);
   followAddress();
