@@ -131,7 +131,7 @@ AREA = Reduction(gray="emulator")
 
 def _shrink(whole: np.ndarray, reduction: Reduction) -> np.ndarray:
     """The reduced frame (h', w', 4) of a whole one (h, w, 4), [r g b gray]; gray is zero if the agent sees colour."""
-    frame, gray = reduce_image(whole[..., :3], reduction, whole[..., 3])
+    frame, gray = reduce_image(cv2.cvtColor(whole, cv2.COLOR_RGBA2RGB), reduction, cv2.extractChannel(whole, 3))
     return np.dstack([frame, np.zeros(frame.shape[:2], np.uint8) if gray is None else gray])
 
 

@@ -1,0 +1,157 @@
+"""Looks for a change of the observations with which the agent plays better.
+
+Changes are compared in rounds of games: all of them in short games, the best few in longer ones.  The best of many may be
+best by chance, so it is compared with the agent once more, in other and longer games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.agents.base import Agent
+from weakspot.analysis.config import GogglesConfig
+from weakspot.checkup.alike import STATES, told_apart
+from weakspot.checkup.candidate import Candidate, Player
+from weakspot.checkup.config import CheckConfig
+from weakspot.checkup.finding import Finding
+from weakspot.intervals import bootstrap_mean
+
+PLAYS_NO_BETTER = "plays no better with "
+"""Begins the name of a finding about a change."""
+FIRST, SECOND = (2, 400), (4, 600)
+"""Games of each change, and decisions in each, in the first and in the second round."""
+LONGEST_WITHOUT_SCORES = 2_000
+"""If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
+SECOND_ROUND = 4
+"""Number of changes in the second round."""
+EPSILON = 0.01
+"""Share of random actions in all of these games: without any, games of a greedy agent repeat."""
+
+
+@dataclass
+class Runner:
+    """A group of changes with which the agent acts alike, and the scores of the first of them.
+
+    Attributes:
+        group: the changes; the first one plays.
+        scores: of its games so far (n,).
+        base: of the agent without the change, in games with the same seeds (n,).
+    """
+
+    group: Sequence[Candidate]
+    scores: np.ndarray
+    base: np.ndarray
+
+    @property
+    def first(self) -> Candidate:
+        return self.group[0]
+
+    @property
+    def gain(self) -> float:
+        """How much more the agent scores with the change than without it."""
+        return float((self.scores - self.base).mean())
+
+    def is_better(self, generator: np.random.Generator, than: Runner | None = None) -> bool:
+        """Whether the agent clearly scores more than without the change, or than with another one."""
+        other = self.base if than is None else than.scores
+        return bootstrap_mean(self.scores - other, generator)[1] > 0
+
+    def add(self, scores: np.ndarray, base: np.ndarray) -> None:
+        """Adds the scores of more games."""
+        self.scores, self.base = np.append(self.scores, scores), np.append(self.base, base)
+
+
+def check_candidates(
+    agent: Agent, player: Player, others: Sequence[Candidate], config: CheckConfig, *, is_fine: bool
+) -> Iterator[Finding]:
+    """Whether the agent plays no better with each of many changes; the best ones come first.
+
+    Args:
+        agent, player: what plays, and how.
+        others: the changes.
+        config: number and length of the last games, and the seed.
+        is_fine: whether the agent plays as expected. Then the last games are played only if the others already show that a
+            change is clearly better.
+    """
+    if not others:
+        return
+    same, groups = told_apart(agent, player.factory, others, config.seed)
+    if groups:
+        runners = [Runner(group, np.zeros(0), np.zeros(0)) for group in groups]
+        yield from _compared(agent, player, runners, config, is_fine=is_fine)
+    if same:
+        names = ", ".join(other.name for other in same)
+        yield Finding("acts the same with other changes", True, f"in {STATES} states of a game, with {names}")
+
+
+def _compared(
+    agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig, *, is_fine: bool
+) -> Iterator[Finding]:
+    """Plays the rounds and the last games; see :func:`check_candidates`."""
+    generator = np.random.default_rng(config.seed)
+    best, confirmed = _raced(agent, player, runners, config), ""
+    if best.gain > 0 and (not is_fine or best.is_better(generator)):
+        later = _games(config, config.episodes, config.longest, number=2)
+        base = player("the agent, other episodes", agent, later).scores
+        scores = best.first.scores(f"the agent, {best.first.name}, other episodes", later)
+        if bootstrap_mean(scores - base, generator)[1] > 0:
+            confirmed = (
+                f"{scores.mean():.4g} on average in {len(scores)} other and longer games, {base.mean():.4g} without it"
+            )
+    for runner in sorted(runners, key=lambda runner: (runner is not best, -len(runner.scores), -runner.gain)):
+        if runner is best and confirmed:
+            equals = [other for other in runners if _is_equal(other, best, generator)]
+            names = tuple(one.name for one in (*best.group[1:], *(one for other in equals for one in other.group)))
+            todo = best.first.todo
+            if names:
+                todo += f"; these games cannot tell it apart from {', '.join(names)}"
+            yield Finding(_title(best), False, f"{confirmed}; {_words(best)}", todo, names)
+        else:
+            yield Finding(_title(runner), True, _words(runner))
+
+
+def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig) -> Runner:
+    """Plays the rounds; returns the runner that gains most in the second."""
+    games, length = FIRST
+    while True:
+        _play(agent, player, runners, _games(config, games, length, number=0))
+        scores = np.concatenate([runner.scores for runner in runners] + [runner.base for runner in runners])
+        if scores.min() < scores.max() or 2 * length > min(LONGEST_WITHOUT_SCORES, config.longest):
+            break
+        length *= 2
+    kept = sorted(runners, key=lambda runner: -runner.gain)[:SECOND_ROUND]
+    kept = [runner for runner in kept if runner.gain > 0]
+    if kept:
+        _play(agent, player, kept, _games(config, SECOND[0], max(SECOND[1], length), number=1))
+    return max(kept or runners, key=lambda runner: runner.gain)
+
+
+def _play(agent: Agent, player: Player, runners: Sequence[Runner], games: GogglesConfig) -> None:
+    base = player("the agent, short games", agent, games).scores
+    for number, runner in enumerate(runners, start=1):
+        name = f"change {number} of {len(runners)}: {runner.first.name}, short games"
+        runner.add(runner.first.scores(name, games), base)
+
+
+def _games(config: CheckConfig, games: int, longest: int, *, number: int) -> GogglesConfig:
+    """The games of a round, which have other seeds than those of the other rounds and of the agent's score."""
+    seed = config.seed + config.most + (number + 1) * config.episodes
+    return GogglesConfig(min(games, config.episodes), EPSILON, min(longest, config.longest), seed)
+
+
+def _is_equal(other: Runner, best: Runner, generator: np.random.Generator) -> bool:
+    """Whether another change that clearly helps was not clearly worse than the best one."""
+    is_compared = other is not best and len(other.scores) == len(best.scores)
+    return is_compared and other.is_better(generator) and not best.is_better(generator, other)
+
+
+def _title(runner: Runner) -> str:
+    return f"{PLAYS_NO_BETTER}{runner.first.name}"
+
+
+def _words(runner: Runner) -> str:
+    others = f"; acts the same with {', '.join(other.name for other in runner.group[1:])}" if len(runner.group) > 1 else ""
+    return f"{runner.scores.mean():.4g} in {len(runner.scores)} short games, {runner.base.mean():.4g} without{others}"
