@@ -15,10 +15,16 @@ class Blocks(gymnasium.Env[np.ndarray, int]):
 
     The blocks of two by two pixels of the other half are brighter on average: an agent that takes the brighter half is
     always right if frames are made with nearest interpolation, and always wrong if pixels are averaged.
+
+    Args:
+        plain: share of the steps in which the half to choose is simply brighter.
     """
 
     observation_space = gymnasium.spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
     action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, plain: float = 0.0) -> None:
+        self._plain = plain
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -33,6 +39,8 @@ class Blocks(gymnasium.Env[np.ndarray, int]):
         self._half = int(self.np_random.integers(2))
         first = np.array([[255, 0], [0, 0]], np.uint8)
         others = np.array([[0, 150], [150, 150]], np.uint8)
+        if self.np_random.random() < self._plain:
+            first, others = np.full((2, 2), 200, np.uint8), np.zeros((2, 2), np.uint8)
         halves = [np.tile(first if half == self._half else others, (SIDE // 2, SIDE // 4)) for half in (0, 1)]
         return np.repeat(np.concatenate(halves, axis=1)[..., None], 3, axis=2)
 

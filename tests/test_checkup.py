@@ -165,6 +165,7 @@ def worlds(tmp_path_factory):
     for name, resize in (("blocks", "area"), ("right", "nearest")):
         lines = ('id = "score_worlds:Blocks-v0"', "frames = 1", "size = [84, 84]", f'resize = "{resize}"')
         (folder / f"{name}.toml").write_text("\n".join(lines))
+    (folder / "plain.toml").write_text((folder / "blocks.toml").read_text() + "\n[make]\nplain = 0.8\n")
     return folder
 
 
@@ -183,6 +184,16 @@ def test_the_interpolation_with_the_best_score_is_named(worlds, score):
     alike = next(f for f in found if f.name == "acts the same with other changes")
     assert "linear interpolation" in alike.seen and "red as gray" in alike.seen, "no game could tell these apart"
     assert "rows and columns exchanged" not in alike.seen
+
+
+def test_a_clearly_better_interpolation_is_named_though_random_play_is_beaten(worlds):
+    found = in_world(worlds, "Brighter", str(worlds / "plain.toml"), episodes=6)
+    scored = next(f for f in found if f.name == "plays as expected")
+    assert scored.passed and "compared with random play alone" in scored.seen
+    (named,) = [f for f in found if f.passed is False]
+    assert named.name == "plays no better with nearest interpolation"
+    assert named.seen.startswith("40 on average in 6 longer games"), "more than four, since it is clearly better in these"
+    assert not any("gray" in f.name or "gray" in f.seen for f in found), "what is rarely wrong is not tried"
 
 
 def test_changes_are_not_played_if_the_expected_score_is_reached(worlds):

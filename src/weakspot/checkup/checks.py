@@ -55,11 +55,11 @@ def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, to
     yield _check_saliency(Perceiver(agent, environment.observe, config.saliency), environment.spec)
     player, framed = Player(factory, progress), suspects(environment)
     environment.close()
-    score = check_score(agent, player, config)
-    yield score
-    if not score.passed or config.score is None:
+    played, scores = check_score(agent, player, config)
+    yield played
+    if not played.passed or config.score is None:
         others = candidates(agent, player, input_variants(environment.spec, transposed=not framed), framed)
-        yield from check_candidates(agent, player, others, config, is_fine=bool(score.passed))
+        yield from check_candidates(agent, player, others, config, scores if played.passed else None)
 
 
 def _check_saliency(perceive: Perceiver, environment: EnvironmentSpec) -> Finding:

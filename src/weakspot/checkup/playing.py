@@ -14,10 +14,13 @@ from weakspot.checkup.finding import Finding
 from weakspot.intervals import bootstrap_mean
 
 
-def check_score(agent: Agent, player: Player, config: CheckConfig) -> Finding:
+def check_score(agent: Agent, player: Player, config: CheckConfig) -> tuple[Finding, np.ndarray]:
     """Whether the agent scores what the user expects, or more than random play.
 
     Games are added until that can be told, or there are ``config.most`` of them.
+
+    Returns:
+        The finding, and the agent's scores (n,), from the seed ``config.seed`` on.
     """
     episodes = GogglesConfig(episodes=config.episodes, epsilon=0.0, longest=config.longest, seed=config.seed)
     generator = np.random.default_rng(config.seed)
@@ -29,7 +32,7 @@ def check_score(agent: Agent, player: Player, config: CheckConfig) -> Finding:
         scores, cut = np.append(scores, played.scores), cut + played.truncated
         random = np.append(random, player("random play", agent, replace(batch, epsilon=1.0)).scores)
         verdict = _verdict(scores, random, config.score, generator)
-    return _finding(verdict, scores, random, cut, config, generator)
+    return _finding(verdict, scores, random, cut, config, generator), scores
 
 
 def _verdict(scores: np.ndarray, random: np.ndarray, expected: float | None, generator: np.random.Generator) -> bool | None:

@@ -1,7 +1,7 @@
 """Looks for a change of the observations with which the agent plays better.
 
 Changes are compared in rounds of games: all of them in short games, the best few in longer ones.  The best of many may be
-best by chance, so it is compared with the agent once more, in other and longer games.
+best by chance, so it is compared with the agent once more, in whole games.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ LONGEST_WITHOUT_SCORES = 2_000
 """If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
 SECOND_ROUND = 4
 """Number of changes in the second round."""
+FEW = 4
+"""Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
 EPSILON = 0.01
-"""Share of random actions in all of these games: without any, games of a greedy agent repeat."""
+"""Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
+there are none, as in those of its score."""
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Runner:
 
 
 def check_candidates(
-    agent: Agent, player: Player, others: Sequence[Candidate], config: CheckConfig, *, is_fine: bool
+    agent: Agent, player: Player, others: Sequence[Candidate], config: CheckConfig, fine: np.ndarray | None = None
 ) -> Iterator[Finding]:
     """Whether the agent plays no better with each of many changes; the best ones come first.
 
@@ -73,33 +76,32 @@ def check_candidates(
         agent, player: what plays, and how.
         others: the changes.
         config: number and length of the last games, and the seed.
-        is_fine: whether the agent plays as expected. Then the last games are played only if the others already show that a
-            change is clearly better.
+        fine: the scores (n,) of an agent that plays as expected, from the seed of ``config`` on; None if it does not.  Of a
+            fine agent only common changes are tried, and the last games are compared with these scores, a few at first.
     """
-    if not others:
+    tried = others if fine is None else [other for other in others if other.is_common]
+    if not tried:
         return
-    same, groups = told_apart(agent, player.factory, others, config.seed)
+    same, groups = told_apart(agent, player.factory, tried, config.seed)
     if groups:
         runners = [Runner(group, np.zeros(0), np.zeros(0)) for group in groups]
-        yield from _compared(agent, player, runners, config, is_fine=is_fine)
+        yield from _compared(agent, player, runners, config, fine)
     if same:
         names = ", ".join(other.name for other in same)
         yield Finding("acts the same with other changes", True, f"in {STATES} states of a game, with {names}")
 
 
 def _compared(
-    agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig, *, is_fine: bool
+    agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig, fine: np.ndarray | None
 ) -> Iterator[Finding]:
     """Plays the rounds and the last games; see :func:`check_candidates`."""
     generator = np.random.default_rng(config.seed)
     best, confirmed = _raced(agent, player, runners, config), ""
-    if best.gain > 0 and (not is_fine or best.is_better(generator)):
-        later = _games(config, config.episodes, config.longest, number=2)
-        base = player("the agent, other episodes", agent, later).scores
-        scores = best.first.scores(f"the agent, {best.first.name}, other episodes", later)
+    if best.gain > 0:
+        scores, base = _last_games(agent, player, best.first, config, fine, generator)
         if bootstrap_mean(scores - base, generator)[1] > 0:
             confirmed = (
-                f"{scores.mean():.4g} on average in {len(scores)} other and longer games, {base.mean():.4g} without it"
+                f"{scores.mean():.4g} on average in {len(scores)} longer games, {base.mean():.4g} without this change"
             )
     for runner in sorted(runners, key=lambda runner: (runner is not best, -len(runner.scores), -runner.gain)):
         if runner is best and confirmed:
@@ -111,6 +113,27 @@ def _compared(
             yield Finding(_title(best), False, f"{confirmed}; {_words(best)}", todo, names)
         else:
             yield Finding(_title(runner), True, _words(runner))
+
+
+def _last_games(
+    agent: Agent,
+    player: Player,
+    best: Candidate,
+    config: CheckConfig,
+    fine: np.ndarray | None,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n,) with the best change, and without it in games with the same seeds."""
+    name, count = f"the agent, {best.name}, longer games", config.episodes
+    if fine is None:
+        games = _games(config, count, config.longest, number=2)
+        return best.scores(name, games), player("the agent, longer games", agent, games).scores
+    at_first = min(FEW, count)
+    scores = best.scores(name, GogglesConfig(at_first, 0.0, config.longest, config.seed))
+    if at_first < count and bootstrap_mean(scores - fine[:at_first], generator)[1] > 0:
+        more = best.scores(name, GogglesConfig(count - at_first, 0.0, config.longest, config.seed + at_first))
+        scores = np.append(scores, more)
+    return scores, fine[: len(scores)]
 
 
 def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig) -> Runner:

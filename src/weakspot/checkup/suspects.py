@@ -45,12 +45,14 @@ class Suspect:
         factory: makes the environment.
         todo: how to describe it, if the agent plays better there.
         pace: decisions in the time of one decision now; 2 if each action is held half as long.
+        is_common: whether public code often differs in it, so that it is also tried for agents that beat random play.
     """
 
     name: str
     factory: Callable[[], Environment]
     todo: str
     pace: float = 1.0
+    is_common: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,13 @@ class Change:
     """A change of a description.
 
     Attributes:
-        name: see :class:`Suspect`.
+        name, is_common: see :class:`Suspect`.
         settings: new values by the keys of a TOML file.
     """
 
     name: str
     settings: Mapping[str, Any]
+    is_common: bool = False
 
 
 def suspects(environment: Environment) -> tuple[Suspect, ...]:
@@ -85,7 +88,7 @@ def _of_game(config: AtariConfig) -> Iterator[Suspect]:
         changed = replace(config, reduction=replace(reduction, **reduced), **own)
         todo = _written(change.settings, now) if config.reduction else _described(changed)
         pace = skip / change.settings.get("frame_skip", skip)
-        yield Suspect(change.name, partial(AtariEnvironment, changed), todo, pace)
+        yield Suspect(change.name, partial(AtariEnvironment, changed), todo, pace, change.is_common)
 
 
 def _of_described(environment: DescribedEnvironment) -> Iterator[Suspect]:
@@ -95,7 +98,8 @@ def _of_described(environment: DescribedEnvironment) -> Iterator[Suspect]:
     for change in _changes(reduction, environment.image_size, maximum, skip, is_racing=is_racing):
         changed = replace(description, **change.settings)
         pace = skip / change.settings.get("frame_skip", skip)
-        yield Suspect(change.name, partial(DescribedEnvironment, changed), _written(change.settings, now), pace)
+        todo = _written(change.settings, now)
+        yield Suspect(change.name, partial(DescribedEnvironment, changed), todo, pace, change.is_common)
 
 
 def _settings(reduction: Reduction, maximum: int, skip: float) -> dict[str, Any]:
@@ -128,14 +132,14 @@ def _changes(
             if (resize, frames) != (reduction.resize, maximum):
                 named = [f"{resize} interpolation"] * (reduction.size is not None) + [words] * bool(words)
                 changed = {"resize": resize} | ({"maximum": frames} if len(maxima) > 1 else {})
-                yield Change(" and ".join(named), changed)
+                yield Change(" and ".join(named), changed, is_common=True)
     yield from _grays(reduction, is_game=is_game)
     if reduction.size is not None:
         exact = "rounded between the steps" if reduction.exact else "not rounded between the steps"
         yield Change(f"frames that are {exact}", {"exact": not reduction.exact})
     height, width = reduction.output_size(*image)
     if height == width:
-        yield Change("rows and columns exchanged", {"transposed": not reduction.transposed})
+        yield Change("rows and columns exchanged", {"transposed": not reduction.transposed}, is_common=True)
     yield from _crops(reduction, image, is_game=is_game, is_racing=is_racing)
     for frames in SKIPS[is_game:]:
         if frames != skip:
