@@ -29,6 +29,8 @@ SECOND_ROUND = 4
 """Number of changes in the second round."""
 FEW = 4
 """Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
+RIVALS = 3
+"""Number of other changes that play the last games of an agent that turns out not to be fine."""
 EPSILON = 0.01
 """Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
 there are none, as in those of its score."""
@@ -67,6 +69,23 @@ class Runner:
         self.scores, self.base = np.append(self.scores, scores), np.append(self.base, base)
 
 
+@dataclass(frozen=True)
+class Named:
+    """A change with which the agent clearly plays better.
+
+    Attributes:
+        runner: the change.
+        scores: of the last games with it (n,).
+        base: of the agent without it, in games with the same seeds (n,).
+        equals: others that could not be told apart from it.
+    """
+
+    runner: Runner
+    scores: np.ndarray
+    base: np.ndarray
+    equals: Sequence[Runner]
+
+
 def check_candidates(
     agent: Agent, player: Player, others: Sequence[Candidate], config: CheckConfig, fine: np.ndarray | None = None
 ) -> Iterator[Finding]:
@@ -96,44 +115,71 @@ def _compared(
 ) -> Iterator[Finding]:
     """Plays the rounds and the last games; see :func:`check_candidates`."""
     generator = np.random.default_rng(config.seed)
-    best, confirmed = _raced(agent, player, runners, config), ""
+    best = _raced(agent, player, runners, config)
+    named = None
     if best.gain > 0:
-        scores, base = _last_games(agent, player, best.first, config, fine, generator)
-        if bootstrap_mean(scores - base, generator)[1] > 0:
-            confirmed = (
-                f"{scores.mean():.4g} on average in {len(scores)} longer games, {base.mean():.4g} without this change"
-            )
-    for runner in sorted(runners, key=lambda runner: (runner is not best, -len(runner.scores), -runner.gain)):
-        if runner is best and confirmed:
-            equals = [other for other in runners if _is_equal(other, best, generator)]
-            names = tuple(one.name for one in (*best.group[1:], *(one for other in equals for one in other.group)))
-            todo = best.first.todo
-            if names:
-                todo += f"; these games cannot tell it apart from {', '.join(names)}"
-            yield Finding(_title(best), False, f"{confirmed}; {_words(best)}", todo, names)
-        else:
+        named = (
+            _of_failing(agent, player, best, runners, config, generator)
+            if fine is None
+            else _of_fine(best, runners, config, fine, generator)
+        )
+    first = named.runner if named else best
+    for runner in sorted(runners, key=lambda runner: (runner is not first, -len(runner.scores), -runner.gain)):
+        if named is None or runner is not first:
             yield Finding(_title(runner), True, _words(runner))
+            continue
+        games = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
+        names = tuple(one.name for one in (*runner.group[1:], *(one for other in named.equals for one in other.group)))
+        todo = runner.first.todo + (f"; these games cannot tell it apart from {', '.join(names)}" if names else "")
+        yield Finding(
+            _title(runner), False, f"{games}, {named.base.mean():.4g} without this change; {_words(runner)}", todo, names
+        )
 
 
-def _last_games(
+def _of_failing(
     agent: Agent,
     player: Player,
-    best: Candidate,
+    best: Runner,
+    runners: Sequence[Runner],
     config: CheckConfig,
-    fine: np.ndarray | None,
     generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (n,) with the best change, and without it in games with the same seeds."""
-    name, count = f"the agent, {best.name}, longer games", config.episodes
-    if fine is None:
-        games = _games(config, count, config.longest, number=2)
-        return best.scores(name, games), player("the agent, longer games", agent, games).scores
-    at_first = min(FEW, count)
-    scores = best.scores(name, GogglesConfig(at_first, 0.0, config.longest, config.seed))
-    if at_first < count and bootstrap_mean(scores - fine[:at_first], generator)[1] > 0:
-        more = best.scores(name, GogglesConfig(count - at_first, 0.0, config.longest, config.seed + at_first))
-        scores = np.append(scores, more)
-    return scores, fine[: len(scores)]
+) -> Named | None:
+    """The best change if it is clearly better in other and longer games, and those that the rounds could not tell apart."""
+    games = _games(config, config.episodes, config.longest, number=2)
+    base = player("the agent, longer games", agent, games).scores
+    scores = best.first.scores(f"{best.first.name}, longer games", games)
+    if bootstrap_mean(scores - base, generator)[1] <= 0:
+        return None
+    return Named(best, scores, base, [other for other in runners if _is_equal(other, best, generator)])
+
+
+def _of_fine(
+    best: Runner, runners: Sequence[Runner], config: CheckConfig, fine: np.ndarray, generator: np.random.Generator
+) -> Named | None:
+    """The change of a few good ones that is best in the games of the agent's score, if one is clearly better there.
+
+    The rivals of the best one play only if that is clearly better: the agent is not fine then, and the short games of the
+    rounds are too few to tell changes apart.
+    """
+
+    def play(runner: Runner, count: int, done: int = 0) -> np.ndarray:
+        games = GogglesConfig(count - done, 0.0, config.longest, config.seed + done)
+        return runner.first.scores(f"{runner.first.name}, longer games", games)
+
+    few, count = min(FEW, config.episodes), config.episodes
+    scores = play(best, few)
+    for done in (few, count):
+        if bootstrap_mean(scores - fine[:done], generator)[1] <= 0:
+            return None
+        if done < count:
+            scores = np.append(scores, play(best, count, done))
+    base = fine[:count]
+    rivals = sorted((runner for runner in runners if runner is not best), key=lambda runner: -runner.gain)[:RIVALS]
+    played = [(best, scores), *((rival, play(rival, count)) for rival in rivals)]
+    better = [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
+    named, scores = max(better, key=lambda pair: pair[1].mean())
+    equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
+    return Named(named, scores, base, equals)
 
 
 def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig) -> Runner:
