@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,9 +18,11 @@ from torch import nn
 
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play_episodes
-from weakspot.checkup import CheckConfig, check_up, checks, playing
+from weakspot.checkup import CheckConfig, candidate, check_up, checks
+from weakspot.checkup.search import PLAYS_NO_BETTER
 from weakspot.checkup.suspects import suspects
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.envs.make import environment_factory
 from weakspot.errors import ConfigError
 
 torch.set_num_threads(1)
@@ -88,7 +91,7 @@ def networks(tmp_path_factory):
 
 
 def findings(networks, name, **settings):
-    settings = {"episodes": 2, "longest": 3, "most": 2} | settings
+    settings = {"episodes": 2, "longest": 3, "most": 2, "score": -1e3} | settings
     config = CheckConfig(agent=f"{networks}:{name}", environment="pong", **settings)
     return {finding.name: finding for finding in check_up(config)}
 
@@ -113,8 +116,9 @@ def test_problems_are_detected_and_explained(networks, name, check, words):
     assert words in found[check].todo
 
 
-def test_sound_agent_passes_but_must_score_better_than_random_play(networks):
-    found = findings(networks, "sound")
+def test_sound_agent_passes_but_must_score_better_than_random_play(networks, monkeypatch):
+    monkeypatch.setattr(checks, "suspects", lambda environment: ())
+    found = findings(networks, "sound", score=None)
     assert not failed(found)
     assert not found["plays as expected"].passed, "nobody scores in three decisions"
     assert findings(networks, "sound", score=0.0)["plays as expected"].passed
@@ -132,63 +136,155 @@ def test_agent_that_does_not_fit_its_environment_is_not_played(networks):
 )
 def test_right_preprocessing_is_suggested_for_wrong_observations(networks, name, better_input, monkeypatch):
     monkeypatch.setattr(checks, "suspects", lambda environment: ())
-    found = findings(networks, name, episodes=3, longest=300)
+    found = findings(networks, name, episodes=3, longest=300, score=None)
     assert failed(found) == {f"plays no better with {better_input}"}
     assert found[f"plays no better with {better_input}"].todo
 
 
-def test_the_interpolation_with_the_best_score_is_suggested():
-    """One of the ways to make frames scores more, in the short games and in the others."""
-    others = playing.candidates(
-        None, playing.Player(lambda: None, lambda *_: None), (), suspects(AtariEnvironment(AtariConfig("pong")))
-    )
-    assert [other.name for other in others][:2] == ["area interpolation and the last frame", LINEAR]
-    step = others[1].player.factory().reset(0)
-    assert step.observation.shape == (4, 84, 84)
+NO_CROP = "nothing cut off and nothing added"
+BRIGHTER_HALF = """
+import torch
+from torch import nn
 
-    def play(agent, factory, config, *rest):
-        is_linear = factory is not None and factory == others[1].player.factory
-        random = np.random.default_rng(config.seed).standard_normal(config.episodes)
-        return playing.Played(random + (300.0 if is_linear else 28.0 * (config.epsilon == 0)), np.zeros(0), 0)
+class Brighter(nn.Module):
+    def forward(self, x):
+        return torch.stack([half.mean(dim=(1, 2)) for half in x[:, -1].split(42, dim=2)], dim=1)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(playing, "play_episodes", play)
-        player = playing.Player(None, lambda *_: None)
-        found = {f.name: f for f in playing.check_playing(None, player, others, CheckConfig(episodes=4))}
-    assert found["plays as expected"].passed, "it beats random play"
-    assert failed(found) == {f"plays no better with {LINEAR}"}
-    assert 'resize = "linear" and maximum = 2' in found[f"plays no better with {LINEAR}"].todo
+class Always(nn.Module):
+    def forward(self, x):
+        first = x.mean(dim=(1, 2, 3))
+        return torch.stack([first * 0, first + 1], dim=1)
+"""
 
 
-LINEAR = "linear interpolation and the maximum over two frames"
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    """A folder with agents for the environments of ``score_worlds``, and descriptions of these."""
+    folder = tmp_path_factory.mktemp("worlds")
+    (folder / "agents.py").write_text(BRIGHTER_HALF)
+    for name, resize in (("blocks", "area"), ("right", "nearest")):
+        lines = ('id = "score_worlds:Blocks-v0"', "frames = 1", "size = [84, 84]", f'resize = "{resize}"')
+        (folder / f"{name}.toml").write_text("\n".join(lines))
+    (folder / "plain.toml").write_text((folder / "blocks.toml").read_text() + "\n[make]\nplain = 0.8\n")
+    return folder
+
+
+def in_world(worlds, agent, environment, **settings):
+    config = CheckConfig(f"{worlds}/agents.py:{agent}", environment, saliency="gradient", **settings)
+    return list(check_up(config))
+
+
+@pytest.mark.parametrize("score", [None, 40.0])
+def test_the_interpolation_with_the_best_score_is_named(worlds, score):
+    found = in_world(worlds, "Brighter", str(worlds / "blocks.toml"), score=score)
+    (named,) = [f for f in found if f.name.startswith(PLAYS_NO_BETTER) and f.passed is False]
+    assert named.name == "plays no better with nearest interpolation" and named.equals == ()
+    assert 'write resize = "nearest" into the TOML file' in named.todo
+    assert named.seen.startswith("39") and ", 0" in named.seen, "right in nearly all steps, and in none without the change"
+    alike = next(f for f in found if f.name == "acts the same with other changes")
+    assert "linear interpolation" in alike.seen and "red as gray" in alike.seen, "no game could tell these apart"
+    assert "rows and columns exchanged" not in alike.seen
+
+
+def test_a_clearly_better_interpolation_is_named_though_random_play_is_beaten(worlds):
+    found = in_world(worlds, "Brighter", str(worlds / "plain.toml"), episodes=6)
+    scored = next(f for f in found if f.name == "plays as expected")
+    assert scored.passed and "compared with random play alone" in scored.seen
+    (named,) = [f for f in found if f.passed is False]
+    assert named.name == "plays no better with nearest interpolation"
+    assert named.seen.startswith("40 on average in 6 longer games"), "more than four, since it is clearly better in these"
+    assert not any("gray" in f.name or "gray" in f.seen for f in found), "what is rarely wrong is not tried"
+
+
+def test_changes_are_not_played_if_the_expected_score_is_reached(worlds):
+    found = in_world(worlds, "Brighter", str(worlds / "right.toml"), score=40.0)
+    assert found[-1].name == "plays as expected" and found[-1].passed
+
+
+def test_a_fine_agent_is_not_told_to_change_anything(worlds):
+    found = in_world(worlds, "Brighter", str(worlds / "right.toml"))
+    assert found[-1].name == "acts the same with other changes", "its frames are tried all the same"
+    assert all(f.passed for f in found)
+
+
+@pytest.mark.parametrize("game", ["pong", "PongDeterministic-v4"])
+def test_suspects_of_a_game_are_described_by_their_todo(game, tmp_path):
+    """The TOML file that a finding tells to write makes the frames with which the agent played better."""
+    environment = AtariEnvironment(AtariConfig(game))
+    tried = suspects(environment)
+    assert len({suspect.name for suspect in tried}) == len(tried) > 20
+    for suspect in tried:
+        lines = suspect.todo.removeprefix("describe its environment in a TOML file, whose lines are ")
+        (tmp_path / "game.toml").write_text(re.sub(r"(?: and |, )(?=[a-z_]+ = )", "\n", lines))
+        made, described = suspect.factory(), environment_factory(str(tmp_path / "game.toml"))()
+        made.reset(3), described.reset(3)
+        for action in (0, 2, 3):
+            first, second = made.step(action), described.step(action)
+        assert made.spec.observation_shape == environment.spec.observation_shape, suspect.name
+        np.testing.assert_array_equal(first.observation, second.observation, err_msg=suspect.name)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cure", "todo"),
+    [
+        ('resize = "nearest"', "area interpolation and the maximum over two frames", 'resize = "area"'),
+        ("maximum = 1", "area interpolation and the maximum over two frames", "maximum = 2"),
+        ('gray = "red"', "the emulator's gray", 'gray = "emulator"'),
+        ("gray = [0.2, 0.7, 0.1]", "gray by Rec. 601", 'gray = "rec601" and rounding = "nearest"'),
+        ("transposed = true", "rows and columns exchanged", "transposed = false"),
+        ("crop = [34, 16, 0, 0]", NO_CROP, "crop = [0, 0, 0, 0]"),
+        (
+            "pad = [2, 2, 2, 2]\nsize = [80, 80]",
+            NO_CROP,
+            "size = [84, 84] and pad = [0, 0, 0, 0]",
+        ),
+        ("frame_skip = 2", "frame skip 4", "frame_skip = 4"),
+        ("exact = true", "frames that are rounded between the steps", "exact = false"),
+        ('rounding = "down"', "gray that is rounded nearest", 'rounding = "nearest"'),
+    ],
+)
+def test_each_wrong_setting_of_a_game_is_among_the_suspects(lines, cure, todo, tmp_path):
+    """Undone, the frames are those of the right description."""
+    right, wrong = ("\n".join(['id = "pong"', *others]) for others in (["size = [84, 84]"], [lines]))
+    if not re.search(r"\bsize", lines):
+        wrong += "\nsize = [84, 84]"
+    right += '\ngray = "emulator"' if "red" in lines else ""
+    made = {}
+    for name, text in (("right", right), ("wrong", wrong)):
+        (tmp_path / f"{name}.toml").write_text(text)
+        made[name] = environment_factory(str(tmp_path / f"{name}.toml"))()
+    suspect = next(suspect for suspect in suspects(made["wrong"]) if suspect.name == cure)
+    assert suspect.todo == f"write {todo} into the TOML file that describes its environment"
+    assert suspect.pace == (0.5 if "skip" in lines else 1.0)
+    mended = suspect.factory()
+    for environment in (mended, made["right"]):
+        environment.reset(3)
+    for action in (0, 2, 3):
+        first, second = mended.step(action), made["right"].step(action)
+        np.testing.assert_array_equal(first.observation, second.observation)
 
 
 def test_without_an_expected_score_the_verdict_says_what_it_compared_with(networks, monkeypatch):
     monkeypatch.setattr(checks, "suspects", lambda environment: ())
-    found = findings(networks, "darker")
+    found = findings(networks, "darker", score=None)
     assert "compared with random play alone" in found["plays as expected"].seen
     assert "plays no better with observations twice as bright" in found, "variants are tried all the same"
 
 
-def test_games_are_added_until_it_can_tell(networks, monkeypatch):
-    """787 against -31 in games that differ a lot: an agent is not called bad because of too few games."""
-    games = []
-
-    def noisy(name, agent, config):
-        games.append((name, config.seed))
-        generator = np.random.default_rng(config.seed)
-        mean = 0.0 if name == "random play" else 800.0
-        return playing.Played(mean + 900 * generator.standard_normal(config.episodes) * (mean > 0), np.zeros(0), 0)
-
-    config = CheckConfig(episodes=3, most=24, seed=4)
-    (finding,) = playing.check_playing(None, noisy, (), config)
-    assert finding.passed and len(games) > 2, games
-    assert len({seed for name, seed in games if name == "the agent"}) == len(games) / 2, "each batch has other games"
-    (finding,) = playing.check_playing(None, noisy, (), replace(config, most=3))
-    assert finding.passed is None and "not enough games to tell: raise --episodes" in finding.todo
+def test_games_are_added_until_it_can_tell(worlds):
+    """Games whose scores differ a lot: an agent is not called bad because of too few games."""
+    settings = {"environment": "score_worlds:Lottery-v0", "episodes": 3}
+    scored = next(f for f in in_world(worlds, "Always", most=48, **settings) if f.name == "plays as expected")
+    assert scored.passed and int(re.search(r"in (\d+) episodes", scored.seen)[1]) > 3
+    for score in (None, 1500.0):
+        found = in_world(worlds, "Always", most=3, score=score, **settings)
+        scored = next(f for f in found if f.name == "plays as expected")
+        assert scored.passed is None and "in 3 episodes" in scored.seen
+        assert "not enough games to tell: raise --episodes" in scored.todo
 
 
-def test_truncated_games_are_named_as_a_cause_of_a_low_score(networks):
+def test_truncated_games_are_named_as_a_cause_of_a_low_score(networks, monkeypatch):
+    monkeypatch.setattr(checks, "suspects", lambda environment: ())
     assert "--longest above 3" in findings(networks, "sound", score=1000.0)["plays as expected"].todo
 
 
@@ -200,7 +296,7 @@ def test_agent_plays_without_random_actions(networks, monkeypatch):
         shares.append(config.epsilon)
         return play_episodes(agent, factory, config, *rest)
 
-    monkeypatch.setattr(playing, "play_episodes", recorded)
+    monkeypatch.setattr(candidate, "play_episodes", recorded)
     findings(networks, "sound", score=0.0)
     assert shares == [0.0, 1.0]
 
@@ -213,7 +309,7 @@ def check_agent(*arguments):
 def test_the_command(networks):
     process = check_agent("--score", "1")
     assert process.returncode == 0 and "ok    plays as expected" in process.stdout, process.stdout + process.stderr
-    process = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5")
+    process = check_agent("--agent", f"{networks}:blind", "--environment", "pong", "--longest", "5", "--score", "-99")
     assert process.returncode == 2 and "FAIL  uses every frame" in process.stdout and "to do" in process.stdout
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 
+from weakspot.checkup import CheckConfig, check_up
 from weakspot.envs.described import DescribedEnvironment
 from weakspot.envs.description import Description
 from weakspot.envs.pictures import picture_of
 from weakspot.errors import ConfigError
 from weakspot.references import code_files
+from weakspot.subject import large_frames
 
 IMAGE = np.random.default_rng(0).integers(256, size=(40, 60, 3), dtype=np.uint8)
 GRAY = IMAGE[..., 0]
@@ -88,6 +90,25 @@ def test_a_picture_that_is_not_square_is_played():
     assert own.reset(0).observation.shape == (2, 400, 600) == own.spec.observation_shape
     step = small.reset(0)
     assert step.observation.shape == (2, 84, 84) and 120 < step.observation[-1].mean() < 136
+
+
+LARGE_AGENT = """
+from torch import nn
+
+def agent():
+    return nn.Sequential(nn.AvgPool2d(50), nn.Flatten(), nn.Linear(192, 2))
+"""
+
+
+def test_large_frames_get_a_warning_of_the_time(tmp_path):
+    """Channels first, as fractions, and not square; the agent sees them in their own size."""
+    space = Box(0, 1, (1, 400, 600), np.float32)
+    gymnasium.register("Large-v0", lambda: Still(space, np.zeros((1, 400, 600), np.float32)))
+    (tmp_path / "large.py").write_text(LARGE_AGENT)
+    (tmp_path / "large.toml").write_text('id = "Large-v0"\nframes = 2\n')
+    first = next(check_up(CheckConfig(f"{tmp_path}/large.py:agent", str(tmp_path / "large.toml"))))
+    assert first.passed and "frames of 400x600 pixels" in first.seen and "about 34 times as long" in first.seen
+    assert not large_frames(DescribedEnvironment(Description("Large-v0", frames=2)).spec)
 
 
 MODULE = """

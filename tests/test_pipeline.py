@@ -134,7 +134,9 @@ def test_another_target_needs_only_its_searches_its_novelty_and_the_report(finis
     shutil.copytree(finished_run, folder, symlinks=True)
     assert main(["run", *replace_option("--targets", "T-", "NOOP"), "--output", str(folder)]) == 0
     expected = ["synthesize/action-noop", "ground/action-noop", "confirm", "novelty/action-noop", "report"]
-    assert computed_results(capsys.readouterr().out) == expected
+    output = capsys.readouterr().out
+    assert computed_results(output) == expected
+    assert f"estimated time: not estimated: {', '.join(expected)}\n" in output
     assert list(weakspot.load_run(folder).findings) == ["T-", "NOOP"]
     assert not (folder / "synthesize/action-left").exists()
     assert main(["run", *TINY, "--output", str(folder)]) == 0  # and back
@@ -144,6 +146,29 @@ def test_another_target_needs_only_its_searches_its_novelty_and_the_report(finis
     assert "deleted 5 results" in capsys.readouterr().out
     assert main(["run", *TINY, "--output", str(folder)]) == 0
     assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_run_says_how_long_it_takes_before_it_starts(finished_run, tmp_path, capsys, monkeypatch):
+    """From settings, and from what was measured; the stages that cannot be estimated are named."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder, symlinks=True)
+
+    def stop(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weakspot.data.collect.collect", stop)
+    options = [*replace_option("--collect.frames", "4000"), "--output", str(folder)]
+    at = options.index("--train.steps")
+    for rest, expected in (
+        (options, "not estimated: saliency, train, fidelity"),
+        ([*options[:at], "--train.minutes", "2.5", *options[at + 2 :]], "train about 2 min 30 s (--train.minutes); goggles"),
+    ):
+        main(["run", *rest])
+        (line,) = re.findall("estimated time: .*", capsys.readouterr().out)
+        seconds, pace = re.search(r"collect about ([\d.]+) s \(4,000 decisions, about ([\d,]+) a second\)", line).groups()
+        assert float(seconds) == pytest.approx(4000 / int(pace.replace(",", "")), rel=0.2)
+        assert "(2 episodes of at most 40 decisions, twice, without reconstructions)" in line and "goggles at most" in line
+        assert expected in line and "synthesize/t-minus, synthesize/action-left" in line
 
 
 def test_runs_share_a_store(finished_run, tmp_path, capsys):

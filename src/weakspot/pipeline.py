@@ -16,6 +16,7 @@ from weakspot.run.folder import SCHEMA, RunFolder, RunRecord, ShownResult, check
 from weakspot.run.store import Request, Store
 from weakspot.run.verified import damaged_result, entry_of
 from weakspot.session import Session
+from weakspot.stages.estimate import Estimate, estimate_text
 from weakspot.stages.graph import STAGES, needed_by, ordered
 from weakspot.stages.stage import Stage
 from weakspot.system.checks import check_path
@@ -188,6 +189,7 @@ class Pipeline:
         if stage.needs_agent and not stage.quick and not self._agent_checked:
             self.session.check()
             self._agent_checked = True
+            say(self._estimate())
         self._update_folder(f"{request.stage}/{request.key}")
         say(f"{task.name} ...")
         with self._threads(stage):
@@ -257,6 +259,22 @@ class Pipeline:
             "torch": public_version("torch"),
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
+
+    def _estimate(self) -> str:
+        """How long the missing results take, of the stages that can tell, and the names of the others."""
+        inputs, known, unknown = self._fingerprints, dict[str, Estimate](), list[str]()
+        for task in self._tasks(self.stages):
+            request = self._request(task, inputs)
+            entry = self.store.find(request)
+            inputs[task.name] = request.key if entry is None else entry.record.fingerprint
+            if entry is not None or task.stage.name not in self.only:
+                continue
+            estimate = task.stage.estimate(self.session)
+            if estimate is None:
+                unknown.append(task.name)
+            else:
+                known[task.name] = estimate
+        return estimate_text(known, unknown)
 
     def _update_folder(self, *others: str) -> None:
         """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""

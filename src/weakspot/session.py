@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     Indices = npt.NDArray[np.int64]
 
 
-USUAL = 84 * 84
-"""Pixels of the frames of Atari agents."""
-LARGE = 4 * USUAL
-"""From this many pixels on, there is a warning of the time that a run takes."""
 POOL = 32
 """Copies of the environment that are played at the same time from recorded states."""
 
@@ -66,6 +62,14 @@ class Session:
         from weakspot.subject import load_subject
 
         return load_subject(self.config)
+
+    @cached_property
+    def pace(self) -> float:
+        """Decisions a second of the agent in its environment, measured in a second or so; see
+        :func:`weakspot.data.pace.measure_pace`."""
+        from weakspot.data.pace import measure_pace
+
+        return measure_pace(self.subject.agent, self.subject.factory, self.config.collect.streams)
 
     @cached_property
     def record(self) -> SubjectRecord:
@@ -114,18 +118,15 @@ class Session:
             TargetError: a target fails, does not return one finite number per state, or cannot be differentiated.
         """
         from weakspot.state_model.recipes import check_size, configured_recipe
-        from weakspot.subject import noise_state
+        from weakspot.subject import large_frames, noise_state
         from weakspot.targets.check import check_target
         from weakspot.targets.resolve import resolve_target
 
         subject = self.subject
         train = self.config.train
-        height, width = subject.spec.height, subject.spec.width
-        check_size(train.recipe, height, width)
-        if height * width > LARGE:
-            times = height * width / USUAL
-            say(f"frames of {height}x{width} pixels: collecting, training and searching take about {times:.0f} times as "
-                "long as with 84x84, and need as much more memory; size = [84, 84] in a TOML file resizes them")  # fmt: skip
+        check_size(train.recipe, subject.spec.height, subject.spec.width)
+        if warning := large_frames(subject.spec):
+            say(warning)
         configured_recipe(train.recipe, train.recipe_settings)  # raises if a setting does not fit
         output = subject.perceive(noise_state(subject.spec, subject.agent.device))
         for name in self.targets.values():

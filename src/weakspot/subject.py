@@ -28,6 +28,11 @@ from weakspot.saliency.rules import saliency
 from weakspot.system.compute import check_device
 from weakspot.types import State
 
+USUAL = 84 * 84
+"""Pixels of the frames of Atari agents."""
+LARGE = 4 * USUAL
+"""From this many pixels on, there is a warning of the time that a run takes."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -99,6 +104,18 @@ def load_pair(
         probe = factory()
     check_fit(loaded.spec, probe.spec)
     return loaded, factory, probe
+
+
+def large_frames(spec: EnvironmentSpec) -> str:
+    """A warning of the time that large frames take; empty if they are not large."""
+    height, width = spec.height, spec.width
+    if height * width <= LARGE:
+        return ""
+    return (
+        f"frames of {height}x{width} pixels: collecting, training and searching take about "
+        f"{height * width / USUAL:.0f} times as long as with 84x84, and need as much more memory; for an agent that sees "
+        "smaller frames, size = [84, 84] in a TOML file resizes them"
+    )
 
 
 def trained_with(agent: str) -> Description | None:

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from weakspot.agents.base import Perceiver
 from weakspot.agents.formats.sb3_files import zip_of
 from weakspot.agents.recurrent import is_recurrent
+from weakspot.checkup.candidate import Player, PlayProgress, candidates
 from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.checkup.framework import check_framework
 from weakspot.checkup.outputs import check_frames, check_outputs, observations
-from weakspot.checkup.playing import Player, PlayProgress, candidates, check_playing
+from weakspot.checkup.playing import check_score
+from weakspot.checkup.search import check_candidates
 from weakspot.checkup.suspects import suspects
 from weakspot.checkup.variants import input_variants
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import SaliencyError, WeakspotError
 from weakspot.options import SaliencyRule
 from weakspot.saliency.rules import saliency
-from weakspot.subject import load_pair, noise_state
+from weakspot.subject import large_frames, load_pair, noise_state
 
 FIRST_CHECK = "loads and fits its environment"
 LAST_BEFORE_PLAY = "has saliency"
@@ -43,7 +45,8 @@ def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, to
         return
     spec = agent.spec
     seen = f"{len(spec.action_names)} actions of {environment.spec.id}, scores are {spec.scores_are}, acts {spec.acts}"
-    yield Finding(FIRST_CHECK, True, seen)
+    warning = large_frames(environment.spec)
+    yield Finding(FIRST_CHECK, True, f"{seen}; {warning}" if warning else seen)
     observed = observations(agent, environment, config.seed)
     yield from check_outputs(agent, observed)
     yield check_frames(agent, observed, environment.spec.frames)
@@ -52,8 +55,11 @@ def check_up(config: CheckConfig, progress: PlayProgress = lambda name, done, to
     yield _check_saliency(Perceiver(agent, environment.observe, config.saliency), environment.spec)
     player, framed = Player(factory, progress), suspects(environment)
     environment.close()
-    others = candidates(agent, player, input_variants(environment.spec), framed)
-    yield from check_playing(agent, player, others, config)
+    played, scores = check_score(agent, player, config)
+    yield played
+    if not played.passed or config.score is None:
+        others = candidates(agent, player, input_variants(environment.spec, transposed=not framed), framed)
+        yield from check_candidates(agent, player, others, config, scores if played.passed else None)
 
 
 def _check_saliency(perceive: Perceiver, environment: EnvironmentSpec) -> Finding:

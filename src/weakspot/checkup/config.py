@@ -50,6 +50,6 @@ class CheckConfig:
             raise ConfigError(
                 f"{self.episodes} episodes of at most {self.longest} decisions", expected="at least 2 episodes of at least 1"
             )
-        beyond = MAX_SEED - self.most - 3 * self.episodes
+        beyond = MAX_SEED - self.most - 4 * self.episodes
         if not 0 <= self.seed < beyond:
             raise ConfigError(f"seed {self.seed}", expected=f"at least 0, and less than {beyond:,}")

@@ -14,9 +14,11 @@ class Finding:
         passed: whether the agent meets it; None if that cannot be told.
         seen: what was measured.
         todo: what to change if the check failed.
+        equals: names of other changes that would do as well, as far as the check could tell.
     """
 
     name: str
     passed: bool | None
     seen: str
     todo: str = ""
+    equals: tuple[str, ...] = ()

@@ -58,8 +58,8 @@ class TransformedAgent(WrappedAgent):
         return self.agent(self.transform(observation))
 
 
-def input_variants(environment: EnvironmentSpec) -> tuple[Variant, ...]:
-    """The variants that make sense for the observations of an environment."""
+def input_variants(environment: EnvironmentSpec, *, transposed: bool = True) -> tuple[Variant, ...]:
+    """The variants that make sense for the observations of an environment, with ``transposed`` ones or without."""
     frames = environment.frames
     variants = [
         Variant(
@@ -93,7 +93,7 @@ def input_variants(environment: EnvironmentSpec) -> tuple[Variant, ...]:
             "it was trained on stacks whose newest frame comes first: reverse the frames of observations in front of it",
         ),
     ]
-    if environment.height == environment.width:
+    if transposed and environment.height == environment.width:
         variants.append(
             Variant(
                 "rows and columns exchanged",

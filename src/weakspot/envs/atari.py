@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import ale_py
 import cv2
@@ -131,7 +131,8 @@ AREA = Reduction(gray="emulator")
 
 def _shrink(whole: np.ndarray, reduction: Reduction) -> np.ndarray:
     """The reduced frame (h', w', 4) of a whole one (h, w, 4), [r g b gray]; gray is zero if the agent sees colour."""
-    frame, gray = reduce_image(whole[..., :3], reduction, whole[..., 3])
+    colours, emulated = cast(Any, cv2.cvtColor(whole, cv2.COLOR_RGBA2RGB)), cast(Any, cv2.extractChannel(whole, 3))
+    frame, gray = reduce_image(colours, reduction, emulated)
     return np.dstack([frame, np.zeros(frame.shape[:2], np.uint8) if gray is None else gray])
 
 

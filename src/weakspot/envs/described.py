@@ -98,6 +98,11 @@ class DescribedEnvironment:
         )
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images of the gymnasium environment."""
+        return self._picture.size
+
+    @property
     def observe(self) -> Callable[[State], Observation]:
         """The observation as a differentiable function of the state."""
         return observation_function(self._reduction)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from weakspot.artifacts.collection import SUMMARY, Collection, write_collection
 from weakspot.errors import DatasetError, LeftoverError
 from weakspot.session import Session
+from weakspot.stages.estimate import Estimate
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar, say
 
@@ -29,6 +30,11 @@ class CollectStage(Stage):
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The summary, and the description of the data set."""
         return SUMMARY, "meta.json"
+
+    def estimate(self, session: Session) -> Estimate:
+        """The number of states, by the measured pace."""
+        frames, pace = session.config.collect.frames, session.pace
+        return Estimate(frames / pace, f"{frames:,} decisions, about {pace:,.0f} a second")
 
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.data.collect.collect`."""

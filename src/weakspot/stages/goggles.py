@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from weakspot.artifacts.evidence import GOGGLES, Goggles, Interval, Scores, write_goggles
 from weakspot.session import Session
+from weakspot.stages.estimate import Estimate
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import progress_bar
 from weakspot.system.provenance import file_digest
@@ -32,6 +33,13 @@ class GogglesStage(Stage):
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The scores."""
         return (GOGGLES,)
+
+    def estimate(self, session: Session) -> Estimate:
+        """The longest possible episodes, by the measured pace, as far as it is that of the agent and the environment."""
+        config = session.config.goggles
+        decisions = 2 * config.episodes * config.longest
+        source = f"{config.episodes} episodes of at most {config.longest:,} decisions, twice, without reconstructions"
+        return Estimate(decisions / session.pace, source, is_bound=True)
 
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.analysis.goggles.goggles`."""

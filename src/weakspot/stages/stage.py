@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from weakspot.session import Session
+from weakspot.stages.estimate import Estimate
 
 
 class Stage(Protocol):
@@ -52,6 +53,10 @@ class Stage(Protocol):
     def links(self, part: str) -> Mapping[str, str]:
         """Links in the run folder: name to file of the result, or to ``.`` for the folder of the result."""
         return {f"{self.name}/{part}" if part else self.name: "."}
+
+    def estimate(self, session: Session) -> Estimate | None:
+        """How long one result takes, from settings or from what :attr:`Session.pace` measured; None if that is not known."""
+        return None
 
     @abstractmethod
     def work(self, session: Session, part: str, folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from weakspot.artifacts.training import MODEL, WEIGHTS
 from weakspot.session import Session
+from weakspot.stages.estimate import Estimate
 from weakspot.stages.stage import Stage
 from weakspot.state_model.recipe_names import REGISTRY
 from weakspot.system.progress import progress_bar
@@ -40,6 +41,12 @@ class TrainStage(Stage):
     def outputs(self, session: Session, part: str) -> tuple[str, ...]:
         """The weights, and their description."""
         return WEIGHTS, MODEL
+
+    def estimate(self, session: Session) -> Estimate | None:
+        """``--train.minutes``; None if the budget is in steps."""
+        config = session.config.train
+        clock = "" if config.clock == "wall" else " of processor time"
+        return None if config.steps else Estimate(60 * config.minutes, f"--train.minutes{clock}")
 
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.state_model.train.train`."""

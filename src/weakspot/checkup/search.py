@@ -1,0 +1,226 @@
+"""Looks for a change of the observations with which the agent plays better.
+
+Changes are compared in rounds of games: all of them in short games, the best few in longer ones.  The best of many may be
+best by chance, so it is compared with the agent once more, in whole games.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.agents.base import Agent
+from weakspot.analysis.config import GogglesConfig
+from weakspot.checkup.alike import STATES, told_apart
+from weakspot.checkup.candidate import Candidate, Player
+from weakspot.checkup.config import CheckConfig
+from weakspot.checkup.finding import Finding
+from weakspot.intervals import bootstrap_mean
+
+PLAYS_NO_BETTER = "plays no better with "
+"""Begins the name of a finding about a change."""
+FIRST, SECOND = (2, 400), (4, 600)
+"""Games of each change, and decisions in each, in the first and in the second round."""
+LONGEST_WITHOUT_SCORES = 2_000
+"""If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
+SECOND_ROUND = 4
+"""Number of changes in the second round."""
+FEW = 4
+"""Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
+RIVALS = 3
+"""Number of other changes that play the last games of an agent that turns out not to be fine."""
+EPSILON = 0.01
+"""Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
+there are none, as in those of its score."""
+
+
+@dataclass
+class Runner:
+    """A group of changes with which the agent acts alike, and the scores of the first of them.
+
+    Attributes:
+        group: the changes; the first one plays.
+        scores: of its games so far (n,).
+        base: of the agent without the change, in games with the same seeds (n,).
+    """
+
+    group: Sequence[Candidate]
+    scores: np.ndarray
+    base: np.ndarray
+
+    @property
+    def first(self) -> Candidate:
+        return self.group[0]
+
+    @property
+    def gain(self) -> float:
+        """How much more the agent scores with the change than without it."""
+        return float((self.scores - self.base).mean())
+
+    def is_better(self, generator: np.random.Generator, than: Runner | None = None) -> bool:
+        """Whether the agent clearly scores more than without the change, or than with another one."""
+        other = self.base if than is None else than.scores
+        return bootstrap_mean(self.scores - other, generator)[1] > 0
+
+    def add(self, scores: np.ndarray, base: np.ndarray) -> None:
+        """Adds the scores of more games."""
+        self.scores, self.base = np.append(self.scores, scores), np.append(self.base, base)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A change with which the agent clearly plays better.
+
+    Attributes:
+        runner: the change.
+        scores: of the last games with it (n,).
+        base: of the agent without it, in games with the same seeds (n,).
+        equals: others that could not be told apart from it.
+    """
+
+    runner: Runner
+    scores: np.ndarray
+    base: np.ndarray
+    equals: Sequence[Runner]
+
+
+def check_candidates(
+    agent: Agent, player: Player, others: Sequence[Candidate], config: CheckConfig, fine: np.ndarray | None = None
+) -> Iterator[Finding]:
+    """Whether the agent plays no better with each of many changes; the best ones come first.
+
+    Args:
+        agent, player: what plays, and how.
+        others: the changes.
+        config: number and length of the last games, and the seed.
+        fine: the scores (n,) of an agent that plays as expected, from the seed of ``config`` on; None if it does not.  Of a
+            fine agent only common changes are tried, and the last games are compared with these scores, a few at first.
+    """
+    tried = others if fine is None else [other for other in others if other.is_common]
+    if not tried:
+        return
+    same, groups = told_apart(agent, player.factory, tried, config.seed)
+    if groups:
+        runners = [Runner(group, np.zeros(0), np.zeros(0)) for group in groups]
+        yield from _compared(agent, player, runners, config, fine)
+    if same:
+        names = ", ".join(other.name for other in same)
+        yield Finding("acts the same with other changes", True, f"in {STATES} states of a game, with {names}")
+
+
+def _compared(
+    agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig, fine: np.ndarray | None
+) -> Iterator[Finding]:
+    """Plays the rounds and the last games; see :func:`check_candidates`."""
+    generator = np.random.default_rng(config.seed)
+    best = _raced(agent, player, runners, config)
+    named = None
+    if best.gain > 0:
+        named = (
+            _of_failing(agent, player, best, runners, config, generator)
+            if fine is None
+            else _of_fine(best, runners, config, fine, generator)
+        )
+    first = named.runner if named else best
+    for runner in sorted(runners, key=lambda runner: (runner is not first, -len(runner.scores), -runner.gain)):
+        if named is None or runner is not first:
+            yield Finding(_title(runner), True, _words(runner))
+            continue
+        games = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
+        names = tuple(one.name for one in (*runner.group[1:], *(one for other in named.equals for one in other.group)))
+        todo = runner.first.todo + (f"; these games cannot tell it apart from {', '.join(names)}" if names else "")
+        yield Finding(
+            _title(runner), False, f"{games}, {named.base.mean():.4g} without this change; {_words(runner)}", todo, names
+        )
+
+
+def _of_failing(
+    agent: Agent,
+    player: Player,
+    best: Runner,
+    runners: Sequence[Runner],
+    config: CheckConfig,
+    generator: np.random.Generator,
+) -> Named | None:
+    """The best change if it is clearly better in other and longer games, and those that the rounds could not tell apart."""
+    games = _games(config, config.episodes, config.longest, number=2)
+    base = player("the agent, longer games", agent, games).scores
+    scores = best.first.scores(f"{best.first.name}, longer games", games)
+    if bootstrap_mean(scores - base, generator)[1] <= 0:
+        return None
+    return Named(best, scores, base, [other for other in runners if _is_equal(other, best, generator)])
+
+
+def _of_fine(
+    best: Runner, runners: Sequence[Runner], config: CheckConfig, fine: np.ndarray, generator: np.random.Generator
+) -> Named | None:
+    """The change of a few good ones that is best in the games of the agent's score, if one is clearly better there.
+
+    The rivals of the best one play only if that is clearly better: the agent is not fine then, and the short games of the
+    rounds are too few to tell changes apart.
+    """
+
+    def play(runner: Runner, count: int, done: int = 0) -> np.ndarray:
+        games = GogglesConfig(count - done, 0.0, config.longest, config.seed + done)
+        return runner.first.scores(f"{runner.first.name}, longer games", games)
+
+    few, count = min(FEW, config.episodes), config.episodes
+    scores = play(best, few)
+    for done in (few, count):
+        if bootstrap_mean(scores - fine[:done], generator)[1] <= 0:
+            return None
+        if done < count:
+            scores = np.append(scores, play(best, count, done))
+    base = fine[:count]
+    rivals = sorted((runner for runner in runners if runner is not best), key=lambda runner: -runner.gain)[:RIVALS]
+    played = [(best, scores), *((rival, play(rival, count)) for rival in rivals)]
+    better = [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
+    named, scores = max(better, key=lambda pair: pair[1].mean())
+    equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
+    return Named(named, scores, base, equals)
+
+
+def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig) -> Runner:
+    """Plays the rounds; returns the runner that gains most in the second."""
+    games, length = FIRST
+    while True:
+        _play(agent, player, runners, _games(config, games, length, number=0))
+        scores = np.concatenate([runner.scores for runner in runners] + [runner.base for runner in runners])
+        if scores.min() < scores.max() or 2 * length > min(LONGEST_WITHOUT_SCORES, config.longest):
+            break
+        length *= 2
+    kept = sorted(runners, key=lambda runner: -runner.gain)[:SECOND_ROUND]
+    kept = [runner for runner in kept if runner.gain > 0]
+    if kept:
+        _play(agent, player, kept, _games(config, SECOND[0], max(SECOND[1], length), number=1))
+    return max(kept or runners, key=lambda runner: runner.gain)
+
+
+def _play(agent: Agent, player: Player, runners: Sequence[Runner], games: GogglesConfig) -> None:
+    base = player("the agent, short games", agent, games).scores
+    for number, runner in enumerate(runners, start=1):
+        name = f"change {number} of {len(runners)}: {runner.first.name}, short games"
+        runner.add(runner.first.scores(name, games), base)
+
+
+def _games(config: CheckConfig, games: int, longest: int, *, number: int) -> GogglesConfig:
+    """The games of a round, which have other seeds than those of the other rounds and of the agent's score."""
+    seed = config.seed + config.most + (number + 1) * config.episodes
+    return GogglesConfig(min(games, config.episodes), EPSILON, min(longest, config.longest), seed)
+
+
+def _is_equal(other: Runner, best: Runner, generator: np.random.Generator) -> bool:
+    """Whether another change that clearly helps was not clearly worse than the best one."""
+    is_compared = other is not best and len(other.scores) == len(best.scores)
+    return is_compared and other.is_better(generator) and not best.is_better(generator, other)
+
+
+def _title(runner: Runner) -> str:
+    return f"{PLAYS_NO_BETTER}{runner.first.name}"
+
+
+def _words(runner: Runner) -> str:
+    others = f"; acts the same with {', '.join(other.name for other in runner.group[1:])}" if len(runner.group) > 1 else ""
+    return f"{runner.scores.mean():.4g} in {len(runner.scores)} short games, {runner.base.mean():.4g} without{others}"
