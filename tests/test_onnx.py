@@ -425,7 +425,7 @@ def not_text(model) -> None:
         (outside, "in another file"),
         (larger, "its weights would take .* bytes"),
         (many_dimensions, "is damaged: the constant .* has shape"),
-        (negative, "is damaged: the constant .* has shape"),
+        (negative, "its weights would take .* bytes"),
         (half_a_number, "a broken number"),
         (empty, "holds no network"),
         (sparse, "sparse weights"),
@@ -477,7 +477,7 @@ def growing(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", GROWING)
 def test_a_small_file_cannot_take_all_memory(name, tmp_path):
-    with pytest.raises(WeightsError, match=r"(makes|holds|computes) more than"):
+    with pytest.raises(WeightsError, match=r"(makes|keeps|holds|computes) more than"):
         load_agent(str(growing(name, tmp_path)), environment="pong")
 
 

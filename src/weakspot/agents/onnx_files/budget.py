@@ -12,8 +12,9 @@ from weakspot.errors import WeightsError
 
 LARGEST_STATE = 1 << 27
 """Numbers that all operations together may make for one observation."""
-MOST_HELD = 1 << 28
-"""Bytes that may be held at once for one observation, while a file is loaded."""
+MOST_KEPT, MOST_HELD = 1 << 26, 1 << 28
+"""Bytes that results which are still needed may have for one observation, while a file is loaded; and those with all that an
+operation may need at most."""
 MOST_WORK = 1 << 34
 """Multiplications for one observation; see ``NUMBER`` and ``STEP`` for what else is counted as such."""
 NUMBER, STEP = 32, 1 << 15
@@ -39,16 +40,17 @@ class Budget:
         source: path of the file, for error messages.
         observations: how many there is room for: those of the batch that weakspot chose, never a size out of the file.
         stored: numbers of the weights in the file.
-        held: whether the bytes that are held at once are limited, too.  They are while the file is loaded; afterwards,
-            gradients hold everything that is made.
+        held: whether the bytes that are kept and held at once are limited, too.  They are while the file is loaded;
+            afterwards, gradients hold everything that is made.
     """
 
     def __init__(self, source: str, observations: int, stored: int = 0, held: bool = False) -> None:
         self.source = source
         self._numbers = LARGEST_STATE * observations + 2 * stored
         self._work = MOST_WORK * observations
+        self._kept = MOST_KEPT * observations + 8 * stored if held else None
         self._bytes = MOST_HELD * observations + 8 * stored if held else None
-        self._limits = (self._numbers, self._work, self._bytes)
+        self._limits = (self._numbers, self._work)
         self._held = Held()
         self._inputs, self._taken, self._made = 0, 0, 0
 
@@ -98,6 +100,8 @@ class Budget:
         if self._bytes is not None:
             self._held.add(tensor)
             self._check_held()
+            if self._kept is not None and self._held.bytes > self._kept:
+                raise self._error(f"keeps more than {self._kept:,} bytes")
 
     def drop(self, tensor: Tensor) -> None:
         """Says that a result is needed no more."""
