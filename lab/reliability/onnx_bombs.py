@@ -48,7 +48,7 @@ def onnx_bombs(megabytes: int) -> Iterator[tuple[str, bytes]]:
         yield f"normalisation {place}", _file([*_matrices(), scale, _node("LayerNormalization", names, ["b"]), mean])
     for name in ("scale of groups", "scale of channels"):
         operator, settings = ("GroupNormalization", {"num_groups": 2}) if "groups" in name else ("InstanceNormalization", {})
-        yield name, _file([_line("a", HUGE), _node(operator, ["x", "a", "a"], ["q"], **settings)], opset=18)
+        yield name, _file([_line("a", 1 << 26), _node(operator, ["x", "a", "a"], ["q"], **settings)], opset=18)
     for operator in ("ReduceSum", "ReduceMax", "ReduceLogSumExp"):
         yield f"copies by {operator}", _copies(operator)
     yield "copies by pooling", _pooled()
@@ -127,17 +127,21 @@ def _pooled() -> bytes:
 
 
 def _changed_shapes() -> Iterator[tuple[str, bytes]]:
-    """Tensors that take no memory until their shapes are changed."""
-    repeated = _node("Expand", ["one", f"shape {1 << 14}x{1 << 15}"], ["a"])
+    """Tensors that take no memory until their shapes are changed, eight times each."""
+    repeated = _node("Expand", ["values", f"shape {1 << 13}x{1 << 13}"], ["a"])
     turned = [repeated, _node("Transpose", ["a"], ["t"])]
-    mean = _node("ReduceMean", ["b"], ["q"], axes=[0])
-    constants = {"line": np.array([-1]), "first": np.array([0]), "end": np.array([-(2**60)]), "back": np.array([-1])}
-    for kind, node in {
-        "Reshape": _node("Reshape", ["t", "line"], ["b"]),
-        "Flatten": _node("Flatten", ["t"], ["b"], axis=0),
-        "Slice": _node("Slice", ["t", "back", "end", "first", "back"], ["b"]),
-    }.items():
-        yield f"a copy by {kind}", _file([*turned, node, mean], constants)
+    constants = {
+        "values": np.ones((1, 1 << 13)),
+        "line": np.array([-1]),
+        "first": np.array([0]),
+        "end": np.array([-(2**60)]),
+        "back": np.array([-1]),
+    }
+    for operator, inputs in {"Reshape": ["line"], "Flatten": [], "Slice": ["back", "end", "first", "back"]}.items():
+        settings = {"axis": 0} if operator == "Flatten" else {}
+        copies = [_node(operator, ["t", *inputs], [f"b{i}"], **settings) for i in range(8)]
+        joined = _node("Concat", [f"b{i}" for i in range(8)], ["q"], axis=0)
+        yield f"copies by {operator}", _file([*turned, *copies, joined], constants)
 
 
 def _parts() -> list[Any]:
