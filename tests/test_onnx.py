@@ -20,9 +20,10 @@ onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from lab.reliability.hostile import load  # noqa: E402
+from lab.reliability.sandbox import Forked  # noqa: E402
 from weakspot.agents.base import Perceiver  # noqa: E402
 from weakspot.agents.load import load_agent  # noqa: E402
-from weakspot.agents.onnx_files import call  # noqa: E402
 from weakspot.agents.onnx_files.network import OnnxNetwork  # noqa: E402
 from weakspot.agents.onnx_files.read import LARGEST_STRUCTURE, read_graph  # noqa: E402
 from weakspot.agents.onnx_files.wire import structure_bytes  # noqa: E402
@@ -422,9 +423,9 @@ def not_text(model) -> None:
     ("change", "message"),
     [
         (outside, "in another file"),
-        (larger, "is damaged: the constant .* has shape"),
+        (larger, "its weights would take .* bytes"),
         (many_dimensions, "is damaged: the constant .* has shape"),
-        (negative, "is damaged: the constant .* has shape"),
+        (negative, "its weights would take .* bytes"),
         (half_a_number, "a broken number"),
         (empty, "holds no network"),
         (sparse, "sparse weights"),
@@ -476,7 +477,7 @@ def growing(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", GROWING)
 def test_a_small_file_cannot_take_all_memory(name, tmp_path):
-    with pytest.raises(WeightsError, match=f"more than {call.LARGEST_STATE:,} numbers"):
+    with pytest.raises(WeightsError, match=r"(makes|keeps|holds|computes) more than"):
         load_agent(str(growing(name, tmp_path)), environment="pong")
 
 
@@ -512,9 +513,12 @@ def test_wrong_settings_are_errors(nodes, tmp_path):
 
 
 def test_the_smallest_whole_number_divided_by_minus_one_does_not_end_the_process(tmp_path):
+    """In a process of its own, which would end by a signal."""
     nodes = [node("Div", ["least", "minus"], ["d"]), node("Cast", ["d"], ["f"], to=1), *HEAD, node("Add", ["q", "f"], ["y"])]
     constants = {"least": np.array([-(2**63)]), "minus": np.array([-1])} | W
-    load_agent(str(save(tmp_path / f"{PONG}.onnx", nodes, constants=constants)))
+    path = save(tmp_path / f"{PONG}.onnx", nodes, constants=constants)
+    outcome = Forked(lambda: load(path), tmp_path / "log.txt").wait(120)
+    assert outcome.code == 0, outcome.output
 
 
 def length(number: int) -> bytes:
@@ -530,12 +534,12 @@ def within(field: int, body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"\x0a\x00" * 200_000, "more than 100,000 nodes"),
-        (b"\x2a\x00" * 200_000, "more than 100,000 nodes"),
-        (within(5, b"\x6a\x00" * 200_000), "more than 100,000 nodes"),
-        (within(1, within(1, b"x") * (LARGEST_STRUCTURE // 6)), "bytes that are no numbers of weights"),
+        (b"\x0a\x00" * 400_000, "more than 300,000 nodes"),
+        (b"\x2a\x00" * 400_000, "more than 300,000 nodes"),
+        (within(5, b"\x6a\x00" * 400_000), "more than 300,000 nodes"),
+        (within(1, within(6, b"x" * LARGEST_STRUCTURE)), "bytes that are no numbers of weights"),
     ],
-    ids=["nodes", "weights", "external data", "inputs"],
+    ids=["nodes", "weights", "external data", "texts"],
 )
 def test_a_file_that_is_parsed_into_much_more_memory_is_refused(body, message, tmp_path):
     """Empty nodes and the like are two bytes each in the file."""

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from lab.reliability.onnx_bombs import onnx_bombs, valid_onnx
 from lab.reliability.sandbox import Forked
 from weakspot.agents import zoo
 from weakspot.agents.formats.actor_critic import ActorCriticNetwork
@@ -139,6 +140,7 @@ def _valid(folder: Path) -> dict[str, bytes]:
         "legacy.pt": legacy.getvalue(),
         "dqn.cleanrl_model": clean.getvalue(),
         "state.safetensors": save(ActorCriticNetwork(6).state_dict()),
+        **valid_onnx(),
     }
 
 
@@ -308,6 +310,7 @@ def bombs(megabytes: int = 1_100) -> Iterator[tuple[str, str, bytes]]:
         yield "text that is announced", suffix, b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"."
         yield "deep pickle", suffix, b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b"."
         yield "doubled lists", suffix, b"\x80\x02]" + b"2" * 100_000 + b"."
+    yield from ((f"ONNX: {kind}", ".onnx", content) for kind, content in onnx_bombs(megabytes))
     for depth in (1_000, 100_000):
         yield "deep JSON", ".zip", _zip(b"[" * depth + b"]" * depth, b"")
         head = (b'{"__metadata__":{"weakspot":"' + b"[" * depth + b'"}}').ljust(8)

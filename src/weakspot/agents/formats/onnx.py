@@ -12,9 +12,10 @@ from weakspot.agents.base import Agent
 from weakspot.agents.build import agent_from_network, check_action_count, resolve_interface
 from weakspot.agents.formats.suffixes import ONNX
 from weakspot.agents.listing import join_names
+from weakspot.agents.onnx_files.call import GraphError
 from weakspot.agents.onnx_files.graph import Graph
 from weakspot.agents.onnx_files.integers import check_integer_input
-from weakspot.agents.onnx_files.network import LARGEST_BATCH, OnnxNetwork, adapt_batches, fixed_batch
+from weakspot.agents.onnx_files.network import LARGEST_BATCH, OnnxNetwork, adapt_batches, example_size, fixed_batch
 from weakspot.agents.onnx_files.read import read_graph, shown
 from weakspot.agents.returned import describe
 from weakspot.errors import MismatchError, OutputError, WeakspotError
@@ -91,17 +92,20 @@ def _arrange(network: OnnxNetwork, path: Path, interface: Interface) -> None:
 
 
 def _on_black(network: OnnxNetwork, interface: Interface) -> Tensor | tuple[Tensor, ...]:
-    """What a network returns for one black observation, or for as many as it was exported for."""
-    count = network.graph.batch or 1
-    if count > LARGEST_BATCH:
+    """What a network returns for one black observation, or for as many as it was exported for if they are few."""
+    batch, count = network.graph.batch or 1, example_size(network.graph, interface.observation_shape)
+    if batch > LARGEST_BATCH:
         raise fixed_batch(network.graph)
     black = torch.zeros(count, *interface.observation_shape)
     try:
         with torch.no_grad():
-            return network(black)
-    except (WeakspotError, MemoryError):
-        raise
+            return network.try_out(black)
     except Exception as error:  # torch has many errors for tensors that do not fit
+        is_ours = isinstance(error, WeakspotError | MemoryError)
+        if batch > count and (isinstance(error, GraphError) or not is_ours):
+            raise fixed_batch(network.graph) from error
+        if is_ours:
+            raise
         raise MismatchError(
             f"the network in {network.graph.source} cannot take an observation of shape {tuple(black.shape)}: "
             f"{' '.join(str(error).split())[:200]}",

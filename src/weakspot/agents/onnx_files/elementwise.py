@@ -17,7 +17,7 @@ Two = Callable[[Tensor, Tensor], Tensor]
 
 def _broadcast(call: Call, *tensors: Tensor) -> list[Tensor]:
     """Tensors that can be combined; their common shape is counted."""
-    call.budget.take(call.common_shape(*(tensor.shape for tensor in tensors)))
+    call.take(call.common_shape(*(tensor.shape for tensor in tensors)), like=tensors)
     return together(*tensors)
 
 
@@ -25,7 +25,7 @@ def _one(function: Callable[[Tensor], Tensor]) -> Operator:
     """An operator of one tensor."""
 
     def operator(call: Call) -> Tensor:
-        call.budget.take(call.x.shape)
+        call.take(call.x.shape)
         return function(call.x)
 
     return operator
@@ -39,6 +39,13 @@ def _two(function: Two) -> Operator:
         return function(first, second)
 
     return operator
+
+
+def _quotient(call: Call) -> Tensor:
+    first, second = _broadcast(call, call.x, call.tensor(1))
+    if not first.is_floating_point():  # what is divided, the quotient, and what replaces a part of it
+        call.borrow(call.common_shape(first.shape, second.shape), times=4, like=(first, second))
+    return _divide(first, second)
 
 
 def _several(function: Two) -> Operator:
@@ -57,7 +64,8 @@ def _activation(function: Callable[[Tensor, Call], Tensor]) -> Operator:
     """An operator of one tensor and settings."""
 
     def operator(call: Call) -> Tensor:
-        call.budget.take(call.x.shape)
+        call.take(call.x.shape)
+        call.borrow(call.x.shape)
         return function(call.x, call)
 
     return operator
@@ -83,14 +91,11 @@ def _power(call: Call) -> Tensor:
 
 
 def _clip(call: Call) -> Tensor:
-    call.budget.take(call.x.shape)
+    call.take(call.x.shape)
     if call.opset < 11:
         low, high = call.setting("min", -math.inf), call.setting("max", math.inf)
         return _between(call.x, low, high)
-    low, high = call.optional(1), call.optional(2)
-    return _between(
-        call.x, -math.inf if low is None else float(low.item()), math.inf if high is None else float(high.item())
-    )
+    return _between(call.x, call.number(1, -math.inf), call.number(2, math.inf))
 
 
 def _between(x: Tensor, low: float, high: float) -> Tensor:
@@ -101,6 +106,7 @@ def _between(x: Tensor, low: float, high: float) -> Tensor:
 
 def _where(call: Call) -> Tensor:
     condition, first, second = _broadcast(call, call.x, call.tensor(1), call.tensor(2))
+    call.borrow(condition.shape)
     return torch.where(condition.bool(), first, second)
 
 
@@ -123,6 +129,7 @@ def _gelu(x: Tensor, call: Call) -> Tensor:
 
 def _parametric(call: Call) -> Tensor:
     x, slope = _broadcast(call, call.x, call.tensor(1))
+    call.borrow(call.common_shape(x.shape, slope.shape), times=2)
     return torch.where(x < 0, slope * x, x)
 
 
@@ -134,7 +141,7 @@ OPERATORS: dict[str, Operator] = {
     "Celu": _activation(lambda x, call: F.celu(x, call.setting("alpha", 1.0))),
     "Clip": _clip,
     "Cos": _one(torch.cos),
-    "Div": _two(_divide),
+    "Div": _quotient,
     "Elu": _activation(lambda x, call: F.elu(x, call.setting("alpha", 1.0))),
     "Equal": _two(torch.eq),
     "Erf": _one(torch.erf),

@@ -10,6 +10,8 @@ from torch import Tensor
 
 Attribute: TypeAlias = float | str | Tensor | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """The value of an attribute; whole numbers are ints."""
+MOST_DIMENSIONS = 8
+"""Dimensions of a tensor in a file."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakspot.agents.onnx_files.call import Call, Operator, together
+from weakspot.agents.onnx_files.budget import size_of
+from weakspot.agents.onnx_files.call import Call, Operator, cut, together
 
 CONVOLUTIONS: Sequence[Callable[..., Tensor]] = (F.conv1d, F.conv2d, F.conv3d)
 MAXIMA: Sequence[Callable[..., Tensor]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -25,7 +26,10 @@ def _conv(call: Call) -> Tensor:
     windows = [d * (k - 1) + 1 for d, k in zip(dilations, weight.shape[2:], strict=True)]
     before, after = _padding(call, windows, strides)
     spatial = _spatial(x, windows, strides, before, after)
-    call.budget.take((len(x), weight.shape[0], *spatial))
+    call.take((len(x), weight.shape[0], *spatial))
+    unfolded = size_of(weight.shape[1:])
+    call.budget.multiply(size_of((len(x), weight.shape[0], *spatial)) * unfolded)
+    call.borrow((len(x), *spatial, unfolded, groups))  # torch may unfold the windows
     if before == after:
         return CONVOLUTIONS[sides - 1](x, weight, bias, strides, before, dilations, groups)
     return CONVOLUTIONS[sides - 1](_padded(call, before, after), weight, bias, strides, 0, dilations, groups)
@@ -49,7 +53,7 @@ def _padding(call: Call, windows: Sequence[int], strides: Sequence[int]) -> tupl
     if how == "VALID":
         return [0] * sides, [0] * sides
     if how not in ("SAME_UPPER", "SAME_LOWER"):
-        raise call.error(f"its auto_pad is {how!r}")
+        raise call.error(f"its auto_pad is {cut(how)}")
     sizes = zip(call.x.shape[2:], windows, strides, strict=True)
     total = [max((-(-size // stride) - 1) * stride + window - size, 0) for size, window, stride in sizes]
     less, more = [pad // 2 for pad in total], [pad - pad // 2 for pad in total]
@@ -68,7 +72,7 @@ def _padded(call: Call, before: Sequence[int], after: Sequence[int], value: floa
     """The first input with padding."""
     x = call.x
     sizes = zip(x.shape[2:], before, after, strict=True)
-    call.budget.take((*x.shape[:2], *(size + first + last for size, first, last in sizes)))
+    call.take((*x.shape[:2], *(size + first + last for size, first, last in sizes)))
     pads = [pad for pair in zip(reversed(before), reversed(after), strict=True) for pad in pair]
     return F.pad(x, pads, value=value)
 
@@ -79,7 +83,12 @@ def _gemm(call: Call) -> Tensor:
     second = second.mT if call.setting("transB", 0) else second
     if first.dim() != 2 or second.dim() != 2:
         raise call.error(f"it takes tensors of shape {tuple(first.shape)} and {tuple(second.shape)}")
-    call.budget.take((first.shape[0], second.shape[1]))
+    shape = (first.shape[0], second.shape[1])
+    if bias is not None and call.common_shape(shape, bias.shape) != shape:
+        raise call.error(f"it adds shape {cut(tuple(bias.shape))} to {shape}")
+    call.take(shape)
+    call.borrow(shape, times=2)
+    call.budget.multiply(size_of((*shape, first.shape[1])))
     product = call.setting("alpha", 1.0) * (first @ second)
     return product if bias is None else product + call.setting("beta", 1.0) * bias
 
@@ -88,7 +97,12 @@ def _matmul(call: Call) -> Tensor:
     first, second = together(call.x, call.tensor(1))
     rows = first.shape[-2:-1] if first.dim() > 1 else ()
     columns = second.shape[-1:] if second.dim() > 1 else ()
-    call.budget.take((*call.common_shape(first.shape[:-2], second.shape[:-2]), *rows, *columns))
+    matrices, inner = call.common_shape(first.shape[:-2], second.shape[:-2]), first.shape[-1:]
+    call.take((*matrices, *rows, *columns), like=(first, second))
+    call.budget.multiply(size_of((*matrices, *rows, *columns, *inner)))
+    if matrices:  # torch copies what it repeats
+        for shape in ((*matrices, *rows, *inner), (*matrices, *inner, *columns)):
+            call.borrow(shape, like=(first, second))
     return first @ second
 
 
@@ -96,14 +110,23 @@ def _batch_norm(call: Call) -> Tensor:
     if call.setting("training_mode", 0):
         raise call.error("it is in training mode; export the network in evaluation mode, behind .eval()")
     scale, bias, mean, variance = (call.tensor(position) for position in range(1, 5))
-    call.budget.take(call.x.shape)
+    call.take(call.x.shape)
     return F.batch_norm(call.x, mean, variance, scale, bias, eps=call.setting("epsilon", 1e-5))
 
 
 def _instance_norm(call: Call) -> Tensor:
-    call.budget.take(call.x.shape)
-    scale, bias = call.tensor(1), call.tensor(2)
+    call.take(call.x.shape)
+    scale, bias = _of_channels(call, call.x.shape[1:2])
     return F.instance_norm(call.x, weight=scale, bias=bias, eps=call.setting("epsilon", 1e-5))
+
+
+def _of_channels(call: Call, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Scale and bias, which have this shape."""
+    scale, bias = call.tensor(1), call.tensor(2)
+    if not tuple(scale.shape) == tuple(bias.shape) == tuple(shape):
+        shapes = f"{cut(tuple(scale.shape))} and {cut(tuple(bias.shape))}"
+        raise call.error(f"its scale and bias have shapes {shapes}, and its input {cut(tuple(call.x.shape))}")
+    return scale, bias
 
 
 def _layer_norm(call: Call) -> Tensor:
@@ -111,9 +134,13 @@ def _layer_norm(call: Call) -> Tensor:
     axis = axis + x.dim() if axis < 0 else axis
     if not 0 <= axis < x.dim():
         raise call.error(f"its axis is {axis}, and its input has shape {tuple(x.shape)}")
-    call.budget.take(x.shape)
-    normal = F.layer_norm(x, x.shape[axis:], eps=call.setting("epsilon", 1e-5)) * call.tensor(1)
-    bias = call.optional(2)
+    scale, bias = call.tensor(1), call.optional(2)
+    for part in (scale, *([] if bias is None else [bias])):
+        if call.common_shape(x.shape, part.shape) != tuple(x.shape):
+            raise call.error(f"its scale or bias has shape {cut(tuple(part.shape))}, and its input {tuple(x.shape)}")
+    call.take(x.shape)
+    call.borrow(x.shape, times=2)
+    normal = F.layer_norm(x, x.shape[axis:], eps=call.setting("epsilon", 1e-5)) * scale
     return normal if bias is None else normal + bias
 
 
@@ -121,8 +148,8 @@ def _group_norm(call: Call) -> Tensor:
     x, groups = call.x, call.setting("num_groups", 1)
     if x.dim() < 2 or groups < 1 or x.shape[1] % groups:
         raise call.error(f"it has {groups} groups, and its input has shape {tuple(x.shape)}")
-    call.budget.take(x.shape)
-    scale, bias = call.tensor(1), call.tensor(2)
+    call.take(x.shape)
+    scale, bias = _of_channels(call, (groups,) if call.opset < 21 else x.shape[1:2])
     if call.opset < 21:  # one number for each group
         scale, bias = (part.repeat_interleave(x.shape[1] // groups) for part in (scale, bias))
     return F.group_norm(x, groups, scale, bias, call.setting("epsilon", 1e-5))
@@ -145,7 +172,10 @@ def _pool(call: Call, functions: Sequence[Callable[..., Tensor]], filler: float)
     dilations = call.steps("dilations", sides, 1)
     windows = [d * (k - 1) + 1 for d, k in zip(dilations, window, strict=True)]
     before, after = _padding(call, windows, strides)
-    call.budget.take((*x.shape[:2], *_spatial(x, windows, strides, before, after)))
+    shape = (*x.shape[:2], *_spatial(x, windows, strides, before, after))
+    call.take(shape)
+    call.borrow(shape, times=2)  # the places of maxima, which are whole numbers
+    call.budget.multiply(size_of(shape) * size_of(window))
     is_average, counts = functions is AVERAGES, bool(call.setting("count_include_pad", 0))
     if is_average and any(step != 1 for step in dilations):
         raise call.error(f"its dilations are {dilations}")
@@ -164,7 +194,9 @@ def _global(reduce: Callable[..., Tensor]) -> Operator:
     """Pooling over whole pictures."""
 
     def operator(call: Call) -> Tensor:
-        return reduce(call.x, tuple(range(2, 2 + _sides(call))), keepdim=True)
+        sides = _sides(call)
+        call.take(call.x.shape[:2])
+        return reduce(call.x, tuple(range(2, 2 + sides)), keepdim=True)
 
     return operator
 
@@ -173,7 +205,7 @@ def _softmax(function: Callable[[Tensor, int], Tensor]) -> Operator:
     """Softmax along one dimension; before version 13 over all behind it together."""
 
     def operator(call: Call) -> Tensor:
-        call.budget.take(call.x.shape)
+        call.take(call.x.shape)
         if call.opset >= 13:
             return function(call.x, call.setting("axis", -1))
         axis = call.setting("axis", 1) % max(call.x.dim(), 1)
@@ -191,6 +223,7 @@ def _reduction(function: Callable[[Tensor, list[int], bool], Tensor], axes_becam
             if call.setting("noop_with_empty_axes", 0):
                 return call.x
             axes = list(range(call.x.dim()))
+        call.borrow(call.x.shape, times=4)  # what a sum of exponentials needs, and more than any result
         return function(call.x, axes, bool(call.setting("keepdims", 1)))
 
     return operator

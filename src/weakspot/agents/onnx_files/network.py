@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from weakspot.agents.listing import join_names
 from weakspot.agents.onnx_files import elementwise, layers, shapes
-from weakspot.agents.onnx_files.call import LARGEST_STATE, Batch, Budget, Call, GraphError, Operator
+from weakspot.agents.onnx_files.budget import TRIED, Budget
+from weakspot.agents.onnx_files.call import MOST_NUMBERS, Batch, Call, GraphError, Operator
 from weakspot.agents.onnx_files.graph import Graph, Node
 from weakspot.agents.onnx_files.read import shown
 from weakspot.errors import OutputError, WeightsError
@@ -25,6 +27,8 @@ MEMORY = frozenset({"GRU", "LSTM", "RNN"})
 """Operators with a hidden state."""
 LARGEST_BATCH = 1024
 """Observations of the largest batch that a file may be exported for."""
+LARGEST_EXAMPLE = 1 << 20
+"""Numbers of the observations of such a batch; a larger one is tried with fewer observations."""
 COMPARED = 4
 """Observations that are compared one by one with the batch."""
 
@@ -58,6 +62,7 @@ class OnnxNetwork(nn.Module):
             {str(place): nn.ReLU() for place, node in enumerate(graph.nodes) if node.operator == "Relu"}
         )
         self.last_uses = _last_uses(graph)
+        self._stored = sum(constant.numel() for constant in graph.constants.values())
 
     def forward(self, observation: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Maps observations (b, c, h, w) to the outputs: one tensor, or scores and value.
@@ -65,27 +70,48 @@ class OnnxNetwork(nn.Module):
         Raises:
             WeightsError: a node cannot be computed.
         """
+        return self._run(observation, Budget(self.graph.source, max(len(observation), TRIED), self._stored))
+
+    def try_out(self, observation: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """What a forward pass returns, for at most ``TRIED`` observations or for those that a file was exported for.
+
+        What it may make and hold does not depend on their number, which may be out of the file.
+
+        Raises:
+            WeightsError: a node cannot be computed, or it would need much memory or time.
+        """
+        return self._run(observation, Budget(self.graph.source, TRIED, self._stored, held=True))
+
+    def _run(self, observation: Tensor, budget: Budget) -> Tensor | tuple[Tensor, ...]:
         batch = Batch(len(observation), self.exported_batch)
-        budget = Budget(self.graph.source, LARGEST_STATE * len(observation))
         known: dict[str, Tensor] = {name: self._constant(name) for name in self.graph.constants}
         known[self.graph.input] = observation
+        for tensor in known.values():
+            budget.keep(tensor)
         for place, node in enumerate(self.graph.nodes):
             call = Call(node, [known[name] if name else None for name in node.inputs], self.graph.opset, budget, batch)
-            known.update(self._made(place, call))
+            for name, made in self._made(place, call).items():
+                known[name] = made
+                budget.keep(made)
             for name in self.last_uses[place]:
-                known.pop(name, None)
+                if name in known:
+                    budget.drop(known.pop(name))
         outputs = [known[name] for name in self.graph.outputs]
         outputs = outputs[::-1] if self.value_first else outputs
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def _made(self, place: int, call: Call) -> dict[str, Tensor]:
         """What a node makes, by name."""
+        call.budget.start([part for part in call.inputs if part is not None])
         if call.node.operator == "Relu":
-            call.budget.take(call.x.shape)
+            call.take(call.x.shape)
             result: Any = self.relus[str(place)](call.x)
         else:
             result = OPERATORS[call.node.operator](call)
-        results = [result] if isinstance(result, Tensor) else cast(Sequence[Tensor], result)
+        results = [result] if isinstance(result, Tensor) else list(cast(Sequence[Tensor], result))
+        call.budget.finish(results)
+        if any(made.dim() > MOST_NUMBERS for made in results):
+            raise call.error(f"it makes more than {MOST_NUMBERS} dimensions")
         return {name: made for name, made in zip(call.node.outputs, results, strict=False) if name}
 
     def _constant(self, name: str) -> Tensor:
@@ -122,7 +148,7 @@ def _check_operators(graph: Graph) -> None:
 
 def _last_uses(graph: Graph) -> list[list[str]]:
     """For each node, the names that nothing needs behind it."""
-    last = {name: place for place, node in enumerate(graph.nodes) for name in node.inputs}
+    last = {name: place for place, node in enumerate(graph.nodes) for name in (*node.outputs, *node.inputs)}
     uses: list[list[str]] = [[] for _ in graph.nodes]
     for name, place in last.items():
         if name not in graph.outputs:
@@ -154,8 +180,8 @@ def adapt_batches(network: OnnxNetwork, shape: Sequence[int]) -> None:
 
 def _treats_alone(network: OnnxNetwork, shape: Sequence[int]) -> bool:
     """Whether observations have the same outputs in a batch and one by one; the batch is the exported one, if it has more
-    than one."""
-    count = max(network.graph.batch or 1, 2)
+    than one and is small."""
+    count = max(example_size(network.graph, shape), TRIED)
     noise = torch.randint(256, (count, *shape), generator=torch.Generator().manual_seed(0)).float()
     try:
         with torch.no_grad():
@@ -173,8 +199,15 @@ def _treats_alone(network: OnnxNetwork, shape: Sequence[int]) -> bool:
     return True
 
 
+def example_size(graph: Graph, shape: Sequence[int]) -> int:
+    """The number of observations of shape (c, h, w) that a network is tried with first: those that it was exported for, or
+    one."""
+    batch = graph.batch or 1
+    return batch if batch * math.prod(shape) <= LARGEST_EXAMPLE else 1
+
+
 def _outputs(network: OnnxNetwork, observation: Tensor) -> list[Tensor]:
-    result = network(observation)
+    result = network.try_out(observation)
     return [result] if isinstance(result, Tensor) else list(result)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from weakspot.agents.listing import join_names
-from weakspot.agents.onnx_files.graph import Attribute, Graph, Node
+from weakspot.agents.onnx_files.graph import MOST_DIMENSIONS, Attribute, Graph, Node
 from weakspot.agents.onnx_files.wire import structure_bytes
 from weakspot.errors import ConfigError, WeightsError
 
@@ -27,10 +27,12 @@ MOST_NODES = 10_000
 """Nodes of the largest network that is read."""
 OPSETS = range(7, 29)
 """Versions of ONNX's operators that are understood."""
-MOST_DIMENSIONS = 8
-"""Dimensions of a tensor."""
+MOST_NUMBERS = 1 << 12
+"""Numbers and texts of an attribute, and names that a node takes or makes."""
 LONGEST_NAME = 60
 """Characters of a name that error messages show."""
+COMPUTED = {torch.float32: np.float32, torch.int64: np.int64, torch.bool: np.bool_}
+"""The types in which numbers are computed, as numpy calls them."""
 EXPORT_AGAIN = "export or fetch it again; it may be truncated"
 
 
@@ -108,8 +110,11 @@ def _graph(model: ModelProto, source: str) -> Graph:
         )
     all_nodes = [_node(node, source) for node in graph.node]
     nodes = [node for node in all_nodes if node.operator != "Constant"]
-    constants |= {name: _constant(node, source) for node in all_nodes if node not in nodes for name in node.outputs}
-    _check_names(nodes, {observation.name, *constants}, outputs, source)
+    made = [node for node in all_nodes if node.operator == "Constant"]
+    names = [tensor.name for tensor in graph.initializer] + [name for node in made for name in node.outputs]
+    _check_once([*names, observation.name], source)
+    constants |= {name: _constant(node, source) for node in made for name in node.outputs}
+    _check_names(nodes, {observation.name, *names}, outputs, source)
     needed = _needed(nodes, outputs)
     used = {name for node in needed for name in node.inputs} | set(outputs)
     return Graph(
@@ -168,7 +173,17 @@ def _input_shape(entry: ValueInfoProto, source: str) -> tuple[int | None, ...]:
             expected="an observation",
             todo="export the network so that it takes the observation alone",
         )
+    if len(kind.shape.dim) > MOST_DIMENSIONS:
+        raise damaged(source, f"the input {shown(entry.name)} has {len(kind.shape.dim):,} dimensions")
     return tuple(dimension.dim_value if dimension.dim_value > 0 else None for dimension in kind.shape.dim)
+
+
+def _check_once(names: Sequence[str], source: str) -> None:
+    """Raises an error if a name occurs twice."""
+    if len(set(names)) < len(names):
+        seen = set[str]()
+        twice = {name for name in names if name in seen or seen.add(name)}
+        raise damaged(source, f"{_joined(sorted(twice))} is made twice")
 
 
 def _check_names(nodes: Sequence[Node], known: set[str], outputs: Sequence[str], source: str) -> None:
@@ -179,6 +194,7 @@ def _check_names(nodes: Sequence[Node], known: set[str], outputs: Sequence[str],
             raise damaged(source, f"nothing makes {_joined(missing)}, which {shown(node.operator)} takes")
         if twice := [name for name in node.outputs if name in made]:
             raise damaged(source, f"{_joined(twice)} is made twice")
+        _check_once([name for name in node.outputs if name], source)
         made |= set(node.outputs) - {""}
     if missing := [name for name in outputs if name not in made]:
         raise damaged(source, f"nothing makes the output {_joined(missing)}")
@@ -196,17 +212,29 @@ def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 
 def _node(node: NodeProto, source: str) -> Node:
     operator = node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+    if max(len(node.input), len(node.output), len(node.attribute)) > MOST_NUMBERS:
+        raise _too_large(f"a node {shown(operator)} in {source} has many inputs, outputs or settings", MOST_NUMBERS)
     attributes = {attribute.name: _attribute(attribute, source) for attribute in node.attribute}
     return Node(operator, tuple(node.input), tuple(node.output), attributes)
 
 
+KINDS = (
+    ("value_float", torch.float32),
+    ("value_floats", torch.float32),
+    ("value_int", torch.int64),
+    ("value_ints", torch.int64),
+)
+"""Attributes of the operator ``Constant`` that are numbers."""
+
+
 def _constant(node: Node, source: str) -> Tensor:
     """What a node of the operator ``Constant`` makes."""
-    for name, kind in (("value_float", torch.float32), ("value_floats", torch.float32), ("value_int", torch.int64)):
-        if name in node.attributes:
-            return torch.tensor(node.attributes[name], dtype=kind)
-    if "value_ints" in node.attributes:
-        return torch.tensor(node.attributes["value_ints"], dtype=torch.int64)
+    for name, kind in KINDS:
+        value = node.attributes.get(name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        allowed = (int, float) if kind.is_floating_point else int
+        if name in node.attributes and all(isinstance(number, allowed) for number in numbers):
+            return _checked(torch.tensor(value, dtype=kind), shown(name), source)
     value = node.attributes.get("value")
     if not isinstance(value, Tensor):
         raise damaged(source, f"the constant {_joined(node.outputs)} holds no numbers")
@@ -216,6 +244,8 @@ def _constant(node: Node, source: str) -> Tensor:
 def _attribute(attribute: AttributeProto, source: str) -> Attribute:
     kinds = type(attribute)
     kind = attribute.type
+    if max(len(attribute.ints), len(attribute.floats), len(attribute.strings)) > MOST_NUMBERS:
+        raise _too_large(f"the setting {shown(attribute.name)} of a node in {source} has many numbers", MOST_NUMBERS)
     if kind == kinds.TENSOR:
         return _tensor(attribute.t, source)
     if kind == kinds.STRING:
@@ -249,7 +279,7 @@ def _types() -> dict[int, tuple[str, torch.dtype, str]]:
         Kinds.INT64: ("<i8", torch.int64, "int64_data"),
         Kinds.UINT8: ("<u1", torch.int64, "int32_data"),
         Kinds.UINT16: ("<u2", torch.int64, "int32_data"),
-        Kinds.BOOL: ("|b1", torch.bool, "int32_data"),
+        Kinds.BOOL: ("|u1", torch.bool, "int32_data"),
     }
 
 
@@ -286,14 +316,29 @@ def _tensor(tensor: TensorProto, source: str) -> Tensor:
         raise damaged(source, f"the constant {name} has shape {shape} and {count}")
     if tensor.data_type == Kinds.BFLOAT16:
         numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
-    result = torch.from_numpy(np.array(numbers)).to(computed).reshape(shape)  # pyright: ignore[reportUnknownMemberType]
-    if result.is_floating_point() and bool(result.isnan().any()):
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = numbers.astype(COMPUTED[computed])  # a copy, in memory of its own
+    result = torch.from_numpy(converted).reshape(shape)  # pyright: ignore[reportUnknownMemberType]
+    return _checked(result, name, source)
+
+
+def _checked(constant: Tensor, name: str, source: str) -> Tensor:
+    """The constant, if it is finite."""
+    if not _is_finite(constant):
         raise WeightsError(
             f"the constant {name} in {source} holds numbers that are not finite",
             expected="finite weights",
             todo="export the agent again from a training that did not diverge",
         )
-    return result
+    return constant
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether a constant is finite; a single minus infinity is what masks and paddings are exported with."""
+    if not tensor.is_floating_point() or not tensor.numel() or (tensor.numel() == 1 and tensor.item() == -math.inf):
+        return True
+    least, most = tensor.aminmax()
+    return math.isfinite(least.item()) and math.isfinite(most.item())
 
 
 def _numbers(tensor: TensorProto, stored: np.dtype[Any], field: str) -> np.ndarray | None:

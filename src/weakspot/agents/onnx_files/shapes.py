@@ -10,11 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from weakspot.agents.onnx_files.call import Call, Operator, together
+from weakspot.agents.onnx_files.budget import size_of
+from weakspot.agents.onnx_files.call import Call, Operator, cut, together
 from weakspot.agents.onnx_files.read import cast_type
 
 PADDINGS = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
 """Kinds of padding in ONNX, and in torch."""
+NOTHING = torch.empty(0, dtype=torch.int64)
+"""No places."""
 
 
 def _axis(call: Call, axis: int, dimensions: int, end: int = 0) -> int:
@@ -33,7 +36,7 @@ def _cast(call: Call) -> Tensor:
     kind = cast_type(call.node.attributes.get("to"))
     if kind is None:
         raise call.error("there is no such type of numbers here")
-    call.budget.take(call.x.shape)
+    call.take(call.x.shape, like=(call.x, torch.empty(0, dtype=kind)))
     return call.x.to(kind)
 
 
@@ -41,8 +44,8 @@ def _constant_of_shape(call: Call) -> Tensor:
     shape = call.integers(0) or []
     value = call.node.attributes.get("value", torch.zeros(1))
     if not isinstance(value, Tensor) or value.numel() != 1 or any(size < 0 for size in shape):
-        raise call.error(f"its shape is {shape}")
-    call.budget.take(shape)
+        raise call.error(f"its shape is {cut(shape)}")
+    call.take(shape, like=(value,))
     return value.reshape(()).expand(shape).clone()
 
 
@@ -98,20 +101,22 @@ def _unsqueeze(call: Call) -> Tensor:
 def _concat(call: Call) -> Tensor:
     parts = call.tensors()
     axis = _axis(call, call.setting("axis", 0), parts[0].dim())
-    call.budget.take((sum(part.numel() for part in parts),))
+    call.take((sum(size_of(part.shape) for part in parts),), like=parts)
     return torch.cat(together(*parts), dim=axis)
 
 
 def _split(call: Call) -> Sequence[Tensor]:
     x = call.x
     axis = _axis(call, call.setting("axis", 0), x.dim())
-    sizes = call.numbers("split") if call.opset < 13 else call.integers(1)
+    count = len(call.node.outputs)
+    if call.setting("num_outputs", count) != count:
+        raise call.error(f"it has {count} outputs, and its num_outputs is {cut(call.node.attributes['num_outputs'])}")
+    sizes = call.numbers("split", count) if call.opset < 13 else call.integers(1, count)
     if sizes is None:
-        count = call.setting("num_outputs", len(call.node.outputs))
         each = -(-x.shape[axis] // max(count, 1))
         sizes = [min(each, max(x.shape[axis] - each * place, 0)) for place in range(count)]
-    if sum(sizes) != x.shape[axis] or any(size < 0 for size in sizes):
-        raise call.error(f"it splits {x.shape[axis]} into {sizes}")
+    if len(sizes) != count or sum(sizes) != x.shape[axis] or any(size < 0 for size in sizes):
+        raise call.error(f"it splits {x.shape[axis]} into {cut(sizes)}")
     starts = accumulate(sizes[:-1], initial=0)
     return [x.narrow(axis, start, size) for start, size in zip(starts, sizes, strict=True)]
 
@@ -126,7 +131,7 @@ def _slice(call: Call) -> Tensor:
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
-        raise call.error(f"it takes from {starts} to {ends} by {steps} along {axes}")
+        raise call.error(f"it takes from {cut(starts)} to {cut(ends)} by {cut(steps)} along {cut(axes)}")
     result = call.x
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = _axis(call, axis, call.x.dim())
@@ -134,7 +139,10 @@ def _slice(call: Call) -> Tensor:
         if step > 0:
             result = result[(slice(None),) * axis + (slice(chosen.start, max(chosen.stop, chosen.start), step),)]
         else:
-            result = result.index_select(axis, torch.tensor(list(chosen), dtype=torch.int64, device=result.device))
+            call.borrow((len(chosen),), like=(NOTHING,))
+            call.take((*result.shape[:axis], len(chosen), *result.shape[axis + 1 :]))
+            places = torch.arange(chosen.start, chosen.stop, step) if chosen else NOTHING
+            result = result.index_select(axis, places.to(result.device))
     return result
 
 
@@ -142,7 +150,8 @@ def _gather(call: Call) -> Tensor:
     x, places = call.x, call.tensor(1)
     axis = _axis(call, call.setting("axis", 0), x.dim())
     shape = (*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
-    call.budget.take(shape)
+    call.take(shape)
+    call.borrow(places.shape, times=3, like=(places,))
     flat, size = places.reshape(-1), x.shape[axis]
     if places.is_floating_point() or bool(((flat < -size) | (flat >= size)).any()):
         raise call.error(f"it takes places that are not in {size}")
@@ -152,7 +161,7 @@ def _gather(call: Call) -> Tensor:
 def _expand(call: Call) -> Tensor:
     wanted = call.integers(1) or []
     shape = call.common_shape(call.x.shape, wanted)
-    call.budget.take(shape)
+    call.take(shape)
     return call.x.expand(shape)
 
 
@@ -160,15 +169,14 @@ def _pad(call: Call) -> Tensor:
     x = call.x
     mode, pads, value = call.setting("mode", "constant"), call.numbers("pads"), call.setting("value", 0.0)
     if call.opset >= 11:
-        given = call.optional(2)
-        pads, value = call.integers(1), 0.0 if given is None else float(given.item())
+        pads, value = call.integers(1), call.number(2, 0.0)
     axes = call.integers(3) or list(range(x.dim()))
     if pads is None or len(pads) != 2 * len(axes) or mode not in PADDINGS:
-        raise call.error(f"its pads are {pads}, its mode is {mode!r}")
+        raise call.error(f"its pads are {cut(pads)}, its mode is {cut(mode)}")
     before, after = [0] * x.dim(), [0] * x.dim()
     for place, axis in enumerate(axes):
         before[_axis(call, axis, x.dim())], after[_axis(call, axis, x.dim())] = pads[place], pads[place + len(axes)]
-    call.budget.take(max(sum(sizes), 0) for sizes in zip(x.shape, before, after, strict=True))
+    call.take([max(sum(sizes), 0) for sizes in zip(x.shape, before, after, strict=True)])
     first = next((axis for axis in range(x.dim()) if before[axis] or after[axis]), x.dim())
     pairs = [pad for axis in reversed(range(first, x.dim())) for pad in (before[axis], after[axis])]
     if not pairs:
