@@ -169,7 +169,7 @@ def test_states_are_stored_as_classes_and_shown_in_colours(finished):
     frames = dataset.newest(np.arange(0, len(dataset), 20))
     assert frames.shape[1:] == (64, 64, 10) and (frames.astype(int).sum(axis=-1) == 255).all()
     run = load_run(finished / "run")
-    assert run.reconstructions is not None and run.reconstructions.real.shape == (3, 4, 64, 64, 10)
+    assert run.reconstructions is not None and run.reconstructions.real.shape == (3 + 4, 4, 64, 64, 10)
     assert run.environment.channel_colours is not None
     images = in_colour(run.reconstructions.real, run.environment.channel_colours)
     colours = {tuple(colour) for colour in images.reshape(-1, 3).tolist()}

@@ -16,6 +16,8 @@ from weakspot.interface import Interface
 for package in ("tree", "lz4", "ormsgpack", "tensorboardX"):
     pytest.importorskip(package, reason="RLlib needs it")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # other tests in this process need Ray to have been imported with it
+os.environ.setdefault("RAY_AUTH_TOKEN", "0" * 64)
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
 
 from ray.rllib.algorithms.dqn import DQNConfig  # noqa: E402
