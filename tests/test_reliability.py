@@ -508,3 +508,9 @@ def test_a_finished_run_on_a_read_only_disk_has_nothing_to_do_wherever_it_is_mou
         assert more.returncode == 2 and "read-only" in more.stderr and "Traceback" not in more.stderr
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_values_out_of_files_cannot_make_messages_long():
+    error = ConfigError("x" * 300_000 + "end", expected="short", todo="y" * 5_000)
+    assert len(str(error)) < 9_000 and error.seen.endswith("end") and "296,003 characters are left out" in error.seen
+    assert str(ConfigError("seen", expected="short")) == "seen\n  expected: short"

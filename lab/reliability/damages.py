@@ -123,15 +123,16 @@ def _judge(sandbox: Sandbox, copy: Path, damaged: Path, wanted: dict[str, str]) 
         yield verified.output[-300:], "traceback"
     if is_result and verified.code == 0:
         yield "weakspot verify found nothing", "silent"
+    is_shown = is_result and damaged.parts[1] == "report"  # the page and its data, which nothing reads
     try:
         read_everything(copy)
-        if is_result and damaged.suffix != ".html" and damaged.name != "entry.json" and _is_read(damaged):
+        if is_result and not is_shown and damaged.name != "entry.json" and _is_read(damaged):
             yield "load_run read it", "silent"
     except WeakspotError:
         pass
     except Exception as error:
         yield f"load_run raised {type(error).__name__}: {error}", "traceback"
-    if is_result and damaged.parts[1] != "report":
+    if is_result and not is_shown:
         consumer = CONSUMERS.get(damaged.parts[1], "report")
         shutil.rmtree(copy / "store" / consumer, ignore_errors=True)
         shutil.rmtree(copy / "store" / "report", ignore_errors=True)
@@ -139,7 +140,7 @@ def _judge(sandbox: Sandbox, copy: Path, damaged: Path, wanted: dict[str, str]) 
     if outcome.traceback:
         yield outcome.output[-300:], "traceback"
     elif outcome.code == 0:
-        if is_result and damaged.parts[1] == "report":
+        if is_shown:
             return  # the report of a finished run is shown as it is; verify finds the damage
         try:
             if different := differences(wanted, contents(copy)):

@@ -32,6 +32,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+LONGEST = 4_000
+"""Characters of each part of a message, at most; values out of files may be longer."""
+
 
 class WeakspotError(Exception):
     """Base class of every error that weakspot raises on purpose.
@@ -43,13 +46,21 @@ class WeakspotError(Exception):
     """
 
     def __init__(self, seen: str, *, expected: str = "", todo: str = "") -> None:
-        self.seen, self.expected, self.todo = seen, expected, todo
-        lines = [seen]
+        self.seen, self.expected, self.todo = _cut(seen), _cut(expected), _cut(todo)
+        lines = [self.seen]
         if expected:
-            lines.append(f"  expected: {expected}")
+            lines.append(f"  expected: {self.expected}")
         if todo:
-            lines.append(f"  to do:    {todo}")
+            lines.append(f"  to do:    {self.todo}")
         super().__init__("\n".join(lines))
+
+
+def _cut(text: str) -> str:
+    """The text, without its middle if it is too long."""
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]} ... ({len(text) - LONGEST:,} characters are left out) ... {text[-half:]}"
 
 
 class ConfigError(WeakspotError):
