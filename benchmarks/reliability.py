@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from lab.command import run_command, say
+from lab.command import require_one_thread, run_command, say
 from lab.page import replace_table, table
 from lab.records import earlier_record, save_record
 from lab.reliability.measure import KEYS, PARTS, measure
@@ -24,8 +22,6 @@ from lab.reliability.measure import KEYS, PARTS, measure
 RECORD, PAGE = Path("docs/reliability/reliability.json"), Path("docs/reliability.md")
 TABLE = "figures of reliability"
 """Name of the table on the page."""
-THREADS = "OMP_NUM_THREADS"
-"""Has to be 1: a forked process would wait for ever for the threads of its parent."""
 
 
 def figures_table(record: dict[str, Any]) -> str:
@@ -62,9 +58,7 @@ def figures_table(record: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    if os.environ.get(THREADS) != "1":  # read when torch is loaded, which has happened by now
-        command = [sys.executable, "-m", "benchmarks.reliability", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | {THREADS: "1"})
+    require_one_thread("benchmarks.reliability")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is tried")
     parser.add_argument("--share", type=float, default=1.0, help="of the full numbers; smaller ones are not recorded")

@@ -10,13 +10,11 @@ reaches with the right one.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from lab.command import run_command, say
+from lab.command import require_one_thread, run_command, say
 from lab.page import replace_table, table
 from lab.records import all_versions, earlier_record, save_record
 from lab.wrong_settings import WRONG, measure
@@ -24,8 +22,6 @@ from lab.wrong_settings import WRONG, measure
 RECORD, PAGE = Path("docs/agents/wrong-settings.json"), Path("docs/agent_scores_badly.md")
 TABLE = "wrong settings"
 """Name of the table on the page."""
-THREADS = "OMP_NUM_THREADS"
-"""Has to be 1: a forked process would wait for ever for the threads of its parent."""
 
 
 def settings_table(record: dict[str, Any]) -> str:
@@ -48,9 +44,7 @@ def settings_table(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    if os.environ.get(THREADS) != "1":  # read when torch is loaded, which has happened by now
-        command = [sys.executable, "-m", "benchmarks.wrong_settings", *sys.argv[1:]]
-        os.execve(sys.executable, command, os.environ | {THREADS: "1"})
+    require_one_thread("benchmarks.wrong_settings")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--agent", default="pong-double-dqn", help="an agent of an Atari game")
     parser.add_argument("--environment", default="PongNoFrameskip-v4", help="the id of its game")

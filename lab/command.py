@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,17 @@ T = TypeVar("T")
 def run_command(main: Callable[[], object]) -> NoReturn:
     """Runs ``main`` and exits: with 0, with 2 after a user's error, which is printed, or with 130 after Ctrl-C."""
     sys.exit(exit_code(main))
+
+
+def require_one_thread(module: str) -> None:
+    """Starts ``python -m module`` again, with the same arguments, unless OpenMP has one thread.
+
+    Processes that are forked later would wait for ever for the threads of their parent.  OpenMP reads the variable when torch
+    is loaded, which has happened by now.
+    """
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def say(text: str) -> None:

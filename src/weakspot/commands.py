@@ -11,7 +11,7 @@ import tyro
 
 from weakspot.command_options import options_of
 from weakspot.config import RunConfig
-from weakspot.errors import AgentError, ConfigError
+from weakspot.errors import AgentError, ConfigError, missing_extra
 from weakspot.stages.listing import LISTING
 from weakspot.system.progress import progress_bar, say
 
@@ -229,9 +229,7 @@ def explore(arguments: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("fastapi", "uvicorn"):
             raise
-        raise ConfigError(
-            f"{error.name} is not installed", expected="the extra weakspot[explore]", todo="pip install 'weakspot[explore]'"
-        ) from error
+        raise missing_extra(error.name, "explore") from error
     serve(config)
 
 
@@ -269,9 +267,5 @@ def train_agent(arguments: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         if error.name != "stable_baselines3":
             raise
-        raise ConfigError(
-            "stable-baselines3 is not installed",
-            expected="the extra weakspot[agents]",
-            todo="pip install 'weakspot[agents]'",
-        ) from error
+        raise missing_extra("stable-baselines3", "agents") from error
     tyro.cli(train_agent, prog="weakspot train-agent", args=arguments)

@@ -171,3 +171,10 @@ class CollapsedPosteriorWarning(UserWarning):
 
 class MaskWarning(UserWarning):
     """An agent that was trained with action masks plays without them."""
+
+
+def missing_extra(package: str, extra: str) -> ConfigError:
+    """The error for a package that is not installed, and the extra of weakspot that installs it."""
+    return ConfigError(
+        f"{package} is not installed", expected=f"the extra weakspot[{extra}]", todo=f"pip install 'weakspot[{extra}]'"
+    )

@@ -49,9 +49,9 @@ def combined_log_probabilities(logits: Tensor, parts: Sequence[int]) -> Tensor:
     return combined
 
 
-def is_combined(result: object, parts: Sequence[int] | None) -> bool:
+def is_combined(result: object, parts: Sequence[int]) -> bool:
     """Whether a network returned the logits of all choices, and values, for actions with these parts."""
-    if parts is None or not isinstance(result, list | tuple):
+    if not isinstance(result, list | tuple):
         return False
     outputs = cast(Sequence[Any], result)
     is_pair = len(outputs) == 2 and all(isinstance(output, Tensor) for output in outputs)

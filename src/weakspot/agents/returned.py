@@ -63,11 +63,19 @@ def _is_empty(part: object) -> bool:
     return part is None or (isinstance(part, list | tuple | Mapping) and not len(cast(Any, part)))
 
 
+def is_value(output: Tensor) -> bool:
+    """Whether an output has the shape of values: (b,) or (b, 1)."""
+    return output.dim() == 1 or tuple(output.shape[1:]) == (1,)
+
+
+def are_scores(output: Tensor, actions: int) -> bool:
+    """Whether an output has the shape of scores: (b, a)."""
+    return output.dim() == 2 and output.shape[1] == actions
+
+
 def _check_order(first: Tensor, second: Tensor, name: str, actions: int) -> None:
     """Raises an error for a pair that is not (scores, value)."""
-    is_value = first.dim() == 1 or tuple(first.shape[1:]) == (1,)
-    are_scores = second.dim() == 2 and second.shape[1] == actions
-    if actions > 1 and is_value and are_scores:
+    if actions > 1 and is_value(first) and are_scores(second, actions):
         raise OutputError(
             f"the network of agent {name!r} returned {describe((first, second))}: the value first, and then the scores",
             expected="(scores, value) in this order",

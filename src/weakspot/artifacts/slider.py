@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weakspot.artifacts.display import image_uri
-from weakspot.errors import ConfigError
+from weakspot.errors import missing_extra
 
 if TYPE_CHECKING:
     from weakspot.artifacts.arrays import Array
@@ -33,11 +33,7 @@ def slider(rows: Mapping[str, Array], moments: Sequence[str]) -> Any:
 
         traitlets: Any = import_module("traitlets")
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{error.name} is not installed",
-            expected="the extra weakspot[notebook]",
-            todo="pip install 'weakspot[notebook]'",
-        ) from error
+        raise missing_extra(str(error.name), "notebook") from error
     kinds = {"rows": traitlets.List, "moments": traitlets.List, "at": traitlets.Int, "width": traitlets.Int}
     traits = {name: kind().tag(sync=True) for name, kind in kinds.items()}
     widget: Any = type("Slider", (anywidget.AnyWidget,), {"_esm": SCRIPT.read_text("utf-8"), **traits})

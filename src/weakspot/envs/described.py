@@ -294,14 +294,14 @@ def _actions(
     """Names of the actions, the bounds of continuous actions, and the numbers of choices of actions that are combined."""
     space = env.action_space
     bounds, parts = None, _parts(space)
-    if parts is not None and (count := math.prod(parts)) > MOST_COMBINATIONS:
-        raise ConfigError(
-            f"the actions of {description.id} are {space}: {count} combinations",
-            expected=f"at most {MOST_COMBINATIONS}",
-            todo="wrap it so that its actions are those combinations that make sense, and register the result",
-        )
     if parts is not None:
         count = math.prod(parts)
+        if count > MOST_COMBINATIONS:
+            raise ConfigError(
+                f"the actions of {description.id} are {space}: {count} combinations",
+                expected=f"at most {MOST_COMBINATIONS}",
+                todo="wrap it so that its actions are those combinations that make sense, and register the result",
+            )
     elif isinstance(space, gymnasium.spaces.Discrete):
         count = int(space.n)
     elif _is_bounded_vector(space):

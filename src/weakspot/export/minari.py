@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weakspot.artifacts.run import Run
-from weakspot.errors import ConfigError, RunError
+from weakspot.errors import RunError, missing_extra
 from weakspot.system.files import refuse_links, storage_errors
 from weakspot.system.locks import waiting_lock
 from weakspot.system.progress import say
@@ -53,9 +53,7 @@ def write_minari(folder: Path, run: Run) -> str:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"{package} is not installed", expected="the extra weakspot[minari]", todo="pip install 'weakspot[minari]'"
-            ) from error
+            raise missing_extra(package, "minari") from error
     dataset = _recorded(run)
     name = f"{NAMESPACE}/{re.sub(r'[^A-Za-z0-9_-]+', '-', run.agent.name).strip('-') or 'agent'}-v0"
     target = folder / name

@@ -9,7 +9,7 @@ import numpy as np
 
 from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.run import Run
-from weakspot.errors import ConfigError
+from weakspot.errors import missing_extra
 from weakspot.export.pictures import clips
 from weakspot.report.images import in_colour
 from weakspot.system.files import write_atomic
@@ -31,9 +31,7 @@ def write_rerun(path: Path, run: Run) -> None:
     try:
         import rerun
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{error.name} is not installed", expected="the extra weakspot[rerun]", todo="pip install 'weakspot[rerun]'"
-        ) from error
+        raise missing_extra(str(error.name), "rerun") from error
 
     def write(temporary: Path) -> None:
         recording = rerun.RecordingStream("weakspot", recording_id=run.agent.fingerprint[:32])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from weakspot.artifacts.run import Run
 from weakspot.report.target import symbol_text, target_order
 from weakspot.report.text import number
+from weakspot.report.twins import kinds_text
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,12 @@ def _attainment(run: Run, symbol: str) -> Attainment:
     search = twins.search if twins else None
     tried = search.twins if search else ()
     found = [twin for twin in tried if twin.accepted]
-    kinds = {kind: sum(twin.kind == kind for twin in found) for kind in ("recorded", "reached", "edited")}
     return Attainment(
         symbol=symbol_text(symbol),
         slug=findings.search.slug,
         beyond=beyond,
         twins=_count([twin.accepted for twin in tried]),
-        kinds=", ".join(f"{count} {kind}" for kind, count in kinds.items() if count),
+        kinds=kinds_text(found),
         possible=_count([not twin.possible.problems for twin in tried if twin.possible]),
         attained=_count([twin.target <= twin.aim + search.shortfall for twin in tried] if search else []),
         beyond_real=_count([twin.target < search.best_real for twin in found] if search else []),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,12 @@ class TwinCards:
         return tuple(facts)
 
 
+def kinds_text(twins: Sequence[Twin]) -> str:
+    """How many twins are of each kind, such as ``4 recorded, 1 edited``."""
+    counts = Counter(twin.kind for twin in twins)
+    return ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+
+
 def twins_sentence(twins: Twins | None) -> str:
     """How many synthesised states have twins, and of what kinds."""
     if twins is None:
@@ -116,11 +123,9 @@ def twins_sentence(twins: Twins | None) -> str:
             f"None of the first {total} synthesised states has a twin: no state of the environment was found that looks "
             "like it and that the agent sees alike."
         )
-    counts = Counter(twin.kind for twin in found)
-    kinds = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     beyond = sum(twin.target < twins.search.best_real for twin in found)
     return (
         f"{start} {'has' if len(found) == 1 else 'have'} a twin, a state that the environment itself draws and from which "
-        f"can be played on ({kinds}); {beyond} of {len(found)} {'has' if beyond == 1 else 'have'} a lower target energy "
-        "than all real training states."
+        f"can be played on ({kinds_text(found)}); {beyond} of {len(found)} {'has' if beyond == 1 else 'have'} a lower "
+        "target energy than all real training states."
     )

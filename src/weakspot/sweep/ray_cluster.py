@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, missing_extra
 from weakspot.sweep.config import Resources
 from weakspot.sweep.executor import first_line, make_attempt
 
@@ -128,9 +128,7 @@ def _require_ray() -> None:
     try:
         installed = version("ray")
     except PackageNotFoundError as error:
-        raise ConfigError(
-            "Ray is not installed", expected="the extra weakspot[ray]", todo="pip install 'weakspot[ray]'"
-        ) from error
+        raise missing_extra("Ray", "ray") from error
     if tuple(int(part) for part in installed.split(".")[:2]) < OLDEST:
         raise ConfigError(
             f"Ray {installed} lets everybody who reaches a cluster run code there",

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from weakspot.errors import ConfigError
+from weakspot.errors import ConfigError, missing_extra
 from weakspot.sweep.config import Resources
 from weakspot.sweep.executor import first_line, make_attempt
 from weakspot.system.files import make_folder, write_json
@@ -64,9 +64,7 @@ class SlurmExecutor:
         self, folder: Path, parameters: dict[str, Any], slots: int, cluster: Literal["slurm", "local"] = "slurm"
     ) -> None:
         if find_spec("submitit") is None:
-            raise ConfigError(
-                "submitit is not installed", expected="the extra weakspot[slurm]", todo="pip install 'weakspot[slurm]'"
-            )
+            raise missing_extra("submitit", "slurm")
         import submitit
 
         self.slots, self._folder, self._submitit, self._cluster = slots, make_folder(folder), submitit, cluster

@@ -17,7 +17,7 @@ from weakspot.agents.onnx_files.graph import Graph
 from weakspot.agents.onnx_files.integers import check_integer_input
 from weakspot.agents.onnx_files.network import LARGEST_BATCH, OnnxNetwork, adapt_batches, example_size, fixed_batch
 from weakspot.agents.onnx_files.read import read_graph, shown
-from weakspot.agents.returned import describe
+from weakspot.agents.returned import are_scores, describe, is_value
 from weakspot.errors import MismatchError, OutputError, WeakspotError
 from weakspot.interface import Interface
 from weakspot.system.provenance import file_digest
@@ -80,9 +80,9 @@ def _arrange(network: OnnxNetwork, path: Path, interface: Interface) -> None:
     first, *others = result if isinstance(result, tuple) else (result,)
     if not others and first.dim() == 2:
         check_action_count(path, first.shape[1], interface)
-    if others and not _are_scores(first, actions) and _is_value(first) and _are_scores(others[0], actions):
+    if others and not are_scores(first, actions) and is_value(first) and are_scores(others[0], actions):
         network.value_first = True
-    elif not _are_scores(first, actions) or any(not (_is_value(part) or _are_scores(part, actions)) for part in others):
+    elif not are_scores(first, actions) or any(not (is_value(part) or are_scores(part, actions)) for part in others):
         raise OutputError(
             f"the network in {path} returns {describe(result)}; its outputs are {join_names(map(shown, graph.outputs))}",
             expected=f"scores of {actions} actions (b, {actions}), alone or with a value (b, 1)",
@@ -112,11 +112,3 @@ def _on_black(network: OnnxNetwork, interface: Interface) -> Tensor | tuple[Tens
             expected=f"a network for the observations of {interface.environment}",
             todo="export it again, or give the environment that it was trained on",
         ) from error
-
-
-def _is_value(output: Tensor) -> bool:
-    return output.dim() == 1 or tuple(output.shape[1:]) == (1,)
-
-
-def _are_scores(output: Tensor, actions: int) -> bool:
-    return output.dim() == 2 and output.shape[1] == actions
