@@ -23,8 +23,8 @@ def run_command(main: Callable[[], object]) -> NoReturn:
 def require_one_thread(module: str) -> None:
     """Starts ``python -m module`` again, with the same arguments, unless OpenMP has one thread.
 
-    Processes that are forked later would wait for ever for the threads of their parent.  OpenMP reads the variable when torch
-    is loaded, which has happened by now.
+    Processes that are forked later would wait for ever for the threads of their parent.  OpenMP reads the variable when
+    torch is loaded, which has happened by now.
     """
     if os.environ.get("OMP_NUM_THREADS") != "1":
         command = [sys.executable, "-m", module, *sys.argv[1:]]
