@@ -16,7 +16,7 @@ from typing import Any
 
 from lab.command import require_one_thread, run_command, say
 from lab.page import replace_table, table
-from lab.records import earlier_record, save_record
+from lab.records import changed_record, earlier_record
 from lab.reliability.measure import KEYS, PARTS, measure
 
 RECORD, PAGE = Path("docs/reliability/reliability.json"), Path("docs/reliability.md")
@@ -57,6 +57,16 @@ def figures_table(record: dict[str, Any]) -> str:
     return table(("", "tried", "result"), rows)
 
 
+def _save(path: Path, part: str, figures: dict[str, Any], seconds: int) -> dict[str, Any]:
+    """Adds the figures of a part to the record, to which other processes may add as well, and returns it."""
+    with changed_record(path) as record:
+        record |= figures
+        record["seconds"] = record.get("seconds", {}) | {part: seconds}
+    if path == RECORD and set(KEYS) | {"soak", "long_run"} <= record.keys():
+        replace_table(PAGE, TABLE, figures_table(record))
+    return record
+
+
 def main() -> int:
     require_one_thread("benchmarks.reliability")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,13 +81,12 @@ def main() -> int:
         record: dict[str, Any] = earlier_record(arguments.record)
         for part in arguments.parts:
             started = time.monotonic()
-            record |= measure(part, folder / part, arguments.share, arguments.seed)
-            say(f"{part}: {time.monotonic() - started:.0f} s")
+            figures = measure(part, folder / part, arguments.share, arguments.seed)
+            seconds = round(time.monotonic() - started)
+            say(f"{part}: {seconds} s")
+            record |= figures
             if arguments.share >= 1.0:
-                record["seconds"] = record.get("seconds", {}) | {part: round(time.monotonic() - started)}
-                save_record(arguments.record, earlier_record(arguments.record) | record)
-                if arguments.record == RECORD and set(KEYS) | {"soak", "long_run"} <= record.keys():
-                    replace_table(PAGE, TABLE, figures_table(record))
+                record = _save(arguments.record, part, figures, seconds)
     say(json.dumps(record, indent=2))
     return int(any(record.get(key) for key in KEYS if key.endswith(("_lost", "_silent", "_traceback", "_executed"))))
 

@@ -108,10 +108,11 @@ def bad_jobs(folder: Path) -> list[Job]:
     ]
 
 
-def stalled_job(folder: Path, name: str) -> Job:
+def stalled_job(folder: Path, name: str, needs: tuple[str, ...] = ()) -> Job:
     """A job whose first attempt never ends, in a process of a process; later ones do."""
     mark = folder / f"{name}.began"
-    return counted_job(folder, name, f"if [ ! -e {mark} ]; then sh -c 'touch {mark}; sleep 600; true {mark}'; fi")
+    work = f"if [ ! -e {mark} ]; then sh -c 'touch {mark}; sleep 600; true {mark}'; fi"
+    return counted_job(folder, name, work, needs)
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -153,10 +154,13 @@ def parent_of(pid: int) -> int:
 
 
 def interrupted_jobs(folder: Path) -> list[Job]:
-    """Jobs during which the driver is killed: a few that are done then, one that is in the middle, and some after it."""
+    """Jobs during which the driver is killed: one that is done then, one that is in the middle, and some after it.
+
+    The one in the middle needs the first: else the kill could come between the end of the first one's work and its record.
+    """
     return [
         counted_job(folder, "first"),
-        stalled_job(folder, "middle"),
+        stalled_job(folder, "middle", needs=("first",)),
         counted_job(folder, "last-1", needs=("middle",)),
         counted_job(folder, "last-2", needs=("middle", "first")),
     ]

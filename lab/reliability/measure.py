@@ -81,6 +81,7 @@ def _faults(folder: Path, share: float, seed: int) -> dict[str, Any]:
 
 
 def _hostile(folder: Path, share: float, seed: int) -> dict[str, Any]:
+    _imported(folder.parent)  # else each of a thousand processes imports what it needs
     result = load_hostile(folder, max(round(HOSTILE * share), 1), seed)
     return {
         "hostile": result.files, "hostile_traceback": len(result.tracebacks), "hostile_executed": len(result.executed),
