@@ -203,7 +203,7 @@ class Executor:
         states = [self._point()]
         while len(taken) < PERTURBED + PLAYED and not lost:
             planned = len(taken) < PERTURBED
-            action = int(input[1 + len(taken)]) if planned else act(step.observation)
+            action = int(input[1 + len(taken)]) if planned else act(step)
             play = player.take([action])
             step = play.last
             taken.append(action)

@@ -10,10 +10,16 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 
 def open_page(driver: Any, page: Path, width: int = 1280, *, dark: bool = False, address: str = "") -> None:
+    """Opens a page and waits until its scripts have run: on a busy machine the driver may return before."""
     set_screen(driver, width, dark=dark)
     driver.get("about:blank")
     driver.get_log("browser")
     driver.get(page.as_uri() + address)
+    loaded = "return document.readyState === 'complete' && location.href.startsWith(arguments[0])"
+    end = time.monotonic() + 30
+    while not driver.execute_script(loaded, page.as_uri()):
+        assert time.monotonic() < end, f"{page} was not loaded"
+        time.sleep(0.05)
 
 
 def set_screen(driver: Any, width: int, *, dark: bool) -> None:

@@ -215,7 +215,7 @@ def parent_of(content: Any, path: tuple[Any, ...]) -> Any:
 
 
 OPTIONAL = {
-    subject.SUBJECT: ("card", "action_bounds", "action_parts", "channel_colours", "gray", "ram"),
+    subject.SUBJECT: ("card", "action_bounds", "action_parts", "channel_colours", "entries", "gray", "ram"),
     evidence.SAMPLES: ("distance", "floor", "checks", "real_checks"),
     training.MODEL: ("schema",),
 }

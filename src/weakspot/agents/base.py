@@ -52,6 +52,8 @@ def concat_outputs(parts: Sequence[AgentOutput]) -> AgentOutput:
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
+FLOOR = -30.0
+"""The log-probability of an action that a mask forbids; its action is never sampled."""
 ScoresAre: TypeAlias = Literal["q-values", "log-probabilities", "means"]
 """What the scores of an agent are; ``means`` are those of continuous actions."""
 
@@ -181,10 +183,17 @@ def choose_with_greedy(
         chosen = scores.clamp(low, high)
         return torch.where(is_random[:, None], low + (high - low) * noise, chosen), chosen
     random = torch.randint(actions, (batch,), generator=generator)
+    is_random &= ~are_forbidden(scores, spec).gather(1, random[:, None])[:, 0]
     if spec.acts == "sampled":
         scores = scores - torch.log(-torch.log(noise))  # Gumbel-max trick: the argmax is a sample from the softmax
     chosen = scores.argmax(dim=1)
     return torch.where(is_random, random, chosen), chosen
+
+
+def are_forbidden(scores: Tensor, spec: AgentSpec) -> Bool[Tensor, "..."]:
+    """Which actions a mask forbids, for scores (..., a); see :func:`weakspot.agents.returned.unmasked`.  For Q-values, which
+    have no such mark: none."""
+    return (scores == FLOOR) & (spec.scores_are == "log-probabilities")
 
 
 def bound_tensors(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:

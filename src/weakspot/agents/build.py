@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import AgentSpec, ScoresAre
 from weakspot.agents.combined import CombinedPolicy, is_combined
-from weakspot.agents.module import fingerprint
-from weakspot.agents.recurrent import NetworkAgent, is_recurrent_module, network_agent
+from weakspot.agents.entries import EntriesAgent, by_name, check_layout, entries_taken
+from weakspot.agents.module import ModuleAgent, fingerprint
+from weakspot.agents.recurrent import RecurrentModuleAgent, is_recurrent_module
 from weakspot.agents.returned import BetaMeans, is_beta
 from weakspot.agents.tensors.state_dicts import COMPILED
 from weakspot.errors import MismatchError, UnknownGameError, WeightsError
 from weakspot.games import find_environment_id, interface, played_id, resolve_game
 from weakspot.interface import Interface
 
+NetworkAgent: TypeAlias = ModuleAgent | RecurrentModuleAgent | EntriesAgent
+"""An agent that is a network with fixed weights: it sees images alone, or has a hidden state, or takes other entries."""
 IN_PLACE = "_compiled_call_impl"
 """The attribute that ``module.compile()`` sets."""
 USE_FACTORY = "write a function that builds your network and loads these weights, and pass path.py:factory"
@@ -132,7 +135,16 @@ def make_agent(
         fingerprint=fingerprint(network),
         action_bounds=interface.action_bounds,
     )
-    return network_agent(network, spec, torch.device(device))
+    if entries_taken(network):
+        if is_recurrent_module(network):
+            raise MismatchError(
+                f"the network of {name} has a hidden state, and takes the entries {', '.join(entries_taken(network))}",
+                expected="one of them",
+                todo="leave out other_entries, or initial_hidden",
+            )
+        layout = check_layout(network, interface.entries, interface.environment, name)
+        return EntriesAgent(network, spec, layout, torch.device(device))
+    return (RecurrentModuleAgent if is_recurrent_module(network) else ModuleAgent)(network, spec, torch.device(device))
 
 
 def agent_from_network(
@@ -147,8 +159,9 @@ def agent_from_network(
 
     Args:
         network: maps observations (b, c, h, w) in 0 to 255 (with a hidden state, see
-            :class:`~weakspot.agents.recurrent.RecurrentModuleAgent`) to Q-values, or to logits and values, or to means of
-            continuous actions with or without values.
+            :class:`~weakspot.agents.recurrent.RecurrentModuleAgent`, or with other entries of the observation, see
+            :class:`~weakspot.agents.entries.EntriesAgent`) to Q-values, or to logits and values, or to means of continuous
+            actions with or without values.
         interface: observations and actions of the environment it was trained on.
         name: a readable name.
         device: where to compute.
@@ -157,6 +170,8 @@ def agent_from_network(
         MismatchError: the network cannot take the environment's observations.
     """
     network = uncompiled(network).eval().to(device)
+    if entries_taken(network):
+        check_layout(network, interface.entries, interface.environment, name)
     try:
         result = _on_black(network, interface, device)
     except Exception as error:
@@ -167,9 +182,10 @@ def agent_from_network(
             todo="wrap it in a module that converts the observation to what it was trained on",
         ) from error
     bounds = interface.action_bounds
-    if bounds is not None and is_beta(result, len(bounds)) and is_beta(_on_noise(network, interface, device), len(bounds)):
+    sees_images_alone = not is_recurrent_module(network) and not entries_taken(network)
+    if bounds is not None and sees_images_alone and _is_beta(network, result, interface, device):
         return make_agent(BetaMeans(network, bounds), interface, name, "means", device)
-    if interface.action_parts and is_combined(result, interface.action_parts) and not is_recurrent_module(network):
+    if interface.action_parts and is_combined(result, interface.action_parts) and sees_images_alone:
         network = CombinedPolicy(network, interface.action_parts)
     is_pair = isinstance(result, tuple | list) and len(cast(Sequence[object], result)) > 1 and isinstance(result[1], Tensor)
     scores_are = "means" if interface.action_bounds else "log-probabilities" if is_pair else "q-values"
@@ -183,6 +199,9 @@ def _on_black(network: nn.Module, interface: Interface, device: torch.device | s
 
     def returned() -> Any:
         with torch.no_grad():
+            if entries_taken(network):
+                layout = interface.entries or ()
+                return network(zeros, by_name(zeros.new_ones((1, sum(size for _, size in layout))), layout))
             return _without_hidden(network, zeros) if is_recurrent_module(network) else network(zeros)
 
     others = {parameter.dtype for parameter in network.parameters()} - {torch.float32}
@@ -217,6 +236,12 @@ def _without_hidden(network: Any, observation: Tensor) -> Any:
         return result
     *outputs, _ = cast(Sequence[Any], result)
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+
+def _is_beta(network: nn.Module, result: object, interface: Interface, device: torch.device | str) -> bool:
+    """Whether a network returns the parameters of a Beta policy, for a black observation (``result``) and for noise."""
+    dimensions = len(interface.action_bounds or ())
+    return is_beta(result, dimensions) and is_beta(_on_noise(network, interface, device), dimensions)
 
 
 def _on_noise(network: nn.Module, interface: Interface, device: torch.device | str) -> Any:

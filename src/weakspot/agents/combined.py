@@ -20,17 +20,19 @@ class CombinedPolicy(nn.Module):
     """Turns the logits of the choices into the log-probabilities of all combinations.
 
     Args:
-        network: maps observations to a pair: logits and values.  Logits are (b, n_1 + ... + n_m), those of one part after
-            the other; or (b, m) if all parts are bits (``MultiBinary``), those of the bits being 1.
+        network: maps observations, and entries if it takes some, to a pair: logits and values.  Logits are
+            (b, n_1 + ... + n_m), those of one part after the other; or (b, m) if all parts are bits (``MultiBinary``),
+            those of the bits being 1.
         parts: n_1, ..., n_m, the number of choices of each part.
     """
 
     def __init__(self, network: nn.Module, parts: Sequence[int]) -> None:
         super().__init__()
         self.network, self.parts = network, tuple(parts)
+        self.other_entries: tuple[str, ...] = getattr(network, "other_entries", ())
 
-    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        logits, value = self.network(observation)
+    def forward(self, observation: Tensor, *entries: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        logits, value = self.network(observation, *entries)
         return combined_log_probabilities(logits, self.parts), value
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeGuard, cast
+from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput, AgentSpec, WrappedAgent
-from weakspot.agents.module import ModuleAgent, checked_observation, output_of
+from weakspot.agents.module import checked_observation, output_of
 from weakspot.agents.returned import describe
 from weakspot.errors import OutputError
 from weakspot.types import Hidden, Observation
@@ -46,6 +46,12 @@ class RecurrentAgent(Agent, Protocol):
 def is_recurrent(agent: Agent) -> TypeGuard[RecurrentAgent]:
     """Whether an agent has a hidden state."""
     return getattr(agent, "hidden_size", 0) > 0
+
+
+def takes_entries(agent: Agent) -> bool:
+    """Whether the hidden state of an agent is what the environment gives beside its image; see
+    :mod:`weakspot.agents.entries`."""
+    return bool(getattr(agent, "takes_entries", False))
 
 
 @dataclass(frozen=True)
@@ -134,15 +140,6 @@ def is_recurrent_module(network: nn.Module) -> bool:
     return callable(getattr(network, "initial_hidden", None))
 
 
-NetworkAgent: TypeAlias = ModuleAgent | RecurrentModuleAgent
-"""An agent that is a network with fixed weights, with or without a hidden state."""
-
-
-def network_agent(module: nn.Module, spec: AgentSpec, device: torch.device) -> NetworkAgent:
-    """The agent with a network, which may have a hidden state."""
-    return (RecurrentModuleAgent if is_recurrent_module(module) else ModuleAgent)(module, spec, device)
-
-
 @dataclass(frozen=True)
 class AtHidden(WrappedAgent):
     """An agent whose hidden state is held fixed: A(o) = f(o, h).
@@ -171,6 +168,14 @@ class Carried:
     def __init__(self, agent: Agent, count: int) -> None:
         self._agent = agent
         self._hidden = agent.initial_hidden(count) if is_recurrent(agent) else None
+
+    def see(self, entries: np.ndarray, rows: np.ndarray | None = None) -> None:
+        """Gives the episodes ``rows``, by default all, what their environments give beside their images (n, v), before
+        their next decision; does nothing for agents that see images alone."""
+        if self._hidden is not None and takes_entries(self._agent):
+            chosen = slice(None) if rows is None else torch.as_tensor(rows, device=self._hidden.device)
+            self._hidden = self._hidden.clone()
+            self._hidden[chosen] = torch.as_tensor(np.array(entries)).to(self._hidden)
 
     def act(self, observation: Observation, rows: np.ndarray | None = None) -> AgentOutput:
         """The output for observations (n, c, h, w) of the episodes ``rows`` (n,), by default all; advances their states."""

@@ -121,6 +121,7 @@ def play_episodes(
                 observation = torch.as_tensor(environments.current.observations[running]).to(agent.device, torch.float32)
             else:
                 observation = observe(model.reconstruct(as_state(stacks[running]).to(model.device)))
+            carried.see(environments.current.entries[running], np.flatnonzero(running))
             output = carried.act(observation, np.flatnonzero(running))
             scores_all = torch.zeros(count, output.scores.shape[1])
             scores_all[rows] = output.scores.float().cpu()

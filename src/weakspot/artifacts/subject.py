@@ -34,6 +34,7 @@ class EnvironmentRecord:
         action_bounds: smallest and largest value of each dimension of continuous actions, or None.
         channel_colours: a colour for drawing each channel if the channels are not colours themselves, or None.
         action_parts: numbers of choices of the parts of an action, if the actions are all combinations of these, or None.
+        entries: names and sizes of what the environment gives beside its image, or None.
     """
 
     id: str
@@ -48,6 +49,7 @@ class EnvironmentRecord:
     action_bounds: Bounds | None = None
     channel_colours: Annotated[tuple[Colour, ...], msgspec.Meta(min_length=1)] | None = None
     action_parts: tuple[Positive, ...] | None = None
+    entries: tuple[tuple[str, int], ...] | None = None
 
 
 @dataclass(frozen=True)

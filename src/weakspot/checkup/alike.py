@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,13 @@ def told_apart(
     Returns:
         The changes with which the agent acts as without, and the others in groups in which it acts alike.
     """
-    actions, observed, starts = _played(agent, factory, seed)
-    groups: list[tuple[Scores | None, list[Candidate]]] = [(_scores(agent, observed, starts), [])]
+    actions, played = _played(agent, factory, seed)
+    groups: list[tuple[Scores | None, list[Candidate]]] = [(_scores(agent, played), [])]
     for other in others:
         made, scores = other.player.factory, None
         if other.pace == 1.0:
-            scores = _scores(other.agent, observed if made is factory else _replayed(made, actions, seed), starts)
+            seen = played if made is factory else replace(played, observed=_replayed(made, actions, seed))
+            scores = _scores(other.agent, seen)
         for known, members in groups:
             if known is not None and scores is not None and _difference(agent.spec, known, scores) <= ALIKE:
                 members.append(other)
@@ -56,12 +58,30 @@ def told_apart(
     return groups[0][1], [members for _, members in groups[1:]]
 
 
-def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tuple[list[Any], Observation, list[int]]:
-    """Actions of a game, its observations (n, c, h, w) uint8, and the numbers of those with which episodes start."""
+@dataclass(frozen=True)
+class _Played:
+    """What an agent saw in a game.
+
+    Attributes:
+        observed: observations (n, c, h, w) uint8.
+        entries: what the environment gave beside its images (n, v).
+        starts: numbers of the observations with which episodes start.
+    """
+
+    observed: Observation
+    entries: np.ndarray
+    starts: list[int]
+
+
+def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tuple[list[Any], _Played]:
+    """Actions of a game, and what the agent saw."""
     environment, generator, carried = factory(), torch.Generator().manual_seed(seed), Carried(agent, 1)
     step, actions, observed, starts = environment.reset(seed), list[Any](), list[np.ndarray](), [0]
+    entries = list[np.ndarray]()
     while True:
         observed.append(step.observation)
+        entries.append(step.entries)
+        carried.see(step.entries[None])
         if len(observed) == STATES:
             break
         with torch.no_grad():
@@ -74,7 +94,7 @@ def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tupl
             carried.restart(np.arange(1))
             starts.append(len(observed))
     environment.close()
-    return actions, torch.as_tensor(np.stack(observed)), starts
+    return actions, _Played(torch.as_tensor(np.stack(observed)), np.stack(entries), starts)
 
 
 def _replayed(factory: Callable[[], Environment], actions: Sequence[Any], seed: int) -> Observation:
@@ -91,9 +111,9 @@ def _replayed(factory: Callable[[], Environment], actions: Sequence[Any], seed: 
     return torch.as_tensor(np.stack(observed))
 
 
-def _scores(agent: Agent, observed: Observation, starts: Sequence[int]) -> Scores:
+def _scores(agent: Agent, played: _Played) -> Scores:
     """The agent's scores (n, a) for the observations of a game, in their order."""
-    parts: Sequence[Tensor] = torch.split(observed, 1 if is_recurrent(agent) else TOGETHER)
+    parts: Sequence[Tensor] = torch.split(played.observed, 1 if is_recurrent(agent) else TOGETHER)
     carried, scores = Carried(agent, 1), list[Tensor]()
     with torch.no_grad():
         for number, part in enumerate(parts):
@@ -101,8 +121,9 @@ def _scores(agent: Agent, observed: Observation, starts: Sequence[int]) -> Score
             if not is_recurrent(agent):
                 scores.append(agent(observation).scores)
                 continue
-            if number in starts:
+            if number in played.starts:
                 carried.restart(np.arange(1))
+            carried.see(played.entries[number : number + 1])
             scores.append(carried.act(observation).scores)
     return torch.cat(scores)
 

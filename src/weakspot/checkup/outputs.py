@@ -35,6 +35,7 @@ def observations(agent: Agent, environment: Environment, seed: int) -> Observati
         if decision % DECISIONS_PER_STATE == 0:
             recorded.append(observation)
         with torch.no_grad():
+            carried.see(step.entries[None])
             action: Any = choose(carried.act(observation), agent.spec, generator, epsilon=EPSILON)
         step = environment.step(action[0].tolist())
         if step.terminated or step.truncated:

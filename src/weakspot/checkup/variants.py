@@ -9,7 +9,7 @@ from typing import TypeAlias, cast
 from torch import Tensor
 
 from weakspot.agents.base import AgentOutput, WrappedAgent
-from weakspot.agents.recurrent import is_recurrent
+from weakspot.agents.recurrent import is_recurrent, takes_entries
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.types import Hidden, Observation
 
@@ -45,6 +45,10 @@ class TransformedAgent(WrappedAgent):
     @property
     def hidden_size(self) -> int:
         return self.agent.hidden_size if is_recurrent(self.agent) else 0
+
+    @property
+    def takes_entries(self) -> bool:
+        return takes_entries(self.agent)
 
     def initial_hidden(self, batch: int) -> Hidden:
         assert is_recurrent(self.agent), "only agents with a hidden state have an initial one"

@@ -23,7 +23,7 @@ class Job:
         snapshot: of the environment where it starts.
         seed: of the environment from there on, and of the agent's random choices.
         horizon: decisions, at most.
-        override: actions taken first, in place of the agent's.
+        override: actions taken first, in place of the agent's, except where a mask forbids them.
         actor: index of the agent that acts afterwards; 0 is the agent under test.
         banned: index of an action that the agent may not choose, or None.
         banned_for: decisions for which this holds.
@@ -175,28 +175,36 @@ class Roller:
 
     def _actions(self, running: dict[int, _Running]) -> dict[int, Action]:
         """The next action of every rollout."""
+        given = {slot: action for slot, r in running.items() if (action := self._given(slot, r)) is not None}
         chosen: dict[int, Action] = {}
         for index, agent in enumerate(self._agents):
             own = {s: r for s, r in running.items() if r.job.actor == index}
             sees_all = is_recurrent(agent)  # its hidden state depends on what it sees, whoever chooses the actions
-            slots = [s for s, r in own.items() if sees_all or len(r.actions) >= len(r.job.override)]
+            slots = [slot for slot in own if sees_all or slot not in given]
             if slots:
                 observations = torch.as_tensor(self._pool.current.observations[slots])
+                self._carried[index].see(self._pool.current.entries[slots], np.array(slots))
                 with torch.no_grad():
                     output = self._carried[index].act(observations.to(agent.device, torch.float32), np.array(slots))
                 for slot, row in zip(slots, output.scores.float().cpu().numpy(), strict=True):
                     rollout = running[slot]
-                    if len(rollout.actions) < len(rollout.job.override):
-                        continue
                     job, taken = rollout.job, len(rollout.actions)
+                    if slot in given:
+                        continue
                     banned = job.banned if taken < job.banned_for else None
                     chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned)
                     if taken < job.noise_for and rollout.random.random() < job.noise:
-                        chosen[slot] = random_action(agent.spec, rollout.random)
-        for slot, rollout in running.items():
-            if slot not in chosen:
-                chosen[slot] = rollout.job.override[len(rollout.actions)]
-        return {slot: chosen[slot] for slot in running}
+                        noise = random_action(agent.spec, rollout.random)
+                        chosen[slot] = noise if self._allowed(slot, noise) else chosen[slot]
+        return {slot: given[slot] if slot in given else chosen[slot] for slot in running}
+
+    def _given(self, slot: int, rollout: _Running) -> Action | None:
+        """The action that a job gives for now; None if it gives none, or one that the environment forbids."""
+        taken, override = len(rollout.actions), rollout.job.override
+        return override[taken] if taken < len(override) and self._allowed(slot, override[taken]) else None
+
+    def _allowed(self, slot: int, action: Action) -> bool:
+        return self._pool.spec.allows(self._pool.current.entries[slot], action)
 
 
 def epsilon_of(agent: Agent, epsilon: float) -> float:

@@ -196,6 +196,7 @@ class _Player:
 
     def _act(self, observations: np.ndarray) -> tuple[dict[str, np.ndarray], Sequence[Action]]:
         """Columns and actions for one step of all streams."""
+        self._carried.see(self._environments.current.entries)
         hidden = self._carried.hidden
         with torch.no_grad():
             output = self._carried.act(torch.as_tensor(observations).to(self._agent.device, torch.float32))

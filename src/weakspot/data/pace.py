@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 
 from weakspot.agents.base import Agent, choose
@@ -27,20 +28,21 @@ def measure_pace(agent: Agent, factory: Callable[[], Environment], streams: int)
     """
     environment, generator = factory(), torch.Generator().manual_seed(0)
     step, carried = environment.reset(0), Carried(agent, streams)
-    batch = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32).repeat(streams, 1, 1, 1)
-    deciding, stepping, actions = list[float](), list[float](), list[Any]()
-    with torch.no_grad():
-        for _ in range(BATCHES + 1):
-            started = time.perf_counter()
-            chosen: Any = choose(carried.act(batch), agent.spec, generator, epsilon=1.0)
-            deciding.append((time.perf_counter() - started) / streams)
-            actions.extend(chosen.tolist())
+    deciding, stepping = list[float](), list[float]()
     while len(stepping) < 2 or (len(stepping) <= STEPS and sum(stepping) < SECONDS):
+        rows = np.arange(streams if len(deciding) <= BATCHES else 1)
+        batch = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32).repeat(len(rows), 1, 1, 1)
+        carried.see(step.entries[None].repeat(len(rows), axis=0), rows)
         started = time.perf_counter()
-        step = environment.step(actions[len(stepping) % len(actions)])
+        with torch.no_grad():
+            chosen: Any = choose(carried.act(batch, rows), agent.spec, generator, epsilon=1.0)
+        if len(rows) == streams:
+            deciding.append((time.perf_counter() - started) / streams)
+        started = time.perf_counter()
+        step = environment.step(chosen.tolist()[0])
         stepping.append(time.perf_counter() - started)
         if step.terminated or step.truncated:
-            environment.reset()
+            step = environment.reset()
     environment.close()
     processes = min(usable_cores(), streams)
     return 1 / (fmean(stepping[1:]) / processes + fmean(deciding[1:]))

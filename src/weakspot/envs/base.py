@@ -11,7 +11,7 @@ import numpy as np
 
 from weakspot.actions import Action, Bounds
 from weakspot.errors import ConfigError
-from weakspot.interface import Interface
+from weakspot.interface import MASK, Interface
 from weakspot.types import Observation, State
 
 
@@ -32,7 +32,7 @@ class EnvironmentSpec:
         ram: size of the emulator's memory in bytes, 0 if there is none.
         preprocessing: how observations are computed, for the records.
         action_bounds: bounds of each dimension of continuous actions; None for discrete actions.
-        action_parts: see :class:`weakspot.interface.Interface`.
+        action_parts, entries: see :class:`weakspot.interface.Interface`.
     """
 
     id: str
@@ -47,6 +47,7 @@ class EnvironmentSpec:
     action_bounds: Bounds | None = None
     channel_colours: tuple[tuple[int, int, int], ...] | None = None
     action_parts: tuple[int, ...] | None = None
+    entries: tuple[tuple[str, int], ...] | None = None
 
     @property
     def observation_shape(self) -> tuple[int, int, int]:
@@ -56,11 +57,26 @@ class EnvironmentSpec:
     @property
     def interface(self) -> Interface:
         """What an agent has to match."""
-        return Interface(self.id, self.action_names, self.observation_shape, self.action_bounds, self.action_parts)
+        return Interface(
+            self.id, self.action_names, self.observation_shape, self.action_bounds, self.action_parts, self.entries
+        )
+
+    def allows(self, entries: np.ndarray, action: Action) -> bool:
+        """Whether an action is allowed in a state with these entries (v,); every one is if the environment has no mask."""
+        position = 0
+        for name, size in self.entries or ():
+            if name == MASK:
+                return bool(entries[position + index(cast(SupportsIndex, action))])
+            position += size
+        return True
 
 
 def _no_ram() -> np.ndarray:
     return np.zeros(0, np.uint8)
+
+
+def _no_entries() -> np.ndarray:
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,8 @@ class Step:
         life_lost: whether a life ended with this action.
         ram: the emulator's memory, uint8; an empty array if there is none.
         cause: why the episode ended, if the environment says so, such as ``pedestrian``.
+        entries: what the environment gives beside its image (v,) float32, see :mod:`weakspot.envs.entries`; an empty array
+            if it gives nothing.
     """
 
     observation: np.ndarray
@@ -85,6 +103,7 @@ class Step:
     life_lost: bool = False
     ram: np.ndarray = field(default_factory=_no_ram)
     cause: str = ""
+    entries: np.ndarray = field(default_factory=_no_entries)
 
 
 def check_running(last: Step | None, call: str = "step") -> None:

@@ -41,6 +41,7 @@ from weakspot.envs.base import EnvironmentSpec, Step, check_running, continuous,
 from weakspot.envs.description import Description
 from weakspot.envs.editable import Variable, check_changes
 from weakspot.envs.editors import Editor, editor_of
+from weakspot.envs.entries import entries_of
 from weakspot.envs.observation import observation_function
 from weakspot.envs.pictures import picture_of
 from weakspot.envs.reduce import reduce_image
@@ -70,6 +71,8 @@ class DescribedEnvironment:
         self._editor = editor_of(self._env.unwrapped)
         self._names, self._bounds, self._parts = _actions(self._env, description)
         self._picture = picture_of(self._env.observation_space, description.id)
+        discrete_actions = 0 if self._bounds is not None else len(self._names)
+        self._entries = entries_of(self._env, description.id, self._picture.key, discrete_actions, self._parts)
         self._reduction = description.reduction
         self._size = self._reduction.output_size(*self._picture.size)
         self._seeds = np.random.default_rng(0)
@@ -95,6 +98,7 @@ class DescribedEnvironment:
             preprocessing=asdict(description),
             action_bounds=self._bounds,
             action_parts=self._parts,
+            entries=self._entries.layout,
         )
 
     @property
@@ -133,13 +137,14 @@ class DescribedEnvironment:
         self._actions.append(checked)
         total, terminated, truncated = 0.0, False, False
         images: deque[np.ndarray] = deque(maxlen=self.description.maximum or 1)
+        seen: Any = None
         for _ in range(self.description.frame_skip or 1):
-            image, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
-            images.append(self._picture(image))
+            seen, reward, terminated, truncated, _ = self._env.step(copy(native))  # the environment may change the array
+            images.append(self._picture(seen))
             total += self._number(reward)
             if terminated or truncated:
                 break
-        return self._record(reduce(np.maximum, images), total, bool(terminated), bool(truncated))
+        return self._record(reduce(np.maximum, images), self._entries(seen), total, bool(terminated), bool(truncated))
 
     def _native(self, number: int) -> Any:
         """The environment's own form of a discrete action."""
@@ -244,10 +249,10 @@ class DescribedEnvironment:
         black = np.zeros((*self._size, 3), np.uint8)
         self._frames.extend([black] * self.description.frames)
         self._grays.extend([black[..., 0]] * self.description.frames)
-        image, _ = self._env.reset(seed=seed)
-        return self._record(self._picture(image), 0.0, False, False)
+        seen, _ = self._env.reset(seed=seed)
+        return self._record(self._picture(seen), self._entries(seen), 0.0, False, False)
 
-    def _record(self, image: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
+    def _record(self, image: np.ndarray, entries: np.ndarray, reward: float, terminated: bool, truncated: bool) -> Step:
         """Adds an image to the frame stack, and stores and returns the step."""
         frame, gray = reduce_image(image, self._reduction)
         self._frames.append(frame)
@@ -259,6 +264,7 @@ class DescribedEnvironment:
             reward=reward,
             terminated=terminated,
             truncated=truncated,
+            entries=entries,
         )
         return self._step
 
@@ -268,7 +274,8 @@ class DescribedEnvironment:
         return np.concatenate([frame.transpose(2, 0, 1) for frame in self._frames])
 
     def _digest(self, last: Step) -> list[Any]:
-        digest = hashlib.sha256(b"".join(frame.tobytes() for frame in self._frames)).hexdigest()
+        shown = [*(frame.tobytes() for frame in self._frames), last.entries.tobytes()]
+        digest = hashlib.sha256(b"".join(shown)).hexdigest()
         return [digest, last.reward, last.terminated, last.truncated]
 
     def _settings(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class SharedSteps:
         ram: (E, bytes) uint8, the emulator's memory.
         reward: (E,) float32, of the action.
         terminated, truncated, life_lost: (E,) bool, of the action.
+        entries: (E, v) float32, what is given beside the images.
     """
 
     observations: np.ndarray
@@ -41,6 +42,7 @@ class SharedSteps:
     terminated: np.ndarray
     truncated: np.ndarray
     life_lost: np.ndarray
+    entries: np.ndarray
 
     @classmethod
     def shared(cls, spec: EnvironmentSpec, count: int) -> SharedSteps:
@@ -53,6 +55,7 @@ class SharedSteps:
             terminated=_shared((count,), np.bool_),
             truncated=_shared((count,), np.bool_),
             life_lost=_shared((count,), np.bool_),
+            entries=_shared((count, sum(size for _, size in spec.entries or ())), np.float32),
         )
 
     def write(self, number: int, current: Step, result: Step | None) -> None:
@@ -60,6 +63,7 @@ class SharedSteps:
         self.observations[number] = current.observation
         self.frames[number] = current.frame
         self.ram[number] = current.ram
+        self.entries[number] = current.entries
         self.reward[number] = result.reward if result else 0.0
         self.terminated[number] = result is not None and result.terminated
         self.truncated[number] = result is not None and result.truncated

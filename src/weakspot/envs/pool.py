@@ -133,7 +133,7 @@ class EnvironmentPool:
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.current, self.count = SharedSteps.shared(spec, count), count
+        self.spec, self.current, self.count = spec, SharedSteps.shared(spec, count), count
         self._parts = shares(count, workers)
         self._worker_of = {number: w for w, part in enumerate(self._parts) for number in part}
         self._workers = ForkedWorkers([_Slots(part, factory, self.current) for part in self._parts])

@@ -12,7 +12,7 @@ import torch
 
 from weakspot.actions import Action, plain_action
 from weakspot.agents.base import Agent, AgentOutput, choose
-from weakspot.agents.recurrent import is_recurrent
+from weakspot.agents.recurrent import is_recurrent, takes_entries
 from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.kept import Edit
 from weakspot.envs.base import Step
@@ -201,6 +201,8 @@ class Game:
         with torch.no_grad():
             if self._hidden is None or not is_recurrent(self._agent):
                 return self._agent(observation), None
+            if takes_entries(self._agent):
+                self._hidden = torch.as_tensor(self._step.entries)[None].to(self._hidden)
             return self._agent.advance(observation, self._hidden)
 
     def _take(self, action: Action) -> None:

@@ -15,6 +15,8 @@ import torch
 
 from weakspot.actions import Action
 from weakspot.agents.base import Agent, AgentSpec, choose
+from weakspot.agents.recurrent import Carried
+from weakspot.envs.base import Step
 from weakspot.envs.plays import Play, go_back, set_mark
 from weakspot.ground.edits import Found, Score
 from weakspot.ground.play import Player, Route
@@ -72,14 +74,15 @@ def search_play(
                 taken: list[Action] = []
                 held = random_action(agent.spec, generator)
 
-                def chosen(observation: np.ndarray, way: str = way, held: Action = held) -> Action:
-                    if way == "agent":
-                        return act(observation)
-                    return held if way == "held" else random_action(agent.spec, generator)
+                def chosen(step: Step, way: str = way, held: Action = held) -> Action:
+                    action = held if way == "held" else random_action(agent.spec, generator)
+                    if way == "agent" or not player.environment.spec.allows(step.entries, action):
+                        return act(step)
+                    return action
 
                 frames: list[np.ndarray] = []
                 for _ in range(CHUNK):
-                    taken.append(chosen(step.observation))
+                    taken.append(chosen(step))
                     play: Play = player.take(taken[-1:])
                     step = play.last
                     frames.append(play.frames[0])
@@ -110,13 +113,15 @@ def _node_at(player: Player, start: int) -> _Node:
     return _Node(Route(start), set_mark(player.environment), window, np.inf)
 
 
-def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[np.ndarray], Action]:
-    """The agent's actions as a function of single observations."""
+def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[Step], Action]:
+    """The agent's actions as a function of single steps; a recurrent agent takes each for the start of an episode."""
     noise = torch.Generator().manual_seed(int(generator.integers(2**31)))
 
-    def act(observation: np.ndarray) -> Action:
+    def act(step: Step) -> Action:
+        carried = Carried(agent, 1)
+        carried.see(step.entries[None])
         with torch.no_grad():
-            output = agent(torch.as_tensor(observation[None]).to(agent.device, torch.float32))
+            output = carried.act(torch.as_tensor(step.observation[None]).to(agent.device, torch.float32))
         action = choose(output, agent.spec, noise)[0]
         return int(action) if action.ndim == 0 else tuple(float(value) for value in action)
 

@@ -273,7 +273,7 @@ def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | 
     act = agent_actions(agent, np.random.default_rng(seed))
     plays: list[Play] = []
     while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
-        play = player.attempt({}, [act(step.observation)])
+        play = player.attempt({}, [act(step)])
         if play is None:
             return None
         plays.append(play)

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent
-from weakspot.agents.build import agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.build import NetworkAgent, agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.formats.suffixes import TORCH_SAVED
-from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.header import read_header
 from weakspot.agents.tensors.state_dicts import strip_prefixes
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_torch_file, read_weights

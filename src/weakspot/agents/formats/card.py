@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from weakspot.agents import zoo
 from weakspot.agents.base import Agent, ScoresAre
-from weakspot.agents.build import make_agent
+from weakspot.agents.build import NetworkAgent, make_agent
 from weakspot.agents.formats.card_record import METADATA_KEY, Card, read_card
 from weakspot.agents.networks.dueling import DuelingNetwork
 from weakspot.agents.networks.policy import PolicyNetwork
 from weakspot.agents.networks.sizes import NetworkSize
-from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.header import read_header
 from weakspot.agents.tensors.weights import build_for, load_into, preserve_random_state, read_weights
 from weakspot.errors import WeightsError

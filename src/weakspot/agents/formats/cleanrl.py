@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, ScoresAre
-from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.build import USE_FACTORY, NetworkAgent, agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.formats.suffixes import CLEANRL
 from weakspot.agents.listing import join_names
 from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
-from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.state_dicts import unwrap
 from weakspot.agents.tensors.weights import load_into, preserve_random_state, read_tensors
 from weakspot.errors import WeightsError

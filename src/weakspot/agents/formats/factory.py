@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import Agent, AgentSpec
-from weakspot.agents.build import agent_from_network, resolve_interface
-from weakspot.agents.module import ModuleAgent
-from weakspot.agents.recurrent import RecurrentModuleAgent
+from weakspot.agents.build import NetworkAgent, agent_from_network, resolve_interface
 from weakspot.errors import AgentError
 from weakspot.interface import Interface
 from weakspot.system.provenance import file_digest
@@ -42,7 +40,7 @@ class FactoryFormat:
         source = f"{path}:{function}"
         result = _call(path, function)
         code = [file_digest(file) for file in local_files(path)]
-        if isinstance(result, ModuleAgent | RecurrentModuleAgent):
+        if isinstance(result, NetworkAgent):
             return replace(result, device=torch.device(device), spec=_with_code(result.spec, code))
         if isinstance(getattr(result, "spec", None), AgentSpec) and callable(result):
             return _check_own_agent(result, source, device)

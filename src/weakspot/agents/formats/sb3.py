@@ -1,5 +1,5 @@
-"""Agents in zip files of stable-baselines3 and sb3-contrib: DQN, QR-DQN, A2C and PPO with a ``CnnPolicy``,
-and RecurrentPPO with a ``CnnLstmPolicy``.
+"""Agents in zip files of stable-baselines3 and sb3-contrib: DQN, QR-DQN, A2C, PPO and MaskablePPO with a ``CnnPolicy``, or
+with a ``MultiInputPolicy`` for dicts with one image, and RecurrentPPO with a ``CnnLstmPolicy``.
 
 No code in a zip is run.  The network is rebuilt from the settings and the tensors: the convolutions of Mnih et al. 2015, the
 hidden layers with the sizes of their tensors, and the heads; behind the normalisation of ``VecNormalize``, if there was one.
@@ -18,19 +18,19 @@ import torch
 from torch import nn
 
 from weakspot.agents.base import Agent, ScoresAre
-from weakspot.agents.build import USE_FACTORY, agent_from_file, check_action_count, resolve_interface
+from weakspot.agents.build import USE_FACTORY, NetworkAgent, agent_from_file, check_action_count, resolve_interface
 from weakspot.agents.combined import CombinedPolicy
+from weakspot.agents.entries import MaskedPolicy, check_layout
 from weakspot.agents.formats.normalized import Normalized, Statistics, read_statistics
 from weakspot.agents.formats.sb3_archive import Archive, numbers, read_archive
 from weakspot.agents.formats.sb3_files import statistics_names, statistics_path
 from weakspot.agents.formats.suffixes import ZIP
 from weakspot.agents.listing import join_names
-from weakspot.agents.networks.nature import KERNELS, ActorCritic, NatureCnn, QNetwork
+from weakspot.agents.networks.nature import KERNELS, ActorCritic, CombinedFeatures, Features, NatureCnn, QNetwork
 from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
-from weakspot.agents.recurrent import NetworkAgent
 from weakspot.agents.tensors.weights import load_into, preserve_random_state
 from weakspot.errors import MaskWarning, MismatchError, WeightsError
-from weakspot.interface import Interface
+from weakspot.interface import MASK, Interface
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """The supported values of a policy's ``activation_fn``."""
@@ -81,12 +81,19 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     except (TypeError, ValueError) as error:
         raise _unsupported(archive, f"with unusual spaces: {error}") from error
     check_action_count(path, actions, interface)
-    if "Maskable" in str(archive.settings.get("policy_class")):
-        warnings.warn(
-            MaskWarning(f"the agent in {path} was trained with action masks; here it may take every action"), stacklevel=2
-        )
     with preserve_random_state():
         network, scores_are = _network(archive, interface)
+    if "Maskable" in str(archive.settings.get("policy_class")):
+        if MASK in dict(interface.entries or ()):
+            network = MaskedPolicy(network)
+        else:
+            warnings.warn(
+                MaskWarning(
+                    f"the agent in {path} was trained with action masks; {interface.environment} has no method "
+                    "action_masks() here, so it may take every action"
+                ),
+                stacklevel=2,
+            )
     statistics = _statistics(archive, path, observation_shape)
     if statistics is not None:
         network = Normalized(network, statistics)
@@ -112,6 +119,8 @@ def _statistics(archive: Archive, path: Path, observation_shape: tuple[int, ...]
     """
     low, high = archive.observation_range()
     file = statistics_path(path)
+    if file is not None and archive.entries():
+        raise _unsupported(archive, f"for dicts, with the statistics of a normalisation next to it ({file.name})")
     statistics = None if file is None else read_statistics(file)
     if (low, high) == (0.0, 255.0):
         if statistics is not None:
@@ -200,18 +209,19 @@ def _network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresA
         raise _unsupported(archive, f"with the features extractor {extractor}")
     for part in ("q_net", "quantile_net"):
         if part in parts:
-            return _q_network(archive, part, len(interface.action_names)), "q-values"
+            return _q_network(archive, part, interface), "q-values"
     if {"action_net", "value_net"} <= parts:
         return _policy_network(archive, interface)
     raise _unsupported(archive, f"of an unknown kind; its tensors are {join_names(archive.weights)}")
 
 
-def _q_network(archive: Archive, part: str, actions: int) -> QNetwork:
+def _q_network(archive: Archive, part: str, interface: Interface) -> QNetwork:
     _check_no_others(archive, (f"{part}.features_extractor.", f"{part}.{part}.", f"{part}_target."))
     scale = _scale(archive)
     features = _features(archive, f"{part}.features_extractor.")
     head = _layers(archive, f"{part}.{part}.", nn.ReLU, activation_at_end=False)
-    return QNetwork(features, head, scale, actions)
+    _check_width(archive, features, head, interface)
+    return QNetwork(features, head, scale, len(interface.action_names))
 
 
 def _policy_network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresAre]:
@@ -222,7 +232,7 @@ def _policy_network(archive: Archive, interface: Interface) -> tuple[nn.Module, 
     network = _recurrent_actor_critic if is_recurrent else _actor_critic
     if interface.action_bounds is None:
         _check_no_others(archive, known)
-        made = network(archive)
+        made = network(archive, interface)
         if interface.action_parts is None:
             return made, "log-probabilities"
         if is_recurrent:
@@ -231,13 +241,14 @@ def _policy_network(archive: Archive, interface: Interface) -> tuple[nn.Module, 
     _check_no_others(archive, (*known, "log_std"))  # log_std is not used: the agent acts on the means
     if archive.policy_setting("squash_output", False):
         raise _unsupported(archive, "that squashes its actions")
-    return network(archive), "means"
+    return network(archive, interface), "means"
 
 
 def _unsupported(archive: Archive, what: str) -> WeightsError:
     return WeightsError(
         f"{archive.source} holds a policy {what}",
-        expected="a CnnPolicy of DQN, QR-DQN, A2C or PPO, or a CnnLstmPolicy of RecurrentPPO",
+        expected="a CnnPolicy, or a MultiInputPolicy with one image, of DQN, QR-DQN, A2C, PPO or MaskablePPO, or a "
+        "CnnLstmPolicy of RecurrentPPO",
         todo=USE_FACTORY,
     )
 
@@ -248,15 +259,18 @@ def _check_no_others(archive: Archive, prefixes: tuple[str, ...]) -> None:
         raise _unsupported(archive, f"with unknown layers: {join_names(others)}")
 
 
-def _actor_critic(archive: Archive) -> ActorCritic:
+def _actor_critic(archive: Archive, interface: Interface) -> ActorCritic:
     features, critic_features = _extractors(archive)
     actor, critic = _head(archive, "policy", "action_net"), _head(archive, "value", "value_net")
+    _check_width(archive, features, actor, interface)
     return ActorCritic(features, critic_features, actor, critic, _scale(archive))
 
 
-def _recurrent_actor_critic(archive: Archive) -> RecurrentActorCritic:
+def _recurrent_actor_critic(archive: Archive, interface: Interface) -> RecurrentActorCritic:
     """The network of RecurrentPPO: the critic has an LSTM of its own, or a linear layer, or shares the actor's LSTM."""
     features, critic_features = _extractors(archive)
+    if not isinstance(features, NatureCnn) or isinstance(critic_features, CombinedFeatures):
+        raise _unsupported(archive, "with a hidden state and observations that are dicts")
     actor, critic = _head(archive, "policy", "action_net"), _head(archive, "value", "value_net")
     parts, source = archive.parts(), archive.source
     critic_memory: nn.Module | None = None
@@ -268,7 +282,24 @@ def _recurrent_actor_critic(archive: Archive) -> RecurrentActorCritic:
     return RecurrentActorCritic(features, critic_features, memory, critic_memory, actor, critic, _scale(archive))
 
 
-def _extractors(archive: Archive) -> tuple[NatureCnn, NatureCnn | None]:
+def _check_width(archive: Archive, features: Features, head: nn.Module, interface: Interface) -> None:
+    """Raises an error if the environment's entries are not those with which the agent was trained."""
+    if isinstance(features, NatureCnn):
+        return
+    given = dict(check_layout(features, interface.entries, interface.environment, archive.source))
+    first = next(module for module in head.modules() if isinstance(module, nn.Linear))
+    taken, expected = first.in_features - features.images.features, sum(given[name] for name in features.other_entries)
+    if taken != expected:
+        sizes = ", ".join(f"{name} ({given[name]})" for name in features.other_entries)
+        raise MismatchError(
+            f"the agent in {archive.source} takes {taken} numbers beside the features of its image",
+            expected=f"{expected}, those of the entries of {interface.environment}: {sizes}",
+            todo="give the environment that the agent was trained on; if VecFrameStack stacked these entries, too, stack "
+            "them in a wrapper of the environment",
+        )
+
+
+def _extractors(archive: Archive) -> tuple[Features, Features | None]:
     """The convolutions of the actor, and those of the critic; None if they are the same."""
     has_two_extractors = "pi_features_extractor" in archive.parts()
     actor_prefix = "pi_features_extractor." if has_two_extractors else "features_extractor."
@@ -286,7 +317,16 @@ def _head(archive: Archive, name: str, last: str) -> nn.Sequential:
     return nn.Sequential(*hidden, _linear(archive, last))
 
 
-def _features(archive: Archive, prefix: str) -> NatureCnn:
+def _features(archive: Archive, prefix: str) -> Features:
+    image = archive.image()
+    if image is None:
+        return _nature(archive, prefix)
+    if "." in image:  # a name of a module cannot have dots
+        raise _unsupported(archive, f"for an image with the name {image!r}")
+    return CombinedFeatures(_nature(archive, f"{prefix}extractors.{image}."), tuple(archive.entries()), image)
+
+
+def _nature(archive: Archive, prefix: str) -> NatureCnn:
     weights = archive.part(prefix)
     convolutions = [weights.get(f"cnn.{2 * i}.weight") for i in range(len(KERNELS))]
     last = weights.get("linear.0.weight")

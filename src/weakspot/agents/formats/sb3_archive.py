@@ -27,6 +27,12 @@ from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage
 WEIGHTS = "policy.pth"
 LARGEST_RATIO, SPARE = 20, 1 << 20
 """A member may be this many times as large as what is stored of it, and these bytes in addition."""
+ENTRY = re.compile(
+    r"""(['"])([^'"]{1,200})\1[:,] ?((?:Box|Discrete|MultiDiscrete|MultiBinary)\([^'"]{0,2000}?\))(?=, ['"(]|[)}\]])"""
+)
+"""An entry of a dict of spaces in gymnasium's text: the quote, the name and the space."""
+IMAGE = re.compile(r"Box\(0, 255, \((\d{1,5}), (\d{1,5}), (\d{1,5})\), uint8\)")
+"""Gymnasium's text of the space of images."""
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf)")
 
 
@@ -75,18 +81,34 @@ class Archive:
             )
         return attributes[name]
 
+    def entries(self) -> dict[str, str]:
+        """The entries of observations that are dicts: their spaces as text, by name, in their order; empty for others."""
+        space = self.settings.get("observation_space")
+        if not isinstance(space, Mapping):
+            return {}
+        attributes = cast(Mapping[str, Any], space)
+        return {name: text for _, name, text in ENTRY.findall(str(attributes.get("spaces", "")))}
+
+    def image(self) -> str | None:
+        """The name of the one image in observations that are dicts; None without it."""
+        images = [name for name, text in self.entries().items() if IMAGE.match(text)]
+        return images[0] if len(images) == 1 else None
+
     def observation_shape(self) -> tuple[int, ...]:
-        """(c, h, w) of the observations.
+        """(c, h, w) of the observations, or of their image if they are dicts.
 
         Raises:
             WeightsError: the zip does not have it.
             TypeError, ValueError: it is not a list of numbers.
         """
+        if image := self.image():
+            match = IMAGE.match(self.entries()[image])
+            return tuple(int(size) for size in match.groups()) if match else ()
         return tuple(int(size) for size in self.space("observation_space", "_shape"))
 
     def has_byte_images(self) -> bool:
-        """Whether observations are bytes."""
-        return str(self.space("observation_space", "dtype")).endswith("uint8")
+        """Whether observations, or the images in them, are bytes."""
+        return self.image() is not None or str(self.space("observation_space", "dtype")).endswith("uint8")
 
     def observation_range(self) -> tuple[float, float]:
         """The smallest and the largest value of an observation."""

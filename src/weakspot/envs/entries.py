@@ -1,0 +1,120 @@
+"""What a gymnasium environment gives beside its image: the other entries of a dict observation, and its action mask.
+
+An entry becomes numbers as :func:`gymnasium.spaces.flatten` makes them: boxes row by row, discrete entries one-hot.  Entries
+of other spaces, such as texts, are left out.
+
+A mask says which actions are allowed.  It is an entry ``action_mask`` of the observation, or what a method ``action_masks``
+of the environment or of one of its wrappers returns, as sb3-contrib asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+
+from weakspot.errors import ConfigError
+from weakspot.interface import MASK
+
+NUMERIC = (gymnasium.spaces.Box, gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
+"""Spaces of the entries that are kept."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Turns what an environment gives beside its image into numbers.
+
+    Attributes:
+        environment: its id, for error messages.
+        spaces: of the entries that are kept, by name, without the image.
+        masks: the environment's method ``action_masks``; None if it has none, or if the mask is an entry.
+        actions: number of actions.
+        parts: numbers of choices of the parts of an action, see :class:`weakspot.interface.Interface`.
+    """
+
+    environment: str
+    spaces: dict[str, gymnasium.Space[Any]]
+    masks: Callable[[], Any] | None
+    actions: int
+    parts: tuple[int, ...] | None
+
+    @property
+    def layout(self) -> tuple[tuple[str, int], ...] | None:
+        """Names and sizes of the entries; None without any."""
+        sizes = {name: gymnasium.spaces.flatdim(space) for name, space in self.spaces.items()}
+        sizes |= {MASK: self.actions} if self.masks else {}
+        return tuple(sizes.items()) or None
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """The numbers (v,) float32, one entry after the other.
+
+        Raises:
+            ConfigError: an entry is not of its space, or the mask is not one for the environment's actions.
+        """
+        rows = [self._flat(name, space, observation) for name, space in self.spaces.items()]
+        if self.masks:
+            rows.append(self._mask(self.masks()))
+        return np.concatenate(rows) if rows else np.zeros(0, np.float32)
+
+    def _flat(self, name: str, space: gymnasium.Space[Any], observation: Any) -> np.ndarray:
+        try:
+            row = np.asarray(gymnasium.spaces.flatten(space, observation[name]), np.float32)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the entry {name!r} of an observation of {self.environment} cannot be read: {error!r}",
+                expected=f"an element of {space}",
+                todo="correct the observation or the observation space of the environment",
+            ) from error
+        if row.shape != (gymnasium.spaces.flatdim(space),):
+            raise ConfigError(
+                f"the entry {name!r} of an observation of {self.environment} has {row.size} numbers",
+                expected=f"an element of {space}",
+                todo="correct the observation or the observation space of the environment",
+            )
+        return row
+
+    def _mask(self, given: object) -> np.ndarray:
+        """The mask of all actions (a,); of actions with parts, those are allowed whose choices all are."""
+        mask = np.asarray(given).reshape(-1).astype(bool)
+        if self.parts and len(mask) == sum(self.parts):
+            choices = np.split(mask, np.cumsum(self.parts)[:-1])
+            combined = choices[0]
+            for choice in choices[1:]:
+                combined = np.logical_and.outer(combined, choice).reshape(-1)
+            mask = combined
+        if len(mask) != self.actions:
+            raise ConfigError(
+                f"action_masks() of {self.environment} returned {len(mask)} numbers",
+                expected=f"one for each of the {self.actions} actions",
+                todo="correct the method",
+            )
+        return mask.astype(np.float32)
+
+
+def entries_of(
+    env: gymnasium.Env[Any, Any], environment: str, image: str | None, actions: int, parts: Sequence[int] | None
+) -> Entries:
+    """What an environment gives beside its image.
+
+    Args:
+        env: the environment.
+        environment: its id.
+        image: name of the image in observations that are dicts; None for others.
+        actions: number of actions, or 0 if they are continuous.
+        parts: numbers of choices of the parts of an action, if it has parts.
+    """
+    spaces: dict[str, gymnasium.Space[Any]] = {}
+    if image is not None:
+        every = dict(cast("Any", env.observation_space).spaces)
+        spaces = {name: space for name, space in every.items() if name != image and isinstance(space, NUMERIC)}
+    masks = None
+    if actions and MASK not in spaces:
+        try:
+            found: object = env.get_wrapper_attr("action_masks")
+        except AttributeError:
+            found = None
+        masks = found if callable(found) else None
+    return Entries(environment, spaces, masks, actions, tuple(parts) if parts else None)
