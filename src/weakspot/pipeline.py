@@ -108,7 +108,8 @@ class Pipeline:
     def plan(self) -> list[str]:
         """Names of the results that :meth:`run` would make, and of all results that depend on them.
 
-        Runs the quick stages, because the list depends on their results.
+        Runs the quick stages, because the list depends on their results, and checks the settings and the targets as
+        :meth:`run` does before its first long stage.
         """
         for stage in self.stages:
             if stage.quick:
@@ -123,6 +124,8 @@ class Pipeline:
             inputs[task.name] = request.key if entry is None else entry.record.fingerprint
             if entry is None:
                 missing.append(task.name)
+        if missing:
+            self.session.check()  # a plan that the run would refuse is none
         return missing
 
     def request(self, name: str) -> Request:

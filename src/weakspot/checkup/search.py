@@ -25,11 +25,11 @@ FIRST, SECOND = (2, 400), (4, 600)
 """Games of each change, and decisions in each, in the first and in the second round."""
 LONGEST_WITHOUT_SCORES = 2_000
 """If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
-SECOND_ROUND = 4
+SECOND_ROUND = 6
 """Number of changes in the second round."""
 FEW = 4
 """Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
-RIVALS = 3
+RIVALS = 5
 """Number of other changes that play the last games of an agent that turns out not to be fine."""
 EPSILON = 0.01
 """Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
@@ -58,11 +58,6 @@ class Runner:
     def gain(self) -> float:
         """How much more the agent scores with the change than without it."""
         return float((self.scores - self.base).mean())
-
-    def is_better(self, generator: np.random.Generator, than: Runner | None = None) -> bool:
-        """Whether the agent clearly scores more than without the change, or than with another one."""
-        other = self.base if than is None else than.scores
-        return bootstrap_mean(self.scores - other, generator)[1] > 0
 
     def add(self, scores: np.ndarray, base: np.ndarray) -> None:
         """Adds the scores of more games."""
@@ -144,13 +139,18 @@ def _of_failing(
     config: CheckConfig,
     generator: np.random.Generator,
 ) -> Named | None:
-    """The best change if it is clearly better in other and longer games, and those that the rounds could not tell apart."""
+    """The change that is best in other and longer games, which the best few of the rounds play if the best one is clearly
+    better there: several changes may each bring back most of the score, and the rounds are too short to order them."""
     games = _games(config, config.episodes, config.longest, number=2)
+
+    def play(runner: Runner) -> np.ndarray:
+        return runner.first.scores(f"{runner.first.name}, longer games", games)
+
     base = player("the agent, longer games", agent, games).scores
-    scores = best.first.scores(f"{best.first.name}, longer games", games)
+    scores = play(best)
     if bootstrap_mean(scores - base, generator)[1] <= 0:
         return None
-    return Named(best, scores, base, [other for other in runners if _is_equal(other, best, generator)])
+    return _best([(best, scores), *((rival, play(rival)) for rival in _rivals(best, runners))], base, generator)
 
 
 def _of_fine(
@@ -173,9 +173,25 @@ def _of_fine(
             return None
         if done < count:
             scores = np.append(scores, play(best, count, done))
-    base = fine[:count]
-    rivals = sorted((runner for runner in runners if runner is not best), key=lambda runner: -runner.gain)[:RIVALS]
-    played = [(best, scores), *((rival, play(rival, count)) for rival in rivals)]
+    return _best(
+        [(best, scores), *((rival, play(rival, count)) for rival in _rivals(best, runners))], fine[:count], generator
+    )
+
+
+def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
+    """The changes that gain most after the best one, those of the second round first."""
+    others = (runner for runner in runners if runner is not best and runner.gain > 0)
+    return sorted(others, key=lambda runner: (-len(runner.scores), -runner.gain))[:RIVALS]
+
+
+def _best(played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator) -> Named:
+    """The best of several changes, of which one is clearly better than none, and those that cannot be told apart from it.
+
+    Args:
+        played: the changes, and the scores of their last games (n,).
+        base: scores of the agent without them, in games with the same seeds (n,).
+        generator: of the intervals.
+    """
     better = [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
     named, scores = max(better, key=lambda pair: pair[1].mean())
     equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
@@ -209,12 +225,6 @@ def _games(config: CheckConfig, games: int, longest: int, *, number: int) -> Gog
     """The games of a round, which have other seeds than those of the other rounds and of the agent's score."""
     seed = config.seed + config.most + (number + 1) * config.episodes
     return GogglesConfig(min(games, config.episodes), EPSILON, min(longest, config.longest), seed)
-
-
-def _is_equal(other: Runner, best: Runner, generator: np.random.Generator) -> bool:
-    """Whether another change that clearly helps was not clearly worse than the best one."""
-    is_compared = other is not best and len(other.scores) == len(best.scores)
-    return is_compared and other.is_better(generator) and not best.is_better(generator, other)
 
 
 def _title(runner: Runner) -> str:
