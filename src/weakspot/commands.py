@@ -44,10 +44,12 @@ def check_named(kind: type[Any], name: str, argument: str) -> None:
 def run(arguments: Sequence[str]) -> None:
     """``weakspot run``."""
     config = parse(RunConfig, "run", arguments)  # before the imports: --help needs none of them
-    from weakspot.pipeline import Pipeline
     from weakspot.report.terminal import print_rating, print_twins, print_weaknesses
+    from weakspot.together import run_together
 
-    result = Pipeline(config).run()
+    result = run_together(config)
+    if result is None:
+        return
     print_rating(result)
     print_twins(result)
     print_weaknesses(result)
@@ -58,10 +60,10 @@ def run(arguments: Sequence[str]) -> None:
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
     """``weakspot STAGE``: runs one stage; the results it reads must be in the store."""
     config = parse(RunConfig, stage, arguments, f"Run one stage: {LISTING[stage].help}.")
-    from weakspot.pipeline import Pipeline
+    from weakspot.together import run_together
 
-    result = Pipeline(config, only=(stage,)).run()
-    if stage == "report" and result.report:
+    result = run_together(config, only=(stage,))
+    if stage == "report" and result and result.report:
         say(f"report: {result.report.absolute()}")
 
 

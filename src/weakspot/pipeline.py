@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weakspot.artifacts.run import Run, read_run
 from weakspot.config import RunConfig, command_line
@@ -23,6 +23,9 @@ from weakspot.system.checks import check_path
 from weakspot.system.files import refuse_links
 from weakspot.system.progress import say
 from weakspot.system.provenance import public_version
+
+if TYPE_CHECKING:
+    from weakspot.system.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,21 @@ class Pipeline:
         config: of the run.
         only: names of the stages to run; results of other stages must be in the store. By default, all stages.
         stages: the stages of the graph.
+        ranks: processes of ``torchrun`` that train together, of which this one is rank 0; None for one process.
 
     Raises:
         ConfigError: the stages do not form a graph without cycles.
         RunError: the run folder cannot be used.
     """
 
-    def __init__(self, config: RunConfig, only: Sequence[str] | None = None, stages: Sequence[Stage] = STAGES) -> None:
-        self.config, self.stages = config, ordered(stages)
+    def __init__(
+        self,
+        config: RunConfig,
+        only: Sequence[str] | None = None,
+        stages: Sequence[Stage] = STAGES,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.config, self.stages, self._ranks = config, ordered(stages), ranks
         self.only = frozenset(stage.name for stage in self.stages) if only is None else frozenset(only)
         output, store = config.output.absolute(), config.store_path.absolute()
         check_path("the run folder", output)
@@ -145,7 +155,7 @@ class Pipeline:
         self._folders: dict[str, Path] = {}
         self._verified: set[str] = set()
         self._computed = self._agent_checked = False
-        self.session = Session(self.config, self._folders)
+        self.session = Session(self.config, self._folders, self._ranks)
 
     def _run_stages(self) -> None:
         needed = needed_by(self.only, self.stages)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from weakspot.search.distribution import SearchDistribution
     from weakspot.state_model.model import StateModel
     from weakspot.subject import Subject
+    from weakspot.system.ranks import Ranks
     from weakspot.targets.base import Target
 
     Indices = npt.NDArray[np.int64]
@@ -46,10 +47,11 @@ class Session:
         config: of the run.
         results: folders of the finished results, by stage and part, such as ``synthesize/t-minus``. They are looked up on
             access, so the pipeline can add results while the session is open.
+        ranks: processes of ``torchrun`` that train together; None for one process.
     """
 
-    def __init__(self, config: RunConfig, results: Mapping[str, Path]) -> None:
-        self.config, self.results = config, results
+    def __init__(self, config: RunConfig, results: Mapping[str, Path], ranks: Ranks | None = None) -> None:
+        self.config, self.results, self.ranks = config, results, ranks
 
     @cached_property
     def subject(self) -> Subject:

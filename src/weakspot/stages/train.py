@@ -56,10 +56,12 @@ class TrainStage(Stage):
         session.check_target_scales()
         config, dataset = session.config.train, session.dataset
         measured = session.held_out_sample(config.measured)
+        if session.ranks is not None:
+            session.ranks.tell({name: str(path) for name, path in session.results.items()})
         with progress_bar(self.name) as report:
             train(
                 session.perceive, dataset, session.maps, config, folder,
                 measures=lambda model: fidelity(model, session.perceive, dataset, measured).line(),
-                clock=CLOCKS[config.clock], progress=report,
+                clock=CLOCKS[config.clock], progress=report, ranks=session.ranks,
             )  # fmt: skip
         return file_digest(folder / WEIGHTS)

@@ -3,12 +3,14 @@
 A batch is split over worker threads if the recipe allows it (``splits_batches``), each with one thread of its own for the
 tensor work.  On two cores this is steadier than one step on two threads: no thread spins at a barrier while the other core
 is busy with something else.  The gradients of the parts are added in a fixed order, so the result does not depend on timing.
+
+The processes of ``torchrun`` divide a batch in the same way; see :mod:`weakspot.state_model.helper`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -19,12 +21,13 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import Perceiver
 from weakspot.data.recall import hidden_of
-from weakspot.errors import OutputError, StateModelError, WeakspotError
+from weakspot.errors import ConfigError, OutputError, StateModelError, WeakspotError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.feeder import Feeder
 from weakspot.state_model.recipes import Recipe
 from weakspot.state_model.setup import TrainingSetup
 from weakspot.system.compute import threads
+from weakspot.system.ranks import Ranks
 
 Part: TypeAlias = tuple[tuple[Tensor, ...], dict[str, float]]
 """Gradients and loss terms of a part of a batch."""
@@ -53,9 +56,9 @@ class TermMeans:
         self._sums: dict[str, float] = {}
         self._count = 0
 
-    def add(self, parts: list[dict[str, float]]) -> None:
-        """Adds a step, the sum of the terms of its parts."""
-        self.last = {name: sum(part[name] for part in parts) for name in parts[0]}
+    def add(self, terms: dict[str, float]) -> None:
+        """Adds the terms of a step."""
+        self.last = terms
         for name, value in self.last.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
@@ -86,7 +89,9 @@ class Trainer:
         terms: means of the loss terms.
     """
 
-    def __init__(self, setup: TrainingSetup, statistics: DataStatistics, indices: np.ndarray) -> None:
+    def __init__(
+        self, setup: TrainingSetup, statistics: DataStatistics, indices: np.ndarray, ranks: Ranks | None = None
+    ) -> None:
         self.network = setup.network(statistics)
         self.terms = TermMeans()
         self._setup, self._statistics = setup, statistics
@@ -94,7 +99,10 @@ class Trainer:
         self._feeder: Feeder = setup.feeder(indices, self.network.latent)
         self._size = int(setup.recipe.config.batch_size)
         self._parts = setup.config.parts if setup.recipe.splits_batches else 1
-        self._chunks = _chunks(self._size, self._parts)
+        self._ranks = ranks
+        if ranks is not None:
+            _check_division(setup, ranks, self._size)
+        self._chunks = _chunks(self._size, self._parts, ranks)
         self._map: Callable[[Callable[[np.ndarray], Part], list[np.ndarray]], Iterable[Part]] = map
 
     @contextmanager
@@ -122,14 +130,13 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate(share, steps)
         results = self._results(*self._feeder.draw(self._size))
-        for position, parameter in enumerate(self.network.parameters()):
-            parameter.grad = results[0][0][position]
-            for grads, _ in results[1:]:
-                parameter.grad += grads[position]
+        grads, terms = _added(results) if self._ranks is None else _total(self._ranks, *_added(results))
+        for parameter, grad in zip(self.network.parameters(), grads, strict=True):
+            parameter.grad = grad
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         self._optimizer.step()
-        self.terms.add([terms for _, terms in results])
+        self.terms.add(terms)
         if not np.isfinite(self.terms.last["loss"]):
             raise self._not_finite(steps + 1)
 
@@ -177,7 +184,39 @@ class Trainer:
         )
 
 
-def _chunks(size: int, parts: int) -> list[np.ndarray]:
-    """The positions of a batch of ``size`` in at most ``parts`` parts, none of them empty."""
-    chunks: list[np.ndarray] = np.array_split(np.arange(size), parts)
+def _added(parts: Sequence[Part]) -> Part:
+    """The sums of the gradients and of the terms of parts, in their order."""
+    grads = list(parts[0][0])
+    for more, _ in parts[1:]:
+        for grad, other in zip(grads, more, strict=True):
+            grad += other
+    return tuple(grads), {name: sum(terms[name] for _, terms in parts) for name in parts[0][1]}
+
+
+def _total(ranks: Ranks, grads: tuple[Tensor, ...], terms: dict[str, float]) -> Part:
+    """The sums of gradients and terms over all processes."""
+    (sums,) = ranks.total([torch.tensor(list(terms.values()), dtype=torch.float64)])
+    return tuple(ranks.total(grads)), dict(zip(terms, (float(value) for value in sums), strict=True))
+
+
+def _check_division(setup: TrainingSetup, ranks: Ranks, size: int) -> None:
+    """Raises :class:`ConfigError` if a batch cannot be divided among processes."""
+    if not setup.recipe.splits_batches:
+        raise ConfigError(
+            f"{ranks.size} processes train with the recipe {setup.config.recipe}, which computes whole batches at once",
+            expected="a recipe such as fast",
+            todo="start one process, without torchrun, or choose another --train.recipe",
+        )
+    if size < ranks.size:
+        raise ConfigError(
+            f"{ranks.size} processes train on batches of {size}",
+            expected="at least one state for each",
+            todo="start fewer processes, or raise --train.batch-size",
+        )
+
+
+def _chunks(size: int, parts: int, ranks: Ranks | None) -> list[np.ndarray]:
+    """The positions of this process's share of a batch of ``size``, in at most ``parts`` parts, none of them empty."""
+    own = np.arange(size) if ranks is None else np.array_split(np.arange(size), ranks.size)[ranks.rank]
+    chunks: list[np.ndarray] = np.array_split(own, parts)
     return [chunk for chunk in chunks if len(chunk)]
