@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weakspot.checkup import CheckConfig, check_up
-from weakspot.checkup.search import PLAYS_NO_BETTER
+from weakspot.checkup.search import PLAYS_BETTER
 from weakspot.system.files import make_folder, write_text
 
 RIGHT = {"size": "[84, 84]", "gray": '"emulator"'}
@@ -71,8 +71,8 @@ def measure(name: str, agent: str, environment: str, score: float, folder: Path)
     findings = list(check_up(CheckConfig(agent, str(path), score=score)))
     seconds = _processor_seconds() - before
     played = next(finding for finding in findings if finding.name == "plays as expected")
-    named = [finding for finding in findings if finding.name.startswith(PLAYS_NO_BETTER) and finding.passed is False]
-    names = [finding.name.removeprefix(PLAYS_NO_BETTER) for finding in named]
+    named = [finding for finding in findings if finding.name.startswith(PLAYS_BETTER)]
+    names = [finding.name.removeprefix(PLAYS_BETTER) for finding in named]
     equals = [name for finding in named for name in finding.equals]
     return {
         "lines": wrong.text,

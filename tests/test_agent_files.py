@@ -70,6 +70,19 @@ def test_an_agent_with_action_masks_is_loaded_with_a_warning(tmp_path):
     torch.testing.assert_close(agent(images()).scores, logits, atol=1e-5, rtol=1e-4)
 
 
+def test_the_same_weights_with_another_activation_are_another_agent(tmp_path):
+    kwargs = {"net_arch": [8], "activation_fn": nn.Tanh}
+    first = PPO("CnnPolicy", Noise(), n_steps=4, batch_size=4, seed=1, policy_kwargs=kwargs)
+    second = PPO("CnnPolicy", Noise(), n_steps=4, batch_size=4, seed=1, policy_kwargs=kwargs | {"activation_fn": nn.ELU})
+    second.policy.load_state_dict(first.policy.state_dict())
+    fingerprints = set()
+    for name, model in (("a", first), ("b", second), ("c", first)):
+        (tmp_path / name).mkdir()
+        model.save(tmp_path / name / PONG)
+        fingerprints.add(load_agent(str(tmp_path / name / f"{PONG}.zip")).spec.fingerprint)
+    assert len(fingerprints) == 2
+
+
 def framework_output(model: BaseAlgorithm, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Scores and values that the framework itself computes."""
     with torch.no_grad():

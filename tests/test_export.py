@@ -63,6 +63,25 @@ def test_files_of_others_are_not_overwritten(finished_run: Path, tmp_path: Path,
     assert not list((tmp_path / "empty").iterdir())
 
 
+def test_what_a_run_no_longer_has_is_removed_from_an_export(finished_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    assert main(["export", str(finished_run), "--output", str(folder), "--formats", "png", "csv", "card"]) == 0
+    marker = folder / ".weakspot-export"
+    assert set(marker.read_text().splitlines()) == {
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path != marker
+    }
+    for name in ("png/of-another-target.png", "png/mine.png", "old.csv"):
+        (folder / name).write_bytes(b"")
+    (tmp_path / "outside").write_text("mine")
+    (folder / "png" / "link.png").symlink_to(tmp_path / "outside")
+    stale = ("png/of-another-target.png", "old.csv", "../outside", "png/link.png", "png/../../outside")
+    marker.write_text(marker.read_text() + "".join(f"{name}\n" for name in stale))
+    assert main(["export", str(finished_run), "--output", str(folder), "--formats", "png", "mp4"]) == 0
+    assert not (folder / "png" / "of-another-target.png").exists()
+    assert (folder / "png" / "mine.png").exists() and (folder / "old.csv").exists() and (tmp_path / "outside").exists()
+    assert "old.csv" in marker.read_text() and (folder / "README.md").exists() and (folder / "states.csv").exists()
+
+
 def test_pictures_are_exact(finished_run: Path, exported: Path) -> None:
     run = load_run(finished_run)
     for symbol, findings in run.findings.items():

@@ -278,6 +278,28 @@ def test_a_run_folder_inside_its_store_is_refused(tmp_path, capsys):
     assert "is inside the store" in capsys.readouterr().err and not (tmp_path / "a").exists()
 
 
+def test_a_plan_refuses_what_a_run_would_refuse(tmp_path, capsys):
+    (tmp_path / "bad.py").write_text("def bad(output):\n    return output.scores.argmax(dim=1).float()\n")
+    assert main(["plan", *replace_option("--targets", f"{tmp_path / 'bad.py'}:bad"), "--output", str(tmp_path / "run")]) == 2
+    assert "avoid .item(), .detach(), argmax" in capsys.readouterr().err
+    assert main(["plan", *replace_option("--targets", "V + 1"), "--output", str(tmp_path / "run")]) == 2
+    assert "put it in brackets: '(V + 1)'" in capsys.readouterr().err
+    assert main(["plan", *TINY, "--output", str(tmp_path / "run")]) == 0
+    printed = capsys.readouterr().out
+    assert "would make collect" in printed and "estimated time: " in printed
+
+
+def test_a_single_stage_says_which_results_are_no_longer_shown(finished_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run, symlinks=True)
+    assert main(["collect", *replace_option("--collect.epsilon", "0.9"), "--output", str(run)]) == 0
+    printed = capsys.readouterr().out
+    assert "no longer shown, since they belong to other settings: " in printed and "report" in printed
+    assert not (run / "report.html").exists()
+    assert main(["run", *TINY, "--output", str(run)]) == 0
+    assert "no longer shown" not in capsys.readouterr().out and (run / "report.html").exists()
+
+
 def test_missing_target_file_is_reported_in_a_finished_run(finished_run, tmp_path, capsys):
     options = [
         *replace_option("--targets", "nofile.py:g"),

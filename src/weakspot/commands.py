@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,7 @@ def run(arguments: Sequence[str]) -> None:
     print_rating(result)
     print_twins(result)
     print_weaknesses(result)
-    if result.report:
-        say(f"report: {result.report.absolute()}")
+    _say_report(result.report)
 
 
 def run_stage(stage: str, arguments: Sequence[str]) -> None:
@@ -63,8 +63,13 @@ def run_stage(stage: str, arguments: Sequence[str]) -> None:
     from weakspot.together import run_together
 
     result = run_together(config, only=(stage,))
-    if stage == "report" and result and result.report:
-        say(f"report: {result.report.absolute()}")
+    if stage == "report" and result:
+        _say_report(result.report)
+
+
+def _say_report(report: Path | None) -> None:
+    if report:
+        say(f"report: {os.path.normpath(report.absolute())}")
 
 
 def plan(arguments: Sequence[str]) -> None:
@@ -72,8 +77,11 @@ def plan(arguments: Sequence[str]) -> None:
     config = parse(RunConfig, "plan", arguments, "Lists the results that `weakspot run` would make.")
     from weakspot.pipeline import Pipeline
 
-    missing = Pipeline(config).plan()
+    pipeline = Pipeline(config)
+    missing = pipeline.plan()
     say("would make " + ", ".join(missing) if missing else "nothing to do")
+    if missing:
+        say(pipeline.estimate())
 
 
 @dataclass(frozen=True)

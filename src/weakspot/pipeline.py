@@ -110,6 +110,7 @@ class Pipeline:
             finally:
                 self.session.close()
         if not self.folder.shows(record) and (self._computed or not self.folder.keeps(record)):
+            self._say_hidden(record)
             self.folder.write(record)
         if not self._computed:
             say(f"nothing to do: all results of {self.config.output} are up to date")
@@ -202,7 +203,7 @@ class Pipeline:
         if stage.needs_agent and not stage.quick and not self._agent_checked:
             self.session.check()
             self._agent_checked = True
-            say(self._estimate())
+            say(self.estimate())
         self._update_folder(f"{request.stage}/{request.key}")
         say(f"{task.name} ...")
         with self._threads(stage):
@@ -273,7 +274,7 @@ class Pipeline:
         }
         return Request(stage.name, task.part, made_from, stage.outputs(self.session, task.part), stage.scratch)
 
-    def _estimate(self) -> str:
+    def estimate(self) -> str:
         """How long the missing results take, of the stages that can tell, and the names of the others."""
         inputs, known, unknown = self._fingerprints, dict[str, Estimate](), list[str]()
         for task in self._tasks(self.stages):
@@ -288,6 +289,15 @@ class Pipeline:
             else:
                 known[task.name] = estimate
         return estimate_text(known, unknown)
+
+    def _say_hidden(self, record: RunRecord) -> None:
+        """Says which results the run folder no longer shows, because a single stage ran with other settings."""
+        before = self.folder.read()
+        if before and (gone := [name for name in before.results if name not in record.results]):
+            say(
+                f"no longer shown, since they belong to other settings: {', '.join(gone)}; `weakspot run` with one of the "
+                "two settings shows a whole run again"
+            )
 
     def _update_folder(self, *others: str) -> None:
         """Shows the finished results in the run folder. If the folder still shows more, only protects them from deletion."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from weakspot.agents.base import Agent
-from weakspot.agents.build import same_environment
+from weakspot.agents.build import NetworkAgent, same_environment
 from weakspot.agents.formats.foreign import raise_if_foreign
 from weakspot.agents.formats.registry import FORMATS, format_for, load_with, unexpected_errors
 from weakspot.agents.formats.unrecognised import raise_unrecognised
 from weakspot.agents.module import check_agent
 from weakspot.errors import MismatchError
 from weakspot.interface import Interface
+from weakspot.system.provenance import file_digest
 from weakspot.system.user_code import parse_reference
 
 
@@ -65,9 +67,19 @@ def load_agent(
         with unexpected_errors(reference):
             raise_unrecognised(reference)
     agent = load_with(agent_format, reference, environment, device, trust)
+    if is_of_other_package:
+        agent = _with_file(agent, Path(reference).expanduser())
     _check_environment(reference, agent, environment)
     check_agent(agent)
     return agent
+
+
+def _with_file(agent: Agent, path: Path) -> Agent:
+    """An agent that the format of another package made, with the digest of its file in its fingerprint: the file may say
+    more than the weights do.  Agents of classes of their own have their own fingerprints."""
+    if not isinstance(agent, NetworkAgent) or not path.is_file():
+        return agent
+    return replace(agent, spec=replace(agent.spec, fingerprint=f"{agent.spec.fingerprint} {file_digest(path)}"))
 
 
 def _check_environment(reference: str, agent: Agent, environment: str | Interface | None) -> None:

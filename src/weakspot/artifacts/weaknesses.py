@@ -231,6 +231,10 @@ class Weakness:
         return weakness_html(self)
 
 
+WEAK = 0.5
+"""Share of lost rollouts from random states from which on an agent is weak everywhere."""
+
+
 @dataclass(frozen=True)
 class Confirmation:
     """What rollouts showed.
@@ -257,6 +261,11 @@ class Confirmation:
     weaknesses: tuple[Weakness, ...]
     environment_steps: Count
     states: tuple[StateRollouts, ...] = ()
+
+    @property
+    def weak_everywhere(self) -> bool:
+        """Whether the agent loses at least :data:`WEAK` of the rollouts from random states; then none is singled out."""
+        return bool(self.controls.trials) and self.controls.share >= WEAK
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Candidate:
         agent: the agent, possibly behind a transform.
         player: plays in the right environment.
         todo: what to change if it plays better.
-        pace, is_common: see :class:`~weakspot.checkup.suspects.Suspect`; all variants of observations are common.
+        pace, is_common, setting: see :class:`~weakspot.checkup.suspects.Suspect`; all variants of observations are common,
+            and none changes a setting.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Candidate:
     todo: str
     pace: float = 1.0
     is_common: bool = True
+    setting: str = ""
 
     def scores(self, name: str, games: GogglesConfig) -> np.ndarray:
         """The scores (n,) of games that are as long in the time of the environment as those without the change."""
@@ -65,5 +67,8 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """The agent in each variant of its observations, and of the frames they are made of."""
     observed = [Candidate(v.name, TransformedAgent(agent, v.transform), player, v.todo) for v in variants]
-    framed = [Candidate(s.name, agent, replace(player, factory=s.factory), s.todo, s.pace, s.is_common) for s in suspects]
+    framed = [
+        Candidate(s.name, agent, replace(player, factory=s.factory), s.todo, s.pace, s.is_common, s.setting)
+        for s in suspects
+    ]
     return (*observed, *framed)

@@ -48,7 +48,9 @@ class CheckConfig:
     def __post_init__(self) -> None:
         if self.episodes < 2 or self.longest < 1:
             raise ConfigError(
-                f"{self.episodes} episodes of at most {self.longest} decisions", expected="at least 2 episodes of at least 1"
+                f"{self.episodes} episodes of at most {self.longest} decisions",
+                expected="at least 2 episodes of at least 1",
+                todo="raise --episodes or --longest",
             )
         beyond = MAX_SEED - self.most - 4 * self.episodes
         if not 0 <= self.seed < beyond:

@@ -19,14 +19,16 @@ from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.intervals import bootstrap_mean
 
-PLAYS_NO_BETTER = "plays no better with "
-"""Begins the name of a finding about a change."""
+PLAYS_NO_BETTER, PLAYS_BETTER = "plays no better with ", "plays better with "
+"""Begin the names of findings about changes: of those that do not help, and of the one that does."""
 FIRST, SECOND = (2, 400), (4, 600)
 """Games of each change, and decisions in each, in the first and in the second round."""
 LONGEST_WITHOUT_SCORES = 2_000
 """If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
 SECOND_ROUND = 6
 """Number of changes in the second round."""
+ENOUGH = 5
+"""Last games from which on a change is a failure of the check; after fewer it is a hint."""
 FEW = 4
 """Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
 RIVALS = 5
@@ -36,7 +38,7 @@ EPSILON = 0.01
 there are none, as in those of its score."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Runner:
     """A group of changes with which the agent acts alike, and the scores of the first of them.
 
@@ -126,9 +128,11 @@ def _compared(
         games = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
         names = tuple(one.name for one in (*runner.group[1:], *(one for other in named.equals for one in other.group)))
         todo = runner.first.todo + (f"; these games cannot tell it apart from {', '.join(names)}" if names else "")
-        yield Finding(
-            _title(runner), False, f"{games}, {named.base.mean():.4g} without this change; {_words(runner)}", todo, names
-        )
+        seen = f"{games}, {named.base.mean():.4g} without this change; {_words(runner)}"
+        if len(named.scores) < ENOUGH:
+            seen, todo = f"{seen}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
+        passed = None if len(named.scores) < ENOUGH else False
+        yield Finding(f"{PLAYS_BETTER}{runner.first.name}", passed, seen, todo, names)
 
 
 def _of_failing(
@@ -150,7 +154,9 @@ def _of_failing(
     scores = play(best)
     if bootstrap_mean(scores - base, generator)[1] <= 0:
         return None
-    return _best([(best, scores), *((rival, play(rival)) for rival in _rivals(best, runners))], base, generator)
+    played = [(best, scores), *((rival, play(rival)) for rival in _rivals(best, runners))]
+    played += [(sibling, play(sibling)) for sibling in _siblings(_better(played, base, generator), played, runners)]
+    return _best(played, base, generator)
 
 
 def _of_fine(
@@ -184,6 +190,24 @@ def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
     return sorted(others, key=lambda runner: (-len(runner.scores), -runner.gain))[:RIVALS]
 
 
+def _siblings(
+    better: Sequence[tuple[Runner, np.ndarray]], played: Sequence[tuple[Runner, np.ndarray]], runners: Sequence[Runner]
+) -> list[Runner]:
+    """Other values of the settings that help, of those that gained something in the rounds, whose games are too short to
+    tell one gray from another."""
+    settings = {runner.first.setting for runner, _ in better} - {""}
+    done = [runner for runner, _ in played]
+    others = (runner for runner in runners if runner not in done and runner.gain > 0 and runner.first.setting in settings)
+    return sorted(others, key=lambda runner: -runner.gain)[:RIVALS]
+
+
+def _better(
+    played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator
+) -> list[tuple[Runner, np.ndarray]]:
+    """The changes with which the agent clearly scores more than without."""
+    return [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
+
+
 def _best(played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator) -> Named:
     """The best of several changes, of which one is clearly better than none, and those that cannot be told apart from it.
 
@@ -192,7 +216,7 @@ def _best(played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generat
         base: scores of the agent without them, in games with the same seeds (n,).
         generator: of the intervals.
     """
-    better = [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
+    better = _better(played, base, generator)
     named, scores = max(better, key=lambda pair: pair[1].mean())
     equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
     return Named(named, scores, base, equals)

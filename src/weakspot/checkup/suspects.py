@@ -46,6 +46,7 @@ class Suspect:
         todo: how to describe it, if the agent plays better there.
         pace: decisions in the time of one decision now; 2 if each action is held half as long.
         is_common: whether public code often differs in it, so that it is also tried for agents that beat random play.
+        setting: that is changed, by its key in a TOML file.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Suspect:
     todo: str
     pace: float = 1.0
     is_common: bool = False
+    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Change:
     name: str
     settings: Mapping[str, Any]
     is_common: bool = False
+
+    @property
+    def setting(self) -> str:
+        """The key that matters; some changes set others with it."""
+        return next(iter(self.settings))
 
 
 def suspects(environment: Environment) -> tuple[Suspect, ...]:
@@ -88,7 +95,8 @@ def _of_game(config: AtariConfig) -> Iterator[Suspect]:
         changed = replace(config, reduction=replace(reduction, **reduced), **own)
         todo = _written(change.settings, now) if config.reduction else _described(changed)
         pace = skip / change.settings.get("frame_skip", skip)
-        yield Suspect(change.name, partial(AtariEnvironment, changed), todo, pace, change.is_common)
+        factory = partial(AtariEnvironment, changed)
+        yield Suspect(change.name, factory, todo, pace, change.is_common, change.setting)
 
 
 def _of_described(environment: DescribedEnvironment) -> Iterator[Suspect]:
@@ -99,7 +107,8 @@ def _of_described(environment: DescribedEnvironment) -> Iterator[Suspect]:
         changed = replace(description, **change.settings)
         pace = skip / change.settings.get("frame_skip", skip)
         todo = _written(change.settings, now)
-        yield Suspect(change.name, partial(DescribedEnvironment, changed), todo, pace, change.is_common)
+        factory = partial(DescribedEnvironment, changed)
+        yield Suspect(change.name, factory, todo, pace, change.is_common, change.setting)
 
 
 def _settings(reduction: Reduction, maximum: int, skip: float) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from weakspot.agents.base import Agent
 from weakspot.artifacts.twins import Twins
-from weakspot.artifacts.weaknesses import Confirmation, Rate, Weaknesses
+from weakspot.artifacts.weaknesses import WEAK, Confirmation, Rate, Weaknesses
 from weakspot.confirm import verdicts
 from weakspot.confirm.captions import sentence
 from weakspot.confirm.clips import ClipRecorder
@@ -38,8 +38,6 @@ from weakspot.errors import ConfigError
 from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
 
-WEAK = 0.5
-"""Share of rollouts lost from random states from which on an agent is too weak to single out weaknesses."""
 FEWER, SHORTEST = 0.35, 1.5
 """The share that is aimed at with a shorter horizon, and the shortest horizon, in longest holds."""
 USED, FIRST = 0.1, 25

@@ -53,7 +53,11 @@ def serve(config: ExploreConfig) -> None:
         say("Ctrl-C ends it; everything kept is stored at once")
         if config.open:
             webbrowser.open(access.address)
-        server.run(sockets=[listening])
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:  # which ends a server as it should
+            _say_kept(config.run)
+            raise KeyboardInterrupt("the explorer has ended; what was kept is stored") from None
     _say_kept(config.run)
 
 

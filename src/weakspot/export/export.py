@@ -35,15 +35,13 @@ def export(config: ExportConfig) -> list[Path]:
     folder, colours = _claimed(config), run.environment.channel_colours
     written: list[Path] = []
     if "png" in config.formats:
-        pictures = _subfolder(folder, "png")
         for state in states(run):
-            written.append(pictures / f"{state.name}.png")
+            written.append(_subfolder(folder, "png") / f"{state.name}.png")
             write_png(written[-1], state.frames, colours)
     for suffix, write in (("mp4", write_mp4), ("gif", write_gif)):
         if suffix in config.formats:
-            films = _subfolder(folder, suffix)
             for clip in clips(run):
-                written.append(films / f"{clip.name}.{suffix}")
+                written.append(_subfolder(folder, suffix) / f"{clip.name}.{suffix}")
                 write(written[-1], clip.frames, colours)
     texts = {"csv": {"states.csv": states_table, "weaknesses.csv": weaknesses_table}, "card": {"README.md": model_card}}
     for name, files in texts.items():
@@ -61,7 +59,26 @@ def export(config: ExportConfig) -> list[Path]:
     if "rerun" in config.formats:
         written.append(folder / "run.rrd")
         write_rerun(written[-1], run)
+    _remove_earlier(folder, config, written)
     return written
+
+
+def _remove_earlier(folder: Path, config: ExportConfig, written: list[Path]) -> None:
+    """Removes what an earlier export wrote in these formats, such as states of targets that the run no longer has, and
+    notes in :data:`MARKER` what there is now."""
+    now = {str(path.relative_to(folder)) for path in written}
+    with storage_errors(folder):
+        listed = set((folder / MARKER).read_text().splitlines())
+        replaced = {name for name in listed - now if _format_of(name) in config.formats}
+        for name in replaced:
+            if (folder / name).resolve().is_relative_to(folder.resolve()):  # the list may come from somebody else
+                (folder / name).unlink(missing_ok=True)
+    write_text(folder / MARKER, "".join(f"{name}\n" for name in sorted(now | (listed - replaced))))
+
+
+def _format_of(name: str) -> str:
+    """The format to which a file of an export belongs, by its name."""
+    return {"README.md": "card", "run.rrd": "rerun"}.get(name, "csv" if name.endswith(".csv") else Path(name).parts[0])
 
 
 def _claimed(config: ExportConfig) -> Path:
@@ -78,7 +95,8 @@ def _claimed(config: ExportConfig) -> Path:
             expected="a new or empty folder, or one of earlier exports",
             todo="choose another --output",
         )
-    write_text(folder / MARKER, "")
+    if MARKER not in names:
+        write_text(folder / MARKER, "")
     return folder
 
 

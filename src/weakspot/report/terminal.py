@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.weaknesses import Rate, Weakness
+from weakspot.report.weaknesses import headline
 from weakspot.system.terminal import printable
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def _without(run: Run) -> str:
     counts = Counter(weakness.verdict for weakness in run.confirmation.weaknesses)
     kinds = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     found = f" ({kinds})" if kinds else ""
-    return " ".join([f"no weakness was confirmed{found}", *run.confirmation.notes])
+    text = headline(run.confirmation)
+    return " ".join([f"{text[0].lower()}{text[1:]}{found}.", *run.confirmation.notes])
 
 
 def _rate(rate: Rate) -> str:

@@ -71,8 +71,10 @@ def judge(run: Run) -> Verdict:
     if run.fidelity and is_collapsed(run.fidelity.kl, run.fidelity.active_units):
         checks.append(_Check("poor", _collapsed(run.fidelity)))
     if not checks:
+        trained = f" It was trained for {run.model.steps:,} steps." if run.model else ""
         sentence = (
             "This run has neither a goggles test nor the recall of objects, so the report cannot rate its state model."
+            f"{trained} --goggles.episodes 8 checks it."
         )
         return Verdict("unknown", HEADLINES["unknown"], sentence)
     if run.fidelity:

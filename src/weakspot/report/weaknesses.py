@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weakspot.artifacts.run import Run
-from weakspot.artifacts.weaknesses import Clip, Rate, Weakness, Weaknesses, moment_text
+from weakspot.artifacts.weaknesses import Clip, Confirmation, Rate, Weakness, Weaknesses, moment_text
 from weakspot.report.films import Detail, FilmEncoder
 from weakspot.report.images import difference_uri, in_colour, strip_uri
 from weakspot.report.text import Fact, number
@@ -63,8 +63,9 @@ class WeaknessView:
 
 @dataclass(frozen=True)
 class WeaknessesView:
-    """What rollouts showed: confirmed weaknesses, other groups, all verdicts, a summary, and notes."""
+    """What rollouts showed: a headline, confirmed weaknesses, other groups, all verdicts, a summary, and notes."""
 
+    headline: str
     confirmed: tuple[WeaknessView, ...]
     others: tuple[WeaknessView, ...]
     verdicts: tuple[str, ...]
@@ -87,12 +88,23 @@ def weaknesses_view(run: Run, detail: Detail) -> WeaknessesView | None:
         f"random ({_rate(controls)} lost: the agent {confirmation.loss}){twin_part}."
     )
     return WeaknessesView(
+        headline=headline(confirmation),
         confirmed=tuple(view for view, weakness in pairs if weakness.confirmed),
         others=tuple(view for view, weakness in pairs if not weakness.confirmed),
         verdicts=tuple(dict.fromkeys(weakness.verdict for weakness in confirmation.weaknesses)),
         summary=summary,
         notes=confirmation.notes,
     )
+
+
+def headline(confirmation: Confirmation) -> str:
+    """How many weaknesses were confirmed, or that the agent is weak everywhere."""
+    count = sum(weakness.confirmed for weakness in confirmation.weaknesses)
+    if count:
+        return f"{count} confirmed weakness{'es' if count > 1 else ''}"
+    if confirmation.weak_everywhere:
+        return f"Weak everywhere: it {confirmation.loss} in {confirmation.controls.share:.0%} of rollouts from random states"
+    return "No weakness was confirmed"
 
 
 def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, shown: bool) -> WeaknessView:

@@ -91,8 +91,8 @@ def exit_code(work: Callable[[], object]) -> int:
         finish_output()
     except WeakspotError as error:
         return _fail(error)
-    except KeyboardInterrupt:
-        write_error(f"\n{STOPPED}")
+    except KeyboardInterrupt as stopped:
+        write_error(f"\n{stopped.args[0] if stopped.args else STOPPED}")
         return INTERRUPTED
     except BrokenPipeError:
         abandon_output()

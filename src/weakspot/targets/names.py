@@ -114,6 +114,8 @@ def canonical_name(name: str, action_names: Sequence[str], continuous: bool, *, 
         todo = "its actions are continuous, and T and S need a value for each action; V- searches for low critic values"
     elif name.endswith(".py"):
         todo = f"name a function in the file as well: {name}:FUNCTION"
+    elif any(mark in name for mark in "+-") and " " in name:
+        todo = f"if it is an expression, put it in brackets: '({name})'"
     elif close := difflib.get_close_matches(upper, folded, n=3):
         todo = f"did you mean {' or '.join(folded[match] for match in close)}?"
     else:

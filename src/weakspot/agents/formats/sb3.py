@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from weakspot.agents.networks.recurrent import RecurrentActorCritic, memory_with
 from weakspot.agents.tensors.weights import load_into, preserve_random_state
 from weakspot.errors import MaskWarning, MismatchError, WeightsError
 from weakspot.interface import MASK, Interface
+from weakspot.system.provenance import digest
 
 ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.SELU)
 """The supported values of a policy's ``activation_fn``."""
@@ -97,7 +99,10 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     statistics = _statistics(archive, path, observation_shape)
     if statistics is not None:
         network = Normalized(network, statistics)
-    return agent_from_file(network, path, interface, observation_shape, scores_are, device)
+    agent = agent_from_file(network, path, interface, observation_shape, scores_are, device)
+    # the same weights are another agent with another activation or scale
+    built = digest(repr(network), *(str(vars(part)["scale"]) for part in network.modules() if "scale" in vars(part)))
+    return replace(agent, spec=replace(agent.spec, fingerprint=f"{agent.spec.fingerprint} {built}"))
 
 
 def statistics_of(path: Path) -> Path | None:

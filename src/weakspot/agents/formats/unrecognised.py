@@ -78,8 +78,8 @@ def _raise_unknown_content(path: Path) -> NoReturn:
     if not is_torch_file and suffix != SAFETENSORS:
         raise WeightsError(
             f"{path} has the suffix {suffix or 'none'}, which is not that of a known kind of file",
-            expected=", ".join(WEIGHT_FILES),
-            todo="rename it if it is one of these; otherwise " + USE_FACTORY,
+            expected=", ".join(WEIGHT_FILES) + _of_packages(),
+            todo="rename it if it is one of these, or install the package that reads it; otherwise " + USE_FACTORY,
         )
     weights = read_torch_file(path) if is_torch_file else read_weights(path)[0]
     hint = ", or pass --trust if the file holds a whole network and you trust its author" if is_torch_file else ""
