@@ -125,7 +125,7 @@ def test_results_belong_to_the_version_of_the_package(site, options, finished):
     finally:
         information.write_text(before)
     assert process.returncode == 0, process.stdout + process.stderr
-    *_, planned = process.stdout.splitlines()
+    planned = next(line for line in process.stdout.splitlines() if line.startswith("would make "))
     expected = {"collect", "train", "goggles", "synthesize/own-unsure", "novelty/own-unsure"}
     assert expected <= set(planned.removeprefix("would make ").split(", "))
     assert weakspot.load_run(finished).findings, "planning does not change the run folder"
