@@ -19,6 +19,7 @@ from torch import nn
 from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play_episodes
 from weakspot.checkup import CheckConfig, candidate, check_up, checks
+from weakspot.checkup.playing import _verdict
 from weakspot.checkup.search import PLAYS_BETTER
 from weakspot.checkup.suspects import suspects
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
@@ -354,3 +355,13 @@ def test_framework_agents_are_compared_with_their_own_predict(kind, tmp_path, mo
 
     monkeypatch.setattr(checks, "load_pair", negated)
     assert not next(finding for finding in check_up(config) if finding.name == name).passed
+
+
+def test_an_interval_that_reaches_down_to_random_play_is_too_wide_to_tell():
+    generator = np.random.default_rng(0)
+    random = np.full(8, -20.6)
+    half_of_them = np.array([-20.0, 18, -20, 18, -20, 19, -20, 18])
+    assert _verdict(half_of_them, random, 18.0, generator) is None
+    assert _verdict(np.tile(half_of_them, 4), np.tile(random, 4), 18.0, generator) is False
+    assert _verdict(np.array([16.0, 19, 17, 18, 17, 19, 18, 16]), random, 18.0, generator) is True
+    assert _verdict(half_of_them, random, None, generator) is True

@@ -38,14 +38,15 @@ def check_score(agent: Agent, player: Player, config: CheckConfig) -> tuple[Find
 def _verdict(scores: np.ndarray, random: np.ndarray, expected: float | None, generator: np.random.Generator) -> bool | None:
     """Whether the agent scores what is expected, or more than random play; None if there are too few games to tell.
 
-    It scores what is expected if its mean does, or if that is within the interval and the mean of random play below it.  The
-    interval of a few games is itself uncertain, so an expected score less than its width above it is not yet ruled out.
+    It scores what is expected if its mean does, or if that is within the interval and the interval above the middle between
+    random play and what is expected: one that reaches down to random play is too wide to tell.  The interval of a few games
+    is itself uncertain, so an expected score less than its width above it is not yet ruled out.
     """
     if expected is None:
         _, low, high = bootstrap_mean(scores - random, generator)
         return True if low > 0 else False if high <= 0 else None
     mean, low, high = bootstrap_mean(scores, generator)
-    if mean >= expected or (high >= expected and low > random.mean()):
+    if mean >= expected or (high >= expected and low > (random.mean() + expected) / 2):
         return True
     return False if high + (high - low) <= expected else None
 

@@ -193,12 +193,10 @@ def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
 def _siblings(
     better: Sequence[tuple[Runner, np.ndarray]], played: Sequence[tuple[Runner, np.ndarray]], runners: Sequence[Runner]
 ) -> list[Runner]:
-    """Other values of the settings that help, of those that gained something in the rounds, whose games are too short to
-    tell one gray from another."""
+    """Other values of the settings that help: the games of the rounds are too short to tell one gray from another."""
     settings = {runner.first.setting for runner, _ in better} - {""}
     done = [runner for runner, _ in played]
-    others = (runner for runner in runners if runner not in done and runner.gain > 0 and runner.first.setting in settings)
-    return sorted(others, key=lambda runner: -runner.gain)[:RIVALS]
+    return [runner for runner in runners if runner not in done and runner.first.setting in settings]
 
 
 def _better(
