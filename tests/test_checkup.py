@@ -362,6 +362,6 @@ def test_an_interval_that_reaches_down_to_random_play_is_too_wide_to_tell():
     random = np.full(8, -20.6)
     half_of_them = np.array([-20.0, 18, -20, 18, -20, 19, -20, 18])
     assert _verdict(half_of_them, random, 18.0, generator) is None
-    assert _verdict(np.tile(half_of_them, 4), np.tile(random, 4), 18.0, generator) is False
+    assert _verdict(np.tile(half_of_them, 8), np.tile(random, 8), 18.0, generator) is False
     assert _verdict(np.array([16.0, 19, 17, 18, 17, 19, 18, 16]), random, 18.0, generator) is True
     assert _verdict(half_of_them, random, None, generator) is True
