@@ -20,7 +20,7 @@ from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play_episodes
 from weakspot.checkup import CheckConfig, candidate, check_up, checks
 from weakspot.checkup.playing import _verdict
-from weakspot.checkup.search import PLAYS_BETTER
+from weakspot.checkup.search import PLAYS_BETTER, Runner, _best
 from weakspot.checkup.suspects import suspects
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.make import environment_factory
@@ -365,3 +365,11 @@ def test_an_interval_that_reaches_down_to_random_play_is_too_wide_to_tell():
     assert _verdict(np.tile(half_of_them, 8), np.tile(random, 8), 18.0, generator) is False
     assert _verdict(np.array([16.0, 19, 17, 18, 17, 19, 18, 16]), random, 18.0, generator) is True
     assert _verdict(half_of_them, random, None, generator) is True
+
+
+def test_a_change_whose_interval_is_near_zero_is_still_named():
+    """The intervals are drawn anew, and one that just excluded zero may include it then."""
+    runner = Runner([], np.zeros(0), np.zeros(0))
+    scores, base = np.array([1.0, -1, 1, 0, 0]), np.zeros(5)
+    named = _best([(runner, scores)], base, np.random.default_rng(0))
+    assert named.runner is runner and named.equals == []

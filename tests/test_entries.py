@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Te
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.preprocessing import preprocess_obs
+from stable_baselines3.common.torch_layers import CombinedExtractor
 from torch import Tensor, nn
 
-from weakspot.agents.base import Perceiver
+from weakspot.agents.base import AgentOutput, Perceiver, WrappedAgent, choose
 from weakspot.agents.build import agent_from_network
 from weakspot.agents.entries import EntriesAgent
 from weakspot.agents.load import load_agent
@@ -25,7 +27,7 @@ from weakspot.agents.recurrent import Carried, is_recurrent, takes_entries
 from weakspot.analysis.config import GogglesConfig
 from weakspot.analysis.goggles import play_episodes
 from weakspot.cli import main
-from weakspot.confirm.rollouts import Job, Roller
+from weakspot.confirm.rollouts import Job, Roller, act
 from weakspot.data.collect import collect
 from weakspot.data.config import CollectConfig
 from weakspot.data.dataset import StateDataset, as_state
@@ -143,7 +145,48 @@ class WrongMask(Free):
         return [True] * 3
 
 
-for kind in (Told, Plain, Free, Pairs, Unseeded, Careless, WrongMask):
+class Alone(Told):
+    """Only a picture, in a dict."""
+
+    observation_space = Dict({"picture": Told.observation_space["picture"]})
+
+    def told(self) -> Any:
+        return {"picture": super().told()["picture"]}
+
+
+class Listed(Free):
+    """The mask is an entry of the observation, of actions with two parts; and there is one that is too large to keep."""
+
+    action_space = MultiDiscrete([2, 3])
+    observation_space = Dict(
+        {"action_mask": MultiBinary(5), "clock": Discrete(2**40), "picture": Told.observation_space["picture"]}
+    )
+    mask = [1, 0, 1, 1, 0]
+
+    def told(self) -> Any:
+        return {"picture": super().told()["picture"], "action_mask": np.array(self.mask, np.int8), "clock": 2**39}
+
+
+class TooShort(Listed):
+    mask = [1, 0, 1]
+
+
+class Steered(Listed):
+    """Continuous actions, beside an entry with the name of masks."""
+
+    action_space = Box(-1, 1, (2,), np.float32)
+
+
+class Failing(Free):
+    """Fails in the third step."""
+
+    def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        if self.time == 2:
+            raise RuntimeError("broken")
+        return super().step(action)
+
+
+for kind in (Told, Plain, Free, Pairs, Unseeded, Careless, WrongMask, Alone, Listed, TooShort, Steered, Failing):
     gymnasium.register(f"Entries{kind.__name__}-v0", kind)
 
 
@@ -206,6 +249,63 @@ def test_the_mask_of_combined_actions_allows_those_whose_choices_are_allowed() -
     assert len(seen) > 1
 
 
+def test_a_mask_may_be_an_entry_of_the_observation() -> None:
+    played = environment("Listed")
+    assert played.spec.entries == (("action_mask", 6),), "a clock of 2 ** 40 values is left out"
+    step = played.reset(seed=0)
+    assert step.entries.tolist() == [1, 1, 0, 0, 0, 0]
+    assert [played.spec.allows(step.entries, action) for action in range(6)] == [True, True, *[False] * 4]
+    with pytest.raises(ConfigError, match="mask of the actions of EntriesTooShort-v0 has 3 numbers"):
+        environment("TooShort").reset(seed=0)
+    steered = environment("Steered")
+    assert steered.spec.entries == (("action_mask", 5),)
+    assert steered.spec.allows(steered.reset(seed=0).entries, (0.5, 0.5))
+
+
+def test_a_copy_that_fails_ends_its_rollout() -> None:
+    agent = agent_from_network(Obedient(), environment().spec.interface, name="obedient")
+    factory = lambda: environment("Failing")  # noqa: E731
+    start = factory()
+    start.reset(seed=0)
+    with EnvironmentPool(factory, start.spec, 2, 1) as pool:
+        roller = Roller(pool, [ActsAt(agent, 2)], 0.0, lambda reward, life, over: over)
+        rollouts = roller.run([Job(start.snapshot(), seed, 8) for seed in range(3)])
+    assert [len(rollout.actions) for rollout in rollouts] == [3, 3, 3] and all(rollout.lost for rollout in rollouts)
+
+
+@dataclass(frozen=True)
+class ActsAt(WrappedAgent):
+    """Takes one action always; sees images alone."""
+
+    action: int
+
+    def __call__(self, observation: Tensor) -> AgentOutput:
+        scores = torch.zeros(len(observation), 4)
+        scores[:, self.action] = 1.0
+        return AgentOutput(scores)
+
+
+def test_random_and_banned_actions_respect_the_mask_whatever_the_scores_are() -> None:
+    agent = agent_from_network(QValues(), environment().spec.interface, name="q")
+    assert agent.spec.scores_are == "q-values"
+    allowed = np.array([[True, False, True, False]] * 400)
+    scores = torch.zeros(400, 4)
+    chosen = choose(
+        AgentOutput(scores + torch.tensor([0.0, -1, -2, -3])), agent.spec, torch.Generator().manual_seed(0), 1.0, allowed
+    )
+    assert set(chosen.tolist()) == {0, 2}
+    random = np.random.default_rng(0)
+    row = np.array([3.0, 2, 1, 0])
+    assert {act(agent, row, random, 1.0, allowed=allowed[0]) for _ in range(99)} == {0, 2}
+    assert {act(agent, row, random, 0.0, banned=0, allowed=np.array([True, False, False, False])) for _ in range(9)} == {0}
+    assert act(agent, row, random, 0.0, banned=0, allowed=allowed[0]) != 0
+
+
+class QValues(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x).mean((2, 3))[:, [0, 1, 2, 0]]
+
+
 def test_the_agent_gets_what_the_environment_gives(states: StateDataset) -> None:
     agent = obedient()
     assert is_recurrent(agent) and takes_entries(agent) and agent.hidden_size == 17
@@ -251,6 +351,15 @@ def test_routes_rollouts_and_games_have_the_entries_of_the_environment(states: S
         rollouts = roller.run(jobs)  # the environment asserts that no action is forbidden
     assert all(len(rollout.actions) == 8 and (rollout.rewards[4:] == 1).all() for rollout in rollouts[6:])
     assert len({rollout.actions for rollout in rollouts}) > 6
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"features_extractor_class": CombinedExtractor}])
+@pytest.mark.parametrize("kind", ["Alone", "Free"])
+def test_dicts_of_an_image_alone_and_an_extractor_by_name_are_read(kind: str, kwargs: Any, tmp_path: Path) -> None:
+    model = PPO("MultiInputPolicy", gymnasium.make(f"Entries{kind}-v0"), n_steps=8, device="cpu", policy_kwargs=kwargs)
+    model.save(tmp_path / "agent.zip")
+    agent = load_agent(str(tmp_path / "agent.zip"), environment=environment(kind).spec.interface)
+    assert takes_entries(agent) == (kind == "Free")
 
 
 def sb3_input(model: Any, seen: dict[str, Any]) -> Any:
@@ -346,7 +455,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         agent_from_network(Obedient(), DescribedEnvironment(Description("CarRacing-v3")).spec.interface, name="other")
     with pytest.raises(ConfigError, match="'health' of an observation of EntriesCareless-v0 has 3 numbers"):
         environment("Careless").reset(seed=0)
-    with pytest.raises(ConfigError, match=r"action_masks\(\) of EntriesWrongMask-v0 returned 3 numbers"):
+    with pytest.raises(ConfigError, match=r"mask of the actions of EntriesWrongMask-v0 has 3 numbers"):
         environment("WrongMask").reset(seed=0)
     unseeded = environment("Unseeded")
     unseeded.reset(seed=0)

@@ -79,6 +79,10 @@ def test_what_a_run_no_longer_has_is_removed_from_an_export(finished_run: Path, 
     assert main(["export", str(finished_run), "--output", str(folder), "--formats", "png", "mp4"]) == 0
     assert not (folder / "png" / "of-another-target.png").exists()
     assert (folder / "png" / "mine.png").exists() and (folder / "old.csv").exists() and (tmp_path / "outside").exists()
+    marker.write_bytes(b"\n.\n\0\n\xff\npng\n")
+    assert main(["export", str(finished_run), "--output", str(folder), "--formats", "png"]) == 0
+    marker.write_text("old.csv\n")
+    assert main(["export", str(finished_run), "--output", str(folder), "--formats", "png"]) == 0
     assert "old.csv" in marker.read_text() and (folder / "README.md").exists() and (folder / "states.csv").exists()
 
 

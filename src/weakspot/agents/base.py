@@ -148,20 +148,37 @@ class WrappedAgent:
         return self.agent.device
 
 
-def choose(output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float = 0.0) -> Actions:
+def choose(
+    output: AgentOutput,
+    spec: AgentSpec,
+    generator: torch.Generator,
+    epsilon: float = 0.0,
+    allowed: np.ndarray | None = None,
+) -> Actions:
     """Chooses actions (b,), or (b, a) if they are continuous: greedy or sampled as the spec says, and uniformly random with
     probability ``epsilon``.
 
     The number of random numbers drawn does not depend on the output, so that runs can be paired by seed.
 
+    Args:
+        output: of the agent (b, a).
+        spec: of the agent.
+        generator: of all choices.
+        epsilon: share of random actions.
+        allowed: which actions (b, a) the environment allows; where a random action is not, the agent's takes its place.
+
     Raises:
         OutputError: a score is not finite.
     """
-    return choose_with_greedy(output, spec, generator, epsilon)[0]
+    return choose_with_greedy(output, spec, generator, epsilon, allowed)[0]
 
 
 def choose_with_greedy(
-    output: AgentOutput, spec: AgentSpec, generator: torch.Generator, epsilon: float
+    output: AgentOutput,
+    spec: AgentSpec,
+    generator: torch.Generator,
+    epsilon: float,
+    allowed: np.ndarray | None = None,
 ) -> tuple[Actions, Actions]:
     """Returns the actions of :func:`choose`, and the actions that the agent takes with ``epsilon`` = 0.
 
@@ -183,17 +200,12 @@ def choose_with_greedy(
         chosen = scores.clamp(low, high)
         return torch.where(is_random[:, None], low + (high - low) * noise, chosen), chosen
     random = torch.randint(actions, (batch,), generator=generator)
-    is_random &= ~are_forbidden(scores, spec).gather(1, random[:, None])[:, 0]
+    if allowed is not None:
+        is_random &= torch.as_tensor(allowed).gather(1, random[:, None])[:, 0]
     if spec.acts == "sampled":
         scores = scores - torch.log(-torch.log(noise))  # Gumbel-max trick: the argmax is a sample from the softmax
     chosen = scores.argmax(dim=1)
     return torch.where(is_random, random, chosen), chosen
-
-
-def are_forbidden(scores: Tensor, spec: AgentSpec) -> Bool[Tensor, "..."]:
-    """Which actions a mask forbids, for scores (..., a); see :func:`weakspot.agents.returned.unmasked`.  For Q-values, which
-    have no such mark: none."""
-    return (scores == FLOOR) & (spec.scores_are == "log-probabilities")
 
 
 def bound_tensors(bounds: Bounds, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -125,7 +125,8 @@ def play_episodes(
             output = carried.act(observation, np.flatnonzero(running))
             scores_all = torch.zeros(count, output.scores.shape[1])
             scores_all[rows] = output.scores.float().cpu()
-            actions: Any = choose(AgentOutput(scores_all), agent.spec, generator, config.epsilon)
+            allowed = spec.allowed(environments.current.entries)
+            actions: Any = choose(AgentOutput(scores_all), agent.spec, generator, config.epsilon, allowed)
             environments.step(actions.tolist())
             current = environments.current
             scores += np.where(running, current.reward, 0.0)

@@ -86,7 +86,8 @@ def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tupl
             break
         with torch.no_grad():
             output = carried.act(torch.as_tensor(step.observation)[None].to(agent.device, torch.float32))
-        action: Any = choose(output, agent.spec, generator, EPSILON)[0]
+        allowed = environment.spec.allowed(step.entries[None])
+        action: Any = choose(output, agent.spec, generator, EPSILON, allowed)[0]
         actions.append(action.tolist())
         step = environment.step(actions[-1])
         if step.terminated or step.truncated:

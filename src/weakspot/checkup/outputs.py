@@ -36,7 +36,8 @@ def observations(agent: Agent, environment: Environment, seed: int) -> Observati
             recorded.append(observation)
         with torch.no_grad():
             carried.see(step.entries[None])
-            action: Any = choose(carried.act(observation), agent.spec, generator, epsilon=EPSILON)
+            allowed = environment.spec.allowed(step.entries[None])
+            action: Any = choose(carried.act(observation), agent.spec, generator, EPSILON, allowed)
         step = environment.step(action[0].tolist())
         if step.terminated or step.truncated:
             step = environment.reset()

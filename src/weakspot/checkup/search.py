@@ -214,7 +214,7 @@ def _best(played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generat
         base: scores of the agent without them, in games with the same seeds (n,).
         generator: of the intervals.
     """
-    better = _better(played, base, generator)
+    better = _better(played, base, generator) or [played[0]]  # whose interval is near zero, and is drawn anew
     named, scores = max(better, key=lambda pair: pair[1].mean())
     equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
     return Named(named, scores, base, equals)

@@ -192,7 +192,10 @@ class Roller:
                     if slot in given:
                         continue
                     banned = job.banned if taken < job.banned_for else None
-                    chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned)
+                    allowed = self._pool.spec.allowed(self._pool.current.entries[slot][None])
+                    chosen[slot] = act(
+                        agent, row, rollout.random, self._epsilon, banned, None if allowed is None else allowed[0]
+                    )
                     if taken < job.noise_for and rollout.random.random() < job.noise:
                         noise = random_action(agent.spec, rollout.random)
                         chosen[slot] = noise if self._allowed(slot, noise) else chosen[slot]
@@ -212,10 +215,20 @@ def epsilon_of(agent: Agent, epsilon: float) -> float:
     return epsilon if agent.spec.acts == "greedy" else 0.0
 
 
-def act(agent: Agent, scores: np.ndarray, random: np.random.Generator, epsilon: float, banned: int | None = None) -> Action:
+def act(
+    agent: Agent, scores: np.ndarray, random: np.random.Generator, epsilon: float, banned: int | None = None,
+    allowed: np.ndarray | None = None,
+) -> Action:  # fmt: skip
     """An agent's action, given its scores (a,): greedy with a share of random actions, or sampled.
 
     The number of random numbers drawn depends on the number of actions alone.
+
+    Args:
+        agent, scores: what chooses.
+        random: of its choices.
+        epsilon: share of random actions, which are allowed ones.
+        banned: an action that it may not choose, unless it is the only allowed one.
+        allowed: which actions (a,) the environment allows; None if it has no mask.
     """
     spec, noise, pick = agent.spec, random.random(len(scores)), random.random(2)
     if spec.action_bounds is not None:
@@ -223,11 +236,12 @@ def act(agent: Agent, scores: np.ndarray, random: np.random.Generator, epsilon: 
         values = low + (high - low) * noise if pick[0] < epsilon else np.clip(scores, low, high)
         return tuple(float(value) for value in values)
     scores = scores.astype(np.float64)
-    if banned is not None:
+    may = np.ones(len(scores), bool) if allowed is None else allowed
+    if banned is not None and (may & (np.arange(len(scores)) != banned)).any():
         scores[banned] = -np.inf
     if spec.acts == "sampled":
         return int(np.argmax(scores - np.log(-np.log(np.clip(noise, 1e-12, 1 - 1e-12)))))
-    allowed = np.flatnonzero(np.isfinite(scores))
-    if pick[0] < epsilon:
-        return int(allowed[int(pick[1] * len(allowed))])
+    choices = np.flatnonzero(np.isfinite(scores) & may)
+    if pick[0] < epsilon and len(choices):
+        return int(choices[int(pick[1] * len(choices))])
     return int(np.argmax(scores))

@@ -202,7 +202,8 @@ class _Player:
             output = self._carried.act(torch.as_tensor(observations).to(self._agent.device, torch.float32))
         spec = self._agent.spec
         _check_output(output, spec, len(observations))
-        actions, greedy_actions = choose_with_greedy(output, spec, self._generator, self._config.epsilon)
+        allowed = self._environments.spec.allowed(self._environments.current.entries)
+        actions, greedy_actions = choose_with_greedy(output, spec, self._generator, self._config.epsilon, allowed)
         row: dict[str, np.ndarray] = {
             "action": actions.numpy(),
             "explored": (actions != greedy_actions).reshape(len(actions), -1).any(dim=1).numpy(),

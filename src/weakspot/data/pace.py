@@ -32,10 +32,11 @@ def measure_pace(agent: Agent, factory: Callable[[], Environment], streams: int)
     while len(stepping) < 2 or (len(stepping) <= STEPS and sum(stepping) < SECONDS):
         rows = np.arange(streams if len(deciding) <= BATCHES else 1)
         batch = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32).repeat(len(rows), 1, 1, 1)
-        carried.see(step.entries[None].repeat(len(rows), axis=0), rows)
+        entries = step.entries[None].repeat(len(rows), axis=0)
+        carried.see(entries, rows)
         started = time.perf_counter()
         with torch.no_grad():
-            chosen: Any = choose(carried.act(batch, rows), agent.spec, generator, epsilon=1.0)
+            chosen: Any = choose(carried.act(batch, rows), agent.spec, generator, 1.0, environment.spec.allowed(entries))
         if len(rows) == streams:
             deciding.append((time.perf_counter() - started) / streams)
         started = time.perf_counter()

@@ -61,14 +61,19 @@ class EnvironmentSpec:
             self.id, self.action_names, self.observation_shape, self.action_bounds, self.action_parts, self.entries
         )
 
-    def allows(self, entries: np.ndarray, action: Action) -> bool:
-        """Whether an action is allowed in a state with these entries (v,); every one is if the environment has no mask."""
+    def allowed(self, entries: np.ndarray) -> np.ndarray | None:
+        """Which actions are allowed (n, a) in states with these entries (n, v); None if the environment has no mask."""
         position = 0
         for name, size in self.entries or ():
-            if name == MASK:
-                return bool(entries[position + index(cast(SupportsIndex, action))])
+            if name == MASK and self.action_bounds is None:
+                return entries[:, position : position + size] > 0.5
             position += size
-        return True
+        return None
+
+    def allows(self, entries: np.ndarray, action: Action) -> bool:
+        """Whether an action is allowed in a state with these entries (v,)."""
+        allowed = self.allowed(entries[None])
+        return allowed is None or bool(allowed[0, index(cast(SupportsIndex, action))])
 
 
 def _no_ram() -> np.ndarray:

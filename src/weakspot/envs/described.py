@@ -144,7 +144,8 @@ class DescribedEnvironment:
             total += self._number(reward)
             if terminated or truncated:
                 break
-        return self._record(reduce(np.maximum, images), self._entries(seen), total, bool(terminated), bool(truncated))
+        entries = self._entries(seen, over=bool(terminated or truncated))
+        return self._record(reduce(np.maximum, images), entries, total, bool(terminated), bool(truncated))
 
     def _native(self, number: int) -> Any:
         """The environment's own form of a discrete action."""

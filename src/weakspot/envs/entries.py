@@ -1,7 +1,7 @@
 """What a gymnasium environment gives beside its image: the other entries of a dict observation, and its action mask.
 
 An entry becomes numbers as :func:`gymnasium.spaces.flatten` makes them: boxes row by row, discrete entries one-hot.  Entries
-of other spaces, such as texts, are left out.
+of other spaces, such as texts, and very large ones are left out.
 
 A mask says which actions are allowed.  It is an entry ``action_mask`` of the observation, or what a method ``action_masks``
 of the environment or of one of its wrappers returns, as sb3-contrib asks for it.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, cast
 
 import gymnasium
@@ -21,6 +22,8 @@ from weakspot.interface import MASK
 
 NUMERIC = (gymnasium.spaces.Box, gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
 """Spaces of the entries that are kept."""
+MOST = 4096
+"""Numbers of an entry that is kept, at most: a discrete entry has one for each of its values."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,14 @@ class Entries:
     Attributes:
         environment: its id, for error messages.
         spaces: of the entries that are kept, by name, without the image.
-        masks: the environment's method ``action_masks``; None if it has none, or if the mask is an entry.
+        masks: returns the mask, from an observation; None if there is none.
         actions: number of actions.
         parts: numbers of choices of the parts of an action, see :class:`weakspot.interface.Interface`.
     """
 
     environment: str
     spaces: dict[str, gymnasium.Space[Any]]
-    masks: Callable[[], Any] | None
+    masks: Callable[[Any], Any] | None
     actions: int
     parts: tuple[int, ...] | None
 
@@ -48,15 +51,15 @@ class Entries:
         sizes |= {MASK: self.actions} if self.masks else {}
         return tuple(sizes.items()) or None
 
-    def __call__(self, observation: Any) -> np.ndarray:
-        """The numbers (v,) float32, one entry after the other.
+    def __call__(self, observation: Any, *, over: bool = False) -> np.ndarray:
+        """The numbers (v,) float32, one entry after the other; if the episode is over, every action is allowed.
 
         Raises:
             ConfigError: an entry is not of its space, or the mask is not one for the environment's actions.
         """
         rows = [self._flat(name, space, observation) for name, space in self.spaces.items()]
         if self.masks:
-            rows.append(self._mask(self.masks()))
+            rows.append(np.ones(self.actions, np.float32) if over else self._mask(self.masks(observation)))
         return np.concatenate(rows) if rows else np.zeros(0, np.float32)
 
     def _flat(self, name: str, space: gymnasium.Space[Any], observation: Any) -> np.ndarray:
@@ -87,9 +90,9 @@ class Entries:
             mask = combined
         if len(mask) != self.actions:
             raise ConfigError(
-                f"action_masks() of {self.environment} returned {len(mask)} numbers",
+                f"the mask of the actions of {self.environment} has {len(mask)} numbers",
                 expected=f"one for each of the {self.actions} actions",
-                todo="correct the method",
+                todo="correct its method action_masks(), or the entry of its observations",
             )
         return mask.astype(np.float32)
 
@@ -109,12 +112,20 @@ def entries_of(
     spaces: dict[str, gymnasium.Space[Any]] = {}
     if image is not None:
         every = dict(cast("Any", env.observation_space).spaces)
-        spaces = {name: space for name, space in every.items() if name != image and isinstance(space, NUMERIC)}
-    masks = None
-    if actions and MASK not in spaces:
+        spaces = {name: space for name, space in every.items() if name != image and _is_kept(space)}
+    masks: Callable[[Any], Any] | None = None
+    if actions and MASK in spaces:
+        del spaces[MASK]
+        masks = itemgetter(MASK)
+    elif actions:
         try:
-            found: object = env.get_wrapper_attr("action_masks")
+            found: Any = env.get_wrapper_attr("action_masks")
         except AttributeError:
             found = None
-        masks = found if callable(found) else None
+        if callable(found):
+            masks = lambda observation: found()  # noqa: E731
     return Entries(environment, spaces, masks, actions, tuple(parts) if parts else None)
+
+
+def _is_kept(space: gymnasium.Space[Any]) -> bool:
+    return isinstance(space, NUMERIC) and gymnasium.spaces.flatdim(space) <= MOST

@@ -124,13 +124,14 @@ class ParallelEnvironments:
         workers: number of processes, by default one per core; only the current one on systems that cannot fork.
 
     Attributes:
+        spec: as given.
         current: observations and frames, and the results of the last actions.
     """
 
     def __init__(
         self, factory: Callable[[], Environment], spec: EnvironmentSpec, count: int, workers: int | None = None
     ) -> None:
-        self.current = SharedSteps.shared(spec, count)
+        self.spec, self.current = spec, SharedSteps.shared(spec, count)
         self._parts = shares(count, workers)
         self._count = count
         self._workers = ForkedWorkers([_Worker(part, factory, self.current) for part in self._parts])

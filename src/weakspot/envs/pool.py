@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -110,7 +110,7 @@ class _Slots:
 
 def _failed(step: Step) -> Step:
     """The step of an environment that failed: its episode is over."""
-    return Step(step.observation, step.frame, 0.0, terminated=True, truncated=False, ram=step.ram, cause=FAILED)
+    return replace(step, reward=0.0, terminated=True, truncated=False, life_lost=False, cause=FAILED)
 
 
 class EnvironmentPool:

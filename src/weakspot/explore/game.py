@@ -133,6 +133,10 @@ class Game:
         if self._step.terminated or self._step.truncated:
             raise ConfigError("the game is over", expected="a game that goes on", todo="start again from a state")
         chosen = self.shot().action if action is None else action
+        if action is not None and not self._player.environment.spec.allows(self._step.entries, action):
+            raise ConfigError(
+                "the environment forbids this action now", expected="another one", todo="choose another action"
+            )
         self._undo = None
         self._take(chosen)
         return self.shot()

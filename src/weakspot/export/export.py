@@ -68,11 +68,13 @@ def _remove_earlier(folder: Path, config: ExportConfig, written: list[Path]) -> 
     notes in :data:`MARKER` what there is now."""
     now = {str(path.relative_to(folder)) for path in written}
     with storage_errors(folder):
-        listed = set((folder / MARKER).read_text().splitlines())
+        lines = (folder / MARKER).read_text(errors="replace").splitlines()
+        listed = {line for line in lines if Path(line).parts and "\0" not in line}
         replaced = {name for name in listed - now if _format_of(name) in config.formats}
         for name in replaced:
-            if (folder / name).resolve().is_relative_to(folder.resolve()):  # the list may come from somebody else
-                (folder / name).unlink(missing_ok=True)
+            path = folder / name  # the list may come from somebody else
+            if path.resolve().is_relative_to(folder.resolve()) and (path.is_file() or path.is_symlink()):
+                path.unlink()
     write_text(folder / MARKER, "".join(f"{name}\n" for name in sorted(now | (listed - replaced))))
 
 

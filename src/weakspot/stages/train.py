@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from weakspot.artifacts.training import MODEL, WEIGHTS
+from weakspot.errors import DamagedResultError
 from weakspot.session import Session
 from weakspot.stages.estimate import Estimate
 from weakspot.stages.stage import Stage
@@ -58,10 +59,15 @@ class TrainStage(Stage):
         measured = session.held_out_sample(config.measured)
         if session.ranks is not None:
             session.ranks.tell({name: str(path) for name, path in session.results.items()})
-        with progress_bar(self.name) as report:
-            train(
-                session.perceive, dataset, session.maps, config, folder,
-                measures=lambda model: fidelity(model, session.perceive, dataset, measured).line(),
-                clock=CLOCKS[config.clock], progress=report, ranks=session.ranks,
-            )  # fmt: skip
+        try:
+            with progress_bar(self.name) as report:
+                train(
+                    session.perceive, dataset, session.maps, config, folder,
+                    measures=lambda model: fidelity(model, session.perceive, dataset, measured).line(),
+                    clock=CLOCKS[config.clock], progress=report, ranks=session.ranks,
+                )  # fmt: skip
+        except DamagedResultError:  # its inputs are made again, and then the training
+            if session.ranks is not None:
+                session.ranks.tell(None)
+            raise
         return file_digest(folder / WEIGHTS)

@@ -6,12 +6,16 @@ the batch; the sums over all parts are those of the whole batch, and every proce
     g = sum_r g_r,        g_r = (n_r / n) grad L(batch_r)
 
 Rank 0 decides when to stop, and it alone measures and writes.  It tells, in this order: the state with which the training
-begins, or None if there is nothing to train; and before each step the share of the budget that is used, 1 at the end.
+begins, or None if there is nothing to train; and before each step the share of the budget that is used: 1 at the end, or
+None if it has to stop.
 """
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
+import torch
 
 from weakspot.agents.base import Perceiver
 from weakspot.data.dataset import StateDataset
@@ -25,8 +29,14 @@ from weakspot.system.training_loop import Budget, TrainingLoop
 
 def tell_start(ranks: Ranks | None, loop: TrainingLoop | None, trainer: Trainer | None) -> None:
     """Tells the state with which a training begins; None if there is nothing to train."""
-    if ranks is not None:
-        ranks.tell(None if loop is None or trainer is None else {**trainer.state_dict(), "steps": loop.steps})
+    if ranks is None:
+        return
+    if loop is None or trainer is None:
+        ranks.tell(None)
+        return
+    state = io.BytesIO()  # so that tensors on the GPU of rank 0 do not come to the others as such
+    torch.save({**trainer.state_dict(), "steps": loop.steps}, state)
+    ranks.tell(state.getvalue())
 
 
 def told(ranks: Ranks | None, budget: Budget) -> Budget:
@@ -51,14 +61,15 @@ def help_training(
     chosen_recipe: Recipe | None = None,
 ) -> None:
     """Takes part in a call of :func:`weakspot.state_model.train.train` with the same arguments in rank 0."""
-    state = ranks.hear()
-    if state is None:
+    told = ranks.hear()
+    if told is None:
         return
+    state = torch.load(io.BytesIO(told), map_location="cpu", weights_only=True)
     setup = make_setup(perceive, dataset, maps, config, chosen_recipe)
     indices = setup.training_states()
     trainer, steps = Trainer(setup, setup.statistics(indices), indices, ranks), int(state["steps"])
     trainer.load_state_dict(state)
     with trainer.workers():
-        while (share := ranks.hear()) < 1.0:
+        while (share := ranks.hear()) is not None and share < 1.0:
             trainer.step(share, steps)
             steps += 1

@@ -124,5 +124,5 @@ def joined_ranks(device: str) -> Generator[Ranks | None]:
 
 
 def device_of(ranks: Ranks | None, device: str) -> str:
-    """The device of a process: of several GPUs, each process has the one of its number."""
-    return device if ranks is None or device != "cuda" else f"cuda:{ranks.local}"
+    """The device of a process: of several GPUs, each process has the one of its number on its machine."""
+    return device if ranks is None or not device.startswith("cuda") else f"cuda:{ranks.local}"

@@ -39,6 +39,7 @@ ACTIVATIONS: tuple[type[nn.Module], ...] = (nn.ReLU, nn.Tanh, nn.ELU, nn.LeakyRe
 ACTOR_MEMORY, CRITIC_MEMORY = "lstm_actor", "lstm_critic"
 """Names of the LSTMs of RecurrentPPO."""
 EXTRACTOR = "stable_baselines3.common.torch_layers.NatureCNN"
+COMBINED = "stable_baselines3.common.torch_layers.CombinedExtractor"
 
 
 class SB3Format:
@@ -85,6 +86,9 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
     check_action_count(path, actions, interface)
     with preserve_random_state():
         network, scores_are = _network(archive, interface)
+    statistics = _statistics(archive, path, observation_shape)
+    if statistics is not None:
+        network = Normalized(network, statistics)
     if "Maskable" in str(archive.settings.get("policy_class")):
         if MASK in dict(interface.entries or ()):
             network = MaskedPolicy(network)
@@ -96,9 +100,6 @@ def load_sb3(path: Path, interface: Interface, *, device: torch.device | str = "
                 ),
                 stacklevel=2,
             )
-    statistics = _statistics(archive, path, observation_shape)
-    if statistics is not None:
-        network = Normalized(network, statistics)
     agent = agent_from_file(network, path, interface, observation_shape, scores_are, device)
     # the same weights are another agent with another activation or scale
     built = digest(repr(network), *(str(vars(part)["scale"]) for part in network.modules() if "scale" in vars(part)))
@@ -210,7 +211,7 @@ def _network(archive: Archive, interface: Interface) -> tuple[nn.Module, ScoresA
     """The network with its weights, and what its scores are."""
     parts = archive.parts()
     extractor = str(archive.policy_setting("features_extractor_class", EXTRACTOR))
-    if EXTRACTOR not in extractor:
+    if EXTRACTOR not in extractor and not (archive.image() and COMBINED in extractor):
         raise _unsupported(archive, f"with the features extractor {extractor}")
     for part in ("q_net", "quantile_net"):
         if part in parts:
@@ -328,7 +329,8 @@ def _features(archive: Archive, prefix: str) -> Features:
         return _nature(archive, prefix)
     if "." in image:  # a name of a module cannot have dots
         raise _unsupported(archive, f"for an image with the name {image!r}")
-    return CombinedFeatures(_nature(archive, f"{prefix}extractors.{image}."), tuple(archive.entries()), image)
+    images, names = _nature(archive, f"{prefix}extractors.{image}."), tuple(archive.entries())
+    return CombinedFeatures(images, names, image) if len(names) > 1 else images
 
 
 def _nature(archive: Archive, prefix: str) -> NatureCnn:
