@@ -17,12 +17,11 @@ import pytest
 from weakspot.cli import main
 
 SCRIPT = """
-import sys
-from weakspot.cli import main
+from weakspot.cli import entry
 from weakspot.state_model import monitor
 
 monitor.REPORT_EVERY = 0.0  # loss terms of every step
-sys.exit(main(sys.argv[1:]))
+entry()
 """
 SETTINGS = (
     *("--environment", "pong", "--targets", "T-", "--collect.frames", "160", "--collect.streams", "2"),
