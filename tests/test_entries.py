@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ torch.set_num_threads(1)
 
 
 class Told(gymnasium.Env[dict[str, Any], Any]):
-    """A picture whose brightness is the time; which of four actions is right is told by an entry alone, and one action,
+    """A picture whose brightness is the time; which of four actions is right is given by an entry alone, and one action,
     which is never the right one, is forbidden in each state."""
 
     action_space = Discrete(4)
@@ -66,18 +67,18 @@ class Told(gymnasium.Env[dict[str, Any], Any]):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         super().reset(seed=seed)
         self.time = 0
-        return self.told(), {}
+        return self.observe(), {}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         assert self.action_masks()[action], "a forbidden action was taken"
         reward = 1.0 if action == self.right else -1.0
         self.time += 1
-        return self.told(), reward, self.time == 12, False, {}
+        return self.observe(), reward, self.time == 12, False, {}
 
     def action_masks(self) -> np.ndarray:
         return np.arange(4) != (self.right + 1) % 4
 
-    def told(self) -> dict[str, Any]:
+    def observe(self) -> dict[str, Any]:
         self.right = int(self.np_random.integers(4))
         health = self.np_random.normal(size=2).astype(np.float32)
         wind, held = self.np_random.integers([2, 3]), self.np_random.integers(2, size=2, dtype=np.int8)
@@ -93,8 +94,8 @@ class Plain(Told):
 
     observation_space = Dict({name: space for name, space in Told.observation_space.items() if name != "mission"})
 
-    def told(self) -> dict[str, Any]:
-        seen = super().told()
+    def observe(self) -> dict[str, Any]:
+        seen = super().observe()
         return {name: part for name, part in seen.items() if name != "mission"}
 
 
@@ -105,7 +106,7 @@ class Free(Plain):
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         self.time += 1
-        return self.told(), 0.0, self.time == 12, False, {}
+        return self.observe(), 0.0, self.time == 12, False, {}
 
 
 class Pairs(Told):
@@ -114,8 +115,8 @@ class Pairs(Told):
     action_space = MultiDiscrete([2, 3])
     observation_space = Told.observation_space["picture"]
 
-    def told(self) -> Any:
-        return super().told()["picture"]
+    def observe(self) -> Any:
+        return super().observe()["picture"]
 
     def action_masks(self) -> np.ndarray:
         return np.array([1, self.right > 1, 1, self.right % 2, 1], bool)
@@ -123,21 +124,21 @@ class Pairs(Told):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_masks()[action[0]] and self.action_masks()[2 + action[1]], "a forbidden action was taken"
         self.time += 1
-        return self.told(), 0.0, self.time == 12, False, {}
+        return self.observe(), 0.0, self.time == 12, False, {}
 
 
 class Unseeded(Free):
     """Its entries alone are not deterministic."""
 
-    def told(self) -> dict[str, Any]:
-        return super().told() | {"health": np.random.default_rng().normal(size=2).astype(np.float32)}
+    def observe(self) -> dict[str, Any]:
+        return super().observe() | {"health": np.random.default_rng().normal(size=2).astype(np.float32)}
 
 
 class Careless(Free):
     """An entry has another size than its space."""
 
-    def told(self) -> dict[str, Any]:
-        return super().told() | {"health": np.zeros(3, np.float32)}
+    def observe(self) -> dict[str, Any]:
+        return super().observe() | {"health": np.zeros(3, np.float32)}
 
 
 class WrongMask(Free):
@@ -150,8 +151,8 @@ class Alone(Told):
 
     observation_space = Dict({"picture": Told.observation_space["picture"]})
 
-    def told(self) -> Any:
-        return {"picture": super().told()["picture"]}
+    def observe(self) -> Any:
+        return {"picture": super().observe()["picture"]}
 
 
 class Listed(Free):
@@ -163,8 +164,8 @@ class Listed(Free):
     )
     mask = [1, 0, 1, 1, 0]
 
-    def told(self) -> Any:
-        return {"picture": super().told()["picture"], "action_mask": np.array(self.mask, np.int8), "clock": 2**39}
+    def observe(self) -> Any:
+        return {"picture": super().observe()["picture"], "action_mask": np.array(self.mask, np.int8), "clock": 2**39}
 
 
 class TooShort(Listed):
@@ -264,7 +265,7 @@ def test_a_mask_may_be_an_entry_of_the_observation() -> None:
 
 def test_a_copy_that_fails_ends_its_rollout() -> None:
     agent = agent_from_network(Obedient(), environment().spec.interface, name="obedient")
-    factory = lambda: environment("Failing")  # noqa: E731
+    factory = partial(environment, "Failing")
     start = factory()
     start.reset(seed=0)
     with EnvironmentPool(factory, start.spec, 2, 1) as pool:

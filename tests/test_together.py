@@ -117,7 +117,7 @@ def rank_of(pid: int) -> str | None:
         (("--targets", "NOPE"), 2, "NOPE"),
     ],
 )
-def test_what_cannot_be_divided_is_told(
+def test_what_cannot_be_divided_is_refused(
     options: tuple[str, ...], processes: int, message: str, collected: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"

@@ -39,14 +39,14 @@ def run_together(config: RunConfig, only: Sequence[str] | None = None) -> Run | 
             _help(config, ranks)
             return None
         run = Pipeline(config, only, ranks=ranks).run()
-        ranks.tell(None)
+        ranks.broadcast(None)
         return run
 
 
 def _help(config: RunConfig, ranks: Ranks) -> None:
-    """Takes part in every training of rank 0, which tells the folders of the results that it has."""
+    """Takes part in every training of rank 0, which sends the folders of its results."""
     from weakspot.state_model.helper import help_training
 
-    while (results := ranks.hear()) is not None:
+    while (results := ranks.receive()) is not None:
         session = Session(config, {name: Path(folder) for name, folder in results.items()}, ranks)
         help_training(session.perceive, session.dataset, session.maps, config.train, ranks)

@@ -52,8 +52,6 @@ def concat_outputs(parts: Sequence[AgentOutput]) -> AgentOutput:
     return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
 
 
-FLOOR = -30.0
-"""The log-probability of an action that a mask forbids; its action is never sampled."""
 ScoresAre: TypeAlias = Literal["q-values", "log-probabilities", "means"]
 """What the scores of an agent are; ``means`` are those of continuous actions."""
 

@@ -8,10 +8,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from weakspot.agents.base import FLOOR, ScoresAre, bound_tensors
+from weakspot.agents.base import ScoresAre, bound_tensors
 from weakspot.errors import OutputError
 from weakspot.types import Bounds
 
+FLOOR = -30.0
+"""The log-probability of an action that a mask forbids; its action is never sampled."""
 MASKED = {"log-probabilities": -1e4, "q-values": -1e7}
 """Scores at or below this are those of actions that a mask forbids, such as minus infinity."""
 
@@ -104,7 +106,7 @@ def _advice(parts: Sequence[object], result: object) -> str:
 def unmasked(scores: Tensor, scores_are: ScoresAre) -> Tensor:
     """Scores (b, a) in which forbidden actions, whose scores a mask has set to minus infinity, have finite ones.
 
-    A forbidden action gets the log-probability :data:`~weakspot.agents.base.FLOOR`; a forbidden Q-value becomes slightly
+    A forbidden action gets the log-probability :data:`FLOOR`; a forbidden Q-value becomes slightly
     lower than the lowest one of the allowed actions of the same state, so that the action is never the best.  No gradient
     passes through either.
     Rows in which all actions are forbidden stay unchanged.

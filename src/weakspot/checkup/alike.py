@@ -77,7 +77,7 @@ def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tupl
     """Actions of a game, and what the agent saw."""
     environment, generator, carried = factory(), torch.Generator().manual_seed(seed), Carried(agent, 1)
     step, actions, observed, starts = environment.reset(seed), list[Any](), list[np.ndarray](), [0]
-    entries = list[np.ndarray]()
+    spec, entries = environment.spec, list[np.ndarray]()
     while True:
         observed.append(step.observation)
         entries.append(step.entries)
@@ -86,7 +86,7 @@ def _played(agent: Agent, factory: Callable[[], Environment], seed: int) -> tupl
             break
         with torch.no_grad():
             output = carried.act(torch.as_tensor(step.observation)[None].to(agent.device, torch.float32))
-        allowed = environment.spec.allowed(step.entries[None])
+        allowed = spec.allowed(step.entries[None])
         action: Any = choose(output, agent.spec, generator, EPSILON, allowed)[0]
         actions.append(action.tolist())
         step = environment.step(actions[-1])

@@ -30,13 +30,14 @@ def observations(agent: Agent, environment: Environment, seed: int) -> Observati
     """Real observations (n, c, h, w) of an epsilon-greedy agent on its device, one in :data:`DECISIONS_PER_STATE`."""
     generator = torch.Generator().manual_seed(seed)
     step, recorded, carried = environment.reset(seed), list[Tensor](), Carried(agent, 1)
+    spec = environment.spec
     for decision in range(STATES * DECISIONS_PER_STATE):
         observation = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32)
         if decision % DECISIONS_PER_STATE == 0:
             recorded.append(observation)
         with torch.no_grad():
             carried.see(step.entries[None])
-            allowed = environment.spec.allowed(step.entries[None])
+            allowed = spec.allowed(step.entries[None])
             action: Any = choose(carried.act(observation), agent.spec, generator, EPSILON, allowed)
         step = environment.step(action[0].tolist())
         if step.terminated or step.truncated:

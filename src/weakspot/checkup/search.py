@@ -154,9 +154,11 @@ def _of_failing(
     scores = play(best)
     if bootstrap_mean(scores - base, generator)[1] <= 0:
         return None
-    played = [(best, scores), *((rival, play(rival)) for rival in _rivals(best, runners))]
-    played += [(sibling, play(sibling)) for sibling in _siblings(_better(played, base, generator), played, runners)]
-    return _best(played, base, generator)
+    rivals = _rivals(best, runners)
+    better = [(best, scores), *_better([(rival, play(rival)) for rival in rivals], base, generator)]
+    siblings = _siblings(better, [best, *rivals], runners)
+    better += _better([(sibling, play(sibling)) for sibling in siblings], base, generator)
+    return _best(better, base, generator)
 
 
 def _of_fine(
@@ -179,9 +181,9 @@ def _of_fine(
             return None
         if done < count:
             scores = np.append(scores, play(best, count, done))
-    return _best(
-        [(best, scores), *((rival, play(rival, count)) for rival in _rivals(best, runners))], fine[:count], generator
-    )
+    base = fine[:count]
+    rivals = [(rival, play(rival, count)) for rival in _rivals(best, runners)]
+    return _best([(best, scores), *_better(rivals, base, generator)], base, generator)
 
 
 def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
@@ -191,11 +193,10 @@ def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
 
 
 def _siblings(
-    better: Sequence[tuple[Runner, np.ndarray]], played: Sequence[tuple[Runner, np.ndarray]], runners: Sequence[Runner]
+    better: Sequence[tuple[Runner, np.ndarray]], done: Sequence[Runner], runners: Sequence[Runner]
 ) -> list[Runner]:
     """Other values of the settings that help: the games of the rounds are too short to tell one gray from another."""
     settings = {runner.first.setting for runner, _ in better} - {""}
-    done = [runner for runner, _ in played]
     return [runner for runner in runners if runner not in done and runner.first.setting in settings]
 
 
@@ -206,15 +207,14 @@ def _better(
     return [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
 
 
-def _best(played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator) -> Named:
-    """The best of several changes, of which one is clearly better than none, and those that cannot be told apart from it.
+def _best(better: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator) -> Named:
+    """The best of some changes that help, and those that cannot be told apart from it.
 
     Args:
-        played: the changes, and the scores of their last games (n,).
+        better: the changes, at least one, and the scores of their last games (n,).
         base: scores of the agent without them, in games with the same seeds (n,).
         generator: of the intervals.
     """
-    better = _better(played, base, generator) or [played[0]]  # whose interval is near zero, and is drawn anew
     named, scores = max(better, key=lambda pair: pair[1].mean())
     equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
     return Named(named, scores, base, equals)

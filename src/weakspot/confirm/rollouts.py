@@ -11,6 +11,7 @@ import torch
 from weakspot.actions import Action
 from weakspot.agents.base import Agent
 from weakspot.agents.recurrent import Carried, is_recurrent
+from weakspot.envs.base import is_allowed
 from weakspot.envs.pool import EnvironmentPool, Place
 from weakspot.ground.reach import random_action
 
@@ -175,7 +176,9 @@ class Roller:
 
     def _actions(self, running: dict[int, _Running]) -> dict[int, Action]:
         """The next action of every rollout."""
-        given = {slot: action for slot, r in running.items() if (action := self._given(slot, r)) is not None}
+        masks = self._pool.spec.allowed(self._pool.current.entries)
+        allowed = {slot: None if masks is None else masks[slot] for slot in running}
+        given = {slot: action for slot, r in running.items() if (action := _given(r, allowed[slot])) is not None}
         chosen: dict[int, Action] = {}
         for index, agent in enumerate(self._agents):
             own = {s: r for s, r in running.items() if r.job.actor == index}
@@ -187,27 +190,22 @@ class Roller:
                 with torch.no_grad():
                     output = self._carried[index].act(observations.to(agent.device, torch.float32), np.array(slots))
                 for slot, row in zip(slots, output.scores.float().cpu().numpy(), strict=True):
-                    rollout = running[slot]
-                    job, taken = rollout.job, len(rollout.actions)
                     if slot in given:
                         continue
+                    rollout = running[slot]
+                    job, taken = rollout.job, len(rollout.actions)
                     banned = job.banned if taken < job.banned_for else None
-                    allowed = self._pool.spec.allowed(self._pool.current.entries[slot][None])
-                    chosen[slot] = act(
-                        agent, row, rollout.random, self._epsilon, banned, None if allowed is None else allowed[0]
-                    )
+                    chosen[slot] = act(agent, row, rollout.random, self._epsilon, banned, allowed[slot])
                     if taken < job.noise_for and rollout.random.random() < job.noise:
                         noise = random_action(agent.spec, rollout.random)
-                        chosen[slot] = noise if self._allowed(slot, noise) else chosen[slot]
+                        chosen[slot] = noise if is_allowed(noise, allowed[slot]) else chosen[slot]
         return {slot: given[slot] if slot in given else chosen[slot] for slot in running}
 
-    def _given(self, slot: int, rollout: _Running) -> Action | None:
-        """The action that a job gives for now; None if it gives none, or one that the environment forbids."""
-        taken, override = len(rollout.actions), rollout.job.override
-        return override[taken] if taken < len(override) and self._allowed(slot, override[taken]) else None
 
-    def _allowed(self, slot: int, action: Action) -> bool:
-        return self._pool.spec.allows(self._pool.current.entries[slot], action)
+def _given(rollout: _Running, allowed: np.ndarray | None) -> Action | None:
+    """The action that a job gives for now; None if it gives none, or one that the environment forbids."""
+    taken, override = len(rollout.actions), rollout.job.override
+    return override[taken] if taken < len(override) and is_allowed(override[taken], allowed) else None
 
 
 def epsilon_of(agent: Agent, epsilon: float) -> float:

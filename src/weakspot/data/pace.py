@@ -28,15 +28,16 @@ def measure_pace(agent: Agent, factory: Callable[[], Environment], streams: int)
     """
     environment, generator = factory(), torch.Generator().manual_seed(0)
     step, carried = environment.reset(0), Carried(agent, streams)
-    deciding, stepping = list[float](), list[float]()
+    spec, deciding, stepping = environment.spec, list[float](), list[float]()
     while len(stepping) < 2 or (len(stepping) <= STEPS and sum(stepping) < SECONDS):
         rows = np.arange(streams if len(deciding) <= BATCHES else 1)
         batch = torch.as_tensor(step.observation)[None].to(agent.device, torch.float32).repeat(len(rows), 1, 1, 1)
         entries = step.entries[None].repeat(len(rows), axis=0)
         carried.see(entries, rows)
+        allowed = spec.allowed(entries)
         started = time.perf_counter()
         with torch.no_grad():
-            chosen: Any = choose(carried.act(batch, rows), agent.spec, generator, 1.0, environment.spec.allowed(entries))
+            chosen: Any = choose(carried.act(batch, rows), agent.spec, generator, 1.0, allowed)
         if len(rows) == streams:
             deciding.append((time.perf_counter() - started) / streams)
         started = time.perf_counter()

@@ -73,7 +73,12 @@ class EnvironmentSpec:
     def allows(self, entries: np.ndarray, action: Action) -> bool:
         """Whether an action is allowed in a state with these entries (v,)."""
         allowed = self.allowed(entries[None])
-        return allowed is None or bool(allowed[0, index(cast(SupportsIndex, action))])
+        return is_allowed(action, None if allowed is None else allowed[0])
+
+
+def is_allowed(action: Action, allowed: np.ndarray | None) -> bool:
+    """Whether an action is among the ``allowed`` ones (a,); every one is for None."""
+    return allowed is None or bool(allowed[index(cast(SupportsIndex, action))])
 
 
 def _no_ram() -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any, cast
 
@@ -123,8 +124,13 @@ def entries_of(
         except AttributeError:
             found = None
         if callable(found):
-            masks = lambda observation: found()  # noqa: E731
+            masks = partial(_ask, found)
     return Entries(environment, spaces, masks, actions, tuple(parts) if parts else None)
+
+
+def _ask(method: Callable[[], Any], observation: Any) -> Any:
+    """The mask that a method returns, which needs no observation."""
+    return method()
 
 
 def _is_kept(space: gymnasium.Space[Any]) -> bool:

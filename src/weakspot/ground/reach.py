@@ -60,7 +60,7 @@ def search_play(
     Returns:
         The closest state of which every frame was drawn after the start; None if there is none.
     """
-    act = agent_actions(agent, generator)
+    act, spec = agent_actions(agent, generator), player.environment.spec
     nodes = [_node_at(player, start) for start in starts]
     end = player.steps + steps
     best: Found | None = None
@@ -76,7 +76,7 @@ def search_play(
 
                 def chosen(step: Step, way: str = way, held: Action = held) -> Action:
                     action = held if way == "held" else random_action(agent.spec, generator)
-                    if way == "agent" or not player.environment.spec.allows(step.entries, action):
+                    if way == "agent" or not spec.allows(step.entries, action):
                         return act(step)
                     return action
 

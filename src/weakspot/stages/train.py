@@ -58,7 +58,7 @@ class TrainStage(Stage):
         config, dataset = session.config.train, session.dataset
         measured = session.held_out_sample(config.measured)
         if session.ranks is not None:
-            session.ranks.tell({name: str(path) for name, path in session.results.items()})
+            session.ranks.broadcast({name: str(path) for name, path in session.results.items()})
         try:
             with progress_bar(self.name) as report:
                 train(
@@ -68,6 +68,6 @@ class TrainStage(Stage):
                 )  # fmt: skip
         except DamagedResultError:  # its inputs are made again, and then the training
             if session.ranks is not None:
-                session.ranks.tell(None)
+                session.ranks.broadcast(None)
             raise
         return file_digest(folder / WEIGHTS)

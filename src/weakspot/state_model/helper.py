@@ -5,7 +5,7 @@ the batch; the sums over all parts are those of the whole batch, and every proce
 
     g = sum_r g_r,        g_r = (n_r / n) grad L(batch_r)
 
-Rank 0 decides when to stop, and it alone measures and writes.  It tells, in this order: the state with which the training
+Rank 0 decides when to stop, and it alone measures and writes.  It sends, in this order: the state with which the training
 begins, or None if there is nothing to train; and before each step the share of the budget that is used: 1 at the end, or
 None if it has to stop.
 """
@@ -27,26 +27,26 @@ from weakspot.system.ranks import Ranks
 from weakspot.system.training_loop import Budget, TrainingLoop
 
 
-def tell_start(ranks: Ranks | None, loop: TrainingLoop | None, trainer: Trainer | None) -> None:
-    """Tells the state with which a training begins; None if there is nothing to train."""
+def broadcast_start(ranks: Ranks | None, loop: TrainingLoop | None, trainer: Trainer | None) -> None:
+    """Sends the state with which a training begins; None if there is nothing to train."""
     if ranks is None:
         return
     if loop is None or trainer is None:
-        ranks.tell(None)
+        ranks.broadcast(None)
         return
     state = io.BytesIO()  # so that tensors on the GPU of rank 0 do not come to the others as such
     torch.save({**trainer.state_dict(), "steps": loop.steps}, state)
-    ranks.tell(state.getvalue())
+    ranks.broadcast(state.getvalue())
 
 
-def told(ranks: Ranks | None, budget: Budget) -> Budget:
-    """A budget that tells the others the share before each step."""
+def broadcast_share(ranks: Ranks | None, budget: Budget) -> Budget:
+    """A budget that sends the share to the other processes before each step."""
     if ranks is None:
         return budget
 
     def share(steps: int, seconds: float) -> float:
         used = budget(steps, seconds)
-        ranks.tell(used)
+        ranks.broadcast(used)
         return used
 
     return share
@@ -61,15 +61,15 @@ def help_training(
     chosen_recipe: Recipe | None = None,
 ) -> None:
     """Takes part in a call of :func:`weakspot.state_model.train.train` with the same arguments in rank 0."""
-    told = ranks.hear()
-    if told is None:
+    content = ranks.receive()
+    if content is None:
         return
-    state = torch.load(io.BytesIO(told), map_location="cpu", weights_only=True)
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     setup = make_setup(perceive, dataset, maps, config, chosen_recipe)
     indices = setup.training_states()
     trainer, steps = Trainer(setup, setup.statistics(indices), indices, ranks), int(state["steps"])
     trainer.load_state_dict(state)
     with trainer.workers():
-        while (share := ranks.hear()) is not None and share < 1.0:
+        while (share := ranks.receive()) is not None and share < 1.0:
             trainer.step(share, steps)
             steps += 1

@@ -20,7 +20,7 @@ from weakspot.state_model.checkpoint import (
     store_model,
 )
 from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.helper import tell_start, told
+from weakspot.state_model.helper import broadcast_share, broadcast_start
 from weakspot.state_model.information import Information, information
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.monitor import Measure, TrainingMonitor
@@ -28,11 +28,10 @@ from weakspot.state_model.prior import fit_prior
 from weakspot.state_model.recipes import Recipe
 from weakspot.state_model.setup import TrainingSetup, make_setup
 from weakspot.state_model.trainer import Trainer, gradients
-from weakspot.system import training_loop
 from weakspot.system.files import make_folder
 from weakspot.system.progress import ProgressCallback
 from weakspot.system.ranks import Ranks
-from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop
+from weakspot.system.training_loop import Budget, CheckpointFile, Every, TrainingLoop, budget
 
 __all__ = ["Measure", "gradients", "train"]
 
@@ -87,15 +86,15 @@ def train(
     make_folder(folder)
     setup = make_setup(perceive, dataset, maps, config, chosen_recipe)
     if (finished := finished_model(folder, setup)) is not None:
-        tell_start(ranks, None, None)
+        broadcast_start(ranks, None, None)
         return finished
     indices = setup.training_states()
     statistics = setup.statistics(indices)
     trainer = Trainer(setup, statistics, indices, ranks)
-    budget = told(ranks, network_budget(setup))
-    loop = TrainingLoop(trainer, CheckpointFile(folder / CHECKPOINT, setup.training_digest), budget, clock)
+    shared = broadcast_share(ranks, network_budget(setup))
+    loop = TrainingLoop(trainer, CheckpointFile(folder / CHECKPOINT, setup.training_digest), shared, clock)
     resume(loop, trainer.terms, folder / METRICS)
-    tell_start(ranks, loop, trainer)
+    broadcast_start(ranks, loop, trainer)
     monitor = TrainingMonitor(setup, trainer, loop, folder / METRICS, measures, progress)
     with trainer.workers():
         loop.run([*monitor.periodic(), Every(config.checkpoint_every, loop.store)])
@@ -122,4 +121,4 @@ def carried_information(model: StateModel, setup: TrainingSetup, indices: np.nda
 def network_budget(setup: TrainingSetup) -> Budget:
     """``steps`` if the configuration sets them, else the minutes that are left without the flow's share."""
     config = setup.config
-    return training_loop.budget(config.steps, 60.0 * config.minutes * (1.0 - setup.prior_share))
+    return budget(config.steps, 60.0 * config.minutes * (1.0 - setup.prior_share))

@@ -195,8 +195,8 @@ def _added(parts: Sequence[Part]) -> Part:
 
 def _total(ranks: Ranks, grads: tuple[Tensor, ...], terms: dict[str, float]) -> Part:
     """The sums of gradients and terms over all processes."""
-    (sums,) = ranks.total([torch.tensor(list(terms.values()), dtype=torch.float64)])
-    return tuple(ranks.total(grads)), dict(zip(terms, (float(value) for value in sums), strict=True))
+    (sums,) = ranks.sum([torch.tensor(list(terms.values()), dtype=torch.float64)])
+    return tuple(ranks.sum(grads)), dict(zip(terms, (float(value) for value in sums), strict=True))
 
 
 def _check_division(setup: TrainingSetup, ranks: Ranks, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Processes that ``torchrun`` started, on one machine or several, and what they say to each other.
+"""Processes that ``torchrun`` started, on one machine or several, and the messages between them.
 
 The process of rank 0 makes the run; the others help it to train.  Messages go from rank 0 to all others; sums go over all.
 """
@@ -40,19 +40,19 @@ class Ranks:
         """Whether this process makes the run."""
         return self.rank == 0
 
-    def tell(self, content: Any) -> None:
-        """Sends plain data or tensors from rank 0 to all others, which call :meth:`hear`.
+    def broadcast(self, content: Any) -> None:
+        """Sends plain data or tensors from rank 0 to all others, which call :meth:`receive`.
 
         Raises:
-            RunError: another process has ended; so do :meth:`hear` and :meth:`total`.
+            RunError: another process has ended; so do :meth:`receive` and :meth:`sum`.
         """
-        self._broadcast([content])
+        self._exchange([content])
 
-    def hear(self) -> Any:
-        """Receives what rank 0 tells."""
-        return self._broadcast([None])[0]
+    def receive(self) -> Any:
+        """Receives what rank 0 sends."""
+        return self._exchange([None])[0]
 
-    def total(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The sums of tensors over all processes, each of which calls this with tensors of the same shapes."""
         import torch.distributed
 
@@ -62,7 +62,7 @@ class Ranks:
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [part.reshape(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
-    def _broadcast(self, content: list[Any]) -> list[Any]:
+    def _exchange(self, content: list[Any]) -> list[Any]:
         import torch.distributed
 
         with self._answers():
