@@ -6,7 +6,7 @@ best by chance, so it is compared with the agent once more, in whole games.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,8 @@ from weakspot.intervals import bootstrap_mean
 PLAYS_NO_BETTER, PLAYS_BETTER = "plays no better with ", "plays better with "
 """Begin the names of findings about changes: of those that do not help, and of the one that does."""
 FIRST, SECOND = (2, 400), (4, 600)
-"""Games of each change, and decisions in each, in the first and in the second round."""
+"""Games of each change, and decisions in each, in the first and in the second round.  If the agent plays worse than expected,
+games of the second round are whole ones: some mistakes hardly show at the beginning."""
 LONGEST_WITHOUT_SCORES = 2_000
 """If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
 SECOND_ROUND = 6
@@ -33,6 +34,9 @@ FEW = 4
 """Number of last games of a fine agent after which the others are played only if the change is clearly better so far."""
 RIVALS = 5
 """Number of other changes that play the last games of an agent that turns out not to be fine."""
+TRIES = 3
+"""Number of the best changes of the rounds that play the last games of an agent that does not play as expected, one after
+another, until one is clearly better."""
 EPSILON = 0.01
 """Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
 there are none, as in those of its score."""
@@ -46,11 +50,13 @@ class Runner:
         group: the changes; the first one plays.
         scores: of its games so far (n,).
         base: of the agent without the change, in games with the same seeds (n,).
+        latest: number of games in its last round.
     """
 
     group: Sequence[Candidate]
     scores: np.ndarray
     base: np.ndarray
+    latest: int = 0
 
     @property
     def first(self) -> Candidate:
@@ -58,12 +64,12 @@ class Runner:
 
     @property
     def gain(self) -> float:
-        """How much more the agent scores with the change than without it."""
-        return float((self.scores - self.base).mean())
+        """How much more the agent scores with the change than without it, in the games of its last round."""
+        return float((self.scores - self.base)[-self.latest :].mean())
 
     def add(self, scores: np.ndarray, base: np.ndarray) -> None:
-        """Adds the scores of more games."""
-        self.scores, self.base = np.append(self.scores, scores), np.append(self.base, base)
+        """Adds the scores of a round."""
+        self.scores, self.base, self.latest = np.append(self.scores, scores), np.append(self.base, base), len(scores)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def _compared(
 ) -> Iterator[Finding]:
     """Plays the rounds and the last games; see :func:`check_candidates`."""
     generator = np.random.default_rng(config.seed)
-    best = _raced(agent, player, runners, config)
+    best = _raced(agent, player, runners, config, SECOND[1] if fine is not None else config.longest)
     named = None
     if best.gain > 0:
         named = (
@@ -143,22 +149,35 @@ def _of_failing(
     config: CheckConfig,
     generator: np.random.Generator,
 ) -> Named | None:
-    """The change that is best in other and longer games, which the best few of the rounds play if the best one is clearly
-    better there: several changes may each bring back most of the score, and the rounds are too short to order them."""
+    """The change that is best in other games, which the best few of the rounds play if one of the first is clearly better
+    there: several changes may each bring back most of the score, and the rounds are too few games to order them."""
     games = _games(config, config.episodes, config.longest, number=2)
 
     def play(runner: Runner) -> np.ndarray:
         return runner.first.scores(f"{runner.first.name}, longer games", games)
 
     base = player("the agent, longer games", agent, games).scores
-    scores = play(best)
-    if bootstrap_mean(scores - base, generator)[1] <= 0:
+    finalists = [best, *_rivals(best, runners)]
+    tried = _until_better(finalists[:TRIES], play, base, generator)
+    better = _better(tried, base, generator)
+    if not better:
         return None
-    rivals = _rivals(best, runners)
-    better = [(best, scores), *_better([(rival, play(rival)) for rival in rivals], base, generator)]
-    siblings = _siblings(better, [best, *rivals], runners)
+    better += _better([(rival, play(rival)) for rival in finalists[len(tried) :]], base, generator)
+    siblings = _siblings(better, finalists, runners)
     better += _better([(sibling, play(sibling)) for sibling in siblings], base, generator)
     return _best(better, base, generator)
+
+
+def _until_better(
+    tried: Sequence[Runner], play: Callable[[Runner], np.ndarray], base: np.ndarray, generator: np.random.Generator
+) -> list[tuple[Runner, np.ndarray]]:
+    """Changes and their scores (n,), up to the first one that is clearly better."""
+    played: list[tuple[Runner, np.ndarray]] = []
+    for runner in tried:
+        played.append((runner, play(runner)))
+        if _better(played[-1:], base, generator):
+            break
+    return played
 
 
 def _of_fine(
@@ -220,8 +239,8 @@ def _best(better: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generat
     return Named(named, scores, base, equals)
 
 
-def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig) -> Runner:
-    """Plays the rounds; returns the runner that gains most in the second."""
+def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: CheckConfig, longest: int) -> Runner:
+    """Plays the rounds, the second one with games of at most ``longest`` decisions; returns the runner that gains most."""
     games, length = FIRST
     while True:
         _play(agent, player, runners, _games(config, games, length, number=0))
@@ -232,14 +251,14 @@ def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: Chec
     kept = sorted(runners, key=lambda runner: -runner.gain)[:SECOND_ROUND]
     kept = [runner for runner in kept if runner.gain > 0]
     if kept:
-        _play(agent, player, kept, _games(config, SECOND[0], max(SECOND[1], length), number=1))
+        _play(agent, player, kept, _games(config, SECOND[0], max(longest, length), number=1))
     return max(kept or runners, key=lambda runner: runner.gain)
 
 
 def _play(agent: Agent, player: Player, runners: Sequence[Runner], games: GogglesConfig) -> None:
-    base = player("the agent, short games", agent, games).scores
+    base = player("the agent, first games", agent, games).scores
     for number, runner in enumerate(runners, start=1):
-        name = f"change {number} of {len(runners)}: {runner.first.name}, short games"
+        name = f"change {number} of {len(runners)}: {runner.first.name}, first games"
         runner.add(runner.first.scores(name, games), base)
 
 
@@ -255,4 +274,4 @@ def _title(runner: Runner) -> str:
 
 def _words(runner: Runner) -> str:
     others = f"; acts the same with {', '.join(other.name for other in runner.group[1:])}" if len(runner.group) > 1 else ""
-    return f"{runner.scores.mean():.4g} in {len(runner.scores)} short games, {runner.base.mean():.4g} without{others}"
+    return f"{runner.scores.mean():.4g} in its first {len(runner.scores)} games, {runner.base.mean():.4g} without{others}"
