@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Checks the types of the explorer’s modules; the package itself needs neither node nor a build.
 TSC := npx --yes --package typescript@7.0.2 tsc
 
-.PHONY: demo test test-slow check bench lint types scripts imports docs wheel clean
+.PHONY: demo test test-slow test-frameworks check bench lint types scripts imports docs wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/weakspot run --output runs/demo --targets T- T+ T+- RIGHT LEFT
@@ -17,6 +17,16 @@ test: $(VENV)/.dev
 # The tests that take longest: clusters, whole examples, and the larger part of the reliability suite.
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow
+
+# The tests of frameworks that ask for older packages than ours or need many others, in an environment of their own.
+test-frameworks: build/frameworks/.installed
+	build/frameworks/bin/python -m pytest tests/test_jax.py tests/test_pufferlib.py tests/test_tianshou.py
+
+build/frameworks/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/frameworks
+	build/frameworks/bin/pip install --quiet --constraint constraints.txt --editable '.[frameworks]'
+	build/frameworks/bin/pip install --quiet --no-deps pufferlib==1.0.1 sensai-utils==1.6.0 tianshou==2.0.1
+	touch $@
 
 check: lint types scripts imports docs test wheel
 

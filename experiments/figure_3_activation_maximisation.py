@@ -3,9 +3,10 @@
     python -m experiments.figure_3_activation_maximisation --target T+ --output docs/results/pong
 
 The first four states of each method, not selected: pixels without a regulariser, with total variation, blurred images,
-blurred updates, Sobolev gradients, and random transformations; then Algorithm 1 and the best real states. Next to the
-images are the distance to the closest training state, the agent's output, and the distance to real states in the agent's
-features. Held-out real states are the reference.
+blurred updates, Sobolev gradients, and random transformations; through an untrained network (the deep image prior); latents
+of the state model with a denoiser as prior; then Algorithm 1 and the best real states. Next to the images are the distance
+to the closest training state, the agent's output, and the distance to real states in the agent's features. Held-out real
+states are the reference.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lab.command import run_command, say
 from lab.experiment import Experiment, start_experiment
 from lab.figures import save_figure
 from lab.measures import HELD_OUT, measure_real, measure_result, reference_stats
-from lab.methods import SearchResult, activation_maximisation, algorithm_1, retrieval
+from lab.methods import SearchResult, activation_maximisation, algorithm_1, denoising_prior, retrieval
 from lab.states import state_images, target_named, worker_threads
 
 STATES_PER_METHOD = 4
@@ -72,7 +73,7 @@ def main() -> None:
     experiment = start_experiment(arguments, [extra.target])
     target = target_named(experiment.session, extra.target)
     reference = reference_stats(experiment.session, extra.states)
-    methods = [*activation_maximisation(extra.pixel_steps), algorithm_1(arguments), retrieval()]
+    methods = [*activation_maximisation(extra.pixel_steps), denoising_prior(), algorithm_1(arguments), retrieval()]
     rows = []
     with worker_threads():
         for method in methods:

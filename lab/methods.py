@@ -5,6 +5,8 @@ from __future__ import annotations
 from lab.arguments import ExperimentArguments
 from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne, clear_candidate_cache
+from weakspot.search.deep_image_prior import DeepImagePrior
+from weakspot.search.denoising_prior import DenoisingPrior
 from weakspot.search.highlights import Highlights, HighlightsDiv
 from weakspot.search.method import Method, SearchResult, Sources
 from weakspot.search.pixel_regularisers import REGULARISERS, Plain, SobolevGradient
@@ -36,8 +38,13 @@ def random_samples() -> Method:
 
 
 def activation_maximisation(steps: int) -> list[Method]:
-    """Activation maximisation in pixels, once with each regulariser of section 4.6."""
-    return [ActivationMaximization(regulariser, steps) for regulariser in REGULARISERS]
+    """Activation maximisation in pixels, once with each regulariser of section 4.6, and through an untrained network."""
+    return [*(ActivationMaximization(regulariser, steps) for regulariser in REGULARISERS), DeepImagePrior(steps)]
+
+
+def denoising_prior() -> Method:
+    """Descent in latent space with a denoiser of the latents."""
+    return DenoisingPrior()
 
 
 def alternatives(passes: int, pixel_steps: int) -> list[Method]:
@@ -55,4 +62,6 @@ def alternatives(passes: int, pixel_steps: int) -> list[Method]:
         RandomSearch(passes),
         ActivationMaximization(Plain(), pixel_steps),
         ActivationMaximization(SobolevGradient(), pixel_steps),
+        DeepImagePrior(pixel_steps),
+        DenoisingPrior(),
     ]

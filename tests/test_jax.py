@@ -95,13 +95,13 @@ def test_a_zip_of_sbx_says_what_to_do(tmp_path):
 
 
 def save(path, parameters) -> None:
-    flax = pytest.importorskip("flax", reason="Flax is not installed")
+    flax = pytest.importorskip("flax", reason="Flax is not installed: make test-frameworks")
     np.savez(path, **flax.traverse_util.flatten_dict(parameters, sep="/"))
 
 
 def test_flax_itself(tmp_path):
-    linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
-    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    linen = pytest.importorskip("flax.linen", reason="Flax is not installed: make test-frameworks")
+    jax = pytest.importorskip("jax", reason="JAX is not installed: make test-frameworks")
 
     class Network(linen.Module):
         """Layers as Dopamine has them, with the padding that is Flax's default."""
@@ -122,7 +122,7 @@ def test_flax_itself(tmp_path):
 
 
 def test_sbx_itself(tmp_path):
-    sbx = pytest.importorskip("sbx", reason="SBX is not installed")
+    sbx = pytest.importorskip("sbx", reason="SBX is not installed: make test-frameworks")
     x = images().numpy()
     sbx.DQN("CnnPolicy", Noise(), buffer_size=10, seed=1).save(tmp_path / "agent.zip")
     with pytest.raises(WeightsError, match="a policy of SBX, in JAX"):

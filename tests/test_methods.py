@@ -21,6 +21,8 @@ from weakspot.search import registry
 from weakspot.search.activation_maximization import ActivationMaximization
 from weakspot.search.algorithm_1 import AlgorithmOne
 from weakspot.search.config import SynthesisConfig
+from weakspot.search.deep_image_prior import DeepImagePrior, UntrainedNetworks
+from weakspot.search.denoising_prior import DenoisingPrior, train_denoiser
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Cost, Method, SearchResult
 from weakspot.search.pixel_regularisers import REGULARISERS
@@ -33,6 +35,8 @@ from weakspot.targets.resolve import resolve_target
 CHEAPER = {
     "algorithm-1": AlgorithmOne(SynthesisConfig(steps=30, candidates=64)),
     "activation-maximization": ActivationMaximization(steps=8),
+    "deep-image-prior": DeepImagePrior(steps=4, channels=4),
+    "denoising-prior": DenoisingPrior(steps=4, training_steps=20),
     "memory-search": MemorySearch(trials=20),
 }
 """The slow methods with fewer steps."""
@@ -44,7 +48,7 @@ TABLE |= {
 }
 RECORDED = {"retrieval", "highlights", "highlights-div"}
 """Methods that select recorded states, without randomness."""
-BY_GRADIENTS = [name for name in TABLE if name.startswith(("algorithm-1", "activation-maximization"))]
+BY_GRADIENTS = [name for name in TABLE if name.startswith(("algorithm-1", "activation-maximization")) or "prior" in name]
 
 every_method = pytest.mark.parametrize("name", TABLE)
 
@@ -167,6 +171,38 @@ def test_more_gradient_steps_decrease_the_target(name):
         longer = replace(method, steps=60)
     few, many = (one(sources(), target("A1"), 6, 0).target.mean() for one in (method, longer))
     assert many < few
+
+
+# Priors of other kinds
+
+
+def test_untrained_networks_draw_smooth_states_that_depend_on_their_own_weights_alone():
+    networks = UntrainedNetworks(3, (4, 21, 19), 8, torch.Generator().manual_seed(0))
+    state = networks()
+    assert state.shape == (3, 4, 21, 19) and state.min() >= 0 and state.max() <= 1
+    spread = state.std(dim=(2, 3)).mean()
+    assert (state[..., 1:] - state[..., :-1]).std() < 0.5 * spread, "neighbours differ less than pixels far apart"
+    gradients = torch.autograd.grad(state[1].sum(), list(networks.parameters()))
+    for gradient in gradients:
+        own = gradient.unflatten(0, (3, -1))
+        assert own[1].any() and not own[[0, 2]].any()
+
+
+def test_the_denoiser_of_a_gaussian_shrinks_towards_its_mean():
+    """For y ~ N(0, I), R(y) = y / (1 + sigma^2)."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(20_000, 2, generator=generator)
+    denoise = train_denoiser(y, 1.0, 400, generator)
+    with torch.no_grad():
+        error = (denoise(y) - y / 2).square().mean()
+    assert error < 0.02
+
+
+def test_the_denoising_prior_keeps_latents_likely():
+    few, many = (DenoisingPrior(steps=60, pull=pull, training_steps=200) for pull in (0.0, 0.3))
+    free, held = (method(sources(), target("A1"), 6, 0) for method in (few, many))
+    distance = [sources().model.encode(found.state).norm(dim=1).mean() for found in (free, held)]
+    assert free.target.mean() < held.target.mean() and distance[1] < 0.7 * distance[0]
 
 
 # The registry

@@ -87,7 +87,7 @@ def test_a_policy_with_memory(name, tmp_path):
 
 
 def test_pufferlib_itself(tmp_path):
-    models = pytest.importorskip("pufferlib.models", reason="PufferLib is not installed; it needs an older numpy")
+    models = pytest.importorskip("pufferlib.models", reason="PufferLib is not installed: make test-frameworks")
     environment = SimpleNamespace(single_action_space=SimpleNamespace(n=6))
     network = models.Convolutional(environment, framestack=4, flat_size=64 * 7 * 7)
     check(network, network.state_dict(), tmp_path)

@@ -11,7 +11,7 @@ from page_code import blocks
 
 from weakspot.agents.load import load_agent
 
-pytest.importorskip("tianshou", reason="Tianshou is not installed; it needs older versions of other packages")
+pytest.importorskip("tianshou", reason="Tianshou is not installed: make test-frameworks")
 
 from tianshou.algorithm.modelfree.dqn import DQN, DiscreteQLearningPolicy
 from tianshou.algorithm.modelfree.ppo import PPO

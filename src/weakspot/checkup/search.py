@@ -22,8 +22,8 @@ from weakspot.intervals import bootstrap_mean
 PLAYS_NO_BETTER, PLAYS_BETTER = "plays no better with ", "plays better with "
 """Begin the names of findings about changes: of those that do not help, and of the one that does."""
 FIRST, SECOND = (2, 400), (4, 600)
-"""Games of each change, and decisions in each, in the first and in the second round.  If the agent plays worse than expected,
-games of the second round are whole ones: some mistakes hardly show at the beginning."""
+"""Games of each change, and decisions in each, in the first and in the second round.  If an agent plays worse than expected,
+those of the second round are whole games: some mistakes hardly show at the beginning."""
 LONGEST_WITHOUT_SCORES = 2_000
 """If all scores in the first round are equal, its games become twice as long, up to this many decisions."""
 SECOND_ROUND = 6

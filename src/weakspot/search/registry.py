@@ -29,6 +29,8 @@ METHODS: Registry[Callable[[], Method]] = Registry(
         "random-search": "weakspot.search.random_search:RandomSearch",
         "memory-search": "weakspot.search.memory_search:MemorySearch",
         "activation-maximization": "weakspot.search.activation_maximization:ActivationMaximization",
+        "deep-image-prior": "weakspot.search.deep_image_prior:DeepImagePrior",
+        "denoising-prior": "weakspot.search.denoising_prior:DenoisingPrior",
     },
 )
 """Name to factory of every method."""

@@ -74,12 +74,8 @@ class StateModel:
         return self.prior.device
 
     def generate(self, noise: Latent) -> State:
-        """States in [0, 1] from points of the N(0, I) space, differentiable.
-
-        Values out of range are clamped.  Their gradient passes unchanged (straight-through), so that an optimisation does
-        not get stuck at the edge of the range.
-        """
-        return cast(Any, _ClampStraightThrough).apply(self.network.decode(self.prior.to_latent(noise)))
+        """States in [0, 1] from points of the N(0, I) space, differentiable as :meth:`decode` is."""
+        return self.decode(self.prior.to_latent(noise))
 
     def encode(self, state: State) -> Latent:
         """The points of the N(0, I) space at which the encoder's means lie."""
@@ -96,8 +92,12 @@ class StateModel:
         return self.network.encode(state)
 
     def decode(self, latent: Latent) -> State:
-        """g: states in [0, 1] from latents, not from points of the N(0, I) space."""
-        return self.network.decode(latent).clamp(0.0, 1.0)
+        """g: states in [0, 1] from latents, not from points of the N(0, I) space; differentiable.
+
+        Values out of range are clamped.  Their gradient passes unchanged (straight-through), so that an optimisation does
+        not get stuck at the edge of the range.
+        """
+        return cast(Any, _ClampStraightThrough).apply(self.network.decode(latent))
 
 
 def separate(tensor: Tensor) -> Tensor:
