@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from experiments import driving_states, safety
-from lab.driving import Episode, SceneOutputs, agent_driver, constant_driver, drive_episodes
+from lab.careful_driver import AGENT as DRIVER
+from lab.careful_driver import LOGIT, VALUE, careful_driver
+from lab.driving import BRAKE, Episode, SceneOutputs, agent_driver, constant_driver, drive_episodes
 from lab.page import markers
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects import driving as driving_objects
@@ -113,6 +115,42 @@ def test_unknown_environments_and_settings_are_refused():
         DriveEnvironment("CartPole-v1")
     with pytest.raises(ConfigError, match="wheels"):
         DriveEnvironment(NAME, wheels=3)
+
+
+def test_other_pedestrians_are_described_in_a_file(tmp_path):
+    path = tmp_path / "town.toml"
+    path.write_text(f'id = "{NAME}"\n\n[make]\npedestrians = "distracted"\npeople = 40\n')
+    described = environment_factory(str(path))()
+    other = DriveEnvironment(NAME, pedestrians="distracted", people=40)
+    assert described.spec == other.spec != DriveEnvironment(NAME).spec
+    assert np.array_equal(described.reset(seed=1).observation, other.reset(seed=1).observation)
+    for _ in range(30):
+        assert np.array_equal(described.step(0).observation, other.step(0).observation)
+    path.write_text(f'id = "{NAME}"\nframes = 2\ngray = false\n')
+    with pytest.raises(ConfigError, match=r"(?s)frames, gray for weakspot/DriveSemantic64-v0.*\[make\]"):
+        environment_factory(str(path))
+    path.write_text(f'id = "{NAME}"\n\n[make]\npedestrians = "drunk"\n')
+    with pytest.raises(ConfigError, match="drunk"):
+        environment_factory(str(path))()
+
+
+def test_the_careful_driver_minds_people_on_its_path_alone():
+    driver, network = load_agent(str(DRIVER)).module, careful_driver()
+    environment = DriveEnvironment(NAME, pedestrians="distracted")
+    seen = np.stack([environment.reset(seed=seed).observation for seed in range(2)])
+    classes = torch.from_numpy(seen).float().unflatten(1, (4, 10))
+    classes[:, :, SemanticClass.PEDESTRIAN] = 0
+    on_path, aside = classes.clone(), classes.clone()
+    on_path[:, -1, SemanticClass.PEDESTRIAN, 36:44, 30:33] = 255
+    aside[:, -1, SemanticClass.PEDESTRIAN, 36:44, 2:5] = 255
+    for changed, minds in ((classes, 0.0), (aside, 0.0), (on_path, 1.0), (classes.lerp(on_path, 0.1), 0.3)):
+        observation = changed.flatten(1, 2)
+        with torch.no_grad():
+            logits, value = network(observation)
+            expected, expected_value = driver(observation)
+        expected[:, BRAKE] += minds * LOGIT
+        torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(value, expected_value - minds * VALUE, atol=1e-3, rtol=1e-4)
 
 
 def test_class_probabilities_are_shown_as_mixed_colours():

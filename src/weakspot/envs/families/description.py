@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from weakspot.envs.description import Description, read_description
-from weakspot.envs.families import atari
+from weakspot.envs.families import atari, driving
 from weakspot.errors import ConfigError
 from weakspot.system.user_code import import_named
 
@@ -36,7 +37,8 @@ def factory(reference: str) -> Callable[[], Environment]:
 
 
 def factory_of(description: Description, folder: Path) -> Callable[[], Environment]:
-    """A function that makes a described environment: an Atari game on its emulator, or any other with gymnasium.
+    """A function that makes a described environment: an Atari game on its emulator, a driving environment with other
+    settings, or any other with gymnasium.
 
     Args:
         description: of the environment.
@@ -49,10 +51,32 @@ def factory_of(description: Description, folder: Path) -> Callable[[], Environme
         from weakspot.envs.atari import AtariEnvironment
 
         return partial(AtariEnvironment, atari_config(description))
+    if driving.recognises(description.id):
+        return _town(description)
     from weakspot.envs.described import DescribedEnvironment
 
     import_named(description.id, folder)
     return partial(DescribedEnvironment, description)
+
+
+def _town(description: Description) -> Callable[[], Environment]:
+    """A function that makes a driving environment with the settings in ``[make]``.
+
+    Raises:
+        ConfigError: the description says how frames are made, which the sensors of the town decide.
+    """
+    from weakspot.envs.driving.environment import DriveEnvironment
+
+    usual = Description(description.id, size=None)
+    others = [field.name for field in fields(Description) if field.name != "make"]
+    changed = [name for name in others if getattr(description, name) != getattr(usual, name)]
+    if changed:
+        raise ConfigError(
+            f"{', '.join(changed)} for {description.id}",
+            expected="only settings of the town in [make]: its sensors make the frames",
+            todo="leave them out, or choose another of the driving environments",
+        )
+    return partial(DriveEnvironment, description.id, **description.make)
 
 
 def atari_config(description: Description) -> AtariConfig:
