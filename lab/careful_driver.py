@@ -1,7 +1,7 @@
 """A driver that certainly minds people: the positive control of figure 6.
 
 That no person appears among the states that a target finds means something only if people appear for an agent that minds
-them.  This one does by construction.  It is the driver that sees classes, and with a person on its path, in the newest frame,
+them.  This one does by construction.  It is the driver that sees classes, and with a person on its path in the newest frame
 
     logit(BRAKE) += 12 m,   value -= 8 m,       m = min(1, sum of p(lower end of a person) over the ground of the path)
 
