@@ -203,6 +203,12 @@ def test_without_variables_there_are_rescues_but_no_causes(rings):
     assert found.confirmation.weaknesses and not any(w.cause for w in found.confirmation.weaknesses)
     assert any(w.verdict == "avoidable loss" for w in found.confirmation.weaknesses)
     assert any("cannot be edited" in note for note in found.confirmation.notes)
+    telling = [w for w in found.confirmation.weaknesses if w.differs]
+    assert telling, "little air is seen in the picture"
+    for weakness in telling:
+        (differs,) = weakness.differs
+        assert differs.box is not None and differs.p <= 0.05
+        assert "be it the cause or not: the picture is" in weakness.sentence and "Cause:" not in weakness.sentence
 
 
 def test_a_reference_agent_is_tried(rings, pool, monkeypatch):

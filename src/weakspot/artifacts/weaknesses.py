@@ -154,6 +154,41 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A part of the picture: rows from ``top`` to before ``bottom``, columns from ``left`` to before ``right``."""
+
+    top: Count
+    bottom: Count
+    left: Count
+    right: Count
+
+
+@dataclass(frozen=True)
+class Correlate:
+    """What differs between the states of a weakness and states from which nothing is lost; it need not be a cause.
+
+    Attributes:
+        name: of a variable, or ``the picture``.
+        higher: whether its values are higher in the states of the weakness; of the picture, whether it is brighter.
+        low, high: its lowest and highest value there.
+        usual_low, usual_high: the range of four fifths of its values in the other states.
+        separation: see :mod:`weakspot.confirm.correlates`.
+        p: of the separation.
+        box: the part of the picture; None for a variable.
+    """
+
+    name: str
+    higher: bool
+    low: float
+    high: float
+    usual_low: float
+    usual_high: float
+    separation: Share
+    p: Share
+    box: Box | None
+
+
+@dataclass(frozen=True)
 class Rescue:
     """What would have avoided a loss.
 
@@ -195,6 +230,7 @@ class Weakness:
         rescue: None if none was found.
         loss: the rollout of a loss, or a typical one where nothing is lost.
         rescued: the rollout of the rescue from the same state.
+        differs: what differs from states without a loss, where no cause is known; empty in results of earlier versions.
     """
 
     verdict: Verdict
@@ -209,6 +245,7 @@ class Weakness:
     rescue: Rescue | None
     loss: Clip | None
     rescued: Clip | None
+    differs: tuple[Correlate, ...] = ()
 
     @property
     def confirmed(self) -> bool:

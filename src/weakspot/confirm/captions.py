@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue, Weakness
+from collections.abc import Sequence
+
+from weakspot.artifacts.weaknesses import Cause, CauseVariable, Correlate, Rate, Rescue, Weakness
 
 MOSTLY = 0.9
 """Share of rollouts without a loss from which on the sentence says that a rescue avoids the loss."""
@@ -32,6 +34,8 @@ def _loss(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     parts = [f"{_where(weakness)} the agent {loss}: {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."]
     if weakness.cause is not None:
         parts.append(_cause(weakness.cause))
+    elif weakness.differs:
+        parts.append(_differs(weakness.differs))
     if weakness.verdict == "avoidable loss":
         assert weakness.rescue is not None
         parts += _rescue(weakness.rescue, weakness.rate.states, longer)
@@ -85,6 +89,22 @@ def _cause(cause: Cause) -> str:
     else:
         joined, how = names[0], "set to usual values alone it leaves"
     return f"Cause: {joined}; {how} {cause.saved.events} of {cause.saved.trials} rollouts without a loss."
+
+
+def _differs(found: Sequence[Correlate]) -> str:
+    """What goes with the loss; that it is no cause that was shown has to be clear from the sentence alone."""
+    texts = [_correlate(one) for one in found]
+    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+    return f"What differs most from states without a loss, be it the cause or not: {joined}."
+
+
+def _correlate(found: Correlate) -> str:
+    """A variable with its values, or a part of the picture."""
+    here, usual = _range(found.low, found.high), _range(found.usual_low, found.usual_high)
+    if found.box is None:
+        return f"{found.name} is {here} (usually {usual})"
+    rows, columns = f"{found.box.top} to {found.box.bottom - 1}", f"{found.box.left} to {found.box.right - 1}"
+    return f"the picture is {'brighter' if found.higher else 'darker'} in rows {rows} and columns {columns}"
 
 
 def _rescue(rescue: Rescue, judged: int, longer: int) -> list[str]:

@@ -4,7 +4,8 @@
    from random states, too, they are made again with a shorter horizon
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
-4. states that share a cause are a group; the others are grouped by how alike they are
+4. states that share a cause are a group; the others are grouped by how alike they are, and what differs from states without
+   a loss is told (:mod:`weakspot.confirm.correlates`)
 5. every group is judged by rollouts with fresh seeds (:mod:`weakspot.confirm.verdicts`)
 6. twins from which it does not lose are judged by what it expects there, and by whether their action is needed
 """
@@ -169,13 +170,14 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     lost = {i: any(rollout.lost for rollout in overview.rollouts[i]) for i in everything}
     editable = context.player.editable
     usual = usual_values(editable.variables, starts, lost) if editable else None
+    safe = [start for index, start in enumerate(starts) if start.is_control and not lost[index]]
     by_target: dict[str, list[Start]] = {}
     for i in everything:
         if starts[i].target and not overview.loses(i):
             by_target.setdefault(starts[i].target, []).append(starts[i])
     returns = context.returns([overview.rollouts[i] for i in everything if starts[i].is_control])
     return [
-        *losing_groups(context, losing, usual, _taken(context, overview)),
+        *losing_groups(context, losing, safe, usual, _taken(context, overview)),
         *misjudged(context, by_target, overview.controls, float(returns.std())),
     ]
 

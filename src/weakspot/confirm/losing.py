@@ -11,6 +11,7 @@ from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue
 from weakspot.confirm import verdicts
 from weakspot.confirm.causes import CauseFinder, Unit, Usual, units_of
 from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.correlates import correlates
 from weakspot.confirm.groups import alike, distances, typical_first
 from weakspot.confirm.overrides import Override, label_of, overrides
 from weakspot.confirm.records import Judged
@@ -48,12 +49,15 @@ class Group:
     together: bool
 
 
-def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None, taken: Sequence[int] = ()) -> list[Judged]:
+def losing_groups(
+    context: Context, starts: Sequence[Start], safe: Sequence[Start], usual: Usual | None, taken: Sequence[int] = ()
+) -> list[Judged]:
     """Verdicts on all groups of losing states.
 
     Args:
         context: of the confirmation.
         starts: the losing states.
+        safe: recorded states from which nothing was lost.
         usual: usual values of the variables; None if causes cannot be looked for.
         taken: actions that the agent often takes where it loses.
     """
@@ -63,7 +67,7 @@ def losing_groups(context: Context, starts: Sequence[Start], usual: Usual | None
     tried, options = with_sequences(context, starts, try_overrides(context, starts, options), options)
     finder = None if usual is None else CauseFinder(context, usual)
     groups = _groups(context, starts, tried, finder)
-    return [_judged(context, starts, group, tried, options, finder, len(groups)) for group in groups]
+    return [_judged(context, starts, safe, group, tried, options, finder, len(groups)) for group in groups]
 
 
 def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], finder: CauseFinder | None) -> list[Group]:
@@ -108,8 +112,8 @@ def _sharing(
 
 
 def _judged(
-    context: Context, starts: Sequence[Start], group: Group, tried: Sequence[Tried], options: Sequence[Override],
-    finder: CauseFinder | None, groups: int,
+    context: Context, starts: Sequence[Start], safe: Sequence[Start], group: Group, tried: Sequence[Tried],
+    options: Sequence[Override], finder: CauseFinder | None, groups: int,
 ) -> Judged:  # fmt: skip
     """The verdict on a group, by rollouts with fresh seeds."""
     states = sorted(group.states, key=lambda i: not tried[i].can_be_saved)  # stable: the most typical ones first
@@ -125,11 +129,14 @@ def _judged(
     better = context.override_rollouts(again, chosen, count, "rescues again")
     rescue = _rescue(context, of_same, better, chosen, len(options))
     rate = rate_of(context.within_horizon(own))
-    cause = _cause(context, [starts[i] for i in states], group, rate_of(own), finder) if finder else None
-    before, after = _next_frames(context, starts[states[0]], cause, finder)
+    members = [starts[i] for i in states]
+    cause = _cause(context, members, group, rate_of(own), finder) if finder else None
+    before, after = _next_frames(context, members[0], cause, finder)
+    editable = context.player.editable
+    variables = None if editable is None else editable.variables
     return Judged(
         verdict=verdicts.of_loss(rate, rescue, groups),
-        starts=tuple(starts[i] for i in states),
+        starts=tuple(members),
         own=own,
         better=better,
         override=tuple(option.decisions for option in chosen),
@@ -137,6 +144,7 @@ def _judged(
         rescue=rescue,
         before=before,
         after=after,
+        differs=correlates(members, safe, variables, context.generator) if cause is None else (),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakspot.actions import plain_action
-from weakspot.artifacts.weaknesses import Cause, Clip, Rescue, StartRecord, StateRollouts, Verdict, Weakness
+from weakspot.artifacts.weaknesses import Cause, Clip, Correlate, Rescue, StartRecord, StateRollouts, Verdict, Weakness
 from weakspot.confirm.clips import AFTER, ClipRecorder
 from weakspot.confirm.context import ByState, Context
 from weakspot.confirm.rollouts import Rollout
@@ -28,6 +28,7 @@ class Judged:
         override: number of actions that were given in these, for each state; empty if there are none.
         cause, rescue: see :class:`weakspot.artifacts.weaknesses.Weakness`.
         before, after: the next frame of the first state without the change that avoids the loss, and with it (h, w, c).
+        differs: see :class:`weakspot.artifacts.weaknesses.Weakness`.
     """
 
     verdict: Verdict
@@ -39,6 +40,7 @@ class Judged:
     rescue: Rescue | None
     before: np.ndarray
     after: np.ndarray
+    differs: tuple[Correlate, ...] = ()
 
 
 def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], clips: ClipRecorder) -> Weakness:
@@ -67,6 +69,7 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
         rescue=judged.rescue,
         loss=loss,
         rescued=rescued,
+        differs=judged.differs,
     )
 
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from weakspot.artifacts.weaknesses import Box
+
 Images = npt.NDArray[np.uint8]
 
 SALIENCY_COLOUR = (255, 45, 149)
@@ -84,6 +86,14 @@ def difference_uri(before: Images, after: Images, colours: Sequence[tuple[int, i
     brightness = np.where(differs, 1.0, DIMMED)
     picture = (brightness * second).astype(np.uint8)
     return _uri(np.ascontiguousarray(picture[..., ::-1]))
+
+
+def part_uri(frame: Images, box: Box, colours: Sequence[tuple[int, int, int]] | None) -> str:
+    """The frame (h, w, c), dimmed outside a part of it; ``colours`` as in :func:`difference_uri`."""
+    picture = frame if colours is None else in_colour(frame[None], colours)[0]
+    brightness = np.full((*picture.shape[:2], 1), DIMMED)
+    brightness[box.top : box.bottom, box.left : box.right] = 1.0
+    return _uri(np.ascontiguousarray((brightness * picture).astype(np.uint8)[..., ::-1]))
 
 
 def saliency_uri(saliency: Images) -> str:

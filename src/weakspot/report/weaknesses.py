@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weakspot.artifacts.run import Run
-from weakspot.artifacts.weaknesses import Clip, Confirmation, Rate, Weakness, Weaknesses, moment_text
+from weakspot.artifacts.weaknesses import Clip, Confirmation, Correlate, Rate, Weakness, Weaknesses, moment_text
 from weakspot.report.films import Detail, FilmEncoder
-from weakspot.report.images import difference_uri, in_colour, strip_uri
+from weakspot.report.images import difference_uri, in_colour, part_uri, strip_uri
 from weakspot.report.text import Fact, number
 
 SHOWN = 5
@@ -46,8 +46,10 @@ class WeaknessView:
         number: from 1, for ``weakspot replay``.
         verdict, meaning, sentence: in words.
         clips: a loss, and its rescue.
-        cause: the next frame of a typical state, bright where the change that avoids the loss is seen; or empty.
-        cause_text: what the change is.
+        cause: the next frame of a typical state, bright where the change that avoids the loss is seen; or, where no cause is
+            known, a typical state, bright where the picture differs from that of states without a loss; or empty.
+        cause_label: ``cause``, or ``differs``.
+        cause_text: what is bright.
         facts: numbers with their intervals.
     """
 
@@ -57,6 +59,7 @@ class WeaknessView:
     sentence: str
     clips: tuple[ClipView, ...]
     cause: str
+    cause_label: str
     cause_text: str
     facts: tuple[Fact, ...]
 
@@ -109,9 +112,7 @@ def headline(confirmation: Confirmation) -> str:
 
 def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, shown: bool) -> WeaknessView:
     weakness = rollouts.confirmation.weaknesses[index]
-    cause = ""
-    if shown and weakness.cause is not None:
-        cause = difference_uri(rollouts.before[index], rollouts.after[index], run.environment.channel_colours)
+    cause, cause_text = _cause(run, rollouts, index) if shown else ("", "")
     return WeaknessView(
         number=index + 1,
         verdict=weakness.verdict,
@@ -119,9 +120,23 @@ def _view(run: Run, rollouts: Weaknesses, index: int, films: FilmEncoder, *, sho
         sentence=weakness.sentence,
         clips=tuple(_clips(run, rollouts, weakness, films)) if shown else (),
         cause=cause,
-        cause_text="" if weakness.cause is None else f"{weakness.cause.names} set to a usual value",
+        cause_label="differs" if weakness.cause is None else "cause",
+        cause_text=cause_text,
         facts=_facts(weakness),
     )
+
+
+def _cause(run: Run, rollouts: Weaknesses, index: int) -> tuple[str, str]:
+    """A typical state, bright where its cause is seen or where it differs, and what that is; see :class:`WeaknessView`."""
+    weakness, colours = rollouts.confirmation.weaknesses[index], run.environment.channel_colours
+    if weakness.cause is not None:
+        picture = difference_uri(rollouts.before[index], rollouts.after[index], colours)
+        return picture, f"{weakness.cause.names} set to a usual value"
+    for differs in weakness.differs:
+        if differs.box is not None:
+            newest = rollouts.typical[index][-1]
+            return part_uri(newest, differs.box, colours), "what differs from states without a loss, be it the cause or not"
+    return "", ""
 
 
 def _clips(run: Run, rollouts: Weaknesses, weakness: Weakness, films: FilmEncoder) -> list[ClipView]:
@@ -164,12 +179,21 @@ def _facts(weakness: Weakness) -> tuple[Fact, ...]:
     ]
     if weakness.cause is not None:
         facts.append(_counted("not lost after the change", weakness.cause.saved, "rollouts after the change were not lost"))
+    facts += [_separation(differs) for differs in weakness.differs]
     if weakness.rescue is not None:
         facts.append(_counted("not lost with the rescue", weakness.rescue.saved, "rollouts with the rescue were not lost"))
     if weakness.expected is not None:
         how = "means over the horizon: by the agent’s values, calibrated on random states, and in the rollouts"
         facts.append(Fact("expected and earned return", f"{number(weakness.expected)}, {number(weakness.earned)}", how))
     return tuple(facts)
+
+
+def _separation(differs: Correlate) -> Fact:
+    """How well a variable or a part of the picture separates the states from others, and how sure that is."""
+    relation = "higher" if differs.higher else "lower"
+    relation = relation if differs.box is None else "brighter" if differs.higher else "darker"
+    how = f"share of pairs of such a state and one without a loss, p {max(differs.p, 0.001):.2g} over all that was compared"
+    return Fact(f"{differs.name}: {relation} in", f"{100 * differs.separation:.0f}\u00a0% of pairs", how)
 
 
 def _counted(name: str, rate: Rate, what: str) -> Fact:
