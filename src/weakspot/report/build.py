@@ -83,7 +83,9 @@ def _page(run: Run, detail: Detail) -> str:
         lstrip_blocks=True,
     )
     filters = cast("dict[str, Any]", environment.filters)  # pyright: ignore[reportUnknownMemberType]  # untyped in jinja2
-    filters.update(number=number, duration=duration, interval=interval_text, indices=indices, twice=_twice)
+    filters.update(
+        number=number, duration=duration, interval=interval_text, indices=indices, twice=_twice, breakable=_breakable
+    )
     width = run.environment.width
     return environment.get_template("report.html.j2").render(
         run=run,
@@ -134,6 +136,11 @@ def _static() -> dict[str, Any]:
 def _twice(text: str) -> tuple[str, str]:
     """The value of an option that is also its text."""
     return text, text
+
+
+def _breakable(text: str) -> Markup:
+    """A text whose lines may end after an underscore, as names of agents have them."""
+    return Markup("_<wbr>").join(text.split("_"))
 
 
 def _hash(text: str) -> str:
