@@ -72,7 +72,7 @@ def draw_figure(columns: dict[str, Any], paper: dict[str, int] | None, title: st
 
 
 def _style_columns(axes: Axes, names: list[str]) -> None:
-    axes.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
+    axes.set_xticks(range(len(names)), [name.replace(", network of", ",\nnetwork\nof") for name in names])
     axes.set(xlim=(-0.5, len(names) - 0.5), xlabel="what the agent sees through", ylabel="score of an episode")
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -153,7 +153,7 @@ def test_figure_3(folders, output, monkeypatch):
     run(figure_3_activation_maximisation, monkeypatch, folders, output, "--states", "4", "--pixel-steps", "3")
     record = read_record(output, "figure-3")
     found, real = record["methods"], record["held-out real states"]
-    assert len(found) == 8 and found["retrieval"]["closest_mse"] == [0, 0, 0]
+    assert len(found) == 10 and found["retrieval"]["closest_mse"] == [0, 0, 0]
     assert real["states"] == 4 and 0 < real["closest_mse"][0] < 0.01 and real["valid"][0] > 0.5
     for line in found.values():
         assert line["feature_distance_floor"] == pytest.approx(real["feature_distance"][0], abs=1e-4)
@@ -170,7 +170,7 @@ def test_baselines(folders, output, monkeypatch):
     found = record["targets"]["T-"]
     cell = [str(page_cell(part)) for part in (4, *found["random search"]["passes"].values())]
     assert f"| one | T- | random search | {' | '.join(cell)} | " in results.page(output.parent), "the cost is shown"
-    assert len(found) == 8 and all(line["states"] == 4 for line in found.values())
+    assert len(found) == 10 and all(line["states"] == 4 for line in found.values())
     assert found["random search"]["passes"]["model"] >= found["Algorithm 1"]["passes"]["model"]
     assert found["random search"]["target_sd"][0] >= found["random samples"]["target_sd"][0]
     assert found["retrieval"]["differing_pixels"] == [0, 0, 0] and found["retrieval"]["valid"][0] > 0.5
@@ -555,13 +555,19 @@ def test_table_1_on_the_page_has_the_papers_numbers_and_ours(tmp_path):
     versions = {"torch": "2"}
     settings = {"frames": 10, "budget_cpu_minutes": 1.0, "seed": 0}
     fast = scores | {"difference": {"mean": 0.5, "low": None, "high": None}}
-    record = {"columns": {"agent": scores, "fast": fast}, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
+    columns = {"agent": scores, "fast": fast, "VAE, network of fast": fast | {"mean": -4.0}, "L_p only": fast}
+    record = {"columns": columns, "paper": table_1_loss_study.PAPER["Pong"], "command": "c"}
     record |= {"versions": versions, "settings": settings, "seconds": 3.0}
     (folder / "table-1.json").write_text(json.dumps(record))
     lines = results.table_1(tmp_path).splitlines()
-    assert lines[2] == "| pong, paper's agent | 20 | 14 | -8 | 4 | 14 | – |"
-    assert lines[3] == "| pong, here | 2 | 3 (1 to 5) | – | – | – | 3 (1 to 5) |"
-    assert lines[4] == "| pong, here, minus the agent's own | 2 | – | – | – | – | 0.5 |"
+    assert lines[2:] == [
+        "| pong, paper | 20 | 14 | -8 | 4 | 14 | – |",
+        "| pong, the paper's network | 2 | 3 (1 to 5) | – | 3 (1 to 5) | – | 3 (1 to 5) |",
+        "| pong, the paper's network, minus the agent's own | 2 | – | – | 0.5 | – | 0.5 |",
+        "| pong, the network of `fast` | 2 | 3 (1 to 5) | -4 (1 to 5) | – | – | 3 (1 to 5) |",
+        "| pong, the network of `fast`, minus the agent's own | 2 | – | 0.5 | – | – | 0.5 |",
+        *lines[7:],
+    ]
 
 
 def test_page_compares_actions_with_low_oxygen_with_chance():
