@@ -20,6 +20,7 @@ test-slow: $(VENV)/.dev
 
 # The tests of frameworks that ask for older packages than ours or need many others, in an environment of their own.
 test-frameworks: build/frameworks/.installed
+	build/frameworks/bin/python -c "import flax, jax, pufferlib.models, sbx, tianshou"
 	build/frameworks/bin/python -m pytest tests/test_jax.py tests/test_pufferlib.py tests/test_tianshou.py
 
 build/frameworks/.installed: pyproject.toml constraints.txt

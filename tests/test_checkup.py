@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import takewhile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from weakspot.agents.module import ModuleAgent
 from weakspot.analysis.goggles import play_episodes
 from weakspot.checkup import CheckConfig, candidate, check_up, checks
 from weakspot.checkup.playing import _verdict
-from weakspot.checkup.search import PLAYS_BETTER, Runner, _best
+from weakspot.checkup.search import LONGEST_WITHOUT_SCORES, PLAYS_BETTER, TRIES, Runner, _best, _compared
 from weakspot.checkup.suspects import suspects
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.make import environment_factory
@@ -365,6 +366,52 @@ def test_an_interval_that_reaches_down_to_random_play_is_too_wide_to_tell():
     assert _verdict(np.tile(half_of_them, 8), np.tile(random, 8), 18.0, generator) is False
     assert _verdict(np.array([16.0, 19, 17, 18, 17, 19, 18, 16]), random, 18.0, generator) is True
     assert _verdict(half_of_them, random, None, generator) is True
+
+
+class Scored:
+    """Plays no games: the scores of a change follow from its name, the length of the games and their first seed."""
+
+    def __init__(self, config, rule):
+        self.config, self.rule, self.played = config, rule, []
+
+    def __call__(self, name, agent, games):
+        change, _, kind = name.rpartition(": ")[2].rpartition(", ")
+        self.played.append((change, kind))
+        whole = games.longest == self.config.longest
+        last = games.seed == self.config.seed + self.config.most + 3 * self.config.episodes
+        level = 0.0 if change == "the agent" else self.rule(change, whole, last)
+        spread = np.random.default_rng(games.seed).normal(size=games.episodes)
+        return SimpleNamespace(scores=level + spread, truncated=0)
+
+
+def compared(rule, names):
+    config = CheckConfig("agent", longest=LONGEST_WITHOUT_SCORES)
+    player = Scored(config, rule)
+    changes = [candidate.Candidate(name, None, player, "write it") for name in names]
+    runners = [Runner([change], np.zeros(0), np.zeros(0)) for change in changes]
+    return list(_compared(None, player, runners, config, None)), player
+
+
+def test_a_change_that_helps_in_whole_games_only_is_named():
+    rule = {"early": lambda whole: 0.0 if whole else 10.0, "late": lambda whole: 20.0 if whole else 1.0}
+    found, _ = compared(lambda change, whole, last: rule[change](whole), ["early", "late"])
+    assert [f.name for f in found] == ["plays better with late", "plays no better with early"]
+    assert found[0].passed is False and found[0].seen.startswith("2") and " in 8 longer games" in found[0].seen
+    assert " in 4 games, " in found[1].seen, "those of its last round"
+
+
+def test_the_second_best_change_plays_if_the_best_one_was_lucky():
+    found, player = compared(
+        lambda change, whole, last: 20.0 if change == "right" else 0.0 if last else 30.0, ["lucky", "right"]
+    )
+    assert found[0].name == "plays better with right" and found[0].equals == ()
+    assert [change for change, kind in player.played if kind == "longer games"] == ["the agent", "lucky", "right"]
+
+
+def test_no_more_than_three_changes_are_tried_in_vain():
+    found, player = compared(lambda change, whole, last: 0.0 if last else 30.0, ["a", "b", "c", "d", "e"])
+    assert len(found) == 5 and all(f.passed for f in found)
+    assert len([change for change, kind in player.played if kind == "longer games"]) == 1 + TRIES
 
 
 def test_a_change_whose_interval_is_near_zero_is_still_named():

@@ -129,6 +129,9 @@ def test_other_pedestrians_are_described_in_a_file(tmp_path):
     path.write_text(f'id = "{NAME}"\nframes = 2\ngray = false\n')
     with pytest.raises(ConfigError, match=r"(?s)frames, gray for weakspot/DriveSemantic64-v0.*\[make\]"):
         environment_factory(str(path))
+    path.write_text(f'id = "{NAME}"\n\n[make]\nname = "x"\nself = 1\n')
+    with pytest.raises(ConfigError, match=r"(?s)name, self in \[make\].*pedestrians"):
+        environment_factory(str(path))
     path.write_text(f'id = "{NAME}"\n\n[make]\npedestrians = "drunk"\n')
     with pytest.raises(ConfigError, match="drunk"):
         environment_factory(str(path))()

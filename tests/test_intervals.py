@@ -22,6 +22,7 @@ from weakspot.intervals import (
 def test_quantiles_match_printed_tables():
     assert [student_quantile(degrees) for degrees in (1, 2, 7, 9, 18)] == [12.706, 4.303, 2.365, 2.262, 2.101]
     assert normal_quantile() == 1.959964
+    assert student_quantile(7, 0.005) == 3.499 and normal_quantile(0.005) == 2.575829
 
 
 @given(st.integers(0, 60), st.integers(1, 60))

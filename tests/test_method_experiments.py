@@ -562,8 +562,8 @@ def test_table_1_on_the_page_has_the_papers_numbers_and_ours(tmp_path):
     lines = results.table_1(tmp_path).splitlines()
     assert lines[2:] == [
         "| pong, paper | 20 | 14 | -8 | 4 | 14 | – |",
-        "| pong, the paper's network | 2 | 3 (1 to 5) | – | 3 (1 to 5) | – | 3 (1 to 5) |",
-        "| pong, the paper's network, minus the agent's own | 2 | – | – | 0.5 | – | 0.5 |",
+        "| pong, the paper's network | 2 | 3 (1 to 5) | – | 3 (1 to 5) | – | – |",
+        "| pong, the paper's network, minus the agent's own | 2 | – | – | 0.5 | – | – |",
         "| pong, the network of `fast` | 2 | 3 (1 to 5) | -4 (1 to 5) | – | – | 3 (1 to 5) |",
         "| pong, the network of `fast`, minus the agent's own | 2 | – | 0.5 | – | – | 0.5 |",
         *lines[7:],

@@ -1,6 +1,8 @@
 """Weaknesses of whole runs: replay, comparison, the table in the terminal, and the report."""
 
+import base64
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -10,8 +12,13 @@ import pytest
 from browsing import distinct_positions, open_page
 
 import weakspot
+from weakspot.artifacts.weaknesses import Box, Correlate
 from weakspot.cli import main
+from weakspot.confirm.captions import sentence
 from weakspot.envs.family import FAMILIES
+from weakspot.report.films import Detail
+from weakspot.report.images import part_uri
+from weakspot.report.weaknesses import weaknesses_view
 
 HERE = Path(__file__).parent
 AGENT = """
@@ -119,6 +126,42 @@ def test_low_outcomes_are_compared_by_the_threshold_of_the_run(runs, capsys):
 def test_other_environments_are_not_compared(runs, finished_run, capsys):
     assert main(["compare", str(runs / "never"), str(finished_run)]) == 2
     assert "the same environment" in capsys.readouterr().err
+
+
+def test_what_separates_a_group_is_told_and_shown(runs, tmp_path):
+    """As in a run whose environment cannot be edited; variables are told, but not shown."""
+    run = weakspot.load_run(runs / "never")
+    picture = Correlate("the picture", False, 20.0, 200.0, 0.93, Box(0, 8, 10, 30))
+    variables = tuple(Correlate(f"byte {number}", number > 1, 3.0, 40.5, 0.9, None) for number in (1, 2, 3))
+    first, second = (replace(w, cause=None) for w in run.confirmation.weaknesses[:2])
+    found = (replace(first, differs=(picture,)), replace(second, differs=variables))
+    texts = [sentence(weakness, "drowns", run.confirmation.controls, 21) for weakness in found]
+    assert (
+        "a loss, the picture is mostly darker in rows 0 to 7 and columns 10 to 29; that need not be the cause." in texts[0]
+    )
+    told = [
+        f"byte {number} is mostly {how} (median 3, there 40.5)" for number, how in enumerate(["lower", *["higher"] * 2], 1)
+    ]
+    assert f"a loss, {told[0]}, {told[1]} and {told[2]}; that need" in texts[1]
+    run.__dict__["confirmation"] = replace(run.confirmation, weaknesses=found)
+    run.__dict__["rollouts"] = replace(run.rollouts, confirmation=run.confirmation)
+    view = weaknesses_view(run, Detail(4, 56, 60))
+    shown = {one.number: one for one in (*view.confirmed, *view.others)}
+    assert shown[1].cause_label == "differs" and "similar states without a loss" in shown[1].cause_text
+    assert not shown[2].cause and not shown[2].cause_text
+    facts = {fact.name: fact.value for one in shown.values() for fact in one.facts}
+    assert facts["the picture: darker in"] == "93\u00a0% of pairs"
+    assert facts["byte 1: lower in"] == facts["byte 3: higher in"] == "90\u00a0% of pairs"
+
+
+@pytest.mark.parametrize("colours", [None, ((255, 0, 0), (0, 255, 0), (0, 0, 255))])
+def test_a_part_of_a_picture_is_bright_and_the_rest_dim(colours):
+    frame = np.full((20, 30, 3), 200, np.uint8)
+    encoded = base64.b64decode(part_uri(frame, Box(5, 10, 3, 9), colours).partition(",")[2])
+    level = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR).astype(int).mean(axis=2)
+    inside = np.zeros((20, 30), bool)
+    inside[5:10, 3:9] = True
+    assert level[inside].min() > 2 * level[~inside].max()
 
 
 def test_browser_plays_the_loss_and_the_rescue(runs, chromium):

@@ -29,10 +29,16 @@ TAIL = 0.025
 """Probability on each side of an interval."""
 
 
-def bootstrap_mean(values: Values, generator: np.random.Generator) -> Interval:
-    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`LARGE_SAMPLE` values."""
-    ends = np.percentile(_resampled_means(values, generator), [100 * TAIL, 100 * (1 - TAIL)])
-    return _widened(float(np.mean(values, dtype=np.float64)), ends, len(values))
+def bootstrap_mean(values: Values, generator: np.random.Generator, tail: float = TAIL) -> Interval:
+    """The mean of ``values`` with its percentile bootstrap interval, widened for fewer than :data:`LARGE_SAMPLE` values.
+
+    Args:
+        values: numbers (n,).
+        generator: of the resampling.
+        tail: probability on each side of the interval.
+    """
+    ends = np.percentile(_resampled_means(values, generator), [100 * tail, 100 * (1 - tail)])
+    return _widened(float(np.mean(values, dtype=np.float64)), ends, len(values), tail)
 
 
 def bootstrap_difference(values: Values, others: Values, generator: np.random.Generator) -> Interval:
@@ -55,7 +61,7 @@ def bootstrap_ratio(values: Values, others: Values, generator: np.random.Generat
     return _widened(float(pairs[:, 0].mean() / pairs[:, 1].mean()), ends, len(pairs))
 
 
-def _widened(estimate: float, ends: NDArray[np.float64], count: int) -> Interval:
+def _widened(estimate: float, ends: NDArray[np.float64], count: int, tail: float = TAIL) -> Interval:
     """A bootstrap interval of ``count`` values, its ends moved away from the estimate if the values are few.
 
     The bootstrap takes the spread of the sample for that of the population, which is too small by sqrt((n - 1) / n), and the
@@ -63,7 +69,7 @@ def _widened(estimate: float, ends: NDArray[np.float64], count: int) -> Interval
     """
     if not 1 < count < LARGE_SAMPLE:
         return estimate, float(ends[0]), float(ends[1])
-    factor = student_quantile(count - 1) / normal_quantile() * math.sqrt(count / (count - 1))
+    factor = student_quantile(count - 1, tail) / normal_quantile(tail) * math.sqrt(count / (count - 1))
     low, high = estimate + factor * (ends - estimate)
     return estimate, float(low), float(high)
 
@@ -150,18 +156,19 @@ def poisson_ratio(events: int, exposure: float, others: int, other_exposure: flo
 
 
 @cache
-def student_quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's distribution, rounded to three decimals as in printed tables.
+def student_quantile(degrees: int, tail: float = TAIL) -> float:
+    """The quantile of Student's distribution above which it has the probability ``tail``, rounded to three decimals as in
+    printed tables.
 
     Published intervals were computed with a table; rounding reproduces them bit for bit.
     """
-    return round(float(scipy_stats().t.ppf(1 - TAIL, degrees)), 3)
+    return round(float(scipy_stats().t.ppf(1 - tail, degrees)), 3)
 
 
 @cache
-def normal_quantile() -> float:
-    """The 97.5 % quantile of the normal distribution, rounded to six decimals, see :func:`student_quantile`."""
-    return round(float(scipy_stats().norm.ppf(1 - TAIL)), 6)
+def normal_quantile(tail: float = TAIL) -> float:
+    """That of the normal distribution, rounded to six decimals, see :func:`student_quantile`."""
+    return round(float(scipy_stats().norm.ppf(1 - tail)), 6)
 
 
 def scipy_stats() -> Any:

@@ -165,26 +165,21 @@ class Box:
 
 @dataclass(frozen=True)
 class Correlate:
-    """What differs between the states of a weakness and states from which nothing is lost; it need not be a cause.
+    """What separates the states of a weakness from similar states without a loss; it need not be a cause.
 
     Attributes:
         name: of a variable, or ``the picture``.
-        higher: whether its values are higher in the states of the weakness; of the picture, whether it is brighter.
-        low, high: its lowest and highest value there.
-        usual_low, usual_high: the range of four fifths of its values in the other states.
-        separation: see :mod:`weakspot.confirm.correlates`.
-        p: of the separation.
+        higher: whether its values are mostly higher in the states of the weakness; of the picture, whether it is brighter.
+        here, there: the medians of its values in the states of the weakness, and in the others.
+        separation: share of pairs of a state of each kind in which it is so, see :mod:`weakspot.confirm.correlates`.
         box: the part of the picture; None for a variable.
     """
 
     name: str
     higher: bool
-    low: float
-    high: float
-    usual_low: float
-    usual_high: float
+    here: float
+    there: float
     separation: Share
-    p: Share
     box: Box | None
 
 
@@ -230,7 +225,7 @@ class Weakness:
         rescue: None if none was found.
         loss: the rollout of a loss, or a typical one where nothing is lost.
         rescued: the rollout of the rescue from the same state.
-        differs: what differs from states without a loss, where no cause is known; empty in results of earlier versions.
+        differs: what separates its states from similar ones without a loss, where no cause is known.
     """
 
     verdict: Verdict

@@ -1,12 +1,13 @@
 """Looks for a change of the observations with which the agent plays better.
 
 Changes are compared in rounds of games: all of them in short games, the best few in longer ones.  The best of many may be
-best by chance, so it is compared with the agent once more, in whole games.
+best by chance, so it is compared with the agent once more, in whole games; if an agent plays worse than expected, so are the
+next two, until one is clearly better.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from weakspot.checkup.alike import STATES, told_apart
 from weakspot.checkup.candidate import Candidate, Player
 from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
-from weakspot.intervals import bootstrap_mean
+from weakspot.intervals import TAIL, bootstrap_mean
 
 PLAYS_NO_BETTER, PLAYS_BETTER = "plays no better with ", "plays better with "
 """Begin the names of findings about changes: of those that do not help, and of the one that does."""
@@ -36,7 +37,7 @@ RIVALS = 5
 """Number of other changes that play the last games of an agent that turns out not to be fine."""
 TRIES = 3
 """Number of the best changes of the rounds that play the last games of an agent that does not play as expected, one after
-another, until one is clearly better."""
+another, until one is clearly better; their intervals are as wide as for so many tries."""
 EPSILON = 0.01
 """Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
 there are none, as in those of its score."""
@@ -131,10 +132,10 @@ def _compared(
         if named is None or runner is not first:
             yield Finding(_title(runner), True, _words(runner))
             continue
-        games = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
+        seen = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
+        seen += f", {named.base.mean():.4g} without this change"
         names = tuple(one.name for one in (*runner.group[1:], *(one for other in named.equals for one in other.group)))
         todo = runner.first.todo + (f"; these games cannot tell it apart from {', '.join(names)}" if names else "")
-        seen = f"{games}, {named.base.mean():.4g} without this change; {_words(runner)}"
         if len(named.scores) < ENOUGH:
             seen, todo = f"{seen}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
         passed = None if len(named.scores) < ENOUGH else False
@@ -154,30 +155,22 @@ def _of_failing(
     games = _games(config, config.episodes, config.longest, number=2)
 
     def play(runner: Runner) -> np.ndarray:
-        return runner.first.scores(f"{runner.first.name}, longer games", games)
+        scores = runner.first.scores(f"{runner.first.name}, longer games", games)
+        runner.add(scores, base)
+        return scores
 
     base = player("the agent, longer games", agent, games).scores
     finalists = [best, *_rivals(best, runners)]
-    tried = _until_better(finalists[:TRIES], play, base, generator)
-    better = _better(tried, base, generator)
+    better, tried = list[tuple[Runner, np.ndarray]](), 0
+    while not better and tried < min(TRIES, len(finalists)):
+        better = _better([(finalists[tried], play(finalists[tried]))], base, generator, TAIL / TRIES)
+        tried += 1
     if not better:
         return None
-    better += _better([(rival, play(rival)) for rival in finalists[len(tried) :]], base, generator)
+    better += _better([(rival, play(rival)) for rival in finalists[tried:]], base, generator)
     siblings = _siblings(better, finalists, runners)
     better += _better([(sibling, play(sibling)) for sibling in siblings], base, generator)
     return _best(better, base, generator)
-
-
-def _until_better(
-    tried: Sequence[Runner], play: Callable[[Runner], np.ndarray], base: np.ndarray, generator: np.random.Generator
-) -> list[tuple[Runner, np.ndarray]]:
-    """Changes and their scores (n,), up to the first one that is clearly better."""
-    played: list[tuple[Runner, np.ndarray]] = []
-    for runner in tried:
-        played.append((runner, play(runner)))
-        if _better(played[-1:], base, generator):
-            break
-    return played
 
 
 def _of_fine(
@@ -191,7 +184,9 @@ def _of_fine(
 
     def play(runner: Runner, count: int, done: int = 0) -> np.ndarray:
         games = GogglesConfig(count - done, 0.0, config.longest, config.seed + done)
-        return runner.first.scores(f"{runner.first.name}, longer games", games)
+        scores = runner.first.scores(f"{runner.first.name}, longer games", games)
+        runner.add(scores, fine[done:count])
+        return scores
 
     few, count = min(FEW, config.episodes), config.episodes
     scores = play(best, few)
@@ -220,10 +215,10 @@ def _siblings(
 
 
 def _better(
-    played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator
+    played: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator, tail: float = TAIL
 ) -> list[tuple[Runner, np.ndarray]]:
-    """The changes with which the agent clearly scores more than without."""
-    return [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator)[1] > 0]
+    """The changes with which the agent clearly scores more than without: with a probability of ``tail`` by chance."""
+    return [(runner, own) for runner, own in played if bootstrap_mean(own - base, generator, tail)[1] > 0]
 
 
 def _best(better: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generator: np.random.Generator) -> Named:
@@ -273,5 +268,7 @@ def _title(runner: Runner) -> str:
 
 
 def _words(runner: Runner) -> str:
+    """The scores of its last round."""
     others = f"; acts the same with {', '.join(other.name for other in runner.group[1:])}" if len(runner.group) > 1 else ""
-    return f"{runner.scores.mean():.4g} in its first {len(runner.scores)} games, {runner.base.mean():.4g} without{others}"
+    scores, base = runner.scores[-runner.latest :], runner.base[-runner.latest :]
+    return f"{scores.mean():.4g} in {len(scores)} games, {base.mean():.4g} without{others}"

@@ -92,19 +92,19 @@ def _cause(cause: Cause) -> str:
 
 
 def _differs(found: Sequence[Correlate]) -> str:
-    """What goes with the loss; that it is no cause that was shown has to be clear from the sentence alone."""
+    """What goes with the loss; that it was not shown to be a cause has to be clear from the sentence alone."""
     texts = [_correlate(one) for one in found]
     joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-    return f"What differs most from states without a loss, be it the cause or not: {joined}."
+    return f"Compared with similar states without a loss, {joined}; that need not be the cause."
 
 
 def _correlate(found: Correlate) -> str:
-    """A variable with its values, or a part of the picture."""
-    here, usual = _range(found.low, found.high), _range(found.usual_low, found.usual_high)
+    """A variable with its medians, or a part of the picture."""
     if found.box is None:
-        return f"{found.name} is {here} (usually {usual})"
+        relation = "higher" if found.higher else "lower"
+        return f"{found.name} is mostly {relation} (median {found.here:.4g}, there {found.there:.4g})"
     rows, columns = f"{found.box.top} to {found.box.bottom - 1}", f"{found.box.left} to {found.box.right - 1}"
-    return f"the picture is {'brighter' if found.higher else 'darker'} in rows {rows} and columns {columns}"
+    return f"the picture is mostly {'brighter' if found.higher else 'darker'} in rows {rows} and columns {columns}"
 
 
 def _rescue(rescue: Rescue, judged: int, longer: int) -> list[str]:

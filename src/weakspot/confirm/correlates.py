@@ -1,13 +1,14 @@
-"""What differs between the states of a group and states from which nothing is lost, where no cause is known.
+"""What separates the states of a group from similar states without a loss, where no cause is known.
 
-Where the environment can be edited, these are its variables; elsewhere parts of the picture.  With values a_1, ..., a_n in
-the states of the group and b_1, ..., b_m in the others, the separation is the share of pairs
+Compared are the variables of the environment or, where it cannot be edited, the brightness of parts of the newest frame.
+With values a_1, ..., a_n in the states of the group and b_1, ..., b_m in the others, the separation is the share of pairs
 
     S = (#{a_i > b_j} + #{a_i = b_j} / 2) / (n m),        or 1 - S if the values of the group are lower,
 
-which is the statistic of Mann and Whitney.  Its p-value is the share of random exchanges of the two kinds of states in which
-any variable separates them as well, so that it does not depend on how many variables there are.  That something differs does
-not make it a cause: states of a group are alike in many ways.
+which is the statistic of Mann and Whitney.  The others are the states without a loss that are most like the group: its own
+states are alike, and would differ from random ones in many ways.  With many variables and few states some separate well by
+chance, so nothing is told unless in 95 % of random exchanges of the states every variable separates them worse.  All the
+same, what is told need not be the cause.
 """
 
 from __future__ import annotations
@@ -18,53 +19,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakspot.artifacts.weaknesses import Box, Correlate
-from weakspot.confirm.starts import Start
+from weakspot.confirm.starts import Start, views_of
 from weakspot.envs.editable import Variable
+from weakspot.ground.likeness import Likeness
 from weakspot.intervals import scipy_stats
 
 LEAST = 4
-"""States of each kind, at least."""
+"""States of a group, at least."""
+OTHERS, PER_STATE = 12, 2
+"""States without a loss that a group is compared with, at least, and for each of its states."""
 EXCHANGES = 999
-"""Random exchanges of the two kinds of states."""
+"""Random exchanges of states."""
 LEVEL = 0.05
-"""Largest p-value of what is told."""
+"""Share of exchanges, at most, in which a variable separates as well."""
 SHOWN = 3
 """Variables, at most, that are told."""
 GRID = 12
-"""Parts of the picture in each direction."""
+"""Parts of the frame in each direction."""
+AS_WELL = 0.05
+"""How much worse than its best part a larger part of the frame may separate."""
+
+
+def similar(group: Sequence[Start], safe: Sequence[Start], likeness: Likeness) -> list[Start]:
+    """The states of ``safe`` that are most like a group, by their mean distance from its states."""
+    if not group or not safe:
+        return []
+    views, others = views_of(likeness, group), views_of(likeness, safe)
+    rows = [likeness.distances(views.row(i), others).mean(axis=1) for i in range(len(group))]
+    order: list[int] = np.argsort(np.mean(rows, axis=0), kind="stable").tolist()
+    return [safe[i] for i in order[: max(OTHERS, PER_STATE * len(group))]]
 
 
 def correlates(
     group: Sequence[Start], others: Sequence[Start], variables: Sequence[Variable] | None, generator: np.random.Generator
 ) -> tuple[Correlate, ...]:
-    """What differs most, the clearest first; nothing if there are too few states.
+    """What separates a group from other states, the clearest first; nothing if there are too few states.
 
     Args:
         group: the states of a group.
-        others: states from which nothing is lost.
+        others: similar states without a loss.
         variables: of the environment; None if it cannot be edited.
         generator: of the exchanges.
     """
-    if min(len(group), len(others)) < LEAST:
+    if len(group) < LEAST or len(others) < LEAST:
         return ()
     if variables is None:
         return _of_pictures(group, others, generator)
     values = np.stack([start.variables for start in (*group, *others) if start.variables is not None])
-    separations, p = separated(values, len(group), generator)
+    finite: list[int] = np.flatnonzero(np.isfinite(values).all(axis=0)).tolist()
+    if not finite:
+        return ()
+    separations, p = separated(values[:, finite], len(group), generator)
     order: list[int] = np.argsort(-np.abs(separations - 0.5), kind="stable")[:SHOWN].tolist()
-    found = [
-        _correlate(variables[v].name, None, values[:, v], len(group), float(separations[v]), float(p[v])) for v in order
-    ]
-    return tuple(one for one in found if one.p <= LEVEL)
+    return tuple(
+        _correlate(variables[finite[v]].name, None, values[:, finite[v]], len(group), float(separations[v]))
+        for v in order
+        if p[v] <= LEVEL
+    )
 
 
 def separated(
     values: NDArray[np.floating], count: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """S of each variable, above 0.5 if its values are higher in the first ``count`` states, and its p-value (v,), (v,).
+    """S of each variable (v,), above 0.5 if its values are higher in the first ``count`` states, and the share of exchanges
+    (v,) in which any variable separates as well.
 
     Args:
-        values: of variables in all states (n + m, v), those of the group first.
+        values: of variables in all states (n + m, v), finite, those of the group first.
         count: n.
         generator: of the exchanges.
     """
@@ -72,35 +93,23 @@ def separated(
     pairs, least = count * (len(values) - count), count * (count + 1) / 2
 
     def separation(of: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (of.sum(axis=-2) - least) / pairs
+        return (of.sum(axis=0) - least) / pairs
 
     own = separation(ranks[:count])
     best = np.array(
         [np.abs(separation(ranks[generator.permutation(len(ranks))[:count]]) - 0.5).max() for _ in range(EXCHANGES)]
     )
-    as_good = (best[:, None] >= np.abs(own - 0.5) - 1e-9).sum(axis=0)
-    return own, (1 + as_good) / (1 + EXCHANGES)
+    as_well = (best[:, None] >= np.abs(own - 0.5) - 1e-9).sum(axis=0)
+    return own, (1 + as_well) / (1 + EXCHANGES)
 
 
-def _correlate(
-    name: str, box: Box | None, values: NDArray[np.floating], count: int, separation: float, p: float
-) -> Correlate:
-    here, usual = values[:count], np.quantile(values[count:], [0.1, 0.9], method="nearest")
-    return Correlate(
-        name=name,
-        higher=separation > 0.5,
-        low=float(here.min()),
-        high=float(here.max()),
-        usual_low=float(usual[0]),
-        usual_high=float(usual[1]),
-        separation=max(separation, 1.0 - separation),
-        p=p,
-        box=box,
-    )
+def _correlate(name: str, box: Box | None, values: NDArray[np.floating], count: int, separation: float) -> Correlate:
+    here, there = float(np.median(values[:count])), float(np.median(values[count:]))
+    return Correlate(name, separation > 0.5, here, there, max(separation, 1.0 - separation), box)
 
 
 def _of_pictures(group: Sequence[Start], others: Sequence[Start], generator: np.random.Generator) -> tuple[Correlate, ...]:
-    """The part of the newest frame that differs most, with those next to it that differ as clearly in the same direction."""
+    """The part of the newest frame that separates best, with those around it if they separate as well together."""
     newest = np.stack([start.stack[-1] for start in (*group, *others)])
     frames: NDArray[np.float64] = newest.astype(np.float64).mean(axis=-1)
     rows, columns = _edges(frames.shape[1]), _edges(frames.shape[2])
@@ -109,14 +118,21 @@ def _of_pictures(group: Sequence[Start], others: Sequence[Start], generator: np.
     place = int(np.abs(separations - 0.5).argmax())
     if p[place] > LEVEL:
         return ()
-    alike = (p <= LEVEL) & ((separations > 0.5) == (separations[place] > 0.5))
-    box = _box(alike.reshape(levels.shape[1:]), place, rows, columns)
-    level = frames[:, box.top : box.bottom, box.left : box.right].mean(axis=(1, 2)).round(1)
-    return (_correlate("the picture", box, level, len(group), float(separations[place]), float(p[place])),)
+    best = float(separations[place])
+    found = np.zeros(levels.shape[1:], bool)
+    found.flat[place] = True
+    alike = ((p <= LEVEL) & ((separations > 0.5) == (best > 0.5))).reshape(found.shape)
+    for parts in (_connected(alike, found), found):
+        box = _box(parts, rows, columns)
+        level = frames[:, box.top : box.bottom, box.left : box.right].mean(axis=(1, 2))
+        separation = float(separated(level[:, None], len(group), generator)[0][0])
+        if (separation > 0.5) == (best > 0.5) and abs(separation - 0.5) >= abs(best - 0.5) - AS_WELL:
+            return (_correlate("the picture", box, level, len(group), separation),)
+    return ()
 
 
 def _edges(size: int) -> NDArray[np.int_]:
-    """Where the parts begin along one side of the picture, and where the last one ends."""
+    """Where the parts begin along one side of the frame, and where the last one ends."""
     return np.unique(np.linspace(0, size, GRID + 1).round().astype(np.int_))
 
 
@@ -126,18 +142,21 @@ def _means(frames: NDArray[np.float64], rows: NDArray[np.int_], columns: NDArray
     return sums / np.outer(np.diff(rows), np.diff(columns))
 
 
-def _box(parts: NDArray[np.bool_], place: int, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Box:
-    """The smallest box around the parts (r, c) that are connected with the one at ``place``."""
-    reached = np.zeros_like(parts)
-    reached.flat[place] = True
-    grown = parts & _with_neighbours(reached)
+def _connected(parts: NDArray[np.bool_], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Those of the parts (r, c) that are connected with ``start``."""
+    reached, grown = start, parts & _with_neighbours(start)
     while not np.array_equal(grown, reached):
         reached, grown = grown, parts & _with_neighbours(grown)
-    r, c = np.flatnonzero(reached.any(axis=1)), np.flatnonzero(reached.any(axis=0))
-    return Box(int(rows[r[0]]), int(rows[r[-1] + 1]), int(columns[c[0]]), int(columns[c[-1] + 1]))
+    return reached
 
 
 def _with_neighbours(parts: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The parts (r, c), and those above, below and beside them."""
     padded = np.pad(parts, 1)
     return parts | padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+
+
+def _box(parts: NDArray[np.bool_], rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Box:
+    """The smallest box around parts (r, c)."""
+    r, c = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
+    return Box(int(rows[r[0]]), int(rows[r[-1] + 1]), int(columns[c[0]]), int(columns[c[-1] + 1]))

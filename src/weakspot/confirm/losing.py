@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weakspot.artifacts.weaknesses import Cause, CauseVariable, Rate, Rescue
+from weakspot.artifacts.weaknesses import Cause, CauseVariable, Correlate, Rate, Rescue
 from weakspot.confirm import verdicts
 from weakspot.confirm.causes import CauseFinder, Unit, Usual, units_of
 from weakspot.confirm.context import ByState, Context
-from weakspot.confirm.correlates import correlates
+from weakspot.confirm.correlates import correlates, similar
 from weakspot.confirm.groups import alike, distances, typical_first
 from weakspot.confirm.overrides import Override, label_of, overrides
 from weakspot.confirm.records import Judged
@@ -132,8 +132,6 @@ def _judged(
     members = [starts[i] for i in states]
     cause = _cause(context, members, group, rate_of(own), finder) if finder else None
     before, after = _next_frames(context, members[0], cause, finder)
-    editable = context.player.editable
-    variables = None if editable is None else editable.variables
     return Judged(
         verdict=verdicts.of_loss(rate, rescue, groups),
         starts=tuple(members),
@@ -144,8 +142,15 @@ def _judged(
         rescue=rescue,
         before=before,
         after=after,
-        differs=correlates(members, safe, variables, context.generator) if cause is None else (),
+        differs=_differs(context, members, safe) if cause is None else (),
     )
+
+
+def _differs(context: Context, members: Sequence[Start], safe: Sequence[Start]) -> tuple[Correlate, ...]:
+    """What separates a group from similar states without a loss; its random numbers are its own."""
+    editable, generator = context.player.editable, np.random.default_rng([context.config.seed, 2])
+    others = similar(members, safe, context.likeness)
+    return correlates(members, others, None if editable is None else editable.variables, generator)
 
 
 def _rescues(

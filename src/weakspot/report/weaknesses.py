@@ -47,7 +47,7 @@ class WeaknessView:
         verdict, meaning, sentence: in words.
         clips: a loss, and its rescue.
         cause: the next frame of a typical state, bright where the change that avoids the loss is seen; or, where no cause is
-            known, a typical state, bright where the picture differs from that of states without a loss; or empty.
+            known, a typical state, bright where the picture differs from that of similar states without a loss; or empty.
         cause_label: ``cause``, or ``differs``.
         cause_text: what is bright.
         facts: numbers with their intervals.
@@ -135,7 +135,7 @@ def _cause(run: Run, rollouts: Weaknesses, index: int) -> tuple[str, str]:
     for differs in weakness.differs:
         if differs.box is not None:
             newest = rollouts.typical[index][-1]
-            return part_uri(newest, differs.box, colours), "what differs from states without a loss, be it the cause or not"
+            return part_uri(newest, differs.box, colours), "what differs from similar states without a loss"
     return "", ""
 
 
@@ -189,11 +189,11 @@ def _facts(weakness: Weakness) -> tuple[Fact, ...]:
 
 
 def _separation(differs: Correlate) -> Fact:
-    """How well a variable or a part of the picture separates the states from others, and how sure that is."""
-    relation = "higher" if differs.higher else "lower"
-    relation = relation if differs.box is None else "brighter" if differs.higher else "darker"
-    how = f"share of pairs of such a state and one without a loss, p {max(differs.p, 0.001):.2g} over all that was compared"
-    return Fact(f"{differs.name}: {relation} in", f"{100 * differs.separation:.0f}\u00a0% of pairs", how)
+    """How well a variable or a part of the picture separates the states from others."""
+    higher, lower = ("higher", "lower") if differs.box is None else ("brighter", "darker")
+    how = "share of pairs of such a state and a similar one without a loss; it need not be the cause"
+    name = f"{differs.name}: {higher if differs.higher else lower} in"
+    return Fact(name, f"{100 * differs.separation:.0f}\u00a0% of pairs", how)
 
 
 def _counted(name: str, rate: Rate, what: str) -> Fact:

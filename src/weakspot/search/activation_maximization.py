@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 
 from weakspot.agents.base import concat_outputs
-from weakspot.search.energy import check_differentiable, energy_gradients
+from weakspot.search.energy import check_differentiable, energy_gradients, unit
 from weakspot.search.method import BACKWARD, BATCH, Cost, SearchResult, Sources, perceive_batched
 from weakspot.search.pixel_regularisers import Plain
 from weakspot.system.checks import check_positive
@@ -71,15 +71,10 @@ class ActivationMaximization:
             if step == 0:
                 check_differentiable(target, values, leaf)
             (gradient,) = energy_gradients(target, values, (leaf,))
-            direction = _unit(regulariser.update(gradient))
+            direction = unit(regulariser.update(gradient))
             penalty = regulariser.penalty(leaf)
             if penalty is not None:
-                direction = direction + _unit(torch.autograd.grad(penalty.sum(), leaf)[0])
+                direction = direction + unit(torch.autograd.grad(penalty.sum(), leaf)[0])
             with torch.no_grad():
                 state = regulariser.after((leaf - self.step * direction).clamp(0.0, 1.0), step)
         return state.clamp(0.0, 1.0)
-
-
-def _unit(gradient: State) -> State:
-    """The gradient of each state, scaled to a root mean square of 1."""
-    return gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-20)

@@ -12,6 +12,7 @@ divergence in the space of N(0, I) instead, and no denoiser.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import concat_outputs
 from weakspot.data.dataset import as_state
-from weakspot.search.energy import check_differentiable, energy_gradients
+from weakspot.search.energy import check_differentiable, energy_gradients, unit
 from weakspot.search.method import BACKWARD, BATCH, Cost, SearchResult, Sources, perceive_batched
 from weakspot.system.checks import check_not_negative, check_positive
 from weakspot.targets.base import Target
@@ -65,7 +66,7 @@ class DenoisingPrior:
         """See :class:`weakspot.search.method.Method`."""
         generator = torch.Generator().manual_seed(seed)
         latents = self._latents(sources, seed)
-        mean, spread = latents.mean(dim=0), latents.std(dim=0).clamp_min(1e-6)
+        mean, spread = latents.mean(dim=0), latents.std(dim=0, correction=0).clamp_min(1e-6)
         denoise = train_denoiser((latents - mean) / spread, self.sigma, self.training_steps, generator)
 
         def draw(y: Latent) -> State:
@@ -87,7 +88,9 @@ class DenoisingPrior:
             stacks = (as_state(sources.dataset.stacks(part)).to(sources.model.device) for part in parts)
             return torch.cat([sources.model.posterior(state)[0].float() for state in stacks])
 
-    def _descend(self, y: Latent, denoise: nn.Module, draw: Any, sources: Sources, target: Target) -> State:
+    def _descend(
+        self, y: Latent, denoise: nn.Module, draw: Callable[[Latent], State], sources: Sources, target: Target
+    ) -> State:
         """Runs the descents of one batch of states."""
         for step in range(self.steps):
             leaf = y.detach().requires_grad_()
@@ -96,8 +99,7 @@ class DenoisingPrior:
                 check_differentiable(target, values, leaf)
             (gradient,) = energy_gradients(target, values, (leaf,))
             with torch.no_grad():
-                unit = gradient / gradient.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-20)
-                y = leaf + self.pull * (denoise(leaf) - leaf) - self.step * unit
+                y = leaf + self.pull * (denoise(leaf) - leaf) - self.step * unit(gradient)
         with torch.no_grad():
             return draw(y)
 

@@ -115,3 +115,9 @@ def energy_gradients(target: Target, energy: PerState, inputs: tuple[Tensor, ...
                 todo="add a small constant inside roots and logarithms of the target",
             )
     return gradients
+
+
+def unit(gradient: Tensor) -> Tensor:
+    """The gradient of each state (b, ...), scaled to a root mean square of 1."""
+    size = gradient.flatten(1).square().mean(dim=1).sqrt().clamp_min(1e-20)
+    return gradient / size.view(-1, *[1] * (gradient.dim() - 1))

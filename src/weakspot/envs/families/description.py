@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -63,8 +64,10 @@ def _town(description: Description) -> Callable[[], Environment]:
     """A function that makes a driving environment with the settings in ``[make]``.
 
     Raises:
-        ConfigError: the description says how frames are made, which the sensors of the town decide.
+        ConfigError: the description says how frames are made, which the sensors of the town decide, or ``[make]`` has
+            something else than settings of the town.
     """
+    from weakspot.envs.driving.env import DriveEnv
     from weakspot.envs.driving.environment import DriveEnvironment
 
     usual = Description(description.id, size=None)
@@ -76,6 +79,9 @@ def _town(description: Description) -> Callable[[], Environment]:
             expected="only settings of the town in [make]: its sensors make the frames",
             todo="leave them out, or choose another of the driving environments",
         )
+    settings = list(signature(DriveEnv).parameters)
+    if unknown := sorted(description.make.keys() - settings):
+        raise ConfigError(f"{', '.join(unknown)} in [make] for {description.id}", expected=f"some of {', '.join(settings)}")
     return partial(DriveEnvironment, description.id, **description.make)
 
 
