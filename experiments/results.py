@@ -247,12 +247,20 @@ def section_4_4(results: Path) -> str:
 
 
 def _little_oxygen(agent: str, record: dict[str, Any]) -> str:
-    """For how many actions one of four states shows little oxygen, and for how many chance would do that."""
+    """For how many actions one of four states shows little oxygen, for how many chance would do that, and what follows."""
     counted = record["actions with little oxygen in one of four states"]
+    _, low, high = record["states with little oxygen"]["over real"]
+    if low > 1:
+        follows = "They are more frequent among the synthesised states than among real ones, as the paper says."
+    else:
+        follows = (
+            f"They are {'rarer' if high < 1 else 'no more frequent'} among the synthesised states than among real ones: "
+            "**this does not support the paper's inference, although the agent has the flaw**."
+        )
     return (
         f"{agent}: of the {len(record['actions'])} actions, {counted['synthesised']} have a state with less than "
         f"{record['little oxygen']:.0%} of the bar among the first four; real states chosen at random would give "
-        f"{counted['expected by chance']}."
+        f"{counted['expected by chance']}. {follows}"
     )
 
 

@@ -576,10 +576,13 @@ def test_page_compares_actions_with_low_oxygen_with_chance():
         "actions": {"UP": {}, "NOOP": {}, "LEFT": {}},
         "actions with little oxygen in one of four states": {"synthesised": 1, "expected by chance": 2.1},
     }
-    assert results._little_oxygen("a", record) == (
-        "a: of the 3 actions, 1 have a state with less than 25% of the bar among the first four; real states chosen at "
-        "random would give 2.1."
-    )
+    for over_real, words in (([0.8, 0.7, 0.9], "rarer"), ([1, 0.9, 1.1], "no more frequent"), ([3, 2, 4], "more frequent")):
+        line = results._little_oxygen("a", record | {"states with little oxygen": {"over real": over_real}})
+        assert line.startswith(
+            "a: of the 3 actions, 1 have a state with less than 25% of the bar among the first four; real states chosen at "
+            f"random would give 2.1. They are {words} among the synthesised states than among real ones"
+        )
+        assert ("does not support" in line) == (over_real[1] <= 1)
 
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
