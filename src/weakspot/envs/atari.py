@@ -221,7 +221,7 @@ class AtariEnvironment:
             channels=3,
             gray=self._weights is not None,
             ram=RAM,
-            preprocessing=self._settings() | {"fire_reset": True},
+            preprocessing=self._settings() | {"fire_reset": True, "frame_skip": self._frame_skip},
         )
 
     @property
@@ -421,6 +421,12 @@ class AtariEnvironment:
         black = np.zeros((*self._size, 4), np.uint8)
         self._grays.extend([black[..., 3]] * self.config.frames)
         self._frames.extend([black[..., :3]] * self.config.frames)
+
+    @property
+    def _frame_skip(self) -> int | str:
+        """For readers: the frames of a step, or the range they are drawn from."""
+        least, beyond = self.config.skips
+        return least if beyond == least + 1 else f"{least} to {beyond - 1}"
 
     def _settings(self) -> dict[str, Any]:
         config = self.config
