@@ -23,9 +23,9 @@ test-frameworks: build/frameworks/.installed
 	build/frameworks/bin/python -c "import flax, jax, pufferlib.models, sbx, tianshou"
 	build/frameworks/bin/python -m pytest tests/test_jax.py tests/test_pufferlib.py tests/test_tianshou.py
 
-build/frameworks/.installed: pyproject.toml constraints.txt
+build/frameworks/.installed: pyproject.toml constraints.txt tests/frameworks.txt
 	$(PYTHON) -m venv build/frameworks
-	build/frameworks/bin/pip install --quiet --constraint constraints.txt --editable '.[frameworks]'
+	build/frameworks/bin/pip install --quiet --constraint constraints.txt --editable '.[dev]' -r tests/frameworks.txt
 	build/frameworks/bin/pip install --quiet --no-deps pufferlib==1.0.1 sensai-utils==1.6.0 tianshou==2.0.1
 	touch $@
 

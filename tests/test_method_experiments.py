@@ -262,7 +262,7 @@ def test_interrupted_experiment_resumes(folders, tmp_path, monkeypatch):
     assert len(before) == 3
     run(baselines, monkeypatch, folders, tmp_path, *command)
     after = json.loads((tmp_path / "baselines.json").read_text())["targets"]["T-"]
-    assert len(after) == 8 and {name: after[name] for name in before} == before, "including the seconds"
+    assert len(after) == 10 and {name: after[name] for name in before} == before, "including the seconds"
     assert (tmp_path / "baselines.png").exists()
     path = tmp_path / "baselines.json"
     record = json.loads(path.read_text())
