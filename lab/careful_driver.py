@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lab.driving import BRAKE
+from lab.driving import ACTION_NAMES, BRAKE
 from weakspot.agents.load import load_agent
 from weakspot.analysis.objects.driving import path_ground
 from weakspot.envs.driving.classes import SemanticClass
@@ -23,7 +23,7 @@ from weakspot.envs.driving.sensors import Camera
 
 AGENT = Path(__file__).parents[1] / "experiments/agents/drivesemantic64-a2c.safetensors"
 LOGIT, VALUE = 12.0, 8.0
-"""The value falls by two thirds of that of a free road, and any red light moves the logit by less than that."""
+"""What a person on the path adds to the logit of BRAKE, and takes from the value, which is about 10 on a free road."""
 
 
 class CarefulDriver(nn.Module):
@@ -42,7 +42,7 @@ class CarefulDriver(nn.Module):
         super().__init__()
         self.network, self.person = network, int(SemanticClass.PEDESTRIAN) - classes
         self.register_buffer("ground", torch.from_numpy(path_ground(camera)).float())
-        braking = torch.zeros(1, 7)
+        braking = torch.zeros(1, len(ACTION_NAMES))
         braking[0, BRAKE] = LOGIT
         self.register_buffer("braking", braking)
 

@@ -55,7 +55,7 @@ def test_the_variable_that_differs_is_named():
 
 
 def test_chance_is_rarely_told():
-    """40 variables that mean nothing: something is told in at most about one of twenty cases."""
+    """40 variables that mean nothing: something is reported in at most about one of twenty cases."""
     told = 0
     for seed in range(40):
         generator = np.random.default_rng(seed)
@@ -75,7 +75,7 @@ def test_variables_that_are_not_finite_are_left_out():
 
 
 def test_a_group_is_compared_with_the_states_that_are_most_like_it():
-    """Two scenes differ in everything; whether a state of one is lost is chance, and little is told of it."""
+    """Two scenes differ in everything; whether a state of one is lost is chance, and is seldom reported."""
     told = {"similar": 0, "random": 0}
     for seed in range(30):
         generator = np.random.default_rng(seed)
@@ -107,6 +107,9 @@ class Nearness:
 class Sums:
     def __init__(self, sums):
         self.sums = sums
+
+    def __len__(self):
+        return len(self.sums)
 
     def row(self, number):
         return Sums(self.sums[number : number + 1])

@@ -129,7 +129,7 @@ def test_other_environments_are_not_compared(runs, finished_run, capsys):
 
 
 def test_what_separates_a_group_is_told_and_shown(runs, tmp_path):
-    """As in a run whose environment cannot be edited; variables are told, but not shown."""
+    """As in a run whose environment cannot be edited; variables are named, but not shown."""
     run = weakspot.load_run(runs / "never")
     picture = Correlate("the picture", False, 20.0, 200.0, 0.93, Box(0, 8, 10, 30))
     variables = tuple(Correlate(f"byte {number}", number > 1, 3.0, 40.5, 0.9, None) for number in (1, 2, 3))

@@ -37,7 +37,7 @@ RIVALS = 5
 """Number of other changes that play the last games of an agent that turns out not to be fine."""
 TRIES = 3
 """Number of the best changes of the rounds that play the last games of an agent that does not play as expected, one after
-another, until one is clearly better; their intervals are as wide as for so many tries."""
+another, until one is clearly better.  Their intervals are wider, since any of them may be better by chance."""
 EPSILON = 0.01
 """Share of random actions in these games: without any, games of a greedy agent repeat.  In the last games of a fine agent
 there are none, as in those of its score."""

@@ -12,6 +12,7 @@ from weakspot.envs.atari import AREA, SCREEN, AtariConfig, AtariEnvironment
 from weakspot.envs.base import Environment
 from weakspot.envs.described import DescribedEnvironment
 from weakspot.envs.reduction import EMULATOR, Reduction
+from weakspot.words import listed
 
 RESIZES = ("area", "linear", "nearest", "cubic", "pillow-bilinear")
 """The interpolations that public code uses most; torchvision with antialiasing is nearly Pillow's."""
@@ -214,4 +215,4 @@ def _lines(settings: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     }
     # JSON and TOML write texts, numbers, lists, true and false alike; without gray, it is false.
     lines = [f"{name} = {json.dumps(False if value is None else value)}" for name, value in chosen.items()]
-    return " and ".join([", ".join(lines[:-1]), lines[-1]] if len(lines) > 1 else lines)
+    return listed(lines, "and")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weakspot.artifacts.weaknesses import Cause, CauseVariable, Correlate, Rate, Rescue, Weakness
+from weakspot.words import listed
 
 MOSTLY = 0.9
 """Share of rollouts without a loss from which on the sentence says that a rescue avoids the loss."""
@@ -85,7 +86,7 @@ def _cause(cause: Cause) -> str:
     if cause.together:
         joined, how = " and ".join(names), "set to usual values together they leave"
     elif len(names) > 1:
-        joined, how = " or ".join([", ".join(names[:-1]), names[-1]]), "each set to usual values alone leaves"
+        joined, how = listed(names, "or"), "each set to usual values alone leaves"
     else:
         joined, how = names[0], "set to usual values alone it leaves"
     return f"Cause: {joined}; {how} {cause.saved.events} of {cause.saved.trials} rollouts without a loss."
@@ -93,9 +94,8 @@ def _cause(cause: Cause) -> str:
 
 def _differs(found: Sequence[Correlate]) -> str:
     """What goes with the loss; that it was not shown to be a cause has to be clear from the sentence alone."""
-    texts = [_correlate(one) for one in found]
-    joined = " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-    return f"Compared with similar states without a loss, {joined}; that need not be the cause."
+    differences = listed([_correlate(one) for one in found], "and")
+    return f"Compared with similar states without a loss, {differences}; that need not be the cause."
 
 
 def _correlate(found: Correlate) -> str:

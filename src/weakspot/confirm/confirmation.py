@@ -4,8 +4,8 @@
    from random states, too, they are made again with a shorter horizon
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
-4. states that share a cause are a group; the others are grouped by how alike they are, and what differs from states without
-   a loss is told (:mod:`weakspot.confirm.correlates`)
+4. states that share a cause are a group; the others are grouped by how alike they are, and compared with similar states
+   without a loss (:mod:`weakspot.confirm.correlates`)
 5. every group is judged by rollouts with fresh seeds (:mod:`weakspot.confirm.verdicts`)
 6. twins from which it does not lose are judged by what it expects there, and by whether their action is needed
 """
@@ -167,10 +167,9 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     """Verdicts on all groups of states."""
     starts, everything = overview.starts, range(len(overview.starts))
     losing = _chosen([starts[i] for i in everything if overview.loses(i)], context.config.losing)
-    lost = {i: any(rollout.lost for rollout in overview.rollouts[i]) for i in everything}
+    safe = [starts[i] for i in everything if starts[i].is_control and not any(r.lost for r in overview.rollouts[i])]
     editable = context.player.editable
-    usual = usual_values(editable.variables, starts, lost) if editable else None
-    safe = [start for index, start in enumerate(starts) if start.is_control and not lost[index]]
+    usual = usual_values(editable.variables, starts, safe) if editable else None
     by_target: dict[str, list[Start]] = {}
     for i in everything:
         if starts[i].target and not overview.loses(i):

@@ -7,8 +7,8 @@ With values a_1, ..., a_n in the states of the group and b_1, ..., b_m in the ot
 
 which is the statistic of Mann and Whitney.  The others are the states without a loss that are most like the group: its own
 states are alike, and would differ from random ones in many ways.  With many variables and few states some separate well by
-chance, so nothing is told unless in 95 % of random exchanges of the states every variable separates them worse.  All the
-same, what is told need not be the cause.
+chance, so nothing is reported unless in 95 % of random exchanges of the states every variable separates them worse.  Even
+then it need not be the cause.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakspot.artifacts.weaknesses import Box, Correlate
+from weakspot.confirm.groups import distances_between
 from weakspot.confirm.starts import Start, views_of
 from weakspot.envs.editable import Variable
 from weakspot.ground.likeness import Likeness
@@ -33,7 +34,7 @@ EXCHANGES = 999
 LEVEL = 0.05
 """Share of exchanges, at most, in which a variable separates as well."""
 SHOWN = 3
-"""Variables, at most, that are told."""
+"""Variables, at most, that are reported."""
 GRID = 12
 """Parts of the frame in each direction."""
 AS_WELL = 0.05
@@ -44,9 +45,8 @@ def similar(group: Sequence[Start], safe: Sequence[Start], likeness: Likeness) -
     """The states of ``safe`` that are most like a group, by their mean distance from its states."""
     if not group or not safe:
         return []
-    views, others = views_of(likeness, group), views_of(likeness, safe)
-    rows = [likeness.distances(views.row(i), others).mean(axis=1) for i in range(len(group))]
-    order: list[int] = np.argsort(np.mean(rows, axis=0), kind="stable").tolist()
+    distances = distances_between(likeness, views_of(likeness, group), views_of(likeness, safe))
+    order: list[int] = distances.mean(axis=0).argsort(kind="stable").tolist()
     return [safe[i] for i in order[: max(OTHERS, PER_STATE * len(group))]]
 
 
@@ -89,18 +89,23 @@ def separated(
         count: n.
         generator: of the exchanges.
     """
-    ranks: NDArray[np.float64] = scipy_stats().rankdata(values, axis=0)
-    pairs, least = count * (len(values) - count), count * (count + 1) / 2
-
-    def separation(of: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (of.sum(axis=0) - least) / pairs
-
-    own = separation(ranks[:count])
-    best = np.array(
-        [np.abs(separation(ranks[generator.permutation(len(ranks))[:count]]) - 0.5).max() for _ in range(EXCHANGES)]
-    )
+    ranks = _ranks(values)
+    own = _separations(ranks, np.arange(count))
+    exchanges = (generator.permutation(len(ranks))[:count] for _ in range(EXCHANGES))
+    best = np.array([np.abs(_separations(ranks, chosen) - 0.5).max() for chosen in exchanges])
     as_well = (best[:, None] >= np.abs(own - 0.5) - 1e-9).sum(axis=0)
     return own, (1 + as_well) / (1 + EXCHANGES)
+
+
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The rank of each state by each variable (n + m, v); equal values have the mean of their ranks."""
+    return scipy_stats().rankdata(values, axis=0)
+
+
+def _separations(ranks: NDArray[np.float64], chosen: NDArray[np.int_]) -> NDArray[np.float64]:
+    """S of each variable (v,) for the states ``chosen`` (n,) against the others."""
+    count = len(chosen)
+    return (ranks[chosen].sum(axis=0) - count * (count + 1) / 2) / (count * (len(ranks) - count))
 
 
 def _correlate(name: str, box: Box | None, values: NDArray[np.floating], count: int, separation: float) -> Correlate:
@@ -125,7 +130,7 @@ def _of_pictures(group: Sequence[Start], others: Sequence[Start], generator: np.
     for parts in (_connected(alike, found), found):
         box = _box(parts, rows, columns)
         level = frames[:, box.top : box.bottom, box.left : box.right].mean(axis=(1, 2))
-        separation = float(separated(level[:, None], len(group), generator)[0][0])
+        separation = float(_separations(_ranks(level[:, None]), np.arange(len(group)))[0])
         if (separation > 0.5) == (best > 0.5) and abs(separation - 0.5) >= abs(best - 0.5) - AS_WELL:
             return (_correlate("the picture", box, level, len(group), separation),)
     return ()

@@ -15,9 +15,13 @@ ALIKE = 0.7
 
 def distances(likeness: Likeness, views: Views) -> np.ndarray:
     """The mean distances between states (n, n)."""
-    rows = [likeness.distances(views.row(i), views).mean(axis=1) for i in range(len(views))]
-    matrix = np.stack(rows)
+    matrix = distances_between(likeness, views, views)
     return (matrix + matrix.T) / 2
+
+
+def distances_between(likeness: Likeness, views: Views, others: Views) -> np.ndarray:
+    """The mean distances of states from others (n, m), in units of the first."""
+    return np.stack([likeness.distances(views.row(i), others).mean(axis=1) for i in range(len(views))])
 
 
 def alike(matrix: np.ndarray) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from weakspot.artifacts.weaknesses import Cause, CauseVariable, Correlate, Rate,
 from weakspot.confirm import verdicts
 from weakspot.confirm.causes import CauseFinder, Unit, Usual, units_of
 from weakspot.confirm.context import ByState, Context
-from weakspot.confirm.correlates import correlates, similar
+from weakspot.confirm.correlates import LEAST, correlates, similar
 from weakspot.confirm.groups import alike, distances, typical_first
 from weakspot.confirm.overrides import Override, label_of, overrides
 from weakspot.confirm.records import Judged
@@ -148,6 +148,8 @@ def _judged(
 
 def _differs(context: Context, members: Sequence[Start], safe: Sequence[Start]) -> tuple[Correlate, ...]:
     """What separates a group from similar states without a loss; its random numbers are its own."""
+    if len(members) < LEAST:
+        return ()
     editable, generator = context.player.editable, np.random.default_rng([context.config.seed, 2])
     others = similar(members, safe, context.likeness)
     return correlates(members, others, None if editable is None else editable.variables, generator)
@@ -267,12 +269,12 @@ def _still_action(context: Context) -> int | tuple[float, ...]:
     return 0 if bounds is None else tuple((low + high) / 2 for low, high in bounds)
 
 
-def usual_values(variables: Sequence[Variable], starts: Sequence[Start], lost: Mapping[int, bool]) -> Usual | None:
-    """Usual values of the variables: those in control states from which nothing was lost; None if there are too few."""
-    known = [(index, start) for index, start in enumerate(starts) if start.variables is not None]
-    rows = [start.variables for index, start in known if start.is_control and not lost[index]]
+def usual_values(variables: Sequence[Variable], starts: Sequence[Start], safe: Sequence[Start]) -> Usual | None:
+    """Usual values of the variables: those in the states ``safe``, recorded ones from which nothing was lost; None if these
+    are too few, or if nothing varies over all states."""
+    rows = [start.variables for start in safe if start.variables is not None]
     if len(rows) < 2:
         return None
-    everything = np.stack([start.variables for _, start in known if start.variables is not None])
+    everything = np.stack([start.variables for start in starts if start.variables is not None])
     varying: list[int] = np.flatnonzero(everything.std(axis=0) > 0).tolist()
-    return Usual(np.stack([row for row in rows if row is not None]), units_of(variables, varying)) if varying else None
+    return Usual(np.stack(rows), units_of(variables, varying)) if varying else None

@@ -15,6 +15,7 @@ from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start
 from weakspot.ground.reach import random_action
+from weakspot.words import listed
 
 SEARCHED = "a searched sequence: "
 """Beginning of the labels of sequences that were searched for one state."""
@@ -134,6 +135,5 @@ def label_of(chosen: Sequence[Override]) -> str:
         if all(label.startswith(words) for label in labels):
             names = list(dict.fromkeys(label.removeprefix(words).partition(" for ")[0] for label in labels))
             lengths = sorted({option.decisions for option in chosen})
-            joined = " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
-            return f"{words}{joined} for {' or '.join(map(str, lengths))} decisions"
+            return f"{words}{listed(names, 'or')} for {' or '.join(map(str, lengths))} decisions"
     return " or ".join(labels)

@@ -80,20 +80,22 @@ def difference_uri(before: Images, after: Images, colours: Sequence[tuple[int, i
     """
     frames = np.stack([before, after])
     first, second = (frames if colours is None else in_colour(frames, colours)).astype(np.int16)
-    differs = (np.abs(second - first) > VISIBLE).any(axis=-1, keepdims=True)
-    if not differs.any():
-        return ""
-    brightness = np.where(differs, 1.0, DIMMED)
-    picture = (brightness * second).astype(np.uint8)
-    return _uri(np.ascontiguousarray(picture[..., ::-1]))
+    differs = (np.abs(second - first) > VISIBLE).any(axis=-1)
+    return _dimmed_uri(second, differs) if differs.any() else ""
 
 
 def part_uri(frame: Images, box: Box, colours: Sequence[tuple[int, int, int]] | None) -> str:
     """The frame (h, w, c), dimmed outside a part of it; ``colours`` as in :func:`difference_uri`."""
     picture = frame if colours is None else in_colour(frame[None], colours)[0]
-    brightness = np.full((*picture.shape[:2], 1), DIMMED)
-    brightness[box.top : box.bottom, box.left : box.right] = 1.0
-    return _uri(np.ascontiguousarray((brightness * picture).astype(np.uint8)[..., ::-1]))
+    bright = np.zeros(picture.shape[:2], bool)
+    bright[box.top : box.bottom, box.left : box.right] = True
+    return _dimmed_uri(picture, bright)
+
+
+def _dimmed_uri(picture: npt.NDArray[np.integer], bright: npt.NDArray[np.bool_]) -> str:
+    """The picture (h, w, 3), dimmed except where it is ``bright`` (h, w)."""
+    dimmed = np.where(bright[..., None], 1.0, DIMMED) * picture
+    return _uri(np.ascontiguousarray(dimmed.astype(np.uint8)[..., ::-1]))
 
 
 def saliency_uri(saliency: Images) -> str:

@@ -3,8 +3,8 @@ is what an untrained convolutional network makes of fixed noise, and the descent
 
     s = g_w(e),   e ~ N(0, I) fixed,        w <- Adam step on T(A(g_w(e)))
 
-A convolutional network draws smooth areas and repeated patterns more readily than noise, which is all that this prior knows:
-it has not seen a state.
+A convolutional network draws smooth areas and repeated patterns more readily than noise.  This prior knows nothing else: it
+has not seen a state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakspot.agents.base import concat_outputs
 from weakspot.search.energy import check_differentiable, energy_gradients
 from weakspot.search.method import BACKWARD, Cost, SearchResult, Sources, perceive_batched
 from weakspot.system.checks import check_positive
@@ -57,7 +56,7 @@ class DeepImagePrior:
         generator = torch.Generator().manual_seed(seed)
         sizes = [min(TOGETHER, count - at) for at in range(0, count, TOGETHER)]
         state = torch.cat([self._descend(sources, target, size, generator) for size in sizes])
-        output = concat_outputs([perceive_batched(sources.perceive, state)])
+        output = perceive_batched(sources.perceive, state)
         return SearchResult(state, output, target(output), Cost(agent=count * (self.steps * (1 + BACKWARD) + 1)))
 
     def _descend(self, sources: Sources, target: Target, count: int, generator: torch.Generator) -> State:

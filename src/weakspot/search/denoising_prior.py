@@ -21,7 +21,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from weakspot.agents.base import concat_outputs
 from weakspot.data.dataset import as_state
 from weakspot.search.energy import check_differentiable, energy_gradients, unit
 from weakspot.search.method import BACKWARD, BATCH, Cost, SearchResult, Sources, perceive_batched
@@ -75,7 +74,7 @@ class DenoisingPrior:
         starts = torch.randn(count, latents.shape[1], generator=generator).to(latents)
         parts = [self._descend(part, denoise, draw, sources, target) for part in torch.split(starts, BATCH)]
         state = torch.cat(parts)
-        output = concat_outputs([perceive_batched(sources.perceive, state)])
+        output = perceive_batched(sources.perceive, state)
         passes = self.steps * (1 + BACKWARD) + 1
         cost = Cost(model=len(latents) + count * passes, agent=count * passes)
         return SearchResult(state, output, target(output), cost)
