@@ -545,6 +545,44 @@ def narrow():
     assert output.scores.dtype == torch.float32
 
 
+@pytest.mark.parametrize("kind", ["half", "bfloat16", "double"])
+@pytest.mark.parametrize("converts", [False, True], ids=["alone", "with observations converted in its forward"])
+def test_networks_of_other_precision_answer_like_those_of_single_precision(user_file, kind, converts):
+    user_file.write_text(
+        FACTORIES
+        + f"""
+class Converted(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+    def forward(self, x):
+        return self.inner((x / 255).{kind}())
+
+class Single(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.inner = nn.Sequential(nn.Conv2d(4, 8, 8, 4), nn.ReLU(), nn.Flatten(), nn.Linear(3200, 6))
+    def forward(self, x):
+        return self.inner(x / 255)
+
+def single():
+    return Single()
+
+def other():
+    network = Single()
+    return Converted(network.inner.{kind}()) if {converts} else network.{kind}()
+"""
+    )
+    single, other = (load_agent(f"{user_file}:{name}", environment="Pong") for name in ("single", "other"))
+    observation = images().requires_grad_()
+    expected, found = single(observation), other(observation)
+    assert found.scores.dtype in (torch.float32, torch.float64)
+    torch.testing.assert_close(found.scores.float(), expected.scores, atol=2e-2, rtol=0)
+    (gradient,) = torch.autograd.grad(found.scores.max(dim=1).values.sum(), observation)
+    assert gradient.dtype == torch.float32 and gradient.abs().sum() > 0
+
+
 def test_an_agent_with_a_random_network_is_refused():
     class Random(nn.Module):
         def forward(self, x):

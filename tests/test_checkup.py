@@ -408,6 +408,34 @@ def test_the_second_best_change_plays_if_the_best_one_was_lucky():
     assert [change for change, kind in player.played if kind == "longer games"] == ["the agent", "lucky", "right"]
 
 
+def test_a_change_that_does_as_well_has_a_line_of_its_own():
+    levels = {"luckier": 20.0, "as good": 20.0, "half as good": 10.0, "no better": 0.0}
+    found, _ = compared(lambda change, whole, last: levels[change] + (not last and change == "luckier"), list(levels))
+    assert [f.name for f in found[:2]] == ["plays better with luckier", "plays as well with as good"]
+    assert found[0].equals == ("as good",) and "these games cannot tell it apart from as good" in found[0].todo
+    assert found[1].passed is None and found[1].todo == "or: write it"
+    assert found[1].seen == found[0].seen, "the scores of the same games"
+    assert [f.name for f in found[2:]] == ["plays no better with half as good", "plays no better with no better"]
+
+
+def test_a_change_that_gained_nothing_in_the_first_games_plays_once_another_is_clearly_better():
+    """Two short games of a fine agent often end alike; the right change is found in its whole games."""
+    config = CheckConfig("agent", longest=LONGEST_WITHOUT_SCORES)
+
+    class Even(Scored):
+        def __call__(self, name, agent, games):
+            played = super().__call__(name, agent, games)
+            return SimpleNamespace(scores=played.scores.round(), truncated=0)
+
+    player = Even(config, lambda change, whole, last: 20.0 if whole else float(change == "early"))
+    runners = [
+        Runner([candidate.Candidate(name, None, player, "write it")], np.zeros(0), np.zeros(0)) for name in ("early", "even")
+    ]
+    fine = np.random.default_rng(config.seed).normal(size=config.episodes).round()
+    found = list(_compared(None, player, runners, config, fine))
+    assert {f.name for f in found} == {"plays better with early", "plays as well with even"}
+
+
 def test_no_more_than_three_changes_are_tried_in_vain():
     found, player = compared(lambda change, whole, last: 0.0 if last else 30.0, ["a", "b", "c", "d", "e"])
     assert len(found) == 5 and all(f.passed for f in found)

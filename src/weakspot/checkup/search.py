@@ -20,8 +20,9 @@ from weakspot.checkup.config import CheckConfig
 from weakspot.checkup.finding import Finding
 from weakspot.intervals import TAIL, bootstrap_mean
 
-PLAYS_NO_BETTER, PLAYS_BETTER = "plays no better with ", "plays better with "
-"""Begin the names of findings about changes: of those that do not help, and of the one that does."""
+PLAYS_NO_BETTER, PLAYS_BETTER, PLAYS_AS_WELL = "plays no better with ", "plays better with ", "plays as well with "
+"""Begin the names of findings about changes: of those that do not help, of the one that does, and of those that help as much
+as far as games can tell."""
 FIRST, SECOND = (2, 400), (4, 600)
 """Games of each change, and decisions in each, in the first and in the second round.  If an agent plays worse than expected,
 those of the second round are whole games: some mistakes hardly show at the beginning."""
@@ -81,13 +82,13 @@ class Named:
         runner: the change.
         scores: of the last games with it (n,).
         base: of the agent without it, in games with the same seeds (n,).
-        equals: others that could not be told apart from it.
+        equals: others that could not be told apart from it, and the scores of the same games with them (n,).
     """
 
     runner: Runner
     scores: np.ndarray
     base: np.ndarray
-    equals: Sequence[Runner]
+    equals: Sequence[tuple[Runner, np.ndarray]]
 
 
 def check_candidates(
@@ -127,19 +128,30 @@ def _compared(
             if fine is None
             else _of_fine(best, runners, config, fine, generator)
         )
-    first = named.runner if named else best
-    for runner in sorted(runners, key=lambda runner: (runner is not first, -len(runner.scores), -runner.gain)):
-        if named is None or runner is not first:
-            yield Finding(_title(runner), True, _words(runner))
-            continue
-        seen = f"{named.scores.mean():.4g} on average in {len(named.scores)} longer games"
-        seen += f", {named.base.mean():.4g} without this change"
-        names = tuple(one.name for one in (*runner.group[1:], *(one for other in named.equals for one in other.group)))
-        todo = runner.first.todo + (f"; these games cannot tell it apart from {', '.join(names)}" if names else "")
-        if len(named.scores) < ENOUGH:
-            seen, todo = f"{seen}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
-        passed = None if len(named.scores) < ENOUGH else False
-        yield Finding(f"{PLAYS_BETTER}{runner.first.name}", passed, seen, todo, names)
+    if named:
+        yield from _of_named(named)
+    told = [named.runner, *(runner for runner, _ in named.equals)] if named else []
+    for runner in sorted(runners, key=lambda runner: (runner is not best, -len(runner.scores), -runner.gain)):
+        if runner not in told:
+            yield Finding(f"{PLAYS_NO_BETTER}{runner.first.name}", True, _words(runner))
+
+
+def _of_named(named: Named) -> Iterator[Finding]:
+    """The change with which the agent clearly plays better, and those that would do as well."""
+
+    def seen(scores: np.ndarray) -> str:
+        return f"{scores.mean():.4g} on average in {len(scores)} longer games, {named.base.mean():.4g} without this change"
+
+    runner, few = named.runner, len(named.scores) < ENOUGH
+    names = tuple(one.name for one in (*runner.group[1:], *(one for other, _ in named.equals for one in other.group)))
+    text, todo = seen(named.scores), runner.first.todo
+    if names:
+        todo += f"; these games cannot tell it apart from {', '.join(names)}"
+    if few:
+        text, todo = f"{text}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
+    yield Finding(f"{PLAYS_BETTER}{runner.first.name}", None if few else False, text, todo, names)
+    for other, scores in named.equals:
+        yield Finding(f"{PLAYS_AS_WELL}{other.first.name}", None, seen(scores), f"or: {other.first.todo}")
 
 
 def _of_failing(
@@ -201,8 +213,15 @@ def _of_fine(
 
 
 def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
-    """The changes that gain most after the best one, those of the second round first."""
-    others = (runner for runner in runners if runner is not best and runner.gain > 0)
+    """The changes that gain most after the best one, those of the second round first.
+
+    One that lost nothing in the first round may be the right one: two short games often end alike.
+    """
+
+    def is_rival(runner: Runner) -> bool:
+        return runner.gain > 0 or (runner.gain == 0 and runner.latest == len(runner.scores))
+
+    others = (runner for runner in runners if runner is not best and is_rival(runner))
     return sorted(others, key=lambda runner: (-len(runner.scores), -runner.gain))[:RIVALS]
 
 
@@ -230,7 +249,9 @@ def _best(better: Sequence[tuple[Runner, np.ndarray]], base: np.ndarray, generat
         generator: of the intervals.
     """
     named, scores = max(better, key=lambda pair: pair[1].mean())
-    equals = [runner for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0]
+    equals = [
+        (runner, own) for runner, own in better if runner is not named and bootstrap_mean(scores - own, generator)[1] <= 0
+    ]
     return Named(named, scores, base, equals)
 
 
@@ -261,10 +282,6 @@ def _games(config: CheckConfig, games: int, longest: int, *, number: int) -> Gog
     """The games of a round, which have other seeds than those of the other rounds and of the agent's score."""
     seed = config.seed + config.most + (number + 1) * config.episodes
     return GogglesConfig(min(games, config.episodes), EPSILON, min(longest, config.longest), seed)
-
-
-def _title(runner: Runner) -> str:
-    return f"{PLAYS_NO_BETTER}{runner.first.name}"
 
 
 def _words(runner: Runner) -> str:
