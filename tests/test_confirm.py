@@ -87,6 +87,9 @@ def test_a_sentence_begins_with_values_that_are_unusual(found):
 
     assert first_words(usual, oxygen) == "With byte 102 (oxygen) at 2 to 11 (usually 23 to 57)"
     assert first_words(usual) == "In states like this", "a usual value tells nothing"
+    anything = CauseVariable((8,), "byte 8", 1, 254, 21, 236)
+    assert first_words(anything) == "In states like this", "nor does a range around all usual values"
+    assert first_words(anything, oxygen) == first_words(oxygen)
     person = CauseVariable((3, 4), "person 3", 0, 0, 0, 1)
     assert first_words(person, usual, together=True) == "With person 3 as it is", "of several variables one is shown"
     ranges = [air.cause.variables[0].usual_low, air.cause.variables[0].usual_high]

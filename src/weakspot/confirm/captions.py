@@ -64,9 +64,10 @@ def _where(weakness: Weakness) -> str:
 
 
 def _is_usual(variable: CauseVariable) -> bool:
-    """Whether the values of a single variable are usual ones, and tell nothing."""
-    alone = len(variable.positions) == 1
-    return alone and variable.usual_low <= variable.low and variable.high <= variable.usual_high
+    """Whether the values of a single variable tell nothing: all of them are usual ones, or all usual ones are among them."""
+    inside = variable.usual_low <= variable.low and variable.high <= variable.usual_high
+    around = variable.low <= variable.usual_low and variable.usual_high <= variable.high
+    return len(variable.positions) == 1 and (inside or around)
 
 
 def _values(variable: CauseVariable) -> str:
