@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from weakspot.agents.base import Agent
-from weakspot.confirm.expectation import value_of
+from weakspot.analysis.expectation import value_of
 from weakspot.confirm.losses import LossRule, rule_for
 from weakspot.confirm.starts import Start, start_at
 from weakspot.data.dataset import recorded_outputs

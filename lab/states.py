@@ -76,7 +76,7 @@ def search_sources(session: Session) -> Sources:
     One object per session, since Algorithm 1 draws its candidates once for each.
     """
     outputs = session.recorded_outputs(session.trained_on)
-    return Sources(session.perceive, session.dataset, session.trained_on, outputs, session.model)
+    return Sources(session.perceive_for_targets, session.dataset, session.trained_on, outputs, session.model)
 
 
 def stacks_of(session: Session, states: State) -> Stacks:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from report_example import make_example, update_record
 
 import weakspot
-from weakspot.artifacts import evidence, findings, novelty, policy_values, subject, training
+from weakspot.artifacts import evidence, findings, novelty, overconfidence, policy_values, subject, training
 from weakspot.artifacts.collection import SUMMARY, Collection, read_collection, write_collection
 from weakspot.artifacts.evidence import (
     Fidelity,
@@ -35,6 +35,7 @@ from weakspot.artifacts.evidence import (
 from weakspot.artifacts.findings import Findings, Search
 from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.overconfidence import Overconfidence
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.schema import read_artifact, write_artifact
 from weakspot.artifacts.subject import AgentRecord, Card, EnvironmentRecord, SubjectRecord
@@ -144,6 +145,12 @@ JSON = [
         st.builds(PolicyValues, st.floats(1e-6, 1e6), ends, ends, counts, shares, correlations, correlations, correlations),
         policy_values.write_policy_values,
         policy_values.read_policy_values,
+    ),
+    Json(
+        overconfidence.FILE,
+        st.builds(Overconfidence, st.floats(-1, 1), numbers, numbers, counts, numbers, numbers, shares, numbers, numbers),
+        lambda folder, value: write_artifact(folder / overconfidence.FILE, value),
+        overconfidence.read_overconfidence,
     ),
     Json(
         evidence.SAMPLES,

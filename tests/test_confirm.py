@@ -8,6 +8,7 @@ import torch
 from pits import ACTIONS, AIR, FULL, PLACE, Diver, Locked, Ring, play_rings
 
 from weakspot.agents.base import AgentOutput
+from weakspot.analysis.expectation import Expectation
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
 from weakspot.artifacts.weaknesses import CauseVariable, Rate, read_weaknesses, write_weaknesses
 from weakspot.confirm import overrides as overriding
@@ -17,7 +18,7 @@ from weakspot.confirm.causes import Usual, units_of
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
-from weakspot.confirm.expectation import Expectation, calibrate, horizon_returns
+from weakspot.confirm.expectation import calibrate, horizon_returns
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.overrides import label_of, overrides

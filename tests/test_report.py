@@ -21,6 +21,7 @@ from changed_records import change_record
 from report_example import make_example, update_record, write_damaged
 
 from weakspot.artifacts.evidence import Interval, ObjectRecall
+from weakspot.artifacts.overconfidence import Overconfidence
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run, load_run
 from weakspot.artifacts.training import Curve
@@ -437,6 +438,17 @@ def test_target_of_a_policy_shows_what_its_action_values_are(example: Path) -> N
     text = target_view(replace(run, policy_values={"T-": given}), "T-", Detail(1, 8, 20)).values
     assert text.endswith("the temperature 0.25 (as given).")
     assert target_view(run, "T-", Detail(1, 8, 20)).values == ""
+
+
+def test_target_overconfidence_shows_how_good_its_estimate_is(example: Path) -> None:
+    run = load_run(example)
+    estimated = replace(run, overconfidence={"T-": Overconfidence(0.62, 0.5, 0.7, 9_000, 0.99, 1.0, 0.05, 12.0, -3.5)})
+    text = target_view(estimated, "T-", Detail(1, 8, 20)).values
+    assert "fitted to the returns that followed 9,000 recorded states" in text
+    assert "correlation 0.62 (95\u00a0% interval 0.5 to 0.7)" in text
+    assert text.endswith(
+        "in the 5\u00a0% of the states with the lowest estimates the agent expected a return of 12 and got −3.5 on average."
+    )
 
 
 # missing and damaged results

@@ -15,7 +15,9 @@ import weakspot
 from weakspot.artifacts.weaknesses import Box, Correlate
 from weakspot.cli import main
 from weakspot.confirm.captions import sentence
+from weakspot.data.dataset import as_state
 from weakspot.envs.family import FAMILIES
+from weakspot.opened import open_run
 from weakspot.report.films import Detail
 from weakspot.report.images import part_uri
 from weakspot.report.weaknesses import weaknesses_view
@@ -78,6 +80,22 @@ def test_a_run_ends_with_its_weaknesses(runs):
     page = run.report.read_text()
     assert "1 confirmed weakness" in page and weakness.sentence.split(":")[0] in page
     assert page.index("1 confirmed weakness") < page.index("report rates its own state model")
+
+
+def test_a_run_shows_where_the_agent_expects_too_much(runs):
+    """The diver's estimate of a state counts its air alone, and the bomb is in the picture."""
+    command = words(runs, "never", "over", "--overconfidence.gamma", "0.8")
+    command.insert(command.index("T-") + 1, "overconfidence")
+    assert main(command) == 0
+    run = weakspot.load_run(runs / "over")
+    record, found = run.overconfidence["overconfidence"], run.findings["overconfidence"]
+    assert 0 < record.low < record.correlation and record.got < record.expected and record.gamma == 0.8
+    assert "fitted to return - expectation" in found.search.energy_equation
+    session = open_run(run, trust=True)
+    again = session.perceive_for_targets(as_state(found.states)).surplus.detach().numpy()
+    np.testing.assert_allclose(again, found.target, atol=0.2)
+    assert "How much more the agent gets than it expects is estimated" in run.report.read_text()
+    assert json.loads((runs / "over" / "report.json").read_text())["targets"]
 
 
 def test_replays_are_bit_for_bit(runs, tmp_path, capsys):

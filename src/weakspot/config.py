@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from weakspot.analysis.config import FidelityConfig, GogglesConfig, PolicyValuesConfig, SamplesConfig
+from weakspot.analysis.config import FidelityConfig, GogglesConfig, OverconfidenceConfig, PolicyValuesConfig, SamplesConfig
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.data.config import CollectConfig
 from weakspot.ground.config import GroundConfig
@@ -41,8 +41,8 @@ class RunConfig:
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.
         device: Device of the agent and the state model: cpu or cuda.
-        collect, train, fidelity, samples, goggles, policy_values, synthesize, ground, confirm, report: settings of the
-            stages.
+        collect, train, fidelity, samples, goggles, policy_values, overconfidence, synthesize, ground, confirm, report:
+            settings of the stages.
 
     Raises:
         ConfigError: a value is out of range.
@@ -63,6 +63,7 @@ class RunConfig:
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     goggles: GogglesConfig = field(default_factory=GogglesConfig)
     policy_values: PolicyValuesConfig = field(default_factory=PolicyValuesConfig)
+    overconfidence: OverconfidenceConfig = field(default_factory=OverconfidenceConfig)
     synthesize: SynthesisConfig = field(default_factory=SynthesisConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     confirm: ConfirmConfig = field(default_factory=ConfirmConfig)

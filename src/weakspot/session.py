@@ -15,13 +15,14 @@ from weakspot.config import RunConfig
 from weakspot.errors import ConfigError
 from weakspot.system.progress import say
 from weakspot.system.user_code import parse_reference
-from weakspot.targets.names import canonical_name, default_target_names, slug_of
+from weakspot.targets.names import OVERCONFIDENCE, canonical_name, default_target_names, needs_surplus, slug_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from weakspot.agents.base import AgentOutput, Perceiver
+    from weakspot.artifacts.surplus import SurplusArrays
     from weakspot.data.dataset import StateDataset
     from weakspot.envs.pool import EnvironmentPool
     from weakspot.ground.likeness import Likeness
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 POOL = 32
 """Copies of the environment that are played at the same time from recorded states."""
+SURPLUS = f"overconfidence/{OVERCONFIDENCE}"
+"""Name of the result of the overconfidence stage."""
 
 
 class Session:
@@ -145,8 +148,10 @@ class Session:
         trained = self.trained_on
         if len(trained):
             outputs = self.recorded_outputs(trained)
-            for slug in self.targets:
-                measure_scale(self._target(slug, self._tau(slug) or 1.0), outputs)
+            agent = self.record.agent
+            for slug, name in self.targets.items():
+                if outputs.surplus is not None or not needs_surplus(name, agent.action_names, agent.continuous):
+                    measure_scale(self._target(slug, self._tau(slug) or 1.0), outputs)
 
     @cached_property
     def dataset(self) -> StateDataset:
@@ -199,10 +204,27 @@ class Session:
         return held_out[np.linspace(0, len(held_out) - 1, count).astype(int)]
 
     def recorded_outputs(self, indices: Indices) -> AgentOutput:
-        """The agent's outputs in recorded states."""
+        """The agent's outputs in recorded states, with the surplus if a target asks for it."""
+        from dataclasses import replace
+
+        import torch
+
         from weakspot.data.dataset import recorded_outputs
 
-        return recorded_outputs(self.dataset, indices)
+        outputs = recorded_outputs(self.dataset, indices)
+        if not self._has_surplus:
+            return outputs
+        return replace(outputs, surplus=torch.as_tensor(self._surplus.recorded[indices], dtype=outputs.scores.dtype))
+
+    @property
+    def _has_surplus(self) -> bool:
+        return SURPLUS in self.results
+
+    @cached_property
+    def _surplus(self) -> SurplusArrays:
+        from weakspot.artifacts.surplus import read_surplus
+
+        return read_surplus(self.results[SURPLUS], len(self.dataset))
 
     @cached_property
     def model(self) -> StateModel:
@@ -227,6 +249,20 @@ class Session:
         if not is_recurrent(perceive.agent):
             return perceive
         return replace(perceive, recall=recall_of(self.dataset, self.trained_on))
+
+    @property
+    def perceive_for_targets(self) -> Perceiver:
+        """A(s) with everything that the run's targets ask about: the surplus as well if ``overconfidence`` is one."""
+        from dataclasses import replace
+
+        import torch
+
+        from weakspot.targets.overconfidence import Surplus
+
+        if not self._has_surplus:
+            return self.perceive
+        estimate = self._surplus
+        return replace(self.perceive, estimator=Surplus(torch.as_tensor(estimate.weights), estimate.offset))
 
     @cached_property
     def pool(self) -> EnvironmentPool:
@@ -261,7 +297,7 @@ class Session:
         from weakspot.ground.likeness import measure_likeness
 
         generator = np.random.default_rng(self.config.ground.seed)
-        return measure_likeness(self.perceive, self.dataset, self.trained_on, generator)
+        return measure_likeness(self.perceive_for_targets, self.dataset, self.trained_on, generator)
 
     @cached_property
     def grounds(self) -> Grounds:
@@ -298,8 +334,9 @@ class Session:
         dataset = self.dataset
         with progress_bar("candidates") as report:
             return starts(
-                self.model, self.perceive, self.config.synthesize, lambda indices: as_state(dataset.stacks(indices)),
-                self.trained_on, lambda done, total: report(done / total, ""),
+                self.model, self.perceive_for_targets, self.config.synthesize,
+                lambda indices: as_state(dataset.stacks(indices)), self.trained_on,
+                lambda done, total: report(done / total, ""),
             )  # fmt: skip
 
 

@@ -29,10 +29,13 @@ class AgentOutput:
         scores: one number per action (b, a): Q-values, or action log-probabilities of a policy; for continuous actions, the
             policy's mean in each dimension, before it is clipped to the action bounds.
         value: the critic's value of each state (b,); None if the agent has no critic.
+        surplus: an estimate of how much more the agent gets than it expects (b,), see
+            :class:`weakspot.targets.overconfidence.Surplus`; None if nothing asks for it.
     """
 
     scores: Scores
     value: PerState | None = None
+    surplus: PerState | None = None
 
     def vector(self) -> Tensor:
         """The scores and the value, if there is one, as one row per state (b, a) or (b, a + 1): what the perception loss
@@ -43,13 +46,23 @@ class AgentOutput:
 
     def rows(self, chosen: Tensor) -> AgentOutput:
         """The output for the states at the indices ``chosen`` alone."""
-        return AgentOutput(self.scores[chosen], None if self.value is None else self.value[chosen])
+        return self._each(lambda numbers: numbers[chosen])
+
+    def cpu(self) -> AgentOutput:
+        """The same on the CPU."""
+        return self._each(lambda numbers: numbers.cpu())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> AgentOutput:
+        value, surplus = (None if part is None else change(part) for part in (self.value, self.surplus))
+        return AgentOutput(change(self.scores), value, surplus)
 
 
 def concat_outputs(parts: Sequence[AgentOutput]) -> AgentOutput:
     """Concatenates one agent's outputs for several batches of states."""
     values = [part.value for part in parts if part.value is not None]
-    return AgentOutput(torch.cat([part.scores for part in parts]), torch.cat(values) if values else None)
+    surplus = [part.surplus for part in parts if part.surplus is not None]
+    scores = torch.cat([part.scores for part in parts])
+    return AgentOutput(scores, torch.cat(values) if values else None, torch.cat(surplus) if surplus else None)
 
 
 ScoresAre: TypeAlias = Literal["q-values", "log-probabilities", "means"]
@@ -256,6 +269,7 @@ class Perceiver:
         rule: how the agent's saliency is computed; see :mod:`weakspot.saliency.rules`.
         hidden: the hidden states (b, m) of a recurrent agent in the states that follow; None to recall them.
         recall: maps states (b, kc, h, w) to hidden states (b, m); None for h_0.
+        estimator: calls the agent with observations (b, c, h, w) and adds the surplus to its output; None to leave it out.
     """
 
     agent: Agent
@@ -263,9 +277,11 @@ class Perceiver:
     rule: SaliencyRule = "guided"
     hidden: Hidden | None = None
     recall: Callable[[State], Hidden] | None = None
+    estimator: Callable[[Agent, Observation], AgentOutput] | None = None
 
     def __call__(self, state: State) -> AgentOutput:
-        return self.agent_in(state)(self.observe(state))
+        agent, observation = self.agent_in(state), self.observe(state)
+        return agent(observation) if self.estimator is None else self.estimator(agent, observation)
 
     def at(self, hidden: np.ndarray | Tensor | None) -> Perceiver:
         """The same with given hidden states (b, m); unchanged for None."""

@@ -49,6 +49,18 @@ class PolicyValuesConfig:
 
 
 @dataclass(frozen=True)
+class OverconfidenceConfig:
+    """Settings of the target overconfidence."""
+
+    gamma: float = 0.99
+    """Discount of a decision in the returns that what the agent expects is compared with."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gamma < 1:
+            raise ConfigError(f"gamma is {self.gamma}", expected="a number between 0 and 1")
+
+
+@dataclass(frozen=True)
 class FidelityConfig:
     """Settings of the measurement of reconstructions."""
 

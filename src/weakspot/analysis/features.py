@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
+from weakspot.agents.head_inputs import with_features
 from weakspot.types import State
 
 Features: TypeAlias = Float[Tensor, "n f"]
@@ -32,40 +33,22 @@ def features(perceive: Perceiver, states: State, batch_size: int = 64) -> Featur
 
 
 def outputs_and_features(perceive: Perceiver, states: State, batch_size: int = 64) -> tuple[AgentOutput, Features]:
-    """The agent's outputs, and the inputs of the linear layers that compute them (n, f), on the CPU, without units.
-
-    These are the layers with as many outputs as there are actions, or with one; an input that several of them share is
-    taken once.  An agent without such layers is represented by its outputs.
+    """The agent's outputs, and its features (n, f) as :func:`weakspot.agents.head_inputs.with_features` defines them, on the
+    CPU.
 
     Args:
         perceive: the agent behind the observation function.
         states: states (n, kc, h, w) in [0, 1].
         batch_size: number of states per forward pass.
     """
-    heads = [
-        layer
-        for layer in perceive.agent.module.modules()
-        if isinstance(layer, nn.Linear) and layer.out_features in (1, len(perceive.agent.spec.action_names))
-    ]
-    head_inputs: list[Tensor] = []
-
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if not any(other is inputs[0] for other in head_inputs):
-            head_inputs.append(inputs[0])
-
-    hooks = [layer.register_forward_pre_hook(record) for layer in heads]
     outputs: list[AgentOutput] = []
     rows: list[Tensor] = []
-    try:
-        with torch.no_grad():
-            for part in torch.split(states, batch_size):
-                head_inputs.clear()
-                output = perceive(part.to(perceive.agent.device))
-                outputs.append(AgentOutput(output.scores.cpu(), None if output.value is None else output.value.cpu()))
-                rows.append(torch.cat(head_inputs, dim=1).cpu() if head_inputs else outputs[-1].vector())
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        for part in torch.split(states, batch_size):
+            state = part.to(perceive.agent.device)
+            output, features_of_part = with_features(perceive.agent, lambda state=state: perceive(state))
+            outputs.append(output.cpu())
+            rows.append(features_of_part.cpu())
     return concat_outputs(outputs), torch.cat(rows)
 
 

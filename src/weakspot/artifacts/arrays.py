@@ -64,7 +64,7 @@ class Arrays:
 
     def __init__(self, path: Path, environment: EnvironmentRecord, first: str) -> None:
         self.path, self.environment = path, environment
-        self._arrays = _load(path)
+        self._arrays = load_arrays(path)
         self.n = len(self._get(first, 5, np.uint8))
 
     def __contains__(self, name: str) -> bool:
@@ -168,7 +168,7 @@ class Arrays:
         return array
 
 
-def _load(path: Path) -> dict[str, Array]:
+def load_arrays(path: Path) -> dict[str, Array]:
     """All arrays of an npz file; raises :class:`RunError` if it is damaged."""
     expected = "an npz archive of plain arrays"
     verify_file(path)

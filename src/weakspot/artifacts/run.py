@@ -30,6 +30,7 @@ from weakspot.artifacts.findings import Findings, read_findings, read_search
 from weakspot.artifacts.kept import Kept, kept_ids, read_kept
 from weakspot.artifacts.lazy import LazyMapping
 from weakspot.artifacts.novelty import Novelty, read_novelty
+from weakspot.artifacts.overconfidence import Overconfidence, read_overconfidence
 from weakspot.artifacts.policy_values import PolicyValues, read_policy_values
 from weakspot.artifacts.subject import AgentRecord, EnvironmentRecord, read_subject
 from weakspot.artifacts.training import Curve, ModelRecord, read_curves, read_model
@@ -66,6 +67,7 @@ class Run:
         novelty: their comparison with real states, by the same keys.
         twins: states of the environment that stand for the first of them, by the same keys.
         policy_values: the action values of a policy that a target asks about, by the same keys; only such targets have them.
+        overconfidence: how good the estimate behind the target ``overconfidence`` is, by its name, if the run has it.
     """
 
     folder: Path
@@ -84,6 +86,7 @@ class Run:
     novelty: Mapping[str, Novelty]
     twins: Mapping[str, Twins]
     policy_values: Mapping[str, PolicyValues]
+    overconfidence: Mapping[str, Overconfidence]
 
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
@@ -235,6 +238,11 @@ def read_run(
             symbol: read_policy_values(results[f"policy-values/{slug}"])
             for slug, symbol in symbols.items()
             if f"policy-values/{slug}" in results
+        },
+        overconfidence={
+            symbol: read_overconfidence(results[f"overconfidence/{slug}"])
+            for slug, symbol in symbols.items()
+            if f"overconfidence/{slug}" in results
         },
     )
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weakspot.agents.base import Agent
+from weakspot.analysis.expectation import Expectation
 from weakspot.confirm.config import ConfirmConfig
-from weakspot.confirm.expectation import Expectation
 from weakspot.confirm.losses import LossRule
 from weakspot.confirm.overrides import Override, job_of
 from weakspot.confirm.rollouts import Job, Roller, Rollout

@@ -1,56 +1,21 @@
-"""What the agent expects, calibrated on its own recorded play.
+"""What the agent expects, calibrated on its own recorded play: on the discounted return over the next h decisions,
 
-The expectation is the critic's value, or the largest Q-value.  Its units are the agent's: clipped rewards, another discount.
-An isotonic regression maps it to the discounted return over the next h decisions,
-
-    E(s) = m(v(s)),    m = argmin_{m increasing} sum_i (m(v(s_i)) - G_i)^2,    G_i = sum_{t < h} gamma^t r_{i + t}.
+G_i = sum_{t < h} gamma^t r_{i + t}.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, cast
-
 import numpy as np
 
-from weakspot.agents.base import AgentOutput, AgentSpec
+from weakspot.analysis.expectation import Expectation, fit_expectation, value_of
 from weakspot.data.dataset import StateDataset, recorded_outputs
 
 LEAST = 100
 """Recorded states with complete returns that the regression needs."""
 
 
-@dataclass(frozen=True)
-class Expectation:
-    """m, as values (n,) of the agent in increasing order and the calibrated returns (n,)."""
-
-    values: np.ndarray
-    returns: np.ndarray
-
-    def __call__(self, output: AgentOutput, spec: AgentSpec) -> np.ndarray:
-        """E(s) of states (b,)."""
-        own = value_of(output, spec)
-        assert own is not None
-        return np.interp(own, self.values, self.returns)
-
-    def rank(self, output: AgentOutput, spec: AgentSpec) -> np.ndarray:
-        """The share of recorded states of which the agent expects less (b,)."""
-        own = value_of(output, spec)
-        assert own is not None
-        return np.searchsorted(self.values, own) / len(self.values)
-
-
-def value_of(output: AgentOutput, spec: AgentSpec) -> np.ndarray | None:
-    """What the agent expects of states, in its own units (b,); None if it has neither a critic nor Q-values."""
-    if output.value is not None:
-        return output.value.detach().cpu().numpy().astype(np.float64)
-    if spec.scores_are == "q-values":
-        return output.scores.detach().amax(dim=1).cpu().numpy().astype(np.float64)
-    return None
-
-
 def calibrate(dataset: StateDataset, horizon: int, gamma: float, *, lives: bool) -> Expectation | None:
-    """Fits m to recorded play; None if the agent has no expectation, or if too few returns are complete.
+    """Fits what the agent expects to recorded play; None if it expects nothing, or if too few returns are complete.
 
     Args:
         dataset: recorded play.
@@ -65,11 +30,7 @@ def calibrate(dataset: StateDataset, horizon: int, gamma: float, *, lives: bool)
     returns, complete = horizon_returns(dataset, horizon, gamma, lives=lives)
     if np.count_nonzero(complete) < LEAST:
         return None
-    from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
-
-    order = np.argsort(own[complete], kind="stable")
-    fitted = cast(Any, optimize).isotonic_regression(returns[complete][order])
-    return Expectation(own[complete][order], np.asarray(fitted.x, np.float64))
+    return fit_expectation(own[complete], returns[complete])
 
 
 def horizon_returns(dataset: StateDataset, horizon: int, gamma: float, *, lives: bool) -> tuple[np.ndarray, np.ndarray]:

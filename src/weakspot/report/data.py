@@ -64,6 +64,7 @@ def _target(run: Run, symbol: str) -> dict[str, Any]:
     return {
         **_plain(search),
         "policy_values": _plain(run.policy_values.get(symbol)),
+        "overconfidence": _plain(run.overconfidence.get(symbol)),
         "energy": None
         if band is None
         else {name: _numbers(getattr(band, name)) for name in ("steps", "low", "median", "high")},

@@ -8,6 +8,7 @@ import numpy as np
 
 from weakspot.artifacts.findings import Findings
 from weakspot.artifacts.novelty import Novelty
+from weakspot.artifacts.overconfidence import Overconfidence
 from weakspot.artifacts.policy_values import PolicyValues
 from weakspot.artifacts.run import Run
 from weakspot.artifacts.twins import Twins
@@ -128,7 +129,7 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         title=search.title,
         description=search.description,
         equation=search.energy_equation,
-        values=_values(run.policy_values.get(symbol)),
+        values=_values(run.policy_values.get(symbol)) or _surplus(run.overconfidence.get(symbol)),
         count=count,
         selection=_selection(findings),
         beyond=_beyond(findings, novelty),
@@ -142,6 +143,19 @@ def target_view(run: Run, symbol: str, detail: Detail) -> TargetView:
         kinds=tuple(dict.fromkeys(card.twin.kind_name if card.twin else "none" for card in cards)),
         verdicts=tuple(dict.fromkeys(card.verdict for card in cards if card.verdict)),
         facts=(*flat(search.settings | {"seed": search.seed}), Fact("time", duration(search.seconds))),
+    )
+
+
+def _surplus(found: Overconfidence | None) -> str:
+    """How the surplus was estimated, and how well."""
+    if found is None:
+        return ""
+    interval, share = f"95\u00a0% interval {number(found.low)} to {number(found.high)}", f"{100 * found.share:.0f}\u00a0%"
+    return (
+        "How much more the agent gets than it expects is estimated from its own features, and was fitted to the returns "
+        f"that followed {found.states:,} recorded states. In play that a fit did not see, the estimate and what followed "
+        f"have the correlation {number(found.correlation)} ({interval}); in the {share} of the states with the lowest "
+        f"estimates the agent expected a return of {number(found.expected)} and got {number(found.got)} on average."
     )
 
 

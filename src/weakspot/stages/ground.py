@@ -20,7 +20,7 @@ class GroundStage(Stage):
     """Finds a twin for each of the first synthesised states of each target."""
 
     name: ClassVar[str] = "ground"
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values")
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values", "overconfidence")
     version: ClassVar[int] = 2
 
     def parts(self, session: Session) -> tuple[str, ...]:

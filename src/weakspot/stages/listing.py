@@ -25,6 +25,9 @@ LISTING: Mapping[str, Listed] = {
     "policy-values": Listed(
         "weakspot.stages.policy_values:PolicyValuesStage", "fit the action values of a policy with a critic"
     ),
+    "overconfidence": Listed(
+        "weakspot.stages.overconfidence:OverconfidenceStage", "estimate where the agent gets less than it expects"
+    ),
     "saliency": Listed("weakspot.stages.saliency:SaliencyStage", "compute the agent's saliency in the stored states"),
     "train": Listed("weakspot.stages.train:TrainStage", "train the state model on the stored states"),
     "fidelity": Listed("weakspot.stages.fidelity:FidelityStage", "measure how faithful reconstructions are"),

@@ -22,7 +22,7 @@ class NoveltyStage(Stage):
     """Finds the training state closest to each synthesised one, and the real states with the lowest energy of the target."""
 
     name: ClassVar[str] = "novelty"
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "synthesize", "policy-values")
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "synthesize", "policy-values", "overconfidence")
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target."""

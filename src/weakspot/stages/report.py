@@ -22,7 +22,8 @@ class ReportStage(Stage):
 
     name: ClassVar[str] = "report"
     inputs: ClassVar[tuple[str, ...]] = (
-        "subject", "collect", "train", "fidelity", "samples", "goggles", "policy-values", "synthesize", "novelty",
+        "subject", "collect", "train", "fidelity", "samples", "goggles", "policy-values", "overconfidence", "synthesize",
+        "novelty",
     )  # fmt: skip
     needs_agent: ClassVar[bool] = False
 

@@ -20,7 +20,7 @@ class SynthesizeStage(Stage):
     """Searches the latent space of the state model for states with a low energy, for each target."""
 
     name: ClassVar[str] = "synthesize"
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "policy-values")
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "policy-values", "overconfidence")
     version: ClassVar[int] = 2  # 2: with the paths of the searches
 
     def parts(self, session: Session) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class SynthesizeStage(Stage):
         from weakspot.search.energy import energy_equation, measure_scale
         from weakspot.search.path import PathRecorder
 
-        config, perceive, target = session.config.synthesize, session.perceive, session.target(part)
+        config, perceive, target = session.config.synthesize, session.perceive_for_targets, session.target(part)
         scale = measure_scale(target, session.recorded_outputs(session.trained_on))
         start = session.starts(target)
         channels = session.subject.spec.channels

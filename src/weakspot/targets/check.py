@@ -20,7 +20,8 @@ def check_target(target: Target, output: AgentOutput) -> None:
     with torch.enable_grad():
         scores = output.scores.detach().requires_grad_()
         value = None if output.value is None else output.value.detach().requires_grad_()
-        energy = target(AgentOutput(scores, value))
+        surplus = torch.zeros_like(scores[:, 0]).requires_grad_()  # which is fitted later
+        energy = target(AgentOutput(scores, value, surplus))
     if not energy.requires_grad:
         raise TargetError(
             f"target {target.name!r} cannot be differentiated: its result does not follow from the scores or the value by "

@@ -1,7 +1,7 @@
 """Names of targets: which targets an agent has, how users write them, and their folder names.  Nothing here imports torch.
 
-A name is one of the symbols of :mod:`weakspot.targets.paper` (``T+-`` may also be written ``T±``), the name of an action, a
-dimension of a continuous action with ``+`` or ``-`` appended, the name of an entry point in the group
+A name is one of the symbols of :mod:`weakspot.targets.paper` (``T+-`` may also be written ``T±``), ``overconfidence``, the
+name of an action, a dimension of a continuous action with ``+`` or ``-`` appended, the name of an entry point in the group
 ``weakspot.targets``, an expression of :mod:`weakspot.targets.grammar`, or ``path.py:function``.  Case does not matter except
 in expressions and in ``path.py:function``.
 """
@@ -29,6 +29,9 @@ VALUE_SYMBOLS = {"V+": "v-plus", "V-": "v-minus"}
 """Symbols of the targets over the critic's value, with their slugs."""
 
 
+OVERCONFIDENCE = "overconfidence"
+"""Name and slug of the target of :mod:`weakspot.targets.overconfidence`."""
+
 NEEDS_VALUES = ("T-", "T+", "S+", "S-")
 """Symbols of the targets over action values; a policy has them only through its critic."""
 
@@ -52,7 +55,8 @@ def default_target_names(action_names: Sequence[str], scores_are: str, has_criti
         has_critic: whether the agent has a critic.
     """
     if scores_are == "means":
-        return tuple(name for name in _slugs(action_names, True) if has_critic or name not in VALUE_SYMBOLS)
+        known = _slugs(action_names, True)
+        return tuple(n for n in known if n != OVERCONFIDENCE and (has_critic or n not in VALUE_SYMBOLS))
     if scores_are == "q-values":
         return ("T-", "T+", "T+-")
     if has_critic:
@@ -74,6 +78,17 @@ def needs_policy_values(name: str, action_names: Sequence[str], scores_are: str)
         return False
     canonical = canonical_name(name, action_names, False)
     return canonical in NEEDS_VALUES and canonical not in action_names
+
+
+def needs_surplus(name: str, action_names: Sequence[str], continuous: bool) -> bool:
+    """Whether a target, as the user wrote it, is ``overconfidence``, which needs an estimate of what the agent gets.
+
+    Raises:
+        UnknownTargetError: see :func:`canonical_name`.
+    """
+    if parse_reference(name) or OVERCONFIDENCE in action_names:
+        return False
+    return canonical_name(name, action_names, continuous) == OVERCONFIDENCE
 
 
 def target_names(action_names: Sequence[str], continuous: bool) -> tuple[str, ...]:
@@ -167,10 +182,11 @@ def _example(action_names: Sequence[str], continuous: bool) -> str:
 
 def _slugs(action_names: Sequence[str], continuous: bool) -> dict[str, str]:
     """Names and slugs of the targets that ship with the package; an action takes precedence over a symbol."""
+    surplus = {OVERCONFIDENCE: OVERCONFIDENCE}
     if continuous:
         ends = {f"{name}{mark}": dimension_slug(name, sign) for name in action_names for mark, sign in (("+", 1), ("-", -1))}
-        return VALUE_SYMBOLS | ends
-    return SCORE_SYMBOLS | VALUE_SYMBOLS | {name: action_slug(name) for name in action_names}
+        return VALUE_SYMBOLS | ends | surplus
+    return SCORE_SYMBOLS | VALUE_SYMBOLS | surplus | {name: action_slug(name) for name in action_names}
 
 
 def _extension_slugs() -> dict[str, str]:

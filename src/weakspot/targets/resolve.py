@@ -13,6 +13,7 @@ from weakspot.targets.actions import for_action, for_dimension
 from weakspot.targets.base import Target
 from weakspot.targets.custom import from_entry_point, from_file
 from weakspot.targets.expression import from_expression
+from weakspot.targets.overconfidence import overconfidence
 from weakspot.targets.paper import Values, decided, s_minus, s_plus, t_minus, t_plus, t_plus_minus, v_minus, v_plus
 from weakspot.targets.policy_values import implied_values
 from weakspot.types import Scores
@@ -22,8 +23,9 @@ def resolve_target(name: str, agent: AgentSpec, sharpness: float, tau: float | N
     """The target that ``name`` means for this agent.
 
     Args:
-        name: a symbol of :mod:`weakspot.targets.paper`, an action, a dimension of a continuous action with ``+`` or ``-``,
-            the name of an entry point in the group ``weakspot.targets``, an expression, or ``path.py:function``.
+        name: a symbol of :mod:`weakspot.targets.paper`, ``overconfidence``, an action, a dimension of a continuous action
+            with ``+`` or ``-``, the name of an entry point in the group ``weakspot.targets``, an expression, or
+            ``path.py:function``.
         agent: the agent; the names of its actions decide which targets there are.
         sharpness: b of the soft maximum, in units of one over the scores.
         tau: temperature of the action values of a policy, see :mod:`weakspot.targets.policy_values`; only the targets that
@@ -54,7 +56,9 @@ def default_targets(agent: AgentSpec, output: AgentOutput) -> tuple[str, ...]:
 
 def _builtin(agent: AgentSpec, sharpness: float, tau: float | None) -> dict[str, Callable[[], Target]]:
     """The targets that ship with the package, by their canonical names.  An action takes precedence over a symbol."""
-    value: dict[str, Callable[[], Target]] = {"V+": v_plus, "V-": v_minus}
+    value: dict[str, Callable[[], Target]] = {
+        "V+": v_plus, "V-": v_minus, names.OVERCONFIDENCE: partial(overconfidence, agent)
+    }  # fmt: skip
     if agent.continuous:
         return value | {
             f"{name}{mark}": partial(for_dimension, name, index, sign)
