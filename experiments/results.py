@@ -53,8 +53,8 @@ DEVIATIONS = {
     "even where the shares are those of the paper.",
     "figure 7": "The paper's figure 7 is one state of Seaquest under T±. Ours are the first states of each search, for the "
     "agents and targets that the pictures name.",
-    "figure 8": "The paper's figure 8 is of Boxing, for a double DQN. Ours of Boxing is for a double DQN of our own, after "
-    "five processor minutes of the recipe fast; the others are of the agents that the table names.",
+    "figure 8": "The paper's figure 8 is of Boxing, for a double DQN. Ours of Boxing is for a double DQN of our own, with "
+    "a state model of five processor minutes; the others are of the agents that the table names.",
 }
 """How we differ from the paper, by names that the sections refer to; the page numbers them."""
 NUMBERS = {name: number for number, name in enumerate(DEVIATIONS, 1)}

@@ -6,8 +6,9 @@ For each synthesised state, the closest training state in mean squared error ove
 pixels that differ from it; see :mod:`lab.novelty` for the ways in which the paper can be read. Random samples of the state
 model and held-out real states are compared as well: "we sample states" may mean either of the first two, and the real ones
 are the reference. Figure 7 also shows the training state closest in the target's value. Novelty alone says little, since a
-blurred state is novel too: the record contains the share that passes the object checks, if the game has any, and the
-distance to real states in the agent's features; the same for the best real states and for held-out ones.
+blurred state is novel too: reconstructions of held-out states show how much the blur adds. The record contains the share
+that passes the object checks, if the game has any, and the distance to real states in the agent's features; the same for
+the best real states and for held-out ones.
 """
 
 from __future__ import annotations
@@ -26,8 +27,19 @@ from lab.figures import save_chart, save_labelled
 from lab.measures import HELD_OUT, ReferenceStats, measure_real, measure_result, reference_stats
 from lab.methods import algorithm_1, random_samples, retrieval
 from lab.novelty import ALL_FRAMES, BY_RANGE, PAPER, PAPER_MEAN, Differences, differences
-from lab.states import default_target_names, newest_images, stacks_of, state_images, target_named, worker_threads
+from lab.states import (
+    default_target_names,
+    newest_images,
+    real_states,
+    reconstructed,
+    stacks_of,
+    state_images,
+    target_named,
+    worker_threads,
+)
 
+RECONSTRUCTED = "reconstructions of held-out real states"
+"""Compared with the held-out states themselves, they show what blur alone adds to the differences."""
 STATES_DRAWN = 8
 """States per target in figure 7."""
 
@@ -89,10 +101,12 @@ def main() -> None:
         total = len(names) * count
         samples = experiment.find(random_samples(), names[0], total).state
         chosen = np.random.default_rng(arguments.seed).permutation(session.held_out)[:total]
+        rebuilt = reconstructed(session, real_states(session, chosen).to(session.model.device))
         kinds: dict[str, Differences] = {
             "synthesised": differences(session, np.concatenate(synthesised)),
             random_samples().name: differences(session, stacks_of(session, samples)),
         }
+        kinds[RECONSTRUCTED] = differences(session, stacks_of(session, rebuilt))
         started = time.monotonic()
         kinds[HELD_OUT] = differences(session, session.dataset.stacks(chosen))
         seconds = time.monotonic() - started

@@ -61,12 +61,13 @@ def cached_search(
         settings: everything that the result depends on, apart from the target and the results of the session.
         search: the search.
     """
+    own = (f"overconfidence/{target.slug}",)
     made_from = {
         "target": target.slug,
         "settings": dict(settings),
         "split": session.config.train.held_out,
         "sharpness": session.config.sharpness,
-        "inputs": {name: _fingerprint(session.results[name]) for name in INPUTS},
+        "inputs": {name: _fingerprint(session.results[name]) for name in (*INPUTS, *own) if name in session.results},
         "torch": public_version("torch"),
         "sources": source_digest("search", "targets", "analysis"),
     }
@@ -97,7 +98,7 @@ def _fingerprint(folder: Path) -> str:
 def _save(result: SearchResult, path: Path) -> None:
     tensors = {
         "state": result.state, "target": result.target, "scores": result.output.scores, "value": result.output.value,
-        "index": None if result.index is None else torch.from_numpy(result.index),
+        "surplus": result.output.surplus, "index": None if result.index is None else torch.from_numpy(result.index),
     }  # fmt: skip
     present = {name: separate(tensor) for name, tensor in tensors.items() if tensor is not None}
     save_file(present, path, metadata={"cost": json.dumps(asdict(result.cost))})
@@ -107,5 +108,5 @@ def _read(path: Path, device: torch.device) -> SearchResult:
     tensors, metadata = read_weights(path)
     tensors = {name: tensor.to(device, copy=True) for name, tensor in tensors.items()}  # not mapped to the file
     index = tensors["index"].cpu().numpy() if "index" in tensors else None
-    output = AgentOutput(tensors["scores"], tensors.get("value"))
+    output = AgentOutput(tensors["scores"], tensors.get("value"), tensors.get("surplus"))
     return SearchResult(tensors["state"], output, tensors["target"], Cost(**json.loads(metadata["cost"])), index)

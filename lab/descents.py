@@ -114,7 +114,9 @@ def descend(
 
 def _starts(session: Session, model: StateModel, config: SynthesisConfig) -> Callable[[Target], SearchDistribution]:
     dataset = session.dataset
-    return starts(model, session.perceive, config, lambda chosen: as_state(dataset.stacks(chosen)), session.trained_on)
+    return starts(
+        model, session.perceive_for_targets, config, lambda chosen: as_state(dataset.stacks(chosen)), session.trained_on
+    )
 
 
 def _descend_from(
@@ -127,7 +129,13 @@ def _descend_from(
 ) -> Findings:
     scale = measure_scale(target, session.recorded_outputs(session.trained_on))
     return synthesize(
-        model, session.perceive, target, start, config, scale, progress=lambda done, total: progress(done / total, "")
+        model,
+        session.perceive_for_targets,
+        target,
+        start,
+        config,
+        scale,
+        progress=lambda done, total: progress(done / total, ""),
     )
 
 

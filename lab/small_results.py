@@ -19,11 +19,11 @@ from weakspot.run.folder import RunFolder
 from weakspot.run.records import write_record
 
 STAGES = (
-    *("subject", "collect", "policy-values", "train", "fidelity", "samples", "goggles"),
+    *("subject", "collect", "policy-values", "overconfidence", "train", "fidelity", "samples", "goggles"),
     *("synthesize", "novelty", "ground", "confirm"),
 )
 """Stages whose results are read."""
-READ = {"collect": ("summary.json",), "train": ("model.json", "metrics.jsonl")}
+READ = {"collect": ("summary.json",), "overconfidence": ("overconfidence.json",), "train": ("model.json", "metrics.jsonl")}
 """Files that are read, of stages with others as well."""
 
 

@@ -108,7 +108,7 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
     }
 
 
-TWINS = (*MODEL, "policy-values", "synthesize", "ground")
+TWINS = (*MODEL, "policy-values", "overconfidence", "synthesize", "ground")
 """Stages that find twins."""
 
 
@@ -164,7 +164,12 @@ def memory_row(session: Session, slug: str, seed: int) -> dict[str, Any]:
     method = MemorySearch(trials=max(1, round((decisions - PLAYED_ON) / frames)))
     outputs = session.recorded_outputs(session.trained_on)
     sources = Sources(
-        session.perceive, session.dataset, session.trained_on, outputs, session.model, possible_edits(grounds, seed=seed)
+        session.perceive_for_targets,
+        session.dataset,
+        session.trained_on,
+        outputs,
+        session.model,
+        possible_edits(grounds, seed=seed),
     )
     started = time.monotonic()
     found = method(sources, target, count, seed)

@@ -418,14 +418,17 @@ def test_a_change_that_does_as_well_has_a_line_of_its_own():
     assert [f.name for f in found[2:]] == ["plays no better with half as good", "plays no better with no better"]
 
 
-def test_a_change_that_gained_nothing_in_the_first_games_plays_once_another_is_clearly_better():
-    """Two short games of a fine agent often end alike; the right change is found in its whole games."""
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_change_that_gained_nothing_in_the_first_games_plays_once_another_is_clearly_better(repeats):
+    """Two short games of a fine agent often end alike; the right change is found in its whole games.  If all are alike, the
+    first round is repeated with longer games."""
     config = CheckConfig("agent", longest=LONGEST_WITHOUT_SCORES)
 
     class Even(Scored):
         def __call__(self, name, agent, games):
             played = super().__call__(name, agent, games)
-            return SimpleNamespace(scores=played.scores.round(), truncated=0)
+            nobody_scores = repeats and games.longest == 400
+            return SimpleNamespace(scores=played.scores.round() * (not nobody_scores), truncated=0)
 
     player = Even(config, lambda change, whole, last: 20.0 if whole else float(change == "early"))
     runners = [
@@ -434,6 +437,8 @@ def test_a_change_that_gained_nothing_in_the_first_games_plays_once_another_is_c
     fine = np.random.default_rng(config.seed).normal(size=config.episodes).round()
     found = list(_compared(None, player, runners, config, fine))
     assert {f.name for f in found} == {"plays better with early", "plays as well with even"}
+    first = [kind for change, kind in player.played if kind == "first games" and change == "the agent"]
+    assert len(first) == 2 + repeats
 
 
 def test_no_more_than_three_changes_are_tried_in_vain():

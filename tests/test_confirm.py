@@ -8,7 +8,7 @@ import torch
 from pits import ACTIONS, AIR, FULL, PLACE, Diver, Locked, Ring, play_rings
 
 from weakspot.agents.base import AgentOutput
-from weakspot.analysis.expectation import Expectation
+from weakspot.analysis.expectation import Expectation, fit_expectation
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
 from weakspot.artifacts.weaknesses import CauseVariable, Rate, read_weaknesses, write_weaknesses
 from weakspot.confirm import overrides as overriding
@@ -452,8 +452,22 @@ def test_expectations_are_calibrated_on_recorded_play(rings):
     little, much = (AgentOutput(torch.tensor([[value, 0.0, 0.0]])) for value in (1.05, 1.95))
     assert expectation(little, perceive.agent.spec) < expectation(much, perceive.agent.spec)
     assert expectation.rank(little, perceive.agent.spec) < 0.1 < 0.5 < expectation.rank(much, perceive.agent.spec)
-    plain = Expectation(np.array([0.0, 1.0]), np.array([2.0, 4.0]))
+    plain = Expectation(np.array([0.0, 1.0]), np.array([2.0, 4.0]), np.array([1, 3]))
     assert plain(AgentOutput(torch.tensor([[0.5, 0.2, 0.1]])), perceive.agent.spec) == pytest.approx(3.0)
+    assert plain.rank(AgentOutput(torch.tensor([[0.0], [0.5], [1.0], [2.0]])), perceive.agent.spec).tolist() == [
+        0,
+        0.25,
+        0.25,
+        1,
+    ]
+
+
+def test_states_of_one_expectation_get_their_mean_return():
+    values, returns = np.array([1.0, 0.0, 1.0, 0.0, 1.0]), np.array([6.0, 1.0, 0.0, 3.0, 3.0])
+    expectation = fit_expectation(values, returns)
+    assert expectation.calibrated(np.array([0.0, 1.0])).tolist() == [2.0, 3.0], "whatever their order"
+    turned = fit_expectation(values, -returns)
+    assert turned.calibrated(np.array([0.0, 1.0])) == pytest.approx([-2.6, -2.6]), "pooled by the number of states"
 
 
 def test_intervals_count_states_and_not_rollouts():

@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pits import SIDE, Diver, play_rings
+from torch import nn
 from toys import SHAPE, LinearAgent, linear_perceiver
 
-from weakspot.agents.base import AgentOutput, concat_outputs
+from weakspot.agents.base import AgentOutput, Perceiver, concat_outputs
 from weakspot.analysis import overconfidence as fits
 from weakspot.analysis.config import OverconfidenceConfig
 from weakspot.analysis.expectation import value_of
@@ -129,6 +130,22 @@ def test_the_features_are_the_inputs_of_the_output_layers():
     output = estimator(diver, 255.0 * state)
     torch.testing.assert_close(output.surplus, 255.0 * state.flatten(1).sum(dim=1) - 1.0, rtol=1e-4, atol=1e-2)
     torch.testing.assert_close(output.scores, diver(255.0 * state).scores)
+
+
+def test_features_of_half_precision_are_converted():
+    """numpy has no bfloat16, and sums of its products would be rough."""
+    diver = Diver()
+    diver.module = nn.Sequential(nn.Flatten(), Half(), nn.Linear(6 * 4 * SIDE * 40, 3).bfloat16())
+    state = torch.rand(2, 6, 4 * SIDE, 40)
+    features = outputs_and_features(Perceiver(diver, lambda state: 255.0 * state), state)[1]
+    assert features.dtype == torch.float32
+    output = Surplus(torch.ones(features.shape[1], dtype=torch.float64), 0.0)(diver, 255.0 * state)
+    torch.testing.assert_close(output.surplus.float(), features.sum(dim=1), rtol=1e-2, atol=1.0)
+
+
+class Half(nn.Module):
+    def forward(self, observation):
+        return observation.bfloat16()
 
 
 def test_outputs_keep_their_surplus():

@@ -37,7 +37,7 @@ def contents(folder: Path) -> dict[str, str]:
 def read_everything(folder: Path) -> Run:
     """Reads all artifacts of a run, as a user of :func:`weakspot.load_run` would; raises what its readers raise."""
     run = load_run(folder)
-    mappings = (run.findings, run.novelty, run.twins, run.policy_values)
+    mappings = (run.findings, run.novelty, run.twins, run.policy_values, run.overconfidence)
     everything: list[Any] = [part for mapping in mappings for part in mapping.values()]
     everything += [run.curves, run.reconstructions, run.sample_states, run.rollouts, run.seconds, run.versions]
     return run

@@ -33,10 +33,10 @@ class RunConfig:
             for files from a source you trust.
         output: The run folder.
         store: A folder of results that several runs share. By default, results are stored inside the run folder.
-        targets: T-, T+, T+-, S+, S-, V+, V-, the name of an action such as LEFT, a dimension of continuous actions with a
-            sign such as steer-, an expression such as 'q["LEFT"] - max(q)', or path.py:function. Default: T-, T+ and T+-
-            for agents with Q-values; V-, V+ and T+- for actor-critics; T+- and the actions, if there are at most six, for
-            policies without a critic; for continuous actions V+, V- and both ends of every dimension.
+        targets: T-, T+, T+-, S+, S-, V+, V-, overconfidence, the name of an action such as LEFT, a dimension of continuous
+            actions with a sign such as steer-, an expression such as 'q["LEFT"] - max(q)', or path.py:function. Default: T-,
+            T+ and T+- for agents with Q-values; V-, V+ and T+- for actor-critics; T+- and the actions, if there are at most
+            six, for policies without a critic; for continuous actions V+, V- and both ends of every dimension.
         sharpness: Sharpness of the soft maximum: b times the mean standard deviation of the agent's scores within a state.
         saliency: guided: guided backpropagation, as in the paper, for networks with ReLUs only. gradient: the plain
             gradient, for any network.

@@ -30,7 +30,7 @@ class AgentOutput:
             policy's mean in each dimension, before it is clipped to the action bounds.
         value: the critic's value of each state (b,); None if the agent has no critic.
         surplus: an estimate of how much more the agent gets than it expects (b,), see
-            :class:`weakspot.targets.overconfidence.Surplus`; None if nothing asks for it.
+            :class:`weakspot.targets.overconfidence.Surplus`; only the target ``overconfidence`` gets it.
     """
 
     scores: Scores

@@ -12,7 +12,8 @@ from weakspot.agents.base import Agent, AgentOutput
 
 
 def with_features(agent: Agent, perceive: Callable[[], AgentOutput]) -> tuple[AgentOutput, Float[Tensor, "n f"]]:
-    """The agent's output, and the inputs of the linear layers that compute it (n, f), without units; differentiable.
+    """The agent's output, and the inputs of the linear layers that compute it (n, f), without units; differentiable, and of
+    single precision where the network's is half.
 
     These are the layers with as many outputs as there are actions, or with one; an input that several of them share is
     taken once.  An agent without such layers is represented by its output.
@@ -38,4 +39,5 @@ def with_features(agent: Agent, perceive: Callable[[], AgentOutput]) -> tuple[Ag
     finally:
         for hook in hooks:
             hook.remove()
-    return output, torch.cat(inputs, dim=1) if inputs else output.vector()
+    features = torch.cat(inputs, dim=1) if inputs else output.vector()
+    return output, features.float() if features.dtype.itemsize < torch.float32.itemsize else features

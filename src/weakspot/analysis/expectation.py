@@ -20,17 +20,25 @@ def fit_expectation(values: np.ndarray, returns: np.ndarray) -> Expectation:
     """Fits m to what the agent expected of states (n,) and the returns that followed them (n,)."""
     from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
 
-    order = np.argsort(values, kind="stable")
-    fitted = cast(Any, optimize).isotonic_regression(returns[order])
-    return Expectation(values[order], np.asarray(fitted.x, np.float64))
+    levels, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    means = np.bincount(which, returns) / counts
+    fitted = cast(Any, optimize).isotonic_regression(means, weights=counts)
+    return Expectation(levels, np.asarray(fitted.x, np.float64), counts)
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """m, as values (n,) of the agent in increasing order and the calibrated returns (n,)."""
+    """m.
+
+    Attributes:
+        values: that the agent expected of recorded states, each once, in increasing order (n,).
+        returns: the calibrated returns (n,).
+        counts: the number of recorded states of which it expected each value (n,).
+    """
 
     values: np.ndarray
     returns: np.ndarray
+    counts: np.ndarray
 
     def __call__(self, output: AgentOutput, spec: AgentSpec) -> np.ndarray:
         """E(s) of states (b,)."""
@@ -46,7 +54,8 @@ class Expectation:
         """The share of recorded states of which the agent expects less (b,)."""
         own = value_of(output, spec)
         assert own is not None
-        return np.searchsorted(self.values, own) / len(self.values)
+        below = np.append(0, self.counts.cumsum())
+        return below[np.searchsorted(self.values, own)] / below[-1]
 
 
 def value_of(output: AgentOutput, spec: AgentSpec) -> np.ndarray | None:

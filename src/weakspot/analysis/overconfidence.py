@@ -77,7 +77,7 @@ def fit_surplus(features: np.ndarray, own: np.ndarray | None, returns: Returns) 
     """
     if own is None:
         raise ConfigError(
-            "an agent without Q-values and without a critic expects nothing", todo="use T+-, or the names of actions"
+            "an agent without Q-values and without a critic expects nothing", todo="use other targets, such as the actions"
         )
     complete = np.flatnonzero(returns.complete)
     if len(complete) < FEWEST:
@@ -107,9 +107,9 @@ def fit_surplus(features: np.ndarray, own: np.ndarray | None, returns: Returns) 
     value, low, high = block_jackknife(correlation, len(surplus))
     if not low > 0:
         raise ConfigError(
-            "recorded play does not show where the agent expects too much: the estimate and what followed have the "
-            f"correlation {value:.2g} (95 % interval {low:.2g} to {high:.2g}) in {len(surplus):,} states that it was not "
-            "fitted to",
+            "recorded play does not show where the agent expects too much: the estimate and the return less what the agent "
+            f"expected have the correlation {value:.2g} (95 % interval {low:.2g} to {high:.2g}) in {len(surplus):,} states "
+            "that it was not fitted to",
             expected="an interval above 0",
             todo=USE_OTHERS,
         )

@@ -21,7 +21,8 @@ class Overconfidence:
     """How well the estimated surplus, return minus expectation, agrees with recorded play that its fit did not see.
 
     Attributes:
-        correlation, low, high: correlation between the estimate and what followed, with its 95 % interval.
+        correlation, low, high: correlation between the estimate and the return less what the agent expected, with its 95 %
+            interval.
         states: recorded states with a complete return that it was fitted to.
         gamma: discount of a decision in the returns.
         strength: weight of the regression's penalty.

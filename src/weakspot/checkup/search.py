@@ -53,12 +53,14 @@ class Runner:
         scores: of its games so far (n,).
         base: of the agent without the change, in games with the same seeds (n,).
         latest: number of games in its last round.
+        kept: whether it was among the best of the first round, and played the second one.
     """
 
     group: Sequence[Candidate]
     scores: np.ndarray
     base: np.ndarray
     latest: int = 0
+    kept: bool = False
 
     @property
     def first(self) -> Candidate:
@@ -150,8 +152,10 @@ def _of_named(named: Named) -> Iterator[Finding]:
     if few:
         text, todo = f"{text}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
     yield Finding(f"{PLAYS_BETTER}{runner.first.name}", None if few else False, text, todo, names)
-    for other, scores in named.equals:
-        yield Finding(f"{PLAYS_AS_WELL}{other.first.name}", None, seen(scores), f"or: {other.first.todo}")
+    alike = [(runner.group[1:], named.scores), *((other.group, scores) for other, scores in named.equals)]
+    for group, scores in alike:
+        for change in group:
+            yield Finding(f"{PLAYS_AS_WELL}{change.name}", None, seen(scores), f"or: {change.todo}")
 
 
 def _of_failing(
@@ -219,7 +223,7 @@ def _rivals(best: Runner, runners: Sequence[Runner]) -> list[Runner]:
     """
 
     def is_rival(runner: Runner) -> bool:
-        return runner.gain > 0 or (runner.gain == 0 and runner.latest == len(runner.scores))
+        return runner.gain > 0 or (runner.gain == 0 and not runner.kept)
 
     others = (runner for runner in runners if runner is not best and is_rival(runner))
     return sorted(others, key=lambda runner: (-len(runner.scores), -runner.gain))[:RIVALS]
@@ -266,6 +270,8 @@ def _raced(agent: Agent, player: Player, runners: Sequence[Runner], config: Chec
         length *= 2
     kept = sorted(runners, key=lambda runner: -runner.gain)[:SECOND_ROUND]
     kept = [runner for runner in kept if runner.gain > 0]
+    for runner in kept:
+        runner.kept = True
     if kept:
         _play(agent, player, kept, _games(config, SECOND[0], max(longest, length), number=1))
     return max(kept or runners, key=lambda runner: runner.gain)

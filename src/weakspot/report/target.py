@@ -153,9 +153,10 @@ def _surplus(found: Overconfidence | None) -> str:
     interval, share = f"95\u00a0% interval {number(found.low)} to {number(found.high)}", f"{100 * found.share:.0f}\u00a0%"
     return (
         "How much more the agent gets than it expects is estimated from its own features, and was fitted to the returns "
-        f"that followed {found.states:,} recorded states. In play that a fit did not see, the estimate and what followed "
-        f"have the correlation {number(found.correlation)} ({interval}); in the {share} of the states with the lowest "
-        f"estimates the agent expected a return of {number(found.expected)} and got {number(found.got)} on average."
+        f"that followed {found.states:,} recorded states. In play that a fit did not see, the estimate and the return less "
+        f"what the agent expected have the correlation {number(found.correlation)} ({interval}); in the {share} of the "
+        f"states with the lowest estimates the agent expected {number(found.expected)} and got {number(found.got)} on "
+        f"average, as discounted returns in the units of its training."
     )
 
 

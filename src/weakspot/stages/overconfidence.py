@@ -54,19 +54,21 @@ class OverconfidenceStage(Stage):
         dataset, gamma = session.dataset, session.config.overconfidence.gamma
         own = value_of(session.recorded_outputs(np.arange(len(dataset))), dataset.agent)
         parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // BATCH))
-        seen: list[np.ndarray] = []
+        seen = np.zeros((len(dataset), 0), np.float32)
         with progress_bar(self.name) as report:
-            for chosen in parts:
+            for number, chosen in enumerate(parts):
                 perceive = session.perceive.at(hidden_of(dataset, chosen))
-                seen.append(features(perceive, as_state(dataset.stacks(chosen)), BATCH).numpy())
-                report(len(seen) / len(parts), f"{min(BATCH * len(seen), len(dataset)):,} of {len(dataset):,} states")
-        everything = np.concatenate(seen)
-        fitted = fit_surplus(everything, own, returns_as_trained(dataset, gamma))
+                found = features(perceive, as_state(dataset.stacks(chosen)), BATCH).numpy()
+                if not number:
+                    seen = np.zeros((len(dataset), found.shape[1]), np.float32)
+                seen[chosen] = found
+                report((number + 1) / len(parts), f"{chosen[-1] + 1:,} of {len(dataset):,} states")
+        fitted = fit_surplus(seen, own, returns_as_trained(dataset, gamma))
         record = Overconfidence(
             correlation=fitted.correlation, low=fitted.low, high=fitted.high, states=fitted.states, gamma=gamma,
             strength=fitted.strength, share=SHARE, expected=fitted.expected, got=fitted.got,
         )  # fmt: skip
-        recorded = everything.astype(np.float64) @ fitted.weights + fitted.offset
+        recorded = np.concatenate([seen[chosen].astype(np.float64) @ fitted.weights + fitted.offset for chosen in parts])
         write_overconfidence(folder, record)
         write_surplus(folder, SurplusArrays(fitted.weights, fitted.offset, recorded))
         return digest(file_digest(folder / FILE), file_digest(folder / ARRAYS))

@@ -7,6 +7,7 @@ import torch
 from weakspot.agents.base import AgentOutput
 from weakspot.errors import TargetError
 from weakspot.targets.base import Target
+from weakspot.targets.names import OVERCONFIDENCE
 
 
 def check_target(target: Target, output: AgentOutput) -> None:
@@ -20,7 +21,7 @@ def check_target(target: Target, output: AgentOutput) -> None:
     with torch.enable_grad():
         scores = output.scores.detach().requires_grad_()
         value = None if output.value is None else output.value.detach().requires_grad_()
-        surplus = torch.zeros_like(scores[:, 0]).requires_grad_()  # which is fitted later
+        surplus = torch.zeros_like(scores[:, 0]).requires_grad_() if target.name == OVERCONFIDENCE else None  # fitted later
         energy = target(AgentOutput(scores, value, surplus))
     if not energy.requires_grad:
         raise TargetError(

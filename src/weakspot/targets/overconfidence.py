@@ -53,13 +53,13 @@ def overconfidence(agent: AgentSpec) -> Target:
                 f"the target {OVERCONFIDENCE} asks where the agent expects too much, and this agent expects nothing: it has "
                 "neither Q-values nor a critic",
                 expected="an agent with Q-values, or an actor-critic",
-                todo="use T+- or the names of actions",
+                todo="use other targets, such as the actions",
             )
         if output.surplus is None:
             raise TargetError(
                 f"the target {OVERCONFIDENCE} needs an estimate of what the agent gets",
                 expected="the surplus, as the stage overconfidence fits it to recorded play",
-                todo=f"name it in --targets {OVERCONFIDENCE} of `weakspot run` first",
+                todo=f"run `weakspot run --targets {OVERCONFIDENCE}` with the same settings first",
             )
         return output.surplus
 
