@@ -9,6 +9,7 @@ from pits import ACTIONS, AIR, FULL, PLACE, Diver, Locked, Ring, play_rings
 
 from weakspot.agents.base import AgentOutput
 from weakspot.analysis.expectation import Expectation, fit_expectation
+from weakspot.analysis.returns import horizon_returns
 from weakspot.artifacts.twins import Change, Distances, Twin, Twins, TwinSearch
 from weakspot.artifacts.weaknesses import CauseVariable, Rate, read_weaknesses, write_weaknesses
 from weakspot.confirm import overrides as overriding
@@ -18,7 +19,7 @@ from weakspot.confirm.causes import Usual, units_of
 from weakspot.confirm.clips import digest_of, play_clip
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
-from weakspot.confirm.expectation import calibrate, horizon_returns
+from weakspot.confirm.expectation import calibrate
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.overrides import label_of, overrides
@@ -441,7 +442,8 @@ def test_different_rescues_are_named_together():
 
 def test_expectations_are_calibrated_on_recorded_play(rings):
     dataset, perceive = rings
-    returns, complete = horizon_returns(dataset, 5, 0.5, lives=True)
+    found = horizon_returns(dataset, 5, 0.5, lives=True)
+    returns, complete = found.values, found.complete
     index = int(np.flatnonzero((dataset.age == 18) & complete)[0])
     assert returns[index] == pytest.approx(0.1 * (1 + 0.5 + 0.25 + 0.125 + 0.0625))
     ends = np.flatnonzero(dataset.life_lost)[0]

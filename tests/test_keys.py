@@ -58,6 +58,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "goggles.seed": (1, ("goggles", "report")),
     "policy_values.tau": (0.5, ("report",)),  # of an agent that has action values
     "policy_values.gamma": (0.9, ("report",)),
+    "overconfidence.horizon": (60, ("report",)),
     "overconfidence.gamma": (0.9, ("report",)),  # of a run with that target
     "synthesize.preset": ("paper", SEARCH),
     "synthesize.states": (4, SEARCH),

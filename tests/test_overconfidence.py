@@ -17,7 +17,7 @@ from weakspot.analysis.config import OverconfidenceConfig
 from weakspot.analysis.expectation import value_of
 from weakspot.analysis.features import outputs_and_features
 from weakspot.analysis.overconfidence import SHARE, fit_surplus
-from weakspot.analysis.returns import Returns, discounted_returns
+from weakspot.analysis.returns import Returns, horizon_returns
 from weakspot.artifacts.surplus import ARRAYS, read_surplus
 from weakspot.data.dataset import as_state, recorded_outputs
 from weakspot.errors import ConfigError, RunError, TargetError
@@ -87,8 +87,10 @@ def test_the_fit_is_refused_with_the_reason():
     noise = np.random.default_rng(3).normal(size=3_000)
     with pytest.raises(ConfigError, match="does not show where the agent expects too much"):
         fit_surplus(features, own, replace(returns, values=noise))
-    with pytest.raises(ConfigError, match="gamma is 1"):
-        OverconfidenceConfig(gamma=1.0)
+    with pytest.raises(ConfigError, match="gamma is 2"):
+        OverconfidenceConfig(gamma=2.0)
+    with pytest.raises(ConfigError, match="horizon is 0"):
+        OverconfidenceConfig(horizon=0)
 
 
 def test_play_in_which_a_bomb_goes_off(tmp_path):
@@ -98,7 +100,7 @@ def test_play_in_which_a_bomb_goes_off(tmp_path):
     stacks = dataset.stacks(everything)
     features = outputs_and_features(perceive, as_state(stacks))[1].numpy()
     own = value_of(recorded_outputs(dataset, everything), dataset.agent)
-    fitted = fit_surplus(features, own, discounted_returns(dataset, 0.8))
+    fitted = fit_surplus(features, own, horizon_returns(dataset, 14, 0.99, lives=True))
     has_bomb = stacks[:, -1, 2 * SIDE, 0, 0] > 0
     surplus = features @ fitted.weights + fitted.offset
     assert 0.02 < has_bomb.mean() < 0.3

@@ -442,9 +442,9 @@ def test_target_of_a_policy_shows_what_its_action_values_are(example: Path) -> N
 
 def test_target_overconfidence_shows_how_good_its_estimate_is(example: Path) -> None:
     run = load_run(example)
-    estimated = replace(run, overconfidence={"T-": Overconfidence(0.62, 0.5, 0.7, 9_000, 0.99, 1.0, 0.05, 12.0, -3.5)})
+    estimated = replace(run, overconfidence={"T-": Overconfidence(0.62, 0.5, 0.7, 9_000, 120, 0.99, 1.0, 0.05, 12.0, -3.5)})
     text = target_view(estimated, "T-", Detail(1, 8, 20)).values
-    assert "fitted to the returns that followed 9,000 recorded states" in text
+    assert "fitted to the returns over 120 decisions that followed 9,000 recorded states" in text
     assert "correlation 0.62 (95\u00a0% interval 0.5 to 0.7)" in text
     assert "in the 5\u00a0% of the states with the lowest estimates the agent expected 12 and got −3.5 on average" in text
 

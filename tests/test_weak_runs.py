@@ -84,12 +84,12 @@ def test_a_run_ends_with_its_weaknesses(runs):
 
 def test_a_run_shows_where_the_agent_expects_too_much(runs):
     """The diver's estimate of a state counts its air alone, and the bomb is in the picture."""
-    command = words(runs, "never", "over", "--overconfidence.gamma", "0.8")
+    command = words(runs, "never", "over", "--overconfidence.horizon", "14")
     command.insert(command.index("T-") + 1, "overconfidence")
     assert main(command) == 0
     run = weakspot.load_run(runs / "over")
     record, found = run.overconfidence["overconfidence"], run.findings["overconfidence"]
-    assert 0 < record.low < record.correlation and record.got < record.expected and record.gamma == 0.8
+    assert 0 < record.low < record.correlation and record.got < record.expected and record.horizon == 14
     assert "fitted to return - expectation" in found.search.energy_equation
     session = open_run(run, trust=True)
     again = session.perceive_for_targets(as_state(found.states)).surplus.detach().numpy()

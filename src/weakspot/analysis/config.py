@@ -52,12 +52,16 @@ class PolicyValuesConfig:
 class OverconfidenceConfig:
     """Settings of the target overconfidence."""
 
+    horizon: int = 120
+    """Decisions of the returns that what the agent expects is compared with."""
     gamma: float = 0.99
-    """Discount of a decision in the returns that what the agent expects is compared with."""
+    """Discount of a decision in these returns."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.gamma < 1:
-            raise ConfigError(f"gamma is {self.gamma}", expected="a number between 0 and 1")
+        if self.horizon < 1:
+            raise ConfigError(f"horizon is {self.horizon}", expected="one decision or more")
+        if not 0 < self.gamma <= 1:
+            raise ConfigError(f"gamma is {self.gamma}", expected="a number above 0, and at most 1")
 
 
 @dataclass(frozen=True)

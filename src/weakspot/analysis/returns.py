@@ -54,3 +54,29 @@ def discounted_returns(dataset: StateDataset, gamma: float, *, atari: bool = Fal
         following, weight = rewards[:, time] + gamma * following, gamma * weight
         returns[:, time], missing[:, time] = following, weight
     return Returns(returns.reshape(-1), (missing <= 1.0 - COMPLETE).reshape(-1))
+
+
+def horizon_returns(dataset: StateDataset, horizon: int, gamma: float, *, lives: bool) -> Returns:
+    """The discounted return of the next h = ``horizon`` decisions of each recorded state, in the game's own points,
+
+        G_i = sum_{t < h} gamma^t r_{i + t}.
+
+    It ends with the episode, or with a life if ``lives``, and is incomplete if the recording ends first.
+    """
+    shape = dataset.streams, dataset.steps
+    reward = dataset.reward.astype(np.float64).reshape(shape)
+    ended = dataset.terminated | dataset.truncated
+    ended = (ended | dataset.life_lost if lives else ended).reshape(shape)
+    returns, alive = np.zeros(shape), np.ones(shape, bool)
+    complete = np.zeros(shape, bool)
+    for step in range(min(horizon, dataset.steps)):
+        length = dataset.steps - step
+        going = alive[:, :length]
+        returns[:, :length] += np.where(going, gamma**step * reward[:, step:], 0.0)
+        over = going & ended[:, step:]
+        complete[:, :length] |= over
+        alive[:, :length] &= ~ended[:, step:]
+        alive[:, length:] = False
+    if horizon <= dataset.steps:
+        complete[:, : dataset.steps - horizon + 1] = True
+    return Returns(returns.ravel(), complete.ravel())

@@ -24,7 +24,7 @@ class Overconfidence:
         correlation, low, high: correlation between the estimate and the return less what the agent expected, with its 95 %
             interval.
         states: recorded states with a complete return that it was fitted to.
-        gamma: discount of a decision in the returns.
+        horizon, gamma: decisions of the returns, and the discount of each.
         strength: weight of the regression's penalty.
         share: of the states, those with the lowest estimates, that the next two are about.
         expected: the mean return that the agent expected there, calibrated.
@@ -36,6 +36,7 @@ class Overconfidence:
     low: float
     high: float
     states: Annotated[int, msgspec.Meta(ge=0)]
+    horizon: Annotated[int, msgspec.Meta(ge=1)]
     gamma: float
     strength: float
     share: Annotated[float, msgspec.Meta(ge=0, le=1)]

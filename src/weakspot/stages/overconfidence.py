@@ -47,11 +47,11 @@ class OverconfidenceStage(Stage):
         from weakspot.analysis.expectation import value_of
         from weakspot.analysis.features import features
         from weakspot.analysis.overconfidence import SHARE, fit_surplus
-        from weakspot.analysis.returns import returns_as_trained
+        from weakspot.analysis.returns import horizon_returns
         from weakspot.data.dataset import as_state
         from weakspot.data.recall import hidden_of
 
-        dataset, gamma = session.dataset, session.config.overconfidence.gamma
+        dataset, config = session.dataset, session.config.overconfidence
         own = value_of(session.recorded_outputs(np.arange(len(dataset))), dataset.agent)
         parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // BATCH))
         seen = np.zeros((len(dataset), 0), np.float32)
@@ -63,9 +63,10 @@ class OverconfidenceStage(Stage):
                     seen = np.zeros((len(dataset), found.shape[1]), np.float32)
                 seen[chosen] = found
                 report((number + 1) / len(parts), f"{chosen[-1] + 1:,} of {len(dataset):,} states")
-        fitted = fit_surplus(seen, own, returns_as_trained(dataset, gamma))
+        fitted = fit_surplus(seen, own, horizon_returns(dataset, config.horizon, config.gamma, lives=True))
         record = Overconfidence(
-            correlation=fitted.correlation, low=fitted.low, high=fitted.high, states=fitted.states, gamma=gamma,
+            correlation=fitted.correlation, low=fitted.low, high=fitted.high, states=fitted.states,
+            horizon=config.horizon, gamma=config.gamma,
             strength=fitted.strength, share=SHARE, expected=fitted.expected, got=fitted.got,
         )  # fmt: skip
         recorded = np.concatenate([seen[chosen].astype(np.float64) @ fitted.weights + fitted.offset for chosen in parts])
