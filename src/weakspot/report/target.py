@@ -153,8 +153,8 @@ def _surplus(found: Overconfidence | None) -> str:
     interval, share = f"95\u00a0% interval {number(found.low)} to {number(found.high)}", f"{100 * found.share:.0f}\u00a0%"
     return (
         "How much more the agent gets than it expects is estimated from its own features, and was fitted to the returns "
-        f"over {found.horizon:,} decisions that followed {found.states:,} recorded states. In play that a fit did not see, the "
-        f"estimate and the return less what the agent expected have the correlation {number(found.correlation)} "
+        f"over {found.horizon:,} decisions that followed {found.states:,} recorded states. In play that a fit did not see, "
+        f"the estimate and the return less what the agent expected have the correlation {number(found.correlation)} "
         f"({interval}); in the {share} of the states with the lowest estimates the agent expected {number(found.expected)} "
         f"and got {number(found.got)} on average, with a discount of {number(found.gamma)} a decision."
     )
