@@ -139,8 +139,18 @@ def braking_table(result: dict[str, Any]) -> str:
     return page.table(("what they show", "states", "best action is to brake", "critic"), lines)
 
 
-def examine(folder: Path, output: Path) -> dict[str, Any]:
+def label_of(result: dict[str, Any]) -> str:
+    """What the tables of a record are called on a page."""
+    return result.get("label") or result["agent"]
+
+
+def examine(folder: Path, output: Path, label: str = "") -> dict[str, Any]:
     """The record of a run; draws its figures into ``output``.
+
+    Args:
+        folder: of the run.
+        output: folder of the figures.
+        label: what the tables are called on a page; by default, the agent's name.
 
     Raises:
         ConfigError: the frames of its environment do not show classes.
@@ -156,6 +166,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
     result: dict[str, Any] = {
         "environment": environment.id,
         "town_version": environment.preprocessing.get("town_version"),
+        "label": label or agent.name,
         "agent": agent.name,
         "agent_fingerprint": agent.fingerprint,
         "settings": {name: loaded.settings[name] for name in SETTINGS},
@@ -182,7 +193,7 @@ def examine(folder: Path, output: Path) -> dict[str, Any]:
             ("", best[STATES_PER_ROW:]),
         )
         rows = [(kind, class_images(part[:STATES_PER_ROW])) for kind, part in kinds if len(part)]
-        save_labelled(rows, output / f"states-{target.slug}.png", f"{agent.name}, {target.name}")
+        save_labelled(rows, output / f"states-{target.slug}.png", f"{result['label']}, {target.name}")
     return result
 
 
@@ -191,13 +202,14 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished run in a driving environment")
     parser.add_argument("--output", type=Path, default=Path("runs/driving-states"))
     parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
+    parser.add_argument("--label", default="", help="what the tables are called on the page; default: the agent's name")
     arguments = parser.parse_args()
-    result = examine(arguments.run, result_folder(arguments.output))
+    result = examine(arguments.run, result_folder(arguments.output), arguments.label)
     save_record(arguments.output / "states.json", result)
     if arguments.page:
-        replace_table(arguments.page, f"states of {result['agent']}", table(result))
-        replace_table(arguments.page, f"chance of {result['agent']}", chance_table(result))
-        replace_table(arguments.page, f"braking of {result['agent']}", braking_table(result))
+        replace_table(arguments.page, f"states of {label_of(result)}", table(result))
+        replace_table(arguments.page, f"chance of {label_of(result)}", chance_table(result))
+        replace_table(arguments.page, f"braking of {label_of(result)}", braking_table(result))
     say(f"states.json and the figures are in {arguments.output}")
 
 

@@ -268,16 +268,17 @@ def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypat
     assert image is not None and image.std() > 10
 
 
-@pytest.mark.parametrize(
-    "folder", ["docs/driving", "docs/driving/careful", "docs/driving/distracted", "docs/driving/drive96"]
-)
+FOLDERS = ["docs/driving", *(f"docs/driving/{name}" for name in ("among-distracted", "careful", "distracted", "drive96"))]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_tables_of_states_on_the_page_match_the_measurements(folder):
     record, page = json.loads((Path(folder) / "states.json").read_text()), Path("docs/results/driving.md").read_text()
     tables = {"states": driving_states.table(record), "braking": driving_states.braking_table(record)}
     if "random samples" in record:
         tables["chance"] = driving_states.chance_table(record)
     for name, table in tables.items():
-        start, _ = markers(f"{name} of {record['agent']}")
+        start, _ = markers(f"{name} of {driving_states.label_of(record)}")
         assert f"{start}\n\n{table}\n" in page
 
 
