@@ -15,6 +15,7 @@ from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.errors import RunError
 from weakspot.run.verified import verify_file
 from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage, write_atomic
+from weakspot.system.npz import read_npz
 
 Array = npt.NDArray[Any]
 
@@ -173,11 +174,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
     expected = "an npz archive of plain arrays"
     verify_file(path)
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise damaged(path, "it is a single array", expected)
-        with content as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_npz(path)
     except UNREADABLE as error:
         if isinstance(error, OSError):
             raise_unless_damage(path, error)

@@ -32,6 +32,7 @@ from weakspot.data.shards import (
 from weakspot.envs.base import EnvironmentSpec
 from weakspot.errors import ConfigError, DatasetError
 from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage
+from weakspot.system.npz import read_npz
 from weakspot.types import Frames, Stacks, State
 
 HELD_OUT_PARTS = 5
@@ -320,9 +321,8 @@ class StateDataset:
             path = self.folder / steps_file(number)
             check_content(self.folder, path.name, self.shards[number])
             try:
-                with np.load(path, allow_pickle=False) as stored:
-                    for name in stored.files:
-                        parts.setdefault(name, []).append(stored[name])
+                for name, column in read_npz(path).items():
+                    parts.setdefault(name, []).append(column)
             except UNREADABLE_ARRAYS as error:
                 raise_unless_damage(path, error)
                 raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error

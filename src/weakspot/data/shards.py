@@ -26,6 +26,7 @@ from weakspot.errors import DatasetError, SnapshotError
 from weakspot.run.records import decode_checked, write_record
 from weakspot.run.verified import verify_file
 from weakspot.system.files import UNREADABLE_ARRAYS, raise_unless_damage, unreadable, write_atomic
+from weakspot.system.npz import read_npz
 
 FORMAT = "weakspot states"
 VERSION = 3
@@ -217,11 +218,11 @@ def read_following(folder: Path, shard: int) -> np.ndarray | None:
     """
     path = folder / steps_file(shard)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return stored[FOLLOWING][:, 0] if FOLLOWING in stored.files else None
+        following = read_npz(path).get(FOLLOWING)
     except UNREADABLE_ARRAYS as error:
         raise_unless_damage(path, error)
         raise DatasetError(f"{path} cannot be read: {error}", todo=COLLECT_AGAIN) from error
+    return None if following is None else following[:, 0]
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
