@@ -32,6 +32,8 @@ def test_the_kl_and_the_active_units():
 def test_the_message_says_what_to_change():
     assert "scale=65025" in collapse_message(3.8, "paper") and "3.8 nats" in collapse_message(3.8, "paper")
     assert "scale" not in collapse_message(3.8, "fast")
+    constant = collapse_message(600.0, "paper")
+    assert "no latent dimension varies" in constant and "600" not in constant, "a KL that is the same for all states"
 
 
 def test_a_training_whose_posterior_collapses_warns(pong_rollout, tmp_path):

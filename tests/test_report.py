@@ -425,6 +425,8 @@ def test_collapsed_state_models_are_not_to_be_trusted(example: Path) -> None:
     collapsed = replace(run.fidelity, kl=3.8, active_units=0)
     for verdict in (judge(replace(run, fidelity=collapsed)), judge(replace(run, fidelity=collapsed, goggles=None))):
         assert verdict.level == "poor" and "The latents carry 3.8 nats about a state" in verdict.sentence
+    constant = judge(replace(run, fidelity=replace(collapsed, kl=600.0)))
+    assert constant.level == "poor" and "No latent dimension varies between states" in constant.sentence
 
 
 def test_target_of_a_policy_shows_what_its_action_values_are(example: Path) -> None:

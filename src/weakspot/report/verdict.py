@@ -115,9 +115,11 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> _Check:
 
 def _collapsed(fidelity: Fidelity) -> str:
     """What is wrong with a state model whose posterior has collapsed, and what to change."""
+    carries_little = f"the latents carry {number(fidelity.kl)} nats about a state"
+    seen = carries_little if fidelity.kl < FEW_NATS else "no latent dimension varies between states"
     return (
-        f"the latents carry {number(fidelity.kl)} nats about a state, so that nearly the same frame is decoded for every "
-        "state; raise the scale of the squared error, train longer, or choose another recipe"
+        f"{seen}, so that nearly the same frame is decoded for every state; raise the scale of the squared error, train "
+        "longer, or choose another recipe"
     )
 
 
