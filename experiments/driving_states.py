@@ -207,9 +207,8 @@ def main() -> None:
     result = examine(arguments.run, result_folder(arguments.output), arguments.label)
     save_record(arguments.output / "states.json", result)
     if arguments.page:
-        replace_table(arguments.page, f"states of {label_of(result)}", table(result))
-        replace_table(arguments.page, f"chance of {label_of(result)}", chance_table(result))
-        replace_table(arguments.page, f"braking of {label_of(result)}", braking_table(result))
+        for name, make in (("states", table), ("chance", chance_table), ("braking", braking_table)):
+            replace_table(arguments.page, f"{name} of {label_of(result)}", make(result))
     say(f"states.json and the figures are in {arguments.output}")
 
 

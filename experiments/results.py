@@ -288,8 +288,8 @@ def table_1(results: Path) -> str:
                 continue
             found = [columns.get(name) for name in ("agent", *names)] + [columns.get("fast") if ending else None]
             what = f"{agent}, {network}"
-            rows.append((what, count, *(_ends(column) if column else None for column in found)))
-            compared = [_ends(column["difference"]) if column else None for column in found[1:]]
+            rows.append((what, count, *(intervals.ends_of(column) if column else None for column in found)))
+            compared = [intervals.ends_of(column["difference"]) if column else None for column in found[1:]]
             rows.append((f"{what}, minus the agent's own", count, None, *compared))
             if all("signs" in column for column in found if column):
                 rows.append((f"{what}, signs of rewards", count, *(_mean(c["signs"]) if c else None for c in found)))
@@ -299,10 +299,6 @@ def table_1(results: Path) -> str:
 
 def _mean(values: list[float]) -> intervals.IntervalOf:
     return intervals.mean(values, np.random.default_rng(0))
-
-
-def _ends(line: dict[str, Any]) -> tuple[object, ...]:
-    return line["mean"], line["low"], line["high"]
 
 
 def table_2(results: Path) -> str:
@@ -355,7 +351,7 @@ def loss_scale(results: Path) -> str:
             rows += [
                 (agent, loss, f"{scale:,.12g}", line["steps"], round(line["cpu_seconds"] / 60, 1), line["kl"],
                  int(line["active_units"]), 1e4 * line["mse"], line["agreement"], line.get("ball_recall"),
-                 line["samples"].get("valid"), _ends(line["goggles"]))
+                 line["samples"].get("valid"), intervals.ends_of(line["goggles"]))
                 for line in record["measures"]
             ]  # fmt: skip
             searches += [
@@ -391,8 +387,8 @@ def equal_time(results: Path) -> str:
         for measure, line in found.items()
     ]  # fmt: skip
     scores = [
-        (agent, name, line["steps"], len(line["goggles"]["goggles"]["scores"]), _ends(line["goggles"]["agent"]),
-         _ends(line["goggles"]["goggles"]))
+        (agent, name, line["steps"], len(line["goggles"]["goggles"]["scores"]), intervals.ends_of(line["goggles"]["agent"]),
+         intervals.ends_of(line["goggles"]["goggles"]))
         for agent, record in records.items()
         for name, line in record["trainings"].items()
     ]  # fmt: skip

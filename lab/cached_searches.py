@@ -21,12 +21,13 @@ from weakspot.references import code_digests
 from weakspot.run.entry import read_entry
 from weakspot.run.store import Request, Store
 from weakspot.search.method import Cost, Method, SearchResult
-from weakspot.session import Session
+from weakspot.session import SURPLUS, Session
 from weakspot.state_model.model import separate
 from weakspot.system.files import write_atomic
 from weakspot.system.progress import say
 from weakspot.system.provenance import file_digest, public_version, source_digest
 from weakspot.targets.base import Target
+from weakspot.targets.names import OVERCONFIDENCE
 
 STATES = "found.safetensors"
 INPUTS = ("subject", "collect", "train")
@@ -61,13 +62,13 @@ def cached_search(
         settings: everything that the result depends on, apart from the target and the results of the session.
         search: the search.
     """
-    own = (f"overconfidence/{target.slug}",)
+    inputs = (*INPUTS, SURPLUS) if target.slug == OVERCONFIDENCE else INPUTS
     made_from = {
         "target": target.slug,
         "settings": dict(settings),
         "split": session.config.train.held_out,
         "sharpness": session.config.sharpness,
-        "inputs": {name: _fingerprint(session.results[name]) for name in (*INPUTS, *own) if name in session.results},
+        "inputs": {name: _fingerprint(session.results[name]) for name in inputs},
         "torch": public_version("torch"),
         "sources": source_digest("search", "targets", "analysis"),
     }

@@ -163,15 +163,13 @@ def games_table(games: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each target of each game."""
     head = ("game", "figure", "target", "agent's score", "random play", "on reconstructions", "same action")
     head += ("beyond the best real state", "twins", "possible")
-    rows = [
-        (
-            name, ", ".join(FIGURES.get(name, ())) or None, symbol, _ends(game["score"]), game["random play"],
-            _ends(game["on reconstructions"]), game["same action"], target["beyond the best real state"], target["twins"],
-            target["possible"],
-        )
-        for name, game in games.items()
-        for symbol, target in game["targets"].items()
-    ]  # fmt: skip
+    rows: list[tuple[object, ...]] = []
+    for name, game in games.items():
+        score, rebuilt = (game[key] and intervals.ends_of(game[key]) for key in ("score", "on reconstructions"))
+        figures = ", ".join(FIGURES.get(name, ())) or None
+        for symbol, target in game["targets"].items():
+            found = (target[key] for key in ("beyond the best real state", "twins", "possible"))
+            rows.append((name, figures, symbol, score, game["random play"], rebuilt, game["same action"], *found))
     return table(head, rows)
 
 
@@ -179,10 +177,6 @@ def summary_table(record: Mapping[str, Any]) -> str:
     """The interquartile means."""
     rows = [(name, line["count"], line["mean"]) for name, line in record.items()]
     return table(("", "n", "interquartile mean"), rows)
-
-
-def _ends(value: Mapping[str, float] | None) -> tuple[float, float, float] | None:
-    return None if value is None else (value["mean"], value["low"], value["high"])
 
 
 def finished_runs(path: Path) -> tuple[dict[str, Run], int]:

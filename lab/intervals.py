@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +19,11 @@ from weakspot.intervals import (
 
 IntervalOf = tuple[float, float, float]
 """A value and the ends of its interval."""
+
+
+def ends_of(line: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """The value and the ends of an interval in a record."""
+    return line["mean"], line["low"], line["high"]
 
 
 def share(flags: npt.ArrayLike) -> IntervalOf:

@@ -9,7 +9,8 @@ discount.  An isotonic regression maps it to returns,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,10 @@ from weakspot.agents.base import AgentOutput, AgentSpec
 
 def fit_expectation(values: np.ndarray, returns: np.ndarray) -> Expectation:
     """Fits m to what the agent expected of states (n,) and the returns that followed them (n,)."""
-    from scipy import optimize  # pyright: ignore[reportMissingTypeStubs]  # scipy ships none
-
+    optimize: Any = import_module("scipy.optimize")  # has no types
     levels, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     means = np.bincount(which, returns) / counts
-    fitted = cast(Any, optimize).isotonic_regression(means, weights=counts)
+    fitted = optimize.isotonic_regression(means, weights=counts)
     return Expectation(levels, np.asarray(fitted.x, np.float64), counts)
 
 

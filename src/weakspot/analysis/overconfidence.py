@@ -31,7 +31,7 @@ STRENGTHS = (0.1, 1.0, 10.0)
 MOST_FITTED = 10_000
 """States that the regression is fitted to, evenly spaced: neighbours are nearly alike."""
 MOST_FEATURES = 1_024
-"""More features than this are replaced by so many random sums of them, which keeps the fit within seconds."""
+"""If there are more features, this many random sums of them take their place, which keeps the fit within seconds."""
 SHARE = 0.05
 """Share of the states with the lowest estimates whose returns are reported."""
 USE_OTHERS = "collect more frames, or use other targets"
@@ -87,15 +87,15 @@ def fit_surplus(features: np.ndarray, own: np.ndarray | None, returns: Returns) 
             todo=f"collect more frames in fewer streams, {USE_OTHERS}",
         )
     chosen = complete[:: -(-len(complete) // MOST_FITTED)]
-    own, got = own[chosen], returns.values[chosen]
-    sums = _sums(features[chosen])
-    features = features[chosen] @ sums
+    features, own, got = features[chosen], own[chosen], returns.values[chosen]
     if not got.std() > 0:
         raise ConfigError(
             f"the returns are the same in all {len(complete):,} recorded states, so nothing is expected wrongly",
             expected="returns that differ",
             todo=USE_OTHERS,
         )
+    sums = _sums(features)
+    features = features @ sums
     estimates, expected = _estimates_elsewhere(features, own, got)
     errors = np.square(estimates - (got - expected)).mean(axis=1)
     best = int(errors.argmin())
@@ -114,8 +114,7 @@ def fit_surplus(features: np.ndarray, own: np.ndarray | None, returns: Returns) 
             todo=USE_OTHERS,
         )
     lowest = estimate.argsort(kind="stable")[: max(round(SHARE * len(estimate)), 1)]
-    residual = got - fit_expectation(own, got).calibrated(own)
-    weights, offset = _ridge(features, residual, (STRENGTHS[best],))[0]
+    _, ((weights, offset),) = _fitted(features, own, got, (STRENGTHS[best],))
     means = float(expected[lowest].mean()), float(got[lowest].mean())
     return FittedSurplus(sums @ weights, offset, STRENGTHS[best], min(value, 1.0), low, high, len(surplus), *means)
 
@@ -126,12 +125,19 @@ def _estimates_elsewhere(features: np.ndarray, own: np.ndarray, got: np.ndarray)
     estimates, expected = np.zeros((len(STRENGTHS), len(got))), np.zeros(len(got))
     for number in range(STRETCHES):
         inside, others = stretch == number, stretch != number
-        expectation: Expectation = fit_expectation(own[others], got[others])
+        expectation, fits = _fitted(features[others], own[others], got[others], STRENGTHS)
         expected[inside] = expectation.calibrated(own[inside])
-        residual = got[others] - expectation.calibrated(own[others])
-        for row, (weights, offset) in enumerate(_ridge(features[others], residual, STRENGTHS)):
+        for row, (weights, offset) in enumerate(fits):
             estimates[row, inside] = features[inside] @ weights + offset
     return estimates, expected
+
+
+def _fitted(
+    features: np.ndarray, own: np.ndarray, got: np.ndarray, strengths: tuple[float, ...]
+) -> tuple[Expectation, list[tuple[np.ndarray, float]]]:
+    """The expectation, and weights (g,) and offset of the surplus for each strength."""
+    expectation = fit_expectation(own, got)
+    return expectation, _ridge(features, got - expectation.calibrated(own), strengths)
 
 
 def _sums(features: np.ndarray) -> Float[np.ndarray, "f g"]:
@@ -142,7 +148,9 @@ def _sums(features: np.ndarray) -> Float[np.ndarray, "f g"]:
     scale = np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0)
     count = int(np.count_nonzero(varies))
     if count <= MOST_FEATURES:
-        return np.eye(len(scale))[:, varies] * scale[:, None]
+        chosen = np.zeros((len(scale), count))
+        chosen[varies, np.arange(count)] = scale[varies]
+        return chosen
     random = np.random.default_rng(0).normal(scale=1.0 / np.sqrt(count), size=(len(scale), MOST_FEATURES))
     return scale[:, None] * random
 

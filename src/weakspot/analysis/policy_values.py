@@ -11,15 +11,13 @@ the cost of the collection's random actions.  These take part: without them only
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 
 from weakspot.analysis.returns import Returns
 from weakspot.data.dataset import StateDataset
 from weakspot.errors import ConfigError
-from weakspot.intervals import block_jackknife
+from weakspot.intervals import block_jackknife, scipy_stats
 
 FEWEST = 100
 """Decisions that a fit needs."""
@@ -92,8 +90,7 @@ def fit_temperature(dataset: StateDataset, returns: Returns) -> Temperature:
 def rank_correlation(values: np.ndarray, returns: Returns) -> float | None:
     """Spearman's rank correlation between values (n,) of all recorded states and the returns that followed, as far as these
     are complete; None if either does not vary."""
-    stats: Any = import_module("scipy.stats")  # has no types
     complete = returns.complete
     if complete.sum() < 3 or not returns.values[complete].std() > 0 or not values[complete].std() > 0:
         return None
-    return float(stats.spearmanr(values[complete], returns.values[complete]).statistic)
+    return float(scipy_stats().spearmanr(values[complete], returns.values[complete]).statistic)

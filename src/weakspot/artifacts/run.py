@@ -204,6 +204,11 @@ def read_run(
     symbols = {
         slug: read_search(results[f"synthesize/{slug}"]).target for slug in targets if f"synthesize/{slug}" in results
     }
+
+    def of_targets(stage: str, reader: Callable[[Path], T]) -> dict[str, T]:
+        folders = {symbol: results.get(f"{stage}/{slug}") for slug, symbol in symbols.items()}
+        return {symbol: reader(folder) for symbol, folder in folders.items() if folder is not None}
+
     findings = LazyMapping(
         {symbol: partial(read_findings, results[f"synthesize/{slug}"], environment) for slug, symbol in symbols.items()}
     )
@@ -227,23 +232,9 @@ def read_run(
         confirmation=read("confirm", read_confirmation),
         findings=findings,
         novelty=LazyMapping(novelty),
-        twins=LazyMapping(
-            {
-                symbol: partial(read_twins, results[f"ground/{slug}"], environment)
-                for slug, symbol in symbols.items()
-                if f"ground/{slug}" in results
-            }
-        ),
-        policy_values={
-            symbol: read_policy_values(results[f"policy-values/{slug}"])
-            for slug, symbol in symbols.items()
-            if f"policy-values/{slug}" in results
-        },
-        overconfidence={
-            symbol: read_overconfidence(results[f"overconfidence/{slug}"])
-            for slug, symbol in symbols.items()
-            if f"overconfidence/{slug}" in results
-        },
+        twins=LazyMapping(of_targets("ground", lambda folder: partial(read_twins, folder, environment))),
+        policy_values=of_targets("policy-values", read_policy_values),
+        overconfidence=of_targets("overconfidence", read_overconfidence),
     )
 
 

@@ -145,17 +145,17 @@ def _of_named(named: Named) -> Iterator[Finding]:
         return f"{scores.mean():.4g} on average in {len(scores)} longer games, {named.base.mean():.4g} without this change"
 
     runner, few = named.runner, len(named.scores) < ENOUGH
-    names = tuple(one.name for one in (*runner.group[1:], *(one for other, _ in named.equals for one in other.group)))
+    groups = [(runner.group[1:], named.scores), *((other.group, scores) for other, scores in named.equals)]
+    alike = [(change, scores) for group, scores in groups for change in group]
+    names = tuple(change.name for change, _ in alike)
     text, todo = seen(named.scores), runner.first.todo
     if names:
         todo += f"; these games cannot tell it apart from {', '.join(names)}"
     if few:
         text, todo = f"{text}; these are too few games to tell", f"raise --episodes to {ENOUGH} or more; {todo}"
     yield Finding(f"{PLAYS_BETTER}{runner.first.name}", None if few else False, text, todo, names)
-    alike = [(runner.group[1:], named.scores), *((other.group, scores) for other, scores in named.equals)]
-    for group, scores in alike:
-        for change in group:
-            yield Finding(f"{PLAYS_AS_WELL}{change.name}", None, seen(scores), f"or: {change.todo}")
+    for change, scores in alike:
+        yield Finding(f"{PLAYS_AS_WELL}{change.name}", None, seen(scores), f"or: {change.todo}")
 
 
 def _of_failing(

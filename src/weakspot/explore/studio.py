@@ -41,11 +41,8 @@ class Studio:
 
     def __init__(self, run: Run, *, trust: bool) -> None:
         self.run, self.session, self._trust = run, open_run(run, trust=trust), trust
-        self.agent, self.perceive, self.model = (
-            self.session.subject.agent,
-            self.session.perceive_for_targets,
-            self.session.model,
-        )
+        self.agent, self.model = self.session.subject.agent, self.session.model
+        self.perceive = self.session.perceive_for_targets
         self.states = States(run, self.session)
 
     @cached_property

@@ -10,7 +10,7 @@ import numpy as np
 from weakspot.artifacts.evidence import Fidelity, Goggles, ObjectRecall, SampleMeasures
 from weakspot.artifacts.run import Run
 from weakspot.report.text import number, percent
-from weakspot.state_model.config import FEW_NATS, is_collapsed
+from weakspot.state_model.config import FEW_NATS, collapse_words, is_collapsed
 
 Level: TypeAlias = Literal["good", "care", "poor", "unknown"]
 
@@ -115,8 +115,7 @@ def _recall(objects: tuple[ObjectRecall, ...]) -> _Check:
 
 def _collapsed(fidelity: Fidelity) -> str:
     """What is wrong with a state model whose posterior has collapsed, and what to change."""
-    carries_little = f"the latents carry {number(fidelity.kl)} nats about a state"
-    seen = carries_little if fidelity.kl < FEW_NATS else "no latent dimension varies between states"
+    seen = collapse_words(fidelity.kl, number(fidelity.kl))
     return (
         f"{seen}, so that nearly the same frame is decoded for every state; raise the scale of the squared error, train "
         "longer, or choose another recipe"

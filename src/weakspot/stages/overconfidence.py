@@ -54,22 +54,19 @@ class OverconfidenceStage(Stage):
         dataset, config = session.dataset, session.config.overconfidence
         own = value_of(session.recorded_outputs(np.arange(len(dataset))), dataset.agent)
         parts = np.array_split(np.arange(len(dataset)), -(-len(dataset) // BATCH))
-        seen = np.zeros((len(dataset), 0), np.float32)
+        rows: list[np.ndarray] = []
         with progress_bar(self.name) as report:
-            for number, chosen in enumerate(parts):
+            for chosen in parts:
                 perceive = session.perceive.at(hidden_of(dataset, chosen))
-                found = features(perceive, as_state(dataset.stacks(chosen)), BATCH).numpy()
-                if not number:
-                    seen = np.zeros((len(dataset), found.shape[1]), np.float32)
-                seen[chosen] = found
-                report((number + 1) / len(parts), f"{chosen[-1] + 1:,} of {len(dataset):,} states")
-        fitted = fit_surplus(seen, own, horizon_returns(dataset, config.horizon, config.gamma, lives=True))
+                rows.append(features(perceive, as_state(dataset.stacks(chosen)), BATCH).numpy())
+                report(len(rows) / len(parts), f"{chosen[-1] + 1:,} of {len(dataset):,} states")
+        fitted = fit_surplus(np.concatenate(rows), own, horizon_returns(dataset, config.horizon, config.gamma, lives=True))
         record = Overconfidence(
             correlation=fitted.correlation, low=fitted.low, high=fitted.high, states=fitted.states,
             horizon=config.horizon, gamma=config.gamma,
             strength=fitted.strength, share=SHARE, expected=fitted.expected, got=fitted.got,
         )  # fmt: skip
-        recorded = np.concatenate([seen[chosen].astype(np.float64) @ fitted.weights + fitted.offset for chosen in parts])
+        recorded = np.concatenate([part.astype(np.float64) @ fitted.weights + fitted.offset for part in rows])
         write_overconfidence(folder, record)
         write_surplus(folder, SurplusArrays(fitted.weights, fitted.offset, recorded))
         return digest(file_digest(folder / FILE), file_digest(folder / ARRAYS))

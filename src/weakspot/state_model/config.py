@@ -22,6 +22,11 @@ def is_collapsed(kl: float, active_units: int) -> bool:
     return kl < FEW_NATS or not active_units
 
 
+def collapse_words(kl: float, nats: str) -> str:
+    """What is wrong with latents that :func:`is_collapsed` finds; ``nats`` is the KL as a text."""
+    return f"the latents carry {nats} nats about a state" if kl < FEW_NATS else "no latent dimension varies between states"
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of the training of the state model.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weakspot.state_model.config import FEW_NATS, is_collapsed
+from weakspot.state_model.config import collapse_words, is_collapsed
 from weakspot.state_model.losses import prior
 from weakspot.types import Latent
 
@@ -50,5 +50,5 @@ def collapse_message(kl: float, recipe: str) -> str:
         if recipe.startswith("paper")
         else "raise the weight of the reconstruction against the KL, or train longer"
     )
-    seen = f"the latents carry {kl:.2g} nats about a state" if kl < FEW_NATS else "no latent dimension varies between states"
+    seen = collapse_words(kl, f"{kl:.2g}")
     return f"{seen}, so the state model decodes nearly the same frame for every state and its searches find nothing: {todo}"
