@@ -31,9 +31,10 @@ from weakspot.analysis.expectation import value_of
 from weakspot.confirm.losses import LossRule, rule_for
 from weakspot.confirm.starts import Start, start_at
 from weakspot.data.dataset import recorded_outputs
+from weakspot.envs.random_actions import random_action
 from weakspot.errors import ConfigError
 from weakspot.ground.play import Player, Route
-from weakspot.ground.reach import agent_actions, random_action
+from weakspot.ground.reach import agent_actions
 from weakspot.search.highlights import INTERVAL, importance, summary
 from weakspot.search.method import select_spaced
 from weakspot.search.retrieval import GAP

@@ -9,7 +9,7 @@ import numpy as np
 from ale_py import ALEInterface, roms
 
 from weakspot.envs.atari import RAM, AtariConfig, AtariEnvironment
-from weakspot.envs.plays import attempt, go_back, set_mark
+from weakspot.envs.plays import Trial, attempt, go_back, set_mark
 
 DECISIONS, SKIP, CHANGED, AGE = 4, 4, 3, 60
 """Decisions of a trial, emulator frames of a decision, bytes that a trial changes, and decisions before the first trial."""
@@ -29,7 +29,7 @@ def trial_times(game: str, trials: int) -> dict[str, float]:
 
     def trial(change: Mapping[int, float]) -> None:
         go_back(environment, mark)
-        attempt(environment, change, codes)
+        attempt(environment, Trial(change, codes))
 
     whole: list[float] = []
     emulator: list[float] = []

@@ -9,6 +9,7 @@ from toys import linear_model
 
 from weakspot.data.dataset import StateDataset, recorded_outputs
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
+from weakspot.envs.plays import Trial
 from weakspot.errors import ConfigError, SnapshotError
 from weakspot.ground import reach
 from weakspot.ground.config import GroundConfig
@@ -18,6 +19,7 @@ from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
 from weakspot.ground.twins import find_twin, prepare
+from weakspot.interface import MASK
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.targets.base import Target
@@ -30,7 +32,8 @@ QUICK = GroundConfig(trials=400, steps=400)
 def prepared(environment, dataset, perceive, model, trained_on, held_out):
     """What searches for twins share."""
     likeness = measure_likeness(perceive, dataset, trained_on, np.random.default_rng(0))
-    return prepare(started_player(environment, dataset), likeness, model, trained_on, held_out, seed=0)
+    outputs = recorded_outputs(dataset, trained_on)
+    return prepare(started_player(environment, dataset), likeness, model, trained_on, held_out, outputs, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,8 @@ def test_edits_find_the_known_place_and_nothing_else(lamps, split, likeness):
     start = int(dataset.with_snapshots()[5])
     found = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
     assert found is not None and found.score < 0.01, "but for the clock"
-    assert found.route.changes == {COLUMN: 13.0, ROW: 2.0}, "dust does not show, and a burnt fuse ends the episode"
+    assert found.route.changes[COLUMN] == 13.0, "play never gets there, but the row may be reached by going up"
+    assert set(found.route.changes) <= {COLUMN, ROW}, "dust does not show, and a burnt fuse ends the episode"
     made = player.make(found.route)
     assert made is not None
     np.testing.assert_array_equal(made.frames[-2:], found.stack)
@@ -134,11 +138,36 @@ def test_children_stay_within_the_bounds():
     variables = Lamp().variables
     bank = bank_of(variables, np.array([[3.0, 0, 5, 0], [9.0, 1, 99, 1]]), np.arange(2))
     generator = np.random.default_rng(0)
-    values, parent = np.array([3.0, 0, 5, 0]), {}
+    values, parent, spec = np.array([3.0, 0, 5, 0]), Trial({}, (0, 0)), Lamp().spec
+    seen: set = set()
     for _ in range(300):
-        parent = mutate(parent, values, bank, generator)
-        for position, value in parent.items():
+        parent = mutate(parent, values, bank, spec, generator)
+        assert len(parent.actions) == 2
+        seen |= set(parent.actions)
+        for position, value in parent.changes.items():
             assert variables[position].low <= value <= variables[position].high and value == round(value) != values[position]
+    assert seen == {0, 1, 2, 3}, "all actions are tried"
+    masked = replace(spec, entries=((MASK, 4),))
+    for _ in range(100):
+        parent = mutate(parent, values, bank, masked, generator)
+    assert parent.actions == mutate(parent, values, bank, masked, generator).actions, "some may be forbidden"
+
+
+def test_other_actions_are_tried_after_the_edit(lamps, likeness):
+    """A lamp that moved up: the agent never does that, and its rows are no variables here."""
+    dataset, _ = lamps
+    player = Player(Lamp(), dataset)
+    rows = np.array([player.environment.restore(player.place(int(i))) and player.environment.read_variables()
+                     for i in dataset.with_snapshots()])  # fmt: skip
+    bank = bank_of(player.environment.variables, rows, dataset.with_snapshots())
+    wanted = likeness.views(picture(13, 2, (13, 1))[None])
+
+    def score(stacks):
+        return likeness.distances(wanted, likeness.views(stacks)).mean(axis=1)
+
+    found = search_edits(player, [int(dataset.with_snapshots()[5])], bank, score, 400, np.random.default_rng(0))
+    assert found is not None and found.score < 0.01
+    assert found.route.changes == {COLUMN: 13.0} and found.route.actions == (2, 2), "UP twice"
 
 
 def test_play_reaches_what_was_not_recorded(lamps, likeness):

@@ -7,7 +7,7 @@ from lamps import COLUMN, Lamp
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
 from weakspot.envs.base import Markable, Reseedable
 from weakspot.envs.driving.environment import DriveEnvironment
-from weakspot.envs.plays import attempt, go_back, set_mark
+from weakspot.envs.plays import Trial, attempt, go_back, set_mark
 from weakspot.envs.pool import FAILED, EnvironmentPool, Place
 from weakspot.errors import SnapshotError
 
@@ -96,21 +96,23 @@ def test_trials_are_those_of_one_environment(workers, tmp_path):
     played(environment, [1, 2] * 30)
     snapshot = environment.snapshot()
     changes = [{}, {49: 100.0}, {54: 120.0, 60: 80.0}, {200: 1.0}, {50: 90.0}]
+    actions = (2, 2, 3, 0)
+    trials = [Trial(change, actions) for change in changes] + [Trial({54: 120.0}, (3, 3, 3, 1)), Trial({}, (1,))]
     expected = []
-    for change in changes:
+    for trial in trials:
         environment.restore(snapshot)
-        expected.append(attempt(environment, change, (2, 2, 3, 0)))
+        expected.append(attempt(environment, trial))
     assert expected[3] is None, "there is no byte 200"
     with EnvironmentPool(lambda: AtariEnvironment(AtariConfig("pong")), environment.spec, 2, workers) as pool:
         for _ in range(2):  # with a new snapshot, and with one that is known
-            for one, other in zip(expected, pool.trials(snapshot, changes, (2, 2, 3, 0)), strict=True):
+            for one, other in zip(expected, pool.trials(snapshot, trials), strict=True):
                 assert (one is None) == (other is None)
                 if one and other:
                     np.testing.assert_array_equal(one.frames, other.frames)
         for number in range(40):  # more snapshots than are kept
             played(environment, [number % 3])
             other = environment.snapshot()
-            (play,) = pool.trials(other, [{}], (1,))
+            (play,) = pool.trials(other, [Trial({}, (1,))])
             environment.restore(other)
             np.testing.assert_array_equal(play.frames[0], environment.step(1).frame)
             environment.restore(other)

@@ -304,7 +304,10 @@ class Session:
         """What the searches for twins share: units and limits, measured on recorded states."""
         from weakspot.ground.twins import prepare
 
-        return prepare(self.player, self.likeness, self.model, self.trained_on, self.held_out, self.config.ground.seed)
+        outputs = self.recorded_outputs(self.trained_on)
+        return prepare(
+            self.player, self.likeness, self.model, self.trained_on, self.held_out, outputs, self.config.ground.seed
+        )
 
     def target(self, slug: str) -> Target:
         """The target, with the sharpness of its soft maximum scaled to the recorded scores, and with the action values of

@@ -14,7 +14,7 @@ from weakspot.agents.base import AgentSpec
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start
-from weakspot.ground.reach import random_action
+from weakspot.envs.random_actions import random_action
 from weakspot.words import listed
 
 SEARCHED = "a searched sequence: "

@@ -13,7 +13,7 @@ from weakspot.agents.base import Agent
 from weakspot.agents.recurrent import Carried, is_recurrent
 from weakspot.envs.base import is_allowed
 from weakspot.envs.pool import EnvironmentPool, Place
-from weakspot.ground.reach import random_action
+from weakspot.envs.random_actions import random_action
 
 
 @dataclass(frozen=True)

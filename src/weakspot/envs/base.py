@@ -61,6 +61,11 @@ class EnvironmentSpec:
             self.id, self.action_names, self.observation_shape, self.action_bounds, self.action_parts, self.entries
         )
 
+    @property
+    def masks_actions(self) -> bool:
+        """Whether some actions are forbidden in some states."""
+        return self.action_bounds is None and any(name == MASK for name, _ in self.entries or ())
+
     def allowed(self, entries: np.ndarray) -> np.ndarray | None:
         """Which actions are allowed (n, a) in states with these entries (n, v); None if the environment has no mask."""
         position = 0

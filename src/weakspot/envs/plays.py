@@ -14,6 +14,19 @@ from weakspot.envs.editable import Editable
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What is tried in a state.
+
+    Attributes:
+        changes: values of variables, by their positions.
+        actions: at least one, taken afterwards.
+    """
+
+    changes: Mapping[int, float]
+    actions: Sequence[Action]
+
+
+@dataclass(frozen=True)
 class Play:
     """What happened after some actions.
 
@@ -49,14 +62,14 @@ def take(environment: Environment, actions: Sequence[Action]) -> Play:
     return Play(np.stack([step.frame for step in steps]), last, last.terminated or last.truncated)
 
 
-def attempt(environment: Environment, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
-    """Changes variables of the current state and takes at least one action; None if that is impossible.
+def attempt(environment: Environment, trial: Trial) -> Play | None:
+    """Changes variables of the current state and takes actions; None if that is impossible.
 
     Environments of other packages may raise any exception in states that play does not lead to.
     """
     try:
-        _write(environment, changes)
-        return take(environment, actions)
+        _write(environment, trial.changes)
+        return take(environment, trial.actions)
     except Exception:
         return None
 

@@ -12,7 +12,7 @@ from weakspot.actions import Action
 from weakspot.envs.base import Environment, EnvironmentSpec, Reseedable, Step
 from weakspot.envs.forked import ForkedWorkers, shares
 from weakspot.envs.parallel import SharedSteps
-from weakspot.envs.plays import Play, attempt, edited, go_back, set_mark
+from weakspot.envs.plays import Play, Trial, attempt, edited, go_back, set_mark
 
 FAILED = "the environment failed"
 """Cause of the end of an episode in which the environment raised an exception."""
@@ -78,9 +78,7 @@ class _Slots:
             self.current.write(number, result, result)
         return ended
 
-    def trials(
-        self, mark: int, snapshot: bytes | None, changes: Sequence[Mapping[int, float]], actions: Sequence[Action]
-    ) -> list[Play | None]:
+    def trials(self, mark: int, snapshot: bytes | None, trials: Sequence[Trial]) -> list[Play | None]:
         environment = self._for_trials()
         if snapshot is not None:
             environment.restore(snapshot)
@@ -88,9 +86,9 @@ class _Slots:
             if len(self.marks) > MARKED:
                 self.marks.popitem(last=False)
         plays: list[Play | None] = []
-        for change in changes:
+        for trial in trials:
             go_back(environment, self.marks[mark])
-            plays.append(attempt(environment, change, actions))
+            plays.append(attempt(environment, trial))
         return plays
 
     def edited(self, snapshot: bytes, changes: Mapping[int, float]) -> bytes | None:
@@ -163,13 +161,11 @@ class EnvironmentPool:
         ended: list[dict[int, str]] = self._workers.call("step", [(part,) for part in self._divided(actions)])
         return {number: cause for part in ended for number, cause in part.items()}
 
-    def trials(
-        self, snapshot: bytes, changes: Sequence[Mapping[int, float]], actions: Sequence[Action]
-    ) -> list[Play | None]:
-        """Restores a snapshot, changes variables and takes actions, once for each set of changes.
+    def trials(self, snapshot: bytes, trials: Sequence[Trial]) -> list[Play | None]:
+        """Restores a snapshot, changes variables and takes actions, once for each trial.
 
         Returns:
-            One for each set of changes: what happened, or None if the changes are impossible.
+            One for each trial: what happened, or None if its changes are impossible.
         """
         known = snapshot in self._marks
         if not known:
@@ -178,8 +174,8 @@ class EnvironmentPool:
                 self._marks.popitem(last=False)
         words = (self._marks[snapshot], None if known else snapshot)
         workers = len(self._parts)
-        parts = self._workers.call("trials", [(*words, changes[w::workers], actions) for w in range(workers)])
-        plays: list[Play | None] = [None] * len(changes)
+        parts = self._workers.call("trials", [(*words, trials[w::workers]) for w in range(workers)])
+        plays: list[Play | None] = [None] * len(trials)
         for worker, part in enumerate(parts):
             plays[worker::workers] = part
         return plays

@@ -1,8 +1,9 @@
 """Searches for the changes of variables after which the environment draws a wanted state.
 
-An evolution strategy (1 + lambda) over sets of changes: each child changes up to three more variables of the parent, to
-values that they had together in a similar recorded state or to values near their own, or drops a change.  The best child
-replaces the parent if it is closer to the wanted state.  At the end, changes that do not matter are dropped.
+An evolution strategy (1 + lambda) over sets of changes and the actions after them: each child changes up to three more
+variables of the parent, to values that they had together in a similar recorded state or to values near their own, drops a
+change, or takes other actions than the recorded ones.  The best child replaces the parent if it is closer to the wanted
+state.  At the end, changes and actions that do not matter are taken back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weakspot.actions import Action
+from weakspot.envs.base import EnvironmentSpec
 from weakspot.envs.editable import Variable
+from weakspot.envs.plays import Trial
+from weakspot.envs.random_actions import random_action
 from weakspot.ground.play import Player, Route
 from weakspot.types import Stacks
 
@@ -22,6 +27,9 @@ TOGETHER = 3
 """Variables, at most, that a child changes."""
 FROM_RECORDED, DROPPED = 0.6, 0.2
 """Probability that changed values come from a recorded state, and that a child drops a change as well."""
+OTHER_ACTIONS, ACTIONS_ALONE, HELD = 0.3, 0.5, 0.5
+"""Probability that a child takes other actions than its parent; then, that it changes no variables; and that the new action
+is held to the end instead of being taken once."""
 NEARBY = 8
 """Largest change of a whole number to a value near its own."""
 SPREAD = 0.1
@@ -83,15 +91,17 @@ def search_edits(
 ) -> Found | None:
     """The changes of variables in a recorded state after which play leads closest to the wanted state.
 
-    After the changes, the recorded actions are taken, as many as a state has frames.  Half of the trials are spread over
-    the starts, and the best start gets the others.
+    After the changes, as many actions are taken as a state has frames: at first the recorded ones, then also others, unless
+    the environment forbids actions in some states.  Half of the trials are spread over the starts, and the best start gets
+    the others.
 
     Args:
         player: of an editable environment.
         starts: indices of the recorded states to change.
         bank: values to change variables to.
         score: of the states that the environment then draws.
-        trials: number of sets of changes that are tried, apart from those without one of the best changes at the end.
+        trials: number of sets of changes and actions that are tried, apart from those without one of the best changes at the
+            end.
         generator: of all choices.
 
     Returns:
@@ -122,57 +132,70 @@ class _Search:
         assert editable is not None
         player.environment.restore(self._snapshot)
         self._values = editable.read_variables()
-        self.best = self._evaluate([{}])[0]
+        self._spec = player.environment.spec
+        self.best = self._evaluate([Trial({}, self._actions)])[0]
         self.tried = 1
 
     def run(self, trials: int, generator: np.random.Generator) -> None:
         """Tries more sets of changes."""
         end = self.tried + trials
         while self.tried < end and len(self._bank.varying):
-            parent = dict(self.best.route.changes) if self.best else {}
+            parent = Trial(self.best.route.changes, self.best.route.actions) if self.best else Trial({}, self._actions)
             count = min(CHILDREN, end - self.tried)
-            children = [mutate(parent, self._values, self._bank, generator) for _ in range(count)]
+            children = [mutate(parent, self._values, self._bank, self._spec, generator) for _ in range(count)]
             self.tried += count
             for child in self._evaluate(children):
                 if child is not None and (self.best is None or child.score < self.best.score):
                     self.best = child
 
     def pruned(self) -> Found | None:
-        """The best state without the changes that do not matter to its score."""
+        """The best state without the changes, and with the recorded actions, if these do not matter to its score."""
         if self.best is None:
             return None
         limit = self.best.score * (1.0 + NEEDLESS)
+        if self.best.route.actions != self._actions:
+            self._simplify(Trial(self.best.route.changes, self._actions), limit)
         for position in sorted(self.best.route.changes):
             without = {other: value for other, value in self.best.route.changes.items() if other != position}
-            simpler = self._evaluate([without])[0]
-            if simpler is not None and simpler.score <= limit:
-                self.best = simpler
+            self._simplify(Trial(without, self.best.route.actions), limit)
         return self.best
 
-    def _evaluate(self, children: list[dict[int, float]]) -> list[Found | None]:
-        """The state after each set of changes; None if the changes are impossible or the episode ends."""
-        plays = self._player.trials(self._snapshot, children, self._actions)
+    def _simplify(self, simpler: Trial, limit: float) -> None:
+        found = self._evaluate([simpler])[0]
+        if found is not None and found.score <= limit:
+            self.best = found
+
+    def _evaluate(self, children: list[Trial]) -> list[Found | None]:
+        """The state after each trial; None if that is impossible or the episode ends."""
+        plays = self._player.trials(self._snapshot, children)
         alive = [i for i, play in enumerate(plays) if play is not None and not play.ended]
         found: list[Found | None] = [None] * len(children)
         if alive:
             stacks = np.stack([play.frames[-self._frames :] for play in plays if play is not None and not play.ended])
             for number, stack, distance in zip(alive, stacks, self._score(stacks), strict=True):
-                found[number] = Found(Route(self._start, children[number], self._actions), stack, float(distance))
+                route = Route(self._start, children[number].changes, tuple(children[number].actions))
+                found[number] = Found(route, stack, float(distance))
         return found
 
 
 def mutate(
-    parent: dict[int, float], values: np.ndarray, bank: VariableBank, generator: np.random.Generator
-) -> dict[int, float]:
-    """A child's changes.
+    parent: Trial, values: np.ndarray, bank: VariableBank, spec: EnvironmentSpec, generator: np.random.Generator
+) -> Trial:
+    """A child's changes and actions.
 
     Args:
-        parent: the changes of the parent.
+        parent: the changes and actions of the parent.
         values: of all variables before any change (v,).
         bank: values of recorded states.
+        spec: of the environment; where it forbids actions in some states, the actions stay as they are.
         generator: of all choices.
     """
-    child = dict(parent)
+    actions = tuple(parent.actions)
+    if not spec.masks_actions and generator.random() < OTHER_ACTIONS:
+        actions = _other_actions(actions, spec, generator)
+        if generator.random() < ACTIONS_ALONE:
+            return Trial(parent.changes, actions)
+    child = dict(parent.changes)
     if child and generator.random() < DROPPED:
         del child[list(child)[int(generator.integers(len(child)))]]
     count = min(int(generator.integers(1, TOGETHER + 1)), len(bank.varying))
@@ -183,7 +206,14 @@ def mutate(
     else:
         for position in chosen:
             child[position] = _near(child.get(position, float(values[position])), position, bank, generator)
-    return {position: value for position, value in child.items() if value != values[position]}
+    return Trial({position: value for position, value in child.items() if value != values[position]}, actions)
+
+
+def _other_actions(actions: tuple[Action, ...], spec: EnvironmentSpec, generator: np.random.Generator) -> tuple[Action, ...]:
+    """The actions with one of them replaced by a random one, which is held to the end or taken once."""
+    first, action = int(generator.integers(len(actions))), random_action(spec, generator)
+    count = len(actions) - first if generator.random() < HELD else 1
+    return (*actions[:first], *[action] * count, *actions[first + count :])
 
 
 def _near(value: float, position: int, bank: VariableBank, generator: np.random.Generator) -> float:

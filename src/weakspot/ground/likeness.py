@@ -9,6 +9,7 @@ moments.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -86,11 +87,16 @@ class Likeness:
 
     def _moving(self, stack: np.ndarray) -> np.ndarray:
         """Which pixels of a state (k, h, w, c) differ from the median frame (k, h, w)."""
-        return (np.abs(stack.astype(np.float32) - self.median) > MOVING).max(axis=-1)
+        return in_any_channel(np.abs(stack.astype(np.float32) - self.median) > MOVING)
 
     def distances(self, wanted: Views, others: Views) -> Float[np.ndarray, "n 3"]:
         """The three distances of n states from the single state ``wanted``, in units of real states."""
         return _raw_distances(wanted, others, self.spread) / self.units
+
+
+def in_any_channel(flags: Bool[np.ndarray, "*pixels c"]) -> Bool[np.ndarray, "*pixels"]:
+    """Which pixels are flagged in at least one channel; several times as fast as a reduction over the last axis."""
+    return reduce(np.logical_or, (flags[..., channel] for channel in range(flags.shape[-1])))
 
 
 def measure_likeness(

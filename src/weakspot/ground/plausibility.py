@@ -21,7 +21,7 @@ from weakspot.analysis.objects.pong_ball import is_pong
 from weakspot.data.dataset import StateDataset, as_state
 from weakspot.envs.plays import Play
 from weakspot.ground.edits import VariableBank
-from weakspot.ground.likeness import MOVING
+from weakspot.ground.likeness import MOVING, in_any_channel
 from weakspot.state_model.model import StateModel
 from weakspot.types import Stacks, State
 
@@ -153,7 +153,7 @@ def jumps(stacks: Stacks) -> np.ndarray:
 
 
 def _jump(stack: np.ndarray) -> float:
-    changes = np.abs(stack[1:] - stack[:-1]).max(axis=-1) > MOVING
+    changes = in_any_channel(np.abs(stack[1:] - stack[:-1]) > MOVING)
     return float(changes.mean(axis=(1, 2)).max())
 
 

@@ -15,7 +15,7 @@ from weakspot.artifacts.weaknesses import StartRecord
 from weakspot.data.dataset import StateDataset
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable, can_edit
-from weakspot.envs.plays import Play, attempt, take
+from weakspot.envs.plays import Play, Trial, attempt, go_back, set_mark, take
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.errors import DatasetError, SnapshotError
 
@@ -117,21 +117,27 @@ class Player:
         None if the changes are impossible: if they are refused, or if the environment fails afterwards.
         """
         self.environment.restore(snapshot)
-        return self.attempt(changes, actions) if changes else self.take(actions)
+        return self.attempt(Trial(changes, actions)) if changes else self.take(actions)
 
-    def trials(
-        self, snapshot: bytes, changes: Sequence[Mapping[int, float]], actions: Sequence[Action]
-    ) -> list[Play | None]:
-        """Like :meth:`play` for several sets of changes, divided among processes if there is a pool."""
+    def trials(self, snapshot: bytes, trials: Sequence[Trial]) -> list[Play | None]:
+        """Restores a snapshot once for each trial; divided among processes if there is a pool.
+
+        None for trials whose changes or actions are impossible.
+        """
         if self.pool is None:
-            return [self.play(snapshot, change, actions) for change in changes]
-        plays = self.pool.trials(snapshot, changes, actions)
+            self.environment.restore(snapshot)
+            mark, tried = set_mark(self.environment), list[Play | None]()
+            for trial in trials:
+                go_back(self.environment, mark)
+                tried.append(self.attempt(trial))
+            return tried
+        plays = self.pool.trials(snapshot, trials)
         self.steps += sum(len(play.frames) for play in plays if play)
         return plays
 
-    def attempt(self, changes: Mapping[int, float], actions: Sequence[Action]) -> Play | None:
-        """Changes variables of the current state and takes at least one action; None if that is impossible."""
-        play = attempt(self.environment, changes, actions)
+    def attempt(self, trial: Trial) -> Play | None:
+        """Changes variables of the current state and takes actions; None if that is impossible."""
+        play = attempt(self.environment, trial)
         self.steps += len(play.frames) if play else 0
         return play
 

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 
 from weakspot.actions import Action
-from weakspot.agents.base import Agent, AgentSpec, choose
+from weakspot.agents.base import Agent, choose
 from weakspot.agents.recurrent import Carried
 from weakspot.envs.base import Step
 from weakspot.envs.plays import Play, go_back, set_mark
+from weakspot.envs.random_actions import random_action
 from weakspot.ground.edits import Found, Score
 from weakspot.ground.play import Player, Route
 
@@ -126,10 +127,3 @@ def agent_actions(agent: Agent, generator: np.random.Generator) -> Callable[[Ste
         return int(action) if action.ndim == 0 else tuple(float(value) for value in action)
 
     return act
-
-
-def random_action(spec: AgentSpec, generator: np.random.Generator) -> Action:
-    """A uniformly random action."""
-    if spec.action_bounds is None:
-        return int(generator.integers(len(spec.action_names)))
-    return tuple(float(generator.uniform(low, high)) for low, high in spec.action_bounds)

@@ -25,7 +25,7 @@ from weakspot.artifacts.twins import Kind
 from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
-from weakspot.envs.plays import Play
+from weakspot.envs.plays import Play, Trial
 from weakspot.errors import ConfigError
 from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
@@ -61,8 +61,13 @@ FARTHEST = 0.75
 """Largest limit: a bad state model makes no twin of a state that looks like any other.  1 is the median distance of two real
 states of different moments."""
 SHORTLIST, STARTS, APART = 200, 4, 20
-"""Recorded states that are compared closely, those that searches start from, and the least number of decisions between two
-of them in one stream."""
+"""Recorded states whose pictures are alike that are compared closely, those that searches start from, and the least number
+of decisions between two of them in one stream."""
+ANSWERED = 100
+"""Recorded states in which the agent answers alike that are compared closely as well."""
+MISSED, INSIDE = 2.0, 0.9
+"""What a distance or a shortfall beyond the limits of a twin adds to the score of a search, for each unit; and the share of
+the limits from which on it does, so that searches end inside."""
 BLOCK = 4
 """Side of the blocks of pixels in the first, coarse comparison."""
 BACK = (8, 12, 20, 32)
@@ -114,6 +119,7 @@ class Grounds:
         plausibility: checks them.
         usable: indices of recorded states that may be twins or starts (m,).
         coarse: the newest frames of these, in blocks (m, b).
+        answers: the agent's outputs in these, as vectors (m, a).
         bank: values of the variables in recorded states; None if the environment cannot be edited.
         density: of these values; None if there is none.
         alike: the largest mean distance of a twin.
@@ -124,13 +130,20 @@ class Grounds:
     plausibility: Plausibility
     usable: np.ndarray
     coarse: np.ndarray
+    answers: np.ndarray
     bank: VariableBank | None
     density: Density | None
     alike: float
 
 
 def prepare(
-    player: Player, likeness: Likeness, model: StateModel, trained_on: np.ndarray, held_out: np.ndarray, seed: int
+    player: Player,
+    likeness: Likeness,
+    model: StateModel,
+    trained_on: np.ndarray,
+    held_out: np.ndarray,
+    outputs: AgentOutput,
+    seed: int,
 ) -> Grounds:
     """Measures units and limits on recorded states.
 
@@ -139,6 +152,7 @@ def prepare(
         likeness: compares states.
         model: the state model.
         trained_on, held_out: indices of recorded states with complete histories.
+        outputs: of the agent in those of ``trained_on``.
         seed: of random choices.
 
     Raises:
@@ -148,7 +162,8 @@ def prepare(
     if not len(held_out):
         raise ConfigError("no state is held out", expected="at least one", todo="collect more frames")
     generator = np.random.default_rng(seed)
-    usable = trained_on[dataset.age[trained_on] >= 2 * dataset.environment.frames]
+    old = dataset.age[trained_on] >= 2 * dataset.environment.frames
+    usable = trained_on[old]
     if not len(usable):
         raise ConfigError(
             f"all episodes end within {2 * dataset.environment.frames} decisions",
@@ -162,6 +177,7 @@ def prepare(
         plausibility=measure_plausibility(model, dataset, held_out, generator),
         usable=usable,
         coarse=_coarse(dataset, usable, likeness),
+        answers=outputs.vector().detach().cpu().numpy()[old],
         bank=bank,
         density=density,
         alike=min(
@@ -195,7 +211,9 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
         views = likeness.views(stacks)
         shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
         broken = ~grounds.plausibility.drawn_whole(stacks)
-        return likeness.distances(wanted, views).mean(axis=1) + config.value * shortfall + BROKEN * broken
+        distance = likeness.distances(wanted, views).mean(axis=1)
+        missed = np.maximum(shortfall - INSIDE * SHORTFALL, 0.0) + np.maximum(distance - INSIDE * grounds.alike, 0.0)
+        return distance + config.value * shortfall + MISSED * missed + BROKEN * broken
 
     best: tuple[float, Twin] | None = None
     for kind, found in _searches(grounds, closest_recorded(grounds, wanted, score), score, config, generator):
@@ -234,7 +252,7 @@ def _searches(
         return
     bank = nearby(grounds.bank, grounds, indices)
     edited = search_edits(player, [index - frames for index in indices], bank, score, config.trials, generator)
-    yield EDITED, edited if edited is not None and edited.route.changes else None
+    yield EDITED if edited is not None and edited.route.changes else REACHED, edited
 
 
 def _assess(
@@ -273,7 +291,7 @@ def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | 
     act = agent_actions(agent, np.random.default_rng(seed))
     plays: list[Play] = []
     while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
-        play = player.attempt({}, [act(step)])
+        play = player.attempt(Trial({}, [act(step)]))
         if play is None:
             return None
         plays.append(play)
@@ -286,7 +304,8 @@ def closest_recorded(grounds: Grounds, wanted: Views, score: Score, among: np.nd
 
     Args:
         grounds: of the agent.
-        wanted: a single state.
+        wanted: a single state; those whose newest frame is most like it are compared, and those in which the agent answers
+            most like it.
         score: distance of stacks from it.
         among: indices of the usable states to choose from, sorted; all by default.
     """
@@ -294,7 +313,9 @@ def closest_recorded(grounds: Grounds, wanted: Views, score: Score, among: np.nd
     block = _blocks(wanted.stacks[:, -1], grounds.likeness)
     rows = np.arange(len(usable)) if among is None else np.searchsorted(usable, among)
     coarse = np.abs(grounds.coarse[rows] - block).sum(axis=1)
-    candidates = usable[rows[np.argsort(coarse, kind="stable")[:SHORTLIST]]]
+    answers = np.linalg.norm(grounds.answers[rows] - wanted.output.vector().detach().cpu().numpy(), axis=1)
+    shortlist = np.union1d(np.argsort(coarse, kind="stable")[:SHORTLIST], np.argsort(answers, kind="stable")[:ANSWERED])
+    candidates = usable[rows[shortlist]]
     stacks = dataset.stacks(candidates)
     values = score(stacks)
     chosen: list[Found] = []
