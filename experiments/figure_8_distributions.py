@@ -2,9 +2,10 @@
 
     python -m experiments.figure_8_distributions --targets T- T+- --output docs/results/pong
 
-Compared are held-out real states, random samples of the state model, the best training states (retrieval), and the states
-of Algorithm 1. The record also contains the share of states beyond the best held-out state, among all states and, for games
-with object checks, among those that pass them.
+Compared are held-out real states, random samples of the state model, the best training states (retrieval), the states of
+Algorithm 1, and the twins of the first of these: states that the environment itself drew. The record also contains the
+share of states beyond the best held-out state, among all states and, for games with object checks, among those that pass
+them, and the share of states that have a twin.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from lab.figures import save_chart
 from lab.measures import HELD_OUT, passed_checks
 from lab.methods import algorithm_1, random_samples, retrieval
 from lab.states import held_out_outputs, stacks_of, target_named, worker_threads
+from lab.twins import twin_energies
 
+TWINS = "their twins"
+"""Name of the states of the environment that stand for those of Algorithm 1."""
 CHECKED = 1000
 """Held-out real states, at most, whose objects are checked."""
 
@@ -56,10 +60,23 @@ def check_record(passed: np.ndarray | None) -> dict[str, Any]:
     }
 
 
+def twins_record(energies: np.ndarray, searched: int, best: float, generator: np.random.Generator) -> dict[str, Any]:
+    """Energies of the twins of ``searched`` states, ``best`` being the lowest energy of the held-out states."""
+    has_twin = np.arange(searched) < len(energies)
+    record: dict[str, Any] = {"count": len(energies), "have a twin": intervals.share(has_twin)}
+    if len(energies):
+        record |= {"best": float(energies.min()), **spread(energies, generator)}
+        record["beyond the best held-out state"] = intervals.share(energies < best)
+    return record
+
+
 def main() -> None:
     parser = experiment_parser(__doc__)
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-"])
     parser.add_argument("--states", type=at_least(3), default=200, help="per method and target")
+    parser.add_argument(
+        "--twins", type=at_least(0), default=24, help="states of Algorithm 1, per target, whose twins are searched for"
+    )
     arguments = parse_arguments(parser)
     experiment = start_experiment(arguments, arguments.extra.targets)
     session = experiment.session
@@ -91,6 +108,12 @@ def main() -> None:
                     "of those that pass the checks": None if passed is None else intervals.share_if_any(beyond[passed]),
                 }
                 say(f"{name}, {method.name}: {record[name][method.name]}")
+            if arguments.extra.twins:
+                stacks = stacks_of(session, result.state)[: arguments.extra.twins]
+                energies = twin_energies(session, target, stacks, arguments.seed)
+                record[name][TWINS] = twins_record(energies, len(stacks), best, generator)
+                all_energies[target.name][TWINS] = energies
+                say(f"{name}, {TWINS}: {record[name][TWINS]}")
         draw_figure(all_energies, experiment.agent_name, arguments.output / "figure-8.png")
         experiment.write("figure-8", {"targets": record})
 

@@ -326,7 +326,7 @@ def table_2(results: Path) -> str:
 def figure_8(results: Path) -> str:
     records = read(results, "figure-8")
     names = ("count", "mean", "best", "beyond the best held-out state", "checked")
-    names += ("pass the checks", "of those that pass the checks")
+    names += ("pass the checks", "of those that pass the checks", "have a twin")
     rows = [
         (agent, target, kind, *(line.get(name) for name in names))
         for agent, record in records.items()
@@ -334,7 +334,7 @@ def figure_8(results: Path) -> str:
         for kind, line in kinds.items()
     ]
     head = ("agent", "target", "states", "n", "mean energy", "lowest energy", "share beyond the best held-out state")
-    head += ("n, object checks", "share that passes them", "of these, share beyond the best held-out state")
+    head += ("n, object checks", "share that passes them", "of these, share beyond the best held-out state", "have a twin")
     return _section(records, figures(results, records, "figure-8", "distributions of the target"), table(head, rows))
 
 

@@ -14,15 +14,18 @@ from weakspot.artifacts.findings import read_findings
 from weakspot.artifacts.twins import TwinSearch, read_twin_search
 from weakspot.data.dataset import as_stacks
 from weakspot.envs.plays import Play
+from weakspot.ground.config import GroundConfig
 from weakspot.ground.edit_search import possible_edits
 from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
-from weakspot.ground.twins import Grounds, closest_recorded, play_onwards
+from weakspot.ground.twins import Grounds, closest_recorded, find_twin, play_onwards
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.session import Session
+from weakspot.system.progress import progress_bar
+from weakspot.targets.base import Target
 
 STARTS = 3
 """Recorded states of other streams that a real state is recreated from."""
@@ -108,6 +111,18 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
     }
 
 
+def twin_energies(session: Session, target: Target, stacks: np.ndarray, seed: int) -> np.ndarray:
+    """The target's energy in the twins of synthesised states (n, k, h, w, c), as far as these have one (m,)."""
+    spread, config = float(target(session.recorded_outputs(session.trained_on)).std()), GroundConfig(seed=seed)
+    found: list[float] = []
+    with progress_bar(f"twins {target.name}") as report:
+        for number, stack in enumerate(stacks):
+            twin = find_twin(session.grounds, stack, target, spread, config, number)
+            found += [twin.target] if twin.accepted else []
+            report((number + 1) / len(stacks), f"{len(found)} of {number + 1} have a twin")
+    return np.array(found)
+
+
 TWINS = (*MODEL, "policy-values", "overconfidence", "synthesize", "ground")
 """Stages that find twins."""
 
@@ -141,6 +156,7 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         "kinds": {kind: sum(twin.kind == kind for twin in found) for kind in ("recorded", "reached", "edited")},
         "within_half_sd": within(values),
         "within_half_sd_of_recorded": within(recorded_target),
+        "aims_beyond_best_real": intervals.share(aims < search.best_real),
         "beyond_best_real": intervals.share([twin.target < search.best_real for twin in found]) if found else None,
         "plausible": intervals.share(possible) if possible else None,
         "distance": intervals.mean(np.array([twin.distances.mean for twin in twins]), generator),
@@ -186,6 +202,7 @@ def memory_row(session: Session, slug: str, seed: int) -> dict[str, Any]:
         "kinds": None,
         "within_half_sd": intervals.share(values <= aims + search.shortfall),
         "within_half_sd_of_recorded": None,
+        "aims_beyond_best_real": None,
         "beyond_best_real": intervals.share(values < search.best_real),
         "plausible": intervals.share(errors(session.model, stacks) <= grounds.plausibility.error),
         "distance": None,
