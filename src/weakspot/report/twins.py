@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from weakspot.report.images import Film, difference_uri
 from weakspot.report.text import Fact, number, percent
 
 SHOWN = 4
-"""Changes of one twin, at most, that are shown as pictures."""
+"""Changes of one twin, at most, that are shown as pictures, and runs of equal actions that are named."""
 KINDS = {
     "recorded": "recorded: the agent was here",
     "reached": "reached: found by playing on from a recorded state",
@@ -100,9 +101,21 @@ class TwinCards:
             Fact("distance of the twin", number(twin.distances.mean), "1: two real states of different moments"),
             Fact("T of the twin", number(twin.target), "the target’s value of the agent’s answers in the twin"),
         ]
+        if twin.actions:
+            after = "the changes" if twin.changes else "the recorded state"
+            facts.append(Fact(f"played after {after}", played(twin.actions, self._environment.action_names), ""))
         if twin.unusual is not None:
             facts.append(Fact("less usual than", percent(twin.unusual), "of held-out real states"))
         return tuple(facts)
+
+
+def played(actions: Sequence[int | tuple[float, ...]], names: Sequence[str]) -> str:
+    """Actions in words, such as ``NOOP, 3 × FIRE``; their number if they are more than a few or continuous."""
+    runs = [(action, len(list(run))) for action, run in groupby(actions)]
+    if len(runs) > SHOWN or not all(isinstance(action, int) for action in actions):
+        return f"{len(actions)} actions"
+    named = ((names[action] if isinstance(action, int) else "", count) for action, count in runs)
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in named)
 
 
 def kinds_text(twins: Sequence[Twin]) -> str:
