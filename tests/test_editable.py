@@ -222,6 +222,38 @@ def test_the_car_and_its_wheels_turn_as_one():
     assert environment.read_variables()[0] > x
 
 
+@pytest.mark.parametrize("game", ["kung_fu_master", "qbert"])
+def test_what_a_changed_memory_breaks_is_gone_after_a_restore(game):
+    """Random bytes make the game break off frames, which is not a part of the emulator's own states."""
+    environment, generator = AtariEnvironment(AtariConfig(game)), np.random.default_rng(1)
+    environment.reset(7)
+    play(environment, 60)
+    snapshot, mark = environment.snapshot(), environment.mark()
+    expected = play(environment, 4)
+    for number in range(120):
+        environment.restore(snapshot)
+        environment.write_variables({byte: float(generator.integers(256)) for byte in range(128)})
+        play(environment, 4)
+        if number % 3 == 0:  # what was broken may come with a snapshot, too
+            environment.restore(environment.snapshot())
+            play(environment, 2)
+        environment.restore(snapshot) if number % 2 else environment.go_back(mark)
+        for (frame, ram), (other, other_ram) in zip(expected, play(environment, 4), strict=True):
+            np.testing.assert_array_equal(frame, other)
+            np.testing.assert_array_equal(ram, other_ram)
+
+
+def play(environment: AtariEnvironment, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frames and memory after some steps, at most up to the end of the episode."""
+    generator, found = np.random.default_rng(5), []
+    for _ in range(steps):
+        step = environment.step(int(generator.integers(len(environment.spec.action_names))))
+        found.append((step.frame.copy(), step.ram.copy()))
+        if step.terminated or step.truncated:
+            break
+    return found
+
+
 @pytest.mark.parametrize("name", ["CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"])
 def test_classic_control_environments_are_within_their_bounds(name):
     env = gymnasium.make(name).unwrapped

@@ -47,6 +47,8 @@ NOOP, FIRE = ale_py.Action(0), ale_py.Action(1)  # by number: ale-py's stub leav
 
 SCREEN = (210, 160)
 """Height and width of the emulator's screen."""
+BROKEN = 2
+"""Emulator frames that end a frame which a changed memory has broken off, and clear what it left on the screen."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class AtariMark:
     elapsed: int
     lives: int
     edited: bool
+    changed: bool
     grays: tuple[np.ndarray, ...]
     frames: tuple[np.ndarray, ...]
 
@@ -204,6 +207,8 @@ class AtariEnvironment:
         self._lives = 0
         self._edited = False
         """Whether variables were changed since the last step: the emulator counts lives only when it steps."""
+        self._changed = False
+        """Whether variables were changed since the last reset; see :meth:`_restore_emulator`."""
         self._grays: deque[np.ndarray] = deque(maxlen=config.frames)
         self._frames: deque[np.ndarray] = deque(maxlen=config.frames)
         self._clear_frames()
@@ -238,6 +243,8 @@ class AtariEnvironment:
         """Starts an episode.  A seed sets the emulator's random state and that of no-ops and sticky actions."""
         if seed is not None or self._screen is None:
             self._load(seed or 0)
+        elif self._changed:
+            self._end_frames()
         ale, screen, fires = self._ale, self._require_screen(), FIRE in self._actions
         no_ops = int(self._random.integers(max(self.config.noop_max, 1))) - int(fires)
         ale.reset_game()
@@ -249,7 +256,7 @@ class AtariEnvironment:
             if ale.game_over():
                 ale.reset_game()
         self._clear_frames()
-        self._elapsed, self._lives, self._edited = 0, ale.lives(), False
+        self._elapsed, self._lives, self._edited, self._changed = 0, ale.lives(), False, False
         return self._record(screen.start(), reward=0.0, terminated=False, truncated=False, life_lost=False)
 
     def step(self, action: Action) -> Step:
@@ -293,6 +300,7 @@ class AtariEnvironment:
             "elapsed": self._elapsed,
             "lives": self._lives,
             "edited": self._edited,
+            "changed": self._changed,
             "random": self._random.bit_generator.state,
             "held": int(self._sticky_actions.previous.value),
             "reward": last.reward,
@@ -321,14 +329,14 @@ class AtariEnvironment:
         k, size = self.config.frames, self._size
         if self._screen is None:
             self._load(0)
-        self._ale.restoreState(ALEState(parts["emulator"]))
+        self._restore_emulator(ALEState(parts["emulator"]), header.get("changed", False))
         self._require_screen().load(parts)
         self._grays.extend(np.frombuffer(parts["grays"], np.uint8).reshape(k, *size).copy())
         self._frames.extend(np.frombuffer(parts["frames"], np.uint8).reshape(k, *size, 3).copy())
         self._random.bit_generator.state = header["random"]
         self._sticky_actions.previous = ale_py.Action(header["held"])
         self._elapsed, self._lives = header["elapsed"], header["lives"]
-        self._edited = header.get("edited", False)  # snapshots of earlier versions do not have it
+        self._edited = header.get("edited", False)  # snapshots of earlier versions have neither this nor "changed"
         self._step = Step(
             observation=self._observation(),
             frame=self._frames[-1],
@@ -355,13 +363,14 @@ class AtariEnvironment:
             elapsed=self._elapsed,
             lives=self._lives,
             edited=self._edited,
+            changed=self._changed,
             grays=tuple(self._grays),
             frames=tuple(self._frames),
         )
 
     def go_back(self, mark: AtariMark) -> Step:
         """Returns to a mark of this environment, and returns the step that was current when it was set."""
-        self._ale.restoreState(mark.emulator)
+        self._restore_emulator(mark.emulator, mark.changed)
         self._require_screen().go_back(mark.screen)
         self._random.bit_generator.state = mark.random
         self._sticky_actions.previous = mark.held
@@ -398,8 +407,24 @@ class AtariEnvironment:
         check_running(self._step, "write_variables")
         for position, value in check_changes(self.variables, changes).items():
             self._ale.setRAM(position, int(value))
-        self._edited = True
+        self._edited = self._changed = True
         self._step = replace(last_step(self._step), ram=self._ale.getRAM())
+
+    def _restore_emulator(self, state: ALEState, changed: bool) -> None:
+        """Restores the emulator's state, in which variables were ``changed`` or not.
+
+        A changed memory can make the game break off a frame.  How far a frame has come is not a part of ALE's states:
+        without more, the next frame after a restore would begin there, and games such as Kung-Fu Master go on differently.
+        """
+        self._ale.restoreState(state)
+        if self._changed:
+            self._end_frames()
+            self._ale.restoreState(state)
+        self._changed = changed
+
+    def _end_frames(self) -> None:
+        for _ in range(BROKEN):
+            self._ale.act(NOOP)
 
     def close(self) -> None:
         """Does nothing: an emulator holds no resources but memory."""
