@@ -67,6 +67,9 @@ def _emulator(rom: str) -> Callable[[Mapping[int, float]], None]:
 
     def alone(changes: Mapping[int, float]) -> None:
         ale.restoreState(state)
+        for _ in range(BROKEN):
+            ale.act(legal[0])
+        ale.restoreState(state)
         for position, value in changes.items():
             ale.setRAM(position, int(value))
         for _ in range(DECISIONS):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import numpy as np
 
@@ -43,12 +44,18 @@ class Play:
 
 def set_mark(environment: Environment) -> Any:
     """The current state, for :func:`go_back`: the environment's own kind of mark, or else a snapshot."""
-    return environment.mark() if isinstance(environment, Markable) else environment.snapshot()
+    return cast(Markable, environment).mark() if _can_mark(type(environment)) else environment.snapshot()
 
 
 def go_back(environment: Environment, mark: Any) -> Step:
     """Returns to a state that was marked in the same environment object, and returns the step that was current then."""
-    return environment.go_back(mark) if isinstance(environment, Markable) else environment.restore(mark)
+    return cast(Markable, environment).go_back(mark) if _can_mark(type(environment)) else environment.restore(mark)
+
+
+@cache
+def _can_mark(kind: type[Environment]) -> bool:
+    """Whether environments of a class set marks; remembered, since checks of protocols take as long as an emulator frame."""
+    return issubclass(kind, Markable)
 
 
 def take(environment: Environment, actions: Sequence[Action]) -> Play:
@@ -87,5 +94,4 @@ def edited(environment: Environment, snapshot: bytes, changes: Mapping[int, floa
 def _write(environment: Environment, changes: Mapping[int, float]) -> None:
     """Changes variables of the current state, if there are changes; raises what the environment raises."""
     if changes:
-        assert isinstance(environment, Editable), "only editable environments get changes"
-        environment.write_variables(changes)
+        cast(Editable, environment).write_variables(changes)  # only editable environments get changes

@@ -21,7 +21,7 @@ class ConfirmStage(Stage):
     """Makes rollouts from the twins of all targets and from recorded states."""
 
     name: ClassVar[str] = "confirm"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "ground")
 
     def parts(self, session: Session) -> tuple[str, ...]:
