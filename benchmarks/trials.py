@@ -3,8 +3,9 @@
     python -m benchmarks.trials --games pong seaquest qbert breakout
 
 A trial goes back to a state, changes three bytes of the memory, and plays four decisions.  The emulator alone restores its
-state, which takes two frames more after a change of the memory (see ``AtariEnvironment``), sets the bytes, steps sixteen frames, and gives the screens of the last two of each four.  Both take turns in one
-process; times are medians.
+state, which takes two frames more after a change of the memory (see ``AtariEnvironment``), sets the bytes, steps sixteen
+frames, and gives the screens of the last two of each four.  Both take turns in one process; times
+are medians.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from ale_py import ALEInterface, roms
 
-from weakspot.envs.atari import RAM, AtariConfig, AtariEnvironment
+from weakspot.envs.atari import BROKEN, RAM, AtariConfig, AtariEnvironment
 from weakspot.envs.plays import Trial, attempt, go_back, set_mark
 
 DECISIONS, SKIP, CHANGED, AGE = 4, 4, 3, 60

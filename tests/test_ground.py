@@ -16,7 +16,7 @@ from weakspot.ground.config import GroundConfig
 from weakspot.ground.edit_search import possible_edits
 from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
-from weakspot.ground.plausibility import jumps, measure_density, measure_plausibility
+from weakspot.ground.plausibility import errors, jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
 from weakspot.ground.twins import find_twin, prepare
 from weakspot.interface import MASK
@@ -205,6 +205,21 @@ def test_jumps_round_trips_and_burnt_fuses_are_not_possible(lamps, split):
     assert not plausibility.check(picture(4, 0), None).plays_on
     burnt = player.play(player.place(100), {FUSE: 1.0}, (0, 0, 0))
     assert not plausibility.check(picture(4, 0), burnt).plays_on, "over at once"
+
+
+def test_errors_are_those_of_the_worst_window():
+    """A small object that is not reconstructed counts for more than a faint error all over the picture."""
+
+    class Blind(Faithful):
+        def reconstruct(self, state):
+            rebuilt = state.clone()
+            rebuilt[0] *= 0.9
+            rebuilt[1, :3, :4, :4] = 0.0  # a lamp is gone in the first frame
+            return rebuilt
+
+    faint, gone = errors(Blind(), np.full((2, 2, 24, 64, 3), 200, np.uint8))
+    assert faint == pytest.approx((20 / 255) ** 2, rel=1e-3)
+    assert gone == pytest.approx((200 / 255) ** 2, rel=1e-3), "in windows of 4 x 4 pixels"
 
 
 def test_unusual_is_a_rank_among_held_out_states():

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from weakspot.analysis.objects.pong import pong_checks
 from weakspot.analysis.objects.pong_ball import is_pong
@@ -31,6 +32,8 @@ MEASURED = 500
 """Held-out real states, at most, that the limits are measured on."""
 COMPARED = 4_000
 """Recorded states, at most, that variables are compared with."""
+WINDOW = 1 / 16
+"""Side of the windows in which reconstructions are compared, in sides of a frame."""
 BATCH = 64
 """States that are reconstructed at once."""
 PLAYED_ON = 100
@@ -111,7 +114,7 @@ class Plausibility:
         model: the state model.
         environment: id of the environment.
         jump: largest share of pixels that change from one frame of a state to the next.
-        error: largest mean squared error of a reconstruction.
+        error: largest mean squared error of a reconstruction in any window; see :func:`errors`.
     """
 
     model: StateModel
@@ -158,8 +161,18 @@ def _jump(stack: np.ndarray) -> float:
 
 
 def errors(model: StateModel, stacks: Stacks) -> np.ndarray:
-    """The mean squared errors of reconstructions (n,), colours in [0, 1]."""
-    found = [(rebuilt - real).square().mean(dim=(1, 2, 3)) for real, rebuilt in reconstructions(model, stacks)]
+    """The mean squared error of each reconstruction where it is largest: in any square window of any frame (n,).
+
+    Windows have a side of :data:`WINDOW`, and colours are in [0, 1].  The mean over whole states would say little in games
+    whose background flashes now and then: a few such states have a larger error than a picture whose objects are broken.
+    """
+    frames, channels = stacks.shape[1], stacks.shape[-1]
+    found: list[torch.Tensor] = []
+    for real, rebuilt in reconstructions(model, stacks):
+        squared = (rebuilt - real).square()
+        error = squared.reshape(len(squared), frames, channels, *squared.shape[2:]).mean(dim=2)
+        side = max(1, round(WINDOW * max(error.shape[2:])))
+        found.append(functional.avg_pool2d(error, side, stride=1).amax(dim=(1, 2, 3)))
     return torch.cat(found).numpy()
 
 
