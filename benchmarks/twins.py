@@ -6,8 +6,8 @@ For each target: the share of synthesised states with a twin; how often the best
 within half a standard deviation of real states, and how often the closest recorded state does; the share of twins with a
 lower target energy than all real training states; the share of edited states that are possible; distances; seconds and
 decisions a state.  For comparison, the share of the synthesised states themselves with a lower energy than all real ones.
-Memory search, which changes variables with the target as its aim and has no synthesised states, gets as
-many decisions for each state as the twins took.  Calibration: real states of other episodes recreated by edits should pass
+Memory search, which changes variables and actions with the target as its aim and has no synthesised states, gets as many
+decisions for each state as the twins took.  Calibration: real states of other episodes recreated by edits should pass
 the checks, states with random values in their variables should not.  Rows of other agents in the file are kept, and finished
 stages are not repeated after a kill.
 """
@@ -46,7 +46,7 @@ def rows_table(record: dict[str, Any]) -> str:
             *(row["agent"], row["target"], row["method"], row["states"], row["twin_share"]),
             ", ".join(map(str, row["kinds"].values())) if row["kinds"] else None,
             *(row["within_half_sd"], row["within_half_sd_of_recorded"]),
-            *(row["aims_beyond_best_real"], row["beyond_best_real"]),
+            *(row.get("aims_beyond_best_real"), row["beyond_best_real"]),
             *(row["distance"], row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
         )
         for row in record["rows"]
@@ -86,7 +86,7 @@ def main() -> None:
     add_training_arguments(parser, 12.0)
     parser.add_argument("--targets", nargs="+", default=["T-", "T+", "T+-"])
     parser.add_argument("--recreated", type=at_least(2), default=30, help="real states that are recreated by edits")
-    parser.add_argument("--trials", type=at_least(1), default=800, help="sets of changes for each of these")
+    parser.add_argument("--trials", type=at_least(1), default=800, help="sets of changes and actions for each of these")
     parser.add_argument("--output", type=Path, default=Path("runs/results/twins.json"))
     parser.add_argument("--page", type=Path, help="a page with markers for the tables")
     arguments = parser.parse_args()

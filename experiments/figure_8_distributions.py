@@ -112,7 +112,8 @@ def main() -> None:
                 stacks = stacks_of(session, result.state)[: arguments.extra.twins]
                 energies = twin_energies(session, target, stacks, arguments.seed)
                 record[name][TWINS] = twins_record(energies, len(stacks), best, generator)
-                all_energies[target.name][TWINS] = energies
+                if len(energies):
+                    all_energies[target.name][TWINS] = energies
                 say(f"{name}, {TWINS}: {record[name][TWINS]}")
         draw_figure(all_energies, experiment.agent_name, arguments.output / "figure-8.png")
         experiment.write("figure-8", {"targets": record})

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from ale_py import ALEInterface, roms
 
-from weakspot.envs.atari import BROKEN, RAM, AtariConfig, AtariEnvironment
+from weakspot.envs.atari import ENDING, RAM, AtariConfig, AtariEnvironment
 from weakspot.envs.plays import Trial, attempt, go_back, set_mark
 
 DECISIONS, SKIP, CHANGED, AGE = 4, 4, 3, 60
@@ -67,7 +67,7 @@ def _emulator(rom: str) -> Callable[[Mapping[int, float]], None]:
 
     def alone(changes: Mapping[int, float]) -> None:
         ale.restoreState(state)
-        for _ in range(BROKEN):
+        for _ in range(ENDING):
             ale.act(legal[0])
         ale.restoreState(state)
         for position, value in changes.items():

@@ -268,7 +268,8 @@ def test_objects_in_synthesised_states_are_counted(finished, tmp_path, monkeypat
     assert image is not None and image.std() > 10
 
 
-FOLDERS = ["docs/driving", *(f"docs/driving/{name}" for name in ("among-distracted", "careful", "distracted", "drive96", "mixed"))]
+NAMES = ("among-distracted", "careful", "distracted", "drive96", "mixed")
+FOLDERS = ["docs/driving", *(f"docs/driving/{name}" for name in NAMES)]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

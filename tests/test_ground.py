@@ -18,7 +18,7 @@ from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import errors, jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
-from weakspot.ground.twins import find_twin, prepare
+from weakspot.ground.twins import find_twin, play_onwards, prepare
 from weakspot.interface import MASK
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
@@ -149,8 +149,9 @@ def test_children_stay_within_the_bounds():
     assert seen == {0, 1, 2, 3}, "all actions are tried"
     masked = replace(spec, entries=((MASK, 4),))
     for _ in range(100):
-        parent = mutate(parent, values, bank, masked, generator)
-    assert parent.actions == mutate(parent, values, bank, masked, generator).actions, "some may be forbidden"
+        child = mutate(parent, values, bank, masked, generator)
+        assert child.actions == parent.actions, "some may be forbidden"
+        parent = child
 
 
 def test_other_actions_are_tried_after_the_edit(lamps, likeness):
@@ -285,6 +286,31 @@ def test_collections_that_twins_cannot_be_found_in_are_refused(lamps, split):
         prepared(Lamp(), dataset, perceive, Faithful(), split[0], split[1][:0])
     with pytest.raises(ConfigError, match="1 recorded states"):
         measure_likeness(perceive, dataset, split[0][:1], np.random.default_rng(0))
+
+
+def test_edits_that_snapshots_do_not_contain_are_not_possible(lamps):
+    """What the environment forgets when it is restored, as an emulator forgets how far a frame has come."""
+    dataset, perceive = lamps
+
+    class Forgetful(Lamp):
+        dimmed = 0
+
+        def write_variables(self, changes):
+            super().write_variables(changes)
+            self.dimmed = 1
+
+        def restore(self, snapshot):
+            self.dimmed = 0
+            return super().restore(snapshot)
+
+        def frame(self):
+            return super().frame() >> self.dimmed
+
+    for environment, goes_on in ((Lamp(), True), (Forgetful(), False)):
+        player = Player(environment, dataset)
+        made = player.make(Route(30, {COLUMN: 12.0}, (0, 1)))
+        assert made is not None
+        assert (play_onwards(player, perceive.agent, made.last, 0) is not None) == goes_on
 
 
 def test_environments_that_fail_after_an_edit_are_survived(lamps):

@@ -212,7 +212,9 @@ def test_figure_8(folders, output, monkeypatch):
     run(figure_8_distributions, monkeypatch, folders, output, "--targets", "T-", "--states", "6", "--twins", "3")
     found = read_record(output, "figure-8")["targets"]["T-"]
     twins = found.pop("their twins")
-    assert twins["count"] == round(3 * twins["have a twin"][0])
+    assert twins["have a twin"][0] == pytest.approx(twins["count"] / 3)
+    if twins["count"]:
+        assert twins["best"] <= twins["quartiles"][0] <= twins["quartiles"][2]
     assert set(found) == {"held-out real states", "random samples", "retrieval", "Algorithm 1"}
     best = found["held-out real states"]["best"]
     assert found["random samples"]["quartiles"] == sorted(found["random samples"]["quartiles"])

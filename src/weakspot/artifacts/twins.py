@@ -52,7 +52,7 @@ class Possibility:
             "its picture does not settle after the changes": self.settles,
             "the state model does not know states like it": self.round_trip,
             "its objects are not those of real states": self.objects is not False,
-            "the game does not play on from it": self.plays_on,
+            "the game does not play on from it, or not in the same way again": self.plays_on,
         }
         return tuple(problem for problem, passed in checks.items() if not passed)
 

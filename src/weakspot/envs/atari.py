@@ -47,7 +47,7 @@ NOOP, FIRE = ale_py.Action(0), ale_py.Action(1)  # by number: ale-py's stub leav
 
 SCREEN = (210, 160)
 """Height and width of the emulator's screen."""
-BROKEN = 2
+ENDING = 2
 """Emulator frames that end a frame which a changed memory has broken off, and clear what it left on the screen."""
 
 
@@ -207,8 +207,11 @@ class AtariEnvironment:
         self._lives = 0
         self._edited = False
         """Whether variables were changed since the last step: the emulator counts lives only when it steps."""
+        self._unchanged: ALEState | None = None
+        """After the last reset."""
         self._changed = False
-        """Whether variables were changed since the last reset; see :meth:`_restore_emulator`."""
+        """Whether variables were changed on the way from the last reset to the current state; see
+        :meth:`_restore_emulator`."""
         self._grays: deque[np.ndarray] = deque(maxlen=config.frames)
         self._frames: deque[np.ndarray] = deque(maxlen=config.frames)
         self._clear_frames()
@@ -257,6 +260,7 @@ class AtariEnvironment:
                 ale.reset_game()
         self._clear_frames()
         self._elapsed, self._lives, self._edited, self._changed = 0, ale.lives(), False, False
+        self._unchanged = ale.cloneState()
         return self._record(screen.start(), reward=0.0, terminated=False, truncated=False, life_lost=False)
 
     def step(self, action: Action) -> Step:
@@ -328,7 +332,7 @@ class AtariEnvironment:
         header, parts = unpack_for(self._settings(), snapshot)
         k, size = self.config.frames, self._size
         if self._screen is None:
-            self._load(0)
+            self.reset(0)
         self._restore_emulator(ALEState(parts["emulator"]), header.get("changed", False))
         self._require_screen().load(parts)
         self._grays.extend(np.frombuffer(parts["grays"], np.uint8).reshape(k, *size).copy())
@@ -415,15 +419,16 @@ class AtariEnvironment:
 
         A changed memory can make the game break off a frame.  How far a frame has come is not a part of ALE's states:
         without more, the next frame after a restore would begin there, and games such as Kung-Fu Master go on differently.
+        So a frame is ended in an unchanged state.  A state in which a frame is broken off cannot be restored exactly.
         """
-        self._ale.restoreState(state)
-        if self._changed:
+        if self._changed and self._unchanged is not None:
+            self._ale.restoreState(self._unchanged if changed else state)
             self._end_frames()
-            self._ale.restoreState(state)
+        self._ale.restoreState(state)
         self._changed = changed
 
     def _end_frames(self) -> None:
-        for _ in range(BROKEN):
+        for _ in range(ENDING):
             self._ale.act(NOOP)
 
     def close(self) -> None:

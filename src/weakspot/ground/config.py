@@ -14,7 +14,7 @@ class GroundConfig:
 
     Attributes:
         states: Synthesised states of each target that get a twin, the first ones; 0 leaves the stage out.
-        trials: Sets of changed variables that are tried for each state.
+        trials: Sets of changed variables and of actions after them that are tried for each state.
         steps: Decisions that are played to reach each state.
         value: Weight of the target's shortfall, in standard deviations over real states, beside the distances.
         usual: Largest share of held-out real states that may be more usual than a twin; 1 accepts every possible state.

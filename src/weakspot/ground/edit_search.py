@@ -1,4 +1,5 @@
-"""Searches for states with a low score by changing variables of recorded states, among those that are possible.
+"""Searches for states with a low score by changing variables of recorded states and the actions after them, among those
+that are possible.
 
 It serves :class:`weakspot.search.memory_search.MemorySearch`, which has no synthesised state to come close to.
 """

@@ -153,11 +153,13 @@ class _Search:
         if self.best is None:
             return None
         limit = self.best.score * (1.0 + NEEDLESS)
-        if self.best.route.actions != self._actions:
-            self._simplify(Trial(self.best.route.changes, self._actions), limit)
         for position in sorted(self.best.route.changes):
             without = {other: value for other, value in self.best.route.changes.items() if other != position}
             self._simplify(Trial(without, self.best.route.actions), limit)
+        for place, recorded in enumerate(self._actions):
+            actions = self.best.route.actions
+            if actions[place] != recorded:
+                self._simplify(Trial(self.best.route.changes, (*actions[:place], recorded, *actions[place + 1 :])), limit)
         return self.best
 
     def _simplify(self, simpler: Trial, limit: float) -> None:

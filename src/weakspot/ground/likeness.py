@@ -134,7 +134,7 @@ def _raw_distances(wanted: Views, others: Views, spread: Float[np.ndarray, "h w 
         difference = (stack.astype(np.float32) - wanted.stacks[0]) / spread * mask[..., None]
         pixels[number] = sum(np.abs(_blurred(frame)).sum() for frame in difference)
     features = np.linalg.norm(others.features - wanted.features, axis=1)
-    outputs = np.linalg.norm(_vector(others.output) - _vector(wanted.output), axis=1)
+    outputs = np.linalg.norm(as_vectors(others.output) - as_vectors(wanted.output), axis=1)
     return np.stack([pixels, features, outputs], axis=1)
 
 
@@ -147,5 +147,6 @@ def _blurred(frame: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
     return np.concatenate(blurred, axis=2)
 
 
-def _vector(output: AgentOutput) -> Float[np.ndarray, "n a"]:
+def as_vectors(output: AgentOutput) -> Float[np.ndarray, "n a"]:
+    """An agent's outputs as one array."""
     return output.vector().detach().cpu().numpy()

@@ -92,7 +92,7 @@ class Checks:
         settles: its frames change no more from one to the next than those of real states.
         round_trip: the state model reconstructs it as well as real states.
         objects: it passes the object checks; None for games without.
-        plays_on: the game goes on, and its picture changes.
+        plays_on: the game goes on, its picture changes, and it does so in the same way from a snapshot.
     """
 
     settles: bool
@@ -171,7 +171,7 @@ def errors(model: StateModel, stacks: Stacks) -> np.ndarray:
     for real, rebuilt in reconstructions(model, stacks):
         squared = (rebuilt - real).square()
         error = squared.reshape(len(squared), frames, channels, *squared.shape[2:]).mean(dim=2)
-        side = max(1, round(WINDOW * max(error.shape[2:])))
+        side = min(max(1, round(WINDOW * max(error.shape[2:]))), *error.shape[2:])
         found.append(functional.avg_pool2d(error, side, stride=1).amax(dim=(1, 2, 3)))
     return torch.cat(found).numpy()
 

@@ -29,7 +29,7 @@ from weakspot.envs.plays import Play, Trial
 from weakspot.errors import ConfigError
 from weakspot.ground.config import GroundConfig
 from weakspot.ground.edits import Found, Score, VariableBank, bank_of, search_edits
-from weakspot.ground.likeness import Likeness, Views
+from weakspot.ground.likeness import Likeness, Views, as_vectors
 from weakspot.ground.plausibility import (
     PLAYED_ON,
     Checks,
@@ -177,7 +177,7 @@ def prepare(
         plausibility=measure_plausibility(model, dataset, held_out, generator),
         usable=usable,
         coarse=_coarse(dataset, usable, likeness),
-        answers=outputs.vector().detach().cpu().numpy()[old],
+        answers=as_vectors(outputs)[old],
         bank=bank,
         density=density,
         alike=min(
@@ -232,7 +232,9 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
 def _searches(
     grounds: Grounds, closest: list[Found], score: Score, config: GroundConfig, generator: np.random.Generator
 ) -> Iterator[tuple[Kind, Found | None]]:
-    """The best state of each kind; each is searched for when the one before was not accepted.
+    """The best state of each search, with its kind; each is searched for when the one before was not accepted.
+
+    The last search changes variables and actions; what it finds is reached by play if no variable is changed.
 
     Args:
         grounds: of the agent.
@@ -286,8 +288,23 @@ def _assess(
 
 
 def play_onwards(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
-    """What happens if the agent plays on from the current step for :data:`PLAYED_ON` decisions; None if the environment
-    fails."""
+    """What happens if the agent plays on from the current step for :data:`PLAYED_ON` decisions.
+
+    None if the environment fails, or goes on differently from a snapshot of the step: what a change has broken need not
+    be a part of snapshots, and rollouts start from these.
+    """
+    environment = player.environment
+    snapshot = environment.snapshot()
+    first = _played_on(player, agent, step, seed)
+    if first is None:
+        return None
+    environment.restore(player.place(int(player.dataset.with_snapshots()[0])))
+    again = _played_on(player, agent, environment.restore(snapshot), seed)
+    return first if again is not None and np.array_equal(first.frames, again.frames) else None
+
+
+def _played_on(player: Player, agent: Agent, step: Step, seed: int) -> Play | None:
+    """Up to :data:`PLAYED_ON` decisions of the agent; None if the environment fails."""
     act = agent_actions(agent, np.random.default_rng(seed))
     plays: list[Play] = []
     while len(plays) < PLAYED_ON and not (plays and plays[-1].ended):
@@ -313,7 +330,7 @@ def closest_recorded(grounds: Grounds, wanted: Views, score: Score, among: np.nd
     block = _blocks(wanted.stacks[:, -1], grounds.likeness)
     rows = np.arange(len(usable)) if among is None else np.searchsorted(usable, among)
     coarse = np.abs(grounds.coarse[rows] - block).sum(axis=1)
-    answers = np.linalg.norm(grounds.answers[rows] - wanted.output.vector().detach().cpu().numpy(), axis=1)
+    answers = np.linalg.norm(grounds.answers[rows] - as_vectors(wanted.output), axis=1)
     shortlist = np.union1d(np.argsort(coarse, kind="stable")[:SHORTLIST], np.argsort(answers, kind="stable")[:ANSWERED])
     candidates = usable[rows[shortlist]]
     stacks = dataset.stacks(candidates)

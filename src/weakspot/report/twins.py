@@ -113,7 +113,7 @@ def played(actions: Sequence[int | tuple[float, ...]], names: Sequence[str]) -> 
     """Actions in words, such as ``NOOP, 3 × FIRE``; their number if they are more than a few or continuous."""
     runs = [(action, len(list(run))) for action, run in groupby(actions)]
     if len(runs) > SHOWN or not all(isinstance(action, int) for action in actions):
-        return f"{len(actions)} actions"
+        return f"{len(actions)} action{'s' if len(actions) > 1 else ''}"
     named = ((names[action] if isinstance(action, int) else "", count) for action, count in runs)
     return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in named)
 

@@ -1,7 +1,8 @@
 """Memory search: evolution over the variables of the environment, with the target as its aim and without a state model.
 
 For each state, a recorded one is changed: variables of the environment, such as the bytes of an Atari console's memory, are
-set to other values, and the environment plays on until it has drawn every frame of the state anew.  The score of a set of
+set to other values, and the environment plays on, with the recorded actions or others, until it has drawn every frame of the
+state anew.  The score of a set of
 changes is the target there,
 
     T(A(s)) / tau,        tau the standard deviation of T over the recorded states,
@@ -39,7 +40,7 @@ class MemorySearch:
     """Evolution over the variables of the environment.
 
     Attributes:
-        trials: sets of changes for each state.
+        trials: sets of changes and actions for each state.
         name: see :class:`weakspot.search.method.Method`.
     """
 

@@ -50,7 +50,7 @@ class EditSearch(Protocol):
         Args:
             start: index of the recorded state.
             score: of stacks (n, k, h, w, c).
-            trials: sets of changes that are tried.
+            trials: sets of changes, and of actions after them, that are tried.
             generator: of all choices.
 
         Returns:
