@@ -483,7 +483,8 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
     (
         "Figure 8: distributions of the target",
         "Lower energies fit the target better. In the paper, some synthesised states are beyond the entire validation set "
-        "for each of T-, T+ and T±.",
+        "for each of T-, T+ and T±. Twins are states that the environment itself drew, for the first states of Algorithm 1; "
+        "only Pong's have been searched for so far.",
         (*COMMON, "figure 8"),
         figure_8,
     ),
