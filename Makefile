@@ -20,8 +20,8 @@ test-slow: $(VENV)/.dev
 
 # The tests of frameworks that ask for older packages than ours or need many others, in an environment of their own.
 test-frameworks: build/frameworks/.installed
-	build/frameworks/bin/python -c "import flax, jax, pufferlib.models, sbx, tianshou"
-	build/frameworks/bin/python -m pytest tests/test_jax.py tests/test_pufferlib.py tests/test_tianshou.py
+	build/frameworks/bin/python -c "import flax, jax, mujoco, pufferlib.models, sbx, tianshou"
+	build/frameworks/bin/python -m pytest tests/test_jax.py tests/test_mujoco.py tests/test_pufferlib.py tests/test_tianshou.py
 
 build/frameworks/.installed: pyproject.toml constraints.txt tests/frameworks.txt
 	$(PYTHON) -m venv build/frameworks

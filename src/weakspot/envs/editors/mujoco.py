@@ -1,4 +1,4 @@
-"""MuJoCo environments: positions qpos and velocities qvel of the joints.  Not tested with MuJoCo itself yet."""
+"""MuJoCo environments: positions qpos and velocities qvel of the joints."""
 
 from __future__ import annotations
 
