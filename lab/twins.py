@@ -20,7 +20,7 @@ from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
-from weakspot.ground.twins import Grounds, closest_recorded, find_twin, play_onwards
+from weakspot.ground.twins import Grounds, closest_recorded, find_twins, play_onwards
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.session import Session
@@ -114,13 +114,9 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
 def twin_energies(session: Session, target: Target, stacks: np.ndarray, seed: int) -> np.ndarray:
     """The target's energy in the twins of synthesised states (n, k, h, w, c), as far as these have one (m,)."""
     spread, config = float(target(session.recorded_outputs(session.trained_on)).std()), GroundConfig(seed=seed)
-    found: list[float] = []
     with progress_bar(f"twins {target.name}") as report:
-        for number, stack in enumerate(stacks):
-            twin = find_twin(session.grounds, stack, target, spread, config, number)
-            found += [twin.target] if twin.accepted else []
-            report((number + 1) / len(stacks), f"{len(found)} of {number + 1} have a twin")
-    return np.array(found)
+        found = find_twins(session.grounds, stacks, target, spread, config, report)
+    return np.array([twin.target for twin in found if twin.accepted])
 
 
 TWINS = (*MODEL, "policy-values", "overconfidence", "synthesize", "ground")

@@ -129,6 +129,7 @@ def test_edits_find_the_known_place_and_nothing_else(lamps, split, likeness):
     assert set(found.route.changes) <= {COLUMN, ROW}, "dust does not show, and a burnt fuse ends the episode"
     made = player.make(found.route)
     assert made is not None
+    assert player.environment.state[: ROW + 1] == [13, 2]
     np.testing.assert_array_equal(made.frames[-2:], found.stack)
     again = search_edits(player, [start, start + 3], bank, score, 600, np.random.default_rng(0))
     assert again is not None and again.route == found.route

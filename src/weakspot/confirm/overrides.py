@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
-from weakspot.actions import Action, plain_action
+from weakspot.actions import Action, named_runs
 from weakspot.agents.base import AgentSpec
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.rollouts import Job
@@ -86,19 +85,10 @@ def overrides(spec: AgentSpec, config: ConfirmConfig, reference: str | None, tak
 
 def searched(spec: AgentSpec, actions: tuple[Action, ...]) -> Override:
     """The override with actions that were searched for one state, named after its first parts."""
-    parts: list[str] = []
-    for action, run in groupby(actions):
-        name = _name_of(spec, action)
-        count = len(list(run))
-        parts.append(name if count == 1 else f"{count} x {name}")
+    runs = named_runs(actions, spec.action_names)
+    parts = [name if count == 1 else f"{count} x {name}" for name, count in runs]
     more = f", and so on, {len(actions)} decisions" if len(parts) > PARTS else ""
     return Override(SEARCHED + ", ".join(parts[:PARTS]) + more, actions)
-
-
-def _name_of(spec: AgentSpec, action: Action) -> str:
-    """An action in words: its name, or its numbers."""
-    plain = plain_action(action)
-    return spec.action_names[plain] if isinstance(plain, int) else f"({', '.join(f'{number:.2g}' for number in plain)})"
 
 
 def single_actions(spec: AgentSpec) -> list[tuple[str, int | None, Action]]:

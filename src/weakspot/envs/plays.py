@@ -81,6 +81,15 @@ def attempt(environment: Environment, trial: Trial) -> Play | None:
         return None
 
 
+def attempts(environment: Environment, mark: Any, trials: Sequence[Trial]) -> list[Play | None]:
+    """Makes each of the trials from a mark; see :func:`set_mark` and :func:`attempt`."""
+    plays: list[Play | None] = []
+    for trial in trials:
+        go_back(environment, mark)
+        plays.append(attempt(environment, trial))
+    return plays
+
+
 def edited(environment: Environment, snapshot: bytes, changes: Mapping[int, float]) -> bytes | None:
     """The snapshot with changed variables; None if that is impossible, see :func:`attempt`."""
     environment.restore(snapshot)

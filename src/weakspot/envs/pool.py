@@ -12,7 +12,7 @@ from weakspot.actions import Action
 from weakspot.envs.base import Environment, EnvironmentSpec, Reseedable, Step
 from weakspot.envs.forked import ForkedWorkers, shares
 from weakspot.envs.parallel import SharedSteps
-from weakspot.envs.plays import Play, Trial, attempt, edited, go_back, set_mark
+from weakspot.envs.plays import Play, Trial, attempts, edited, set_mark
 
 FAILED = "the environment failed"
 """Cause of the end of an episode in which the environment raised an exception."""
@@ -85,11 +85,7 @@ class _Slots:
             self.marks[mark] = set_mark(environment)
             if len(self.marks) > MARKED:
                 self.marks.popitem(last=False)
-        plays: list[Play | None] = []
-        for trial in trials:
-            go_back(environment, self.marks[mark])
-            plays.append(attempt(environment, trial))
-        return plays
+        return attempts(environment, self.marks[mark], trials)
 
     def edited(self, snapshot: bytes, changes: Mapping[int, float]) -> bytes | None:
         return edited(self._for_trials(), snapshot, changes)

@@ -15,7 +15,7 @@ from weakspot.artifacts.weaknesses import StartRecord
 from weakspot.data.dataset import StateDataset
 from weakspot.envs.base import Environment, Step
 from weakspot.envs.editable import Editable, can_edit
-from weakspot.envs.plays import Play, Trial, attempt, go_back, set_mark, take
+from weakspot.envs.plays import Play, Trial, attempt, attempts, set_mark, take
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.errors import DatasetError, SnapshotError
 
@@ -126,12 +126,9 @@ class Player:
         """
         if self.pool is None:
             self.environment.restore(snapshot)
-            mark, tried = set_mark(self.environment), list[Play | None]()
-            for trial in trials:
-                go_back(self.environment, mark)
-                tried.append(self.attempt(trial))
-            return tried
-        plays = self.pool.trials(snapshot, trials)
+            plays = attempts(self.environment, set_mark(self.environment), trials)
+        else:
+            plays = self.pool.trials(snapshot, trials)
         self.steps += sum(len(play.frames) for play in plays if play)
         return plays
 

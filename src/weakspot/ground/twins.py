@@ -15,7 +15,7 @@ edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,7 +43,7 @@ from weakspot.ground.play import Player, Route
 from weakspot.ground.reach import agent_actions, search_play
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
-from weakspot.types import Frames
+from weakspot.types import Frames, Stacks
 
 RECORDED: Kind = "recorded"
 REACHED: Kind = "reached"
@@ -227,6 +227,25 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
             best = found.score, twin
     assert best is not None, "there is always a recorded state"
     return replace(best[1], steps=player.steps - before, seconds=time.monotonic() - started)
+
+
+def find_twins(
+    grounds: Grounds,
+    stacks: Stacks,
+    target: Target,
+    spread: float,
+    config: GroundConfig,
+    report: Callable[[float, str], None],
+) -> list[Twin]:
+    """The twins of several synthesised states (n, k, h, w, c); see :func:`find_twin`.
+
+    ``report`` gets the share that is done and how many have a twin, after each.
+    """
+    found: list[Twin] = []
+    for number, stack in enumerate(stacks):
+        found.append(find_twin(grounds, stack, target, spread, config, number))
+        report((number + 1) / len(stacks), f"{sum(twin.accepted for twin in found)} of {len(found)} have a twin")
+    return found
 
 
 def _searches(

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
+from weakspot.actions import named_runs
 from weakspot.artifacts.arrays import Array
 from weakspot.artifacts.subject import EnvironmentRecord
 from weakspot.artifacts.twins import Twin, Twins
@@ -111,11 +111,10 @@ class TwinCards:
 
 def played(actions: Sequence[int | tuple[float, ...]], names: Sequence[str]) -> str:
     """Actions in words, such as ``NOOP, 3 × FIRE``; their number if they are more than a few or continuous."""
-    runs = [(action, len(list(run))) for action, run in groupby(actions)]
+    runs = named_runs(actions, names)
     if len(runs) > SHOWN or not all(isinstance(action, int) for action in actions):
         return f"{len(actions)} action{'s' if len(actions) > 1 else ''}"
-    named = ((names[action] if isinstance(action, int) else "", count) for action, count in runs)
-    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in named)
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in runs)
 
 
 def kinds_text(twins: Sequence[Twin]) -> str:

@@ -36,20 +36,16 @@ class GroundStage(Stage):
         return artifact.TWINS, artifact.ARRAYS
 
     def work(self, session: Session, part: str, folder: Path) -> str:
-        """See :func:`weakspot.ground.twins.find_twin`."""
+        """See :func:`weakspot.ground.twins.find_twins`."""
         from weakspot.ground.records import twins_artifact
-        from weakspot.ground.twins import Twin, find_twin
+        from weakspot.ground.twins import find_twins
 
         config, target = session.config.ground, session.target(part)
         findings = read_findings(session.results[f"synthesize/{part}"], session.record.environment)
         real = target(session.recorded_outputs(session.trained_on)).numpy()
-        count, spread = min(config.states, len(findings.states)), float(real.std())
         grounds = session.grounds
         with progress_bar(f"{self.name} {target.name}") as report:
-            found: list[Twin] = []
-            for number in range(count):
-                found.append(find_twin(grounds, findings.states[number], target, spread, config, number))
-                report((number + 1) / count, f"{sum(twin.accepted for twin in found)} of {len(found)} have a twin")
+            found = find_twins(grounds, findings.states[: config.states], target, float(real.std()), config, report)
         twins = twins_artifact(grounds, target.name, found, config.usual, real)
         artifact.write_twins(folder, twins)
         untimed = [asdict(twin) | {"seconds": 0.0} for twin in twins.search.twins]
