@@ -121,13 +121,11 @@ def figure_1(results: Path) -> str:
 def figure_4(results: Path) -> str:
     records = read(results, "figure-4")
     rows = [
-        (agent, sign, line["states"]["synthesised"], line["synthesised"], line["best real states"], line["random samples"],
-         line["real"], line["over real"], line["over random samples"])
+        (agent, sign, *_chance(line), line["best real states"])
         for agent, record in records.items()
         for sign, line in record["shown"].items()
-    ]  # fmt: skip
-    head = ("agent", "what a state shows", "n", "synthesised states", "best real states", "random samples", "real states")
-    head += ("synthesised / real", "synthesised / random samples")
+    ]
+    head = ("agent", "what a state shows", *CHANCE, "best real states")
     apart = [
         (agent, kind, line["frames"], line["distance"])
         for agent, record in records.items()
@@ -136,6 +134,33 @@ def figure_4(results: Path) -> str:
     second = ("agent", "states", "n, with player and enemy", "mean distance in pixels")
     images = figures(results, records, "figure-4", "critical states")
     return _section(records, images, table(head, rows), table(second, apart))
+
+
+CHANCE = ("n", "synthesised states", "random samples", "real states", "synthesised / real", "synthesised / random samples")
+"""The columns of :func:`_chance`."""
+
+
+def _chance(line: dict[str, Any]) -> tuple[object, ...]:
+    """How often synthesised states show something, beside what chance gives; see :func:`lab.enrichment.enrichment`."""
+    shares = (line["synthesised"], line["random samples"], line["real"])
+    return line["states"]["synthesised"], *shares, line["over real"], line["over random samples"]
+
+
+def ball_places(results: Path) -> str:
+    records = read(results, "ball-places")
+    rows = [
+        (agent, target, place, *_chance(line), line["best real states"])
+        for agent, record in records.items()
+        for target, places in record["targets"].items()
+        for place, line in places.items()
+    ]
+    same = "\n".join(
+        f"- {agent}: in {record[f'{HELD_OUT} with the place of the memory'][0]:.2f} of the held-out real states, the place "
+        "read off the picture is that of the emulator's memory."
+        for agent, record in records.items()
+    )
+    images = figures(results, records, "ball-places", "where the ball is")
+    return _section(records, images, table(("agent", "target", "the ball", *CHANCE, "best real states"), rows), same)
 
 
 def _real(line: dict[str, Any]) -> tuple[object, ...]:
@@ -227,16 +252,14 @@ def section_4_4(results: Path) -> str:
     second = ("agent", "action", "n, synthesised states", "share with little oxygen", "states in which the agent takes it")
     second += ("n, real states in which it is taken", "mean oxygen")
     chance = [
-        (agent, which, row["states"]["synthesised"], row["synthesised"], row["random samples"], row["real"],
-         row["over real"], row["over random samples"])
+        (agent, which, *_chance(row))
         for agent, record in records.items()
         for which, row in (
             ("all actions", record["states with little oxygen"]),
             ("actions that do not go up", record["states with little oxygen, actions that do not go up"]),
         )
-    ]  # fmt: skip
-    third = ("agent", "states synthesised for", "n", "share with little oxygen", "random samples of the state model")
-    third += ("real states", "synthesised / real", "synthesised / random samples")
+    ]
+    third = ("agent", "states synthesised for", *CHANCE)
     return _section(
         records,
         figures(results, records, "section-4-4-lives", "oxygen over every life of the rollouts"),
@@ -487,6 +510,14 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
         "only Pong's have been searched for so far.",
         (*COMMON, "figure 8"),
         figure_8,
+    ),
+    (
+        "The ball of Pong",
+        "A ball behind the agent's paddle, which is the right one, is the obvious state of little value, and one behind the "
+        "opponent's of great value. The paper does not count them; without the shares of real states and of random samples, "
+        "a gallery says nothing. The place is read off the newest frame.",
+        COMMON,
+        ball_places,
     ),
     (
         "The scale of the loss",

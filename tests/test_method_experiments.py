@@ -20,6 +20,7 @@ import torch
 pytest.importorskip("matplotlib", reason="the figures need it")
 
 from experiments import (
+    ball_places,
     baselines,
     equal_time,
     figure_1_states,
@@ -33,7 +34,7 @@ from experiments import (
     table_1_loss_study,
     table_2_novelty,
 )
-from lab import cached_searches, measures, novelty, seaquest
+from lab import cached_searches, measures, novelty, pong, seaquest
 from lab.arguments import ExperimentArguments
 from lab.command import repeatable_command
 from lab.experiment import Experiment, start_experiment
@@ -504,6 +505,42 @@ def test_figure_4(folders, output, monkeypatch):
     assert found["distance to the closest enemy"]["held-out real states"]["frames"] > 0
     with pytest.raises(ConfigError, match="an agent of Seaquest"):
         run(figure_4_critical_states, monkeypatch, folders, output, game="pong")
+
+
+def test_ball_places(folders, output, monkeypatch):
+    monkeypatch.setattr(ball_places, "SAMPLES", 16)
+    run(ball_places, monkeypatch, folders, output, "--targets", "T-", "--states", "10")
+    found = read_record(output, "ball-places")
+    places = found["targets"]["T-"]
+    assert set(places) == set(pong.PLACES)
+    for kind in ("synthesised", "random samples", "real", "best real states"):
+        assert sum(line[kind][0] for line in places.values()) == pytest.approx(1.0, abs=1e-3)
+    assert found["held-out real states with the place of the memory"][0] > 0.9
+    with pytest.raises(ConfigError, match="an agent of Pong"):
+        run(ball_places, monkeypatch, folders, output, game="seaquest")
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "place"),
+    [
+        (150, 100, pong.BEHIND_OWN),
+        (5, 100, pong.BEHIND_OTHER),
+        (80, 100, pong.IN_FIELD),
+        (130, 60, pong.IN_FIELD),
+        (None, 0, pong.NONE),
+        (80, 205, pong.NONE),
+        (141, 100, pong.NONE),
+    ],
+)
+def test_place_of_a_ball_that_was_drawn(column, row, place):
+    """The emulator's screen with a ball, or with none in the field, made smaller as for an agent."""
+    screen = np.full((210, 160, 3), (144, 72, 17), np.uint8)
+    screen[24:34] = screen[194:] = 236
+    screen[90:106, 140:144], screen[60:76, 16:20] = (92, 186, 92), (213, 130, 74)
+    if column is not None:
+        screen[row : row + 4, column : column + 2] = 236
+    frame = cv2.resize(screen, (84, 84), interpolation=cv2.INTER_AREA)
+    assert pong.ball_places(frame[None]).tolist() == [place]
 
 
 def test_distance_to_the_closest_enemy_matches_the_memory(folders):
