@@ -28,7 +28,6 @@ from lab.objects import check_pong
 from lab.pong import PLACES, ball_places, places_in_memory
 from lab.samples import random_states
 from lab.states import default_target_names, newest_images, stacks_of, worker_threads
-from weakspot.types import Frames
 
 DRAWN = 10
 """States of each kind that are drawn for a target."""
@@ -36,7 +35,7 @@ SAMPLES, MEASURED = 512, 4_000
 """Random samples, and held-out states at most, that are judged."""
 
 
-def draw_figure(rows: dict[str, Frames], title: str, path: Path) -> None:
+def draw_figure(rows: dict[str, np.ndarray], title: str, path: Path) -> None:
     """Draws a row of newest frames for each target and kind of states, with the place of the ball below each."""
     figure = Figure(figsize=(1.25 * DRAWN, 1.75 * len(rows) + 0.5), layout="constrained")
     for part, (name, images) in zip(figure.subfigures(len(rows), 1, squeeze=False).flat, rows.items(), strict=True):
@@ -58,7 +57,7 @@ def main() -> None:
     session, generator = experiment.session, np.random.default_rng(arguments.seed)
     measured = generator.permutation(session.held_out)[:MEASURED]
     targets: dict[str, Any] = {}
-    rows: dict[str, Frames] = {}
+    rows: dict[str, np.ndarray] = {}
     with worker_threads():
         real = ball_places(session.dataset.newest(measured))
         known = places_in_memory(session.dataset.ram[measured])

@@ -51,8 +51,8 @@ class StartRecord:
     To make it: restore the recorded state ``start``, make the changes, and take the actions.
 
     Attributes:
-        source: symbol of a target and number of a synthesised state, such as ``T- 3``, whose twin it is; empty for a
-            recorded state that was drawn at random.
+        source: symbol of a target and number of a synthesised state, such as ``T- 3``, whose twin it is; ``what-if`` for a
+            recorded state in which one thing was changed; empty for a recorded state that was drawn at random.
         start: index of a recorded state.
         changes: value of each changed variable, by its position.
         actions: taken afterwards.
@@ -226,6 +226,8 @@ class Weakness:
         loss: the rollout of a loss, or a typical one where nothing is lost.
         rescued: the rollout of the rescue from the same state.
         differs: what separates its states from similar ones without a loss, where no cause is known.
+        changed: what was changed in the recorded state that its first state was made from, such as ``person 3 speed: 1.2 to
+            2``, where all its states are recorded ones with such a change; empty for all other weaknesses.
     """
 
     verdict: Verdict
@@ -241,6 +243,7 @@ class Weakness:
     loss: Clip | None
     rescued: Clip | None
     differs: tuple[Correlate, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> bool:

@@ -34,7 +34,7 @@ def sentence(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
 def _loss(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     parts = [f"{_where(weakness)} the agent {loss}: {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."]
     if weakness.cause is not None:
-        parts.append(_cause(weakness.cause))
+        parts.append(_undone(weakness.cause) if weakness.changed else _cause(weakness.cause))
     elif weakness.differs:
         parts.append(_differs(weakness.differs))
     if weakness.verdict == "avoidable loss":
@@ -56,6 +56,10 @@ def _loss(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
 
 def _where(weakness: Weakness) -> str:
     """In which states: by the cause, if it is known."""
+    if weakness.changed:
+        many = len(weakness.states) > 1
+        changes = listed(weakness.changed, "and")
+        return f"In recorded states with one thing changed ({changes}{', and the like' if many else ''})"
     telling = [variable for variable in weakness.cause.variables if not _is_usual(variable)] if weakness.cause else []
     if weakness.cause is not None and telling:
         joined = (" and " if weakness.cause.together else ", ").join(_values(variable) for variable in telling[:2])
@@ -91,6 +95,10 @@ def _cause(cause: Cause) -> str:
     else:
         joined, how = names[0], "set to usual values alone it leaves"
     return f"Cause: {joined}; {how} {cause.saved.events} of {cause.saved.trials} rollouts without a loss."
+
+
+def _undone(cause: Cause) -> str:
+    return f"Without the change {cause.saved.events} of {cause.saved.trials} rollouts are without a loss."
 
 
 def _differs(found: Sequence[Correlate]) -> str:

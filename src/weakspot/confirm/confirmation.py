@@ -1,11 +1,12 @@
 """Confirmation: from twins and recorded states to weaknesses.
 
 1. rollouts of the agent from all states; those from which it mostly loses are looked at closely.  If it loses most of those
-   from random states, too, they are made again with a shorter horizon
+   from random states, too, they are made again with a shorter horizon.  Where it does not lose, one thing is changed so that
+   it does (:mod:`weakspot.confirm.what_ifs`)
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
-4. states that share a cause are a group; the others are grouped by how alike they are, and compared with similar states
-   without a loss (:mod:`weakspot.confirm.correlates`)
+4. what-ifs in which alike things were changed are a group, and so are states that share a cause; the others are grouped by
+   how alike they are, and compared with similar states without a loss (:mod:`weakspot.confirm.correlates`)
 5. every group is judged by rollouts with fresh seeds (:mod:`weakspot.confirm.verdicts`)
 6. twins from which it does not lose are judged by what it expects there, and by whether their action is needed
 """
@@ -34,10 +35,12 @@ from weakspot.confirm.rollouts import Roller, Rollout, epsilon_of
 from weakspot.confirm.seeds import Seeds
 from weakspot.confirm.starts import Start, check_replay, control_starts, twin_starts
 from weakspot.confirm.statistics import rate_of
+from weakspot.confirm.what_ifs import what_ifs
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.errors import ConfigError
 from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
+from weakspot.types import Stacks
 
 FEWER, SHORTEST = 0.35, 1.5
 """The share that is aimed at with a shorter horizon, and the shortest horizon, in longest holds."""
@@ -60,6 +63,12 @@ class _Overview:
     controls: Rate
     twins: Rate
 
+    @property
+    def safe(self) -> list[Start]:
+        """Recorded states drawn at random from which nothing was lost."""
+        pairs = zip(self.starts, self.rollouts, strict=True)
+        return [start for start, made in pairs if start.is_control and not any(rollout.lost for rollout in made)]
+
     def loses(self, index: int) -> bool:
         """Whether the agent mostly loses from a state."""
         lost = np.mean([rollout.lost for rollout in self.rollouts[index]])
@@ -70,6 +79,7 @@ def confirm(
     player: Player, pool: EnvironmentPool, agent: Agent, likeness: Likeness, config: ConfirmConfig,
     twins: Mapping[str, Twins], others: Sequence[Start] = (), reference: Agent | None = None,
     outcome: Callable[[Rollout], float] | None = None, report: Report = lambda what, done, total: None,
+    possible: Callable[[Stacks], np.ndarray] | None = None,
 ) -> Weaknesses:  # fmt: skip
     """The weaknesses that rollouts show.
 
@@ -84,6 +94,7 @@ def confirm(
         reference: another agent of the same environment.
         outcome: the user's function, see ``--confirm.outcome``.
         report: called during the work.
+        possible: which states (n, k, h, w, c) can be, by what they show (n,); without it, no recorded one is changed.
 
     Raises:
         ConfigError: no recorded state has a complete history, or the user's outcome cannot be used.
@@ -105,7 +116,10 @@ def confirm(
     if overview.controls.share >= WEAK and (horizon := _shorter(overview, config)) < config.horizon:
         shorter = _context(player, pool, agent, likeness, replace(config, horizon=horizon), reference, outcome, report)
         context, overview = _overview(replace(shorter, roller=context.roller, seeds=context.seeds), starts)
-    found = [] if overview.controls.share >= WEAK else _judged(context, overview)
+    weak = overview.controls.share >= WEAK
+    if possible is not None and not weak:
+        overview = _with_what_ifs(replace(context, possible=possible), overview)
+    found = [] if weak else _judged(context, overview)
     clips = ClipRecorder(player.environment)
     weaknesses = [weakness_of(context, judged, controls, clips) for judged in found]
     weaknesses = [
@@ -163,13 +177,26 @@ def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview
     return replace(judging, alive=float(returns.mean())), _Overview(starts, judged, *rates)
 
 
+def _with_what_ifs(context: Context, overview: _Overview) -> _Overview:
+    """The first rollouts, also from recorded states in which one thing was changed."""
+    editable, safe = context.player.editable, overview.safe
+    usual = usual_values(editable.variables, overview.starts, safe) if editable else None
+    found = what_ifs(context, safe, usual, context.config.what_ifs) if usual is not None else []
+    rollouts = context.agent_rollouts(found, context.config.first, "first rollouts")
+    return replace(overview, starts=[*overview.starts, *found], rollouts=[*overview.rollouts, *rollouts])
+
+
 def _judged(context: Context, overview: _Overview) -> list[Judged]:
     """Verdicts on all groups of states."""
     starts, everything = overview.starts, range(len(overview.starts))
-    losing = _chosen([starts[i] for i in everything if overview.loses(i)], context.config.losing)
-    safe = [starts[i] for i in everything if starts[i].is_control and not any(r.lost for r in overview.rollouts[i])]
-    editable = context.player.editable
-    usual = usual_values(editable.variables, starts, safe) if editable else None
+    losing = [starts[i] for i in everything if overview.loses(i)]
+    losing = [
+        *_chosen([start for start in losing if start.what_if is None], context.config.losing),
+        *(start for start in losing if start.what_if is not None),
+    ]
+    safe, editable = overview.safe, context.player.editable
+    recorded = [start for start in starts if start.what_if is None]
+    usual = usual_values(editable.variables, recorded, safe) if editable else None
     by_target: dict[str, list[Start]] = {}
     for i in everything:
         if starts[i].target and not overview.loses(i):

@@ -18,6 +18,7 @@ from weakspot.confirm.starts import Start, views_of
 from weakspot.envs.pool import EnvironmentPool
 from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
+from weakspot.types import Stacks
 
 LONGER = 1.5
 """Horizon of the rollouts that judge causes and rescues, in horizons: a loss that is only put off is not avoided."""
@@ -43,6 +44,7 @@ class Context:
         seeds: of rollouts.
         generator: of all other choices.
         report: called during the work.
+        possible: which states (n, k, h, w, c) can be, by what they show (n,); None if that is not known.
         alive: what it is worth to be alive at the end of a rollout: the mean return of rollouts from control states.
     """
 
@@ -58,6 +60,7 @@ class Context:
     seeds: Seeds
     generator: np.random.Generator
     report: Report
+    possible: Callable[[Stacks], np.ndarray] | None = None
     alive: float = 0.0
 
     def progress(self, what: str) -> Callable[[int, int], None]:

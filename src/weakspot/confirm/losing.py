@@ -18,7 +18,7 @@ from weakspot.confirm.records import Judged
 from weakspot.confirm.rescues import AGAIN, Tried, best_for_group, try_overrides
 from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.sequences import with_sequences
-from weakspot.confirm.starts import Start, views_of
+from weakspot.confirm.starts import Start, unchanged, views_of
 from weakspot.confirm.statistics import fisher, rate_of
 from weakspot.envs.editable import Variable
 
@@ -42,6 +42,8 @@ class Group:
         states: their indices, the most typical one first.
         causes: units that decide about the loss.
         together: whether these have to be changed together.
+
+    The states of a group of what-ifs differ from recorded ones in one thing, and that is its cause.
     """
 
     states: list[int]
@@ -71,11 +73,12 @@ def losing_groups(
 
 
 def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], finder: CauseFinder | None) -> list[Group]:
-    """States that share a cause; then those that are alike, apart by whether a rescue was found."""
+    """What-ifs in which alike things were changed; states that share a cause; then those that are alike, apart by whether a
+    rescue was found."""
     matrix = distances(context.likeness, views_of(context.likeness, starts))
-    remaining: list[int] = list(range(len(starts)))
+    groups = [Group(typical_first(places, matrix), [], False) for places in _by_change(starts)]
+    remaining: list[int] = [index for index, start in enumerate(starts) if start.what_if is None]
     unexplained: list[int] = []
-    groups: list[Group] = []
     for _ in range(context.config.probes if finder else 0):
         hopeful = [i for i in remaining if tried[i].can_be_saved]
         if finder is None or not remaining:
@@ -94,6 +97,15 @@ def _groups(context: Context, starts: Sequence[Start], tried: Sequence[Tried], f
         for places in alike(matrix[np.ix_(part, part)]) if part else []:
             groups.append(Group(typical_first([part[place] for place in places], matrix), [], False))
     return groups
+
+
+def _by_change(starts: Sequence[Start]) -> list[list[int]]:
+    """The what-ifs, by the kind of what was changed."""
+    kinds: dict[str, list[int]] = {}
+    for index, start in enumerate(starts):
+        if start.what_if is not None:
+            kinds.setdefault(start.what_if.kind, []).append(index)
+    return list(kinds.values())
 
 
 def _sharing(
@@ -130,8 +142,11 @@ def _judged(
     rescue = _rescue(context, of_same, better, chosen, len(options))
     rate = rate_of(context.within_horizon(own))
     members = [starts[i] for i in states]
-    cause = _cause(context, members, group, rate_of(own), finder) if finder else None
-    before, after = _next_frames(context, members[0], cause, finder)
+    if members[0].what_if is not None:
+        cause, before, after = _undone(context, members, own)
+    else:
+        cause = _cause(context, members, group, rate_of(own), finder) if finder else None
+        before, after = _next_frames(context, members[0], cause, finder)
     return Judged(
         verdict=verdicts.of_loss(rate, rescue, groups),
         starts=tuple(members),
@@ -234,6 +249,31 @@ def _cause(context: Context, starts: Sequence[Start], group: Group, rate: Rate, 
     _, saved, p = max(confirmed, key=lambda entry: entry[1].share)
     variables = [_variable(context, unit, starts, finder) for entry in confirmed for unit in entry[0]]
     return Cause(tuple(variables), group.together, saved, finder.tried, p)
+
+
+def _undone(context: Context, starts: Sequence[Start], own: ByState) -> tuple[Cause | None, np.ndarray, np.ndarray]:
+    """What was changed in what-ifs as their cause, confirmed by rollouts without the change, and the newest frame of the
+    first of them with and without it; None if the agent loses as often without it.
+
+    Args:
+        context: of the confirmation.
+        starts: states in which alike things were changed.
+        own: the agent's rollouts from the first of these.
+    """
+    before = [unchanged(context.player, context.agent, start) for start in starts[: len(own)]]
+    count, horizon = context.config.rollouts, context.longer
+    saved = rate_of(context.agent_rollouts(before, count, "without the change", horizon=horizon), kept=True)
+    lost = rate_of(own, kept=True)
+    p = fisher(saved, lost)
+    frames = starts[0].stack[-1], before[0].stack[-1]
+    if saved.share - lost.share < verdicts.BETTER or p >= verdicts.LEVEL:
+        return None, *frames
+    what_if = starts[0].what_if
+    assert what_if is not None and starts[0].variables is not None and before[0].variables is not None
+    position = what_if.positions[0]
+    now, usual = float(starts[0].variables[position]), float(before[0].variables[position])
+    variable = CauseVariable(what_if.positions, what_if.kind, now, now, usual, usual)
+    return Cause((variable,), False, saved, 1, p), *frames
 
 
 def _variable(context: Context, unit: Unit, starts: Sequence[Start], finder: CauseFinder) -> CauseVariable:

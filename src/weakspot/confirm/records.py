@@ -56,10 +56,11 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
     met = [int(start.route.start in members) for start in controls]
     expected = context.expected(judged.starts)
     loss, rescued = _clips(judged, clips)
+    what_if = judged.starts[0].what_if
     return Weakness(
         verdict=judged.verdict,
         sentence="",
-        targets=tuple(dict.fromkeys(start.target for start in judged.starts if not start.is_control)),
+        targets=tuple(dict.fromkeys(start.target for start in judged.starts if start.target)),
         states=tuple(start_record(start) for start in judged.starts),
         rate=rate_of(context.within_horizon(judged.own)),
         met=share(met, [1] * len(met)),
@@ -70,6 +71,7 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
         loss=loss,
         rescued=rescued,
         differs=judged.differs,
+        changed=() if what_if is None else what_if.words,
     )
 
 

@@ -20,6 +20,21 @@ REPLAYED, PLAYED = 6, 8
 
 
 @dataclass(frozen=True)
+class WhatIf:
+    """What was changed in a recorded state.
+
+    Attributes:
+        kind: of the variables that were changed, such as ``person``.
+        positions: of these variables.
+        words: their changes, such as ``person 3 speed: 1.2 to 2``.
+    """
+
+    kind: str
+    positions: tuple[int, ...]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Start:
     """A state that rollouts start from.
 
@@ -32,6 +47,7 @@ class Start:
         stack: (k, h, w, c) uint8.
         variables: of the environment there (v,); None if it cannot be edited.
         hidden: hidden state of the agent there (m,); None for agents without one.
+        what_if: what was changed in a recorded state; None for all but what-ifs.
     """
 
     source: str
@@ -41,6 +57,7 @@ class Start:
     stack: np.ndarray
     variables: np.ndarray | None
     hidden: np.ndarray | None = None
+    what_if: WhatIf | None = None
 
     @property
     def is_control(self) -> bool:
@@ -67,7 +84,10 @@ def control_starts(player: Player, agent: Agent, count: int, generator: np.rando
     return [start_at(player, agent, Route(int(index)), stack) for index, stack in zip(chosen, stacks, strict=True)]
 
 
-def start_at(player: Player, agent: Agent, route: Route, stack: np.ndarray, source: str = "", target: str = "") -> Start:
+def start_at(
+    player: Player, agent: Agent, route: Route, stack: np.ndarray, source: str = "", target: str = "",
+    what_if: WhatIf | None = None,
+) -> Start:  # fmt: skip
     """The state that a route leads to.
 
     Args:
@@ -75,7 +95,7 @@ def start_at(player: Player, agent: Agent, route: Route, stack: np.ndarray, sour
         agent: whose hidden state there is a part of it, if it has one.
         route: that makes the state.
         stack: its frames (k, h, w, c), which have to be drawn again.
-        source, target: see :class:`Start`.
+        source, target, what_if: see :class:`Start`.
 
     Raises:
         SnapshotError: the route leads to other frames.
@@ -83,7 +103,13 @@ def start_at(player: Player, agent: Agent, route: Route, stack: np.ndarray, sour
     hidden = hidden_at(player, agent, route)
     player.follow(route, stack, f"state {source}")
     values = player.editable.read_variables() if player.editable else None
-    return Start(source, target, route, player.environment.snapshot(), stack, values, hidden)
+    return Start(source, target, route, player.environment.snapshot(), stack, values, hidden, what_if)
+
+
+def unchanged(player: Player, agent: Agent, start: Start) -> Start:
+    """The state of a what-if without the change."""
+    index = start.route.start + len(start.route.actions)
+    return start_at(player, agent, Route(index), player.dataset.stacks(np.array([index]))[0])
 
 
 def check_replay(player: Player, generator: np.random.Generator) -> None:

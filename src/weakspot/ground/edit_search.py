@@ -54,7 +54,7 @@ class PossibleEdits:
         bank = nearby(self.bank, grounds, [start])
 
         def bounded(stacks: Stacks) -> np.ndarray:
-            return np.where(grounds.plausibility.drawn_whole(stacks), score(stacks), np.inf)
+            return np.where(grounds.plausibility.drawing.is_whole(stacks), score(stacks), np.inf)
 
         for _ in range(ATTEMPTS):
             found = search_edits(grounds.player, [start - frames], bank, bounded, max(1, trials // ATTEMPTS), generator)

@@ -107,34 +107,58 @@ class Checks:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How the environment draws: the quick checks, which need no state model.
+
+    Attributes:
+        environment: id of the environment.
+        jump: largest share of pixels that change from one frame of a state to the next.
+    """
+
+    environment: str
+    jump: float
+
+    def is_whole(self, stacks: Stacks) -> np.ndarray:
+        """Which states (n, k, h, w, c) settle and pass the object checks (n,)."""
+        settles = jumps(stacks) <= self.jump
+        return settles & pong_checks(stacks).valid if is_pong(self.environment) else settles
+
+
+def measure_drawing(dataset: StateDataset, indices: np.ndarray, generator: np.random.Generator) -> Drawing:
+    """Measures the limit on some of the recorded states ``indices``."""
+    stacks = dataset.stacks(generator.permutation(indices)[:MEASURED])
+    return Drawing(dataset.environment.id, float(np.quantile(jumps(stacks), LIMIT)))
+
+
+@dataclass(frozen=True)
 class Plausibility:
     """The limits of one agent's recorded states.
 
     Attributes:
         model: the state model.
-        environment: id of the environment.
-        jump: largest share of pixels that change from one frame of a state to the next.
+        drawing: the quick checks.
         error: largest mean squared error of a reconstruction in any window; see :func:`errors`.
     """
 
     model: StateModel
-    environment: str
-    jump: float
+    drawing: Drawing
     error: float
 
-    def drawn_whole(self, stacks: Stacks) -> np.ndarray:
-        """Which states (n, k, h, w, c) settle and pass the object checks (n,); the quick ones of the checks."""
-        settles = jumps(stacks) <= self.jump
-        return settles & pong_checks(stacks).valid if is_pong(self.environment) else settles
+    def could_be(self, stacks: Stacks) -> np.ndarray:
+        """Which states (n, k, h, w, c) pass all checks of their pictures (n,)."""
+        whole = self.drawing.is_whole(stacks)
+        if whole.any():
+            whole[whole] = errors(self.model, stacks[whole]) <= self.error
+        return whole
 
     def check(self, stack: np.ndarray, onwards: Play | None) -> Checks:
         """Checks a state (k, h, w, c), given what happened when it was played on; None if it could not be."""
         moves = onwards is not None and not all(np.array_equal(frame, onwards.frames[0]) for frame in onwards.frames)
         alive = onwards is not None and (not onwards.ended or len(onwards.frames) > len(stack))
         return Checks(
-            settles=float(jumps(stack[None])[0]) <= self.jump,
+            settles=float(jumps(stack[None])[0]) <= self.drawing.jump,
             round_trip=float(errors(self.model, stack[None])[0]) <= self.error,
-            objects=bool(pong_checks(stack[None]).valid[0]) if is_pong(self.environment) else None,
+            objects=bool(pong_checks(stack[None]).valid[0]) if is_pong(self.drawing.environment) else None,
             plays_on=moves and alive,
         )
 
@@ -143,9 +167,9 @@ def measure_plausibility(
     model: StateModel, dataset: StateDataset, held_out: np.ndarray, generator: np.random.Generator
 ) -> Plausibility:
     """Measures the limits on held-out real states."""
-    stacks = dataset.stacks(generator.permutation(held_out)[:MEASURED])
-    limits = (float(np.quantile(values, LIMIT)) for values in (jumps(stacks), errors(model, stacks)))
-    return Plausibility(model, dataset.environment.id, *limits)
+    chosen = generator.permutation(held_out)[:MEASURED]
+    error = float(np.quantile(errors(model, dataset.stacks(chosen)), LIMIT))
+    return Plausibility(model, measure_drawing(dataset, chosen, generator), error)
 
 
 def jumps(stacks: Stacks) -> np.ndarray:

@@ -210,7 +210,7 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
     def score(stacks: np.ndarray) -> np.ndarray:
         views = likeness.views(stacks)
         shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
-        broken = ~grounds.plausibility.drawn_whole(stacks)
+        broken = ~grounds.plausibility.drawing.is_whole(stacks)
         distance = likeness.distances(wanted, views).mean(axis=1)
         missed = np.maximum(shortfall - INSIDE * SHORTFALL, 0.0) + np.maximum(distance - INSIDE * grounds.alike, 0.0)
         return distance + config.value * shortfall + MISSED * missed + BROKEN * broken

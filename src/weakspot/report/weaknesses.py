@@ -131,7 +131,7 @@ def _cause(run: Run, rollouts: Weaknesses, index: int) -> tuple[str, str]:
     weakness, colours = rollouts.confirmation.weaknesses[index], run.environment.channel_colours
     if weakness.cause is not None:
         picture = difference_uri(rollouts.before[index], rollouts.after[index], colours)
-        return picture, f"{weakness.cause.names} set to a usual value"
+        return picture, "without the change" if weakness.changed else f"{weakness.cause.names} set to a usual value"
     for differs in weakness.differs:
         if differs.box is not None:
             newest = rollouts.typical[index][-1]

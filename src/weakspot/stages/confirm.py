@@ -1,4 +1,4 @@
-"""Stage: play on from twins and recorded states, to tell what goes wrong, what causes it and what would help."""
+"""Stage: play on from twins, recorded states and what-ifs, to tell what goes wrong, what causes it and what would help."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from weakspot.system.provenance import digest, file_digest
 
 
 class ConfirmStage(Stage):
-    """Makes rollouts from the twins of all targets and from recorded states."""
+    """Makes rollouts from the twins of all targets, from recorded states, and from such with one thing changed."""
 
     name: ClassVar[str] = "confirm"
-    version: ClassVar[int] = 7
-    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "ground")
+    version: ClassVar[int] = 8
+    inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "ground")
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for all targets; none without control states."""
@@ -61,6 +61,7 @@ class ConfirmStage(Stage):
                 ),
                 outcome=outcome_function(config.outcome),
                 report=report,
+                possible=session.grounds.plausibility.could_be if config.what_ifs and session.player.editable else None,
             )  # fmt: skip
         artifact.write_weaknesses(folder, weaknesses)
         return digest(file_digest(folder / artifact.ARRAYS), file_digest(folder / artifact.WEAKNESSES))

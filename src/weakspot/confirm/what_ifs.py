@@ -1,0 +1,288 @@
+"""What-ifs: recorded states from which nothing was lost, in which one thing is changed so that the agent loses.
+
+Rollouts from recorded states find what goes wrong in the world that was recorded.  A driver who never met anybody on the
+street may still hit the first person who steps out.  So one unit of variables (:mod:`weakspot.confirm.causes`), such as one
+person, is changed in a recorded state, among those units that the agent sees there, and the agent plays on.
+
+    1. which units are seen: all of them are replaced by recorded values, half of them, and so on
+    2. one of them gets other values: recorded ones, values near its own, or any within its bounds
+    3. the state has to be possible, and most of its picture as before, so that the change can be pointed at
+    4. changes after which the agent loses soon are tried on alike units in other states
+
+What is found is judged like all other states: by rollouts with fresh seeds, with the change and without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weakspot.actions import Action
+from weakspot.confirm.causes import Unit, Usual
+from weakspot.confirm.context import Context
+from weakspot.confirm.rollouts import Job
+from weakspot.confirm.starts import Start, WhatIf, start_at
+from weakspot.confirm.verdicts import LEAST_STATES
+from weakspot.envs.editable import Variable, name_changes
+from weakspot.envs.plays import Play, Trial
+from weakspot.ground.likeness import MOVING, in_any_channel
+from weakspot.ground.play import Route
+
+SCENES = 40
+"""Recorded states, at most, in which something is changed."""
+ROUNDS = 6
+"""Parts of the search; changes that led to losses are tried elsewhere in the next one."""
+DRAWN = 4
+"""Changes that are drawn for each rollout; many are refused, not seen, or not possible."""
+SOON = 40
+"""Decisions within which the agent has to lose, where losses are events."""
+MOST = 0.1
+"""Share of the pixels of the newest frame that a change may change."""
+COPIED = 0.6
+"""Probability of a change that led to a loss in another state, once there is one."""
+NEAR = 0.1
+"""Standard deviation of a change to a value near its own, in standard deviations of the usual values; at least 1 for whole
+numbers."""
+KEPT, ALIKE = 12, 6
+"""States that are looked at closely, and those of one kind of unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """A recorded state in which something is changed, as many decisions before it as it has frames.
+
+    Attributes:
+        start: the state.
+        at: index of the recorded state that is changed.
+        snapshot: of it.
+        actions: that were taken from there on.
+        values: of its variables (v,).
+        units: that are seen, by their kinds.
+    """
+
+    start: Start
+    at: int
+    snapshot: bytes
+    actions: tuple[Action, ...]
+    values: np.ndarray
+    units: Mapping[str, Sequence[Unit]]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A change of one unit of a scene.
+
+    Attributes:
+        scene: number of the scene.
+        kind: of the unit.
+        values: of its variables, by their positions.
+    """
+
+    scene: int
+    kind: str
+    values: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class _Lost:
+    """A change after which the agent lost, and its state."""
+
+    change: _Change
+    start: Start
+
+
+def what_ifs(context: Context, safe: Sequence[Start], usual: Usual, tried: int) -> list[Start]:
+    """States in which one thing was changed, and from which the agent then lost a rollout; two or more of each kind.
+
+    Args:
+        context: of the confirmation; ``context.possible`` says which states can be.
+        safe: recorded states from which nothing was lost.
+        usual: usual values of the variables.
+        tried: rollouts, at most.
+    """
+    return _Search(context, _scenes(context, safe, usual), usual).run(tried)
+
+
+def kind_of(unit: Unit, variables: Sequence[Variable]) -> str:
+    """The kind of a unit: its variable, or its group without its number, such as ``person``."""
+    variable = variables[unit[0]]
+    return re.sub(r"\s*\d+$", "", variable.group) or variable.name
+
+
+class _Search:
+    """The search for changes after which the agent loses.
+
+    Args:
+        context: of the confirmation.
+        scenes: recorded states.
+        usual: usual values of the variables.
+    """
+
+    def __init__(self, context: Context, scenes: Sequence[_Scene], usual: Usual) -> None:
+        editable = context.player.editable
+        assert editable is not None
+        self._context, self._scenes, self._usual, self._variables = context, scenes, usual, editable.variables
+        self._spread = np.maximum(usual.rows.std(axis=0), [1 / NEAR if one.whole else 0.0 for one in self._variables])
+        self._lost: list[_Lost] = []
+
+    def run(self, tried: int) -> list[Start]:
+        """See :func:`what_ifs`."""
+        if not self._scenes:
+            return []
+        done = 0
+        for number in range(ROUNDS):
+            count = (tried - done) // (ROUNDS - number)
+            drawn = [change for _ in range(DRAWN * count) if (change := self._drawn()) is not None]
+            done += self._play(self._possible(drawn)[:count])
+            self._context.report("what-ifs", number + 1, ROUNDS)
+        return self._chosen()
+
+    def _drawn(self) -> _Change | None:
+        """A random change, or one that led to a loss elsewhere; None if it changes nothing."""
+        generator = self._context.generator
+        number = int(generator.integers(len(self._scenes)))
+        scene = self._scenes[number]
+        known = [lost.change for lost in self._lost if lost.change.kind in scene.units]
+        if known and generator.random() < COPIED:
+            change = known[int(generator.integers(len(known)))]
+            unit = _any_of(scene.units[change.kind], generator)
+            found = self._copied(change, unit)
+        else:
+            kinds = list(scene.units.values())
+            unit = _any_of(kinds[int(generator.integers(len(kinds)))], generator)
+            count = int(generator.integers(1, len(unit) + 1))
+            positions: list[int] = generator.choice(unit, count, replace=False).tolist()
+            found = {position: self._other(position, float(scene.values[position])) for position in positions}
+        values = {position: value for position, value in sorted(found.items()) if value != scene.values[position]}
+        return _Change(number, kind_of(unit, self._variables), values) if values else None
+
+    def _copied(self, change: _Change, unit: Unit) -> dict[int, float]:
+        """The change of an alike unit."""
+        by_name = {_part(self._variables[position]): value for position, value in change.values.items()}
+        names = {position: _part(self._variables[position]) for position in unit}
+        return {position: by_name[name] for position, name in names.items() if name in by_name}
+
+    def _other(self, position: int, value: float) -> float:
+        """Another value of a variable: a recorded one, one near its own, or any."""
+        generator, variable = self._context.generator, self._variables[position]
+        how = int(generator.integers(3 if np.isfinite([variable.low, variable.high]).all() else 2))
+        if how == 0:
+            return float(self._usual.rows[generator.integers(len(self._usual.rows)), position])
+        if how == 1:
+            moved = value + NEAR * float(self._spread[position]) * float(generator.standard_normal())
+        else:
+            moved = float(generator.uniform(variable.low, variable.high + variable.whole))
+        moved = float(np.floor(moved)) if variable.whole else moved
+        return float(np.clip(moved, variable.low, variable.high))
+
+    def _possible(self, drawn: Sequence[_Change]) -> list[tuple[_Change, np.ndarray]]:
+        """The changes that can be seen, change little else and lead to possible states, with these states (k, h, w, c)."""
+        shown: list[tuple[_Change, np.ndarray]] = []
+        for number, scene in enumerate(self._scenes):
+            own = [change for change in drawn if change.scene == number]
+            plays = self._context.player.trials(scene.snapshot, [Trial(c.values, scene.actions) for c in own]) if own else []
+            for change, play in zip(own, plays, strict=True):
+                stack = _drawn_after(play, scene)
+                if stack is not None and 0.0 < _changed(stack, scene) <= MOST:
+                    shown.append((change, stack))
+        if not shown:
+            return []
+        assert self._context.possible is not None
+        possible = self._context.possible(np.stack([stack for _, stack in shown]))
+        kept = [entry for entry, is_possible in zip(shown, possible, strict=True) if is_possible]
+        return [kept[place] for place in self._context.generator.permutation(len(kept))]
+
+    def _play(self, changes: Sequence[tuple[_Change, np.ndarray]]) -> int:
+        """Plays a rollout after each change, keeps those that are lost, and returns their number."""
+        context = self._context
+        starts = [self._start(change, stack) for change, stack in changes]
+        horizon = min(SOON, context.config.horizon) if context.rule.measure is None else context.config.horizon
+        jobs = [Job(start.snapshot, context.seeds.next(), horizon, hidden=start.hidden) for start in starts]
+        for (change, _), start, rollout in zip(changes, starts, context.until_loss(jobs, "what-ifs"), strict=True):
+            if rollout.lost:
+                self._lost.append(_Lost(change, start))
+        return len(starts)
+
+    def _start(self, change: _Change, stack: np.ndarray) -> Start:
+        scene = self._scenes[change.scene]
+        route = Route(scene.at, change.values, scene.actions)
+        words = tuple(name_changes(self._variables, scene.values, change.values))
+        what_if = WhatIf(change.kind, tuple(change.values), words)
+        return start_at(self._context.player, self._context.agent, route, stack, "what-if", what_if=what_if)
+
+    def _chosen(self) -> list[Start]:
+        """Of each kind one state of each scene, of kinds with two scenes or more; those of most scenes first."""
+        by_kind: dict[str, dict[int, Start]] = {}
+        for lost in self._lost:
+            by_kind.setdefault(lost.change.kind, {}).setdefault(lost.change.scene, lost.start)
+        kinds = sorted((scenes for scenes in by_kind.values() if len(scenes) >= LEAST_STATES), key=lambda one: -len(one))
+        chosen = [list(scenes.values())[:ALIKE] for scenes in kinds]
+        return [start for starts in chosen for start in starts][:KEPT]
+
+
+def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scene]:
+    """Recorded states that are long enough after the beginning of an episode, with the units that are seen there."""
+    player, generator = context.player, context.generator
+    assert player.editable is not None
+    frames = player.dataset.environment.frames
+    old = [start for start in safe if player.dataset.age[start.route.start] >= 2 * frames]
+    chosen: list[int] = np.sort(generator.permutation(len(old))[:SCENES]).tolist()
+    scenes: list[_Scene] = []
+    for done, start in enumerate([old[place] for place in chosen]):
+        at = start.route.start - frames
+        snapshot, actions = player.place(at), player.recorded_actions(at, frames)
+        player.environment.restore(snapshot)
+        blind = _Scene(start, at, snapshot, actions, player.editable.read_variables(), {})
+        units: dict[str, list[Unit]] = {}
+        for unit in _seen(context, blind, usual):
+            units.setdefault(kind_of(unit, player.editable.variables), []).append(unit)
+        if units:
+            scenes.append(_Scene(start, at, snapshot, actions, blind.values, units))
+        context.report("what is seen", done + 1, len(chosen))
+    return scenes
+
+
+def _seen(context: Context, scene: _Scene, usual: Usual) -> list[Unit]:
+    """The units that change the frames of a scene when they get recorded values; found by halving."""
+    found: list[Unit] = []
+    sets: list[tuple[Unit, ...]] = [usual.units]
+    while sets:
+        rows = usual.rows[context.generator.integers(len(usual.rows), size=len(sets))]
+        changes = [
+            {p: float(row[p]) for unit in units for p in unit if row[p] != scene.values[p]}
+            for units, row in zip(sets, rows, strict=True)
+        ]
+        plays = context.player.trials(scene.snapshot, [Trial(change, scene.actions) for change in changes])
+        halves: list[tuple[Unit, ...]] = []
+        for units, play in zip(sets, plays, strict=True):
+            stack = _drawn_after(play, scene)
+            if stack is not None and not _changed(stack, scene):
+                continue
+            if len(units) > 1:
+                halves += [units[: len(units) // 2], units[len(units) // 2 :]]
+            elif stack is not None:
+                found += units
+        sets = halves
+    return found
+
+
+def _drawn_after(play: Play | None, scene: _Scene) -> np.ndarray | None:
+    """The state (k, h, w, c) after a change; None if the change is refused, or the episode ends."""
+    return None if play is None or play.ended else play.frames[-len(scene.start.stack) :]
+
+
+def _changed(stack: np.ndarray, scene: _Scene) -> float:
+    """The share of the pixels of the newest frame in which a state differs from that of a scene."""
+    return float(in_any_channel(np.abs(stack[-1].astype(np.int16) - scene.start.stack[-1]) > MOVING).mean())
+
+
+def _part(variable: Variable) -> str:
+    """The name of a variable within its group, such as ``speed``."""
+    return variable.name.removeprefix(variable.group).strip()
+
+
+def _any_of(units: Sequence[Unit], generator: np.random.Generator) -> Unit:
+    return units[int(generator.integers(len(units)))]
