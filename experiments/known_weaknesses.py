@@ -4,17 +4,22 @@
     python -m experiments.known_weaknesses --cases planted healthy --methods recorded "low values" --seeds 0
 
 ``known``: agents of Seaquest suffocate because they do not surface.  Their oxygen is byte 102 of the memory, and byte 104
-counts it down; holding an action that goes up avoids the loss where it is not too late.  ``planted``: good agents that were
-made blind, or whose actions were exchanged (:mod:`lab.planted`); a weakness counts if its losses are due to the plant, which
-the healthy agent decides by playing from the same states (:mod:`lab.attribution`).  ``healthy``: these agents themselves.
-A false alarm is a confirmed weakness whose rescue does not avoid losses in rollouts with other seeds.
+counts it down; holding an action that goes up avoids the loss where it is not too late.  Agents that learned to drive among
+reasonable pedestrians hit people who step out, whom they never met in that world: a weakness counts if its cause is a
+person, and a right rescue brakes.
+
+``planted``: good agents that were made blind, or whose actions were exchanged (:mod:`lab.planted`); a weakness counts if its
+losses are due to the plant, which the healthy agent decides by playing from the same states (:mod:`lab.attribution`).
+``healthy``: these agents themselves, and a driver that stops for everybody (:mod:`lab.careful_driver`).  A false alarm is a
+confirmed weakness whose rescue does not avoid losses in rollouts with other seeds.
 
 The tool gets no hint of any of this.  For each seed the weaknesses are found anew; recall at rank k is the share of runs in
 which the weakness is among the first k confirmed ones.
 
-``recorded`` starts from random recorded states alone; ``twins`` from twins as well, which needs a state model.  All other
-methods (:mod:`lab.rivals`) choose most of the states in place of random ones; everything after that is the same.  Minutes
-are those of processor time.  Seeds that the file already has are not repeated.
+``recorded`` starts from random recorded states alone; ``what-ifs`` also from such in which one thing was changed; ``twins``
+also from twins, which needs a state model.  All other methods (:mod:`lab.rivals`) choose most of the states in place of
+random ones; everything after that is the same.  Minutes are those of processor time.  Seeds that the file already has are
+not repeated.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from lab import intervals
+from lab import careful_driver, intervals
 from lab.arguments import at_least, positive, short_name
 from lab.command import repeatable_command, run_command, say
 from lab.confirming import (
@@ -51,7 +56,9 @@ RANKS = (1, 3, 5)
 TABLE = "known weaknesses"
 """Name of the table on the page."""
 OXYGEN, UPWARDS = ("byte 102", "byte 104"), ("UP", "UPRIGHT", "UPLEFT", "UPFIRE", "UPRIGHTFIRE", "UPLEFTFIRE")
-
+PEOPLE, BRAKES = ("person",), ("BRAKE",)
+CAREFUL = "healthy careful driver"
+TOWN = "weakspot/DriveSemantic64-v0"
 
 ENVIRONMENTS = {
     "pong": "PongNoFrameskip-v4",
@@ -64,8 +71,10 @@ ENVIRONMENTS = {
 
 def known(agents: Path | None) -> dict[str, Known]:
     """The known weaknesses, by the name of the case."""
-    own = Path(__file__).with_name("agents") / "seaquest-double-dqn.safetensors"
-    cases = {"seaquest-double-dqn": Known(str(own), OXYGEN, UPWARDS)}
+    own = Path(__file__).with_name("agents")
+    drivers = ("drivesemantic64-a2c", "drive96-a2c")
+    cases = {"seaquest-double-dqn": Known(str(own / "seaquest-double-dqn.safetensors"), OXYGEN, UPWARDS)}
+    cases |= {name: Known(str(own / f"{name}.safetensors"), PEOPLE, BRAKES) for name in drivers}
     if agents is not None:
         cases["seaquest-acktr"] = Known(str(agents / "acktr_SeaquestNoFrameskip-v4.safetensors"), OXYGEN, UPWARDS)
     return cases
@@ -79,7 +88,10 @@ def groups(agents: Path | None) -> dict[str, dict[str, Case]]:
             plant.name: Hidden(plant.reference, ENVIRONMENTS[plant.name.partition("_")[0]], plant.healthy)
             for plant in PLANTS
         },
-        "healthy": {f"healthy {short_name(agent)}": Healthy(agent) for agent in dict.fromkeys(p.healthy for p in PLANTS)},
+        "healthy": {
+            **{f"healthy {short_name(agent)}": Healthy(agent) for agent in dict.fromkeys(p.healthy for p in PLANTS)},
+            CAREFUL: Healthy(f"{careful_driver.__file__}:careful_driver", TOWN),
+        },
     }
 
 

@@ -1,11 +1,14 @@
-"""Confirmations in experiments: the weaknesses of an agent, from recorded states alone, from twins as well, or from states
-that other methods choose."""
+"""Confirmations in experiments: the weaknesses of an agent, from recorded states alone, from such with one thing changed as
+well, from twins as well, or from states that other methods choose."""
 
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from lab.attribution import Checker
 from lab.pipeline import STATES
@@ -17,9 +20,14 @@ from weakspot.artifacts.twins import read_twins
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
 from weakspot.envs.pool import EnvironmentPool
+from weakspot.ground.plausibility import measure_drawing
 from weakspot.session import POOL, Session
+from weakspot.types import Stacks
 
-METHODS: dict[str, tuple[str, ...]] = {"recorded": STATES, "twins": TWINS, **dict.fromkeys(RIVALS, STATES)}
+RECORDED, WHAT_IFS, WITH_TWINS = "recorded", "what-ifs", "twins"
+METHODS: dict[str, tuple[str, ...]] = {
+    RECORDED: STATES, WHAT_IFS: STATES, WITH_TWINS: TWINS, **dict.fromkeys(RIVALS, STATES)
+}  # fmt: skip
 """The stages that each method needs before its rollouts."""
 
 
@@ -29,7 +37,7 @@ class Known:
 
     Attributes:
         agent: a shipped agent or a file.
-        variables: names of variables without their meanings, any of which is a right cause.
+        variables: names of variables without their meanings, or kinds of what has several, any of which is a right cause.
         actions: names of actions; a right rescue holds one of them.
     """
 
@@ -41,7 +49,7 @@ class Known:
 
     def is_found_in(self, weakness: dict[str, Any]) -> bool:
         """Whether a weakness of a run is this one."""
-        return bool({name.partition(" (")[0] for name in weakness["cause"]} & set(self.variables))
+        return any(f"{cause} ".startswith(f"{name} ") for cause in weakness["cause"] for name in self.variables)
 
     def is_avoided_by(self, rescue: str) -> bool:
         """Whether a rescue holds a right action."""
@@ -70,11 +78,16 @@ class Hidden:
 
 @dataclass(frozen=True)
 class Healthy:
-    """An agent in which nothing was planted; what is found may be true or a false alarm."""
+    """An agent in which nothing was planted; what is found may be true or a false alarm.
+
+    Attributes:
+        agent: a shipped agent, a file, or a reference to a function that makes it.
+        environment: of the agent; None if its file says it.
+    """
 
     agent: str
+    environment: str | None = None
     healthy: None = None
-    environment: None = None
 
     def is_found_in(self, weakness: dict[str, Any]) -> bool:
         """False: there is nothing to find."""
@@ -99,11 +112,14 @@ def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dic
         read_search(session.results[f"synthesize/{slug}"]).target: read_twins(
             session.results[f"ground/{slug}"], session.record.environment
         )
-        for slug in (session.targets if method == "twins" else ())
+        for slug in (session.targets if method == WITH_TWINS else ())
     }
     subject = session.subject
     with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
-        found = confirm(session.player, pool, subject.agent, session.likeness, config, twins, others).confirmation
+        found = confirm(
+            session.player, pool, subject.agent, session.likeness, config, twins, others,
+            possible=_drawn_whole(session) if method == WHAT_IFS else None,
+        ).confirmation  # fmt: skip
         minutes = round((_processor_seconds() - started) / 60, 2)
         healthy = load_agent(case.healthy) if case.healthy else None
         checker = Checker(session, pool, healthy, config, found.horizon)
@@ -128,6 +144,13 @@ def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dic
             for weakness, check in zip(found.weaknesses, checks, strict=True)
         ],
     }
+
+
+def _drawn_whole(session: Session) -> Callable[[Stacks], np.ndarray]:
+    """Which states can be by how they are drawn, without a state model."""
+    dataset = session.dataset
+    usable = np.flatnonzero(dataset.age >= dataset.environment.frames)
+    return measure_drawing(dataset, usable, np.random.default_rng(0)).is_whole
 
 
 def _processor_seconds() -> float:

@@ -89,6 +89,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "confirm.holds": ((2, 4), ROLLOUTS),
     "confirm.losing": (3, ROLLOUTS),
     "confirm.probes": (0, ROLLOUTS),
+    "confirm.what_ifs": (0, ROLLOUTS),
     "confirm.epsilon": (0.5, ROLLOUTS),
     "confirm.gamma": (0.9, ROLLOUTS),
     "confirm.outcome": (f"{HERE / 'outcomes.py'}:total", ROLLOUTS),

@@ -15,7 +15,7 @@ TINY = [
     *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
     *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "7"),
     *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "30", "--confirm.holds", "3"),
-    *("--confirm.losing", "2", "--confirm.probes", "1"),
+    *("--confirm.losing", "2", "--confirm.probes", "1", "--confirm.what-ifs", "6"),
 ]  # fmt: skip
 
 

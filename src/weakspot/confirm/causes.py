@@ -1,6 +1,7 @@
 """Causes: variables of the environment that, set to usual values alone, avoid a loss.
 
-Variables that belong together, such as where a person is and what it does, are changed as one.
+Variables that belong together, such as where a person is and what it does, are changed as one.  A town has hundreds of such
+things, of which few matter: many of them are changed at once first, and those without an effect are not tried alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ VALUES = 3
 """Usual values that each variable is set to."""
 CANDIDATES = 6
 """Variables, at most, that are looked at again with fresh seeds."""
+MANY = 32
+"""Units of several variables from which on some of them are changed at once first."""
 SAVED = 0.75
 """Share of rollouts without a loss, at least, if a variable decides about it."""
 
@@ -92,7 +95,7 @@ class CauseFinder:
             units: each of which avoids the loss alone; if there are none, a pair that does together.
             together: whether it is a pair.
         """
-        shares = self._shares(start, [(unit,) for unit in self._usual.units], VALUES)
+        shares = self._shares(start, [(unit,) for unit in self._likely(start)], VALUES)
         ranked = sorted((key for key in shares if shares[key] > 0.5), key=lambda key: -shares[key])[:CANDIDATES]
         single = self._shares(start, ranked, 2 * VALUES)
         found = [key[0] for key in ranked if single.get(key, 0.0) >= SAVED]
@@ -119,6 +122,18 @@ class CauseFinder:
             if self._context.pool.edited(start.snapshot, change) is not None:
                 return change
         return None
+
+    def _likely(self, start: Start) -> list[Unit]:
+        """The units that are tried alone: single variables, and of many units of several variables those in sets that avoid
+        most losses when they are changed at once."""
+        things = [unit for unit in self._usual.units if len(unit) > 1]
+        if len(things) < MANY:
+            return list(self._usual.units)
+        count = round(len(things) ** 0.5)
+        sets = [tuple(things[place::count]) for place in range(count)]
+        shares = self._shares(start, sets, VALUES)
+        kept = {unit for units, share in shares.items() if share > 0.5 for unit in units}
+        return [unit for unit in self._usual.units if len(unit) == 1 or unit in kept]
 
     def _repeated(self, start: Start, units: Sequence[Unit], count: int) -> list[dict[int, float]]:
         """``count`` sets of usual values; some are the same if the units have too few."""

@@ -7,9 +7,10 @@ person, is changed in a recorded state, among those units that the agent sees th
     1. which units are seen: all of them are replaced by recorded values, half of them, and so on
     2. one of them gets other values: recorded ones, values near its own, or any within its bounds
     3. the state has to be possible, and most of its picture as before, so that the change can be pointed at
-    4. changes after which the agent loses soon are tried on alike units in other states
+    4. changes after which the agent loses soon are tried on alike units in other states, where it has to lose more often
+       than from recorded states: if it loses a third of these rollouts, so it does after a change that means nothing
 
-What is found is judged like all other states: by rollouts with fresh seeds, with the change and without it.
+What is left is judged like all other states: by rollouts with fresh seeds, with the change and without it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from weakspot.actions import Action
+from weakspot.artifacts.weaknesses import Rate
 from weakspot.confirm.causes import Unit, Usual
-from weakspot.confirm.context import Context
+from weakspot.confirm.context import ByState, Context
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start, WhatIf, start_at
-from weakspot.confirm.verdicts import LEAST_STATES
+from weakspot.confirm.statistics import fisher
+from weakspot.confirm.verdicts import LEAST_STATES, LEVEL
 from weakspot.envs.editable import Variable, name_changes
 from weakspot.envs.plays import Play, Trial
 from weakspot.ground.likeness import MOVING, in_any_channel
@@ -79,31 +82,37 @@ class _Change:
         scene: number of the scene.
         kind: of the unit.
         values: of its variables, by their positions.
+        copied: whether it led to a loss in another scene.
     """
 
     scene: int
     kind: str
     values: Mapping[int, float]
+    copied: bool
 
 
 @dataclass(frozen=True)
-class _Lost:
-    """A change after which the agent lost, and its state."""
+class _Played:
+    """A change, its state, and whether the agent lost."""
 
     change: _Change
     start: Start
+    lost: bool
 
 
-def what_ifs(context: Context, safe: Sequence[Start], usual: Usual, tried: int) -> list[Start]:
+def what_ifs(context: Context, safe: Sequence[Start], usual: Usual, own: ByState) -> list[Start]:
     """States in which one thing was changed, and from which the agent then lost a rollout; two or more of each kind.
 
     Args:
         context: of the confirmation; ``context.possible`` says which states can be.
         safe: recorded states from which nothing was lost.
         usual: usual values of the variables.
-        tried: rollouts, at most.
+        own: the first rollouts from all recorded states that were drawn at random: how often the agent loses anyway.
     """
-    return _Search(context, _scenes(context, safe, usual), usual).run(tried)
+    search = _Search(context, _scenes(context, safe, usual), usual)
+    search.run(context.config.what_ifs)
+    soon = [rollout.loss is not None and rollout.loss <= search.horizon for rollouts in own for rollout in rollouts]
+    return search.chosen(Rate(sum(soon), len(soon), len(own), 0.0, 1.0))
 
 
 def kind_of(unit: Unit, variables: Sequence[Variable]) -> str:
@@ -126,28 +135,52 @@ class _Search:
         assert editable is not None
         self._context, self._scenes, self._usual, self._variables = context, scenes, usual, editable.variables
         self._spread = np.maximum(usual.rows.std(axis=0), [1 / NEAR if one.whole else 0.0 for one in self._variables])
-        self._lost: list[_Lost] = []
+        self._played: list[_Played] = []
 
-    def run(self, tried: int) -> list[Start]:
-        """See :func:`what_ifs`."""
-        if not self._scenes:
-            return []
-        done = 0
-        for number in range(ROUNDS):
-            count = (tried - done) // (ROUNDS - number)
+    @property
+    def horizon(self) -> int:
+        """Decisions of a rollout."""
+        config = self._context.config
+        return min(SOON, config.horizon) if self._context.rule.measure is None else config.horizon
+
+    def run(self, tried: int) -> None:
+        """Plays up to ``tried`` rollouts after changes."""
+        for number in range(ROUNDS if self._scenes else 0):
+            count = (tried - len(self._played)) // (ROUNDS - number)
             drawn = [change for _ in range(DRAWN * count) if (change := self._drawn()) is not None]
-            done += self._play(self._possible(drawn)[:count])
+            self._play(self._possible(drawn)[:count])
             self._context.report("what-ifs", number + 1, ROUNDS)
-        return self._chosen()
+
+    def chosen(self, usual: Rate) -> list[Start]:
+        """Of each kind one losing state of each scene, of kinds with two scenes or more; those of most scenes first.
+
+        Args:
+            usual: losses from recorded states; after changes that were copied to other scenes, the agent has to lose more
+                often.
+        """
+        by_kind: dict[str, dict[int, Start]] = {}
+        for played in self._played:
+            if played.lost and self._matters(played.change.kind, usual):
+                by_kind.setdefault(played.change.kind, {}).setdefault(played.change.scene, played.start)
+        kinds = sorted((scenes for scenes in by_kind.values() if len(scenes) >= LEAST_STATES), key=lambda one: -len(one))
+        chosen = [list(scenes.values())[:ALIKE] for scenes in kinds]
+        return [start for starts in chosen for start in starts][:KEPT]
+
+    def _matters(self, kind: str, usual: Rate) -> bool:
+        copies = [played.lost for played in self._played if played.change.kind == kind and played.change.copied]
+        rate = Rate(sum(copies), len(copies), len(copies), 0.0, 1.0)
+        return rate.share > usual.share and fisher(rate, usual) < LEVEL
 
     def _drawn(self) -> _Change | None:
         """A random change, or one that led to a loss elsewhere; None if it changes nothing."""
         generator = self._context.generator
         number = int(generator.integers(len(self._scenes)))
         scene = self._scenes[number]
-        known = [lost.change for lost in self._lost if lost.change.kind in scene.units]
-        if known and generator.random() < COPIED:
-            change = known[int(generator.integers(len(known)))]
+        known = self._known(number)
+        copied = bool(known) and generator.random() < COPIED
+        if copied:
+            of_kind = known[int(generator.integers(len(known)))]
+            change = of_kind[int(generator.integers(len(of_kind)))]
             unit = _any_of(scene.units[change.kind], generator)
             found = self._copied(change, unit)
         else:
@@ -157,7 +190,16 @@ class _Search:
             positions: list[int] = generator.choice(unit, count, replace=False).tolist()
             found = {position: self._other(position, float(scene.values[position])) for position in positions}
         values = {position: value for position, value in sorted(found.items()) if value != scene.values[position]}
-        return _Change(number, kind_of(unit, self._variables), values) if values else None
+        return _Change(number, kind_of(unit, self._variables), values, copied) if values else None
+
+    def _known(self, number: int) -> list[list[_Change]]:
+        """The changes that led to losses in other scenes than this one, where alike units are seen, kind by kind."""
+        kinds: dict[str, list[_Change]] = {}
+        for played in self._played:
+            change = played.change
+            if played.lost and change.scene != number and change.kind in self._scenes[number].units:
+                kinds.setdefault(change.kind, []).append(change)
+        return list(kinds.values())
 
     def _copied(self, change: _Change, unit: Unit) -> dict[int, float]:
         """The change of an alike unit."""
@@ -195,16 +237,14 @@ class _Search:
         kept = [entry for entry, is_possible in zip(shown, possible, strict=True) if is_possible]
         return [kept[place] for place in self._context.generator.permutation(len(kept))]
 
-    def _play(self, changes: Sequence[tuple[_Change, np.ndarray]]) -> int:
-        """Plays a rollout after each change, keeps those that are lost, and returns their number."""
+    def _play(self, changes: Sequence[tuple[_Change, np.ndarray]]) -> None:
+        """Plays a rollout after each change."""
         context = self._context
         starts = [self._start(change, stack) for change, stack in changes]
-        horizon = min(SOON, context.config.horizon) if context.rule.measure is None else context.config.horizon
-        jobs = [Job(start.snapshot, context.seeds.next(), horizon, hidden=start.hidden) for start in starts]
-        for (change, _), start, rollout in zip(changes, starts, context.until_loss(jobs, "what-ifs"), strict=True):
-            if rollout.lost:
-                self._lost.append(_Lost(change, start))
-        return len(starts)
+        jobs = [Job(start.snapshot, context.seeds.next(), self.horizon, hidden=start.hidden) for start in starts]
+        rollouts = context.until_loss(jobs, "what-ifs")
+        for (change, _), start, rollout in zip(changes, starts, rollouts, strict=True):
+            self._played.append(_Played(change, start, rollout.lost))
 
     def _start(self, change: _Change, stack: np.ndarray) -> Start:
         scene = self._scenes[change.scene]
@@ -212,15 +252,6 @@ class _Search:
         words = tuple(name_changes(self._variables, scene.values, change.values))
         what_if = WhatIf(change.kind, tuple(change.values), words)
         return start_at(self._context.player, self._context.agent, route, stack, "what-if", what_if=what_if)
-
-    def _chosen(self) -> list[Start]:
-        """Of each kind one state of each scene, of kinds with two scenes or more; those of most scenes first."""
-        by_kind: dict[str, dict[int, Start]] = {}
-        for lost in self._lost:
-            by_kind.setdefault(lost.change.kind, {}).setdefault(lost.change.scene, lost.start)
-        kinds = sorted((scenes for scenes in by_kind.values() if len(scenes) >= LEAST_STATES), key=lambda one: -len(one))
-        chosen = [list(scenes.values())[:ALIKE] for scenes in kinds]
-        return [start for starts in chosen for start in starts][:KEPT]
 
 
 def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scene]:

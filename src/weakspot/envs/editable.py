@@ -25,6 +25,7 @@ class Variable:
         low, high: the smallest and the largest value; infinite if there is no bound.
         whole: whether it takes whole numbers only.
         group: name of what it belongs to together with others, such as ``person 3``; empty if it stands alone.
+        words: what its values from 0 on mean, such as ``walking``; empty if they are quantities.
     """
 
     name: str
@@ -32,6 +33,11 @@ class Variable:
     high: float
     whole: bool = False
     group: str = ""
+    words: tuple[str, ...] = ()
+
+    def in_words(self, value: float) -> str:
+        """A value as a reader sees it."""
+        return self.words[int(value)] if self.words else f"{value:.4g}"
 
 
 @runtime_checkable
@@ -95,4 +101,7 @@ def check_changes(variables: tuple[Variable, ...], changes: Mapping[int, float])
 
 def name_changes(variables: tuple[Variable, ...], before: np.ndarray, changes: Mapping[int, float]) -> list[str]:
     """The changes in words, such as ``byte 102: 40 to 3``."""
-    return [f"{variables[i].name}: {before[i]:g} to {value:g}" for i, value in sorted(changes.items())]
+    return [
+        f"{variables[i].name}: {variables[i].in_words(before[i])} to {variables[i].in_words(value)}"
+        for i, value in sorted(changes.items())
+    ]

@@ -24,8 +24,15 @@ from weakspot.errors import EditError
 
 ROUNDING = 1e-5
 """Metres by which rounding may put a person beyond the end of its side."""
-DOINGS = pedestrians.BACK
-"""The largest number of what a pedestrian does."""
+DOING_WORDS = (
+    "walking along",
+    "going to the kerb",
+    "waiting there",
+    "crossing",
+    "standing on the street",
+    "going back",
+)
+"""What the numbers of what a pedestrian does mean."""
 
 
 def world_variables(world: World) -> tuple[Variable, ...]:
@@ -65,7 +72,7 @@ def world_variables(world: World) -> tuple[Variable, ...]:
                 max(east, north),
                 group=f"person {number}",
             ),
-            Variable(f"person {number} doing", 0, DOINGS, whole=True, group=f"person {number}"),
+            Variable(f"person {number} doing", 0, pedestrians.BACK, whole=True, group=f"person {number}", words=DOING_WORDS),
             Variable(f"person {number} progress", 0.0, 2 * town.walk, group=f"person {number}"),
             Variable(f"person {number} distracted", 0, 1, whole=True, group=f"person {number}"),
             Variable(f"person {number} speed", 0.5, 5.0, group=f"person {number}"),
