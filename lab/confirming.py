@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lab.attribution import Checker
-from lab.pipeline import STATES
+from lab.pipeline import PLAYED
 from lab.rivals import CHOSEN, RIVALS
 from lab.twins import TWINS
 from weakspot.agents.load import load_agent
@@ -26,7 +26,7 @@ from weakspot.types import Stacks
 
 RECORDED, WHAT_IFS, WITH_TWINS = "recorded", "what-ifs", "twins"
 METHODS: dict[str, tuple[str, ...]] = {
-    RECORDED: STATES, WHAT_IFS: STATES, WITH_TWINS: TWINS, **dict.fromkeys(RIVALS, STATES)
+    RECORDED: PLAYED, WHAT_IFS: PLAYED, WITH_TWINS: TWINS, **dict.fromkeys(RIVALS, PLAYED)
 }  # fmt: skip
 """The stages that each method needs before its rollouts."""
 

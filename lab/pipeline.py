@@ -29,7 +29,9 @@ from weakspot.subject import Subject, load_subject
 from weakspot.system.provenance import digest
 from weakspot.targets.resolve import resolve_target
 
-STATES = ("subject", "collect", "saliency")
+PLAYED = ("subject", "collect")
+"""Stages that provide the recorded states of an agent."""
+STATES = (*PLAYED, "saliency")
 """Stages that provide the recorded states of an agent, and its saliency in them."""
 MODEL = (*STATES, "train")
 """Stages that provide the state model as well."""

@@ -37,7 +37,7 @@ from weakspot.errors import ConfigError, RunError, StorageError
 from weakspot.pipeline import Pipeline
 from weakspot.sweep.config import Resources
 from weakspot.sweep.driver import job_folder, ordered, run_jobs
-from weakspot.sweep.expand import jobs_of, runs_of
+from weakspot.sweep.expand import jobs_of, runs_of, selected
 from weakspot.sweep.job import Job
 from weakspot.sweep.local import LocalExecutor
 from weakspot.sweep.read import read_sweep, sweep_of
@@ -68,6 +68,21 @@ def test_a_sweep_is_the_product_of_its_axes():
     assert config.output == Path("out/runs") / one.name and config.store == Path("out/store")
     seeds = [config.collect.seed, config.train.seed, config.synthesize.seed, config.goggles.seed]
     assert seeds == [1, 1, 1, 1]
+
+
+def test_selected_jobs_come_with_those_that_they_need():
+    entries = {"output": "out", "agents": ["pong-double-dqn"], "recipes": ["fast", "paper"], "targets": [["T-"], ["LEFT"]]}
+    jobs = jobs_of(sweep_of(entries))
+    agent = "pong-double-dqn"
+    assert [job.name for job in selected(jobs, ["*paper-left*"])] == [
+        f"states-{agent}-0", f"model-paper-{agent}-0", f"{agent}-paper-left-0",
+    ]  # fmt: skip
+    assert selected(jobs, ["*"]) == jobs
+    assert [job.name for job in selected(jobs, [f"states-{agent}-0", f"model-fast-{agent}-0"])] == [
+        f"states-{agent}-0", f"model-fast-{agent}-0",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"no job is called '\*boxing\*'"):
+        selected(jobs, ["*left*", "*boxing*"])
 
 
 def test_what_several_runs_share_is_a_job_that_they_need():
@@ -381,7 +396,8 @@ def test_the_commands_of_the_page_on_clusters_lead_from_one_machine_to_ray_and_s
     log = (tmp_path / "out/jobs" / name / "attempt-1.log").read_text()
     assert "nothing to do" in log
     assert main(["sweep", file]) == 0 and "1 done before" in capfd.readouterr().out
-    assert main(["sweep", file, "--list"]) == 0 and capfd.readouterr().out.endswith("1 done\n")
+    assert main(["sweep", file, "--only", "nothing"]) == 2 and "no job is called" in capfd.readouterr().err
+    assert main(["sweep", file, "--only", name, "--list"]) == 0 and capfd.readouterr().out.endswith("1 done\n")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from weakspot.errors import ConfigError
 from weakspot.sweep.config import Resources, Sweep
 from weakspot.sweep.driver import Outcome, Status, job_folder, run_jobs
 from weakspot.sweep.executor import Executor
-from weakspot.sweep.expand import jobs_of
+from weakspot.sweep.expand import jobs_of, selected
 from weakspot.sweep.job import Job, is_done
 from weakspot.sweep.local import LocalExecutor
 from weakspot.sweep.read import read_sweep
@@ -37,6 +37,7 @@ class SweepConfig:
             slurm does, as processes of this machine, to try a sweep out.
         workers: Jobs at a time; 0: as many as this machine has cores for, or as the cluster takes.
         address: Address of a Ray cluster that is running, or auto; by default, one is started on this machine.
+        only: Names of jobs, or patterns such as '*pong*'; other jobs are left out, except for those that these need.
         list: List the jobs and their states, and do nothing.
     """
 
@@ -44,6 +45,7 @@ class SweepConfig:
     executor: ExecutorName = "local"
     workers: int = 0
     address: str | None = None
+    only: tuple[str, ...] = ()
     list: bool = False
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ def sweep(arguments: Sequence[str]) -> int:
     """``weakspot sweep``. Returns the exit status: 1 if a job is not done."""
     config = tyro.cli(SweepConfig, prog="weakspot sweep", args=arguments)
     sweep = read_sweep(config.file)
-    jobs = jobs_of(sweep)
+    jobs = selected(jobs_of(sweep), config.only) if config.only else jobs_of(sweep)
     if config.list:
         print_jobs(jobs, sweep.output)
         return 0

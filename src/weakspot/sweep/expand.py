@@ -6,11 +6,12 @@ or a state model) is a job of its own as well, so that no run waits while anothe
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,29 @@ def jobs_of(sweep: Sweep) -> list[Job]:
             needs = (name,)
         jobs[run.name] = _run_job(sweep, run, needs, jobs)
     return list(jobs.values())
+
+
+def selected(jobs: Sequence[Job], patterns: Sequence[str]) -> list[Job]:
+    """The jobs whose names match a pattern, such as ``*pong*``, and those that they need, in their order.
+
+    Raises:
+        ConfigError: nothing matches a pattern.
+    """
+    by_name = {job.name: job for job in jobs}
+    wanted: set[str] = set()
+    for pattern in patterns:
+        matching = fnmatch.filter(by_name, pattern)
+        if not matching:
+            raise ConfigError(
+                f"no job is called {pattern!r}", expected=f"names such as {jobs[0].name}", todo="list them with --list"
+            )
+        wanted.update(matching)
+    missing = list(wanted)
+    while missing:
+        needs = set(by_name[missing.pop()].needs) - wanted
+        wanted |= needs
+        missing += needs
+    return [job for job in jobs if job.name in wanted]
 
 
 def runs_of(sweep: Sweep) -> list[SweepRun]:
