@@ -211,7 +211,7 @@ def memory_row(session: Session, slug: str, seed: int) -> dict[str, Any]:
 
 def _closest(grounds: Grounds, stack: np.ndarray) -> tuple[Views, float]:
     """The recorded state that is closest to a synthesised one, and its distance."""
-    wanted = grounds.likeness.views(stack[None])
+    wanted = grounds.likeness.views_of_model(stack[None])
 
     def score(stacks: np.ndarray) -> np.ndarray:
         return grounds.likeness.distances(wanted, grounds.likeness.views(stacks)).mean(axis=1)

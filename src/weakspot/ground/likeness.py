@@ -8,7 +8,7 @@ moments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import cv2
@@ -20,6 +20,7 @@ from weakspot.agents.base import AgentOutput, Perceiver
 from weakspot.analysis.features import outputs_and_features
 from weakspot.data.dataset import StateDataset, as_state
 from weakspot.errors import ConfigError
+from weakspot.ground.classes import as_drawn, class_channels
 from weakspot.types import Stacks
 
 PARTS = ("pixels", "features", "outputs")
@@ -71,12 +72,21 @@ class Likeness:
         spread: standard deviation of each value of a frame over the recorded states, at least :data:`LEAST_SPREAD`
             (h, w, c).
         units: median distances between real states (3,), in the order of :data:`PARTS`.
+        classes: the channels that show classes.
     """
 
     perceive: Perceiver
     median: Float[np.ndarray, "h w c"]
     spread: Float[np.ndarray, "h w c"]
     units: Float[np.ndarray, "3"]
+    classes: tuple[int, ...] = ()
+
+    def views_of_model(self, stacks: Stacks) -> Views:
+        """What is compared of states (n, k, h, w, c) of a state model: their classes as an environment would draw them,
+        and what the agent makes of the states as they are."""
+        views = self.views(stacks)
+        drawn = as_drawn(stacks, self.classes)
+        return replace(views, stacks=drawn, moving=np.stack([self._moving(stack) for stack in drawn]))
 
     def views(self, stacks: Stacks) -> Views:
         """What is compared of states (n, k, h, w, c)."""
@@ -117,12 +127,12 @@ def measure_likeness(
     frames = dataset.newest(chosen[:MEDIAN_OF])
     median = np.median(frames, axis=0).astype(np.float32)
     spread = np.maximum(frames.std(axis=0, dtype=np.float32), LEAST_SPREAD)
-    raw = Likeness(perceive, median, spread, np.ones(3))
+    raw = Likeness(perceive, median, spread, np.ones(3), class_channels(frames))
     count = min(PAIRS, len(chosen) // 2)
     first, second = (raw.views(dataset.stacks(part)) for part in (chosen[:count], chosen[count : 2 * count]))
     pairs = np.concatenate([_raw_distances(first.row(i), second.row(i), spread) for i in range(count)])
     units = np.where(np.median(pairs, axis=0) > 0, np.median(pairs, axis=0), pairs.mean(axis=0))
-    return Likeness(perceive, median, spread, np.where(units > 0, units, np.inf))
+    return replace(raw, units=np.where(units > 0, units, np.inf))
 
 
 def _raw_distances(wanted: Views, others: Views, spread: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "n 3"]:

@@ -204,7 +204,7 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
     player, likeness = grounds.player, grounds.likeness
     generator = np.random.default_rng([config.seed, number])
     before, started = player.steps, time.monotonic()
-    wanted = likeness.views(stack[None])
+    wanted = likeness.views_of_model(stack[None])
     aim = float(target(wanted.output)[0])
 
     def score(stacks: np.ndarray) -> np.ndarray:
@@ -432,6 +432,6 @@ def _reconstruction_distance(
     stacks = dataset.stacks(generator.permutation(held_out)[:RECONSTRUCTED])
     channels = dataset.environment.channels
     drawn = np.concatenate([as_stacks(rebuilt, channels) for _, rebuilt in reconstructions(model, stacks)])
-    real, rebuilt = likeness.views(stacks), likeness.views(drawn)
+    real, rebuilt = likeness.views(stacks), likeness.views_of_model(drawn)
     distances = [likeness.distances(real.row(i), rebuilt.row(i)).mean() for i in range(len(stacks))]
     return float(np.quantile(distances, FAITHFUL))

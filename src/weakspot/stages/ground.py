@@ -21,7 +21,7 @@ class GroundStage(Stage):
 
     name: ClassVar[str] = "ground"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values", "overconfidence")
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target; none if no twins are wanted."""
