@@ -76,6 +76,7 @@ def test_the_known_weakness_its_cause_and_its_rescue_are_found(found):
     assert "dust" not in [variable.name for variable in air.cause.variables]
     assert "Holding PUMP" in air.sentence or "holding PUMP" in air.sentence
     assert "air" in air.sentence and "loses a life" in air.sentence
+    assert air.ends == {"air": air.rate.events} and f"The end: air ({air.rate.events})." in air.sentence
 
 
 def test_a_sentence_begins_with_values_that_are_unusual(found):

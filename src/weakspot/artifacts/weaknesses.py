@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -226,6 +226,7 @@ class Weakness:
         loss: the rollout of a loss, or a typical one where nothing is lost.
         rescued: the rollout of the rescue from the same state.
         differs: what separates its states from similar ones without a loss, where no cause is known.
+        ends: why the episodes of its lost rollouts ended, the most frequent first, with counts; empty if unknown.
         changed: what was changed in the recorded state that its first state was made from, such as ``person 3 speed: 1.2 to
             2``, where all its states are recorded ones with such a change; empty for all other weaknesses.
     """
@@ -243,6 +244,7 @@ class Weakness:
     loss: Clip | None
     rescued: Clip | None
     differs: tuple[Correlate, ...] = ()
+    ends: dict[str, Count] = field(default_factory=dict[str, Count])
     changed: tuple[str, ...] = ()
 
     @property

@@ -33,6 +33,8 @@ def sentence(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
 
 def _loss(weakness: Weakness, loss: str, controls: Rate, longer: int) -> str:
     parts = [f"{_where(weakness)} the agent {loss}: {_rollouts(weakness.rate)} (random states: {_percent(controls.share)})."]
+    if weakness.ends:
+        parts.append(f"The end: {', '.join(f'{cause} ({count})' for cause, count in weakness.ends.items())}.")
     if weakness.cause is not None:
         parts.append(_undone(weakness.cause) if weakness.changed else _cause(weakness.cause))
     elif weakness.differs:

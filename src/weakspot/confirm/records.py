@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,15 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
         loss=loss,
         rescued=rescued,
         differs=judged.differs,
+        ends=_ends(context.within_horizon(judged.own)),
         changed=() if what_if is None else what_if.words,
     )
+
+
+def _ends(rollouts: ByState) -> dict[str, int]:
+    """Why the episodes of lost rollouts ended, the most frequent first."""
+    causes = Counter(rollout.cause for of_state in rollouts for rollout in of_state if rollout.lost and rollout.cause)
+    return dict(causes.most_common())
 
 
 def state_rollouts(start: Start, rollouts: Sequence[Rollout]) -> StateRollouts:
