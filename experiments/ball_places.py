@@ -10,6 +10,7 @@ agent's paddle is the right one.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from lab.states import default_target_names, newest_images, stacks_of, worker_th
 
 DRAWN = 10
 """States of each kind that are drawn for a target."""
+LABEL = 16
+"""Characters in a line of the text below a picture."""
 SAMPLES, MEASURED = 512, 4_000
 """Random samples, and held-out states at most, that are judged."""
 
@@ -43,7 +46,7 @@ def draw_figure(rows: dict[str, np.ndarray], title: str, path: Path) -> None:
         for axes, pixels, place in zip(part.subplots(1, DRAWN), images, ball_places(images), strict=True):
             axes.imshow(pixels, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
-            axes.set_xlabel(place, fontsize=6, labelpad=2)
+            axes.set_xlabel(textwrap.fill(place, LABEL), fontsize=6, labelpad=2)
     figure.suptitle(title, fontsize=10)
     save_figure(figure, path)
 
