@@ -128,12 +128,12 @@ def test_nothing_is_found_otherwise(calm, pool, monkeypatch, why):
 
 
 def test_an_agent_that_loses_anyway_shows_nothing_by_losing_after_a_change(calm, pool, monkeypatch):
-    """As if it lost half of the rollouts from recorded states."""
+    """As if it lost all rollouts from recorded states."""
     play = searching.what_ifs
 
     def often(context, safe, usual, own):
         (first, *_), *_ = own
-        return play(context, safe, usual, [[replace(first, loss=1), replace(first, loss=None)]] * 60)
+        return play(context, safe, usual, [[replace(first, loss=1)]] * 60)
 
     monkeypatch.setattr("weakspot.confirm.confirmation.what_ifs", often)
     assert not any(weakness.changed for weakness in confirmed(calm, pool).confirmation.weaknesses)

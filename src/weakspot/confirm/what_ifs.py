@@ -6,7 +6,8 @@ person, is changed in a recorded state, among those units that the agent sees th
 
     1. which units are seen: all of them are replaced by recorded values, half of them, and so on
     2. one of them gets other values: recorded ones, values near its own, or any within its bounds
-    3. the state has to be possible, and most of its picture as before, so that the change can be pointed at
+    3. the unit has to be seen still, the state has to be possible, and most of its picture as before, so that the change can
+       be pointed at
     4. changes after which the agent loses soon are tried on alike units in other states, where it has to lose more often
        than from recorded states: if it loses a third of these rollouts, so it does after a change that means nothing
 
@@ -15,9 +16,11 @@ What is left is judged like all other states: by rollouts with fresh seeds, with
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -38,19 +41,31 @@ SCENES = 40
 """Recorded states, at most, in which something is changed."""
 ROUNDS = 6
 """Parts of the search; changes that led to losses are tried elsewhere in the next one."""
-DRAWN = 4
+DRAWN = 8
 """Changes that are drawn for each rollout; many are refused, not seen, or not possible."""
+ALONE = 0.5
+"""Probability that one variable of a unit is changed alone; that of two is half of this, and so on."""
+FEW = 10
+"""Values of a variable, at most, of which each is as likely as the others."""
 SOON = 40
 """Decisions within which the agent has to lose, where losses are events."""
 MOST = 0.1
 """Share of the pixels of the newest frame that a change may change."""
 COPIED = 0.6
-"""Probability of a change that led to a loss in another state, once there is one."""
+"""Share of changes that led to a loss in another state, once there are any."""
 NEAR = 0.1
 """Standard deviation of a change to a value near its own, in standard deviations of the usual values; at least 1 for whole
 numbers."""
 KEPT, ALIKE = 12, 6
 """States that are looked at closely, and those of one kind of unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A unit that is seen in a scene, and the newest frame (h, w, c) with it elsewhere or otherwise."""
+
+    unit: Unit
+    without: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +86,7 @@ class _Scene:
     snapshot: bytes
     actions: tuple[Action, ...]
     values: np.ndarray
-    units: Mapping[str, Sequence[Unit]]
+    units: Mapping[str, Sequence[_Seen]]
 
 
 @dataclass(frozen=True)
@@ -81,14 +96,20 @@ class _Change:
     Attributes:
         scene: number of the scene.
         kind: of the unit.
+        seen: the unit.
         values: of its variables, by their positions.
-        copied: whether it led to a loss in another scene.
+        origin: the place among those played of the change in another scene of which it is a copy; None for random changes.
     """
 
     scene: int
     kind: str
+    seen: _Seen
     values: Mapping[int, float]
-    copied: bool
+    origin: int | None
+
+
+_Shown: TypeAlias = tuple[_Change, np.ndarray, float]
+"""A change, the state (k, h, w, c) after it, and the share of the pixels that it changes."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +169,7 @@ class _Search:
         for number in range(ROUNDS if self._scenes else 0):
             count = (tried - len(self._played)) // (ROUNDS - number)
             drawn = [change for _ in range(DRAWN * count) if (change := self._drawn()) is not None]
-            self._play(self._possible(drawn)[:count])
+            self._play(_spread_over_kinds(self._possible(drawn), count))
             self._context.report("what-ifs", number + 1, ROUNDS)
 
     def chosen(self, usual: Rate) -> list[Start]:
@@ -167,7 +188,7 @@ class _Search:
         return [start for starts in chosen for start in starts][:KEPT]
 
     def _matters(self, kind: str, usual: Rate) -> bool:
-        copies = [played.lost for played in self._played if played.change.kind == kind and played.change.copied]
+        copies = [one.lost for one in self._played if one.change.kind == kind and one.change.origin is not None]
         rate = Rate(sum(copies), len(copies), len(copies), 0.0, 1.0)
         return rate.share > usual.share and fisher(rate, usual) < LEVEL
 
@@ -176,30 +197,36 @@ class _Search:
         generator = self._context.generator
         number = int(generator.integers(len(self._scenes)))
         scene = self._scenes[number]
-        known = self._known(number)
-        copied = bool(known) and generator.random() < COPIED
-        if copied:
-            of_kind = known[int(generator.integers(len(known)))]
-            change = of_kind[int(generator.integers(len(of_kind)))]
-            unit = _any_of(scene.units[change.kind], generator)
-            found = self._copied(change, unit)
+        origin = self._origin(number) if generator.random() < COPIED else None
+        if origin is not None:
+            change = self._played[origin].change
+            seen = _any_of(scene.units[change.kind], generator)
+            found = self._copied(change, seen.unit)
         else:
             kinds = list(scene.units.values())
-            unit = _any_of(kinds[int(generator.integers(len(kinds)))], generator)
-            count = int(generator.integers(1, len(unit) + 1))
-            positions: list[int] = generator.choice(unit, count, replace=False).tolist()
+            seen = _any_of(kinds[int(generator.integers(len(kinds)))], generator)
+            count = min(int(generator.geometric(ALONE)), len(seen.unit))
+            positions: list[int] = generator.choice(seen.unit, count, replace=False).tolist()
             found = {position: self._other(position, float(scene.values[position])) for position in positions}
         values = {position: value for position, value in sorted(found.items()) if value != scene.values[position]}
-        return _Change(number, kind_of(unit, self._variables), values, copied) if values else None
+        return _Change(number, kind_of(seen.unit, self._variables), seen, values, origin) if values else None
 
-    def _known(self, number: int) -> list[list[_Change]]:
-        """The changes that led to losses in other scenes than this one, where alike units are seen, kind by kind."""
-        kinds: dict[str, list[_Change]] = {}
-        for played in self._played:
-            change = played.change
-            if played.lost and change.scene != number and change.kind in self._scenes[number].units:
-                kinds.setdefault(change.kind, []).append(change)
-        return list(kinds.values())
+    def _origin(self, number: int) -> int | None:
+        """One of the random changes that led to losses in other scenes than this one, where an alike unit is seen; the more
+        losses its copies led to, the likelier (Thompson sampling).  None if there are none."""
+        copies: dict[int, list[bool]] = {}
+        for place, played in enumerate(self._played):
+            origin = played.change.origin
+            if origin is not None:
+                copies[origin].append(played.lost)
+            elif played.lost:
+                copies[place] = []
+        scores = {
+            place: float(self._context.generator.beta(1 + sum(lost), 1 + len(lost) - sum(lost)))
+            for place, lost in copies.items()
+            if (change := self._played[place].change).scene != number and change.kind in self._scenes[number].units
+        }
+        return max(scores, key=lambda place: scores[place]) if scores else None
 
     def _copied(self, change: _Change, unit: Unit) -> dict[int, float]:
         """The change of an alike unit."""
@@ -208,8 +235,11 @@ class _Search:
         return {position: by_name[name] for position, name in names.items() if name in by_name}
 
     def _other(self, position: int, value: float) -> float:
-        """Another value of a variable: a recorded one, one near its own, or any."""
+        """Another value of a variable: a recorded one, one near its own, or any; of few values any other one."""
         generator, variable = self._context.generator, self._variables[position]
+        if variable.whole and variable.high - variable.low < FEW:
+            others = np.setdiff1d(np.arange(variable.low, variable.high + 1), [value])
+            return float(generator.choice(others)) if len(others) else value
         how = int(generator.integers(3 if np.isfinite([variable.low, variable.high]).all() else 2))
         if how == 0:
             return float(self._usual.rows[generator.integers(len(self._usual.rows)), position])
@@ -220,30 +250,31 @@ class _Search:
         moved = float(np.floor(moved)) if variable.whole else moved
         return float(np.clip(moved, variable.low, variable.high))
 
-    def _possible(self, drawn: Sequence[_Change]) -> list[tuple[_Change, np.ndarray]]:
-        """The changes that can be seen, change little else and lead to possible states, with these states (k, h, w, c)."""
-        shown: list[tuple[_Change, np.ndarray]] = []
+    def _possible(self, drawn: Sequence[_Change]) -> list[_Shown]:
+        """The changes that can be seen, change little else and lead to possible states, in random order."""
+        shown: list[_Shown] = []
         for number, scene in enumerate(self._scenes):
             own = [change for change in drawn if change.scene == number]
             plays = self._context.player.trials(scene.snapshot, [Trial(c.values, scene.actions) for c in own]) if own else []
             for change, play in zip(own, plays, strict=True):
                 stack = _drawn_after(play, scene)
-                if stack is not None and 0.0 < _changed(stack, scene) <= MOST:
-                    shown.append((change, stack))
+                share = 0.0 if stack is None else _differing(stack[-1], scene.start.stack[-1])
+                if stack is not None and 0.0 < share <= MOST and _differing(stack[-1], change.seen.without):
+                    shown.append((change, stack, share))
         if not shown:
             return []
         assert self._context.possible is not None
-        possible = self._context.possible(np.stack([stack for _, stack in shown]))
+        possible = self._context.possible(np.stack([stack for _, stack, _ in shown]))
         kept = [entry for entry, is_possible in zip(shown, possible, strict=True) if is_possible]
         return [kept[place] for place in self._context.generator.permutation(len(kept))]
 
-    def _play(self, changes: Sequence[tuple[_Change, np.ndarray]]) -> None:
+    def _play(self, changes: Sequence[_Shown]) -> None:
         """Plays a rollout after each change."""
         context = self._context
-        starts = [self._start(change, stack) for change, stack in changes]
+        starts = [self._start(change, stack) for change, stack, _ in changes]
         jobs = [Job(start.snapshot, context.seeds.next(), self.horizon, hidden=start.hidden) for start in starts]
         rollouts = context.until_loss(jobs, "what-ifs")
-        for (change, _), start, rollout in zip(changes, starts, rollouts, strict=True):
+        for (change, _, _), start, rollout in zip(changes, starts, rollouts, strict=True):
             self._played.append(_Played(change, start, rollout.lost))
 
     def _start(self, change: _Change, stack: np.ndarray) -> Start:
@@ -252,6 +283,21 @@ class _Search:
         words = tuple(name_changes(self._variables, scene.values, change.values))
         what_if = WhatIf(change.kind, tuple(change.values), words)
         return start_at(self._context.player, self._context.agent, route, stack, "what-if", what_if=what_if)
+
+
+def _spread_over_kinds(possible: Sequence[_Shown], count: int) -> list[_Shown]:
+    """At most ``count`` of the possible changes: copies first, up to their share, then random ones of all kinds in turn.
+
+    Of each kind those come first that change most of the picture: what is close to the agent is large in it.
+    """
+    copies = [entry for entry in possible if entry[0].origin is not None][: int(COPIED * count)]
+    by_kind: dict[str, list[_Shown]] = {}
+    for entry in possible:
+        if entry[0].origin is None:
+            by_kind.setdefault(entry[0].kind, []).append(entry)
+    ordered = [sorted(entries, key=lambda entry: -entry[2]) for entries in by_kind.values()]
+    turns = itertools.zip_longest(*ordered)
+    return [*copies, *(entry for turn in turns for entry in turn if entry is not None)][:count]
 
 
 def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scene]:
@@ -267,18 +313,18 @@ def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scen
         snapshot, actions = player.place(at), player.recorded_actions(at, frames)
         player.environment.restore(snapshot)
         blind = _Scene(start, at, snapshot, actions, player.editable.read_variables(), {})
-        units: dict[str, list[Unit]] = {}
-        for unit in _seen(context, blind, usual):
-            units.setdefault(kind_of(unit, player.editable.variables), []).append(unit)
+        units: dict[str, list[_Seen]] = {}
+        for seen in _seen(context, blind, usual):
+            units.setdefault(kind_of(seen.unit, player.editable.variables), []).append(seen)
         if units:
             scenes.append(_Scene(start, at, snapshot, actions, blind.values, units))
         context.report("what is seen", done + 1, len(chosen))
     return scenes
 
 
-def _seen(context: Context, scene: _Scene, usual: Usual) -> list[Unit]:
+def _seen(context: Context, scene: _Scene, usual: Usual) -> list[_Seen]:
     """The units that change the frames of a scene when they get recorded values; found by halving."""
-    found: list[Unit] = []
+    found: list[_Seen] = []
     sets: list[tuple[Unit, ...]] = [usual.units]
     while sets:
         rows = usual.rows[context.generator.integers(len(usual.rows), size=len(sets))]
@@ -290,12 +336,12 @@ def _seen(context: Context, scene: _Scene, usual: Usual) -> list[Unit]:
         halves: list[tuple[Unit, ...]] = []
         for units, play in zip(sets, plays, strict=True):
             stack = _drawn_after(play, scene)
-            if stack is not None and not _changed(stack, scene):
+            if stack is not None and not _differing(stack[-1], scene.start.stack[-1]):
                 continue
             if len(units) > 1:
                 halves += [units[: len(units) // 2], units[len(units) // 2 :]]
             elif stack is not None:
-                found += units
+                found += [_Seen(unit, stack[-1]) for unit in units]
         sets = halves
     return found
 
@@ -305,9 +351,9 @@ def _drawn_after(play: Play | None, scene: _Scene) -> np.ndarray | None:
     return None if play is None or play.ended else play.frames[-len(scene.start.stack) :]
 
 
-def _changed(stack: np.ndarray, scene: _Scene) -> float:
-    """The share of the pixels of the newest frame in which a state differs from that of a scene."""
-    return float(in_any_channel(np.abs(stack[-1].astype(np.int16) - scene.start.stack[-1]) > MOVING).mean())
+def _differing(frame: np.ndarray, other: np.ndarray) -> float:
+    """The share of pixels in which two frames (h, w, c) differ."""
+    return float(in_any_channel(np.abs(frame.astype(np.int16) - other) > MOVING).mean())
 
 
 def _part(variable: Variable) -> str:
@@ -315,5 +361,5 @@ def _part(variable: Variable) -> str:
     return variable.name.removeprefix(variable.group).strip()
 
 
-def _any_of(units: Sequence[Unit], generator: np.random.Generator) -> Unit:
+def _any_of(units: Sequence[_Seen], generator: np.random.Generator) -> _Seen:
     return units[int(generator.integers(len(units)))]
