@@ -181,8 +181,7 @@ def _with_what_ifs(context: Context, overview: _Overview) -> _Overview:
     """The first rollouts, also from recorded states in which one thing was changed."""
     editable, safe = context.player.editable, overview.safe
     usual = usual_values(editable.variables, overview.starts, safe) if editable else None
-    own = [made for start, made in zip(overview.starts, overview.rollouts, strict=True) if start.is_control]
-    found = what_ifs(context, safe, usual, own) if usual is not None else []
+    found = what_ifs(context, safe, usual) if usual is not None else []
     rollouts = context.agent_rollouts(found, context.config.first, "first rollouts")
     return replace(overview, starts=[*overview.starts, *found], rollouts=[*overview.rollouts, *rollouts])
 

@@ -9,7 +9,7 @@ person, is changed in a recorded state, among those units that the agent sees th
     3. the unit has to be seen still, the state has to be possible, and most of its picture as before, so that the change can
        be pointed at
     4. changes after which the agent loses soon are tried on alike units in other states, where it has to lose more often
-       than from recorded states: if it loses a third of these rollouts, so it does after a change that means nothing
+       than after two random actions: where it often loses anyway, it does so after a change that means nothing, too
 
 What is left is judged like all other states: by rollouts with fresh seeds, with the change and without it.
 """
@@ -27,7 +27,7 @@ import numpy as np
 from weakspot.actions import Action
 from weakspot.artifacts.weaknesses import Rate
 from weakspot.confirm.causes import Unit, Usual
-from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.context import Context
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start, WhatIf, start_at
 from weakspot.confirm.statistics import fisher
@@ -45,6 +45,8 @@ DRAWN = 8
 """Changes that are drawn for each rollout; many are refused, not seen, or not possible."""
 ALONE = 0.5
 """Probability that one variable of a unit is changed alone; that of two is half of this, and so on."""
+NOISY = 2
+"""Random actions, as a change that means nothing."""
 FEW = 10
 """Values of a variable, at most, of which each is as likely as the others."""
 SOON = 40
@@ -121,19 +123,18 @@ class _Played:
     lost: bool
 
 
-def what_ifs(context: Context, safe: Sequence[Start], usual: Usual, own: ByState) -> list[Start]:
+def what_ifs(context: Context, safe: Sequence[Start], usual: Usual) -> list[Start]:
     """States in which one thing was changed, and from which the agent then lost a rollout; two or more of each kind.
 
     Args:
         context: of the confirmation; ``context.possible`` says which states can be.
         safe: recorded states from which nothing was lost.
         usual: usual values of the variables.
-        own: the first rollouts from all recorded states that were drawn at random: how often the agent loses anyway.
     """
-    search = _Search(context, _scenes(context, safe, usual), usual)
+    scenes = _scenes(context, safe, usual) if context.config.what_ifs else []
+    search = _Search(context, scenes, usual)
     search.run(context.config.what_ifs)
-    soon = [rollout.loss is not None and rollout.loss <= search.horizon for rollouts in own for rollout in rollouts]
-    return search.chosen(Rate(sum(soon), len(soon), len(own), 0.0, 1.0))
+    return search.chosen()
 
 
 def kind_of(unit: Unit, variables: Sequence[Variable]) -> str:
@@ -172,25 +173,35 @@ class _Search:
             self._play(_spread_over_kinds(self._possible(drawn), count))
             self._context.report("what-ifs", number + 1, ROUNDS)
 
-    def chosen(self, usual: Rate) -> list[Start]:
-        """Of each kind one losing state of each scene, of kinds with two scenes or more; those of most scenes first.
-
-        Args:
-            usual: losses from recorded states; after changes that were copied to other scenes, the agent has to lose more
-                often.
-        """
+    def chosen(self) -> list[Start]:
+        """Of each kind one losing state of each scene, of kinds with two scenes or more; those of most scenes first."""
+        if not any(played.lost for played in self._played):
+            return []
+        anyway = self._lost_anyway()
         by_kind: dict[str, dict[int, Start]] = {}
         for played in self._played:
-            if played.lost and self._matters(played.change.kind, usual):
+            if played.lost and self._matters(played.change.kind, anyway):
                 by_kind.setdefault(played.change.kind, {}).setdefault(played.change.scene, played.start)
         kinds = sorted((scenes for scenes in by_kind.values() if len(scenes) >= LEAST_STATES), key=lambda one: -len(one))
         chosen = [list(scenes.values())[:ALIKE] for scenes in kinds]
         return [start for starts in chosen for start in starts][:KEPT]
 
-    def _matters(self, kind: str, usual: Rate) -> bool:
+    def _lost_anyway(self) -> Rate:
+        """Losses from the scenes without a change, after two random actions."""
+        context = self._context
+        jobs = [
+            Job(one.start.snapshot, context.seeds.next(), self.horizon, noise=1.0, noise_for=NOISY, hidden=one.start.hidden)
+            for one in self._scenes
+            for _ in range(context.config.first)
+        ]
+        lost = [rollout.lost for rollout in context.until_loss(jobs, "without a change")]
+        return Rate(sum(lost), len(lost), len(self._scenes), 0.0, 1.0)
+
+    def _matters(self, kind: str, anyway: Rate) -> bool:
+        """Whether the agent loses more often than anyway after changes of a kind that were copied to other scenes."""
         copies = [one.lost for one in self._played if one.change.kind == kind and one.change.origin is not None]
         rate = Rate(sum(copies), len(copies), len(copies), 0.0, 1.0)
-        return rate.share > usual.share and fisher(rate, usual) < LEVEL
+        return rate.share > anyway.share and fisher(rate, anyway) < LEVEL
 
     def _drawn(self) -> _Change | None:
         """A random change, or one that led to a loss elsewhere; None if it changes nothing."""
@@ -251,10 +262,12 @@ class _Search:
         return float(np.clip(moved, variable.low, variable.high))
 
     def _possible(self, drawn: Sequence[_Change]) -> list[_Shown]:
-        """The changes that can be seen, change little else and lead to possible states, in random order."""
+        """The new changes that can be seen, change little else and lead to possible states, in random order."""
         shown: list[_Shown] = []
+        known = {(played.change.scene, *played.change.values.items()) for played in self._played}
         for number, scene in enumerate(self._scenes):
-            own = [change for change in drawn if change.scene == number]
+            changes = {(number, *change.values.items()): change for change in drawn if change.scene == number}
+            own = [change for key, change in changes.items() if key not in known]
             plays = self._context.player.trials(scene.snapshot, [Trial(c.values, scene.actions) for c in own]) if own else []
             for change, play in zip(own, plays, strict=True):
                 stack = _drawn_after(play, scene)
