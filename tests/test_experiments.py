@@ -329,6 +329,22 @@ sys.exit(main(["train-agent", "double-dqn", "--game", "pong", "--steps", "10"]))
     assert process.returncode == 2 and "pip install 'weakspot[agents]'" in process.stderr
 
 
+@pytest.mark.parametrize(
+    ("causes", "found"),
+    [(["person"], True), (["person 12"], True), (["car 3", "person 12"], True), (["personal"], False), ([], False)],
+)
+def test_a_known_weakness_may_be_caused_by_one_of_many_things(causes, found):
+    case = known_weaknesses.known(None)["drive96-a2c"]
+    assert case.is_found_in({"cause": causes}) == found
+    assert case.is_avoided_by("holding BRAKE for 8 decisions") and not case.is_avoided_by("holding COAST for 8 decisions")
+
+
+def test_the_oxygen_of_seaquest_is_one_byte():
+    case = known_weaknesses.known(None)["seaquest-double-dqn"]
+    assert case.is_found_in({"cause": ["byte 102 (oxygen)"]}) and case.is_found_in({"cause": ["byte 104"]})
+    assert not case.is_found_in({"cause": ["byte 1020"]}) and not case.is_found_in({"cause": ["byte 10"]})
+
+
 def test_known_weaknesses_are_ranked_among_the_confirmed_ones():
     def weakness(cause, rescue, confirmed=True):
         return {"cause": cause, "rescue": rescue, "confirmed": confirmed, "verdict": "", "sentence": "", "states": 1}
