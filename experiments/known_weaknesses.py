@@ -57,7 +57,7 @@ TABLE = "known weaknesses"
 """Name of the table on the page."""
 OXYGEN, UPWARDS = ("byte 102", "byte 104"), ("UP", "UPRIGHT", "UPLEFT", "UPFIRE", "UPRIGHTFIRE", "UPLEFTFIRE")
 PEOPLE, BRAKES = ("person",), ("BRAKE",)
-CAREFUL = "healthy careful driver"
+CAREFUL = "careful driver"
 TOWN = "weakspot/DriveSemantic64-v0"
 
 ENVIRONMENTS = {
@@ -88,10 +88,8 @@ def groups(agents: Path | None) -> dict[str, dict[str, Case]]:
             plant.name: Hidden(plant.reference, ENVIRONMENTS[plant.name.partition("_")[0]], plant.healthy)
             for plant in PLANTS
         },
-        "healthy": {
-            **{f"healthy {short_name(agent)}": Healthy(agent) for agent in dict.fromkeys(p.healthy for p in PLANTS)},
-            CAREFUL: Healthy(f"{careful_driver.__file__}:careful_driver", TOWN),
-        },
+        "healthy": {f"healthy {short_name(agent)}": Healthy(agent) for agent in dict.fromkeys(p.healthy for p in PLANTS)},
+        CAREFUL: {CAREFUL: Healthy(f"{careful_driver.__file__}:careful_driver", TOWN)},
     }
 
 

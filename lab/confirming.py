@@ -120,7 +120,9 @@ def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dic
             session.player, pool, subject.agent, session.likeness, config, twins, others,
             possible=_drawn_whole(session) if method == WHAT_IFS else None,
         ).confirmation  # fmt: skip
-        minutes = round((_processor_seconds() - started) / 60, 2)
+    session.close()  # so that the processes of all pools have ended, and their time counts
+    minutes = round((_processor_seconds() - started) / 60, 2)
+    with EnvironmentPool(subject.factory, subject.spec, POOL) as pool:
         healthy = load_agent(case.healthy) if case.healthy else None
         checker = Checker(session, pool, healthy, config, found.horizon)
         checks = [checker.check(weakness) for weakness in found.weaknesses]

@@ -46,7 +46,8 @@ def draw(weaknesses: Weaknesses, number: int, columns: int = 4) -> np.ndarray:
     if weakness.cause:
         before, after = weaknesses.before[number - 1], weaknesses.after[number - 1]
         marked = _marked(before, after)
-        title = f"Cause: {weakness.cause.names}. As it is, as usual, what differs"
+        other = "without the change" if weakness.changed else "as usual"
+        title = f"Cause: {weakness.cause.names}. As it is, {other}, what differs"
         rows.append(_row([before, after, marked], title, CAUSE, columns))
     return np.concatenate(rows)
 

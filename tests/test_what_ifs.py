@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pits import AIR, FULL, FUSE, PLACES, Ring, play_rings
 
-from weakspot.artifacts.weaknesses import Rate
 from weakspot.confirm import what_ifs as searching
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.confirmation import confirm
@@ -49,10 +48,10 @@ def pool():
         yield pool
 
 
-def confirmed(calm, pool, config=CONFIG, possible=lambda stacks: np.ones(len(stacks), bool)):
+def confirmed(calm, pool, config=CONFIG, possible=lambda stacks: np.ones(len(stacks), bool), environment=Calm):
     dataset, perceive = calm
     likeness = measure_likeness(perceive, dataset, np.flatnonzero(dataset.age >= 1), np.random.default_rng(0))
-    return confirm(started_player(Calm(), dataset), pool, perceive.agent, likeness, config, {}, possible=possible)
+    return confirm(started_player(environment(), dataset), pool, perceive.agent, likeness, config, {}, possible=possible)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +129,7 @@ def test_nothing_is_found_otherwise(calm, pool, monkeypatch, why):
 
 def test_an_agent_that_loses_anyway_shows_nothing_by_losing_after_a_change(calm, pool, monkeypatch):
     """As if it lost all rollouts after two random actions."""
-    monkeypatch.setattr(searching._Search, "_lost_anyway", lambda self: Rate(240, 240, 60, 0.0, 1.0))
+    monkeypatch.setattr(searching._Search, "_lost_anyway", lambda self: [[True] * 4] * 60)
     assert not any(weakness.changed for weakness in confirmed(calm, pool).confirmation.weaknesses)
 
 
@@ -157,3 +156,67 @@ def test_kinds_of_units():
         Variable("own car x", 0, 5, group="own car"),
     )
     assert [kind_of(unit, variables) for unit in ((0,), (1, 2), (3,))] == ["byte 102 (oxygen)", "person", "own car"]
+
+
+class Nervous(Calm):
+    """To wait is deadly; the agent never does."""
+
+    def step(self, action):
+        result = super().step(action)
+        return self.result(result.reward, result.terminated or action == 2)
+
+
+def test_what_means_nothing_is_two_random_actions(tmp_path, monkeypatch):
+    """Two actions of three, one of which is deadly, are lost in 5 of 9 cases; after a change without them, none is."""
+    seen = []
+    anyway = searching._Search._lost_anyway
+    monkeypatch.setattr(searching._Search, "_lost_anyway", lambda self: seen.append(anyway(self)) or seen[-1])
+    with EnvironmentPool(Nervous, Nervous().spec, 16, 2) as pool:
+        found = confirmed(play_rings(tmp_path, environment=Nervous), pool, environment=Nervous)
+    (lost,) = seen
+    assert {len(rollouts) for rollouts in lost} == {CONFIG.first}
+    assert 0.4 < np.mean(lost) < 0.7
+    assert changed(found, "air").rate.share == 1.0, "all copies of too little air are lost, which is more often"
+
+
+def played(kind, scene, lost=True, origin=None):
+    change = searching._Change(scene, kind, searching._Seen((0,), np.zeros((0, 1, 1, 3))), {0: 1.0}, origin)
+    return searching._Played(change, (kind, scene), lost)
+
+
+def search_with(entries, monkeypatch):
+    """A search that has played some changes, of which all kinds matter."""
+    search = object.__new__(searching._Search)
+    search._played = entries
+    monkeypatch.setattr(searching._Search, "_lost_anyway", lambda self: [])
+    monkeypatch.setattr(searching._Search, "_matters", lambda self, kind, anyway: kind != "noise")
+    return search
+
+
+def test_whole_kinds_are_chosen(monkeypatch):
+    sizes = {"a": 9, "b": 5, "c": 4, "alone": 1, "noise": 9}
+    entries = [played(kind, scene) for kind, size in sizes.items() for scene in range(size)]
+    chosen = search_with([*entries, played("b", 0), played("c", 9, lost=False)], monkeypatch).chosen()
+    assert chosen == [("a", scene) for scene in range(6)] + [("b", scene) for scene in range(5)]
+    assert search_with([played("a", 0, lost=False)], monkeypatch).chosen() == []
+
+
+def test_a_kind_matters_if_its_copies_are_lost_more_often_than_in_their_own_scenes():
+    search = object.__new__(searching._Search)
+    copies = [played("person", scene, lost=scene < 6, origin=99) for scene in range(10)]
+    search._played = [*copies, played("person", 11), played("light", 0)]
+    safe = [[False] * 4] * 12
+    assert search._matters("person", safe) and not search._matters("light", safe), "without copies nothing is known"
+    assert not search._matters("person", [[True, True, True, False]] * 10 + [[False] * 4] * 2), "other scenes do not count"
+
+
+def test_a_change_is_copied_to_the_same_parts_of_another_thing():
+    search = object.__new__(searching._Search)
+    search._variables = tuple(
+        Variable(f"person {number} {part}", 0, 5, group=f"person {number}")
+        for number in (3, 12)
+        for part in ("doing", "speed")
+    )
+    change = searching._Change(0, "person", searching._Seen((0, 1), np.zeros((0, 1, 1, 3))), {0: 4.0}, None)
+    assert search._copied(change, (2, 3)) == {2: 4.0}
+    assert search._copied(change, (3,)) == {}, "its doing does not vary"

@@ -119,6 +119,9 @@ class CauseVariable:
         name: of the variable, or of the group, such as ``person 3``.
         low, high: lowest and highest value in the states of the weakness, of the first variable.
         usual_low, usual_high: the range of four fifths of its usual values.
+
+    Of recorded states in which one thing was changed, the name is that of the kind of thing, and all else is of the first
+    variable that was changed in the first state: its value there, and its usual one, the value without the change.
     """
 
     positions: tuple[Count, ...]

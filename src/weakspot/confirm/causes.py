@@ -125,14 +125,24 @@ class CauseFinder:
 
     def _likely(self, start: Start) -> list[Unit]:
         """The units that are tried alone: single variables, and of many units of several variables those in sets that avoid
-        most losses when they are changed at once."""
+        half of the losses when they are changed at once, or that cannot be changed at once."""
         things = [unit for unit in self._usual.units if len(unit) > 1]
         if len(things) < MANY:
             return list(self._usual.units)
+        assert start.variables is not None
         count = round(len(things) ** 0.5)
         sets = [tuple(things[place::count]) for place in range(count)]
-        shares = self._shares(start, sets, VALUES)
-        kept = {unit for units, share in shares.items() if share > 0.5 for unit in units}
+        work: list[tuple[Start, dict[int, float]]] = []
+        for units in sets:
+            positions = [position for unit in units for position in unit]
+            for row in self._usual.rows[self._context.generator.integers(len(self._usual.rows), size=VALUES)]:
+                work.append((start, {p: float(row[p]) for p in positions if row[p] != start.variables[p]}))
+        rollouts = self._rollouts(work)
+        kept: set[Unit] = set()
+        for place, units in enumerate(sets):
+            lost = [made.lost for made in rollouts[place * VALUES : (place + 1) * VALUES] if made is not None]
+            if not lost or np.mean(lost) <= 0.5:
+                kept.update(units)
         return [unit for unit in self._usual.units if len(unit) == 1 or unit in kept]
 
     def _repeated(self, start: Start, units: Sequence[Unit], count: int) -> list[dict[int, float]]:

@@ -19,7 +19,7 @@ class ConfirmConfig:
         horizon: h, decisions of a rollout; fewer if the agent loses most of the rollouts from random states.
         holds: Numbers of decisions for which an action is held in place of the agent's own.
         what_ifs: Rollouts, at most, from recorded states without a loss in which one thing is changed; 0 leaves them out.
-        losing: Losing states, at most, for which rescues are looked for.
+        losing: Losing states, at most, for which rescues are looked for; up to 12 with one thing changed come on top.
         probes: Losing states, at most, for which every variable is changed alone to find causes.
         epsilon: Probability of a random action, for agents that act greedily.
         gamma: Discount of a decision, when returns are compared with what the agent expected.

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -190,10 +191,7 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     """Verdicts on all groups of states."""
     starts, everything = overview.starts, range(len(overview.starts))
     losing = [starts[i] for i in everything if overview.loses(i)]
-    losing = [
-        *_chosen([start for start in losing if start.what_if is None], context.config.losing),
-        *(start for start in losing if start.what_if is not None),
-    ]
+    losing = [*_chosen([start for start in losing if start.what_if is None], context.config.losing), *_together(losing)]
     safe, editable = overview.safe, context.player.editable
     recorded = [start for start in starts if start.what_if is None]
     usual = usual_values(editable.variables, recorded, safe) if editable else None
@@ -231,6 +229,12 @@ def _chosen(losing: Sequence[Start], limit: int) -> list[Start]:
     recorded = [start for start in losing if start.is_control]
     twins = [start for start in losing if not start.is_control][: max(limit // 2, limit - len(recorded))]
     return [*twins, *recorded[: limit - len(twins)]]
+
+
+def _together(losing: Sequence[Start]) -> list[Start]:
+    """The losing what-ifs of kinds of which several are left: a single state proves nothing."""
+    kinds = Counter(start.what_if.kind for start in losing if start.what_if is not None)
+    return [start for start in losing if start.what_if is not None and kinds[start.what_if.kind] >= verdicts.LEAST_STATES]
 
 
 def _notes(context: Context, overview: _Overview, configured: int) -> tuple[str, ...]:

@@ -143,12 +143,13 @@ def _judged(
     rate = rate_of(context.within_horizon(own))
     members = [starts[i] for i in states]
     if members[0].what_if is not None:
-        cause, before, after = _undone(context, members, own)
+        cause, before, after = _undone(context, members, own, groups)
     else:
         cause = _cause(context, members, group, rate_of(own), finder) if finder else None
         before, after = _next_frames(context, members[0], cause, finder)
+    by_chance = members[0].what_if is not None and cause is None
     return Judged(
-        verdict=verdicts.of_loss(rate, rescue, groups),
+        verdict="undecided" if by_chance else verdicts.of_loss(rate, rescue, groups),
         starts=tuple(members),
         own=own,
         better=better,
@@ -251,7 +252,9 @@ def _cause(context: Context, starts: Sequence[Start], group: Group, rate: Rate, 
     return Cause(tuple(variables), group.together, saved, finder.tried, p)
 
 
-def _undone(context: Context, starts: Sequence[Start], own: ByState) -> tuple[Cause | None, np.ndarray, np.ndarray]:
+def _undone(
+    context: Context, starts: Sequence[Start], own: ByState, groups: int
+) -> tuple[Cause | None, np.ndarray, np.ndarray]:
     """What was changed in what-ifs as their cause, confirmed by rollouts without the change, and the newest frame of the
     first of them with and without it; None if the agent loses as often without it.
 
@@ -259,6 +262,7 @@ def _undone(context: Context, starts: Sequence[Start], own: ByState) -> tuple[Ca
         context: of the confirmation.
         starts: states in which alike things were changed.
         own: the agent's rollouts from the first of these.
+        groups: number of groups that are judged.
     """
     before = [unchanged(context.player, context.agent, start) for start in starts[: len(own)]]
     count, horizon = context.config.rollouts, context.longer
@@ -266,7 +270,7 @@ def _undone(context: Context, starts: Sequence[Start], own: ByState) -> tuple[Ca
     lost = rate_of(own, kept=True)
     p = fisher(saved, lost)
     frames = starts[0].stack[-1], before[0].stack[-1]
-    if saved.share - lost.share < verdicts.BETTER or p >= verdicts.LEVEL:
+    if saved.share - lost.share < verdicts.BETTER or p >= verdicts.LEVEL / groups:
         return None, *frames
     what_if = starts[0].what_if
     assert what_if is not None and starts[0].variables is not None and before[0].variables is not None

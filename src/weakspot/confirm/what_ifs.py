@@ -17,6 +17,7 @@ What is left is judged like all other states: by rollouts with fresh seeds, with
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ DRAWN = 8
 """Changes that are drawn for each rollout; many are refused, not seen, or not possible."""
 ALONE = 0.5
 """Probability that one variable of a unit is changed alone; that of two is half of this, and so on."""
+WITHOUT = 3
+"""Recorded values that a seen unit gets, to know the picture without it."""
 NOISY = 2
 """Random actions, as a change that means nothing."""
 FEW = 10
@@ -64,7 +67,7 @@ KEPT, ALIKE = 12, 6
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A unit that is seen in a scene, and the newest frame (h, w, c) with it elsewhere or otherwise."""
+    """A unit that is seen in a scene, and the newest frames (m, h, w, c) with recorded values in place of its own."""
 
     unit: Unit
     without: np.ndarray
@@ -171,7 +174,6 @@ class _Search:
             count = (tried - len(self._played)) // (ROUNDS - number)
             drawn = [change for _ in range(DRAWN * count) if (change := self._drawn()) is not None]
             self._play(_spread_over_kinds(self._possible(drawn), count))
-            self._context.report("what-ifs", number + 1, ROUNDS)
 
     def chosen(self) -> list[Start]:
         """Of each kind one losing state of each scene, of kinds with two scenes or more; those of most scenes first."""
@@ -182,26 +184,31 @@ class _Search:
         for played in self._played:
             if played.lost and self._matters(played.change.kind, anyway):
                 by_kind.setdefault(played.change.kind, {}).setdefault(played.change.scene, played.start)
-        kinds = sorted((scenes for scenes in by_kind.values() if len(scenes) >= LEAST_STATES), key=lambda one: -len(one))
-        chosen = [list(scenes.values())[:ALIKE] for scenes in kinds]
-        return [start for starts in chosen for start in starts][:KEPT]
+        found: list[Start] = []
+        for scenes in sorted(by_kind.values(), key=lambda one: -len(one)):
+            room = min(ALIKE, KEPT - len(found))
+            if min(room, len(scenes)) >= LEAST_STATES:
+                found += list(scenes.values())[:room]
+        return found
 
-    def _lost_anyway(self) -> Rate:
-        """Losses from the scenes without a change, after two random actions."""
-        context = self._context
+    def _lost_anyway(self) -> list[list[bool]]:
+        """Which rollouts from each scene without a change were lost, after two random actions."""
+        context, count = self._context, self._context.config.first
         jobs = [
             Job(one.start.snapshot, context.seeds.next(), self.horizon, noise=1.0, noise_for=NOISY, hidden=one.start.hidden)
             for one in self._scenes
-            for _ in range(context.config.first)
+            for _ in range(count)
         ]
         lost = [rollout.lost for rollout in context.until_loss(jobs, "without a change")]
-        return Rate(sum(lost), len(lost), len(self._scenes), 0.0, 1.0)
+        return [lost[i : i + count] for i in range(0, len(lost), count)]
 
-    def _matters(self, kind: str, anyway: Rate) -> bool:
+    def _matters(self, kind: str, anyway: Sequence[Sequence[bool]]) -> bool:
         """Whether the agent loses more often than anyway after changes of a kind that were copied to other scenes."""
-        copies = [one.lost for one in self._played if one.change.kind == kind and one.change.origin is not None]
-        rate = Rate(sum(copies), len(copies), len(copies), 0.0, 1.0)
-        return rate.share > anyway.share and fisher(rate, anyway) < LEVEL
+        copies = [one for one in self._played if one.change.kind == kind and one.change.origin is not None]
+        scenes = {one.change.scene for one in copies}
+        without = _rate([lost for scene in scenes for lost in anyway[scene]])
+        rate = _rate([one.lost for one in copies])
+        return rate.share > without.share and fisher(rate, without) < LEVEL
 
     def _drawn(self) -> _Change | None:
         """A random change, or one that led to a loss elsewhere; None if it changes nothing."""
@@ -257,8 +264,8 @@ class _Search:
         if how == 1:
             moved = value + NEAR * float(self._spread[position]) * float(generator.standard_normal())
         else:
-            moved = float(generator.uniform(variable.low, variable.high + variable.whole))
-        moved = float(np.floor(moved)) if variable.whole else moved
+            moved = float(generator.uniform(variable.low - variable.whole / 2, variable.high + variable.whole / 2))
+        moved = float(np.rint(moved)) if variable.whole else moved
         return float(np.clip(moved, variable.low, variable.high))
 
     def _possible(self, drawn: Sequence[_Change]) -> list[_Shown]:
@@ -272,7 +279,7 @@ class _Search:
             for change, play in zip(own, plays, strict=True):
                 stack = _drawn_after(play, scene)
                 share = 0.0 if stack is None else _differing(stack[-1], scene.start.stack[-1])
-                if stack is not None and 0.0 < share <= MOST and _differing(stack[-1], change.seen.without):
+                if stack is not None and 0.0 < share <= MOST and _is_seen(stack[-1], change.seen.without):
                     shown.append((change, stack, share))
         if not shown:
             return []
@@ -303,7 +310,7 @@ def _spread_over_kinds(possible: Sequence[_Shown], count: int) -> list[_Shown]:
 
     Of each kind those come first that change most of the picture: what is close to the agent is large in it.
     """
-    copies = [entry for entry in possible if entry[0].origin is not None][: int(COPIED * count)]
+    copies = [entry for entry in possible if entry[0].origin is not None][: math.ceil(COPIED * count)]
     by_kind: dict[str, list[_Shown]] = {}
     for entry in possible:
         if entry[0].origin is None:
@@ -336,15 +343,12 @@ def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scen
 
 
 def _seen(context: Context, scene: _Scene, usual: Usual) -> list[_Seen]:
-    """The units that change the frames of a scene when they get recorded values; found by halving."""
-    found: list[_Seen] = []
+    """The units that change the newest frame of a scene when they get recorded values; found by halving."""
+    singles: list[Unit] = []
     sets: list[tuple[Unit, ...]] = [usual.units]
     while sets:
         rows = usual.rows[context.generator.integers(len(usual.rows), size=len(sets))]
-        changes = [
-            {p: float(row[p]) for unit in units for p in unit if row[p] != scene.values[p]}
-            for units, row in zip(sets, rows, strict=True)
-        ]
+        changes = [_replaced(scene, units, row) for units, row in zip(sets, rows, strict=True)]
         plays = context.player.trials(scene.snapshot, [Trial(change, scene.actions) for change in changes])
         halves: list[tuple[Unit, ...]] = []
         for units, play in zip(sets, plays, strict=True):
@@ -353,10 +357,34 @@ def _seen(context: Context, scene: _Scene, usual: Usual) -> list[_Seen]:
                 continue
             if len(units) > 1:
                 halves += [units[: len(units) // 2], units[len(units) // 2 :]]
-            elif stack is not None:
-                found += [_Seen(unit, stack[-1]) for unit in units]
+            else:
+                singles += units
         sets = halves
-    return found
+    found = [_Seen(unit, _frames_without(context, scene, unit, usual)) for unit in singles]
+    return [seen for seen in found if any(_differing(frame, scene.start.stack[-1]) for frame in seen.without)]
+
+
+def _frames_without(context: Context, scene: _Scene, unit: Unit, usual: Usual) -> np.ndarray:
+    """The newest frames (m, h, w, c) of a scene with recorded values in place of those of a unit."""
+    rows = usual.rows[context.generator.integers(len(usual.rows), size=WITHOUT)]
+    trials = [Trial(_replaced(scene, (unit,), row), scene.actions) for row in rows]
+    stacks = [_drawn_after(play, scene) for play in context.player.trials(scene.snapshot, trials)]
+    frames = [stack[-1] for stack in stacks if stack is not None]
+    return np.array(frames, np.uint8).reshape(len(frames), *scene.start.stack.shape[1:])
+
+
+def _replaced(scene: _Scene, units: Sequence[Unit], row: np.ndarray) -> dict[int, float]:
+    """The values of units in a recorded state, as changes of a scene."""
+    return {position: float(row[position]) for unit in units for position in unit if row[position] != scene.values[position]}
+
+
+def _is_seen(frame: np.ndarray, without: np.ndarray) -> bool:
+    """Whether a frame is none of those that show a unit elsewhere or not at all."""
+    return all(_differing(frame, other) > 0.0 for other in without)
+
+
+def _rate(lost: Sequence[bool]) -> Rate:
+    return Rate(sum(lost), len(lost), len(lost), 0.0, 1.0)
 
 
 def _drawn_after(play: Play | None, scene: _Scene) -> np.ndarray | None:

@@ -178,7 +178,8 @@ def _facts(weakness: Weakness) -> tuple[Fact, ...]:
         _counted("random states like it", weakness.met, "recorded states drawn at random are like it"),
     ]
     if weakness.cause is not None:
-        facts.append(_counted("not lost after the change", weakness.cause.saved, "rollouts after the change were not lost"))
+        when = "without the change" if weakness.changed else "after the change"
+        facts.append(_counted(f"not lost {when}", weakness.cause.saved, f"rollouts {when} were not lost"))
     facts += [_separation(differs) for differs in weakness.differs]
     if weakness.rescue is not None:
         facts.append(_counted("not lost with the rescue", weakness.rescue.saved, "rollouts with the rescue were not lost"))

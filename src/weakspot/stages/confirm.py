@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from weakspot.artifacts import weaknesses as artifact
 from weakspot.artifacts.findings import read_search
@@ -15,6 +15,11 @@ from weakspot.session import Session
 from weakspot.stages.stage import Stage
 from weakspot.system.progress import phased_progress
 from weakspot.system.provenance import digest, file_digest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from weakspot.types import Stacks
 
 
 class ConfirmStage(Stage):
@@ -61,10 +66,22 @@ class ConfirmStage(Stage):
                 ),
                 outcome=outcome_function(config.outcome),
                 report=report,
-                possible=session.grounds.plausibility.could_be if config.what_ifs and session.player.editable else None,
+                possible=_possible(session) if config.what_ifs and session.player.editable else None,
             )  # fmt: skip
         artifact.write_weaknesses(folder, weaknesses)
         return digest(file_digest(folder / artifact.ARRAYS), file_digest(folder / artifact.WEAKNESSES))
+
+
+def _possible(session: Session) -> Callable[[Stacks], np.ndarray] | None:
+    """Which states can be, by what they show; None without held-out states to tell from."""
+    import numpy as np
+
+    from weakspot.ground.plausibility import measure_plausibility
+
+    if not len(session.held_out):
+        return None
+    generator = np.random.default_rng([session.config.confirm.seed, 3])
+    return measure_plausibility(session.model, session.dataset, session.held_out, generator).could_be
 
 
 def _digest(reference: str | None) -> str:
