@@ -167,16 +167,15 @@ class Nervous(Calm):
 
 
 def test_what_means_nothing_is_two_random_actions(tmp_path, monkeypatch):
-    """Two actions of three, one of which is deadly, are lost in 5 of 9 cases; after a change without them, none is."""
+    """Of three actions one is deadly: two random ones are lost in 5 of 9 cases."""
     seen = []
     anyway = searching._Search._lost_anyway
     monkeypatch.setattr(searching._Search, "_lost_anyway", lambda self: seen.append(anyway(self)) or seen[-1])
     with EnvironmentPool(Nervous, Nervous().spec, 16, 2) as pool:
-        found = confirmed(play_rings(tmp_path, environment=Nervous), pool, environment=Nervous)
+        confirmed(play_rings(tmp_path, environment=Nervous), pool, environment=Nervous)
     (lost,) = seen
     assert {len(rollouts) for rollouts in lost} == {CONFIG.first}
     assert 0.4 < np.mean(lost) < 0.7
-    assert changed(found, "air").rate.share == 1.0, "all copies of too little air are lost, which is more often"
 
 
 def played(kind, scene, lost=True, origin=None):
