@@ -7,8 +7,9 @@ The first command trains an agent for each game and examines it, which takes man
 goes on when it is given again.  The second one reads the games that are finished: four synthesised states for each target
 of the paper, and below each its twin, the state of the emulator that stands for it.  The page shows what a reader has to
 know to tell a good picture from a poor one: how well the agent plays beside random play, and beside itself on
-reconstructions; how often the best action is the same on them; how many states are beyond the best real one under the
-target, and how many have a twin.  Games that did not change are not measured again.
+reconstructions; how often the best action is the same on them, and how often it is the same one in all states; how many
+states are beyond the best real one under the target, and how many have a twin.  Games that did not change are not measured
+again, and those of earlier commands stay on the page.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from lab.gallery import (
     results_of,
     summary,
     summary_table,
+    usual_action,
 )
 from lab.page import replace_table
 from lab.records import earlier_record, save_record
@@ -66,7 +68,7 @@ def main() -> None:
         results = results_of(run)
         if games.get(name, {}).get("results") != results:
             say(f"{name} ...")
-            games[name] = {"results": results, **game_record(run, random_play(run))}
+            games[name] = {"results": results, **game_record(run, random_play(run), usual_action(run))}
             draw_game(run, arguments.output / f"{name}.png")
     games = dict(sorted(games.items()))
     record = {"command": repeatable_command(sys.argv), "planned": planned, "summary": summary(games), "games": games}
@@ -75,7 +77,7 @@ def main() -> None:
         replace_table(arguments.page, SUMMARY, summary_table(record["summary"]))
         replace_table(arguments.page, GAMES, games_table(games))
         replace_table(arguments.page, PICTURES, pictures(games, arguments.output.name))
-    say(f"{len(runs)} of {planned} games are finished")
+    say(f"{len(runs)} of {planned} games are finished here; the record has {len(games)}")
 
 
 if __name__ == "__main__":

@@ -56,12 +56,23 @@ def random_play(run: Run) -> list[float]:
     return play_episodes(session.subject.agent, session.subject.factory, config).scores.tolist()
 
 
-def game_record(run: Run, random: Sequence[float]) -> dict[str, Any]:
+def usual_action(run: Run) -> float:
+    """The share of the held-out states in which the agent prefers the same action, the one that it prefers most often.
+
+    An agent that always takes one action agrees with itself on any picture.
+    """
+    session = open_run(run, trust=False)
+    chosen = session.recorded_outputs(session.held_out).scores.argmax(dim=1).numpy()
+    return float(np.bincount(chosen).max() / len(chosen))
+
+
+def game_record(run: Run, random: Sequence[float], usual: float) -> dict[str, Any]:
     """What a finished run shows of its game, as plain data.
 
     Args:
         run: of the game.
         random: scores of random play.
+        usual: see :func:`usual_action`.
     """
     generator = np.random.default_rng(0)
     card, fidelity, samples = run.agent.card, run.fidelity, run.samples
@@ -73,6 +84,7 @@ def game_record(run: Run, random: Sequence[float]) -> dict[str, Any]:
         "score": asdict(run.goggles.agent.interval) if run.goggles else None,
         "on reconstructions": asdict(run.goggles.goggles.interval) if run.goggles else None,
         "share of the score": share_of_score(run.goggles, random) if run.goggles else None,
+        "usual action": usual,
         "same action": fidelity.same_action if fidelity else None,
         "nats": fidelity.kl if fidelity else None,
         "samples": None
@@ -161,7 +173,7 @@ def _first(value: Sequence[float] | None) -> float | None:
 
 def games_table(games: Mapping[str, Mapping[str, Any]]) -> str:
     """A row for each target of each game."""
-    head = ("game", "figure", "target", "agent's score", "random play", "on reconstructions", "same action")
+    head = ("game", "figure", "target", "agent's score", "random play", "on reconstructions", "same action", "usual action")
     head += ("beyond the best real state", "twins", "possible")
     rows: list[tuple[object, ...]] = []
     for name, game in games.items():
@@ -169,7 +181,8 @@ def games_table(games: Mapping[str, Mapping[str, Any]]) -> str:
         figures = ", ".join(FIGURES.get(name, ())) or None
         for symbol, target in game["targets"].items():
             found = (target[key] for key in ("beyond the best real state", "twins", "possible"))
-            rows.append((name, figures, symbol, score, game["random play"], rebuilt, game["same action"], *found))
+            same = (game["same action"], game["usual action"])
+            rows.append((name, figures, symbol, score, game["random play"], rebuilt, *same, *found))
     return table(head, rows)
 
 

@@ -54,7 +54,7 @@ def sweep(tmp_path_factory, finished_run):
 
 def test_the_record_of_a_game(finished_run):
     run = weakspot.load_run(finished_run)
-    record = gallery.game_record(run, [-21.0, -20.0])
+    record = gallery.game_record(run, [-21.0, -20.0], 0.5)
     assert record["random play"][0] == -20.5 and set(record["targets"]) == {"T-", "LEFT"}
     found, novelty = run.findings["T-"], run.novelty["T-"]
     beyond = record["targets"]["T-"]["beyond the best real state"]
@@ -86,7 +86,7 @@ def test_the_command_writes_record_pictures_and_page(sweep, tmp_path):
     assert "1 of 2 games are finished" in process.stdout
     record = json.loads((tmp_path / "out" / "gallery.json").read_text())
     assert list(record["games"]) == ["pong"] and record["planned"] == 2
-    assert len(record["games"]["pong"]["random play"]) == 3
+    assert len(record["games"]["pong"]["random play"]) == 3 and 1 / 6 <= record["games"]["pong"]["usual action"] <= 1
     image = cv2.imread(str(tmp_path / "out" / "pong.png"))
     assert image is not None and image.std() > 10
     text = page.read_text()
