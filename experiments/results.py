@@ -53,8 +53,8 @@ DEVIATIONS = {
     "in .40, synthesised states in .43, the held-out states themselves in .09.",
     "figure 7": "The paper's figure 7 is one state of Seaquest under T±. Ours are the first states of each search, for the "
     "agents and targets that the pictures name.",
-    "figure 8": "The paper's figure 8 is of Boxing, for a double DQN. Ours of Boxing is for a double DQN of our own, with "
-    "a state model of five processor minutes; the others are of the agents that the table names.",
+    "figure 8": "The paper's figure 8 is of Boxing, probably for a double DQN. Ours of Boxing is for a double DQN of ours, "
+    "with a state model of five processor minutes; the others are of the agents that the table names.",
 }
 """How we differ from the paper, by names that the sections refer to; the page numbers them."""
 NUMBERS = {name: number for number, name in enumerate(DEVIATIONS, 1)}
@@ -514,8 +514,8 @@ SECTIONS: tuple[tuple[str, str, tuple[str, ...], Callable[[Path], str]], ...] = 
     (
         "The ball of Pong",
         "A ball behind the agent's paddle, which is the right one, is the obvious state of little value, and one behind the "
-        "opponent's of great value. The paper does not count them; without the shares of real states and of random samples, "
-        "a gallery says nothing. The place is read off the newest frame.",
+        'opponent\'s of great value. The paper shows "scoring a point" in figure 1 and counts nothing; without the shares '
+        "of real states and of random samples, a gallery says nothing. The place is read off the newest frame.",
         COMMON,
         ball_places,
     ),
