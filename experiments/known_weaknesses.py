@@ -144,7 +144,7 @@ def main() -> None:
                 run = find_weaknesses(session, method, seed, case)
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(run, case)}, {run['minutes']} minutes")
                 with changed_record(path) as record:
-                    _add(record, name, method, run, cases)
+                    _add(record, name, method, run, groups(arguments.agents_folder or Path()))  # rows of published agents stay
     if arguments.page:
         replace_table(arguments.page, TABLE, recall_table(earlier_record(path)))
 
