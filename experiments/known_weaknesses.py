@@ -143,8 +143,9 @@ def main() -> None:
                     continue
                 run = find_weaknesses(session, method, seed, case)
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(run, case)}, {run['minutes']} minutes")
+                every = groups(arguments.agents_folder or Path())  # so that the rows of published agents stay
                 with changed_record(path) as record:
-                    _add(record, name, method, run, groups(arguments.agents_folder or Path()))  # rows of published agents stay
+                    _add(record, name, method, run, every)
     if arguments.page:
         replace_table(arguments.page, TABLE, recall_table(earlier_record(path)))
 

@@ -24,6 +24,8 @@ from weakspot.ground.plausibility import measure_drawing
 from weakspot.session import POOL, Session
 from weakspot.types import Stacks
 
+CHANGED = 240
+"""Rollouts from recorded states in which one thing is changed."""
 RECORDED, WHAT_IFS, WITH_TWINS = "recorded", "what-ifs", "twins"
 METHODS: dict[str, tuple[str, ...]] = {
     RECORDED: PLAYED, WHAT_IFS: PLAYED, WITH_TWINS: TWINS, **dict.fromkeys(RIVALS, PLAYED)
@@ -105,6 +107,8 @@ def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dic
     started = _processor_seconds()
     before, config = session.player.steps, ConfirmConfig(seed=seed)
     others = RIVALS[method](session, seed) if method in RIVALS else []
+    if method == WHAT_IFS:
+        config = replace(config, what_ifs=CHANGED)
     if method in RIVALS:
         config = replace(config, controls=config.controls - CHOSEN)
     chosen_by = session.player.steps - before

@@ -18,7 +18,7 @@ class ConfirmConfig:
         first: Rollouts from each state that decide whether it is looked at closely.
         horizon: h, decisions of a rollout; fewer if the agent loses most of the rollouts from random states.
         holds: Numbers of decisions for which an action is held in place of the agent's own.
-        what_ifs: Rollouts, at most, from recorded states without a loss in which one thing is changed; 0 leaves them out.
+        what_ifs: Rollouts, at most, from recorded states without a loss in which one thing is changed, 240 say.
         losing: Losing states, at most, for which rescues are looked for; up to 12 with one thing changed come on top.
         probes: Losing states, at most, for which every variable is changed alone to find causes.
         epsilon: Probability of a random action, for agents that act greedily.
@@ -37,7 +37,7 @@ class ConfirmConfig:
     first: int = 4
     horizon: int = 120
     holds: tuple[int, ...] = (8, 25)
-    what_ifs: int = 240
+    what_ifs: int = 0
     losing: int = 24
     probes: int = 3
     epsilon: float = 0.01
