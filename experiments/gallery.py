@@ -23,13 +23,11 @@ from lab.gallery import (
     FIGURES,
     draw_game,
     finished_runs,
-    game_record,
     games_table,
-    random_play,
+    measured_game,
     results_of,
     summary,
     summary_table,
-    usual_action,
 )
 from lab.page import replace_table
 from lab.records import earlier_record, save_record
@@ -68,7 +66,7 @@ def main() -> None:
         results = results_of(run)
         if games.get(name, {}).get("results") != results:
             say(f"{name} ...")
-            games[name] = {"results": results, **game_record(run, random_play(run), usual_action(run))}
+            games[name] = {"results": results, **measured_game(run)}
             draw_game(run, arguments.output / f"{name}.png")
     games = dict(sorted(games.items()))
     record = {"command": repeatable_command(sys.argv), "planned": planned, "summary": summary(games), "games": games}

@@ -130,6 +130,7 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.output / "known_weaknesses.json"
     cases = groups(arguments.agents_folder)
+    every = groups(arguments.agents_folder or Path())  # so that the rows of published agents stay
     for name, case in chosen(cases, arguments.cases).items():
         for method in arguments.methods:
             config = run_config(
@@ -143,7 +144,6 @@ def main() -> None:
                     continue
                 run = find_weaknesses(session, method, seed, case)
                 say(f"{name}, {method}, seed {seed}: rank {rank_of(run, case)}, {run['minutes']} minutes")
-                every = groups(arguments.agents_folder or Path())  # so that the rows of published agents stay
                 with changed_record(path) as record:
                     _add(record, name, method, run, every)
     if arguments.page:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lab.attribution import Checker
 from lab.pipeline import PLAYED
-from lab.rivals import CHOSEN, RIVALS
+from lab.rivals import CHOSEN, RIVALS, usable_states
 from lab.twins import TWINS
 from weakspot.agents.load import load_agent
 from weakspot.artifacts.findings import read_search
@@ -154,9 +154,7 @@ def find_weaknesses(session: Session, method: str, seed: int, case: Case) -> dic
 
 def _drawn_whole(session: Session) -> Callable[[Stacks], np.ndarray]:
     """Which states can be by how they are drawn, without a state model."""
-    dataset = session.dataset
-    usable = np.flatnonzero(dataset.age >= dataset.environment.frames)
-    return measure_drawing(dataset, usable, np.random.default_rng(0)).is_whole
+    return measure_drawing(session.dataset, usable_states(session), np.random.default_rng(0)).is_whole
 
 
 def _processor_seconds() -> float:

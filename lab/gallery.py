@@ -25,6 +25,7 @@ from weakspot.errors import ConfigError
 from weakspot.games import resolve_game
 from weakspot.intervals import TAIL, bootstrap_mean
 from weakspot.opened import open_run
+from weakspot.session import Session
 from weakspot.sweep.expand import SweepRun, runs_of
 from weakspot.sweep.read import read_sweep
 from weakspot.system.files import make_folder
@@ -49,21 +50,25 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 """The paper's figures of each game, as far as our text of it names them."""
 
 
-def random_play(run: Run) -> list[float]:
+def random_play(run: Run, session: Session) -> list[float]:
     """Scores of random play, in as many games, with the same seeds and of the same length, as those of the agent."""
     config = GogglesConfig(**run.settings["goggles"] | {"epsilon": 1.0})
-    session = open_run(run, trust=False)
     return play_episodes(session.subject.agent, session.subject.factory, config).scores.tolist()
 
 
-def usual_action(run: Run) -> float:
+def usual_action(session: Session) -> float:
     """The share of the held-out states in which the agent prefers the same action, the one that it prefers most often.
 
     An agent that always takes one action agrees with itself on any picture.
     """
-    session = open_run(run, trust=False)
     chosen = session.recorded_outputs(session.held_out).scores.argmax(dim=1).numpy()
     return float(np.bincount(chosen).max() / len(chosen))
+
+
+def measured_game(run: Run) -> dict[str, Any]:
+    """What a finished run shows of its game, with random play and the usual action, as plain data."""
+    session = open_run(run, trust=False)
+    return game_record(run, random_play(run, session), usual_action(session))
 
 
 def game_record(run: Run, random: Sequence[float], usual: float) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from weakspot.analysis.objects.pong import FIELD_COLOUR, MIN_BRIGHTNESS, MIN_PEAK, PADDLES, WHITE
-from weakspot.analysis.objects.pong_ball import BLUE, FIELD, OFFSET_X, RAM_X, RAM_Y, SCREEN_HEIGHT, SCREEN_WIDTH
+from weakspot.analysis.objects.pong import MIN_PEAK, PADDLES, white_light
+from weakspot.analysis.objects.pong_ball import FIELD, OFFSET_X, RAM_X, RAM_Y, SCREEN_HEIGHT, SCREEN_WIDTH
 from weakspot.types import Frames
 
 BEHIND_OWN, BEHIND_OTHER, IN_FIELD, NONE = "behind its own paddle", "behind the opponent's paddle", "between them", "no ball"
@@ -23,12 +23,8 @@ def ball_columns(frames: Frames) -> np.ndarray:
     """
     height, width = frames.shape[1:3]
     down, across = height / SCREEN_HEIGHT, width / SCREEN_WIDTH
-    field = frames[:, int(np.ceil(FIELD[0] * down)) : int(FIELD[1] * down), :, BLUE].astype(np.float64)
-    light = ((field - FIELD_COLOUR[BLUE]) / (WHITE - FIELD_COLOUR[BLUE])).clip(0.0, None)
-    for first, last in PADDLES.values():
-        light[:, :, int(first * across) : int(np.ceil(last * across))] = 0.0
-    light[light < MIN_BRIGHTNESS] = 0.0
-    return np.array([_brightest_column(picture) for picture in light]) / across
+    field = frames[:, int(np.ceil(FIELD[0] * down)) : int(FIELD[1] * down)].astype(np.float64)
+    return np.array([_brightest_column(picture) for picture in white_light(field, across, margin=0)]) / across
 
 
 def _brightest_column(light: np.ndarray) -> float:

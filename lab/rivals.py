@@ -54,7 +54,7 @@ MOVED, REPLACED = 40, 0.3
 
 def low_values(session: Session, seed: int) -> list[Start]:
     """Recorded states of which the agent expects least, some decisions apart."""
-    dataset, usable = session.dataset, _usable(session)
+    dataset, usable = session.dataset, usable_states(session)
     values = value_of(recorded_outputs(dataset, usable), session.subject.agent.spec)
     if values is None:
         raise ConfigError(f"{session.subject.agent.spec.name} has no values", expected="a critic or Q-values")
@@ -64,7 +64,7 @@ def low_values(session: Session, seed: int) -> list[Start]:
 
 def highlights(session: Session, seed: int) -> list[Start]:
     """The summary of HIGHLIGHTS."""
-    dataset, usable = session.dataset, _usable(session)
+    dataset, usable = session.dataset, usable_states(session)
     important = importance(recorded_outputs(dataset, usable).scores.numpy())
     chosen = summary(
         important, dataset.stream[usable], CHOSEN, INTERVAL,
@@ -103,7 +103,8 @@ RIVALS: Mapping[str, Callable[[Session, int], list[Start]]] = {
 """What chooses the states, by the name of the method."""
 
 
-def _usable(session: Session) -> np.ndarray:
+def usable_states(session: Session) -> np.ndarray:
+    """Indices of the recorded states with complete histories."""
     dataset = session.dataset
     return np.flatnonzero(dataset.age >= dataset.environment.frames)
 
@@ -122,7 +123,7 @@ def _crashes(session: Session, seed: int, fuzz: Callable[[Any], None]) -> list[S
         fuzzing = importlib.import_module("mdpfuzz.mdpfuzz")
     except ImportError as error:
         raise ConfigError("no package mdpfuzz", expected="mdpfuzz 0.0.3", todo="pip install mdpfuzz==0.0.3") from error
-    executor = Executor(session.player, session.subject.agent, rule_for(session.dataset, None), _usable(session))
+    executor = Executor(session.player, session.subject.agent, rule_for(session.dataset, None), usable_states(session))
     fuzzer = fuzzing.Fuzzer(seed, CLUSTERS, TAU, GAMMA, executor)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         fuzz(fuzzer)

@@ -404,7 +404,7 @@ def finished(tmp_path_factory) -> Path:
         *("--goggles.episodes", "2", "--goggles.longest", "40", "--fidelity.reconstructions", "3"),
         *("--ground.states", "1", "--ground.trials", "20", "--ground.steps", "8", "--confirm.controls", "4"),
         *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "10", "--confirm.holds", "3"),
-        *("--confirm.losing", "2", "--confirm.probes", "1", "--confirm.what-ifs", "6"),
+        *("--confirm.losing", "2", "--confirm.probes", "1"),
     ]
     assert main(command) == 0
     return folder

@@ -509,7 +509,6 @@ def test_a_run_of_all_stages_and_a_checkup(tmp_path: Path, capsys: pytest.Captur
         *("--train.measured", "16", "--confirm.holds", "2"),
         *("--synthesize.states", "2", "--synthesize.steps", "2", "--synthesize.candidates", "8", "--goggles.episodes", "1"),
         *("--ground.states", "1", "--ground.trials", "4", "--ground.steps", "8", "--confirm.controls", "4"),
-        *("--confirm.what-ifs", "6"),
         *("--confirm.rollouts", "2", "--confirm.first", "2", "--confirm.horizon", "6", "--saliency", "gradient"),
     )
     assert main(["run", *reference, "--targets", "V-", *small, "--output", str(tmp_path / "run")]) == 0, capsys.readouterr()

@@ -352,7 +352,7 @@ SMALL = """
     goggles = {episodes = 2, longest = 40}
     fidelity.reconstructions = 3
     ground = {states = 1, trials = 20, steps = 8}
-    confirm = {controls = 4, rollouts = 2, first = 2, horizon = 10, holds = [3], losing = 2, probes = 1, what_ifs = 6}
+    confirm = {controls = 4, rollouts = 2, first = 2, horizon = 10, holds = [3], losing = 2, probes = 1}
 """
 """Settings of a run that takes seconds."""
 

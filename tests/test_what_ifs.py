@@ -55,19 +55,19 @@ def confirmed(calm, pool, config=CONFIG, possible=lambda stacks: np.ones(len(sta
 
 
 @pytest.fixture(scope="module")
-def found(calm, pool):
+def weaknesses(calm, pool):
     return confirmed(calm, pool)
 
 
-def changed(found, name):
+def changed(weaknesses, name):
     """The weakness of the states in which a variable was changed."""
-    (weakness,) = [w for w in found.confirmation.weaknesses if w.changed and w.changed[0].startswith(f"{name}: ")]
+    (weakness,) = [w for w in weaknesses.confirmation.weaknesses if w.changed and w.changed[0].startswith(f"{name}: ")]
     return weakness
 
 
-def test_a_flaw_that_play_never_shows_is_found_with_its_cause_and_its_rescue(found):
-    assert found.confirmation.controls.share < 0.1
-    weakness = changed(found, "air")
+def test_a_flaw_that_play_never_shows_is_found_with_its_cause_and_its_rescue(weaknesses):
+    assert weaknesses.confirmation.controls.share < 0.1
+    weakness = changed(weaknesses, "air")
     assert weakness.verdict == "avoidable loss" and weakness.met.events == 0 and weakness.targets == ()
     assert weakness.rate.share == 1.0 and len(weakness.states) >= 2
     assert [variable.name for variable in weakness.cause.variables] == ["air"] and weakness.cause.saved.share == 1.0
@@ -80,10 +80,10 @@ def test_a_flaw_that_play_never_shows_is_found_with_its_cause_and_its_rescue(fou
     assert "None of 60 random recorded states is such a state." in weakness.sentence
 
 
-def test_its_states_are_recorded_ones_with_that_change_alone(calm, found):
+def test_its_states_are_recorded_ones_with_that_change_alone(calm, weaknesses):
     dataset, _ = calm
     player = started_player(Calm(), dataset)
-    weakness = changed(found, "air")
+    weakness = changed(weaknesses, "air")
     starts = [state.start for state in weakness.states]
     assert len(set(starts)) == len(starts), "one state of each scene"
     for state in weakness.states:
@@ -95,8 +95,8 @@ def test_its_states_are_recorded_ones_with_that_change_alone(calm, found):
         same = player.environment.read_variables()
         assert now[AIR] < same[AIR] and (np.delete(now, AIR) == np.delete(same, AIR)).all()
         assert same[AIR] == calm_air(dataset, player, state.start + len(state.actions))
-    place = found.confirmation.weaknesses.index(weakness)
-    before, after = found.before[place].astype(int), found.after[place].astype(int)
+    place = weaknesses.confirmation.weaknesses.index(weakness)
+    before, after = weaknesses.before[place].astype(int), weaknesses.after[place].astype(int)
     assert (before != after).any() and (before <= after).all(), "the picture without the change shows more air"
 
 
@@ -105,10 +105,15 @@ def calm_air(dataset, player, index):
     return player.environment.read_variables()[AIR]
 
 
-def test_the_same_seed_gives_the_same_result(calm, pool, found):
+def test_the_same_seed_gives_the_same_result(calm, pool, weaknesses):
     again = confirmed(calm, pool)
-    assert again.confirmation == found.confirmation
+    assert again.confirmation == weaknesses.confirmation
     assert changed(confirmed(calm, pool, replace(CONFIG, seed=1)), "air").verdict == "avoidable loss"
+
+
+def impossible(stacks):
+    """No state can be."""
+    return np.zeros(len(stacks), bool)
 
 
 @pytest.mark.parametrize("why", ["not asked for", "no state can be", "unknown what can be", "all change too much", "alone"])
@@ -117,7 +122,7 @@ def test_nothing_is_found_otherwise(calm, pool, monkeypatch, why):
     if why == "not asked for":
         config = replace(CONFIG, what_ifs=0)
     elif why == "no state can be":
-        possible = lambda stacks: np.zeros(len(stacks), bool)  # noqa: E731
+        possible = impossible
     elif why == "unknown what can be":
         possible = None
     elif why == "all change too much":

@@ -47,7 +47,7 @@ TINY = (
     *("--goggles.longest", "5", "--fidelity.reconstructions", "1", "--samples.shown", "1", "--ground.states", "1"),
     *("--ground.trials", "2", "--ground.steps", "2", "--confirm.controls", "2", "--confirm.rollouts", "2"),
     *("--confirm.first", "2", "--confirm.horizon", "3", "--confirm.holds", "1", "--confirm.losing", "1"),
-    *("--confirm.probes", "1", "--confirm.what-ifs", "2", "--policy-values.tau", "1.0"),
+    *("--confirm.probes", "1", "--policy-values.tau", "1.0"),
 )
 """Options of a run of all stages that takes seconds."""
 COPIES = 4

@@ -2,7 +2,7 @@
 
 1. rollouts of the agent from all states; those from which it mostly loses are looked at closely.  If it loses most of those
    from random states, too, they are made again with a shorter horizon.  Where it does not lose, one thing is changed so that
-   it does (:mod:`weakspot.confirm.what_ifs`)
+   it does, if that is asked for (:mod:`weakspot.confirm.what_ifs`)
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
 4. what-ifs in which alike things were changed are a group, and so are states that share a cause; the others are grouped by
@@ -24,6 +24,7 @@ from weakspot.artifacts.twins import Twins
 from weakspot.artifacts.weaknesses import WEAK, Confirmation, Rate, Weaknesses
 from weakspot.confirm import verdicts
 from weakspot.confirm.captions import sentence
+from weakspot.confirm.causes import Usual
 from weakspot.confirm.clips import ClipRecorder
 from weakspot.confirm.config import ConfirmConfig
 from weakspot.confirm.context import ByState, Context, Report
@@ -180,9 +181,8 @@ def _overview(context: Context, starts: list[Start]) -> tuple[Context, _Overview
 
 def _with_what_ifs(context: Context, overview: _Overview) -> _Overview:
     """The first rollouts, also from recorded states in which one thing was changed."""
-    editable, safe = context.player.editable, overview.safe
-    usual = usual_values(editable.variables, overview.starts, safe) if editable else None
-    found = what_ifs(context, safe, usual) if usual is not None else []
+    usual = _usual(context, overview)
+    found = what_ifs(context, overview.safe, usual) if usual is not None else []
     rollouts = context.agent_rollouts(found, context.config.first, "first rollouts")
     return replace(overview, starts=[*overview.starts, *found], rollouts=[*overview.rollouts, *rollouts])
 
@@ -192,18 +192,21 @@ def _judged(context: Context, overview: _Overview) -> list[Judged]:
     starts, everything = overview.starts, range(len(overview.starts))
     losing = [starts[i] for i in everything if overview.loses(i)]
     losing = [*_chosen([start for start in losing if start.what_if is None], context.config.losing), *_together(losing)]
-    safe, editable = overview.safe, context.player.editable
-    recorded = [start for start in starts if start.what_if is None]
-    usual = usual_values(editable.variables, recorded, safe) if editable else None
     by_target: dict[str, list[Start]] = {}
     for i in everything:
         if starts[i].target and not overview.loses(i):
             by_target.setdefault(starts[i].target, []).append(starts[i])
     returns = context.returns([overview.rollouts[i] for i in everything if starts[i].is_control])
     return [
-        *losing_groups(context, losing, safe, usual, _taken(context, overview)),
+        *losing_groups(context, losing, overview.safe, _usual(context, overview), _taken(context, overview)),
         *misjudged(context, by_target, overview.controls, float(returns.std())),
     ]
+
+
+def _usual(context: Context, overview: _Overview) -> Usual | None:
+    """Usual values of the variables; None if the environment cannot be edited, or if they are not known."""
+    editable, starts = context.player.editable, [start for start in overview.starts if start.what_if is None]
+    return usual_values(editable.variables, starts, overview.safe) if editable else None
 
 
 def _shorter(overview: _Overview, config: ConfirmConfig) -> int:

@@ -20,18 +20,17 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from weakspot.actions import Action
-from weakspot.artifacts.weaknesses import Rate
 from weakspot.confirm.causes import Unit, Usual
 from weakspot.confirm.context import Context
 from weakspot.confirm.rollouts import Job
 from weakspot.confirm.starts import Start, WhatIf, start_at
-from weakspot.confirm.statistics import fisher
+from weakspot.confirm.statistics import fisher, share
 from weakspot.confirm.verdicts import LEAST_STATES, LEVEL
 from weakspot.envs.editable import Variable, name_changes
 from weakspot.envs.plays import Play, Trial
@@ -206,8 +205,8 @@ class _Search:
         """Whether the agent loses more often than anyway after changes of a kind that were copied to other scenes."""
         copies = [one for one in self._played if one.change.kind == kind and one.change.origin is not None]
         scenes = {one.change.scene for one in copies}
-        without = _rate([lost for scene in scenes for lost in anyway[scene]])
-        rate = _rate([one.lost for one in copies])
+        without = share([sum(anyway[scene]) for scene in scenes], [len(anyway[scene]) for scene in scenes])
+        rate = share([one.lost for one in copies], [1] * len(copies))
         return rate.share > without.share and fisher(rate, without) < LEVEL
 
     def _drawn(self) -> _Change | None:
@@ -218,16 +217,16 @@ class _Search:
         origin = self._origin(number) if generator.random() < COPIED else None
         if origin is not None:
             change = self._played[origin].change
-            seen = _any_of(scene.units[change.kind], generator)
+            kind, seen = change.kind, _any_of(scene.units[change.kind], generator)
             found = self._copied(change, seen.unit)
         else:
-            kinds = list(scene.units.values())
-            seen = _any_of(kinds[int(generator.integers(len(kinds)))], generator)
+            kind = list(scene.units)[int(generator.integers(len(scene.units)))]
+            seen = _any_of(scene.units[kind], generator)
             count = min(int(generator.geometric(ALONE)), len(seen.unit))
             positions: list[int] = generator.choice(seen.unit, count, replace=False).tolist()
             found = {position: self._other(position, float(scene.values[position])) for position in positions}
         values = {position: value for position, value in sorted(found.items()) if value != scene.values[position]}
-        return _Change(number, kind_of(seen.unit, self._variables), seen, values, origin) if values else None
+        return _Change(number, kind, seen, values, origin) if values else None
 
     def _origin(self, number: int) -> int | None:
         """One of the random changes that led to losses in other scenes than this one, where an alike unit is seen; the more
@@ -278,9 +277,9 @@ class _Search:
             plays = self._context.player.trials(scene.snapshot, [Trial(c.values, scene.actions) for c in own]) if own else []
             for change, play in zip(own, plays, strict=True):
                 stack = _drawn_after(play, scene)
-                share = 0.0 if stack is None else _differing(stack[-1], scene.start.stack[-1])
-                if stack is not None and 0.0 < share <= MOST and _is_seen(stack[-1], change.seen.without):
-                    shown.append((change, stack, share))
+                changed = 0.0 if stack is None else _differing(stack[-1], scene.start.stack[-1])
+                if stack is not None and 0.0 < changed <= MOST and _is_seen(stack[-1], change.seen.without):
+                    shown.append((change, stack, changed))
         if not shown:
             return []
         assert self._context.possible is not None
@@ -337,7 +336,7 @@ def _scenes(context: Context, safe: Sequence[Start], usual: Usual) -> list[_Scen
         for seen in _seen(context, blind, usual):
             units.setdefault(kind_of(seen.unit, player.editable.variables), []).append(seen)
         if units:
-            scenes.append(_Scene(start, at, snapshot, actions, blind.values, units))
+            scenes.append(replace(blind, units=units))
         context.report("what is seen", done + 1, len(chosen))
     return scenes
 
@@ -381,10 +380,6 @@ def _replaced(scene: _Scene, units: Sequence[Unit], row: np.ndarray) -> dict[int
 def _is_seen(frame: np.ndarray, without: np.ndarray) -> bool:
     """Whether a frame is none of those that show a unit elsewhere or not at all."""
     return all(_differing(frame, other) > 0.0 for other in without)
-
-
-def _rate(lost: Sequence[bool]) -> Rate:
-    return Rate(sum(lost), len(lost), len(lost), 0.0, 1.0)
 
 
 def _drawn_after(play: Play | None, scene: _Scene) -> np.ndarray | None:

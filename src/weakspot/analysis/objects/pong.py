@@ -115,10 +115,7 @@ def _check_frames(frames: Frames) -> tuple[np.ndarray, ...]:
 
 def _check_ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float) -> tuple[np.ndarray, ...]:
     """Whether there is at most one ball, whether it is sharp, and whether there is any."""
-    light = ((field[..., BLUE] - FIELD_COLOUR[BLUE]) / (WHITE - FIELD_COLOUR[BLUE])).clip(0.0, None)
-    for first, last in PADDLES.values():
-        light[:, :, int(first * columns) - 1 : int(np.ceil(last * columns)) + 1] = 0.0
-    light[light < MIN_BRIGHTNESS] = 0.0
+    light = white_light(field, columns, margin=1)
     n, height, width = (int(size) for size in light.shape)
     row, column = np.divmod(light.reshape(n, -1).argmax(axis=1), width)
     near = (np.abs(np.arange(height)[None, :, None] - row[:, None, None]) <= REACH) & (
@@ -129,6 +126,21 @@ def _check_ball(field: Float[np.ndarray, "n h w c"], area: float, columns: float
     has_ball = ball >= MIN_SIZE
     sharp = ~has_ball | ((light.max(axis=(1, 2)) >= MIN_PEAK) & (ball <= MAX_BALL_SIZE))
     return outside <= MAX_OUTSIDE, sharp, has_ball
+
+
+def white_light(field: Float[np.ndarray, "n h w c"], columns: float, margin: int) -> Float[np.ndarray, "n h w"]:
+    """How white each pixel of fields is, from 0 to 1; 0 where it is too faint to see, and in the columns of both paddles.
+
+    Args:
+        field: the frames between the two bands.
+        columns: columns of a frame over those of the screen.
+        margin: further columns that are 0 on both sides of a paddle.
+    """
+    light = ((field[..., BLUE] - FIELD_COLOUR[BLUE]) / (WHITE - FIELD_COLOUR[BLUE])).clip(0.0, None)
+    for first, last in PADDLES.values():
+        light[:, :, int(first * columns) - margin : int(np.ceil(last * columns)) + margin] = 0.0
+    light[light < MIN_BRIGHTNESS] = 0.0
+    return light
 
 
 def _cover(field: Float[np.ndarray, "n h w c"], side: str, columns: float) -> Float[np.ndarray, "n h"]:
