@@ -149,8 +149,11 @@ def test_cases_are_chosen_by_name_or_group():
     cases = known_weaknesses.groups(None)
     assert list(known_weaknesses.chosen(cases, ["known", "pong_old_frames_above"])) == [
         "seaquest-double-dqn",
+        "drivesemantic64-a2c",
+        "drive96-a2c",
         "pong_old_frames_above",
     ]
+    assert list(known_weaknesses.chosen(cases, ["careful driver"])) == ["careful driver"]
     assert len(known_weaknesses.chosen(cases, ["planted", "healthy"])) == len(PLANTS) + 4
     assert isinstance(cases["known"]["seaquest-double-dqn"], Known)
     with pytest.raises(ConfigError, match="there is no case 'planted_pong'"):
