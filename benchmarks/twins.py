@@ -2,10 +2,11 @@
 
     python -m benchmarks.twins --agent pong-double-dqn --targets T- T+ T+- RIGHT --output docs/twins/twins.json
 
-For each target: the share of synthesised states with a twin; how often the best state found reaches the target's value
-within half a standard deviation of real states, and how often the closest recorded state does; the share of twins with a
-lower target energy than all real training states; the share of edited states that are possible; distances; seconds and
-decisions a state.  For comparison, the share of the synthesised states themselves with a lower energy than all real ones.
+For each target, and for all targets of an agent together: the share of synthesised states with a twin; how often the best
+state found reaches the target's value within half a standard deviation of real states, and how often the closest recorded
+state does; the share of twins, and of the synthesised states themselves, with a lower target energy than all real training
+states; of such synthesised states, the share that has such a twin; the share of edited states that are possible; distances;
+seconds and decisions a state.
 Memory search, which changes variables and actions with the target as its aim and has no synthesised states, gets as many
 decisions for each state as the twins took.  Calibration: real states of other episodes recreated by edits should pass
 the checks, states with random values in their variables should not.  Rows of other agents in the file are kept, and finished
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from lab import intervals
 from lab.arguments import add_training_arguments, at_least
 from lab.command import repeatable_command, run_command, say
 from lab.page import replace_table, table
@@ -29,8 +31,56 @@ from lab.pipeline import open_session, run_config
 from lab.records import all_versions, earlier_record, save_record
 from lab.twins import TWINS, calibration, memory_row, target_row
 
-ROWS, CALIBRATION = "twins", "calibration of twins"
+TOTALS, ROWS, CALIBRATION = "twins of agents", "twins", "calibration of twins"
 """Names of the tables on the page."""
+
+
+def totals_table(record: dict[str, Any]) -> str:
+    """All targets of each agent together, in Markdown."""
+    head = (
+        *("agent", "method", "targets", "states", "with a twin", "recorded, reached, edited", "value reached"),
+        *("by the closest recorded state", "synthesised states beyond all real ones", "twins beyond them"),
+        *("of such synthesised states, those with such a twin", "seconds"),
+    )
+    rows = record["rows"]
+    names = dict.fromkeys(row["agent"] for row in rows)
+    groups = [(name, [row for row in rows if row["agent"] == name]) for name in names]
+    lines = [
+        _total(name, [row for row in group if row["method"] == method])
+        for name, group in (*groups, ("all", rows))
+        for method in dict.fromkeys(row["method"] for row in group)
+    ]
+    return rounded_table(head, lines)
+
+
+def _total(name: str, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+    """The line of one agent and method, whose rows are given; seconds are the median over targets."""
+    states = [row["states"] for row in rows]
+    found = [_count(row["twin_share"], row["states"]) for row in rows]
+    beyond = [_count(row["aims_beyond_best_real"], row["states"]) for row in rows]
+    twins = rows[0]["kinds"] is not None
+    kinds = [sum(row["kinds"][kind] for row in rows) for kind in rows[0]["kinds"]] if twins else None
+
+    def total(measure: str, among: Sequence[int]) -> tuple[float, float, float] | None:
+        counts = [_count(row[measure], number) for row, number in zip(rows, among, strict=True)]
+        return intervals.share_of(sum(counts), sum(among))
+
+    return (
+        *(name, rows[0]["method"], len(rows), sum(states)),
+        total("twin_share", states) if twins else None,
+        ", ".join(map(str, kinds)) if kinds else None,
+        total("within_half_sd", states),
+        total("within_half_sd_of_recorded", states) if twins else None,
+        total("aims_beyond_best_real", states) if twins else None,
+        total("beyond_best_real", found if twins else states),
+        total("followed_beyond", beyond) if twins else None,
+        float(np.median([row["seconds"] for row in rows])),
+    )
+
+
+def _count(share: Sequence[float] | None, among: int) -> int:
+    """How many of ``among`` a share with its interval counts; 0 if it was not measured."""
+    return round(share[0] * among) if share else 0
 
 
 def rows_table(record: dict[str, Any]) -> str:
@@ -38,6 +88,7 @@ def rows_table(record: dict[str, Any]) -> str:
     head = (
         *("agent", "target", "method", "states", "with a twin", "recorded, reached, edited", "value reached"),
         *("by the closest recorded state", "synthesised states beyond all real ones", "twins beyond them"),
+        "of such synthesised states, those with such a twin",
         *("distance", "of the closest recorded state"),
         *("seconds", "decisions"),
     )
@@ -46,7 +97,7 @@ def rows_table(record: dict[str, Any]) -> str:
             *(row["agent"], row["target"], row["method"], row["states"], row["twin_share"]),
             ", ".join(map(str, row["kinds"].values())) if row["kinds"] else None,
             *(row["within_half_sd"], row["within_half_sd_of_recorded"]),
-            *(row.get("aims_beyond_best_real"), row["beyond_best_real"]),
+            *(row["aims_beyond_best_real"], row["beyond_best_real"], row["followed_beyond"]),
             *(row["distance"], row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
         )
         for row in record["rows"]
@@ -118,8 +169,8 @@ def main() -> None:
     record = {"rows": sorted([*others, *rows], key=lambda row: row["agent"]), "agents": agents}
     save_record(arguments.output, record)
     if arguments.page:
-        for name, table in ((ROWS, rows_table(record)), (CALIBRATION, calibration_table(record))):
-            replace_table(arguments.page, name, table)
+        for table in (TOTALS, totals_table), (ROWS, rows_table), (CALIBRATION, calibration_table):
+            replace_table(arguments.page, table[0], table[1](record))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ def share(flags: npt.ArrayLike) -> IntervalOf:
     return wilson(int(array.sum()), len(array))
 
 
+def share_of(count: int, among: int) -> IntervalOf | None:
+    """``count`` of ``among`` as a share, with Wilson's interval; None of nothing."""
+    return wilson(count, among) if among else None
+
+
 def share_if_any(flags: npt.ArrayLike) -> IntervalOf | None:
     """The same; None if there are no flags."""
     return share(flags) if len(np.asarray(flags)) else None

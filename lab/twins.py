@@ -20,7 +20,7 @@ from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
-from weakspot.ground.twins import Grounds, closest_recorded, find_twins, play_onwards
+from weakspot.ground.twins import Grounds, closest_recorded, distance_of_pictures, find_twins, measure_scale, play_onwards
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.session import Session
@@ -49,13 +49,16 @@ def recreated(session: Session, grounds: Grounds, index: int, trials: int, gener
     wanted = grounds.likeness.views(dataset.stacks(np.array([index])))
 
     def score(stacks: np.ndarray) -> np.ndarray:
-        return grounds.likeness.distances(wanted, grounds.likeness.views(stacks)).mean(axis=1)
+        return distance_of_pictures(grounds, wanted, grounds.likeness.views(stacks))
 
     others = grounds.usable[dataset.stream[grounds.usable] != dataset.stream[index]]
     starts = [found.route.start - dataset.environment.frames for found in closest_recorded(grounds, wanted, score, others)]
     assert grounds.bank is not None
     found = search_edits(grounds.player, starts[:STARTS], grounds.bank, score, trials, generator)
-    return None if found is None else _checked(session, grounds, found)
+    if found is None:
+        return None
+    distance = grounds.likeness.distances(wanted, grounds.likeness.views(found.stack[None])).mean()
+    return _checked(session, grounds, found, float(distance))
 
 
 def broken(session: Session, grounds: Grounds, count: int, generator: np.random.Generator) -> Checked | None:
@@ -77,10 +80,10 @@ def broken(session: Session, grounds: Grounds, count: int, generator: np.random.
     play: Play | None = player.play(player.place(start), changes, actions)
     if play is None or play.ended:
         return None
-    return _checked(session, grounds, Found(Route(start, changes, actions), play.frames[-frames:], 0.0), distance=False)
+    return _checked(session, grounds, Found(Route(start, changes, actions), play.frames[-frames:], 0.0), None)
 
 
-def _checked(session: Session, grounds: Grounds, found: Found, *, distance: bool = True) -> Checked:
+def _checked(session: Session, grounds: Grounds, found: Found, distance: float | None) -> Checked:
     player = grounds.player
     made = player.make(found.route)
     assert made is not None
@@ -88,7 +91,7 @@ def _checked(session: Session, grounds: Grounds, found: Found, *, distance: bool
     if grounds.density is not None and player.editable is not None:
         unusual = grounds.density.unusual(player.editable.read_variables())
     onwards = play_onwards(player, session.subject.agent, made.last, 0)
-    return Checked(found.score if distance else None, grounds.plausibility.check(found.stack, onwards), unusual)
+    return Checked(distance, grounds.plausibility.check(found.stack, onwards), unusual)
 
 
 def shares(states: list[Checked | None], generator: np.random.Generator) -> dict[str, Any]:
@@ -113,9 +116,9 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
 
 def twin_energies(session: Session, target: Target, stacks: np.ndarray, seed: int) -> np.ndarray:
     """The target's energy in the twins of synthesised states (n, k, h, w, c), as far as these have one (m,)."""
-    spread, config = float(target(session.recorded_outputs(session.trained_on)).std()), GroundConfig(seed=seed)
+    scale = measure_scale(target(session.recorded_outputs(session.trained_on)).numpy())
     with progress_bar(f"twins {target.name}") as report:
-        found = find_twins(session.grounds, stacks, target, spread, config, report)
+        found = find_twins(session.grounds, stacks, target, scale, GroundConfig(seed=seed), report)
     return np.array([twin.target for twin in found if twin.accepted])
 
 
@@ -126,6 +129,7 @@ TWINS = (*MODEL, "policy-values", "overconfidence", "synthesize", "ground")
 def target_row(session: Session, slug: str, generator: np.random.Generator) -> dict[str, Any]:
     """How well twins stand for the synthesised states of one target, beside the closest recorded states.
 
+    ``followed_beyond``: of the synthesised states beyond all recorded ones, the share whose twin is, too.
     Shares have 95 % intervals over states.
     """
     grounds, target = session.grounds, session.target(slug)
@@ -142,6 +146,7 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         return intervals.share(values <= aims + search.shortfall)
 
     values = np.array([twin.target for twin in twins])
+    followed = [twin.accepted and twin.target < search.best_real for twin in twins if twin.aim < search.best_real]
     possible = [all(check is not False for check in asdict(twin.possible).values()) for twin in edited if twin.possible]
     return {
         "agent": session.subject.agent.spec.name,
@@ -153,7 +158,8 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         "within_half_sd": within(values),
         "within_half_sd_of_recorded": within(recorded_target),
         "aims_beyond_best_real": intervals.share(aims < search.best_real),
-        "beyond_best_real": intervals.share([twin.target < search.best_real for twin in found]) if found else None,
+        "beyond_best_real": intervals.share_if_any([twin.target < search.best_real for twin in found]),
+        "followed_beyond": intervals.share_if_any(followed),
         "plausible": intervals.share(possible) if possible else None,
         "distance": intervals.mean(np.array([twin.distances.mean for twin in twins]), generator),
         "distance_of_recorded": intervals.mean(np.array([distance for _, distance in recorded]), generator),

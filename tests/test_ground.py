@@ -1,5 +1,6 @@
 """Twins: on a lamp whose place is known, and on Pong's real emulator."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +19,7 @@ from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import errors, jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
-from weakspot.ground.twins import find_twin, play_onwards, prepare
+from weakspot.ground.twins import TargetScale, find_twin, play_onwards, prepare
 from weakspot.interface import MASK
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
@@ -27,6 +28,8 @@ from weakspot.targets.base import Target
 FAR = Target("FAR", "far", "The lamp is on the right", "", "-q", lambda output: output.scores[:, 1])
 """Low where the agent wants to go left: the further to the right the lamp is."""
 QUICK = GroundConfig(trials=400, steps=400)
+SCALE = TargetScale(spread=3.0, best=-math.inf)
+"""No synthesised state is beyond the recorded ones."""
 
 
 def prepared(environment, dataset, perceive, model, trained_on, held_out):
@@ -242,22 +245,35 @@ def test_unusual_is_a_rank_among_held_out_states():
 )
 def test_kinds_are_tried_in_their_order(grounds, wanted, kind):
     stack = picture(*wanted)
-    twin = find_twin(grounds, stack, FAR, 3.0, QUICK, 0)
+    twin = find_twin(grounds, stack, FAR, SCALE, QUICK, 0)
     assert twin.accepted and twin.kind == kind
     np.testing.assert_array_equal(without_clock(twin.stack), without_clock(stack))
     if kind == "edited":
         assert twin.route.changes[COLUMN] == 13.0 and twin.values[COLUMN] < 10 and twin.unusual == 1.0
-        refused = find_twin(grounds, stack, FAR, 3.0, GroundConfig(trials=400, steps=100, usual=0.9), 0)
+        refused = find_twin(grounds, stack, FAR, SCALE, GroundConfig(trials=400, steps=100, usual=0.9), 0)
         assert not refused.accepted, "nobody has seen the lamp there"
-    again = find_twin(grounds, stack, FAR, 3.0, QUICK, 0)
+    again = find_twin(grounds, stack, FAR, SCALE, QUICK, 0)
     assert again.route == twin.route
+
+
+def test_beyond_all_recorded_states_a_twin_beyond_them_is_looked_for(lamps, split, grounds):
+    dataset, _ = lamps
+    lenient = replace(grounds, alike=10.0)
+    best = float(FAR(recorded_outputs(dataset, split[0])).min())
+    stack = picture(13, 0)
+    first = find_twin(lenient, stack, FAR, TargetScale(100.0, -math.inf), QUICK, 0)
+    assert first.accepted and first.kind == "recorded" and first.aim < best <= first.target
+    further = find_twin(lenient, stack, FAR, TargetScale(100.0, best), QUICK, 0)
+    assert further.accepted and further.kind == "edited" and further.target < best
+    kept = find_twin(lenient, stack, FAR, TargetScale(100.0, best), GroundConfig(trials=1, steps=1), 0)
+    assert kept.accepted and kept.kind == "recorded" and kept.target == first.target, "nothing else was found"
 
 
 def test_without_variables_twins_are_recorded_or_reached(lamps, split):
     dataset, perceive = lamps
     grounds = prepared(Lamp(editable=False), dataset, perceive, Faithful(), *split)
     assert grounds.bank is None
-    twin = find_twin(grounds, picture(13, 2), FAR, 3.0, QUICK, 0)
+    twin = find_twin(grounds, picture(13, 2), FAR, SCALE, QUICK, 0)
     assert twin.kind in ("recorded", "reached") and not twin.accepted and twin.unusual is None
 
 
@@ -273,7 +289,7 @@ def test_states_of_pong_are_recreated_by_edits(pong_rollout):
     target = Target("RIGHT", "right", "", "", "-q", lambda output: -output.scores[:, 2])
     closest = grounds.likeness.distances(views, grounds.likeness.views(dataset.stacks(usable))).mean(axis=1).min()
     strict = replace(grounds, alike=0.0)
-    twin = find_twin(strict, wanted, target, 1.0, GroundConfig(trials=300, steps=40, value=0.0), 0)
+    twin = find_twin(strict, wanted, target, TargetScale(1.0, -math.inf), GroundConfig(trials=300, steps=40, value=0.0), 0)
     assert not twin.accepted
     assert twin.kind == "edited" and twin.distances.mean() < 0.8 * closest
     made = grounds.player.make(twin.route)

@@ -11,10 +11,10 @@ from weakspot.agents.base import concat_outputs
 from weakspot.artifacts.twins import Change, Distances, Possibility, Twins, TwinSearch
 from weakspot.artifacts.twins import Twin as TwinRecord
 from weakspot.ground.play import Player, Route
-from weakspot.ground.twins import SHORTFALL, Grounds, Twin
+from weakspot.ground.twins import SHORTFALL, Grounds, TargetScale, Twin
 
 
-def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: float, real: np.ndarray) -> Twins:
+def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: float, scale: TargetScale) -> Twins:
     """The artifact of the twins of one target.
 
     Args:
@@ -22,15 +22,15 @@ def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: 
         target: symbol or name of the target.
         twins: of the first synthesised states.
         usual: ``--ground.usual``.
-        real: the target's values in real states (m,).
+        scale: of the target over recorded states.
     """
-    player, spread = grounds.player, float(real.std())
+    player = grounds.player
     output = concat_outputs([twin.output for twin in twins])
     records = [_record(player, number, twin) for number, twin in enumerate(twins)]
     return Twins(
         search=TwinSearch(
-            target=target, alike=grounds.alike, shortfall=SHORTFALL * spread, spread=spread, best_real=float(real.min()),
-            twins=tuple(records), usual=usual,
+            target=target, alike=grounds.alike, shortfall=SHORTFALL * scale.spread, spread=scale.spread,
+            best_real=scale.best, twins=tuple(records), usual=usual,
         ),
         states=np.stack([twin.stack for twin in twins]),
         scores=output.scores.cpu().numpy(),

@@ -10,6 +10,9 @@ Three kinds are tried in this order, and the first that is accepted is the twin:
 A state is accepted if it is closer to the synthesised one than nine of ten real states are to each other, or as close as
 reconstructions are to real states, up to a limit; if the target's value is at most half a standard deviation worse; and, for
 edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
+
+If the synthesised state is beyond all recorded ones, a recorded state can only come close to it.  The search then goes on
+for a state that is beyond them as well, and falls back on the first one that it accepted.
 """
 
 from __future__ import annotations
@@ -72,6 +75,24 @@ BLOCK = 4
 """Side of the blocks of pixels in the first, coarse comparison."""
 BACK = (8, 12, 20, 32)
 """Decisions before a recorded state at which playing starts."""
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """A target over recorded states.
+
+    Attributes:
+        spread: its standard deviation.
+        best: its lowest value.
+    """
+
+    spread: float
+    best: float
+
+
+def measure_scale(values: np.ndarray) -> TargetScale:
+    """The scale of a target whose values in recorded states are ``values`` (m,)."""
+    return TargetScale(float(values.std()), float(values.min()))
 
 
 @dataclass(frozen=True)
@@ -190,14 +211,16 @@ def prepare(
     )
 
 
-def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float, config: GroundConfig, number: int) -> Twin:
+def find_twin(
+    grounds: Grounds, stack: np.ndarray, target: Target, scale: TargetScale, config: GroundConfig, number: int
+) -> Twin:
     """The twin of a synthesised state.
 
     Args:
         grounds: of the agent.
         stack: the synthesised state (k, h, w, c).
         target: that it was synthesised for.
-        spread: standard deviation of the target over real states.
+        scale: of the target over recorded states.
         config: settings.
         number: of the state, which selects its random numbers.
     """
@@ -206,34 +229,38 @@ def find_twin(grounds: Grounds, stack: np.ndarray, target: Target, spread: float
     before, started = player.steps, time.monotonic()
     wanted = likeness.views_of_model(stack[None])
     aim = float(target(wanted.output)[0])
+    beyond = aim < scale.best
+    allowed = min(SHORTFALL, (scale.best - aim) / scale.spread) if beyond else SHORTFALL
 
     def score(stacks: np.ndarray) -> np.ndarray:
         views = likeness.views(stacks)
-        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / spread
-        broken = ~grounds.plausibility.drawing.is_whole(stacks)
-        distance = likeness.distances(wanted, views).mean(axis=1)
-        missed = np.maximum(shortfall - INSIDE * SHORTFALL, 0.0) + np.maximum(distance - INSIDE * grounds.alike, 0.0)
-        return distance + config.value * shortfall + MISSED * missed + BROKEN * broken
+        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / scale.spread
+        return (
+            distance_of_pictures(grounds, wanted, views)
+            + config.value * shortfall
+            + MISSED * np.maximum(shortfall - INSIDE * allowed, 0.0)
+        )
 
-    best: tuple[float, Twin] | None = None
+    best: Twin | None = None
+    lowest = np.inf
     for kind, found in _searches(grounds, closest_recorded(grounds, wanted, score), score, config, generator):
         if found is None:
             continue
-        twin = _assess(grounds, kind, found, wanted, (target, aim, spread), config)
-        twin = replace(twin, steps=player.steps - before, seconds=time.monotonic() - started)
-        if twin.accepted:
-            return twin
-        if best is None or found.score < best[0]:
-            best = found.score, twin
+        twin = _assess(grounds, kind, found, wanted, (target, aim, scale.spread), config)
+        if twin.accepted and (not beyond or twin.target < scale.best):
+            best = twin
+            break
+        if best is None or (not best.accepted and (twin.accepted or found.score < lowest)):
+            best, lowest = twin, found.score
     assert best is not None, "there is always a recorded state"
-    return replace(best[1], steps=player.steps - before, seconds=time.monotonic() - started)
+    return replace(best, steps=player.steps - before, seconds=time.monotonic() - started)
 
 
 def find_twins(
     grounds: Grounds,
     stacks: Stacks,
     target: Target,
-    spread: float,
+    scale: TargetScale,
     config: GroundConfig,
     report: Callable[[float, str], None],
 ) -> list[Twin]:
@@ -243,9 +270,17 @@ def find_twins(
     """
     found: list[Twin] = []
     for number, stack in enumerate(stacks):
-        found.append(find_twin(grounds, stack, target, spread, config, number))
+        found.append(find_twin(grounds, stack, target, scale, config, number))
         report((number + 1) / len(stacks), f"{sum(twin.accepted for twin in found)} of {len(found)} have a twin")
     return found
+
+
+def distance_of_pictures(grounds: Grounds, wanted: Views, views: Views) -> np.ndarray:
+    """What a search minimises, apart from the target: the mean distance of states from the wanted one (n,), with what is
+    added beyond the limit of a twin and for pictures that are not drawn whole."""
+    distance = grounds.likeness.distances(wanted, views).mean(axis=1)
+    broken = ~grounds.plausibility.drawing.is_whole(views.stacks)
+    return distance + MISSED * np.maximum(distance - INSIDE * grounds.alike, 0.0) + BROKEN * broken
 
 
 def _searches(
