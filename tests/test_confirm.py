@@ -22,7 +22,7 @@ from weakspot.confirm.confirmation import confirm
 from weakspot.confirm.expectation import calibrate
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
-from weakspot.confirm.overrides import label_of, overrides
+from weakspot.confirm.overrides import label_of, overrides, searched
 from weakspot.confirm.rollouts import Job, Roller, Rollout, act
 from weakspot.confirm.starts import Start, check_replay
 from weakspot.confirm.statistics import fisher, rate_of, share
@@ -367,6 +367,7 @@ def test_what_a_loss_is_follows_from_recorded_play(rings):
         def __init__(self, reward, terminated=(), lives=()):
             self.reward = np.array(reward, np.float32)
             self.terminated, self.life_lost = (np.isin(np.arange(len(reward)), at) for at in (terminated, lives))
+            self.age = np.arange(len(reward)) % 1_000
 
     points = rule_for(Recorded([0.0] * 98 + [1.0, -1.0], terminated=[98]), None)
     assert points.penalty == -0.5 and points.phrase == "loses points" and not points.ends
@@ -384,6 +385,11 @@ def test_what_a_loss_is_follows_from_recorded_play(rings):
     assert often.measure is not None, "with many penalties, rollouts from anywhere have some"
     goal = rule_for(Recorded([0.0] * 99 + [1.0], terminated=[99]), None)
     assert not goal.ends, "an end that brings more than usual is none"
+    ends = (995, 1_990, 2_999, 3_300)
+    assert rule_for(Recorded([1.0] * 4_000, terminated=ends[:2]), None).ends, "two episodes tell nothing about a clock"
+    clock = rule_for(Recorded([1.0] * 4_000, terminated=ends), None)
+    assert not clock.ends and clock.measure is not None, "most episodes end when the time is up"
+    assert rule_for(Recorded([1.0] * 4_000, terminated=(995, 1_300, 2_400, 3_500)), None).ends
 
 
 def test_rollouts_follow_their_jobs(rings, pool):
@@ -439,6 +445,11 @@ def test_different_rescues_are_named_together():
     assert label_of([pump, other, pump]) == "holding PUMP for 3 or 6 decisions"
     sequence = next(option for label, option in options.items() if label.startswith("random"))
     assert label_of([pump, sequence]) == "holding PUMP for 3 decisions or random sequence 1 of 6 decisions"
+    searches = [searched(Diver().spec, actions) for actions in ((1, 2, 1), (2, 1, 2))]
+    assert label_of(searches) == "a searched sequence for each state"
+    several = label_of([pump, pump, right, right, sequence, *searches])
+    first = "holding PUMP for 3 decisions, holding RIGHT for 3 decisions"
+    assert several == f"{first} or another of 4 rescues, depending on the state"
 
 
 def test_expectations_are_calibrated_on_recorded_play(rings):

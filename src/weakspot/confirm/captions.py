@@ -70,10 +70,10 @@ def _where(weakness: Weakness) -> str:
 
 
 def _is_usual(variable: CauseVariable) -> bool:
-    """Whether the values of a single variable tell nothing: all of them are usual ones, or all usual ones are among them."""
-    inside = variable.usual_low <= variable.low and variable.high <= variable.usual_high
-    around = variable.low <= variable.usual_low and variable.usual_high <= variable.high
-    return len(variable.positions) == 1 and (inside or around)
+    """Whether the values of a variable tell nothing: half of their range, or of that of the usual ones, is the same."""
+    shared = min(variable.high, variable.usual_high) - max(variable.low, variable.usual_low)
+    narrower = min(variable.high - variable.low, variable.usual_high - variable.usual_low)
+    return len(variable.positions) == 1 and shared >= 0 and shared >= narrower / 2
 
 
 def _values(variable: CauseVariable) -> str:

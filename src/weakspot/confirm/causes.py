@@ -26,6 +26,8 @@ MANY = 32
 """Units of several variables from which on some of them are changed at once first."""
 SAVED = 0.75
 """Share of rollouts without a loss, at least, if a variable decides about it."""
+FEW = 3
+"""Variables that may each decide about a loss alone: where more do, almost any change leads elsewhere; none is a cause."""
 
 
 Unit: TypeAlias = tuple[int, ...]
@@ -92,7 +94,8 @@ class CauseFinder:
         """The units that decide about the loss in one state.
 
         Returns:
-            units: each of which avoids the loss alone; if there are none, a pair that does together.
+            units: each of which avoids the loss alone; if there are none, a pair that does together; none if there are more
+                than :data:`FEW`.
             together: whether it is a pair.
         """
         shares = self._shares(start, [(unit,) for unit in self._likely(start)], VALUES)
@@ -100,7 +103,7 @@ class CauseFinder:
         single = self._shares(start, ranked, 2 * VALUES)
         found = [key[0] for key in ranked if single.get(key, 0.0) >= SAVED]
         if found:
-            return found, False
+            return (found if len(found) <= FEW else []), False
         likely = sorted(shares, key=lambda key: -shares[key])[:CANDIDATES]
         pairs = [(a[0], b[0]) for a, b in combinations(likely, 2)]
         again = self._shares(start, pairs, VALUES)

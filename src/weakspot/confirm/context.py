@@ -20,7 +20,7 @@ from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
 from weakspot.types import Stacks
 
-LONGER = 1.5
+LONGER = 2.0
 """Horizon of the rollouts that judge causes and rescues, in horizons: a loss that is only put off is not avoided."""
 Report = Callable[[str, int, int], None]
 """Called with what is being done, and how much of it."""

@@ -15,6 +15,9 @@ RARE = 0.015
 """Share of decisions, at most, with a negative reward, if these are penalties; of more, rollouts from anywhere have some."""
 LARGE = 0.5
 """Size of penalties, at least, over the size of the largest reward."""
+LATE, AT_ONCE, ENDS = 500, 0.02, 3
+"""An end by the clock: the decision from which on it may be one, by how much its time varies, as a share of it, and the
+number of ends from which it can be told.  Earlier ends at the same time may be one and the same play."""
 LOW = 0.1
 """Share of control rollouts with an outcome below the threshold, in environments without lives, ends and penalties."""
 
@@ -112,6 +115,8 @@ def outcomes(measure: Callable[[Rollout], float], rollouts: Sequence[Rollout]) -
 def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) -> LossRule:
     """What a loss is, from recorded play: lost lives and bad ends; or penalties; or else low returns.
 
+    Where most episodes end at the same time, as a round of boxing does, ends are no losses.
+
     Args:
         dataset: recorded play.
         outcome: the user's function, which replaces the rule.
@@ -120,7 +125,8 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
         return LossRule(measure=outcome, given=True, phrase="does badly by the given outcome")
     reward = dataset.reward.astype(np.float64)
     usual, largest = float(reward.mean()), float(np.abs(reward).max())
-    bad_ends = bool((dataset.terminated & (reward <= usual)).any())
+    bad = dataset.terminated & (reward <= usual)
+    bad_ends = bool(bad.any()) and not _by_the_clock(dataset.age[bad])
     if dataset.life_lost.any():
         return LossRule(lives=True, ends=bad_ends, usual=usual, phrase="loses a life")
     penalties = reward <= -LARGE * largest if largest > 0 else np.zeros(len(reward), bool)
@@ -130,6 +136,12 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
     if bad_ends:
         return LossRule(ends=True, usual=usual, phrase="ends the episode")
     return LossRule(measure=_earned, phrase="earns little")
+
+
+def _by_the_clock(times: np.ndarray) -> bool:
+    """Whether at least half of the ends (n,) come at the same time, and no other one comes later."""
+    last = int(times.max())
+    return last >= LATE and len(times) >= ENDS and bool((times >= (1.0 - AT_ONCE) * last).mean() >= 0.5)
 
 
 def _earned(rollout: Rollout) -> float:

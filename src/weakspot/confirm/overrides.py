@@ -20,6 +20,8 @@ SEARCHED = "a searched sequence: "
 """Beginning of the labels of sequences that were searched for one state."""
 PARTS = 5
 """Parts of a sequence that its label names, at most."""
+NAMED = 3
+"""Overrides of several states that are all named; of more, all but the two most frequent ones are counted."""
 SEQUENCES, PIECE = 4, 4
 """Random sequences that are tried, and the decisions for which each of their actions is held."""
 
@@ -118,12 +120,14 @@ def label_of(chosen: Sequence[Override]) -> str:
     labels = list(dict.fromkeys(option.label for option, _ in Counter(chosen).most_common()))
     if len(labels) == 1:
         return labels[0]
-    if sequences := [label for label in labels if label.startswith(SEARCHED)]:
-        others = [label for label in labels if label not in sequences]
-        return " or ".join([*others, sequences[0] if len(sequences) == 1 else "a searched sequence for each state"])
     for words in ("holding ", "not taking "):
         if all(label.startswith(words) for label in labels):
             names = list(dict.fromkeys(label.removeprefix(words).partition(" for ")[0] for label in labels))
             lengths = sorted({option.decisions for option in chosen})
             return f"{words}{listed(names, 'or')} for {' or '.join(map(str, lengths))} decisions"
-    return " or ".join(labels)
+    sequences = [label for label in labels if label.startswith(SEARCHED)]
+    if len(sequences) > 1:
+        labels = [*(label for label in labels if label not in sequences), "a searched sequence for each state"]
+    if len(labels) > NAMED:
+        labels = [*labels[: NAMED - 1], f"another of {len(labels)} rescues, depending on the state"]
+    return listed(labels, "or")

@@ -97,12 +97,12 @@ def start_record(start: Start) -> StartRecord:
 
 
 def _clips(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | None]:
-    """A loss and its rescue from the first state that has both, or else a rollout of each kind from the first state."""
+    """A loss and its rescue from the state that shows both most surely, or else a rollout of each kind from the first."""
 
-    def choice(state: int) -> tuple[int, int]:
-        lost = sum(rollout.lost for rollout in judged.own[state])
-        kept = sum(not rollout.lost for rollout in judged.better[state]) if judged.better else 0
-        return -int(lost > 0 and kept > 0), state
+    def choice(state: int) -> tuple[float, int]:
+        lost = np.mean([rollout.lost for rollout in judged.own[state]])
+        kept = np.mean([not rollout.lost for rollout in judged.better[state]]) if judged.better else 0.0
+        return -float(lost * kept), state
 
     state = min(range(len(judged.better or judged.own)), key=choice)
     start = judged.starts[state]
