@@ -449,7 +449,7 @@ def test_different_rescues_are_named_together():
     assert label_of(searches) == "a searched sequence for each state"
     several = label_of([pump, pump, right, right, sequence, *searches])
     first = "holding PUMP for 3 decisions, holding RIGHT for 3 decisions"
-    assert several == f"{first} or another of 4 rescues, depending on the state"
+    assert several == f"{first} or, depending on the state, another of 4 rescues"
 
 
 def test_expectations_are_calibrated_on_recorded_play(rings):

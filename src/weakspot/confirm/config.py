@@ -16,7 +16,7 @@ class ConfirmConfig:
         controls: Recorded states, drawn at random, that rollouts start from as well; 0 leaves the stage out.
         rollouts: k, rollouts from each state that counts for a result.
         first: Rollouts from each state that decide whether it is looked at closely.
-        horizon: h, decisions of a rollout; fewer if the agent loses most of the rollouts from random states.
+        horizon: h, decisions of a rollout; fewer if the agent often loses from random states.
         holds: Numbers of decisions for which an action is held in place of the agent's own.
         what_ifs: Rollouts, at most, from recorded states without a loss in which one thing is changed, 240 say.
         losing: Losing states, at most, for which rescues are looked for; up to 12 with one thing changed come on top.

@@ -1,7 +1,7 @@
 """Confirmation: from twins and recorded states to weaknesses.
 
-1. rollouts of the agent from all states; those from which it mostly loses are looked at closely.  If it loses most of those
-   from random states, too, they are made again with a shorter horizon.  Where it does not lose, one thing is changed so that
+1. rollouts of the agent from all states; those from which it mostly loses are looked at closely.  If it often loses from
+   random states, too, they are made again with a shorter horizon.  Where it does not lose, one thing is changed so that
    it does, if that is asked for (:mod:`weakspot.confirm.what_ifs`)
 2. rescues are tried in these (:mod:`weakspot.confirm.rescues`)
 3. causes are looked for in a few of them, and tried in the others (:mod:`weakspot.confirm.causes`)
@@ -44,8 +44,10 @@ from weakspot.ground.likeness import Likeness
 from weakspot.ground.play import Player
 from weakspot.types import Stacks
 
-FEWER, SHORTEST = 0.35, 1.5
-"""The share that is aimed at with a shorter horizon, and the shortest horizon, in longest holds."""
+OFTEN, FEWER, SHORTEST = 0.3, 0.2, 1.5
+"""Share of losses from random states from which on the horizon is shortened: where an agent often loses, most losses within
+a long horizon have nothing to do with the state it starts from.  The share that is aimed at, and the shortest horizon, in
+longest holds."""
 USED, FIRST = 0.1, 25
 """Share of the first decisions of losing rollouts in which an action is taken, at least, to be left out in rescues."""
 
@@ -115,7 +117,7 @@ def confirm(
             "no recorded state has a complete history", expected="at least one", todo="collect more frames in fewer streams"
         )
     context, overview = _overview(context, starts)
-    if overview.controls.share >= WEAK and (horizon := _shorter(overview, config)) < config.horizon:
+    if overview.controls.share >= OFTEN and (horizon := _shorter(overview, config)) < config.horizon:
         shorter = _context(player, pool, agent, likeness, replace(config, horizon=horizon), reference, outcome, report)
         context, overview = _overview(replace(shorter, roller=context.roller, seeds=context.seeds), starts)
     weak = overview.controls.share >= WEAK
@@ -248,8 +250,8 @@ def _notes(context: Context, overview: _Overview, configured: int) -> tuple[str,
         notes.append("No synthesised state has a twin: only recorded states were looked at.")
     if (horizon := context.config.horizon) < configured:
         notes.append(
-            f"The agent {context.rule.phrase} in most rollouts of {configured} decisions from random states, so rollouts "
-            f"have {horizon} decisions."
+            f"The agent often {context.rule.phrase} within {configured} decisions from random states, so rollouts have "
+            f"{horizon} decisions."
         )
     if controls.share >= WEAK:
         notes.append(

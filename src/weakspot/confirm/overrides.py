@@ -129,5 +129,5 @@ def label_of(chosen: Sequence[Override]) -> str:
     if len(sequences) > 1:
         labels = [*(label for label in labels if label not in sequences), "a searched sequence for each state"]
     if len(labels) > NAMED:
-        labels = [*labels[: NAMED - 1], f"another of {len(labels)} rescues, depending on the state"]
+        return f"{', '.join(labels[: NAMED - 1])} or, depending on the state, another of {len(labels)} rescues"
     return listed(labels, "or")
