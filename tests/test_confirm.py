@@ -238,7 +238,7 @@ def test_an_agent_that_loses_everywhere_has_no_single_weakness(rings, pool, monk
 
 def test_an_agent_that_loses_often_is_judged_within_a_shorter_horizon(rings, pool, found, monkeypatch):
     share = found.confirmation.controls.share
-    monkeypatch.setattr("weakspot.confirm.confirmation.WEAK", share - 0.01)
+    monkeypatch.setattr("weakspot.confirm.confirmation.OFTEN", share - 0.01)
     monkeypatch.setattr("weakspot.confirm.confirmation.FEWER", share / 2)
     shorter = confirmed(rings, pool, replace(CONFIG, holds=(2, 3)))
     confirmation = shorter.confirmation
@@ -263,7 +263,8 @@ class Leaky(Ring):
 
 def test_a_loss_that_is_only_put_off_is_not_avoided(tmp_path, monkeypatch):
     monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
-    monkeypatch.setattr("weakspot.confirm.confirmation.WEAK", 1.1)
+    for share in ("WEAK", "OFTEN"):
+        monkeypatch.setattr(f"weakspot.confirm.confirmation.{share}", 1.1)
     monkeypatch.setattr(sequences, "SEARCHED", 0)
     monkeypatch.setattr("pits.EPISODE", 200)
     states = play_rings(tmp_path, environment=Leaky)
