@@ -40,7 +40,7 @@ def totals_table(record: dict[str, Any]) -> str:
     head = (
         *("agent", "method", "targets", "states", "with a twin", "recorded, reached, edited", "value reached"),
         *("by the closest recorded state", "synthesised states beyond all real ones", "twins beyond them"),
-        *("of such synthesised states, those with such a twin", "seconds"),
+        *("states beyond with a twin beyond", "seconds"),
     )
     rows = record["rows"]
     names = dict.fromkeys(row["agent"] for row in rows)
@@ -62,7 +62,7 @@ def _total(name: str, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
     kinds = [sum(row["kinds"][kind] for row in rows) for kind in rows[0]["kinds"]] if twins else None
 
     def total(measure: str, among: Sequence[int]) -> tuple[float, float, float] | None:
-        counts = [_count(row.get(measure), number) for row, number in zip(rows, among, strict=True)]
+        counts = [_count(row[measure], number) for row, number in zip(rows, among, strict=True)]
         return intervals.share_of(sum(counts), sum(among))
 
     return (
@@ -88,7 +88,7 @@ def rows_table(record: dict[str, Any]) -> str:
     head = (
         *("agent", "target", "method", "states", "with a twin", "recorded, reached, edited", "value reached"),
         *("by the closest recorded state", "synthesised states beyond all real ones", "twins beyond them"),
-        "of such synthesised states, those with such a twin",
+        "states beyond with a twin beyond",
         *("distance", "of the closest recorded state"),
         *("seconds", "decisions"),
     )
@@ -97,7 +97,7 @@ def rows_table(record: dict[str, Any]) -> str:
             *(row["agent"], row["target"], row["method"], row["states"], row["twin_share"]),
             ", ".join(map(str, row["kinds"].values())) if row["kinds"] else None,
             *(row["within_half_sd"], row["within_half_sd_of_recorded"]),
-            *(row["aims_beyond_best_real"], row["beyond_best_real"], row.get("followed_beyond")),
+            *(row["aims_beyond_best_real"], row["beyond_best_real"], row["followed_beyond"]),
             *(row["distance"], row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
         )
         for row in record["rows"]
@@ -169,8 +169,8 @@ def main() -> None:
     record = {"rows": sorted([*others, *rows], key=lambda row: row["agent"]), "agents": agents}
     save_record(arguments.output, record)
     if arguments.page:
-        for table in (TOTALS, totals_table), (ROWS, rows_table), (CALIBRATION, calibration_table):
-            replace_table(arguments.page, table[0], table[1](record))
+        for name, make in (TOTALS, totals_table), (ROWS, rows_table), (CALIBRATION, calibration_table):
+            replace_table(arguments.page, name, make(record))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
-from weakspot.ground.twins import Grounds, closest_recorded, distance_of_pictures, find_twins, measure_scale, play_onwards
+from weakspot.ground.twins import Grounds, closest_recorded, find_twins, penalised_distance, play_onwards
+from weakspot.search.energy import measure_scale
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.session import Session
@@ -49,7 +50,7 @@ def recreated(session: Session, grounds: Grounds, index: int, trials: int, gener
     wanted = grounds.likeness.views(dataset.stacks(np.array([index])))
 
     def score(stacks: np.ndarray) -> np.ndarray:
-        return distance_of_pictures(grounds, wanted, grounds.likeness.views(stacks))
+        return penalised_distance(grounds, wanted, grounds.likeness.views(stacks))
 
     others = grounds.usable[dataset.stream[grounds.usable] != dataset.stream[index]]
     starts = [found.route.start - dataset.environment.frames for found in closest_recorded(grounds, wanted, score, others)]
@@ -116,7 +117,7 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
 
 def twin_energies(session: Session, target: Target, stacks: np.ndarray, seed: int) -> np.ndarray:
     """The target's energy in the twins of synthesised states (n, k, h, w, c), as far as these have one (m,)."""
-    scale = measure_scale(target(session.recorded_outputs(session.trained_on)).numpy())
+    scale = measure_scale(target, session.recorded_outputs(session.trained_on))
     with progress_bar(f"twins {target.name}") as report:
         found = find_twins(session.grounds, stacks, target, scale, GroundConfig(seed=seed), report)
     return np.array([twin.target for twin in found if twin.accepted])
@@ -146,7 +147,7 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         return intervals.share(values <= aims + search.shortfall)
 
     values = np.array([twin.target for twin in twins])
-    followed = [twin.accepted and twin.target < search.best_real for twin in twins if twin.aim < search.best_real]
+    followed = [twin.accepted and search.is_beyond(twin.target) for twin in twins if search.is_beyond(twin.aim)]
     possible = [all(check is not False for check in asdict(twin.possible).values()) for twin in edited if twin.possible]
     return {
         "agent": session.subject.agent.spec.name,
@@ -157,8 +158,8 @@ def target_row(session: Session, slug: str, generator: np.random.Generator) -> d
         "kinds": {kind: sum(twin.kind == kind for twin in found) for kind in ("recorded", "reached", "edited")},
         "within_half_sd": within(values),
         "within_half_sd_of_recorded": within(recorded_target),
-        "aims_beyond_best_real": intervals.share(aims < search.best_real),
-        "beyond_best_real": intervals.share_if_any([twin.target < search.best_real for twin in found]),
+        "aims_beyond_best_real": intervals.share([search.is_beyond(twin.aim) for twin in twins]),
+        "beyond_best_real": intervals.share_if_any([search.is_beyond(twin.target) for twin in found]),
         "followed_beyond": intervals.share_if_any(followed),
         "plausible": intervals.share(possible) if possible else None,
         "distance": intervals.mean(np.array([twin.distances.mean for twin in twins]), generator),
@@ -205,7 +206,7 @@ def memory_row(session: Session, slug: str, seed: int) -> dict[str, Any]:
         "within_half_sd": intervals.share(values <= aims + search.shortfall),
         "within_half_sd_of_recorded": None,
         "aims_beyond_best_real": None,
-        "beyond_best_real": intervals.share(values < search.best_real),
+        "beyond_best_real": intervals.share([search.is_beyond(value) for value in values.tolist()]),
         "plausible": intervals.share(errors(session.model, stacks) <= grounds.plausibility.error),
         "distance": None,
         "distance_of_recorded": None,

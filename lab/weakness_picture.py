@@ -41,7 +41,7 @@ def draw(weaknesses: Weaknesses, number: int, columns: int = 4) -> np.ndarray:
     moments = np.linspace(0, end - 1, columns).round().astype(int)
     rows = [
         _row([loss[m] for m in moments], "The agent " + weaknesses.confirmation.loss, LOST, columns),
-        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"Rescued by {weakness.rescue.label}", SAVED, columns),
+        _row([rescued[min(m, len(rescued) - 1)] for m in moments], f"Rescued by {weakness.rescued.label}", SAVED, columns),
     ]
     if weakness.cause:
         before, after = weaknesses.before[number - 1], weaknesses.after[number - 1]

@@ -93,6 +93,8 @@ def test_a_sentence_begins_with_values_that_are_unusual(found):
     anything = CauseVariable((8,), "byte 8", 1, 254, 21, 236)
     assert first_words(anything) == "In states like this", "nor does a range around all usual values"
     assert first_words(anything, oxygen) == first_words(oxygen)
+    row = CauseVariable((67,), "byte 67", 18, 193, 23, 207)
+    assert first_words(row) == "In states like this", "nor does one that is nearly the usual one"
     person = CauseVariable((3, 4), "person 3", 0, 0, 0, 1)
     assert first_words(person, usual, together=True) == "With person 3 as it is", "of several variables one is shown"
     ranges = [air.cause.variables[0].usual_low, air.cause.variables[0].usual_high]
@@ -263,8 +265,8 @@ class Leaky(Ring):
 
 def test_a_loss_that_is_only_put_off_is_not_avoided(tmp_path, monkeypatch):
     monkeypatch.setattr("weakspot.confirm.overrides.SEQUENCES", 0)
-    for share in ("WEAK", "OFTEN"):
-        monkeypatch.setattr(f"weakspot.confirm.confirmation.{share}", 1.1)
+    for limit in ("WEAK", "OFTEN"):
+        monkeypatch.setattr(f"weakspot.confirm.confirmation.{limit}", 1.1)
     monkeypatch.setattr(sequences, "SEARCHED", 0)
     monkeypatch.setattr("pits.EPISODE", 200)
     states = play_rings(tmp_path, environment=Leaky)
@@ -391,6 +393,7 @@ def test_what_a_loss_is_follows_from_recorded_play(rings):
     clock = rule_for(Recorded([1.0] * 4_000, terminated=ends), None)
     assert not clock.ends and clock.measure is not None, "most episodes end when the time is up"
     assert rule_for(Recorded([1.0] * 4_000, terminated=(995, 1_300, 2_400, 3_500)), None).ends
+    assert rule_for(Recorded([1.0] * 4_000, terminated=(300, 1_300, 2_300)), None).ends, "too early for a clock"
 
 
 def test_rollouts_follow_their_jobs(rings, pool):
@@ -448,9 +451,11 @@ def test_different_rescues_are_named_together():
     assert label_of([pump, sequence]) == "holding PUMP for 3 decisions or random sequence 1 of 6 decisions"
     searches = [searched(Diver().spec, actions) for actions in ((1, 2, 1), (2, 1, 2))]
     assert label_of(searches) == "a searched sequence for each state"
-    several = label_of([pump, pump, right, right, sequence, *searches])
-    first = "holding PUMP for 3 decisions, holding RIGHT for 3 decisions"
-    assert several == f"{first} or, depending on the state, another of 4 rescues"
+    several = label_of([pump, *searches, sequence, right])
+    first = "a searched sequence for each state, holding PUMP for 3 decisions"
+    assert several == f"{first} or, depending on the state, one of 2 others"
+    names = [replace(pump, label=f"holding {name} for 3 decisions") for name in "ABCDE"]
+    assert label_of(names) == "holding A, B or, depending on the state, one of 3 others for 3 decisions"
 
 
 def test_expectations_are_calibrated_on_recorded_play(rings):

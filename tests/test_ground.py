@@ -19,8 +19,9 @@ from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import errors, jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
-from weakspot.ground.twins import TargetScale, find_twin, play_onwards, prepare
+from weakspot.ground.twins import find_twin, play_onwards, prepare
 from weakspot.interface import MASK
+from weakspot.search.energy import TargetScale, measure_scale
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.targets.base import Target
@@ -28,7 +29,7 @@ from weakspot.targets.base import Target
 FAR = Target("FAR", "far", "The lamp is on the right", "", "-q", lambda output: output.scores[:, 1])
 """Low where the agent wants to go left: the further to the right the lamp is."""
 QUICK = GroundConfig(trials=400, steps=400)
-SCALE = TargetScale(spread=3.0, best=-math.inf)
+SCALE = TargetScale(scale=3.0, best=-math.inf)
 """No synthesised state is beyond the recorded ones."""
 
 
@@ -258,15 +259,17 @@ def test_kinds_are_tried_in_their_order(grounds, wanted, kind):
 
 def test_beyond_all_recorded_states_a_twin_beyond_them_is_looked_for(lamps, split, grounds):
     dataset, _ = lamps
-    lenient = replace(grounds, alike=10.0)
-    best = float(FAR(recorded_outputs(dataset, split[0])).min())
-    stack = picture(13, 0)
-    first = find_twin(lenient, stack, FAR, TargetScale(100.0, -math.inf), QUICK, 0)
+    best = measure_scale(FAR, recorded_outputs(dataset, split[0])).best
+    lenient, stack = replace(grounds, alike=10.0), picture(13, 0)
+    scale = TargetScale(4.0 * (best - float(find_twin(lenient, stack, FAR, SCALE, QUICK, 0).aim)), best)
+    first = find_twin(lenient, stack, FAR, replace(scale, best=-math.inf), QUICK, 0)
     assert first.accepted and first.kind == "recorded" and first.aim < best <= first.target
-    further = find_twin(lenient, stack, FAR, TargetScale(100.0, best), QUICK, 0)
+    further = find_twin(lenient, stack, FAR, scale, QUICK, 0)
     assert further.accepted and further.kind == "edited" and further.target < best
-    kept = find_twin(lenient, stack, FAR, TargetScale(100.0, best), GroundConfig(trials=1, steps=1), 0)
+    kept = find_twin(lenient, stack, FAR, scale, GroundConfig(trials=1, steps=1), 0)
     assert kept.accepted and kept.kind == "recorded" and kept.target == first.target, "nothing else was found"
+    noise = replace(scale, best=first.aim + 1e-4 * scale.scale)
+    assert find_twin(lenient, stack, FAR, noise, QUICK, 0).kind == "recorded", "no lower than rounding may make it"
 
 
 def test_without_variables_twins_are_recorded_or_reached(lamps, split):

@@ -131,9 +131,12 @@ def _all_compared(
     for number, (session, weaknesses) in enumerate(zip(sessions, by_run, strict=True)):
         if not weaknesses:
             continue
-        rule = _rule(session, seeds)
+        confirmation = runs[number].confirmation
+        assert confirmation is not None
+        horizon = confirmation.horizon
+        rule = _rule(session, horizon, seeds)
         for weakness in weaknesses:
-            rates = [_rate(session, rule, weakness, agent, seeds) for agent in agents]
+            rates = [_rate(session, rule, weakness, agent, horizon, seeds) for agent in agents]
             compared.append(_compared(number, weakness, rates, total))
             report(len(compared), total)
     return tuple(compared)
@@ -147,7 +150,7 @@ def _compared(number: int, weakness: Weakness, rates: list[Rate], total: int) ->
     return Compared(status, weakness.sentence, number + 1, rates[0], rates[1], p)
 
 
-def _rule(session: Session, seeds: Seeds) -> LossRule:
+def _rule(session: Session, horizon: int, seeds: Seeds) -> LossRule:
     """What a loss is in a run, with the threshold of its own agent."""
     config, player = session.config.confirm, session.player
     rule = rule_for(session.dataset, outcome_function(config.outcome))
@@ -156,15 +159,16 @@ def _rule(session: Session, seeds: Seeds) -> LossRule:
     agent = session.subject.agent
     controls = control_starts(player, agent, CONTROLS, np.random.default_rng(config.seed))
     pairs = [(start.snapshot, start.hidden) for start in controls]
-    return rule.calibrated(_rollouts(session, rule, agent, pairs, config.first, seeds))
+    return rule.calibrated(_rollouts(session, rule, agent, pairs, config.first, horizon, seeds))
 
 
-def _rate(session: Session, rule: LossRule, weakness: Weakness, agent: Agent, seeds: Seeds) -> Rate:
+def _rate(session: Session, rule: LossRule, weakness: Weakness, agent: Agent, horizon: int, seeds: Seeds) -> Rate:
     """The losses of an agent from the states of a weakness."""
     routes = [route_to(state) for state in weakness.states[:JUDGED]]
     snapshots = [session.player.snapshot_of(route) for route in routes]
     hidden = [hidden_at(session.player, agent, route) for route in routes]
-    made = rule.judged(_rollouts(session, rule, agent, list(zip(snapshots, hidden, strict=True)), ROLLOUTS, seeds))
+    pairs = list(zip(snapshots, hidden, strict=True))
+    made = rule.judged(_rollouts(session, rule, agent, pairs, ROLLOUTS, horizon, seeds))
     return rate_of([made[i : i + ROLLOUTS] for i in range(0, len(made), ROLLOUTS)])
 
 
@@ -174,11 +178,12 @@ def _rollouts(
     agent: Agent,
     starts: Sequence[tuple[bytes, np.ndarray | None]],
     each: int,
+    horizon: int,
     seeds: Seeds,
 ) -> list[Rollout]:
     """Rollouts of an agent, a few from each snapshot and hidden state, to the first loss if losses are events."""
     config = session.config.confirm
     roller = Roller(session.pool, [agent], epsilon_of(agent, config.epsilon), rule.is_loss)
     pairs = [pair for pair in starts for _ in range(each)]
-    jobs = [Job(snapshot, seeds.next(), config.horizon, hidden=hidden) for snapshot, hidden in pairs]
+    jobs = [Job(snapshot, seeds.next(), horizon, hidden=hidden) for snapshot, hidden in pairs]
     return roller.run(jobs, until_loss=rule.measure is None)

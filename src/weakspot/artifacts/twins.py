@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from weakspot.artifacts.arrays import Array
 
 TWINS, ARRAYS = "twins.json", "twins.npz"
+ROUNDING = 1e-3
+"""By how much a value of a target has to be lower than another one to count as lower, in standard deviations over real
+states: the same state gets slightly different outputs in another batch."""
 
 Kind: TypeAlias = Literal["recorded", "reached", "edited"]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -136,6 +139,10 @@ class TwinSearch:
     best_real: float
     twins: tuple[Twin, ...]
     usual: Share = 1.0
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value of the target is lower than all those in real states."""
+        return value < self.best_real - ROUNDING * self.spread
 
     def problems(self, twin: Twin) -> tuple[str, ...]:
         """Why the best state that was found is no twin, in words; empty if it is one."""

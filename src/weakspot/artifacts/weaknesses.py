@@ -97,6 +97,7 @@ class Clip:
         frames: number of frames in the arrays, every ``every``-th of the rollout.
         every: see ``frames``.
         digest: of all frames of the rollout.
+        label: what was done in place of the agent's own actions; empty where it acts as it does.
     """
 
     state: Count
@@ -108,6 +109,7 @@ class Clip:
     frames: Count
     every: Annotated[int, msgspec.Meta(ge=1)]
     digest: str
+    label: str = ""
 
 
 @dataclass(frozen=True)

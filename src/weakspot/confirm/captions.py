@@ -70,7 +70,7 @@ def _where(weakness: Weakness) -> str:
 
 
 def _is_usual(variable: CauseVariable) -> bool:
-    """Whether the values of a variable tell nothing: half of their range, or of that of the usual ones, is the same."""
+    """Whether the values of a variable tell nothing: its range and the usual one share at least half of the narrower one."""
     shared = min(variable.high, variable.usual_high) - max(variable.low, variable.usual_low)
     narrower = min(variable.high - variable.low, variable.usual_high - variable.usual_low)
     return len(variable.positions) == 1 and shared >= 0 and shared >= narrower / 2

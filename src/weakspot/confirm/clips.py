@@ -10,6 +10,7 @@ import numpy as np
 
 from weakspot.actions import Action, plain_action
 from weakspot.artifacts.weaknesses import Clip
+from weakspot.confirm.overrides import Override
 from weakspot.confirm.rollouts import Rollout
 from weakspot.envs.base import Environment, Reseedable
 from weakspot.errors import SnapshotError
@@ -32,14 +33,14 @@ class ClipRecorder:
     environment: Environment
     frames: list[np.ndarray] = field(default_factory=list[np.ndarray])
 
-    def record(self, state: int, snapshot: bytes, rollout: Rollout, override: int, length: int) -> Clip:
+    def record(self, state: int, snapshot: bytes, rollout: Rollout, override: Override | None, length: int) -> Clip:
         """Plays a rollout once more.
 
         Args:
             state: index of its start among the states of the weakness.
             snapshot: where it starts.
             rollout: to be played.
-            override: number of its first actions that were given.
+            override: what was done in place of the agent's own actions; None where it acts as it does.
             length: decisions, at most, that are recorded.
 
         Raises:
@@ -60,12 +61,13 @@ class ClipRecorder:
             state=state,
             seed=rollout.seed,
             actions=tuple(plain_action(action) for action in rollout.actions[:count]),
-            override=min(override, count),
+            override=min(override.decisions, count) if override else 0,
             loss=rollout.loss if rollout.loss is not None and rollout.loss <= count else None,
             first=first,
             frames=len(shown),
             every=every,
             digest=digest_of(frames),
+            label=override.label if override else "",
         )
 
 

@@ -117,7 +117,8 @@ def confirm(
             "no recorded state has a complete history", expected="at least one", todo="collect more frames in fewer streams"
         )
     context, overview = _overview(context, starts)
-    if overview.controls.share >= OFTEN and (horizon := _shorter(overview, config)) < config.horizon:
+    often = context.rule.measure is None and overview.controls.share >= OFTEN
+    if often and (horizon := _shorter(overview, config)) < config.horizon:
         shorter = _context(player, pool, agent, likeness, replace(config, horizon=horizon), reference, outcome, report)
         context, overview = _overview(replace(shorter, roller=context.roller, seeds=context.seeds), starts)
     weak = overview.controls.share >= WEAK

@@ -153,7 +153,7 @@ def _judged(
         starts=tuple(members),
         own=own,
         better=better,
-        override=tuple(option.decisions for option in chosen),
+        overrides=tuple(chosen),
         cause=cause,
         rescue=rescue,
         before=before,
@@ -203,6 +203,7 @@ def _kept(rollouts: Sequence[Rollout]) -> float:
 def _rescue(context: Context, own: ByState, better: ByState, chosen: Sequence[Override], tried: int) -> Rescue:
     saved = rate_of(better, kept=True)
     actions = {option.action for option in chosen if option.action is not None}
+    alike = all(option.held is not None for option in chosen) or all(option.without is not None for option in chosen)
     return Rescue(
         label=label_of(chosen),
         decisions=max(option.decisions for option in chosen),
@@ -210,7 +211,7 @@ def _rescue(context: Context, own: ByState, better: ByState, chosen: Sequence[Ov
         own=rate_of(own),
         tried=tried,
         p=fisher(saved, rate_of(own, kept=True)),
-        own_share=_own_share(own, actions, chosen) if all(option.action is not None for option in chosen) else None,
+        own_share=_own_share(own, actions, chosen) if alike else None,
         gain=float(context.returns(better).mean() - context.returns(own).mean()),
     )
 

@@ -115,7 +115,7 @@ def outcomes(measure: Callable[[Rollout], float], rollouts: Sequence[Rollout]) -
 def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) -> LossRule:
     """What a loss is, from recorded play: lost lives and bad ends; or penalties; or else low returns.
 
-    Where most episodes end at the same time, as a round of boxing does, ends are no losses.
+    Where at least half of the ends come at the same time, late in an episode, as those of boxing do, ends are no losses.
 
     Args:
         dataset: recorded play.
@@ -139,7 +139,7 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
 
 
 def _by_the_clock(times: np.ndarray) -> bool:
-    """Whether at least half of the ends (n,) come at the same time, and no other one comes later."""
+    """Whether at least half of the ends (n,) come within 2 % of the latest one."""
     last = int(times.max())
     return last >= LATE and len(times) >= ENDS and bool((times >= (1.0 - AT_ONCE) * last).mean() >= 0.5)
 

@@ -10,6 +10,7 @@ from weakspot.artifacts.weaknesses import Rate, Rescue
 from weakspot.confirm import verdicts
 from weakspot.confirm.context import ByState, Context
 from weakspot.confirm.groups import distances, typical_first
+from weakspot.confirm.overrides import Override
 from weakspot.confirm.records import Judged
 from weakspot.confirm.starts import Start, views_of
 from weakspot.confirm.statistics import fisher, rate_of
@@ -86,4 +87,14 @@ def _needless(context: Context, symbol: str, starts: Sequence[Start], own: BySta
         gain=float(gains.mean()),
     )
     newest = chosen[0].stack[-1]
-    return Judged("needless action", tuple(chosen), own, without, (0,) * len(chosen), None, rescue, newest, newest)
+    return Judged(
+        "needless action",
+        tuple(chosen),
+        own,
+        without,
+        (Override(rescue.label, ()),) * len(chosen),
+        None,
+        rescue,
+        newest,
+        newest,
+    )

@@ -117,17 +117,22 @@ def job_of(start: Start, override: Override, seed: int, horizon: int) -> Job:
 def label_of(chosen: Sequence[Override]) -> str:
     """The overrides of several states in words, the most frequent ones first, such as ``holding UP or UPLEFT for 25
     decisions``."""
-    labels = list(dict.fromkeys(option.label for option, _ in Counter(chosen).most_common()))
-    if len(labels) == 1:
-        return labels[0]
+    if len({option.label for option in chosen}) == 1:
+        return chosen[0].label
+    searches = len({option.label for option in chosen if option.label.startswith(SEARCHED)})
+    any_search = "a searched sequence" + (" for each state" if searches > 1 else "")
+    counted = Counter(any_search if option.label.startswith(SEARCHED) else option.label for option in chosen)
+    labels = [label for label, _ in counted.most_common()]
     for words in ("holding ", "not taking "):
         if all(label.startswith(words) for label in labels):
             names = list(dict.fromkeys(label.removeprefix(words).partition(" for ")[0] for label in labels))
             lengths = sorted({option.decisions for option in chosen})
-            return f"{words}{listed(names, 'or')} for {' or '.join(map(str, lengths))} decisions"
-    sequences = [label for label in labels if label.startswith(SEARCHED)]
-    if len(sequences) > 1:
-        labels = [*(label for label in labels if label not in sequences), "a searched sequence for each state"]
-    if len(labels) > NAMED:
-        return f"{', '.join(labels[: NAMED - 1])} or, depending on the state, another of {len(labels)} rescues"
-    return listed(labels, "or")
+            return f"{words}{_some(names)} for {' or '.join(map(str, lengths))} decisions"
+    return _some(labels)
+
+
+def _some(words: Sequence[str]) -> str:
+    """All words, or the first ones and how many others there are."""
+    if len(words) <= NAMED:
+        return listed(words, "or")
+    return f"{', '.join(words[: NAMED - 1])} or, depending on the state, one of {len(words) - NAMED + 1} others"

@@ -12,6 +12,7 @@ from weakspot.actions import plain_action
 from weakspot.artifacts.weaknesses import Cause, Clip, Correlate, Rescue, StartRecord, StateRollouts, Verdict, Weakness
 from weakspot.confirm.clips import AFTER, ClipRecorder
 from weakspot.confirm.context import ByState, Context
+from weakspot.confirm.overrides import Override
 from weakspot.confirm.rollouts import Rollout
 from weakspot.confirm.starts import Start
 from weakspot.confirm.statistics import rate_of, share
@@ -26,7 +27,7 @@ class Judged:
         starts: its states, the most typical one first.
         own: the agent's rollouts from the first of these, with fresh seeds.
         better: rollouts of the rescue, or without the needless action, from the first of these; empty if there are none.
-        override: number of actions that were given in these, for each state; empty if there are none.
+        overrides: what was done in these, for each state; empty if there are none.
         cause, rescue: see :class:`weakspot.artifacts.weaknesses.Weakness`.
         before, after: the next frame of the first state without the change that avoids the loss, and with it (h, w, c).
         differs: see :class:`weakspot.artifacts.weaknesses.Weakness`.
@@ -36,7 +37,7 @@ class Judged:
     starts: tuple[Start, ...]
     own: ByState
     better: ByState
-    override: tuple[int, ...]
+    overrides: tuple[Override, ...]
     cause: Cause | None
     rescue: Rescue | None
     before: np.ndarray
@@ -108,10 +109,10 @@ def _clips(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | Non
     start = judged.starts[state]
     own = next((rollout for rollout in judged.own[state] if rollout.lost), judged.own[state][0])
     length = (own.loss or len(own.actions)) + AFTER
-    loss = clips.record(state, start.snapshot, own, 0, length)
+    loss = clips.record(state, start.snapshot, own, None, length)
     if not judged.better:
         return loss, None
     better = next((rollout for rollout in judged.better[state] if not rollout.lost), judged.better[state][0])
-    override = judged.override[state]
-    length = max(length, override + AFTER)
+    override = judged.overrides[state]
+    length = max(length, override.decisions + AFTER)
     return loss, clips.record(state, start.snapshot, better, override, length)

@@ -11,7 +11,8 @@ from weakspot.agents.base import concat_outputs
 from weakspot.artifacts.twins import Change, Distances, Possibility, Twins, TwinSearch
 from weakspot.artifacts.twins import Twin as TwinRecord
 from weakspot.ground.play import Player, Route
-from weakspot.ground.twins import SHORTFALL, Grounds, TargetScale, Twin
+from weakspot.ground.twins import SHORTFALL, Grounds, Twin
+from weakspot.search.energy import TargetScale
 
 
 def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: float, scale: TargetScale) -> Twins:
@@ -29,7 +30,7 @@ def twins_artifact(grounds: Grounds, target: str, twins: Sequence[Twin], usual: 
     records = [_record(player, number, twin) for number, twin in enumerate(twins)]
     return Twins(
         search=TwinSearch(
-            target=target, alike=grounds.alike, shortfall=SHORTFALL * scale.spread, spread=scale.spread,
+            target=target, alike=grounds.alike, shortfall=SHORTFALL * scale.scale, spread=scale.scale,
             best_real=scale.best, twins=tuple(records), usual=usual,
         ),
         states=np.stack([twin.stack for twin in twins]),

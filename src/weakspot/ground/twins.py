@@ -1,6 +1,6 @@
 """Twins of synthesised states: states of the environment that look alike and that the agent sees alike.
 
-Three kinds are tried in this order, and the first that is accepted is the twin:
+Three kinds are tried in this order, and the first that is accepted is the twin, with one exception:
 
     recorded  the closest stored state
     reached   found by playing on from stored states
@@ -11,8 +11,9 @@ A state is accepted if it is closer to the synthesised one than nine of ten real
 reconstructions are to real states, up to a limit; if the target's value is at most half a standard deviation worse; and, for
 edited states, if it is possible (:mod:`weakspot.ground.plausibility`).
 
-If the synthesised state is beyond all recorded ones, a recorded state can only come close to it.  The search then goes on
-for a state that is beyond them as well, and falls back on the first one that it accepted.
+The exception: if the target is lower in the synthesised state than in all recorded ones, a recorded state can only come
+close to it.  The search then goes on for a state in which it is lower as well, and falls back on the first one that was
+accepted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weakspot.agents.base import Agent, AgentOutput
-from weakspot.artifacts.twins import Kind
+from weakspot.artifacts.twins import ROUNDING, Kind
 from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
@@ -44,6 +45,7 @@ from weakspot.ground.plausibility import (
 )
 from weakspot.ground.play import Player, Route
 from weakspot.ground.reach import agent_actions, search_play
+from weakspot.search.energy import TargetScale
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
 from weakspot.types import Frames, Stacks
@@ -75,24 +77,6 @@ BLOCK = 4
 """Side of the blocks of pixels in the first, coarse comparison."""
 BACK = (8, 12, 20, 32)
 """Decisions before a recorded state at which playing starts."""
-
-
-@dataclass(frozen=True)
-class TargetScale:
-    """A target over recorded states.
-
-    Attributes:
-        spread: its standard deviation.
-        best: its lowest value.
-    """
-
-    spread: float
-    best: float
-
-
-def measure_scale(values: np.ndarray) -> TargetScale:
-    """The scale of a target whose values in recorded states are ``values`` (m,)."""
-    return TargetScale(float(values.std()), float(values.min()))
 
 
 @dataclass(frozen=True)
@@ -228,26 +212,29 @@ def find_twin(
     generator = np.random.default_rng([config.seed, number])
     before, started = player.steps, time.monotonic()
     wanted = likeness.views_of_model(stack[None])
-    aim = float(target(wanted.output)[0])
-    beyond = aim < scale.best
-    allowed = min(SHORTFALL, (scale.best - aim) / scale.spread) if beyond else SHORTFALL
+    aim, furthest = float(target(wanted.output)[0]), scale.best - ROUNDING * scale.scale
+    beyond = aim < furthest
 
-    def score(stacks: np.ndarray) -> np.ndarray:
-        views = likeness.views(stacks)
-        shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / scale.spread
-        return (
-            distance_of_pictures(grounds, wanted, views)
-            + config.value * shortfall
-            + MISSED * np.maximum(shortfall - INSIDE * allowed, 0.0)
-        )
+    def score_with(allowed: float) -> Score:
+        """The score of a search for states whose shortfall is at most ``allowed``."""
 
+        def score(stacks: np.ndarray) -> np.ndarray:
+            views = likeness.views(stacks)
+            shortfall = np.maximum(target(views.output).numpy() - aim, 0.0) / scale.scale
+            missed = np.maximum(shortfall - INSIDE * allowed, 0.0)
+            return penalised_distance(grounds, wanted, views) + config.value * shortfall + MISSED * missed
+
+        return score
+
+    closest = closest_recorded(grounds, wanted, score_with(SHORTFALL))
+    score = score_with(min(SHORTFALL, (furthest - aim) / scale.scale) if beyond else SHORTFALL)
     best: Twin | None = None
     lowest = np.inf
-    for kind, found in _searches(grounds, closest_recorded(grounds, wanted, score), score, config, generator):
+    for kind, found in _searches(grounds, closest, score, config, generator):
         if found is None:
             continue
-        twin = _assess(grounds, kind, found, wanted, (target, aim, scale.spread), config)
-        if twin.accepted and (not beyond or twin.target < scale.best):
+        twin = _assess(grounds, kind, found, wanted, (target, aim, scale.scale), config)
+        if twin.accepted and (not beyond or twin.target < furthest):
             best = twin
             break
         if best is None or (not best.accepted and (twin.accepted or found.score < lowest)):
@@ -275,7 +262,7 @@ def find_twins(
     return found
 
 
-def distance_of_pictures(grounds: Grounds, wanted: Views, views: Views) -> np.ndarray:
+def penalised_distance(grounds: Grounds, wanted: Views, views: Views) -> np.ndarray:
     """What a search minimises, apart from the target: the mean distance of states from the wanted one (n,), with what is
     added beyond the limit of a twin and for pictures that are not drawn whole."""
     distance = grounds.likeness.distances(wanted, views).mean(axis=1)
@@ -286,7 +273,7 @@ def distance_of_pictures(grounds: Grounds, wanted: Views, views: Views) -> np.nd
 def _searches(
     grounds: Grounds, closest: list[Found], score: Score, config: GroundConfig, generator: np.random.Generator
 ) -> Iterator[tuple[Kind, Found | None]]:
-    """The best state of each search, with its kind; each is searched for when the one before was not accepted.
+    """The best state of each search, with its kind; each is searched for when the one before does not end the search.
 
     The last search changes variables and actions; what it finds is reached by play if no variable is changed.
 

@@ -58,7 +58,7 @@ def _attainment(run: Run, symbol: str) -> Attainment:
         kinds=kinds_text(found),
         possible=_count([not twin.possible.problems for twin in tried if twin.possible]),
         attained=_count([twin.target <= twin.aim + search.shortfall for twin in tried] if search else []),
-        beyond_real=_count([twin.target < search.best_real for twin in found] if search else []),
+        beyond_real=_count([search.is_beyond(twin.target) for twin in found] if search else []),
         distance=number(sum(twin.distances.mean for twin in found) / len(found)) if found else "",
     )
 

@@ -135,7 +135,7 @@ def twins_sentence(twins: Twins | None) -> str:
             f"None of the first {total} synthesised states has a twin: no state of the environment was found that looks "
             "like it and that the agent sees alike."
         )
-    beyond = sum(twin.target < twins.search.best_real for twin in found)
+    beyond = sum(twins.search.is_beyond(twin.target) for twin in found)
     return (
         f"{start} {'has' if len(found) == 1 else 'have'} a twin, a state that the environment itself draws and from which "
         f"can be played on ({kinds_text(found)}); {beyond} of {len(found)} {'has' if beyond == 1 else 'have'} a lower "

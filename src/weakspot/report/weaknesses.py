@@ -147,7 +147,7 @@ def _clips(run: Run, rollouts: Weaknesses, weakness: Weakness, films: FilmEncode
         frames = rollouts.clip(clip)
         every = -(-len(frames) // films.detail.clip)
         strip = frames[::every]
-        caption = _caption(clip, weakness, rescued=rescued)
+        caption = _caption(clip)
         colours = run.environment.channel_colours
         uri = strip_uri(strip if colours is None else in_colour(strip, colours), films.detail.step)
         kind = "good" if clip.loss is None else "poor"
@@ -166,8 +166,8 @@ def _moment(clip: Clip, decisions: int) -> str:
     return f"{text}, loss" if clip.loss and decisions >= clip.loss else text
 
 
-def _caption(clip: Clip, weakness: Weakness, *, rescued: bool) -> str:
-    who = weakness.rescue.label if rescued and weakness.rescue else "the agent as it acts"
+def _caption(clip: Clip) -> str:
+    who = clip.label or "the agent as it acts"
     end = f"loss after {clip.loss} decisions" if clip.loss else f"no loss in {len(clip.actions)} decisions"
     return f"{who[0].upper()}{who[1:]}: {end}"
 

@@ -26,7 +26,7 @@ class ConfirmStage(Stage):
     """Makes rollouts from the twins of all targets, from recorded states, and from such with one thing changed."""
 
     name: ClassVar[str] = "confirm"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "ground")
 
     def parts(self, session: Session) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ class GroundStage(Stage):
 
     name: ClassVar[str] = "ground"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values", "overconfidence")
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target; none if no twins are wanted."""
@@ -38,11 +38,12 @@ class GroundStage(Stage):
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.ground.twins.find_twins`."""
         from weakspot.ground.records import twins_artifact
-        from weakspot.ground.twins import find_twins, measure_scale
+        from weakspot.ground.twins import find_twins
+        from weakspot.search.energy import measure_scale
 
         config, target = session.config.ground, session.target(part)
         findings = read_findings(session.results[f"synthesize/{part}"], session.record.environment)
-        scale = measure_scale(target(session.recorded_outputs(session.trained_on)).numpy())
+        scale = measure_scale(target, session.recorded_outputs(session.trained_on))
         grounds = session.grounds
         with progress_bar(f"{self.name} {target.name}") as report:
             found = find_twins(grounds, findings.states[: config.states], target, scale, config, report)
