@@ -294,5 +294,17 @@ def test_searches_stop_within_their_window(trained, tmp_path, monkeypatch):
 
 def test_page_on_twins_has_the_measured_numbers():
     record, page = json.loads(Path("docs/twins/twins.json").read_text()), Path("docs/twins.md").read_text()
-    assert twins.rows_table(record) in page and twins.calibration_table(record) in page
+    for table in (twins.totals_table, twins.rows_table, twins.calibration_table):
+        assert table(record) in page
     assert all(row["agent"] in record["agents"] for row in record["rows"])
+
+
+def test_totals_of_twins_count_states():
+    row = {"agent": "a", "method": "twins", "states": 8, "seconds": 1.0, "kinds": {"recorded": 2, "reached": 1, "edited": 3}}
+    shares = {"within_half_sd": 1.0, "within_half_sd_of_recorded": 0.5, "aims_beyond_best_real": 0.5, "twin_share": 0.75}
+    row |= {name: (share, 0.0, 1.0) for name, share in shares.items()} | {"beyond_best_real": (0.5, 0, 1)}
+    rows = [row | {"followed_beyond": (0.75, 0, 1)}, row | {"aims_beyond_best_real": (0.0, 0, 1), "followed_beyond": None}]
+    line = twins.totals_table({"rows": rows}).splitlines()[2]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[:4] == ["a", "twins", "2", "16"] and cells[5] == "4, 2, 6"
+    assert [cell.split()[0] for cell in (cells[4], *cells[6:11])] == ["0.75", "1", "0.5", "0.25", "0.5", "0.75"]

@@ -1,6 +1,7 @@
 """Confirmation: on a ring whose losses, causes and rescues are known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from weakspot.confirm.expectation import calibrate
 from weakspot.confirm.inputs import outcome_function
 from weakspot.confirm.losses import rule_for
 from weakspot.confirm.overrides import label_of, overrides, searched
+from weakspot.confirm.records import Judged, clips_of
 from weakspot.confirm.rollouts import Job, Roller, Rollout, act
 from weakspot.confirm.starts import Start, check_replay
 from weakspot.confirm.statistics import fisher, rate_of, share
@@ -143,6 +145,29 @@ def test_clips_can_be_repeated_bit_for_bit(rings, found):
         np.testing.assert_array_equal(found.clip(clip), np.stack(frames[:: clip.every]))
     assert weakness.loss.loss and not weakness.rescued.loss and weakness.rescued.override >= 3
     assert weakness.rescued.actions[: weakness.rescued.override] == (1,) * weakness.rescued.override
+    assert weakness.rescued.label.startswith("holding PUMP for") and not weakness.loss.label
+
+
+def test_the_clip_shows_the_surest_rescue():
+    def rollouts(*lost):
+        return [Rollout(0, (0,), np.zeros(1), np.zeros(1, bool), False, False, "", 1 if one else None) for one in lost]
+
+    class Recorded:
+        def record(self, state, snapshot, rollout, override, length):
+            return state, override
+
+    starts = [SimpleNamespace(snapshot=b"")] * 3
+    own, better = [rollouts(1, 1), rollouts(1, 1), rollouts(1, 0)], [rollouts(1, 0), rollouts(0, 0), rollouts(0, 0)]
+    given = overrides(Diver().spec, CONFIG, None)[:3]
+    frame = np.zeros((2, 2, 1), np.uint8)
+    judged = Judged("avoidable loss", tuple(starts), own, better, tuple(given), None, None, frame, frame)
+    assert clips_of(judged, Recorded()) == ((1, None), (1, given[1]))
+
+
+def test_where_many_variables_decide_none_is_a_cause(rings, pool, monkeypatch):
+    monkeypatch.setattr("weakspot.confirm.causes.FEW", 0)
+    found = confirmed(rings, pool).confirmation.weaknesses
+    assert found and not any(weakness.cause for weakness in found)
 
 
 def test_the_artifact_is_read_as_it_was_written(found, tmp_path):
@@ -322,13 +347,15 @@ def test_a_sequence_saves_where_no_held_action_does(locked_rings, monkeypatch, t
         assert bombs[0].rescue.saved.share == 1.0
 
 
-def test_outcomes_of_users(rings, pool, tmp_path):
+def test_outcomes_of_users(rings, pool, tmp_path, monkeypatch):
+    monkeypatch.setattr("weakspot.confirm.confirmation.OFTEN", 0.0)
     (tmp_path / "mine.py").write_text(
         "def earned(rollout):\n    return rollout.total\ndef same(rollout):\n    return 1.0\n"
         "def wrong(rollout):\n    return float('nan')\ndef fails(rollout):\n    return rollout.nothing\n"
     )
     found = confirmed(rings, pool, outcome=outcome_function(f"{tmp_path / 'mine.py'}:earned"))
     assert found.confirmation.loss == "does badly by the given outcome"
+    assert found.confirmation.horizon == CONFIG.horizon, "outcomes of shorter rollouts are others"
     for name, words in (("same", "have the outcome 1.0"), ("wrong", "nan"), ("fails", "AttributeError")):
         with pytest.raises(ConfigError, match=words):
             confirmed(rings, pool, outcome=outcome_function(f"{tmp_path / 'mine.py'}:{name}"))

@@ -57,7 +57,7 @@ def weakness_of(context: Context, judged: Judged, controls: Sequence[Start], cli
     members = {start.route.start for start in judged.starts if start.is_control}
     met = [int(start.route.start in members) for start in controls]
     expected = context.expected(judged.starts)
-    loss, rescued = _clips(judged, clips)
+    loss, rescued = clips_of(judged, clips)
     what_if = judged.starts[0].what_if
     return Weakness(
         verdict=judged.verdict,
@@ -97,7 +97,7 @@ def start_record(start: Start) -> StartRecord:
     return StartRecord(start.source, route.start, {int(k): float(v) for k, v in route.changes.items()}, actions)
 
 
-def _clips(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | None]:
+def clips_of(judged: Judged, clips: ClipRecorder) -> tuple[Clip | None, Clip | None]:
     """A loss and its rescue from the state that shows both most surely, or else a rollout of each kind from the first."""
 
     def choice(state: int) -> tuple[float, int]:
