@@ -20,8 +20,7 @@ from weakspot.ground.edits import Found, search_edits
 from weakspot.ground.likeness import Views
 from weakspot.ground.plausibility import PLAYED_ON, Checks, errors
 from weakspot.ground.play import Route
-from weakspot.ground.twins import Grounds, closest_recorded, find_twins, penalised_distance, play_onwards
-from weakspot.search.energy import measure_scale
+from weakspot.ground.twins import Grounds, closest_recorded, find_twins, penalised_distance, play_onwards, scale_of
 from weakspot.search.memory_search import MemorySearch
 from weakspot.search.method import Sources
 from weakspot.session import Session
@@ -117,7 +116,8 @@ def shares(states: list[Checked | None], generator: np.random.Generator) -> dict
 
 def twin_energies(session: Session, target: Target, stacks: np.ndarray, seed: int) -> np.ndarray:
     """The target's energy in the twins of synthesised states (n, k, h, w, c), as far as these have one (m,)."""
-    scale = measure_scale(target, session.recorded_outputs(session.trained_on))
+    indices = session.trained_on
+    scale = scale_of(session.grounds, target, indices, session.recorded_outputs(indices))
     with progress_bar(f"twins {target.name}") as report:
         found = find_twins(session.grounds, stacks, target, scale, GroundConfig(seed=seed), report)
     return np.array([twin.target for twin in found if twin.accepted])

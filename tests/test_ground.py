@@ -19,7 +19,7 @@ from weakspot.ground.edits import bank_of, mutate, search_edits
 from weakspot.ground.likeness import measure_likeness
 from weakspot.ground.plausibility import errors, jumps, measure_density, measure_plausibility
 from weakspot.ground.play import Player, Route, started_player
-from weakspot.ground.twins import find_twin, play_onwards, prepare
+from weakspot.ground.twins import find_twin, play_onwards, prepare, scale_of
 from weakspot.interface import MASK
 from weakspot.search.energy import TargetScale, measure_scale
 from weakspot.search.memory_search import MemorySearch
@@ -268,6 +268,11 @@ def test_beyond_all_recorded_states_a_twin_beyond_them_is_looked_for(lamps, spli
     assert further.accepted and further.kind == "edited" and further.target < best
     kept = find_twin(lenient, stack, FAR, scale, GroundConfig(trials=1, steps=1), 0)
     assert kept.accepted and kept.kind == "recorded" and kept.target == first.target, "nothing else was found"
+    again = scale_of(lenient, FAR, split[0], recorded_outputs(dataset, split[0]))
+    assert again.best == pytest.approx(best), "the agent computes with the same numbers here"
+    less = recorded_outputs(dataset, split[0])
+    less = replace(less, scores=less.scores + 0.5 * (less.scores == less.scores.min()))
+    assert scale_of(lenient, FAR, split[0], less).best == pytest.approx(best), "recorded values differ from the agent's own"
     noise = replace(scale, best=first.aim + 1e-4 * scale.scale)
     assert find_twin(lenient, stack, FAR, noise, QUICK, 0).kind == "recorded", "no lower than rounding may make it"
 

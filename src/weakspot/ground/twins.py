@@ -45,7 +45,7 @@ from weakspot.ground.plausibility import (
 )
 from weakspot.ground.play import Player, Route
 from weakspot.ground.reach import agent_actions, search_play
-from weakspot.search.energy import TargetScale
+from weakspot.search.energy import TargetScale, measure_scale
 from weakspot.state_model.model import StateModel
 from weakspot.targets.base import Target
 from weakspot.types import Frames, Stacks
@@ -73,6 +73,8 @@ ANSWERED = 100
 MISSED, INSIDE = 2.0, 0.9
 """What a distance or a shortfall beyond the limits of a twin adds to the score of a search, for each unit; and the share of
 the limits from which on it does, so that searches end inside."""
+LOWEST = 200
+"""Recorded states with the lowest values of a target in which the agent is asked once more."""
 BLOCK = 4
 """Side of the blocks of pixels in the first, coarse comparison."""
 BACK = (8, 12, 20, 32)
@@ -193,6 +195,27 @@ def prepare(
             FARTHEST,
         ),
     )
+
+
+def scale_of(grounds: Grounds, target: Target, indices: np.ndarray, outputs: AgentOutput) -> TargetScale:
+    """The scale of a target over recorded states, with the lowest value also where the agent answers as it does to twins.
+
+    The recorded outputs were computed in float32; with bfloat16 the lowest value is another one, and a recorded state would
+    seem to be beyond itself.
+
+    Args:
+        grounds: of the agent.
+        target: any.
+        indices: of the recorded states (m,).
+        outputs: of the agent there, as recorded.
+
+    Raises:
+        TargetError: the target is the same for all of them, or not finite.
+    """
+    scale, values = measure_scale(target, outputs), target(outputs).numpy()
+    lowest = np.sort(indices[np.argsort(values, kind="stable")[:LOWEST]])
+    again = target(grounds.likeness.views(grounds.player.dataset.stacks(lowest)).output)
+    return replace(scale, best=min(scale.best, float(again.min())))
 
 
 def find_twin(

@@ -21,7 +21,7 @@ class GroundStage(Stage):
 
     name: ClassVar[str] = "ground"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "synthesize", "policy-values", "overconfidence")
-    version: ClassVar[int] = 9
+    version: ClassVar[int] = 10
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target; none if no twins are wanted."""
@@ -38,13 +38,12 @@ class GroundStage(Stage):
     def work(self, session: Session, part: str, folder: Path) -> str:
         """See :func:`weakspot.ground.twins.find_twins`."""
         from weakspot.ground.records import twins_artifact
-        from weakspot.ground.twins import find_twins
-        from weakspot.search.energy import measure_scale
+        from weakspot.ground.twins import find_twins, scale_of
 
         config, target = session.config.ground, session.target(part)
         findings = read_findings(session.results[f"synthesize/{part}"], session.record.environment)
-        scale = measure_scale(target, session.recorded_outputs(session.trained_on))
-        grounds = session.grounds
+        grounds, indices = session.grounds, session.trained_on
+        scale = scale_of(grounds, target, indices, session.recorded_outputs(indices))
         with progress_bar(f"{self.name} {target.name}") as report:
             found = find_twins(grounds, findings.states[: config.states], target, scale, config, report)
         twins = twins_artifact(grounds, target.name, found, config.usual, scale)
