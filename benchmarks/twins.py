@@ -62,7 +62,10 @@ def _total(name: str, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
     kinds = [sum(row["kinds"][kind] for row in rows) for kind in rows[0]["kinds"]] if twins else None
 
     def total(measure: str, among: Sequence[int]) -> tuple[float, float, float] | None:
-        counts = [_count(row[measure], number) for row, number in zip(rows, among, strict=True)]
+        pairs = [(row.get(measure), number) for row, number in zip(rows, among, strict=True)]
+        if any(share is None and number for share, number in pairs):
+            return None  # rows of an earlier version lack it
+        counts = [_count(share, number) for share, number in pairs]
         return intervals.share_of(sum(counts), sum(among))
 
     return (
@@ -97,7 +100,7 @@ def rows_table(record: dict[str, Any]) -> str:
             *(row["agent"], row["target"], row["method"], row["states"], row["twin_share"]),
             ", ".join(map(str, row["kinds"].values())) if row["kinds"] else None,
             *(row["within_half_sd"], row["within_half_sd_of_recorded"]),
-            *(row["aims_beyond_best_real"], row["beyond_best_real"], row["followed_beyond"]),
+            *(row["aims_beyond_best_real"], row["beyond_best_real"], row.get("followed_beyond")),
             *(row["distance"], row["distance_of_recorded"], row["seconds"], row["environment_steps"]),
         )
         for row in record["rows"]
