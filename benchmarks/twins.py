@@ -62,10 +62,7 @@ def _total(name: str, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
     kinds = [sum(row["kinds"][kind] for row in rows) for kind in rows[0]["kinds"]] if twins else None
 
     def total(measure: str, among: Sequence[int]) -> tuple[float, float, float] | None:
-        pairs = [(row.get(measure), number) for row, number in zip(rows, among, strict=True)]
-        if any(share is None and number for share, number in pairs):
-            return None  # rows of an earlier version lack it
-        counts = [_count(share, number) for share, number in pairs]
+        counts = [_count(row[measure], number) for row, number in zip(rows, among, strict=True)]
         return intervals.share_of(sum(counts), sum(among))
 
     return (
@@ -82,7 +79,7 @@ def _total(name: str, rows: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
 
 
 def _count(share: Sequence[float] | None, among: int) -> int:
-    """How many of ``among`` a share with its interval counts; 0 if it was not measured."""
+    """How many of ``among`` a share with its interval counts; 0 where there is none, since nothing could be counted."""
     return round(share[0] * among) if share else 0
 
 

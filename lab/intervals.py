@@ -39,7 +39,8 @@ def share_of(count: int, among: int) -> IntervalOf | None:
 
 def share_if_any(flags: npt.ArrayLike) -> IntervalOf | None:
     """The same; None if there are no flags."""
-    return share(flags) if len(np.asarray(flags)) else None
+    array = np.asarray(flags, bool)
+    return share_of(int(array.sum()), len(array))
 
 
 def mean(values: npt.ArrayLike, generator: np.random.Generator) -> IntervalOf:

@@ -24,6 +24,11 @@ Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
+def clearly_below(value: float, spread: float) -> float:
+    """What is lower than this is lower than a value of a target by more than rounding; ``spread`` is the target's."""
+    return value - ROUNDING * spread
+
+
 @dataclass(frozen=True)
 class Change:
     """A variable of the environment that was changed: its position and name, and its values before and after."""
@@ -142,7 +147,7 @@ class TwinSearch:
 
     def is_beyond(self, value: float) -> bool:
         """Whether a value of the target is lower than all those in real states."""
-        return value < self.best_real - ROUNDING * self.spread
+        return value < clearly_below(self.best_real, self.spread)
 
     def problems(self, twin: Twin) -> tuple[str, ...]:
         """Why the best state that was found is no twin, in words; empty if it is one."""

@@ -139,7 +139,7 @@ def rule_for(dataset: StateDataset, outcome: Callable[[Rollout], float] | None) 
 
 
 def _by_the_clock(times: np.ndarray) -> bool:
-    """Whether at least half of the ends (n,) come within 2 % of the latest one."""
+    """Whether at least half of the ends at ``times`` (n,) come with the latest one, and it is late."""
     last = int(times.max())
     return last >= LATE and len(times) >= ENDS and bool((times >= (1.0 - AT_ONCE) * last).mean() >= 0.5)
 

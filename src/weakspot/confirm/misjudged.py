@@ -86,15 +86,5 @@ def _needless(context: Context, symbol: str, starts: Sequence[Start], own: BySta
         own_share=None,
         gain=float(gains.mean()),
     )
-    newest = chosen[0].stack[-1]
-    return Judged(
-        "needless action",
-        tuple(chosen),
-        own,
-        without,
-        (Override(rescue.label, ()),) * len(chosen),
-        None,
-        rescue,
-        newest,
-        newest,
-    )
+    newest, overrides = chosen[0].stack[-1], (Override(rescue.label, ()),) * len(chosen)
+    return Judged("needless action", tuple(chosen), own, without, overrides, None, rescue, newest, newest)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weakspot.agents.base import Agent, AgentOutput
-from weakspot.artifacts.twins import ROUNDING, Kind
+from weakspot.artifacts.twins import Kind, clearly_below
 from weakspot.data.dataset import StateDataset, as_stacks
 from weakspot.envs.base import Step
 from weakspot.envs.editable import Editable
@@ -235,7 +235,7 @@ def find_twin(
     generator = np.random.default_rng([config.seed, number])
     before, started = player.steps, time.monotonic()
     wanted = likeness.views_of_model(stack[None])
-    aim, furthest = float(target(wanted.output)[0]), scale.best - ROUNDING * scale.scale
+    aim, furthest = float(target(wanted.output)[0]), clearly_below(scale.best, scale.scale)
     beyond = aim < furthest
 
     def score_with(allowed: float) -> Score:
