@@ -21,9 +21,11 @@ import torch
 
 from lab.arguments import at_least
 from lab.command import run_command, say
+from lab.networks import WITHOUT_FLOW, measures_after
 from lab.pipeline import STATES, open_session, run_config
-from lab.precision import FORMATS, HAS_UNITS, measures_after, products
+from lab.precision import FORMATS, HAS_UNITS, products
 from lab.records import all_versions, save_record
+from weakspot import TrainConfig
 
 
 def timed(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
@@ -62,7 +64,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for seed in arguments.seeds if arguments.steps else ():
         for precision in FORMATS:
-            rows.append({"seed": seed, "precision": precision, **measures_after(session, precision, seed, arguments.steps)})
+            config = TrainConfig(WITHOUT_FLOW, steps=arguments.steps, workers=1, seed=seed, precision=precision)
+            rows.append({"seed": seed, "precision": precision, **measures_after(session, config)})
             say(f"{rows[-1]}")
     for precision in FORMATS if rows else ():
         chosen = [row for row in rows if row["precision"] == precision]

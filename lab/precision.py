@@ -1,25 +1,20 @@
-"""The work of a training in float32 and in bfloat16."""
+"""The work of a training in float32 and in bfloat16, as functions that are timed."""
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from weakspot.analysis.fidelity import fidelity
 from weakspot.session import Session
 from weakspot.state_model.batch import measure as measure_statistics
-from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.feeder import Feeder
 from weakspot.state_model.flow import FlowConfig
 from weakspot.state_model.flow_training import FlowTrainer, Posteriors, matching_loss
 from weakspot.state_model.recipes import recipe
-from weakspot.state_model.train import gradients, train
+from weakspot.state_model.train import gradients
 from weakspot.state_model.whitening import identity
 from weakspot.system.compute import resolve
 from weakspot.system.processor import has_bfloat16_units
@@ -30,8 +25,6 @@ HAS_UNITS = has_bfloat16_units()
 """Whether the processor multiplies bfloat16 numbers in hardware."""
 MATRIX = 1_024
 """Side of the matrices whose product is timed."""
-MEASURED = 2_000
-"""Held-out states, at most, that reconstructions are measured on."""
 
 
 def flow_on_noise(latent: int, frames: int, dtype: torch.dtype) -> FlowTrainer:
@@ -74,14 +67,3 @@ def products(session: Session) -> dict[str, Callable[[Format], Callable[[], obje
         "forward and backward pass of the flow": flow_gradients,
         f"product of {MATRIX}x{MATRIX} matrices": product,
     }
-
-
-def measures_after(session: Session, precision: Format, seed: int, steps: int) -> dict[str, float]:
-    """Measures of the reconstructions after a training of ``fast`` without its flow, and the processor seconds it took."""
-    started = time.process_time()
-    config = TrainConfig(recipe="fast-gaussian", steps=steps, workers=1, seed=seed, precision=precision)
-    with tempfile.TemporaryDirectory() as folder:
-        model = train(session.perceive, session.dataset, session.maps, config, Path(folder))
-        seconds = time.process_time() - started
-        line = fidelity(model, session.perceive, session.dataset, session.held_out_sample(MEASURED)).line()
-    return {**line, "cpu_seconds": round(seconds, 1)}

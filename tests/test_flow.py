@@ -11,7 +11,7 @@ import torch
 from weakspot.errors import ConfigError, StateModelError
 from weakspot.state_model import whitening
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
-from weakspot.state_model.flow_training import FlowTrainer, Posteriors, fit, matching_loss, optimizers_for, path
+from weakspot.state_model.flow_training import FlowTrainer, Posteriors, fit, matching_loss, path
 
 SMALL = FlowConfig(width=32, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
@@ -58,17 +58,6 @@ def test_prior_learns_a_distribution_that_no_gaussian_fits(tmp_path):
     assert share_without_one_ball(latents) < 0.1
     shares = (latents > 4.0).float().mean(dim=0)
     assert bool(((shares > 0.18) & (shares < 0.32)).all())
-
-
-def test_every_parameter_has_exactly_one_optimiser():
-    velocity = Velocity(8, 2, SMALL)
-    trained = [
-        id(p)
-        for optimizer in optimizers_for(velocity, SMALL, torch.float32)
-        for group in optimizer.param_groups
-        for p in group["params"]
-    ]
-    assert sorted(trained) == sorted(id(parameter) for parameter in velocity.parameters())
 
 
 def test_round_trip_is_nearly_the_identity(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from weakspot.state_model.muon import MARGIN, POLYNOMIALS, SMALLEST, Muon, orthogonalised
+from weakspot.state_model.muon import MARGIN, POLYNOMIALS, RMS, SMALLEST, Muon, muon_and_adamw, orthogonalised
 
 SHAPES = ((6, 4), (6, 4), (4, 4), (3, 7))
 
@@ -88,6 +88,38 @@ def test_no_singular_value_grows_beyond_its_limit(kind, dtype):
     assert found.max() < 1.3
     exact = torch.linalg.svdvals(orthogonalised(matrix[None].double(), torch.float64)[0])
     assert (found - exact).abs().max() < (1e-2 if dtype == torch.float32 else 0.3)
+
+
+def test_weights_of_a_convolution_are_a_matrix_with_a_row_for_each_filter():
+    generator = torch.Generator().manual_seed(5)
+    weight = torch.randn(4, 3, 3, 3, generator=generator)
+    gradients = torch.randn(3, *weight.shape, generator=generator)
+    convolution, matrix = nn.Parameter(weight.clone()), nn.Parameter(weight.reshape(4, 27).clone())
+    for parameter in (convolution, matrix):
+        muon = Muon([parameter], torch.float32, lr=0.1)
+        for gradient in gradients:
+            parameter.grad = gradient.reshape(parameter.shape)
+            muon.step()
+    assert torch.equal(convolution.flatten(1), matrix) and (matrix - weight.reshape(4, 27)).abs().max() > 0.01
+
+
+def test_the_size_of_steps_is_as_it_is_set():
+    for rms in (RMS, 2.4):
+        matrix = nn.Parameter(torch.zeros(8, 8))
+        muon = Muon([matrix], torch.float32, lr=0.01, rms=rms, weight_decay=0.0)
+        matrix.grad = torch.eye(8)
+        muon.step()
+        assert matrix.square().mean().sqrt().item() == pytest.approx(0.01 * rms, rel=0.3)
+
+
+def test_each_parameter_has_exactly_one_optimiser():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(1, 4), nn.Linear(4, 2))
+    muon, adamw = muon_and_adamw(module, [module[0].weight], torch.float32, rms=2.4, momentum=0.9, weight_decay=0.3)
+    chosen = [[id(p) for group in one.param_groups for p in group["params"]] for one in (muon, adamw)]
+    assert chosen[0] == [id(module[0].weight)]
+    assert sorted(chosen[0] + chosen[1]) == sorted(id(parameter) for parameter in module.parameters())
+    assert muon.param_groups[0]["momentum"] == 0.9
+    assert {group["weight_decay"] for one in (muon, adamw) for group in one.param_groups} == {0.3}
 
 
 def test_each_matrix_has_its_own_result():

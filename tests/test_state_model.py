@@ -116,6 +116,17 @@ def test_fast_network_treats_frames_equally_and_independently():
     assert changed.tolist() == [False] * 3 + [True] * 3 + [False] * 6
 
 
+def test_muon_trains_all_weights_between_the_first_and_the_last_layer(statistics):
+    network = recipe("fast").network(statistics, torch.float32)
+    inner = {id(weight) for weight in network.inner_weights()}
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    outer = [convolutions[0], next(module for module in reversed(convolutions) if isinstance(module, nn.Conv2d))]
+    assert inner == {id(module.weight) for module in convolutions if all(module is not one for one in outer)}
+    muon, adamw = recipe("fast").optimizers(network)
+    trained = [{id(p) for group in one.param_groups for p in group["params"]} for one in (muon, adamw)]
+    assert trained[0] == inner and trained[0] | trained[1] == {id(p) for p in network.parameters()}
+
+
 def test_together_is_the_inverse_of_apart():
     maps = torch.randn(2, 4 * 5, 3, 6, generator=torch.Generator().manual_seed(0))
     frames = split_frames(maps, 4)
@@ -267,7 +278,7 @@ def test_batches_are_larger_on_cuda_if_the_recipe_allows(pong_rollout, tmp_path)
     fast, paper = recipe("fast"), recipe("paper")
     assert with_batch_size(fast, config, torch.device("cpu")) is fast and with_batch_size(paper, config, cuda) is paper
     larger = with_batch_size(fast, config, cuda)
-    assert larger.config == replace(fast.config, batch_size=8 * fast.config.batch_size)
+    assert larger.config == replace(fast.config, batch_size=16 * fast.config.batch_size)
     assert with_batch_size(fast, replace(config, batch_size=5), cuda).config.batch_size == 5
     dataset, perceive, maps = pong_rollout
     model = train(perceive, dataset, maps, TrainConfig(steps=2, prior_steps=1, batch_size=7), tmp_path)

@@ -42,7 +42,7 @@ class TrainConfig:
         steps: Budget in steps, for results that are reproducible bit for bit with the same number of workers; 0 uses
             minutes.
         prior_steps: Training steps of the prior if the budget is in steps.
-        batch_size: States in a batch; 0 uses the recipe's number, and eight times as many on CUDA if the recipe allows it.
+        batch_size: States in a batch; 0 uses the recipe's number, and sixteen times as many on CUDA if the recipe allows it.
         seed: Seed of all random numbers of the training.
         held_out: Share of the states that is held out from training, in a few segments of every stream.
         checkpoint_every: Seconds between two checkpoints.

@@ -24,10 +24,11 @@ Deviations from the paper (measurements in docs/decisions/, the effect of each i
 5. The network works at a quarter of the resolution and below: it reads and writes frames as 4x4 patches, since full
    resolution would take most of the time.  Residual blocks have group normalisation, so that a batch can be split.
 6. The network predicts a residual of the median frame, which is zero at initialisation: it only has to learn what moves.
-7. AdamW with a cosine schedule to a hundredth over the whole budget, and bfloat16 if the hardware supports it.
-8. Settings: 32 latent dimensions for each frame, so 128 instead of 100; batches of 32 instead of 16; a warm-up of 100 steps;
-   clipped gradients; the encoder's input is 4 (s - m), and its log-variances start at -2 and stay within -8 and 4; one
-   saliency map, at half the resolution, for all frames of a state; A(s) includes the critic's value if there is one.
+7. Muon (:mod:`weakspot.state_model.muon`) for all weights between the first and the last layer, AdamW for the others, with a
+   cosine schedule to a hundredth over the whole budget, and bfloat16 if the hardware supports it.
+8. Settings: 32 latent dimensions for each frame, so 128 instead of 100; a warm-up of 100 steps; clipped gradients; the
+   encoder's input is 4 (s - m), and its log-variances start at -2 and stay within -8 and 4; one saliency map, at half the
+   resolution, for all frames of a state; A(s) includes the critic's value if there is one.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from weakspot.saliency.weights import decode_maps
 from weakspot.state_model import losses
 from weakspot.state_model.batch import Batch, DataStatistics, channels_last
 from weakspot.state_model.flow import FlowConfig
+from weakspot.state_model.muon import muon_and_adamw
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.system.checks import check_not_negative, check_positive
 from weakspot.system.compute import mixed
@@ -78,7 +80,12 @@ class FastConfig:
     prior: float = 1.0
     """lambda."""
     learning_rate: float = 2e-3
-    batch_size: int = 32
+    matrix_step: float = 2.4
+    """Root mean square of a step of Muon at a learning rate of 1; that of AdamW's steps is .2."""
+    momentum: float = 0.9
+    """Of Muon."""
+    weight_decay: float = 0.1
+    batch_size: int = 16
     clip: float = 1_000.0
     """Largest norm of a gradient."""
 
@@ -86,8 +93,11 @@ class FastConfig:
         shares = (self.saliency_share, self.moving_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(f"shares of the weight of {shares}", expected="no share below 0, and a sum of at most 1")
-        check_positive(self, "code", "width", "least_share", "pixel_variance", "learning_rate", "batch_size", "clip")
-        check_not_negative(self, "differs", "perception", "prior")
+        check_positive(self, "code", "width", "least_share", "pixel_variance", "learning_rate", "matrix_step",
+                       "batch_size", "clip")  # fmt: skip
+        check_not_negative(self, "differs", "perception", "prior", "weight_decay")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"a momentum of {self.momentum}", expected="a number from 0 to below 1")
 
 
 GROUPS = 1
@@ -248,6 +258,11 @@ class FastNetwork(nn.Module):
     def latent(self) -> int:
         return self.frames * self.code
 
+    def inner_weights(self) -> list[Tensor]:
+        """The weights of all convolutions and linear maps between the first and the last layer."""
+        outer = {id(parameter) for layer in (self.encoder[0], self.decoder[-1]) for parameter in layer.parameters()}
+        return [weight for weight in self.parameters() if weight.ndim > 1 and id(weight) not in outer]
+
     def encode(self, state: State) -> tuple[Latent, Latent]:
         """f(s): means and log-variances (b, z), frame after frame."""
         scaled = torch.add(-4.0 * self.median, state, alpha=4.0)
@@ -290,8 +305,13 @@ class FastRecipe:
     def network(self, statistics: DataStatistics, precision: torch.dtype) -> FastNetwork:
         return FastNetwork(statistics.median, statistics.frames, self.config.code, self.config.width, precision)
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(network.parameters(), lr=self.config.learning_rate, weight_decay=1e-3, fused=True)
+    def optimizers(self, network: FastNetwork) -> list[torch.optim.Optimizer]:
+        """Muon for the weights between the first and the last layer, and AdamW for all other parameters."""
+        config = self.config
+        return muon_and_adamw(
+            network, network.inner_weights(), network.precision, rms=config.matrix_step, momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
 
     def learning_rate(self, progress: float, step: int) -> float:
         """A warm-up over 100 steps, and a cosine to a hundredth at the end of the budget."""

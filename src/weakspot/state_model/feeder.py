@@ -13,7 +13,7 @@ from weakspot.state_model.batch import Batch, recorded_output_vectors
 from weakspot.state_model.config import TrainConfig
 from weakspot.state_model.recipes import Recipe
 
-CUDA_FACTOR = 8
+CUDA_FACTOR = 16
 """Factor of the batch size on CUDA, where a step takes about as long for few states as for many."""
 
 

@@ -28,7 +28,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from weakspot.errors import LeftoverError, StateModelError
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Times, Velocity
-from weakspot.state_model.muon import POLYNOMIALS, Muon, Polynomials
+from weakspot.state_model.muon import POLYNOMIALS, Polynomials, muon_and_adamw
 from weakspot.state_model.schedule import warmed_cosine
 from weakspot.state_model.whitening import Whitening, fit_frames
 from weakspot.system.compute import seeded
@@ -62,22 +62,6 @@ def matching_loss(velocity: Callable[[Latent, Times], Latent], noise: Latent, la
     """The mean over batch and dimensions of || v(x_t, t) - d x_t / dt ||^2, without guidance; see :func:`path`."""
     x, target = path(noise, latent, t)
     return (velocity(x, t) - target).square().mean()
-
-
-def optimizers_for(
-    velocity: Velocity, config: FlowConfig, dtype: torch.dtype, polynomials: Polynomials = POLYNOMIALS
-) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, computing in ``dtype``, and AdamW for all other parameters.
-
-    The steps of both have the same size at the same learning rate.
-    """
-    matrices = [parameter for parameter in velocity.blocks.parameters() if parameter.ndim == 2]
-    muon_ids = {id(matrix) for matrix in matrices}
-    others = [parameter for parameter in velocity.parameters() if id(parameter) not in muon_ids]
-    return [
-        Muon(matrices, dtype, weight_decay=config.weight_decay, polynomials=polynomials),
-        torch.optim.AdamW(others, weight_decay=config.weight_decay, fused=True),
-    ]
 
 
 @dataclass(frozen=True)
@@ -131,7 +115,10 @@ class FlowTrainer:
         dimensions = posteriors.means.shape[1]
         with seeded(seed):
             self.velocity = Velocity(dimensions, frames, config, dtype).to(posteriors.means.device)
-        self._optimizers = optimizers_for(self.velocity, config, dtype, polynomials)
+        matrices = [parameter for parameter in self.velocity.blocks.parameters() if parameter.ndim == 2]
+        self._optimizers = muon_and_adamw(
+            self.velocity, matrices, dtype, weight_decay=config.weight_decay, polynomials=polynomials
+        )
         self.average = copy.deepcopy(self.velocity).requires_grad_(False)
         self.weak: Velocity | None = None
         self.loss = float("nan")

@@ -1,6 +1,7 @@
 """Muon (Jordan et al. 2024), an optimiser of matrices, in any number format and for all matrices of a shape at once.
 
-A step is an approximation of the closest matrix with orthogonal rows or columns to the momentum, by iterations
+The weights of a convolution (o, i, a, b) count as a matrix with o rows.  A step is an approximation of the closest matrix
+with orthogonal rows or columns to the momentum, by iterations
 
     X <- a X + b (X X^T) X + c (X X^T)^2 X,
 
@@ -20,7 +21,7 @@ from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 SMALLEST, MARGIN = 0.01, 1.02
 """The smallest singular value, over the norm of its matrix, that ends near 1; and the factor by which rounding may make the
@@ -37,7 +38,7 @@ SMALLEST_NORM = 1e-7
 Matrices: TypeAlias = Float[Tensor, "n rows columns"]
 
 RMS = 0.2
-"""Root mean square of a step at a learning rate of 1, that of AdamW's steps (Liu et al. 2025)."""
+"""Root mean square of a step at a learning rate of 1 that makes steps as large as those of AdamW (Liu et al. 2025)."""
 
 
 def orthogonalised(matrices: Matrices, dtype: torch.dtype, polynomials: Polynomials = POLYNOMIALS) -> Matrices:
@@ -59,9 +60,10 @@ class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum and decoupled weight decay.
 
     Args:
-        matrices: the parameters, all with two dimensions.
+        matrices: the parameters, all with two dimensions or more.
         dtype: number format of the iterations.
-        lr: learning rate; steps are as large as those of AdamW with it.
+        lr: learning rate.
+        rms: root mean square of a step at a learning rate of 1.
         momentum: decay of the running mean of gradients.
         weight_decay: share of a weight that a step at a learning rate of 1 removes.
         polynomials: a, b and c of each iteration.
@@ -72,12 +74,13 @@ class Muon(torch.optim.Optimizer):
         matrices: Iterable[Tensor],
         dtype: torch.dtype,
         lr: float = 1e-3,
+        rms: float = RMS,
         momentum: float = 0.95,
         weight_decay: float = 0.1,
         polynomials: Polynomials = POLYNOMIALS,
     ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self._dtype, self._polynomials = dtype, polynomials
+        self._dtype, self._rms, self._polynomials = dtype, rms, polynomials
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -90,13 +93,14 @@ class Muon(torch.optim.Optimizer):
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for matrix in group["params"]:
                 if matrix.grad is not None:
-                    direction = self._direction(matrix, matrix.grad, group["momentum"])
-                    by_shape[matrix.shape].append((matrix, direction))
+                    direction = self._direction(matrix, matrix.grad, group["momentum"]).flatten(1)
+                    by_shape[direction.shape].append((matrix, direction))
             for shape, pairs in by_shape.items():
                 updates = orthogonalised(torch.stack([direction for _, direction in pairs]), self._dtype, self._polynomials)
-                rate = group["lr"] * RMS * math.sqrt(max(shape))
+                rate = group["lr"] * self._rms * math.sqrt(max(shape))
                 for (matrix, _), update in zip(pairs, updates, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-rate)
+                    kept = 1 - group["lr"] * group["weight_decay"]
+                    matrix.mul_(kept).add_(update.reshape(matrix.shape), alpha=-rate)
         return loss
 
     def _direction(self, matrix: Tensor, gradient: Tensor, decay: float) -> Tensor:
@@ -105,3 +109,21 @@ class Muon(torch.optim.Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(matrix)
         return gradient.lerp(state["momentum"].lerp_(gradient, 1 - decay), decay)
+
+
+def muon_and_adamw(
+    module: nn.Module,
+    matrices: Iterable[Tensor],
+    dtype: torch.dtype,
+    *,
+    rms: float = RMS,
+    momentum: float = 0.95,
+    weight_decay: float = 0.1,
+    polynomials: Polynomials = POLYNOMIALS,
+) -> list[torch.optim.Optimizer]:
+    """Muon for some parameters of a module, computing in ``dtype``, and AdamW for all others."""
+    matrices = list(matrices)
+    by_muon = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in module.parameters() if id(parameter) not in by_muon]
+    muon = Muon(matrices, dtype, rms=rms, momentum=momentum, weight_decay=weight_decay, polynomials=polynomials)
+    return [muon, torch.optim.AdamW(others, weight_decay=weight_decay, fused=True)]

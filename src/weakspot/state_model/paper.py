@@ -138,8 +138,9 @@ class PaperRecipe:
         """Always in float32, as published."""
         return PaperNetwork(statistics.shape, self.config.latent, self.config.filters)
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, fused=True)
+    def optimizers(self, network: nn.Module) -> list[torch.optim.Optimizer]:
+        """Adam."""
+        return [torch.optim.Adam(network.parameters(), lr=self.config.learning_rate, fused=True)]
 
     def learning_rate(self, progress: float, step: int) -> float:
         """Constant."""

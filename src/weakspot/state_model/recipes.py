@@ -1,4 +1,4 @@
-"""The recipes by name: each is a network, its loss and its optimiser.
+"""The recipes by name: each is a network, its loss and its optimisers.
 
 Another package adds a recipe by an entry point of the group ``weakspot.recipes`` that loads a :class:`Recipe`::
 
@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast, get_type_hints, runtime_checkable
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from weakspot.agents.base import Perceiver
 from weakspot.errors import ConfigError, ExtensionError
@@ -58,8 +58,8 @@ class Recipe(Protocol):
         """The same recipe with other values of these settings of its ``config``."""
         ...
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of all parameters of the network."""
+    def optimizers(self, network: Any) -> list[torch.optim.Optimizer]:
+        """The optimisers, which share the parameters of the network among them."""
         ...
 
     def learning_rate(self, progress: float, step: int) -> float:

@@ -95,7 +95,7 @@ class Trainer:
         self.network = setup.network(statistics)
         self.terms = TermMeans()
         self._setup, self._statistics = setup, statistics
-        self._optimizer = setup.recipe.optimizer(self.network)
+        self._optimizers = setup.recipe.optimizers(self.network)
         self._feeder: Feeder = setup.feeder(indices, self.network.latent)
         self._size = int(setup.recipe.config.batch_size)
         self._parts = setup.config.parts if setup.recipe.splits_batches else 1
@@ -120,31 +120,32 @@ class Trainer:
                 self._map = map
 
     def step(self, share: float, steps: int) -> None:
-        """One step of the optimiser on the next batch.
+        """One step of the optimisers on the next batch.
 
         Raises:
             OutputError: the agent returned NaN or infinity.
             StateModelError: the loss is not finite.
         """
         recipe = self._setup.recipe
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(share, steps)
         results = self._results(*self._feeder.draw(self._size))
         grads, terms = _added(results) if self._ranks is None else _total(self._ranks, *_added(results))
         for parameter, grad in zip(self.network.parameters(), grads, strict=True):
             parameter.grad = grad
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate(share, steps)
+            optimizer.step()
         self.terms.add(terms)
         if not np.isfinite(self.terms.last["loss"]):
             raise self._not_finite(steps + 1)
 
     def state_dict(self) -> dict[str, Any]:
-        """Network, optimiser, random generators and the means of the loss terms."""
+        """Network, optimisers, random generators and the means of the loss terms."""
         return {
             "network": self.network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "order": json.dumps(self._feeder.order.bit_generator.state),
             "noise": self._feeder.noise.get_state(),
             "terms": self.terms.state_dict(),
@@ -153,7 +154,8 @@ class Trainer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores :meth:`state_dict`."""
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, content in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(content)
         self._feeder.order.bit_generator.state = json.loads(state["order"])
         self._feeder.noise.set_state(state["noise"])
         self.terms.load_state_dict(state["terms"])
