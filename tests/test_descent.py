@@ -8,7 +8,7 @@ import torch
 from toys import LinearAgent, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError
-from weakspot.search.algorithm_1 import draw_noise, synthesize
+from weakspot.search.algorithm_1 import Noise, synthesize
 from weakspot.search.config import PAPER, SynthesisConfig
 from weakspot.search.descent import AdamDescent, GradientDescent, descent
 from weakspot.search.distribution import SearchDistribution
@@ -40,7 +40,8 @@ def test_printed_steps_in_closed_form():
     x_sigma))."""
     found = search(PRINTED)
     k = LinearAgent().weight[1] @ linear_model().network.generator_matrix
-    eps = draw_noise(PRINTED, 4, 5)
+    noise = Noise(PRINTED.seed, 4, 5)
+    eps = torch.stack([noise.draw(np.arange(4)) for _ in range(PRINTED.steps + 1)], dim=1)
     mean, sigma = torch.zeros(4, 5), torch.ones(4, 5)
     rate, alpha = PRINTED.learning_rate, PRINTED.regulariser
     for step in range(PRINTED.steps):

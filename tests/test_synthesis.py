@@ -8,7 +8,7 @@ import torch
 from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
 from weakspot.errors import ConfigError, TargetError
-from weakspot.search.algorithm_1 import draw_noise, synthesize
+from weakspot.search.algorithm_1 import AHEAD, RACE, RECENT, Noise, synthesize
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.distribution import SearchDistribution
 from weakspot.search.energy import TargetScale, energy_equation, measure_scale
@@ -80,7 +80,7 @@ def test_searches_stop_when_the_energy_no_longer_decreases():
 
 
 def test_states_with_the_best_target_values_are_returned():
-    config = replace(CONFIG, steps=40, searches=1, states=250)  # three batches
+    config = replace(CONFIG, steps=RACE - 1, searches=1, states=250)  # several batches, and no race
     everything = search(config)
     kept = search(replace(config, searches=25, states=10))
     chosen = resolve_target("A1", linear_perceiver().agent.spec, 5.0)
@@ -93,7 +93,29 @@ def test_states_with_the_best_target_values_are_returned():
     torch.testing.assert_close(kept.target, everything.target[best_rows])
     torch.testing.assert_close(kept.kl, everything.kl[best_rows])
     np.testing.assert_array_equal(kept.energy, everything.energy[best_rows])
-    assert len(kept.iterations) == 10 and kept.spent == everything.spent == 250 * 40
+    assert len(kept.iterations) == 10 and kept.spent == everything.spent == 250 * config.steps
+
+
+def test_searches_that_are_behind_end_early():
+    """Of thirty starts at different distances from the optimum, the nearest fifteen go on, as they would alone."""
+    model, perceive = linear_model(), linear_perceiver()
+    chosen = resolve_target("A1", perceive.agent.spec, 5.0)
+    config = replace(CONFIG, steps=40, searches=3, states=10, regulariser=0.01)
+    mean = torch.randn(30, 5, generator=torch.Generator().manual_seed(2))
+    start = SearchDistribution(mean, torch.full_like(mean, 1e-3))
+    seen: dict[int, list[int]] = {}
+    found = synthesize(
+        model, perceive, chosen, start, config, TargetScale(SCALE, 0.0),
+        watch=lambda step, searches, state: seen.setdefault(step, []).extend(searches.tolist()),
+    )  # fmt: skip
+    free = synthesize(model, perceive, chosen, start, replace(config, states=30), TargetScale(SCALE, 0.0))
+    ahead = free.energy[:, RACE - RECENT : RACE].mean(axis=1).argsort()[:15]
+    assert AHEAD == 1.5 and all(sorted(seen[step]) == list(range(30)) for step in range(RACE))
+    assert all(sorted(seen[step]) == sorted(ahead.tolist()) for step in range(RACE, 40))
+    best = np.sort(ahead[free.target.numpy()[ahead].argsort()[:10]])
+    np.testing.assert_array_equal(found.number, best)
+    torch.testing.assert_close(found.state, free.state[best], atol=1e-5, rtol=1e-4)
+    assert found.spent == 30 * RACE + 15 * (40 - RACE) and (found.iterations == 40).all()
 
 
 class LossyNetwork(LinearNetwork):
@@ -161,7 +183,7 @@ def test_energy_matches_the_reported_equation(enough):
     config = replace(CONFIG, steps=1, states=3, regulariser=0.0, enough=enough)
     found = search(config, scale=scale.scale, best=scale.best)
     text = energy_equation(chosen, scale, config)
-    states = linear_model().generate(draw_noise(config, 3, 5)[:, 0])
+    states = linear_model().generate(Noise(config.seed, 3, 5).draw(np.arange(3)))
     values = chosen(perceive(states)).tolist()
     formula = (
         text.removeprefix("E = ").split(" + 0 KL")[0].replace(f"({chosen.equation})", "T").replace("0.1 soft", "0.1 * soft")
@@ -176,9 +198,11 @@ def test_kl_matches_the_prior_term_of_the_state_model():
 
 
 def test_each_state_has_different_noise():
-    noise = draw_noise(CONFIG, 3, 5)
-    torch.testing.assert_close(draw_noise(CONFIG, 1, 5, first=2)[0], noise[2])
-    assert abs(np.corrcoef(noise[0].flatten(), noise[1].flatten())[0, 1]) < 0.1
+    noise, alone = Noise(0, 3, 100), Noise(0, 1, 100, first=2)
+    draws = [noise.draw(np.arange(3)) for _ in range(5)]
+    assert all(torch.equal(alone.draw(np.array([0]))[0], draw[2]) for draw in draws)
+    every = torch.cat(draws)
+    assert np.abs(np.corrcoef(every) - np.eye(15)).max() < 0.4, "all numbers differ, of searches and of steps"
 
 
 def custom_target(energy):

@@ -9,19 +9,23 @@ with T the target and M from :mod:`weakspot.search.energy`.  A search ends when 
 
 The result is one draw from each x, as in the paper, with the agent's output there.  Of m n searches, the n whose draws have
 the lowest T are kept: where a search ends depends on where it starts, and many end no better than the best few percent of
-random samples.  The state at x_mu itself is not typical: in directions in which the target is flat, the regulariser pulls
-x_mu towards 0, the average of all states.
+random samples.  Those that are behind after :data:`RACE` steps end there.  The state at x_mu itself is not
+typical: in directions in which the target is flat, the regulariser pulls x_mu towards 0, the average of all states.
 
 ``preset="paper"`` is the listing as printed: gradient descent from x_mu = 0 and x_sigma = 1, M(T) = T, and m = 1.  The
 default descends with Adam in x_mu and log x_sigma (:mod:`weakspot.search.descent`), starts each search at a different point
 (:mod:`weakspot.search.starts`), and takes the bounded M and m = 3.
 
-Each search has its own random numbers, so that the other searches of a batch affect it only through rounding.
+Each search has its own random numbers, so that the other searches of a batch affect its steps only through rounding.  A CPU
+computes two batches at once, each with one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -47,11 +51,17 @@ from weakspot.search.energy import (
 from weakspot.search.method import BACKWARD, Cost, SearchResult, Sources
 from weakspot.search.starts import starts
 from weakspot.state_model.model import StateModel
+from weakspot.system.compute import threads
 from weakspot.targets.base import Target
 from weakspot.types import Latent, PerState, State
 
-BATCH = 96
-"""Searches in one batch; larger batches take more memory and, on a CPU, no less time per search."""
+BATCH, CUDA_BATCH = 48, 384
+"""Searches in one batch, at most; on a CPU, larger batches take more memory and no less time per search."""
+WORKERS = 2
+"""Batches that a CPU computes at once, whatever the machine, so that the batches are the same everywhere."""
+RACE, RECENT, AHEAD = 20, 5, 1.5
+"""Steps after which searches are compared, by their mean energy over that many last steps, and the number of searches, for
+each state that is kept, that go on."""
 
 CANDIDATE_PASSES = {"samples": 3, "data": 2, "random": 0, "prior": 0}
 """Passes through the state model per candidate start: a sample is decoded, encoded and decoded again; a real state is
@@ -60,6 +70,10 @@ encoded and decoded."""
 
 Watch: TypeAlias = Callable[[int, Int[np.ndarray, " m"], State], None]
 """Sees the states (m, kc, h, w) of the searches that take a step."""
+
+
+_Step: TypeAlias = tuple[tuple[Tensor, ...], PerState, State]
+"""Gradients, energies and states of a batch."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +104,25 @@ class Findings:
     number: Int[np.ndarray, " n"]
     spent: int
 
-    def rows(self, chosen: Int[np.ndarray, " m"]) -> Findings:
-        """The states ``chosen``; ``spent`` is unchanged."""
-        rows = torch.as_tensor(chosen).to(self.state.device)
-        distribution = SearchDistribution(self.distribution.mean[rows], self.distribution.sigma[rows])
-        return Findings(
-            self.state[rows], self.noise[rows], self.output.rows(rows), distribution,
-            self.target[rows], self.kl[rows], self.energy[chosen], self.iterations[chosen],
-            self.number[chosen], self.spent,
-        )  # fmt: skip
 
+class Noise:
+    """eps of every step and of the final draw, from one generator for each search.
 
-def draw_noise(config: SynthesisConfig, count: int, latent: int, first: int = 0) -> Float[Tensor, "count draws z"]:
-    """eps of every step and of the final draw, from one generator per search; ``first`` is the number of the first one."""
-    eps = torch.empty(count, config.steps + 1, latent)
-    for j in range(count):
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + first + j)
-        torch.randn(config.steps + 1, latent, generator=generator, out=eps[j])
-    return eps
+    Args:
+        seed: of all searches.
+        count: of searches.
+        latent: z.
+        first: number of the first search, which selects its random numbers.
+    """
+
+    def __init__(self, seed: int, count: int, latent: int, first: int = 0) -> None:
+        numbers = range(seed * 1_000_003 + first, seed * 1_000_003 + first + count)
+        self._generators: list[torch.Generator] = [torch.Generator().manual_seed(number) for number in numbers]
+        self._latent = latent
+
+    def draw(self, searches: Int[np.ndarray, " m"]) -> Latent:
+        """The next eps (m, z) of some searches."""
+        return torch.stack([torch.randn(self._latent, generator=self._generators[int(j)]) for j in searches])
 
 
 def synthesize(
@@ -142,77 +157,102 @@ def synthesize(
     """
     check_scale(target, scale)
     count = len(start.mean)
-    total = config.steps * -(-count // BATCH)
-    parts: list[Findings] = []
-    for at in range(0, count, BATCH):
-        part = SearchDistribution(start.mean[at : at + BATCH], start.sigma[at : at + BATCH])
-        done = config.steps * len(parts)
-        parts.append(
-            _search_batch(
-                model, perceive, target, part, config, scale, first + at,
-                lambda steps, done=done: progress(done + steps, total), watch,
-            )
-        )  # fmt: skip
-    findings = _concat(parts)
-    return findings.rows(np.sort(findings.target.cpu().numpy().argsort(kind="stable")[: config.states]))
-
-
-def _search_batch(
-    model: StateModel, perceive: Perceiver, target: Target, start: SearchDistribution, config: SynthesisConfig,
-    scale: TargetScale, first: int, progress: Callable[[int], None], watch: Watch,
-) -> Findings:  # fmt: skip
-    """Runs one batch of searches, and returns all of them."""
-    count = len(start.mean)
     descending = descent(config.optimizer, start, config.learning_rate)
     tolerance = config.tolerance * (scale.scale if config.enough == "unscaled" else 1.0)
-    eps = draw_noise(config, count, model.latent, first).to(model.device)
+    noise = Noise(config.seed, count, model.latent, first)
     energies = np.full((count, config.steps), np.nan, dtype=np.float32)
-    iterations = np.full(count, config.steps)
-    active = torch.arange(count, device=model.device)
-    for step in range(config.steps):
-        parameters = descending.parameters(active)
+    active = kept = np.arange(count)
+
+    def take(part: _Part) -> _Step:
+        parameters = descending.parameters(part.rows)
         x = descending.distribution(parameters)
-        state = model.generate(x.mean + x.sigma * eps[active, step])
-        watch(step, first + active.cpu().numpy(), state.detach())
+        state = model.generate(x.mean + x.sigma * part.eps)
         values = target(perceive(state))
         energy = shortfall(values, scale, config) + config.regulariser * x.kl()
-        if step == 0:
+        if part.check:
             check_differentiable(target, values, x.mean)
-        descending.step(active, energy_gradients(target, energy, parameters))
-        energies[active.cpu().numpy(), step] = energy.detach().cpu().numpy()
-        progress(step + 1)
-        stopped = _converged(energies[active.cpu().numpy(), : step + 1], config.patience, tolerance)
-        if stopped.any():
-            iterations[active.cpu().numpy()[stopped]] = step + 1
-            active = active[torch.as_tensor(~stopped).to(model.device)]
+        return energy_gradients(target, energy, parameters), energy.detach(), state.detach()
+
+    with _workers(model.device) as compute:
+        for step in range(config.steps):
+            eps = noise.draw(active).to(model.device)
+            rows = torch.as_tensor(active, device=model.device)
+            batches = zip(*(_batches(values) for values in (rows, eps)), strict=True)
+            parts = [_Part(*batch, check=step == 0 and not number) for number, batch in enumerate(batches)]
+            taken = compute(take, parts)
+            descending.step(rows, tuple(torch.cat(gradients) for gradients in zip(*(g for g, _, _ in taken), strict=True)))
+            for part, (_, energy, state) in zip(parts, taken, strict=True):
+                energies[part.rows.cpu().numpy(), step] = energy.cpu().numpy()
+                watch(step, first + part.rows.cpu().numpy(), state)
+            progress(step + 1, config.steps)
+            if step + 1 == RACE:
+                ended = _behind(energies[active, :RACE], math.ceil(AHEAD * config.states))
+                kept, active = np.setdiff1d(kept, active[ended]), active[~ended]
+            active = active[~_converged(energies[active, : step + 1], config.patience, tolerance)]
             if not len(active):
                 break
-    progress(config.steps)
+    progress(config.steps, config.steps)
+    x = descending.result().rows(torch.as_tensor(kept, device=model.device))
+    eps = noise.draw(kept).to(model.device)
+    return _best(model, perceive, target, x, eps, energies, kept, first, config.states)
+
+
+def _best(
+    model: StateModel, perceive: Perceiver, target: Target, x: SearchDistribution, eps: Latent,
+    energies: Float[np.ndarray, "n steps"], searches: Int[np.ndarray, " m"], first: int, count: int,
+) -> Findings:  # fmt: skip
+    """The best ``count`` of the draws from the distributions x at the end of some ``searches``."""
+    u = x.mean + x.sigma * eps
     with torch.no_grad():
-        x = descending.result()
-        u = x.mean + x.sigma * eps[:, -1]
-        state = model.generate(u)
-        output = perceive(state)
-        numbers, spent = first + np.arange(count), int(iterations.sum())
-        return Findings(state, u, output, x, target(output), x.kl(), energies, iterations, numbers, spent)
-
-
-def _concat(parts: list[Findings]) -> Findings:
-    """The searches of all batches, in order."""
+        states = [model.generate(part) for part in torch.split(u, BATCH)]
+        output = concat_outputs([perceive(state) for state in states])
+        values = target(output)
+    rows = values.argsort(stable=True)[:count].sort().values
+    chosen = rows.cpu().numpy()
+    iterations = np.isfinite(energies).sum(axis=1)
+    distribution = x.rows(rows)
     return Findings(
-        torch.cat([part.state for part in parts]),
-        torch.cat([part.noise for part in parts]),
-        concat_outputs([part.output for part in parts]),
-        SearchDistribution(
-            torch.cat([part.distribution.mean for part in parts]), torch.cat([part.distribution.sigma for part in parts])
-        ),
-        torch.cat([part.target for part in parts]),
-        torch.cat([part.kl for part in parts]),
-        np.concatenate([part.energy for part in parts]),
-        np.concatenate([part.iterations for part in parts]),
-        np.concatenate([part.number for part in parts]),
-        sum(part.spent for part in parts),
-    )
+        torch.cat(states)[rows], u[rows], output.rows(rows), distribution, values[rows], distribution.kl(),
+        energies[searches[chosen]], iterations[searches[chosen]], first + searches[chosen], int(iterations.sum()),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A batch in one step: its rows (m,), their eps (m, z), and whether to check that the target depends on the state."""
+
+    rows: Int[Tensor, " m"]
+    eps: Latent
+    check: bool
+
+
+Compute: TypeAlias = Callable[[Callable[[_Part], _Step], Sequence[_Part]], list[_Step]]
+"""Applies a function to all batches."""
+
+
+@contextmanager
+def _workers(device: torch.device) -> Generator[Compute]:
+    """Threads that compute several batches at once; on CUDA one batch is computed after the other."""
+    if device.type != "cpu":
+        yield lambda function, parts: [function(part) for part in parts]
+        return
+    with threads(1), ThreadPoolExecutor(WORKERS) as pool:
+        yield lambda function, parts: list(pool.map(function, parts))
+
+
+def _batches(values: Tensor) -> tuple[Tensor, ...]:
+    """Values of all searches as batches of about the same size; on a CPU their number is a multiple of :data:`WORKERS`."""
+    if values.device.type != "cpu":
+        return torch.split(values, CUDA_BATCH)
+    rounds = math.ceil(len(values) / (WORKERS * BATCH))
+    return torch.tensor_split(values, min(len(values), WORKERS * rounds))
+
+
+def _behind(energies: Float[np.ndarray, "n steps"], ahead: int) -> Bool[np.ndarray, " n"]:
+    """Which searches are not among the best ``ahead``, by their last energies."""
+    behind = np.ones(len(energies), dtype=bool)
+    behind[energies[:, -RECENT:].mean(axis=1).argsort(kind="stable")[:ahead]] = False
+    return behind
 
 
 def _converged(energies: Float[np.ndarray, "n steps"], window: int, tolerance: float) -> Bool[np.ndarray, " n"]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Int
+from torch import Tensor
+
 from weakspot.types import Latent, PerState
 
 
@@ -18,6 +21,10 @@ class SearchDistribution:
 
     mean: Latent
     sigma: Latent
+
+    def rows(self, chosen: Int[Tensor, " m"]) -> SearchDistribution:
+        """x of some searches."""
+        return SearchDistribution(self.mean[chosen], self.sigma[chosen])
 
     def kl(self) -> PerState:
         """R(x) = KL(N(x_mu, x_sigma^2) || N(0, I)) of each search in nats (eq. 5)."""

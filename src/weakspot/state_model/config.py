@@ -59,7 +59,7 @@ class TrainConfig:
     recipe_settings: tuple[str, ...] = ()
     minutes: float = 5.75
     clock: Literal["wall", "processor"] = "wall"
-    prior_share: float = 0.35
+    prior_share: float = 0.5
     steps: int = 0
     prior_steps: int = 400
     batch_size: int = 0

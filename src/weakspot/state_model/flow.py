@@ -46,7 +46,7 @@ class FlowConfig:
     heads: int = 3
     integration: int = 4
     """Midpoint steps from noise to latent, two evaluations of the network each."""
-    learning_rate: float = 8e-3
+    learning_rate: float = 1.6e-2
     batch_size: int = 256
     average: float = 0.999
     """Decay of the running average of the weights; the average is the trained flow."""
