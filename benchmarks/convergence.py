@@ -3,7 +3,8 @@
     python -m benchmarks.convergence --frames 40000 --cpu-minutes 10 --patience 40 20 15 10 5
 
 A search stops when the mean energy of its last ``patience`` steps is not lower, by ``tolerance``, than that of as many steps
-before, so that 40 of 60 steps mean that no search stops. For each target and seed: the mean target in standard deviations of
+before, so that 40 of 60 steps mean that no search stops for that reason; half of all searches end after 20 steps, since they
+are behind. For each target and seed: the mean target in standard deviations of
 the real states below their mean, the share that passes the object checks (Pong only), the mean steps of a search, and the
 processor time of all searches, with the candidates not counted. All searches start at the same candidates.
 """

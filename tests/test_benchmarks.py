@@ -17,7 +17,7 @@ from small_pong import make_batch
 
 from benchmarks import ablation, commands, convergence, fidelity, neighbours, twins, validity
 from benchmarks.prior import SCALES, STEPS
-from lab import descents, figures, variants
+from lab import descents, figures, networks, variants
 from lab.flow_checks import checks_by_origin
 from lab.measures import kernel_width
 from lab.pipeline import open_session, run_config
@@ -31,7 +31,7 @@ from weakspot.session import Session
 from weakspot.state_model import whitening
 from weakspot.state_model.batch import with_full_history
 from weakspot.state_model.config import TrainConfig
-from weakspot.state_model.fast import FastRecipe
+from weakspot.state_model.fast import FastConfig, FastRecipe
 from weakspot.state_model.feeder import encoded
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
 from weakspot.state_model.model import StateModel
@@ -103,6 +103,24 @@ def test_variants_leave_out_the_named_part(pong_rollout, statistics):
         moved = (joint.decode(one_number) - joint.decode(0 * one_number)).abs().amax(dim=(0, 2, 3))
     assert joint.latent == full.network(statistics, torch.float32).latent and len(moved) == 12
     assert bool((moved > 1e-4).all()), "one number of a joint latent affects every frame"
+
+
+def test_networks_with_other_settings():
+    given = {words: networks.recipe_of(words) for words in ("default", "adamw batch_size=32", "momentum=0.5")}
+    assert all(recipe.flow is None for recipe in given.values())
+    assert given["default"].config == FastRecipe(FastConfig()).config
+    assert given["adamw batch_size=32"].config.batch_size == 32 and given["momentum=0.5"].config.momentum == 0.5
+    layer = torch.nn.Linear(2, 2)
+    (adamw,) = given["adamw batch_size=32"].optimizers(layer)
+    assert isinstance(adamw, torch.optim.AdamW) and len(adamw.param_groups[0]["params"]) == 2
+    with pytest.raises(ConfigError, match="width=wide"):
+        networks.recipe_of("width=wide")
+
+
+def test_the_measures_after_a_training_without_its_flow(session):
+    config = TrainConfig(steps=2, workers=1)
+    measures = networks.measures_after(session, config, networks.recipe_of("adamw batch_size=4"))
+    assert measures["steps"] == 2 and 0 <= measures["ball_recall"] <= 1 and measures["cpu_seconds"] > 0
 
 
 def test_the_table_shows_means_and_ranges():

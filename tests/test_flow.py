@@ -11,7 +11,7 @@ import torch
 from weakspot.errors import ConfigError, StateModelError
 from weakspot.state_model import whitening
 from weakspot.state_model.flow import FlowConfig, FlowPrior, Velocity
-from weakspot.state_model.flow_training import FlowTrainer, Posteriors, fit, matching_loss, path
+from weakspot.state_model.flow_training import FlowTrainer, Posteriors, fit, matching_loss, path, times
 
 SMALL = FlowConfig(width=32, depth=2, heads=2, batch_size=128, learning_rate=3e-3, average=0.98)
 
@@ -58,6 +58,17 @@ def test_prior_learns_a_distribution_that_no_gaussian_fits(tmp_path):
     assert share_without_one_ball(latents) < 0.1
     shares = (latents > 4.0).float().mean(dim=0)
     assert bool(((shares > 0.18) & (shares < 0.32)).all())
+
+
+def test_logits_of_training_times_are_normal():
+    even = (torch.arange(10_000) + 0.5) / 10_000
+    found = times(even, 0.7)
+    logits = torch.logit(found.double())
+    assert float(logits.mean()) == pytest.approx(0.0, abs=1e-3) and float(logits.std()) == pytest.approx(0.7, rel=0.01)
+    assert float((logits.abs() < 0.7).double().mean()) == pytest.approx(0.6827, abs=1e-3)
+    assert torch.equal(times(even, 0.0), even) and bool(torch.isfinite(times(torch.zeros(1), 1.0)).all())
+    with pytest.raises(ConfigError, match="time_spread"):
+        FlowConfig(time_spread=-1.0)
 
 
 def test_round_trip_is_nearly_the_identity(tmp_path):

@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toys import LinearAgent, LinearNetwork, linear_model, linear_perceiver
+from torch import nn
+from toys import SHAPE, LinearAgent, LinearNetwork, linear_model, linear_perceiver
 
+from weakspot.agents.base import AgentOutput, Perceiver
 from weakspot.errors import ConfigError, TargetError
 from weakspot.search.algorithm_1 import AHEAD, RACE, RECENT, Noise, synthesize
 from weakspot.search.config import SynthesisConfig
@@ -16,7 +18,9 @@ from weakspot.search.starts import starts
 from weakspot.state_model.losses import prior
 from weakspot.state_model.model import StateModel
 from weakspot.state_model.whitening import identity
+from weakspot.system.compute import seeded, threads
 from weakspot.targets.base import Target
+from weakspot.targets.overconfidence import Surplus
 from weakspot.targets.resolve import resolve_target
 
 CONFIG = SynthesisConfig(
@@ -116,6 +120,76 @@ def test_searches_that_are_behind_end_early():
     np.testing.assert_array_equal(found.number, best)
     torch.testing.assert_close(found.state, free.state[best], atol=1e-5, rtol=1e-4)
     assert found.spent == 30 * RACE + 15 * (40 - RACE) and (found.iterations == 40).all()
+
+
+def test_a_search_that_has_converged_early_is_compared_with_the_others():
+    config = replace(CONFIG, steps=40, searches=3, states=4, patience=8, tolerance=0.1)
+    found = search(config)
+    everything = search(replace(config, searches=1, states=12))
+    assert (everything.iterations < RACE).any() and found.draws == 6 and everything.draws == 12
+    last = [row[end - RECENT : end].mean() for row, end in zip(everything.energy, everything.iterations, strict=True)]
+    assert set(found.number.tolist()) <= set(np.argsort(last)[:6].tolist())
+
+
+def test_a_comparison_after_the_last_step_would_only_lose_states():
+    config = replace(CONFIG, steps=RACE, searches=3, states=4)
+    found, everything = search(config), search(replace(config, searches=1, states=12))
+    assert found.draws == 12
+    np.testing.assert_array_equal(found.number, np.sort(everything.target.argsort()[:4].numpy()))
+
+
+def test_the_number_of_threads_changes_no_bit():
+    config, before = replace(CONFIG, steps=5, states=60), torch.get_num_threads()
+    found = []
+    for count in (1, 2):
+        with threads(count):
+            found.append(search(config))
+            assert torch.get_num_threads() == count
+    assert torch.equal(found[0].state, found[1].state) and np.array_equal(found[0].energy, found[1].energy)
+    with threads(2), pytest.raises(TargetError, match="division"):
+        search(config, target=custom_target(lambda output: output.scores[:, 0] / (1 // 0)))
+    assert torch.get_num_threads() == before
+
+
+class DeepAgent(LinearAgent):
+    """A network of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with seeded(0):
+            self.module = nn.Sequential(
+                nn.Flatten(), nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], 32), nn.ReLU(), nn.Linear(32, 3)
+            )
+
+    def __call__(self, observation):
+        return AgentOutput(self.module(observation))
+
+
+def test_batches_that_are_computed_together_keep_the_features_of_the_agent_apart():
+    """The estimate of the surplus comes from the inputs of the agent's last layer, which all batches pass through."""
+    agent, model = DeepAgent(), linear_model()
+    perceive = Perceiver(agent, lambda state: state, estimator=Surplus(torch.linspace(-1.0, 1.0, 32).double(), 0.0))
+    chosen = resolve_target("overconfidence", agent.spec, 1.0)
+    mean = torch.randn(95, 5, generator=torch.Generator().manual_seed(1))
+    config = replace(CONFIG, steps=10, states=95)
+    with threads(2):
+        found = synthesize(
+            model, perceive, chosen, SearchDistribution(mean, torch.full_like(mean, 0.1)), config, TargetScale(SCALE, 0.0)
+        )
+    torch.testing.assert_close(found.target, chosen(perceive(found.state)))
+
+
+def test_a_target_that_is_flat_in_some_starts_is_no_mistake():
+    values = torch.linspace(-1.0, 1.0, 6)[:, None] * torch.ones(6, 5)
+    start = SearchDistribution(values, torch.full_like(values, 1e-3))
+    model, perceive = linear_model(), linear_perceiver()
+    linear = resolve_target("A1", perceive.agent.spec, 5.0)
+    middle = float(linear(perceive(model.generate(values))).median())
+    clamped = custom_target(lambda output: torch.relu(linear(output) - middle))
+    flat = clamped(perceive(model.generate(start.mean))) == 0
+    assert flat[:3].all() or flat[3:].all(), "one of the two batches is flat"
+    found = synthesize(model, perceive, clamped, start, CONFIG, TargetScale(SCALE, 0.0))
+    assert len(found.target) == 6
 
 
 class LossyNetwork(LinearNetwork):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -10,13 +11,16 @@ from torch import Tensor, nn
 
 from weakspot.agents.base import Agent, AgentOutput
 
+_ONE_AT_A_TIME = threading.RLock()
+"""Hooks of a layer see the calls of all threads."""
+
 
 def with_features(agent: Agent, perceive: Callable[[], AgentOutput]) -> tuple[AgentOutput, Float[Tensor, "n f"]]:
     """The agent's output, and the inputs of the linear layers that compute it (n, f), without units; differentiable, and of
     single precision where the network's is half.
 
     These are the layers with as many outputs as there are actions, or with one; an input that several of them share is
-    taken once.  An agent without such layers is represented by its output.
+    taken once.  An agent without such layers is represented by its output.  Calls from several threads wait for each other.
 
     Args:
         agent: the agent.
@@ -33,11 +37,12 @@ def with_features(agent: Agent, perceive: Callable[[], AgentOutput]) -> tuple[Ag
         if not any(other is arguments[0] for other in inputs):
             inputs.append(arguments[0])
 
-    hooks = [layer.register_forward_pre_hook(record) for layer in heads]
-    try:
-        output = perceive()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with _ONE_AT_A_TIME:
+        hooks = [layer.register_forward_pre_hook(record) for layer in heads]
+        try:
+            output = perceive()
+        finally:
+            for hook in hooks:
+                hook.remove()
     features = torch.cat(inputs, dim=1) if inputs else output.vector()
     return output, features.float() if features.dtype.itemsize < torch.float32.itemsize else features

@@ -42,10 +42,11 @@ from weakspot.search.descent import descent
 from weakspot.search.distribution import SearchDistribution
 from weakspot.search.energy import (
     TargetScale,
-    check_differentiable,
     check_scale,
     energy_gradients,
+    is_differentiable,
     measure_scale,
+    no_gradient,
     shortfall,
 )
 from weakspot.search.method import BACKWARD, Cost, SearchResult, Sources
@@ -55,13 +56,18 @@ from weakspot.system.compute import threads
 from weakspot.targets.base import Target
 from weakspot.types import Latent, PerState, State
 
-BATCH, CUDA_BATCH = 48, 384
-"""Searches in one batch, at most; on a CPU, larger batches take more memory and no less time per search."""
+BATCH = 48
+"""Searches in one batch on a CPU, at most; larger batches take more memory and no less time per search."""
+CUDA_BATCH = 384
+"""Searches in one batch on CUDA, at most."""
 WORKERS = 2
-"""Batches that a CPU computes at once, whatever the machine, so that the batches are the same everywhere."""
-RACE, RECENT, AHEAD = 20, 5, 1.5
-"""Steps after which searches are compared, by their mean energy over that many last steps, and the number of searches, for
-each state that is kept, that go on."""
+"""Batches that a CPU computes at once if it has two threads.  The batches are the same if it has one."""
+RACE = 20
+"""Number of steps after which searches are compared."""
+RECENT = 5
+"""Last steps whose mean energy is compared."""
+AHEAD = 1.5
+"""Searches that are left after the comparison, for each state that is kept."""
 
 CANDIDATE_PASSES = {"samples": 3, "data": 2, "random": 0, "prior": 0}
 """Passes through the state model per candidate start: a sample is decoded, encoded and decoded again; a real state is
@@ -70,10 +76,6 @@ encoded and decoded."""
 
 Watch: TypeAlias = Callable[[int, Int[np.ndarray, " m"], State], None]
 """Sees the states (m, kc, h, w) of the searches that take a step."""
-
-
-_Step: TypeAlias = tuple[tuple[Tensor, ...], PerState, State]
-"""Gradients, energies and states of a batch."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Findings:
         iterations: steps of each search (n,).
         number: of each search among all that were run (n,).
         spent: steps of all searches together, including those whose states were discarded.
+        draws: number of final draws, including those that were discarded.
     """
 
     state: State
@@ -103,6 +106,7 @@ class Findings:
     iterations: Int[np.ndarray, " n"]
     number: Int[np.ndarray, " n"]
     spent: int
+    draws: int
 
 
 class Noise:
@@ -161,98 +165,101 @@ def synthesize(
     tolerance = config.tolerance * (scale.scale if config.enough == "unscaled" else 1.0)
     noise = Noise(config.seed, count, model.latent, first)
     energies = np.full((count, config.steps), np.nan, dtype=np.float32)
+    iterations = np.zeros(count, dtype=int)
     active = kept = np.arange(count)
 
-    def take(part: _Part) -> _Step:
-        parameters = descending.parameters(part.rows)
+    def gradients_of(batch: _Batch) -> _Gradients:
+        parameters = descending.parameters(batch.rows)
         x = descending.distribution(parameters)
-        state = model.generate(x.mean + x.sigma * part.eps)
+        state = model.generate(x.mean + x.sigma * batch.eps)
         values = target(perceive(state))
         energy = shortfall(values, scale, config) + config.regulariser * x.kl()
-        if part.check:
-            check_differentiable(target, values, x.mean)
-        return energy_gradients(target, energy, parameters), energy.detach(), state.detach()
+        depends = batch.step > 0 or is_differentiable(values, x.mean)
+        return _Gradients(energy_gradients(target, energy, parameters), energy.detach(), state.detach(), depends)
 
-    with _workers(model.device) as compute:
+    with _compute_together(model.device) as compute:
         for step in range(config.steps):
-            eps = noise.draw(active).to(model.device)
-            rows = torch.as_tensor(active, device=model.device)
-            batches = zip(*(_batches(values) for values in (rows, eps)), strict=True)
-            parts = [_Part(*batch, check=step == 0 and not number) for number, batch in enumerate(batches)]
-            taken = compute(take, parts)
-            descending.step(rows, tuple(torch.cat(gradients) for gradients in zip(*(g for g, _, _ in taken), strict=True)))
-            for part, (_, energy, state) in zip(parts, taken, strict=True):
-                energies[part.rows.cpu().numpy(), step] = energy.cpu().numpy()
-                watch(step, first + part.rows.cpu().numpy(), state)
+            rows, eps = torch.as_tensor(active, device=model.device), noise.draw(active).to(model.device)
+            batches = [_Batch(*pair, step) for pair in zip(_batches(rows), _batches(eps), strict=True)]
+            results = compute(gradients_of, batches)
+            if not any(result.depends for result in results):
+                raise no_gradient(target)
+            by_parameter = zip(*(result.gradients for result in results), strict=True)
+            descending.step(rows, tuple(torch.cat(parts) for parts in by_parameter))
+            for batch, result in zip(batches, results, strict=True):
+                searches = batch.rows.cpu().numpy()
+                energies[searches, step] = result.energy.cpu().numpy()
+                watch(step, first + searches, result.state)
+            iterations[active] += 1
             progress(step + 1, config.steps)
-            if step + 1 == RACE:
-                ended = _behind(energies[active, :RACE], math.ceil(AHEAD * config.states))
-                kept, active = np.setdiff1d(kept, active[ended]), active[~ended]
             active = active[~_converged(energies[active, : step + 1], config.patience, tolerance)]
+            if step + 1 == RACE < config.steps:
+                kept = _ahead(energies, iterations, math.ceil(AHEAD * config.states))
+                active = np.intersect1d(active, kept)
             if not len(active):
                 break
     progress(config.steps, config.steps)
-    x = descending.result().rows(torch.as_tensor(kept, device=model.device))
-    eps = noise.draw(kept).to(model.device)
-    return _best(model, perceive, target, x, eps, energies, kept, first, config.states)
-
-
-def _best(
-    model: StateModel, perceive: Perceiver, target: Target, x: SearchDistribution, eps: Latent,
-    energies: Float[np.ndarray, "n steps"], searches: Int[np.ndarray, " m"], first: int, count: int,
-) -> Findings:  # fmt: skip
-    """The best ``count`` of the draws from the distributions x at the end of some ``searches``."""
+    rows = torch.as_tensor(kept, device=model.device)
+    x, eps = descending.result().rows(rows), noise.draw(kept).to(model.device)
     u = x.mean + x.sigma * eps
     with torch.no_grad():
-        states = [model.generate(part) for part in torch.split(u, BATCH)]
+        states = [model.generate(part) for part in _batches(u)]
         output = concat_outputs([perceive(state) for state in states])
         values = target(output)
-    rows = values.argsort(stable=True)[:count].sort().values
-    chosen = rows.cpu().numpy()
-    iterations = np.isfinite(energies).sum(axis=1)
-    distribution = x.rows(rows)
+    best = values.argsort(stable=True)[: config.states].sort().values
+    chosen = kept[best.cpu().numpy()]
     return Findings(
-        torch.cat(states)[rows], u[rows], output.rows(rows), distribution, values[rows], distribution.kl(),
-        energies[searches[chosen]], iterations[searches[chosen]], first + searches[chosen], int(iterations.sum()),
+        torch.cat(states)[best], u[best], output.rows(best), x.rows(best), values[best], x.rows(best).kl(), energies[chosen],
+        iterations[chosen], first + chosen, int(iterations.sum()), len(kept),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A batch in one step: its rows (m,), their eps (m, z), and whether to check that the target depends on the state."""
+class _Batch:
+    """Some searches in one step: their rows (m,), their eps (m, z), and the number of the step."""
 
     rows: Int[Tensor, " m"]
     eps: Latent
-    check: bool
+    step: int
 
 
-Compute: TypeAlias = Callable[[Callable[[_Part], _Step], Sequence[_Part]], list[_Step]]
+@dataclass(frozen=True)
+class _Gradients:
+    """What a batch yields: gradients of both parameters, energies (m,), states, and whether the target depends on these."""
+
+    gradients: tuple[Tensor, ...]
+    energy: PerState
+    state: State
+    depends: bool
+
+
+_Compute: TypeAlias = Callable[[Callable[[_Batch], _Gradients], Sequence[_Batch]], list[_Gradients]]
 """Applies a function to all batches."""
 
 
 @contextmanager
-def _workers(device: torch.device) -> Generator[Compute]:
-    """Threads that compute several batches at once; on CUDA one batch is computed after the other."""
+def _compute_together(device: torch.device) -> Generator[_Compute]:
+    """Threads that compute several batches at once, no more than torch may use; on CUDA, one batch after the other."""
     if device.type != "cpu":
-        yield lambda function, parts: [function(part) for part in parts]
+        yield lambda function, batches: [function(batch) for batch in batches]
         return
-    with threads(1), ThreadPoolExecutor(WORKERS) as pool:
-        yield lambda function, parts: list(pool.map(function, parts))
+    workers = min(WORKERS, torch.get_num_threads())
+    with threads(1), ThreadPoolExecutor(workers) as pool:
+        yield lambda function, batches: list(pool.map(function, batches))
 
 
 def _batches(values: Tensor) -> tuple[Tensor, ...]:
-    """Values of all searches as batches of about the same size; on a CPU their number is a multiple of :data:`WORKERS`."""
+    """Values of all searches as batches of about the same size; on a CPU, :data:`WORKERS` of them have equal work."""
     if values.device.type != "cpu":
         return torch.split(values, CUDA_BATCH)
     rounds = math.ceil(len(values) / (WORKERS * BATCH))
     return torch.tensor_split(values, min(len(values), WORKERS * rounds))
 
 
-def _behind(energies: Float[np.ndarray, "n steps"], ahead: int) -> Bool[np.ndarray, " n"]:
-    """Which searches are not among the best ``ahead``, by their last energies."""
-    behind = np.ones(len(energies), dtype=bool)
-    behind[energies[:, -RECENT:].mean(axis=1).argsort(kind="stable")[:ahead]] = False
-    return behind
+def _ahead(energies: Float[np.ndarray, "n steps"], iterations: Int[np.ndarray, " n"], count: int) -> Int[np.ndarray, " m"]:
+    """The ``count`` searches with the lowest energies in their last steps, in their order."""
+    last = [row[max(0, end - RECENT) : end].mean() for row, end in zip(energies, iterations.tolist(), strict=True)]
+    return np.sort(np.argsort(last, kind="stable")[:count])
 
 
 def _converged(energies: Float[np.ndarray, "n steps"], window: int, tolerance: float) -> Bool[np.ndarray, " n"]:
@@ -307,5 +314,5 @@ def _cost(sources: Sources, config: SynthesisConfig, findings: Findings) -> Cost
         "random": 0,
         "prior": 0,
     }[config.start]
-    steps = findings.spent * (1 + BACKWARD) + config.total_searches
+    steps = findings.spent * (1 + BACKWARD) + findings.draws
     return Cost(model=steps + CANDIDATE_PASSES[config.start] * candidates, agent=steps + candidates)

@@ -34,7 +34,8 @@ class SynthesisConfig:
             x_sigma = 1 on the unscaled target, until it converges. Other settings that differ from their defaults replace
             those of the preset.
         states: n, the number of states synthesised for each target.
-        searches: m, the number of searches per state; the best n of the m n searches are kept.
+        searches: m, the number of searches per state; the best n of the m n searches are kept. After 20 steps those that are
+            not among the best 1.5 n end.
         steps: Maximum number of steps of a search.
         learning_rate: lambda, the step size.
         optimizer: adam: Adam on x_mu and log x_sigma. gradient-descent: on x_mu and x_sigma, as printed in the paper.

@@ -83,21 +83,27 @@ def energy_equation(target: Target, scale: TargetScale, config: SynthesisConfig)
     return f"E = {first_term} + {regulariser}, T = {target.equation}"
 
 
-def check_differentiable(target: Target, values: PerState, inputs: Tensor) -> None:
-    """Checks that gradients flow from the target's ``values`` (b,) to ``inputs``, from which they were computed.
+def is_differentiable(values: PerState, inputs: Tensor) -> bool:
+    """Whether a gradient other than 0 flows from a target's ``values`` (b,) to ``inputs``, from which they were computed."""
+    if not values.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
+    return bool((gradient != 0).any())
 
-    Raises:
-        TargetError: no gradient arrives, or it is 0 everywhere.
-    """
-    if values.requires_grad:
-        (gradient,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
-        if bool((gradient != 0).any()):
-            return
-    raise TargetError(
+
+def no_gradient(target: Target) -> TargetError:
+    """The error for a target whose values depend on no state, see :func:`is_differentiable`."""
+    return TargetError(
         f"target {target.name!r} does not depend on the state: no gradient comes back from it",
         expected="a differentiable function of the agent's scores or value",
         todo="avoid .item(), .detach(), argmax and comparisons in the target",
     )
+
+
+def check_differentiable(target: Target, values: PerState, inputs: Tensor) -> None:
+    """Raises :class:`TargetError` unless :func:`is_differentiable`."""
+    if not is_differentiable(values, inputs):
+        raise no_gradient(target)
 
 
 def energy_gradients(target: Target, energy: PerState, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -21,7 +21,7 @@ class SynthesizeStage(Stage):
 
     name: ClassVar[str] = "synthesize"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "train", "policy-values", "overconfidence")
-    version: ClassVar[int] = 2  # 2: with the paths of the searches
+    version: ClassVar[int] = 3  # 2: with the paths of the searches; 3: searches that are behind end early
 
     def parts(self, session: Session) -> tuple[str, ...]:
         """One for each target."""

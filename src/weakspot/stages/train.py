@@ -25,7 +25,7 @@ class TrainStage(Stage):
 
     name: ClassVar[str] = "train"
     inputs: ClassVar[tuple[str, ...]] = ("subject", "collect", "saliency")
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5  # 5: the network of fast is trained with Muon
     threads: ClassVar[int] = 1
     scratch: ClassVar[tuple[str, ...]] = ("checkpoint.pt", "prior.pt")
 

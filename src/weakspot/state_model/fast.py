@@ -85,6 +85,7 @@ class FastConfig:
     momentum: float = 0.9
     """Of Muon."""
     weight_decay: float = 0.1
+    """Of both optimisers."""
     batch_size: int = 16
     clip: float = 1_000.0
     """Largest norm of a gradient."""

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from weakspot.errors import ConfigError
 from weakspot.state_model.whitening import Whitening
+from weakspot.system.checks import check_not_negative
 from weakspot.system.compute import mixed
 from weakspot.types import Latent
 
@@ -57,8 +58,11 @@ class FlowConfig:
     """Share of the training after which the running average becomes the weak flow."""
     guided_from: float = 0.5
     """Share of the training from which on the target is guided."""
+    time_spread: float = 1.0
+    """Standard deviation of logit(t) in training, where it is normal with mean 0; with 0, t is uniform."""
 
     def __post_init__(self) -> None:
+        check_not_negative(self, "time_spread")
         if not 0 <= self.guidance < 1 or not 0 < self.weak_at <= self.guided_from <= 1:
             raise ConfigError(
                 f"guidance {self.guidance} from {self.guided_from} of the training on, away from the flow at {self.weak_at}",
@@ -192,8 +196,9 @@ class FlowPrior:
         return {}
 
     def _embedding_at(self, t: float) -> Tensor:
-        if t not in self._embeddings:
+        known = self._embeddings
+        if t not in known:
             time = self.velocity.enter.weight.new_full((1,), t)
             with torch.no_grad():
-                self._embeddings[t] = self.velocity.embed_time(time)
-        return self._embeddings[t]
+                known[t] = self.velocity.embed_time(time)
+        return known[t]

@@ -116,9 +116,9 @@ def muon_and_adamw(
     matrices: Iterable[Tensor],
     dtype: torch.dtype,
     *,
-    rms: float = RMS,
-    momentum: float = 0.95,
-    weight_decay: float = 0.1,
+    rms: float,
+    momentum: float,
+    weight_decay: float,
     polynomials: Polynomials = POLYNOMIALS,
 ) -> list[torch.optim.Optimizer]:
     """Muon for some parameters of a module, computing in ``dtype``, and AdamW for all others."""
@@ -127,3 +127,11 @@ def muon_and_adamw(
     others = [parameter for parameter in module.parameters() if id(parameter) not in by_muon]
     muon = Muon(matrices, dtype, rms=rms, momentum=momentum, weight_decay=weight_decay, polynomials=polynomials)
     return [muon, torch.optim.AdamW(others, weight_decay=weight_decay, fused=True)]
+
+
+def step_all(optimizers: Iterable[torch.optim.Optimizer], rate: float) -> None:
+    """One step of each optimiser at this learning rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()

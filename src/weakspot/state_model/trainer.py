@@ -24,6 +24,7 @@ from weakspot.data.recall import hidden_of
 from weakspot.errors import ConfigError, OutputError, StateModelError, WeakspotError
 from weakspot.state_model.batch import Batch, DataStatistics
 from weakspot.state_model.feeder import Feeder
+from weakspot.state_model.muon import step_all
 from weakspot.state_model.recipes import Recipe
 from weakspot.state_model.setup import TrainingSetup
 from weakspot.system.compute import threads
@@ -133,10 +134,7 @@ class Trainer:
             parameter.grad = grad
         if recipe.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate(share, steps)
-            optimizer.step()
+        step_all(self._optimizers, recipe.learning_rate(share, steps))
         self.terms.add(terms)
         if not np.isfinite(self.terms.last["loss"]):
             raise self._not_finite(steps + 1)

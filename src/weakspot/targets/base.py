@@ -13,7 +13,8 @@ from weakspot.errors import TargetError, WeakspotError
 from weakspot.types import PerState
 
 Energy: TypeAlias = Callable[[AgentOutput], PerState]
-"""Maps the agent's output to one energy per state (b,); smaller is better.  Must be differentiable in scores or value."""
+"""Maps the agent's output to one energy per state (b,); smaller is better.  Must be differentiable in scores or value, keep
+nothing between calls and draw no random numbers: two threads may call it at once."""
 
 
 @dataclass(frozen=True)
