@@ -63,6 +63,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "synthesize.preset": ("paper", SEARCH),
     "synthesize.states": (4, SEARCH),
     "synthesize.searches": (2, SEARCH),
+    "synthesize.ahead": (2.0, SEARCH),
     "synthesize.steps": (4, SEARCH),
     "synthesize.learning_rate": (0.1, SEARCH),
     "synthesize.optimizer": ("gradient-descent", SEARCH),

@@ -10,7 +10,7 @@ from toys import SHAPE, LinearAgent, LinearNetwork, linear_model, linear_perceiv
 
 from weakspot.agents.base import AgentOutput, Perceiver
 from weakspot.errors import ConfigError, TargetError
-from weakspot.search.algorithm_1 import AHEAD, RACE, RECENT, Noise, synthesize
+from weakspot.search.algorithm_1 import RACE, RECENT, Noise, synthesize
 from weakspot.search.config import SynthesisConfig
 from weakspot.search.distribution import SearchDistribution
 from weakspot.search.energy import TargetScale, energy_equation, measure_scale
@@ -114,7 +114,7 @@ def test_searches_that_are_behind_end_early():
     )  # fmt: skip
     free = synthesize(model, perceive, chosen, start, replace(config, states=30), TargetScale(SCALE, 0.0))
     ahead = free.energy[:, RACE - RECENT : RACE].mean(axis=1).argsort()[:15]
-    assert AHEAD == 1.5 and all(sorted(seen[step]) == list(range(30)) for step in range(RACE))
+    assert config.ahead == 1.5 and all(sorted(seen[step]) == list(range(30)) for step in range(RACE))
     assert all(sorted(seen[step]) == sorted(ahead.tolist()) for step in range(RACE, 40))
     best = np.sort(ahead[free.target.numpy()[ahead].argsort()[:10]])
     np.testing.assert_array_equal(found.number, best)
@@ -307,6 +307,6 @@ def test_nan_and_infinite_gradients_are_refused():
 
 
 def test_invalid_settings_are_refused():
-    for wrong in ({"states": 0}, {"steps": -1}, {"learning_rate": 0.0}, {"regulariser": -1.0}):
+    for wrong in ({"states": 0}, {"steps": -1}, {"learning_rate": 0.0}, {"regulariser": -1.0}, {"ahead": 0.5}):
         with pytest.raises(ConfigError):
             replace(CONFIG, **wrong)

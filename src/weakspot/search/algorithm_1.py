@@ -66,8 +66,6 @@ RACE = 20
 """Number of steps after which searches are compared."""
 RECENT = 5
 """Last steps whose mean energy is compared."""
-AHEAD = 1.5
-"""Searches that are left after the comparison, for each state that is kept."""
 
 CANDIDATE_PASSES = {"samples": 3, "data": 2, "random": 0, "prior": 0}
 """Passes through the state model per candidate start: a sample is decoded, encoded and decoded again; a real state is
@@ -194,7 +192,7 @@ def synthesize(
             progress(step + 1, config.steps)
             active = active[~_converged(energies[active, : step + 1], config.patience, tolerance)]
             if step + 1 == RACE < config.steps:
-                kept = _ahead(energies, iterations, math.ceil(AHEAD * config.states))
+                kept = _ahead(energies, iterations, math.ceil(config.ahead * config.states))
                 active = np.intersect1d(active, kept)
             if not len(active):
                 break

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+from weakspot.errors import ConfigError
 from weakspot.system.checks import check_not_negative, check_positive, check_seed
 
 Optimizer: TypeAlias = Literal["adam", "gradient-descent"]
@@ -34,8 +35,9 @@ class SynthesisConfig:
             x_sigma = 1 on the unscaled target, until it converges. Other settings that differ from their defaults replace
             those of the preset.
         states: n, the number of states synthesised for each target.
-        searches: m, the number of searches per state; the best n of the m n searches are kept. After 20 steps those that are
-            not among the best 1.5 n end.
+        searches: m, the number of searches per state; the best n of the m n searches are kept. Those that are behind after 20
+            steps end there.
+        ahead: Searches that go on after these steps, for each state that is kept; with as many as ``searches``, all do.
         steps: Maximum number of steps of a search.
         learning_rate: lambda, the step size.
         optimizer: adam: Adam on x_mu and log x_sigma. gradient-descent: on x_mu and x_sigma, as printed in the paper.
@@ -64,6 +66,7 @@ class SynthesisConfig:
     preset: Preset = "default"
     states: int = 24
     searches: int = 3
+    ahead: float = 1.5
     steps: int = 60
     learning_rate: float = 0.05
     optimizer: Optimizer = "adam"
@@ -86,6 +89,8 @@ class SynthesisConfig:
         check_positive(
             self, "states", "searches", "steps", "learning_rate", "patience", "candidates", "kept", "softness", "start_sigma"
         )
+        if not self.ahead >= 1:
+            raise ConfigError(f"ahead is {self.ahead}", expected="a number of at least 1: one search for each state")
         check_not_negative(self, "regulariser")
         check_seed(self.seed)
 
