@@ -35,7 +35,7 @@ class SynthesisConfig:
             x_sigma = 1 on the unscaled target, until it converges. Other settings that differ from their defaults replace
             those of the preset.
         states: n, the number of states synthesised for each target.
-        searches: m, the number of searches per state; the best n of the m n searches are kept. Those that are behind after 20
+        searches: m, the number of searches per state; the best n of the m n searches are kept. Those behind after 20
             steps end there.
         ahead: Searches that go on after these steps, for each state that is kept; with as many as ``searches``, all do.
         steps: Maximum number of steps of a search.
