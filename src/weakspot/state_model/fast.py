@@ -84,7 +84,7 @@ class FastConfig:
     """Root mean square of a step of Muon at a learning rate of 1; that of AdamW's steps is .2."""
     momentum: float = 0.9
     """Of Muon."""
-    weight_decay: float = 0.1
+    weight_decay: float = 1.0
     """Of both optimisers."""
     batch_size: int = 16
     clip: float = 1_000.0
