@@ -20,7 +20,7 @@ from benchmarks.prior import SCALES, STEPS
 from lab import descents, figures, networks, variants
 from lab.flow_checks import checks_by_origin
 from lab.measures import kernel_width
-from lab.pipeline import open_session, run_config
+from lab.pipeline import STATES, open_session, run_config
 from weakspot.config import RunConfig
 from weakspot.data.dataset import as_state
 from weakspot.envs.atari import AtariConfig, AtariEnvironment
@@ -117,9 +117,11 @@ def test_networks_with_other_settings():
         networks.recipe_of("width=wide")
 
 
-def test_the_measures_after_a_training_without_its_flow(session):
+def test_the_measures_after_a_training_without_its_flow(trained):
     config = TrainConfig(steps=2, workers=1)
-    measures = networks.measures_after(session, config, networks.recipe_of("adamw batch_size=4"))
+    measures = networks.measures_after(
+        open_session(trained.config, STATES), config, networks.recipe_of("adamw batch_size=4")
+    )
     assert measures["steps"] == 2 and 0 <= measures["ball_recall"] <= 1 and measures["cpu_seconds"] > 0
 
 

@@ -162,6 +162,9 @@ def trainer_at(share: float, **changed) -> FlowTrainer:
 def test_guided_target_is_the_equation(monkeypatch):
     trainer = trainer_at(0.6)
     assert trainer.weak is not None
+    with torch.no_grad():
+        for parameter in trainer.weak.parameters():
+            parameter.add_(0.05)
     noise, latent, t = batch = trainer.batch()
     monkeypatch.setattr(trainer, "batch", lambda: batch)
     x, velocity = path(noise, latent, t)
